@@ -1,0 +1,67 @@
+"""What anynet asks of an array: its namespace, its device, its size. The only importer of array_api_compat."""
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import array_api_compat as compat
+
+from anynet.errors import MixedArraysError
+
+# The standard has no type of its own to annotate with, so these names are for the reader.
+Array: TypeAlias = Any
+Namespace: TypeAlias = Any
+Device: TypeAlias = Any
+DType: TypeAlias = Any
+
+is_array = compat.is_array_api_obj
+device = compat.device
+
+
+def array_namespace(*arrays: Any) -> Namespace:
+    """Return the namespace of the standard's functions for these arrays; scalars and None do not count.
+
+    Traced arrays may stand beside plain ones of the library they trace: their namespace takes both.
+
+    Raises:
+        MixedArraysError: the arrays come from two libraries.
+        TypeError: none of them is an array.
+    """
+    try:
+        return compat.array_namespace(*arrays)
+    except TypeError:
+        found = {id(xp): xp for xp in (compat.array_namespace(x) for x in arrays if is_array(x))}.values()
+        lifted = [xp for xp in found if hasattr(xp, "library")]
+        if lifted and len({getattr(xp, "library", xp).__name__ for xp in found}) == 1:
+            return lifted[0]
+        if len(found) > 1:
+            raise MixedArraysError(mixed_message(arrays)) from None
+        raise
+
+
+def library_name(xp: Namespace) -> str:
+    """Return the import name of the library behind a namespace, such as ``"numpy"``; backends go by it."""
+    name: str = getattr(xp, "library", xp).__name__
+    return name.removeprefix("array_api_compat.").partition(".")[0]
+
+
+def size(x: Array) -> int:
+    """Return the number of elements of ``x``."""
+    return compat.size(x) or 0
+
+
+def on_two_grounds(arrays: Iterable[Any]) -> bool:
+    """Tell whether the arrays among these values come from more than one library or device."""
+    return len({_ground(x) for x in arrays if is_array(x)}) > 1
+
+
+def mixed_message(arrays: Iterable[Any]) -> str:
+    """Name the library and device of every array, and the way to bring them together."""
+    grounds = dict.fromkeys(_ground(x) for x in arrays if is_array(x))
+    return (
+        f"arrays of {' and '.join(grounds)} met in one call; "
+        "bring them to one library and device first: get_backend(x).asarray(y) moves y to where x is"
+    )
+
+
+def _ground(x: Array) -> str:
+    return f"{library_name(compat.array_namespace(x))} on {device(x)}"

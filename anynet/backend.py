@@ -1,0 +1,158 @@
+"""Backends: what a library adds to the standard, and how one is found by name, by environment or by array.
+
+The standard has functions; it has no word for "the second GPU", for waiting until a device is done, or for a
+quicker version of one of our own operations. A backend is these few things for one library. Each is a plug-in in
+the entry-point group ``anynet.backends``, under the name of the library it serves.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, ClassVar
+
+from anynet.array import Array, Device, DType, Namespace, array_namespace, device, is_array, library_name
+from anynet.errors import BackendError
+
+GROUP = "anynet.backends"
+VARIABLE = "ANYNET_BACKEND"
+DEFAULT = "numpy"
+
+
+class Backend:
+    """One array library on one device; as it stands it serves any library, and a plug-in overrides what differs.
+
+    A plug-in is a subclass whose constructor takes the device's name, ``""`` for the library's own choice, and
+    raises `BackendError` where the library cannot work.
+    """
+
+    #: Primitive name to a quicker version of it for this library; one that returns NotImplemented declines.
+    kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}
+
+    def __init__(self, xp: Namespace, device: Device = None) -> None:
+        self.xp = xp
+        self.device = device
+
+    @property
+    def name(self) -> str:
+        """The library's import name."""
+        return library_name(self.xp)
+
+    @property
+    def version(self) -> str:
+        """The library's own version."""
+        return str(getattr(self.xp, "__version__", "unknown"))
+
+    def asarray(self, obj: Any, dtype: DType = None) -> Array:
+        """Bring numbers, nested lists, anything with a buffer, or any library's array to this library and device.
+
+        Python floats become float32; arrays and buffers keep their dtype unless another is asked for.
+        """
+        if is_array(obj):
+            x = self.from_array(obj)
+        else:
+            x = self.from_host(obj)
+            if dtype is None and not _is_buffer(obj) and self.xp.isdtype(x.dtype, "real floating"):
+                dtype = self.xp.float32
+        return x if dtype is None else self.xp.astype(x, dtype, copy=False)
+
+    def from_host(self, obj: Any) -> Array:
+        """Make an array of numbers, nested lists or an object with a buffer."""
+        return self.xp.asarray(obj, device=self.device)
+
+    def from_array(self, x: Array) -> Array:
+        """Bring another library's array here, by DLPack; one that is here already is returned as it is."""
+        if library_name(array_namespace(x)) != self.name:
+            return self.xp.from_dlpack(x, device=self.device)
+        return x if self.device is None or device(x) == self.device else x.to_device(self.device)
+
+    def to_host(self, x: Array) -> Any:
+        """Return the numbers as an array with a buffer in main memory (a NumPy array); waits for the device."""
+        return get_backend(DEFAULT).asarray(x)
+
+    def synchronize(self) -> None:
+        """Wait until all work given to the device is done; nothing to wait for unless a library overrides it."""
+
+    def supports(self, dtype: DType) -> bool:
+        """Tell whether this library has the dtype on this device."""
+        return any(known == dtype for known in self.xp.__array_namespace_info__().dtypes(device=self.device).values())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name} {self.version}, device={self.device!s})"
+
+
+def get_backend(which: "str | Backend | Array | None" = None) -> Backend:
+    """Return a backend by name, by array, or by the environment variable ANYNET_BACKEND (default ``numpy``).
+
+    A name may carry a device after a colon: ``"cupy"``, ``"cupy:1"``, ``"array_api_strict:device1"``. An array gives
+    the backend of its own library and device; a library without a plug-in is served by the standard alone.
+
+    Raises:
+        BackendError: the name is unknown, the library is not installed, or it has no such device; one line.
+    """
+    if isinstance(which, Backend):
+        return which
+    if which is not None and not isinstance(which, str):
+        return _backend_of(which)
+    name, _, device_name = (which or os.environ.get(VARIABLE) or DEFAULT).partition(":")
+    return _plugin(name)(device_name)
+
+
+def backend_names() -> list[str]:
+    """Return the names of all backends that are registered, whether they work here or not."""
+    return sorted(_entry_points())
+
+
+def kernels_for(xp: Namespace) -> Mapping[str, Callable[..., Any]]:
+    """Return the kernels that the backend for this namespace's library holds, none where it has no backend."""
+    name = library_name(xp)
+    if name not in _entry_points():
+        return {}
+    try:
+        return _plugin(name).kernels
+    except BackendError as error:
+        # The library works, its plug-in does not: the references do the same, only slower.
+        warnings.warn(str(error), RuntimeWarning, stacklevel=2)
+        return {}
+
+
+def _is_buffer(obj: Any) -> bool:
+    try:
+        memoryview(obj)
+    except TypeError:
+        return False
+    return True
+
+
+def _backend_of(x: Array) -> Backend:
+    xp = array_namespace(x)
+    name = library_name(xp)
+    if name not in _entry_points():
+        return Backend(xp, device(x))
+    backend = _plugin(name)("")
+    backend.device = device(x)
+    return backend
+
+
+@cache
+def _entry_points() -> dict[str, EntryPoint]:
+    # One distribution installed twice (a wheel and a checkout) lists its entries twice; the first one wins.
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        found.setdefault(entry.name, entry)
+    return found
+
+
+@cache
+def _plugin(name: str) -> Any:
+    found = _entry_points()
+    if name not in found:
+        raise BackendError(
+            f"unknown backend {name!r}; there are {', '.join(sorted(found)) or 'none'} "
+            f"(set {VARIABLE} or --backend to one of them, a device may follow a colon)"
+        )
+    try:
+        return found[name].load()
+    except Exception as error:
+        raise BackendError(f"the plug-in of backend {name!r} ({found[name].value}) is broken: {error!r}") from error

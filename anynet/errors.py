@@ -1,0 +1,36 @@
+"""The errors anynet raises: each says what was given, what was wanted, and the remedy.
+
+Every one also derives from the built-in exception that a caller would catch anyway.
+"""
+
+
+class AnynetError(Exception):
+    """The common base, to catch everything that anynet itself raises."""
+
+
+class BackendError(AnynetError, RuntimeError):
+    """A backend that is unknown, not installed, or without a device that works; the message is one line."""
+
+
+class MixedArraysError(AnynetError, TypeError):
+    """Arrays of two libraries, or on two devices, met in one call."""
+
+
+class ShapeError(AnynetError, ValueError):
+    """An array whose shape does not fit where it was given."""
+
+
+class DataError(AnynetError, ValueError):
+    """Data that cannot be trained on or read: a damaged file, a label out of range, a pixel that is not a number."""
+
+
+class DifferentiationError(AnynetError, TypeError):
+    """A function or an argument that cannot be differentiated as asked."""
+
+
+class NoRuleError(AnynetError, NotImplementedError):
+    """A function of the standard for which the table has no rule yet."""
+
+
+class NonFiniteError(AnynetError, ArithmeticError):
+    """A loss became infinite or not a number."""

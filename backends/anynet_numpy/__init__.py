@@ -1,0 +1,25 @@
+"""The NumPy backend: the library that is always there."""
+
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+
+from anynet.backend import Backend
+from anynet.errors import BackendError
+from anynet_numpy.kernels import KERNELS
+
+
+class NumpyBackend(Backend):
+    """NumPy on the CPU."""
+
+    kernels = KERNELS
+
+    def __init__(self, device: str = "") -> None:
+        if device not in ("", "cpu"):
+            raise BackendError(f"numpy has no device {device!r}; it has 'cpu': leave the device out")
+        super().__init__(array_api_compat.numpy, "cpu")
+
+    def from_array(self, x: Any) -> Any:
+        """Take over any library's array, copied from its device where that is not the CPU."""
+        return x if isinstance(x, np.ndarray | np.generic) else np.from_dlpack(x, device="cpu")

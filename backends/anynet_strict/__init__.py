@@ -1,0 +1,39 @@
+"""The array_api_strict backend: the standard and nothing more, to find code that leans on one library."""
+
+from typing import Any
+
+from anynet.backend import Backend, get_backend
+from anynet.errors import BackendError
+
+
+class StrictBackend(Backend):
+    """array_api_strict on one of its pretended devices: ``CPU_DEVICE``, ``device1`` or ``device2``."""
+
+    def __init__(self, device: str = "") -> None:
+        try:
+            import array_api_strict
+        except ImportError as error:
+            raise BackendError(
+                f'array_api_strict cannot be imported ({error}); install it: pip install "anynet[strict]"'
+            ) from error
+        try:
+            place = array_api_strict.Device(device or "CPU_DEVICE")
+        except ValueError as error:
+            raise BackendError(
+                f"array_api_strict has no device {device!r}; it has CPU_DEVICE, device1 and device2"
+            ) from error
+        super().__init__(array_api_strict, place)
+
+    def from_host(self, obj: Any) -> Any:
+        """Read by way of NumPy, which keeps a buffer's dtype where array_api_strict does not."""
+        return self.xp.asarray(get_backend("numpy").from_host(obj), device=self.device)
+
+    def from_array(self, x: Any) -> Any:
+        """Take over another library's array through main memory, for the pretended devices know no DLPack."""
+        if type(x).__module__.startswith("array_api_strict"):
+            return x if x.device == self.device else x.to_device(self.device)
+        return self.from_host(get_backend("numpy").asarray(x))
+
+    def to_host(self, x: Any) -> Any:
+        """Copy to main memory; DLPack leaves the pretended CPU only."""
+        return super().to_host(x.to_device(self.xp.Device("CPU_DEVICE")))
