@@ -44,6 +44,18 @@ def library_name(xp: Namespace) -> str:
     return name.removeprefix("array_api_compat.").partition(".")[0]
 
 
+# By the dtype's type too: dtypes of two libraries may be equal in hash, and array_api_strict warns when compared.
+_FLOATING: dict[tuple[type, DType], bool] = {}
+
+
+def is_floating(x: Array) -> bool:
+    """Tell whether the array holds real floating-point numbers."""
+    key = (type(x.dtype), x.dtype)
+    if key not in _FLOATING:
+        _FLOATING[key] = array_namespace(x).isdtype(x.dtype, "real floating")
+    return _FLOATING[key]
+
+
 def size(x: Array) -> int:
     """Return the number of elements of ``x``."""
     return compat.size(x) or 0

@@ -5,7 +5,16 @@ Every one also derives from the built-in exception that a caller would catch any
 
 
 class AnynetError(Exception):
-    """The common base, to catch everything that anynet itself raises."""
+    """The common base, to catch everything that anynet itself raises.
+
+    Raised inside a network, it says where: ``path`` is the way to the layer, such as ``layers.0``.
+    """
+
+    path = ""
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{self.path}: {message}" if self.path else message
 
 
 class BackendError(AnynetError, RuntimeError):
@@ -18,6 +27,10 @@ class MixedArraysError(AnynetError, TypeError):
 
 class ShapeError(AnynetError, ValueError):
     """An array whose shape does not fit where it was given."""
+
+
+class NotInitializedError(AnynetError, RuntimeError):
+    """A network was called before its parameters had numbers."""
 
 
 class DataError(AnynetError, ValueError):

@@ -4,6 +4,7 @@ What is neither an array nor one of these (a number, a string, a function, None)
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from anynet.array import Array, is_array
@@ -45,6 +46,33 @@ def map(fn: Callable[..., Any], tree: T, *rest: Any) -> T:
     return tree
 
 
+def update(fn: Callable[..., Any], tree: Any, *rest: Any) -> None:
+    """Put ``fn(leaf, *leaves of rest at the same place)`` in place of every leaf that a list, dict or module holds.
+
+    Raises:
+        TypeError: a tuple holds arrays itself, and tuples cannot be changed.
+        ValueError: a tree of ``rest`` is built differently.
+    """
+    kind = type(tree)
+    if kind is list or isinstance(tree, tuple):
+        children, others, put = list(enumerate(tree)), rest, getattr(tree, "__setitem__", None)
+    elif kind is dict:
+        children, others, put = list(tree.items()), rest, tree.__setitem__
+    elif hasattr(kind, "tree_items"):
+        children, others = list(tree.tree_items().items()), tuple(other.tree_items() for other in rest)
+        put = partial(setattr, tree)
+    else:
+        return
+    for name, child in children:
+        matching = _pick(name, others)
+        if not is_array(child):
+            update(fn, child, *matching)
+        elif put is None:
+            raise TypeError(f"a tuple of arrays cannot be updated in place: make it a list ({tree!r:.80})")
+        else:
+            put(name, fn(child, *matching))
+
+
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Array]]:
     """Yield ``(path, leaf)`` in definition order; a path reads like ``layers.0.weight``."""
     if is_array(tree):
@@ -67,5 +95,5 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Array]]:
 def _pick(name: Any, trees: Any) -> list[Any]:
     try:
         return [tree[name] for tree in trees]
-    except (KeyError, TypeError):
+    except (KeyError, IndexError, TypeError):
         raise ValueError(f"the trees differ: {name!r} is in the first and not in another") from None

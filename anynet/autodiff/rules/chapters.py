@@ -1,0 +1,38 @@
+"""The functions of the standard (2024.12) that take arrays, by chapter; a chapter with rules is a file beside this."""
+
+CHAPTERS: dict[str, tuple[str, ...]] = {
+    "elementwise": tuple(
+        """
+        abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_invert bitwise_or
+        bitwise_right_shift bitwise_xor ceil clip conj copysign cos cosh divide equal exp expm1 floor floor_divide
+        greater greater_equal hypot imag isfinite isinf isnan less less_equal log log1p log2 log10 logaddexp
+        logical_and logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive
+        pow real reciprocal remainder round sign signbit sin sinh square sqrt subtract tan tanh trunc
+        """.split()
+    ),
+    "indexing": ("take", "take_along_axis"),
+    "linear_algebra": ("matmul", "matrix_transpose", "tensordot", "vecdot"),
+    "manipulation": tuple(
+        """
+        astype broadcast_arrays broadcast_to concat expand_dims flip moveaxis permute_dims repeat reshape roll squeeze
+        stack tile unstack
+        """.split()
+    ),
+    "searching": ("argmax", "argmin", "count_nonzero", "nonzero", "searchsorted", "where"),
+    "sets": ("unique_all", "unique_counts", "unique_inverse", "unique_values"),
+    "sorting": ("argsort", "sort"),
+    "statistical": (
+        *("cumulative_prod", "cumulative_sum", "max", "mean", "min", "prod", "std", "sum", "var"),
+        *("all", "any", "diff"),
+    ),
+}
+
+#: Functions that are constant almost everywhere, or whose results are not real numbers: no cotangent passes them.
+WITHOUT_DERIVATIVE = frozenset(
+    """
+    all any argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
+    bitwise_xor ceil count_nonzero equal floor floor_divide greater greater_equal isfinite isinf isnan less less_equal
+    logical_and logical_not logical_or logical_xor nextafter nonzero not_equal round searchsorted sign signbit trunc
+    unique_all unique_counts unique_inverse unique_values
+    """.split()
+)

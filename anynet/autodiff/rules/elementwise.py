@@ -1,0 +1,223 @@
+"""Rules of the standard's element-wise functions, for real arrays.
+
+Where two branches meet, the cotangent is shared: `maximum` and `minimum` give half to each of two equal arguments,
+and `abs` gives none at zero.
+"""
+
+# A rule's parameters are the function's own, also where the derivative does not need them.
+# ruff: noqa: ARG001
+
+import math
+from typing import Any
+
+from anynet.array import Array, Namespace
+from anynet.autodiff.rules.table import Table
+
+RULES = rule = Table()
+
+
+def _share(xp: Namespace, wins: Array, ties: Array, dtype: Any) -> Array:
+    """Return 1 where an argument wins, ½ where two are equal, 0 elsewhere."""
+    return xp.astype(wins, dtype) + 0.5 * xp.astype(ties, dtype)
+
+
+@rule
+def abs_(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g * xp.sign(x)
+
+
+@rule
+def acos(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: -g / xp.sqrt(1 - x * x)
+
+
+@rule
+def acosh(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g / xp.sqrt(x * x - 1)
+
+
+@rule
+def add(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+    return lambda g: g, lambda g: g
+
+
+@rule
+def asin(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g / xp.sqrt(1 - x * x)
+
+
+@rule
+def asinh(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g / xp.sqrt(x * x + 1)
+
+
+@rule
+def atan(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g / (1 + x * x)
+
+
+@rule
+def atan2(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+    return lambda g: g * x2 / (x1 * x1 + x2 * x2), lambda g: -g * x1 / (x1 * x1 + x2 * x2)
+
+
+@rule
+def atanh(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g / (1 - x * x)
+
+
+@rule
+def clip(xp: Namespace, out: Array, x: Array, min: Any = None, max: Any = None) -> Any:
+    """Pass the cotangent inside the limits, on them too; a limit gets that of what it cut off."""
+    return (
+        lambda g: g * xp.astype(x == out, g.dtype),
+        None if min is None else lambda g: g * xp.astype(x < min, g.dtype),
+        None if max is None else lambda g: g * xp.astype(x > max, g.dtype),
+    )
+
+
+@rule
+def copysign(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+    return lambda g: g * xp.sign(x1) * xp.sign(out), None
+
+
+@rule
+def cos(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: -g * xp.sin(x)
+
+
+@rule
+def cosh(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g * xp.sinh(x)
+
+
+@rule
+def divide(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+    return lambda g: g / x2, lambda g: -g * out / x2
+
+
+@rule
+def exp(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g * out
+
+
+@rule
+def expm1(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g * (out + 1)
+
+
+@rule
+def hypot(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+    return lambda g: g * x1 / out, lambda g: g * x2 / out
+
+
+@rule
+def log(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g / x
+
+
+@rule
+def log1p(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g / (1 + x)
+
+
+@rule
+def log2(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g / (x * math.log(2))
+
+
+@rule
+def log10(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g / (x * math.log(10))
+
+
+@rule
+def logaddexp(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+    return lambda g: g * xp.exp(x1 - out), lambda g: g * xp.exp(x2 - out)
+
+
+@rule
+def maximum(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+    return (
+        lambda g: g * _share(xp, x1 > x2, x1 == x2, g.dtype),
+        lambda g: g * _share(xp, x2 > x1, x1 == x2, g.dtype),
+    )
+
+
+@rule
+def minimum(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+    return (
+        lambda g: g * _share(xp, x1 < x2, x1 == x2, g.dtype),
+        lambda g: g * _share(xp, x2 < x1, x1 == x2, g.dtype),
+    )
+
+
+@rule
+def multiply(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+    return lambda g: g * x2, lambda g: g * x1
+
+
+@rule
+def negative(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: -g
+
+
+@rule
+def positive(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g
+
+
+@rule
+def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+    """Differentiate x1 ** x2; at a base of zero the exponent's derivative is 0, its limit for x2 > 0."""
+    return (
+        lambda g: g * x2 * x1 ** xp.where(x2 == 0, xp.ones_like(x2), x2 - 1)
+        if hasattr(x2, "dtype")
+        else g * (x2 * x1 ** (x2 - 1) if x2 != 0 else xp.zeros_like(x1)),
+        lambda g: g * out * xp.log(xp.where(x1 == 0, xp.ones_like(x1), x1) if hasattr(x1, "dtype") else x1 + 0 * out),
+    )
+
+
+@rule
+def reciprocal(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: -g * out * out
+
+
+@rule
+def remainder(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+    return lambda g: g, lambda g: -g * xp.floor(x1 / x2)
+
+
+@rule
+def sin(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g * xp.cos(x)
+
+
+@rule
+def sinh(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g * xp.cosh(x)
+
+
+@rule
+def square(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: 2 * g * x
+
+
+@rule
+def sqrt(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: 0.5 * g / out
+
+
+@rule
+def subtract(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+    return lambda g: g, lambda g: -g
+
+
+@rule
+def tan(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g * (1 + out * out)
+
+
+@rule
+def tanh(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g * (1 - out * out)

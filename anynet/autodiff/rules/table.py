@@ -1,0 +1,11 @@
+"""How a file of rules is written down: named functions, gathered under the standard's names."""
+
+from anynet.autodiff.trace import Rule
+
+
+class Table(dict[str, Rule]):
+    """Rules by the name of their function; as a decorator, it adds the rule it decorates."""
+
+    def __call__(self, rule: Rule) -> Rule:
+        self[rule.__name__.removesuffix("_")] = rule
+        return rule

@@ -1,0 +1,282 @@
+"""Traced arrays and primitives: how a function learns that it is being differentiated, or evaluated in a batch.
+
+A `Traced` array stands for another array. A function of traced arrays is handed to the innermost `Trace` among them
+(the one begun last), which does what it is there for (a tape records, a batch shifts axes) and evaluates the same
+function one level further out, until plain arrays are left. So traces nest in any order, and nothing is ambient.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any, Protocol
+
+from anynet.array import Array, Namespace, array_namespace, is_array, mixed_message, on_two_grounds
+from anynet.backend import kernels_for
+from anynet.errors import DifferentiationError, MixedArraysError
+
+Rule = Callable[..., Any]
+
+#: Every trace takes the next level when it begins: a later one is further in.
+next_level = count().__next__
+
+
+class Trace(Protocol):
+    """What is done with functions of traced arrays."""
+
+    level: int
+    #: Leading axes of the value that the traced array does not show.
+    hidden_axes: int
+
+    def apply(self, primitive: "Primitive", args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """Evaluate the primitive, at least one of whose arguments belongs to this trace."""
+
+
+class Primitive:
+    """A function that traces treat as one step: a function of the standard, or one of ours with a reference.
+
+    Without a reference it is the function of that name in the namespace of its arguments. With one it is the
+    backend's kernel of that name, or the reference where there is no kernel or the kernel returns NotImplemented.
+
+    The rule is called as ``rule(xp, out, *args, **settings)`` and returns one pullback per array argument, in
+    order (a single one not in a tuple); a pullback takes the cotangent ``g`` of ``out`` and returns that of its
+    argument, whose shape and dtype the walker mends. None in a pullback's place says that there is no derivative; a
+    rule that is None says so of the whole function.
+    """
+
+    __slots__ = ("_implementations", "name", "reference", "rule")
+
+    def __init__(self, name: str, rule: Rule | None = None, reference: Callable[..., Any] | None = None) -> None:
+        self.name = name
+        self.rule = rule
+        self.reference = reference
+        self._implementations: dict[tuple[type, ...], tuple[Callable[..., Any], Namespace]] = {}
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        for arg in args:
+            if type(arg) is Traced:
+                return dispatch(self, args, settings)
+        return self.evaluate(args, settings)[0]
+
+    def evaluate(self, args: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, Namespace]:
+        """Return the result and the namespace it was computed in."""
+        types = tuple(map(type, args))
+        found = self._implementations.get(types)
+        if found is None:
+            if Traced in types:
+                out = dispatch(self, [lift(arg) if is_array(arg) else arg for arg in args], settings)
+                return out, (out[0] if isinstance(out, tuple) else out).__array_namespace__()
+            found = self._implementations[types] = self._find(args)
+        implementation, xp = found
+        try:
+            out = implementation(*args, **settings)
+        except Exception as error:
+            if on_two_grounds(args):
+                raise MixedArraysError(f"{self.name}: {mixed_message(args)}") from error
+            raise
+        if out is NotImplemented and self.reference is not None:
+            out = self.reference(*args, **settings)
+        return out, xp
+
+    def _find(self, args: Sequence[Any]) -> tuple[Callable[..., Any], Namespace]:
+        try:
+            xp = array_namespace(*(arg for arg in args if is_array(arg)))
+        except MixedArraysError as error:
+            raise MixedArraysError(f"{self.name}: {error}") from None
+        if self.reference is not None:
+            return kernels_for(xp).get(self.name, self.reference), xp
+        function: Any = xp
+        for part in self.name.split("."):
+            function = getattr(function, part)
+        return function, xp
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+
+#: The standard's functions as primitives, by name; `anynet.autodiff.rules` holds their rules and fills it.
+STANDARD: dict[str, Primitive] = {}
+
+
+def primitive(rule: Rule | None = None) -> Callable[[Callable[..., Any]], Primitive]:
+    """Make the decorated reference a primitive with this rule."""
+    return lambda reference: Primitive(reference.__name__, rule, reference)
+
+
+def dispatch(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    """Hand a call to the innermost trace among its arguments; without one the result is a traced constant."""
+    innermost: Any = None
+    for arg in args:
+        if type(arg) is Traced:
+            trace = arg.trace
+            if trace is not None and (innermost is None or trace.level > innermost.level):
+                innermost = trace
+    if innermost is not None:
+        return innermost.apply(primitive, args, settings)
+    values = [arg.value if type(arg) is Traced else arg for arg in args]
+    return lift(primitive.evaluate(values, settings)[0])
+
+
+def lift(x: Any) -> Any:
+    """Return an array (or a tuple of them) as a traced constant; what is traced already stays, and so do settings."""
+    if type(x) is Traced:
+        return x
+    if isinstance(x, tuple):
+        return type(x)(*map(lift, x)) if hasattr(x, "_fields") else tuple(map(lift, x))
+    return Traced(x) if is_array(x) else x
+
+
+def lower(x: Any) -> Any:
+    """Undo `lift`: traced constants become plain arrays, also inside lists and tuples."""
+    if type(x) is Traced:
+        if x.trace is not None:
+            raise DifferentiationError(f"a plain array was wanted, {x!r} was given; anynet.stop_gradient(x) makes it one")
+        return x.value
+    if isinstance(x, list | tuple) and not hasattr(x, "_fields"):
+        return type(x)(map(lower, x))
+    return x
+
+
+def _operator(name: str, *, reflected: bool = False) -> Any:
+    """Make the method of an operator; strings, lists and the like are left to the other operand."""
+
+    def method(self: "Traced", *others: Any) -> Any:
+        for other in others:
+            if type(other) is not Traced and not isinstance(other, int | float | complex) and not is_array(other):
+                return NotImplemented
+        return dispatch(STANDARD[name], (*others, self) if reflected else (self, *others), {})
+
+    return method
+
+
+class Traced:
+    """An array that stands for ``value`` in a trace; in none, it is a constant.
+
+    ``node`` is for the trace: a tape keeps there the place of the step that made the array.
+    """
+
+    __slots__ = ("node", "trace", "value")
+
+    # NumPy's arrays then leave operators with a traced array to us.
+    __array_ufunc__ = None
+
+    def __init__(self, value: Array, trace: Trace | None = None, node: int = -1) -> None:
+        self.value = value
+        self.trace = trace
+        self.node = node
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
+        from anynet.autodiff.namespace import differentiable
+
+        return differentiable(self.library)
+
+    @property
+    def library(self) -> Namespace:
+        """The plain namespace at the bottom."""
+        value = self.value
+        while type(value) is Traced:
+            value = value.value
+        return array_namespace(value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape: tuple[int, ...] = self.value.shape
+        return shape if self.trace is None else shape[self.trace.hidden_axes :]
+
+    @property
+    def dtype(self) -> Any:
+        return self.value.dtype
+
+    @property
+    def device(self) -> Any:
+        from anynet.array import device
+
+        return device(self.value)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        total = 1
+        for length in self.shape:
+            total *= length
+        return total
+
+    @property
+    def T(self) -> "Traced":  # noqa: N802 - the standard's name
+        return self.mT
+
+    @property
+    def mT(self) -> "Traced":  # noqa: N802 - the standard's name
+        return dispatch(STANDARD["matrix_transpose"], (self,), {})  # type: ignore[no-any-return]
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> "Traced":
+        """Return the array where it is; moving one while it is traced is not differentiable."""
+        if device != self.device:
+            raise DifferentiationError(f"a traced array cannot move from {self.device} to {device}: move it before")
+        return self
+
+    def __getitem__(self, key: Any) -> Any:
+        return dispatch(STANDARD["getitem"], (self, lower(key)), {})
+
+    def __bool__(self) -> bool:
+        return bool(self._concrete("bool"))
+
+    def __int__(self) -> int:
+        return int(self._concrete("int"))
+
+    def __float__(self) -> float:
+        return float(self._concrete("float"))
+
+    def __index__(self) -> int:
+        return int(self._concrete("index").__index__())
+
+    def _concrete(self, wanted: str) -> Any:
+        if self.trace is not None:
+            raise DifferentiationError(
+                f"{wanted}() of {self!r} would cut it out of the derivative; "
+                "use where() for a choice, or anynet.stop_gradient(x) if a number is meant"
+            )
+        return self.value
+
+    def __repr__(self) -> str:
+        kind = "constant" if self.trace is None else type(self.trace).__name__.lower()
+        return f"Traced({kind}, shape={self.shape}, dtype={self.dtype})"
+
+    __hash__ = object.__hash__
+    __add__ = _operator("add")
+    __radd__ = _operator("add", reflected=True)
+    __sub__ = _operator("subtract")
+    __rsub__ = _operator("subtract", reflected=True)
+    __mul__ = _operator("multiply")
+    __rmul__ = _operator("multiply", reflected=True)
+    __truediv__ = _operator("divide")
+    __rtruediv__ = _operator("divide", reflected=True)
+    __floordiv__ = _operator("floor_divide")
+    __rfloordiv__ = _operator("floor_divide", reflected=True)
+    __mod__ = _operator("remainder")
+    __rmod__ = _operator("remainder", reflected=True)
+    __pow__ = _operator("pow")
+    __rpow__ = _operator("pow", reflected=True)
+    __matmul__ = _operator("matmul")
+    __rmatmul__ = _operator("matmul", reflected=True)
+    __neg__ = _operator("negative")
+    __pos__ = _operator("positive")
+    __abs__ = _operator("abs")
+    __lt__ = _operator("less")
+    __le__ = _operator("less_equal")
+    __gt__ = _operator("greater")
+    __ge__ = _operator("greater_equal")
+    __eq__ = _operator("equal")
+    __ne__ = _operator("not_equal")
+    __and__ = _operator("bitwise_and")
+    __rand__ = _operator("bitwise_and", reflected=True)
+    __or__ = _operator("bitwise_or")
+    __ror__ = _operator("bitwise_or", reflected=True)
+    __xor__ = _operator("bitwise_xor")
+    __rxor__ = _operator("bitwise_xor", reflected=True)
+    __invert__ = _operator("bitwise_invert")
+    __lshift__ = _operator("bitwise_left_shift")
+    __rlshift__ = _operator("bitwise_left_shift", reflected=True)
+    __rshift__ = _operator("bitwise_right_shift")
+    __rrshift__ = _operator("bitwise_right_shift", reflected=True)

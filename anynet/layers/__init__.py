@@ -1,0 +1,30 @@
+"""Layers: each its parameters and one expression, none with a derivative of its own."""
+
+from anynet.layers.activations import (
+    Identity,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Step,
+    Tanh,
+    activation,
+)
+from anynet.layers.linear import Linear
+from anynet.layers.module import Module, Parameter
+from anynet.layers.sequential import Sequential
+
+__all__ = [
+    "Identity",
+    "Linear",
+    "LogSoftmax",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Step",
+    "Tanh",
+    "activation",
+]

@@ -1,0 +1,129 @@
+"""Modules: values that hold parameters and are called like functions."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+from anynet import random, tree
+from anynet.array import Array, DType, is_array
+from anynet.backend import Backend, get_backend
+from anynet.errors import AnynetError, NotInitializedError
+
+
+class Parameter:
+    """The place of a parameter that has no numbers yet: its shape, and who will draw them."""
+
+    def __init__(self, shape: tuple[int, ...], initializer: Callable[..., Array]) -> None:
+        self.shape = shape
+        self.initializer = initializer
+
+
+class Module:
+    """The base of layers and networks: attributes are the state, `forward` is the expression.
+
+    An attribute that is an array is a parameter; one that is a module, or a list, tuple or dict of modules, is part
+    of the network; everything else is a setting. Order is the order of definition.
+    """
+
+    def forward(self, *args: Any, **settings: Any) -> Any:
+        """Compute the output; a layer defines this, its users call the layer itself."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward()")
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        try:
+            return self.forward(*args, **settings)
+        except AnynetError as error:
+            self._locate(error)
+            raise
+        except Exception as error:
+            if any(type(value) is Parameter for value in vars(self).values()):
+                unready = NotInitializedError(
+                    f"{self!r} has no numbers yet: call initialize(seed=0, backend=...) on the network, "
+                    "or give seed= to Sequential"
+                )
+                self._locate(unready)
+                raise unready from error
+            raise
+
+    def initialize(self, seed: int = 0, backend: "Backend | str | None" = None, dtype: DType = None) -> Self:
+        """Draw the numbers of all parameters that have none; return the module itself.
+
+        The same seed gives the same numbers bit for bit on every backend; ``dtype`` is float32 unless given.
+
+        Raises:
+            ValueError: every parameter has its numbers already.
+        """
+        backend = get_backend(backend)
+        key = random.key(seed, backend)
+        holders = [(m, name, value) for _, m in self.modules() for name, value in vars(m).items() if type(value) is Parameter]
+        if not holders and self.parameters():
+            raise ValueError("every parameter has numbers already: build a new network to draw new ones")
+        for i, (module, name, place) in enumerate(holders):
+            numbers = place.initializer(random.fold_in(key, i), place.shape, dtype or backend.xp.float32)
+            setattr(module, name, numbers)
+        return self
+
+    def parameters(self) -> dict[str, Array]:
+        """Return the parameters by path, such as ``layers.0.weight``, in definition order."""
+        return dict(tree.leaves(self))
+
+    def modules(self, path: str = "") -> list[tuple[str, "Module"]]:
+        """Return this module and all inside it with their paths, outermost first."""
+        found: list[tuple[str, Module]] = [(path, self)]
+        for name, value in vars(self).items():
+            found += _modules_in(value, f"{path}.{name}" if path else name)
+        return found
+
+    def __getitem__(self, path: str) -> Any:
+        """Return what is at a path: a parameter, a setting or a module."""
+        value: Any = self
+        for name in path.split("."):
+            try:
+                value = vars(value)[name] if isinstance(value, Module) else value[int(name) if name.isdigit() else name]
+            except (KeyError, IndexError, TypeError, ValueError):
+                raise KeyError(f"nothing at {path!r}; parameters are at {', '.join(self.parameters())}") from None
+        return value
+
+    def tree_items(self) -> dict[str, Any]:
+        """Return the attributes by name."""
+        return vars(self)
+
+    def tree_replace(self, items: dict[str, Any]) -> Self:
+        """Return a module of the same class with these attributes."""
+        new = object.__new__(type(self))
+        new.__dict__.update(items)
+        return new
+
+    def __repr__(self) -> str:
+        inner = [f"{name}={_show(value)}" for name, value in vars(self).items()]
+        lines = ", ".join(inner) if not _modules_in(list(vars(self).values()), "") else _indent(inner)
+        return f"{type(self).__name__}({lines})"
+
+    def _locate(self, error: AnynetError) -> None:
+        """Lead the error's path one module outwards."""
+        inner = vars(error).get("module")
+        if inner is not None:
+            path = next((path for path, module in self.modules() if module is inner), "")
+            error.path = ".".join(part for part in (path, error.path) if part)
+        vars(error)["module"] = self
+
+
+def _modules_in(value: Any, path: str) -> list[tuple[str, Module]]:
+    if isinstance(value, Module):
+        return value.modules(path)
+    if isinstance(value, list | tuple):
+        value = dict(enumerate(value))
+    if isinstance(value, dict):
+        return [found for name, child in value.items() for found in _modules_in(child, f"{path}.{name}")]
+    return []
+
+
+def _show(value: Any) -> str:
+    if is_array(value) or type(value) is Parameter:
+        return str(tuple(value.shape))
+    if isinstance(value, list | tuple) and _modules_in(value, ""):
+        return f"[{_indent([f'{i}: {_show(child)}' for i, child in enumerate(value)])}]"
+    return repr(value)
+
+
+def _indent(parts: list[str]) -> str:
+    return "\n" + "".join(f"  {line}\n" for part in parts for line in f"{part},".split("\n"))

@@ -1,0 +1,75 @@
+"""Activations that are worth a step of their own: stable where the bare formula overflows, cheap to go back through."""
+
+from typing import Any
+
+from anynet.array import Array, Namespace, array_namespace
+from anynet.autodiff.trace import primitive
+
+
+def _relu_gradient_rule(xp: Namespace, out: Array, g: Array, y: Array) -> Any:
+    return lambda h: relu_gradient(h, y), None
+
+
+@primitive(_relu_gradient_rule)
+def relu_gradient(g: Array, y: Array) -> Array:
+    """Return g where y = relu(x) is positive and 0 elsewhere, at x = 0 too; all of one shape and dtype."""
+    xp = array_namespace(g, y)
+    return xp.where(y > 0, g, xp.zeros_like(g))
+
+
+def _relu_rule(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: relu_gradient(g, out)
+
+
+@primitive(_relu_rule)
+def relu(x: Array) -> Array:
+    """Return max(x, 0) for every element, of x's shape and floating dtype; not-a-number stays.
+
+    Source: Deep Learning from Scratch, chapter 3.2.7.
+    """
+    xp = array_namespace(x)
+    return xp.maximum(x, xp.zeros_like(x))
+
+
+def _sigmoid_rule(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g * out * (1 - out)
+
+
+@primitive(_sigmoid_rule)
+def sigmoid(x: Array) -> Array:
+    """Return 1 / (1 + exp(-x)) for every element, in (0, 1), of x's shape and floating dtype; no x overflows.
+
+    Source: Deep Learning from Scratch, chapter 3.2.4.
+    """
+    xp = array_namespace(x)
+    # The exponential of a negative number only: it cannot overflow, and small results keep all their digits.
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, xp.ones_like(x), e) / (1 + e)
+
+
+def _softmax_rule(xp: Namespace, out: Array, x: Array, axis: int = -1) -> Any:
+    return lambda g: out * (g - xp.sum(g * out, axis=axis, keepdims=True)), None
+
+
+@primitive(_softmax_rule)
+def softmax(x: Array, axis: int = -1) -> Array:
+    """Return exp(x) / sum(exp(x)) along an axis, of x's shape and floating dtype: numbers in [0, 1] whose sum is 1.
+
+    The largest element is subtracted first, which changes nothing but the size of the numbers.
+    Source: Deep Learning from Scratch, chapter 3.5.
+    """
+    xp = array_namespace(x)
+    e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
+    return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+def _log_softmax_rule(xp: Namespace, out: Array, x: Array, axis: int = -1) -> Any:
+    return lambda g: g - xp.exp(out) * xp.sum(g, axis=axis, keepdims=True), None
+
+
+@primitive(_log_softmax_rule)
+def log_softmax(x: Array, axis: int = -1) -> Array:
+    """Return log(softmax(x)) along an axis without ever taking the logarithm of a number that vanished."""
+    xp = array_namespace(x)
+    shifted = x - xp.max(x, axis=axis, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))

@@ -1,0 +1,70 @@
+"""Softmax and cross-entropy in one step: stable, and its derivative is a difference."""
+
+import math
+from typing import Any
+
+from anynet.array import Array, Namespace, array_namespace, device
+from anynet.autodiff.trace import primitive
+
+
+def targets(labels: Array, like: Array) -> Array:
+    """Return the wanted probabilities, of ``like``'s shape (…, classes) and dtype.
+
+    Labels of that shape are the probabilities themselves (one-hot). Class indices (…) become one-hot rows; an index
+    that is no class has a row of not-a-numbers, for a device cannot raise without being waited for.
+    """
+    xp = array_namespace(labels, like)
+    if labels.ndim == like.ndim:
+        return xp.astype(labels, like.dtype, copy=False)
+    classes = xp.arange(like.shape[-1], dtype=labels.dtype, device=device(labels))
+    rows = xp.astype(xp.expand_dims(labels, axis=-1) == classes, like.dtype)
+    no_class = xp.sum(rows, axis=-1, keepdims=True) == 0
+    return xp.where(no_class, xp.full((), math.nan, dtype=rows.dtype, device=device(rows)), rows)
+
+
+def _gradient_rule(xp: Namespace, out: Array, probabilities: Array, labels: Array, g: Array) -> Any:
+    rows = probabilities.size // probabilities.shape[-1]
+    return (
+        lambda h: h * (g / rows),
+        None,
+        lambda h: xp.sum(h * (probabilities - targets(labels, probabilities))) / rows,
+    )
+
+
+@primitive(_gradient_rule)
+def softmax_cross_entropy_gradient(probabilities: Array, labels: Array, g: Array) -> Array:
+    """Return (probabilities - targets) · g / N, the cotangent of the logits; g is that of the mean loss, a scalar."""
+    rows = probabilities.size // probabilities.shape[-1]
+    return (probabilities - targets(labels, probabilities)) * (g / rows)
+
+
+def _cross_entropy_rule(xp: Namespace, out: tuple[Array, Array], logits: Array, labels: Array) -> Any:
+    _, probabilities = out
+
+    def pullback(g: tuple[Array | None, Array | None]) -> Array:
+        of_loss, of_probabilities = g
+        c = 0 * probabilities
+        if of_loss is not None:
+            c = c + softmax_cross_entropy_gradient(probabilities, labels, of_loss)
+        if of_probabilities is not None:
+            inner = xp.sum(of_probabilities * probabilities, axis=-1, keepdims=True)
+            c = c + probabilities * (of_probabilities - inner)
+        return c
+
+    return pullback, None
+
+
+@primitive(_cross_entropy_rule)
+def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
+    """Return the mean over N of -sum(targets · log softmax(logits)), a scalar, and the probabilities (N, classes).
+
+    Logits are (N, classes) or (classes,), floating and of any size; labels are class indices, one axis fewer, or
+    one-hot. Source: Deep Learning from Scratch, chapter 4.2.4 and appendix A.
+    """
+    xp = array_namespace(logits, labels)
+    shifted = logits - xp.max(logits, axis=-1, keepdims=True)
+    exponentials = xp.exp(shifted)
+    total = xp.sum(exponentials, axis=-1, keepdims=True)
+    wanted = targets(labels, logits)
+    losses = xp.sum(wanted * (xp.log(total) - shifted), axis=-1)
+    return xp.mean(losses), exponentials / total
