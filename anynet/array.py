@@ -13,8 +13,29 @@ Namespace: TypeAlias = Any
 Device: TypeAlias = Any
 DType: TypeAlias = Any
 
-is_array = compat.is_array_api_obj
 device = compat.device
+
+# By type: asked for every leaf of every tree in every step.
+_ARRAY_TYPES: dict[type, bool] = {}
+# By the dtype's type too: dtypes of two libraries may be equal in hash, and array_api_strict warns when compared.
+_FLOATING: dict[tuple[type, DType], bool] = {}
+
+
+def is_array(x: Any) -> bool:
+    """Tell whether x is an array of some library that follows the standard, or a traced one."""
+    kind = type(x)
+    if kind not in _ARRAY_TYPES:
+        _ARRAY_TYPES[kind] = bool(compat.is_array_api_obj(x))
+    return _ARRAY_TYPES[kind]
+
+
+def is_floating(x: Array) -> bool:
+    """Tell whether the array holds real floating-point numbers."""
+    dtype = x.dtype
+    key = (type(dtype), dtype)
+    if key not in _FLOATING:
+        _FLOATING[key] = array_namespace(x).isdtype(dtype, "real floating")
+    return _FLOATING[key]
 
 
 def array_namespace(*arrays: Any) -> Namespace:
@@ -42,18 +63,6 @@ def library_name(xp: Namespace) -> str:
     """Return the import name of the library behind a namespace, such as ``"numpy"``; backends go by it."""
     name: str = getattr(xp, "library", xp).__name__
     return name.removeprefix("array_api_compat.").partition(".")[0]
-
-
-# By the dtype's type too: dtypes of two libraries may be equal in hash, and array_api_strict warns when compared.
-_FLOATING: dict[tuple[type, DType], bool] = {}
-
-
-def is_floating(x: Array) -> bool:
-    """Tell whether the array holds real floating-point numbers."""
-    key = (type(x.dtype), x.dtype)
-    if key not in _FLOATING:
-        _FLOATING[key] = array_namespace(x).isdtype(x.dtype, "real floating")
-    return _FLOATING[key]
 
 
 def size(x: Array) -> int:

@@ -54,8 +54,9 @@ def sum_of_squares(outputs: Array, labels: Array) -> Array:
 
 
 def _check_labels(loss: str, outputs: Array, labels: Array) -> None:
-    if labels.shape != outputs.shape and labels.shape != outputs.shape[:-1]:
+    given, wanted = labels.shape, outputs.shape
+    if given != wanted[:-1] and given != wanted:
         raise ShapeError(
-            f"{loss}: outputs of shape {tuple(outputs.shape)} were given with labels of shape {tuple(labels.shape)}; "
-            f"wanted class indices of shape {tuple(outputs.shape[:-1])} or one-hot rows of {tuple(outputs.shape)}"
+            f"{loss}: outputs of shape {tuple(wanted)} were given with labels of shape {tuple(given)}; "
+            f"wanted class indices of shape {tuple(wanted[:-1])} or one-hot rows of {tuple(wanted)}"
         )

@@ -9,14 +9,28 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from anynet import tree
-from anynet.array import Array, array_namespace, device, is_array, is_floating
-from anynet.autodiff.trace import Primitive, Trace, Traced, lift, next_level
+from anynet.array import Array, Namespace, array_namespace, is_array, is_floating
+from anynet.autodiff.trace import Primitive, Trace, Traced, lift, next_level, primitive
 from anynet.errors import DifferentiationError
 
 T = TypeVar("T")
 
 # What a step was made from: its place on the tape, its shape and dtype, and the pullback to it.
 _Parent = tuple[int, tuple[int, ...], Any, Callable[[Any], Array]]
+
+
+def _sum_to_rule(xp: Namespace, out: Array, g: Array, shape: tuple[int, ...]) -> Any:
+    given = g.shape
+    return lambda h: xp.broadcast_to(h, given), None
+
+
+@primitive(_sum_to_rule)
+def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
+    """Sum a cotangent over the axes along which an argument of this shape was broadcast."""
+    xp = array_namespace(g)
+    extra = g.ndim - len(shape)
+    stretched = (extra + i for i, length in enumerate(shape) if length == 1 and g.shape[extra + i] != 1)
+    return xp.reshape(xp.sum(g, axis=(*range(extra), *stretched)), shape)
 
 
 class Tape:
@@ -28,42 +42,55 @@ class Tape:
         self.level = next_level()
         # (parents, number of outputs); a step with several outputs is followed by empty places for the others.
         self.steps: list[tuple[list[_Parent], int]] | None = []
-        self.variables: list[Traced] = []
+        # Only counted: a list of them would be a cycle, and keep every array alive until the collector runs. They
+        # take the places 0, 1, 2, …; the steps follow.
+        self.variables = 0
 
     def variable(self, x: Array) -> Traced:
-        """Begin with an array to differentiate with respect to."""
-        traced = Traced(x, self, len(self.variables))
-        self.variables.append(traced)
-        self._steps().append(([], 1))
-        return traced
+        """Begin with an array to differentiate with respect to; one that is not floating is a constant."""
+        if not is_floating(x):
+            return lift(x)  # type: ignore[no-any-return]
+        node = self.variables
+        self.variables = node + 1
+        return Traced(x, self, node)
 
-    def apply(self, primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Evaluate the primitive and note how cotangents pass back through it."""
         steps = self._steps()
-        values = [
-            arg.value if type(arg) is Traced and (arg.trace is self or arg.trace is None) else arg for arg in args
-        ]
-        out, xp = primitive.evaluate(values, settings)
-        rule = primitive.rule
+        values = []
+        tracked = []
+        for arg in args:
+            if type(arg) is Traced:
+                trace = arg.trace
+                if trace is self:
+                    tracked.append((len(values), arg.node))
+                elif trace is not None:
+                    values.append(arg)
+                    continue
+                arg = arg.value
+            values.append(arg)
+        out, xp = step.evaluate(values, settings)
+        rule = step.rule
         if rule is None:
             return lift(out)
         pullbacks = rule(xp, out, *values, **settings)
         if type(pullbacks) is not tuple:
             pullbacks = (pullbacks,)
-        parents = [
-            (arg.node, value.shape, value.dtype, pullback)
-            for arg, value, pullback in zip(args, values, pullbacks, strict=False)
-            if type(arg) is Traced and arg.trace is self and pullback is not None
-        ]
+        parents = []
+        for i, node in tracked:
+            pullback = pullbacks[i]
+            if pullback is not None:
+                value = values[i]
+                parents.append((node, value.shape, value.dtype, pullback))
         if not parents:
             return lift(out)
-        node = len(steps)
-        if not isinstance(out, tuple):
-            steps.append((parents, 1))
-            return Traced(out, self, node)
-        steps.append((parents, len(out)))
-        steps.extend([([], 0)] * (len(out) - 1))
-        return tuple(Traced(part, self, node + i) for i, part in enumerate(out))
+        node = self.variables + len(steps)
+        if isinstance(out, tuple):
+            steps.append((parents, len(out)))
+            steps.extend([([], 0)] * (len(out) - 1))
+            return tuple(Traced(part, self, node + i) for i, part in enumerate(out))
+        steps.append((parents, 1))
+        return Traced(out, self, node)
 
     def backward(self, out: Traced, g: Array) -> list[Array | None]:
         """Walk back from ``out`` with its cotangent ``g``; return the cotangents of the variables, None for zero.
@@ -72,23 +99,22 @@ class Tape:
         """
         steps, self.steps = self._steps(), None
         cotangents: dict[int, Array] = {out.node: g}
-        inputs = len(self.variables)
-        while len(steps) > inputs:
+        inputs = self.variables
+        for place in range(inputs + len(steps) - 1, inputs - 1, -1):
             parents, outputs = steps.pop()
             if outputs == 1:
-                g = cotangents.pop(len(steps), None)
-                if g is None:
-                    continue
-            elif outputs == 0:
-                continue
+                g = cotangents.pop(place, None)
+            elif outputs > 1:
+                several = tuple(cotangents.pop(place + i, None) for i in range(outputs))
+                g = None if all(part is None for part in several) else several
             else:
-                g = tuple(cotangents.pop(len(steps) + i, None) for i in range(outputs))
-                if all(part is None for part in g):
-                    continue
+                continue
+            if g is None:
+                continue
             for node, shape, dtype, pullback in parents:
                 c = pullback(g)
                 if c.shape != shape:
-                    c = unbroadcast(c, shape)
+                    c = sum_to(c, shape)
                 if c.dtype != dtype:
                     c = array_namespace(c).astype(c, dtype)
                 before = cotangents.get(node)
@@ -104,14 +130,6 @@ class Tape:
         return self.steps
 
 
-def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
-    """Sum a cotangent over the axes along which an argument of this shape was broadcast."""
-    xp = array_namespace(g)
-    extra = g.ndim - len(shape)
-    stretched = (extra + i for i, length in enumerate(shape) if length == 1 and g.shape[extra + i] != 1)
-    return xp.reshape(xp.sum(g, axis=(*range(extra), *stretched)), shape)
-
-
 def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., tuple[Array, Any]]:
     """Return a function that computes ``f``'s value and its gradient, ∂f/∂argument for every array in the argument.
 
@@ -124,26 +142,23 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
             the arguments; or there is nothing to differentiate with respect to.
     """
 
+    chosen = (argnums,) if isinstance(argnums, int) else argnums
+
     @wraps(f)
     def value_and_gradient(*args: Any, **settings: Any) -> tuple[Array, Any]:
         tape = Tape()
-        chosen = (argnums,) if isinstance(argnums, int) else argnums
-        places = {_position(i, len(args)) for i in chosen}
-        lifted = [
-            tree.map(lambda x: tape.variable(x) if is_floating(x) else lift(x), arg) if i in places else _lift_all(arg)
-            for i, arg in enumerate(args)
-        ]
+        places = [_position(i, len(args)) for i in chosen]
+        lifted = [tree.map(tape.variable if i in places else lift, arg) for i, arg in enumerate(args)]
         if not tape.variables:
-            given = ", ".join(type(args[i]).__name__ for i in sorted(places))
+            given = ", ".join(type(args[i]).__name__ for i in places)
             raise DifferentiationError(
                 f"nothing to differentiate with respect to: argument {argnums} is {given} and holds no floating array; "
                 "give an array, as backend.asarray(2.0)"
             )
-        out = f(*lifted, **{name: _lift_all(value) for name, value in settings.items()})
+        out = f(*lifted, **{name: tree.map(lift, value) for name, value in settings.items()})
         _check_output(out, tape)
-        xp = array_namespace(out.value)
-        one = xp.ones((), dtype=out.value.dtype, device=device(out.value))
-        cotangents = iter(tape.backward(out, one))
+        # Any number to the power of 0 is 1, not-a-number too: a one of this dtype, where the loss is.
+        cotangents = iter(tape.backward(out, out.value**0))
 
         def gradient(x: Array) -> Array | None:
             if not is_floating(x):
@@ -152,10 +167,8 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
             return array_namespace(x).zeros_like(x) if g is None else g
 
         # In the order in which the variables were made: that of the arguments.
-        gradients = {i: tree.map(gradient, arg) for i, arg in enumerate(args) if i in places}
-        if isinstance(argnums, int):
-            return out.value, gradients.popitem()[1]
-        return out.value, tuple(gradients[_position(i, len(args))] for i in argnums)
+        gradients = {i: tree.map(gradient, args[i]) for i in sorted(set(places))}
+        return out.value, gradients[places[0]] if isinstance(argnums, int) else tuple(gradients[i] for i in places)
 
     return value_and_gradient
 
@@ -178,10 +191,6 @@ def stop_gradient(x: T) -> T:
 
 # No rule: it has no derivative. And no kernel: it has nothing to do.
 _identity = Primitive("stop_gradient", None, lambda x: x)
-
-
-def _lift_all(arg: T) -> T:
-    return tree.map(lift, arg)
 
 
 def _position(index: int, count: int) -> int:

@@ -26,7 +26,7 @@ class Trace(Protocol):
     #: Leading axes of the value that the traced array does not show.
     hidden_axes: int
 
-    def apply(self, primitive: "Primitive", args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def apply(self, step: "Primitive", args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Evaluate the primitive, at least one of whose arguments belongs to this trace."""
 
 
@@ -51,10 +51,15 @@ class Primitive:
         self._implementations: dict[tuple[type, ...], tuple[Callable[..., Any], Namespace]] = {}
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        for arg in args:
-            if type(arg) is Traced:
-                return dispatch(self, args, settings)
-        return self.evaluate(args, settings)[0]
+        found = self._implementations.get(tuple(map(type, args)))
+        if found is None:
+            return dispatch(self, args, settings) if Traced in map(type, args) else self.evaluate(args, settings)[0]
+        try:
+            out = found[0](*args, **settings)
+        except Exception as error:
+            self._explain(error, args)
+            raise
+        return self.reference(*args, **settings) if out is NotImplemented else out
 
     def evaluate(self, args: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, Namespace]:
         """Return the result and the namespace it was computed in."""
@@ -69,12 +74,13 @@ class Primitive:
         try:
             out = implementation(*args, **settings)
         except Exception as error:
-            if on_two_grounds(args):
-                raise MixedArraysError(f"{self.name}: {mixed_message(args)}") from error
+            self._explain(error, args)
             raise
-        if out is NotImplemented and self.reference is not None:
-            out = self.reference(*args, **settings)
-        return out, xp
+        return (self.reference(*args, **settings) if out is NotImplemented else out), xp
+
+    def _explain(self, error: Exception, args: Sequence[Any]) -> None:
+        if on_two_grounds(args):
+            raise MixedArraysError(f"{self.name}: {mixed_message(args)}") from error
 
     def _find(self, args: Sequence[Any]) -> tuple[Callable[..., Any], Namespace]:
         try:

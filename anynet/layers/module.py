@@ -24,6 +24,9 @@ class Module:
     of the network; everything else is a setting. Order is the order of definition.
     """
 
+    #: Its attributes are children in the trees of `anynet.tree`.
+    tree_node = True
+
     def forward(self, *args: Any, **settings: Any) -> Any:
         """Compute the output; a layer defines this, its users call the layer itself."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward()")
@@ -82,16 +85,6 @@ class Module:
             except (KeyError, IndexError, TypeError, ValueError):
                 raise KeyError(f"nothing at {path!r}; parameters are at {', '.join(self.parameters())}") from None
         return value
-
-    def tree_items(self) -> dict[str, Any]:
-        """Return the attributes by name."""
-        return vars(self)
-
-    def tree_replace(self, items: dict[str, Any]) -> Self:
-        """Return a module of the same class with these attributes."""
-        new = object.__new__(type(self))
-        new.__dict__.update(items)
-        return new
 
     def __repr__(self) -> str:
         inner = [f"{name}={_show(value)}" for name, value in vars(self).items()]

@@ -8,10 +8,11 @@ from anynet.autodiff.trace import primitive
 
 def _affine_rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array | None) -> Any:
     def to_weight(g: Array) -> Array:
-        rows = xp.reshape(x, (-1, x.shape[-1]))
-        return xp.matmul(xp.matrix_transpose(rows), xp.reshape(g, (-1, g.shape[-1])))
+        if x.ndim == 2:
+            return x.T @ g
+        return xp.reshape(x, (-1, x.shape[-1])).T @ xp.reshape(g, (-1, g.shape[-1]))
 
-    return lambda g: xp.matmul(g, xp.matrix_transpose(weight)), to_weight, lambda g: g
+    return lambda g: g @ weight.T, to_weight, lambda g: g
 
 
 @primitive(_affine_rule)

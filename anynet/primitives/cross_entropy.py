@@ -43,13 +43,11 @@ def _cross_entropy_rule(xp: Namespace, out: tuple[Array, Array], logits: Array, 
 
     def pullback(g: tuple[Array | None, Array | None]) -> Array:
         of_loss, of_probabilities = g
-        c = 0 * probabilities
-        if of_loss is not None:
-            c = c + softmax_cross_entropy_gradient(probabilities, labels, of_loss)
-        if of_probabilities is not None:
-            inner = xp.sum(of_probabilities * probabilities, axis=-1, keepdims=True)
-            c = c + probabilities * (of_probabilities - inner)
-        return c
+        if of_probabilities is None:
+            return softmax_cross_entropy_gradient(probabilities, labels, of_loss)
+        mean = xp.sum(of_probabilities * probabilities, axis=-1, keepdims=True)
+        c = probabilities * (of_probabilities - mean)
+        return c if of_loss is None else c + softmax_cross_entropy_gradient(probabilities, labels, of_loss)
 
     return pullback, None
 

@@ -1,6 +1,83 @@
-"""NumPy's kernels: what the references do, in fewer passes over memory."""
+"""NumPy's kernels: what the references do, in fewer passes over memory and fewer calls.
+
+A kernel takes what it is quick at and returns NotImplemented for the rest, which the reference then does. It writes
+into arrays that it made itself, never into one it was given.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-KERNELS: Mapping[str, Callable[..., Any]] = {}
+import numpy as np
+
+from anynet.errors import DataError
+
+_ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
+
+
+def affine(x: Any, weight: Any, bias: Any) -> Any:
+    """Add the bias in place."""
+    y = np.matmul(x, weight)
+    if bias is None:
+        return y
+    return np.add(y, bias, out=y) if bias.dtype == y.dtype and y.ndim else y + bias
+
+
+def relu(x: Any) -> Any:
+    """Compare with an array of no axes: quicker than with a Python number, which has to be converted."""
+    zero = _ZERO.get(x.dtype)
+    return NotImplemented if zero is None else np.maximum(x, zero)
+
+
+def relu_gradient(g: Any, y: Any) -> Any:
+    """Multiply by a mask: half the time of a choice."""
+    zero = _ZERO.get(y.dtype)
+    return NotImplemented if zero is None or g.dtype != y.dtype else np.multiply(g, np.greater(y, zero))
+
+
+def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
+    """Work on the transposed logits: reductions along a short last axis are slow, along the first axis quick."""
+    if logits.dtype not in _ZERO or labels.ndim != 1 or labels.dtype.kind not in "iu" or not labels.size:
+        return NotImplemented
+    classes = logits.shape[1]
+    # As unsigned numbers, negative labels are large ones.
+    if np.maximum.reduce(labels.view(f"u{labels.itemsize}")) >= classes:
+        wrong = labels[(labels < 0) | (labels >= classes)][0]
+        raise DataError(f"label {wrong} is no class: the outputs have {classes}, wanted labels 0 to {classes - 1}")
+    work = logits.T.copy()
+    work -= np.maximum.reduce(work, axis=0)
+    at_labels = np.add.reduce(work[labels, np.arange(labels.size)])
+    np.exp(work, out=work)
+    total = np.add.reduce(work, axis=0)
+    work /= total
+    return (np.add.reduce(np.log(total)) - at_labels) / logits.dtype.type(labels.size), work.T
+
+
+def softmax_cross_entropy_gradient(probabilities: Any, labels: Any, g: Any) -> Any:
+    """Subtract one at each label instead of a whole array of targets."""
+    if labels.ndim != 1 or not labels.size or labels.dtype.kind not in "iu" or probabilities.dtype != g.dtype:
+        return NotImplemented
+    out = probabilities.copy(order="K")
+    out[np.arange(labels.size), labels] -= 1
+    out *= g / g.dtype.type(labels.size)
+    return out
+
+
+def sgd_update(parameter: Any, gradient: Any, learning_rate: float) -> Any:
+    """Take the new parameter's own memory for the product."""
+    if parameter.dtype != gradient.dtype:
+        return NotImplemented
+    out = np.multiply(gradient, learning_rate)
+    return np.subtract(parameter, out, out=out) if out.ndim else parameter - out
+
+
+def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum a matrix to one row, as for the bias of a layer."""
+    return np.add.reduce(g, axis=0) if g.ndim == 2 and len(shape) == 1 and shape[0] == g.shape[1] else NotImplemented
+
+
+KERNELS: Mapping[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        *(affine, relu, relu_gradient, sgd_update, softmax_cross_entropy, softmax_cross_entropy_gradient, sum_to),
+    )
+}

@@ -1,0 +1,195 @@
+"""Numerical differentiation: derivatives from differences, to learn from and to check the analytic ones against."""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from anynet import tree
+from anynet.array import Array, array_namespace, device, is_array, is_floating, size
+from anynet.autodiff.batching import Batch
+from anynet.autodiff.trace import Traced, lift
+from anynet.errors import DifferentiationError, NoRuleError
+
+T = TypeVar("T")
+
+#: How many bytes of perturbed parameters are evaluated at a time unless the caller says otherwise.
+MEMORY = 32 * 2**20
+
+
+def forward_difference(f: Callable[[Any], Any], x: Any, step: float = 1e-6) -> Any:
+    """Return (f(x + step) - f(x)) / step, off by a multiple of step; x is a number or an array, taken elementwise.
+
+    Source: Deep Learning from Scratch, chapter 4.3.1.
+    """
+    return (f(x + step) - f(x)) / step
+
+
+def central_difference(f: Callable[[Any], Any], x: Any, step: float = 1e-4) -> Any:
+    """Return (f(x + step) - f(x - step)) / (2·step), off by a multiple of step²; x as in `forward_difference`.
+
+    Source: Deep Learning from Scratch, chapter 4.3.1.
+    """
+    return (f(x + step) - f(x - step)) / (2 * step)
+
+
+def partial_derivative(f: Callable[[Array], Array], x: Array, index: int | tuple[int, ...], step: float = 1e-4) -> Array:
+    """Return the central difference of the scalar f(x) in the one element ``x[index]``, the others held.
+
+    Source: Deep Learning from Scratch, chapter 4.3.3.
+    """
+    xp = array_namespace(x)
+    place = index if isinstance(index, tuple) else (index,)
+    flat = 0
+    for axis, (i, length) in enumerate(zip(place, x.shape, strict=True)):
+        if not -length <= i < length:
+            raise IndexError(f"index {index} is outside an array of shape {tuple(x.shape)}, in axis {axis}")
+        flat = flat * length + i % length
+    there = xp.reshape(xp.arange(size(x), device=device(x)) == flat, x.shape)
+    return central_difference(lambda h: f(xp.where(there, x + h, x)), 0.0, step)
+
+
+def numerical_gradient(f: Callable[[T], Array], argument: T, *, step: float | None = None, memory: int = MEMORY) -> T:
+    """Return the central difference of the scalar f(argument) in every element of every floating array in a tree.
+
+    Element x moves by ±step·max(1, abs(x)), where step is the cube root of the dtype's epsilon unless given. Many
+    elements are perturbed at a time, in copies of about ``memory`` bytes together, on the array's own device; a
+    function that cannot be evaluated so is evaluated for one element after the other. The gradient is a like tree,
+    with None for arrays that are not floating. Source: Deep Learning from Scratch, chapter 4.4.
+
+    Raises:
+        DifferentiationError: f returns something other than a scalar.
+    """
+    chosen = iter(range(len(list(tree.leaves(argument)))))
+
+    def gradient(x: Array) -> Array | None:
+        i = next(chosen)
+        if not is_floating(x):
+            return None
+        return _of_leaf(lambda y: f(_with_leaf(argument, i, y)), x, step or _default_step(x), memory)
+
+    return tree.map(gradient, argument)
+
+
+def gradient_descent(
+    f: Callable[[Array], Array],
+    start: Array,
+    learning_rate: float = 0.1,
+    steps: int = 100,
+    gradient: Callable[[Callable[[Array], Array], Array], Array] = numerical_gradient,
+) -> Array:
+    """Walk from ``start`` against the gradient of the scalar f and return the path, (steps + 1, \\*start.shape).
+
+    Source: Deep Learning from Scratch, chapter 4.4.1.
+
+    Raises:
+        ValueError: a learning rate that is not a finite number above 0, or a negative number of steps.
+    """
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate is {learning_rate!r}: wanted a finite number above 0, such as 0.1")
+    if steps < 0:
+        raise ValueError(f"steps is {steps}: wanted 0 or more")
+    path = [start]
+    for _ in range(steps):
+        path.append(path[-1] - learning_rate * gradient(f, path[-1]))
+    return array_namespace(start).stack(path)
+
+
+def _default_step(x: Array) -> float:
+    return float(array_namespace(x).finfo(x.dtype).eps) ** (1 / 3)
+
+
+def _with_leaf(argument: T, place: int, x: Array) -> T:
+    """Return the tree with ``x`` for the leaf at a place; beside a traced leaf the others are constants."""
+    places = iter(range(place + 1))
+    constant = lift if type(x) is Traced else lambda leaf: leaf
+    return tree.map(lambda leaf: x if next(places, None) == place else constant(leaf), argument)
+
+
+def _of_leaf(f: Callable[[Any], Any], x: Array, step: float, memory: int) -> Array:
+    xp = array_namespace(x)
+    if size(x) == 0:
+        return xp.zeros_like(x)
+    try:
+        return _at_many_points(f, x, step, memory)
+    except NoRuleError:
+        return _one_by_one(f, x, step)
+
+
+def _at_many_points(f: Callable[[Any], Any], x: Array, step: float, memory: int) -> Array:
+    """Perturb whole rows at a time: point k of a block moves the k-th element of the block's rows.
+
+    The copies are laid out (rows, points, columns), so that a product with all of them is one wide product.
+    """
+    xp = array_namespace(x)
+    most = max(1, memory // (size(x) * _itemsize(x)))
+    columns = x.shape[-1] if x.ndim and x.shape[-1] <= most else 1
+    base = xp.reshape(x, (-1, columns))
+    rows = base.shape[0]
+    block = min(rows, max(1, most // columns))
+    values: list[Array] = []
+    copies = None
+    for start in range(0, rows, block):
+        moving = base[start : start + block, :]
+        points = size(moving)
+        if copies is None or copies.shape[1] != points:
+            copies = xp.empty((rows, points, columns), dtype=x.dtype, device=device(x))
+            copies[...] = xp.broadcast_to(base[:, None, :], copies.shape)
+        unit = xp.reshape(xp.eye(points, dtype=x.dtype, device=device(x)), (points, -1, columns))
+        move = _step(moving, step)[:, None, :] * xp.permute_dims(unit, (1, 0, 2))
+        rest = moving[:, None, :]
+        here = (slice(start, start + moving.shape[0]), ...)
+        copies[here] = rest + move
+        above = _values(f, copies, x.shape)
+        copies[here] = rest - move
+        below = _values(f, copies, x.shape)
+        copies[here] = xp.broadcast_to(rest, move.shape)
+        values.append(xp.reshape(above - below, (-1,)))
+    return _quotient(xp.reshape(xp.concat(values), x.shape), x, step)
+
+
+def _values(f: Callable[[Any], Any], copies: Array, shape: tuple[int, ...]) -> Array:
+    xp = array_namespace(copies)
+    points = copies.shape[1]
+    stacked = xp.reshape(xp.permute_dims(copies, (1, 0, 2)), (points, *shape))
+    batch = Batch(points)
+    out = f(batch.variable(stacked))
+    _check_scalar(out)
+    if type(out) is Traced:
+        out = out.value
+    return out if out.ndim else xp.broadcast_to(out, (points,))
+
+
+def _one_by_one(f: Callable[[Any], Any], x: Array, step: float) -> Array:
+    xp = array_namespace(x)
+    places = xp.reshape(xp.arange(size(x), device=device(x)), x.shape)
+    move = _step(x, step)
+    differences = []
+    for i in range(size(x)):
+        above, below = f(xp.where(places == i, x + move, x)), f(xp.where(places == i, x - move, x))
+        _check_scalar(above)
+        differences.append(above - below)
+    return _quotient(xp.reshape(xp.stack(differences), x.shape), x, step)
+
+
+def _step(x: Array, step: float) -> Array:
+    xp = array_namespace(x)
+    return step * xp.maximum(xp.abs(x), xp.ones_like(x))
+
+
+def _quotient(difference: Array, x: Array, step: float) -> Array:
+    """Divide by how far apart the two points came to lie after rounding."""
+    move = _step(x, step)
+    return difference / ((x + move) - (x - move))
+
+
+def _itemsize(x: Array) -> int:
+    return int(array_namespace(x).finfo(x.dtype).bits) // 8
+
+
+def _check_scalar(out: Any) -> None:
+    if not is_array(out) or out.shape != ():
+        given = f"shape {tuple(out.shape)}" if is_array(out) else repr(out)
+        raise DifferentiationError(
+            f"a function to differentiate returns a scalar, such as a loss; this one returned {given}: "
+            "reduce it with sum() or mean()"
+        )

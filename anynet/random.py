@@ -1,0 +1,168 @@
+"""Random numbers without a hidden state: a key goes in, an array comes out, the same on every library.
+
+The generator is Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2,
+3, SC 2011): a counter enciphered with a key. It adds, shifts and xors 32-bit words, so every library computes the same
+bits. The words are int32, which all libraries have in full; sums wrap around, and right shifts are masked.
+
+A key is used once. `split` and `fold_in` make new ones of it.
+"""
+
+import math
+
+from anynet.array import Array, DType, Namespace, array_namespace, device
+from anynet.backend import Backend, get_backend
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+def key(seed: int, backend: Backend | str | None = None) -> Array:
+    """Return the key of a seed, two int32 words on the backend's device; seeds are integers in 0 … 2⁶⁴ - 1."""
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed is {seed}: wanted an integer from 0 to 2**64 - 1")
+    backend = get_backend(backend)
+    return backend.asarray([_signed(seed >> 32), _signed(seed & 0xFFFFFFFF)], dtype=backend.xp.int32)
+
+
+def fold_in(key: Array, number: int) -> Array:
+    """Return a new key made of a key and an integer in 0 … 2³² - 1, such as the number of an epoch."""
+    if not 0 <= number < 2**32:
+        raise ValueError(f"number is {number}: wanted an integer from 0 to 2**32 - 1")
+    xp = array_namespace(key)
+    counter = xp.full((1,), _signed(number), dtype=xp.int32, device=device(key))
+    return xp.concat(_threefry(xp, key, xp.zeros_like(counter), counter))
+
+
+def split(key: Array, number: int = 2) -> Array:
+    """Return (number, 2) new keys, independent of each other and of the key."""
+    xp = array_namespace(key)
+    counter = xp.arange(number, dtype=xp.int32, device=device(key))
+    return xp.stack(_threefry(xp, key, xp.full_like(counter, -1), counter), axis=-1)
+
+
+def bits(key: Array, shape: tuple[int, ...]) -> Array:
+    """Return random int32 words of the shape: all 32 bits are random."""
+    xp = array_namespace(key)
+    count = math.prod(shape)
+    half = (count + 1) // 2
+    counter = xp.arange(half, dtype=xp.int32, device=device(key))
+    words = xp.concat(_threefry(xp, key, xp.full_like(counter, -2), counter))
+    return xp.reshape(words[:count], shape)
+
+
+def uniform(
+    key: Array, shape: tuple[int, ...], dtype: DType = None, low: float = 0.0, high: float = 1.0
+) -> Array:
+    """Return numbers drawn evenly from low ≤ x < high, of the shape; float32 unless another dtype is given.
+
+    The numbers are multiples of 2⁻²⁴ (2⁻⁵³ for float64), stretched to the range.
+    """
+    xp = array_namespace(key)
+    dtype = dtype or xp.float32
+    if dtype == xp.float64:
+        words = bits(key, (*shape, 2))
+        upper, lower = xp.astype(_shift_right(words[..., 0], 6), dtype), xp.astype(_shift_right(words[..., 1], 5), dtype)
+        unit = (upper * 2.0**27 + lower) * 2.0**-53
+    else:
+        unit = xp.astype(xp.astype(_shift_right(bits(key, shape), 8), xp.float32) * 2.0**-24, dtype, copy=False)
+    return unit if (low, high) == (0.0, 1.0) else low + (high - low) * unit
+
+
+def normal(key: Array, shape: tuple[int, ...], dtype: DType = None) -> Array:
+    """Return numbers of the standard normal distribution; float32 unless another dtype is given.
+
+    One uniform number each goes through the inverse of the distribution function. It is computed in float32 and with
+    operations alone that IEEE 754 rounds exactly, so that all libraries agree to the last bit, and a float64 network
+    begins with the numbers of a float32 one.
+    """
+    xp = array_namespace(key)
+    # The middle of 2^24 cells of (0, 1): never 0 or 1, and symmetric about a half.
+    cells = xp.astype(_shift_right(bits(key, shape), 9), xp.float32)
+    x = (2.0 * cells + 1.0) * 2.0**-23 - 1.0
+    numbers = math.sqrt(2.0) * _inverse_erf(xp, x)
+    return numbers if dtype is None else xp.astype(numbers, dtype, copy=False)
+
+
+def integers(key: Array, shape: tuple[int, ...], low: int, high: int) -> Array:
+    """Return int32 numbers drawn from low ≤ x < high; each is off its probability by less than (high - low) / 2³¹."""
+    if not -(2**31) <= low < high <= 2**31 - 1 or high - low > 2**31 - 1:
+        raise ValueError(f"low is {low} and high is {high}: wanted low < high, both within int32")
+    xp = array_namespace(key)
+    span = xp.full((1,) * max(len(shape), 1), high - low, dtype=xp.int32, device=device(key))
+    return xp.reshape(xp.remainder(_shift_right(bits(key, shape), 1), span) + low, shape)
+
+
+def bernoulli(key: Array, probability: float, shape: tuple[int, ...]) -> Array:
+    """Return booleans that are true with the probability, to a multiple of 2⁻²⁴."""
+    if not 0 <= probability <= 1:
+        raise ValueError(f"probability is {probability}: wanted a number from 0 to 1")
+    return uniform(key, shape) < probability
+
+
+def permutation(key: Array, n: int) -> Array:
+    """Return the numbers 0 … n - 1 in random order, int32, by sorting random words."""
+    xp = array_namespace(key)
+    return xp.astype(xp.argsort(bits(key, (n,)), stable=True), xp.int32)
+
+
+def _signed(word: int) -> int:
+    return word - 2**32 if word >= 2**31 else word
+
+
+def _shift_right(x: Array, n: int) -> Array:
+    """Shift zeros in from the left: int32 would repeat the sign."""
+    return (x >> n) & ((1 << (32 - n)) - 1)
+
+
+def _threefry(xp: Namespace, key: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
+    """Encipher the counters (x0, x1) with the key; arrays of one axis, for those wrap around silently."""
+    k0, k1 = key[0:1], key[1:2]
+    schedule = (k0, k1, k0 ^ k1 ^ _PARITY)
+    x0, x1 = x0 + k0, x1 + k1
+    for group in range(5):
+        for rotation in _ROTATIONS[group % 2]:
+            x0 = x0 + x1
+            x1 = ((x1 << rotation) | _shift_right(x1, 32 - rotation)) ^ x0
+        x0 = x0 + schedule[(group + 1) % 3]
+        x1 = x1 + schedule[(group + 2) % 3] + (group + 1)
+    return x0, x1
+
+
+# Polynomials in w = -log(1 - x²), lowest power last: M. Giles, Approximating the erfinv function, 2010.
+_CENTRE = (
+    *(2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087),
+    *(-0.00125372503, -0.00417768164, 0.246640727, 1.50140941),
+)
+_TAIL = (
+    *(-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773),
+    *(-0.0076224613, 0.00943887047, 1.00167406, 2.83297682),
+)
+
+
+def _inverse_erf(xp: Namespace, x: Array) -> Array:
+    """Return the inverse error function of -1 < x < 1, float32."""
+    w = -_log(xp, (1.0 - x) * (1.0 + x))
+    centre = _polynomial(_CENTRE, w - 2.5)
+    tail = _polynomial(_TAIL, xp.sqrt(xp.maximum(w, xp.full_like(w, 5.0))) - 3.0)
+    return xp.where(w < 5.0, centre, tail) * x
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+    result = 0.0 * x + coefficients[0]
+    for coefficient in coefficients[1:]:
+        result = result * x + coefficient
+    return result
+
+
+def _log(xp: Namespace, x: Array) -> Array:
+    """Return the natural logarithm of 2⁻³² < x ≤ 1, float32, by sums and products alone.
+
+    Doubling (exact in binary) brings x to 0.7 … 1.4; there log x = 2 artanh((x - 1) / (x + 1)), a short series.
+    """
+    exponent = 0.0 * x
+    for power in (16, 8, 4, 2, 1):
+        small = x < 2.0 ** (0.5 - power)
+        x = xp.where(small, x * 2.0**power, x)
+        exponent = xp.where(small, exponent - power, exponent)
+    s = (x - 1.0) / (x + 1.0)
+    return exponent * math.log(2.0) + 2.0 * s * _polynomial((1 / 9, 1 / 7, 1 / 5, 1 / 3, 1.0), s * s)
