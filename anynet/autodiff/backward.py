@@ -88,7 +88,7 @@ class Tape:
         if isinstance(out, tuple):
             steps.append((parents, len(out)))
             steps.extend([([], 0)] * (len(out) - 1))
-            return tuple(Traced(part, self, node + i) for i, part in enumerate(out))
+            return tuple([Traced(part, self, node + i) for i, part in enumerate(out)])
         steps.append((parents, 1))
         return Traced(out, self, node)
 
@@ -147,14 +147,14 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
     @wraps(f)
     def value_and_gradient(*args: Any, **settings: Any) -> tuple[Array, Any]:
         tape = Tape()
-        places = [_position(i, len(args)) for i in chosen]
-        lifted = [tree.map(tape.variable if i in places else lift, arg) for i, arg in enumerate(args)]
+        lifted = list(args)
+        for i in chosen:
+            lifted[_checked(i, args)] = tree.map(tape.variable, args[i])
+        for i, arg in enumerate(lifted):
+            if arg is args[i]:
+                lifted[i] = tree.map(lift, arg)
         if not tape.variables:
-            given = ", ".join(type(args[i]).__name__ for i in places)
-            raise DifferentiationError(
-                f"nothing to differentiate with respect to: argument {argnums} is {given} and holds no floating array; "
-                "give an array, as backend.asarray(2.0)"
-            )
+            raise DifferentiationError(_nothing([args[i] for i in chosen]))
         out = f(*lifted, **{name: tree.map(lift, value) for name, value in settings.items()})
         _check_output(out, tape)
         # Any number to the power of 0 is 1, not-a-number too: a one of this dtype, where the loss is.
@@ -166,9 +166,9 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
             g = next(cotangents)
             return array_namespace(x).zeros_like(x) if g is None else g
 
-        # In the order in which the variables were made: that of the arguments.
-        gradients = {i: tree.map(gradient, args[i]) for i in sorted(set(places))}
-        return out.value, gradients[places[0]] if isinstance(argnums, int) else tuple(gradients[i] for i in places)
+        # In the order in which the variables were made.
+        gradients = tuple([tree.map(gradient, args[i]) for i in chosen])
+        return out.value, gradients[0] if isinstance(argnums, int) else gradients
 
     return value_and_gradient
 
@@ -193,10 +193,18 @@ def stop_gradient(x: T) -> T:
 _identity = Primitive("stop_gradient", None, lambda x: x)
 
 
-def _position(index: int, count: int) -> int:
-    if not -count <= index < count:
-        raise DifferentiationError(f"argnums says argument {index}, the function was called with {count} in order")
-    return index % count
+def _checked(index: int, args: tuple[Any, ...]) -> int:
+    if not -len(args) <= index < len(args):
+        raise DifferentiationError(f"argnums says argument {index}, the function was called with {len(args)} in order")
+    return index
+
+
+def _nothing(arguments: list[Any]) -> str:
+    given = " and ".join(type(argument).__name__ for argument in arguments)
+    return (
+        f"nothing to differentiate with respect to: {given} holds no floating array; "
+        "give an array, as backend.asarray(2.0), or a network with its numbers"
+    )
 
 
 def _check_output(out: Any, tape: Trace) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from anynet.array import Namespace, device
 from anynet.autodiff.rules.manipulation import SEQUENCE_PRIMITIVES
-from anynet.autodiff.trace import STANDARD, Primitive, Traced, dispatch, lift, lower
+from anynet.autodiff.trace import STANDARD, Primitive, Traced, lift, lower
 
 _OF_SEQUENCES = frozenset(primitive.name for primitive in SEQUENCE_PRIMITIVES)
 
@@ -66,7 +66,7 @@ def _function(primitive: Primitive) -> Callable[..., Any]:
                 if not any(isinstance(value, Traced) for value in settings.values()):
                     break
                 args = (*args, settings.pop(name, None))
-        return dispatch(primitive, args, settings)
+        return primitive(*map(lift, args), **settings)
 
     function.__name__ = primitive.name
     return function

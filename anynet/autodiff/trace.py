@@ -51,23 +51,27 @@ class Primitive:
         self._implementations: dict[tuple[type, ...], tuple[Callable[..., Any], Namespace]] = {}
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        found = self._implementations.get(tuple(map(type, args)))
-        if found is None:
-            return dispatch(self, args, settings) if Traced in map(type, args) else self.evaluate(args, settings)[0]
-        try:
-            out = found[0](*args, **settings)
-        except Exception as error:
-            self._explain(error, args)
-            raise
-        return self.reference(*args, **settings) if out is NotImplemented else out
+        innermost: Any = None
+        traced = False
+        for arg in args:
+            if type(arg) is Traced:
+                traced = True
+                trace = arg.trace
+                if trace is not None and (innermost is None or trace.level > innermost.level):
+                    innermost = trace
+        if innermost is not None:
+            return innermost.apply(self, args, settings)
+        if traced:
+            return lift(self.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)[0])
+        return self.evaluate(args, settings)[0]
 
     def evaluate(self, args: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, Namespace]:
-        """Return the result and the namespace it was computed in."""
+        """Return the result for plain arguments, or those of traces further out, and the namespace it came from."""
         types = tuple(map(type, args))
         found = self._implementations.get(types)
         if found is None:
             if Traced in types:
-                out = dispatch(self, [lift(arg) if is_array(arg) else arg for arg in args], settings)
+                out = self(*(lift(arg) if is_array(arg) else arg for arg in args), **settings)
                 return out, (out[0] if isinstance(out, tuple) else out).__array_namespace__()
             found = self._implementations[types] = self._find(args)
         implementation, xp = found
@@ -107,20 +111,6 @@ def primitive(rule: Rule | None = None) -> Callable[[Callable[..., Any]], Primit
     return lambda reference: Primitive(reference.__name__, rule, reference)
 
 
-def dispatch(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
-    """Hand a call to the innermost trace among its arguments; without one the result is a traced constant."""
-    innermost: Any = None
-    for arg in args:
-        if type(arg) is Traced:
-            trace = arg.trace
-            if trace is not None and (innermost is None or trace.level > innermost.level):
-                innermost = trace
-    if innermost is not None:
-        return innermost.apply(primitive, args, settings)
-    values = [arg.value if type(arg) is Traced else arg for arg in args]
-    return lift(primitive.evaluate(values, settings)[0])
-
-
 def lift(x: Any) -> Any:
     """Return an array (or a tuple of them) as a traced constant; what is traced already stays, and so do settings."""
     if type(x) is Traced:
@@ -148,7 +138,7 @@ def _operator(name: str, *, reflected: bool = False) -> Any:
         for other in others:
             if type(other) is not Traced and not isinstance(other, int | float | complex) and not is_array(other):
                 return NotImplemented
-        return dispatch(STANDARD[name], (*others, self) if reflected else (self, *others), {})
+        return STANDARD[name](*others, self) if reflected else STANDARD[name](self, *others)
 
     return method
 
@@ -214,7 +204,7 @@ class Traced:
 
     @property
     def mT(self) -> "Traced":  # noqa: N802 - the standard's name
-        return dispatch(STANDARD["matrix_transpose"], (self,), {})  # type: ignore[no-any-return]
+        return STANDARD["matrix_transpose"](self)  # type: ignore[no-any-return]
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> "Traced":
         """Return the array where it is; moving one while it is traced is not differentiable."""
@@ -223,7 +213,7 @@ class Traced:
         return self
 
     def __getitem__(self, key: Any) -> Any:
-        return dispatch(STANDARD["getitem"], (self, lower(key)), {})
+        return STANDARD["getitem"](self, lower(key))
 
     def __bool__(self) -> bool:
         return bool(self._concrete("bool"))

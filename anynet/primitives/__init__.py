@@ -2,7 +2,7 @@
 
 from anynet.primitives.activation import log_softmax, relu, relu_gradient, sigmoid, softmax
 from anynet.primitives.affine import affine
-from anynet.primitives.cross_entropy import softmax_cross_entropy, softmax_cross_entropy_gradient
+from anynet.primitives.cross_entropy import softmax_cross_entropy
 from anynet.primitives.update import sgd_update
 
 __all__ = [
@@ -14,5 +14,4 @@ __all__ = [
     "sigmoid",
     "softmax",
     "softmax_cross_entropy",
-    "softmax_cross_entropy_gradient",
 ]

@@ -22,42 +22,29 @@ def targets(labels: Array, like: Array) -> Array:
     return xp.where(no_class, xp.full((), math.nan, dtype=rows.dtype, device=device(rows)), rows)
 
 
-def _gradient_rule(xp: Namespace, out: Array, probabilities: Array, labels: Array, g: Array) -> Any:
-    rows = probabilities.size // probabilities.shape[-1]
-    return (
-        lambda h: h * (g / rows),
-        None,
-        lambda h: xp.sum(h * (probabilities - targets(labels, probabilities))) / rows,
-    )
-
-
-@primitive(_gradient_rule)
-def softmax_cross_entropy_gradient(probabilities: Array, labels: Array, g: Array) -> Array:
-    """Return (probabilities - targets) · g / N, the cotangent of the logits; g is that of the mean loss, a scalar."""
-    rows = probabilities.size // probabilities.shape[-1]
-    return (probabilities - targets(labels, probabilities)) * (g / rows)
-
-
-def _cross_entropy_rule(xp: Namespace, out: tuple[Array, Array], logits: Array, labels: Array) -> Any:
-    _, probabilities = out
+def _rule(xp: Namespace, out: tuple[Array, Array], logits: Array, labels: Array) -> Any:
+    _, difference = out
+    rows = difference.size // difference.shape[-1]
 
     def pullback(g: tuple[Array | None, Array | None]) -> Array:
-        of_loss, of_probabilities = g
-        if of_probabilities is None:
-            return softmax_cross_entropy_gradient(probabilities, labels, of_loss)
-        mean = xp.sum(of_probabilities * probabilities, axis=-1, keepdims=True)
-        c = probabilities * (of_probabilities - mean)
-        return c if of_loss is None else c + softmax_cross_entropy_gradient(probabilities, labels, of_loss)
+        of_loss, of_difference = g
+        if of_difference is None:
+            return difference * (of_loss / rows)
+        probabilities = difference + targets(labels, difference)
+        mean = xp.sum(of_difference * probabilities, axis=-1, keepdims=True)
+        c = probabilities * (of_difference - mean)
+        return c if of_loss is None else c + difference * (of_loss / rows)
 
     return pullback, None
 
 
-@primitive(_cross_entropy_rule)
+@primitive(_rule)
 def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
-    """Return the mean over N of -sum(targets · log softmax(logits)), a scalar, and the probabilities (N, classes).
+    """Return the mean over N of -sum(targets · log softmax(logits)), a scalar, and softmax(logits) - targets.
 
-    Logits are (N, classes) or (classes,), floating and of any size; labels are class indices, one axis fewer, or
-    one-hot. Source: Deep Learning from Scratch, chapter 4.2.4 and appendix A.
+    The difference, of the logits' shape, is N times the gradient. Logits are (N, classes) or (classes,), floating and
+    of any size; labels are class indices, one axis fewer, or one-hot. Source: Deep Learning from Scratch, chapter
+    4.2.4 and appendix A.
     """
     xp = array_namespace(logits, labels)
     shifted = logits - xp.max(logits, axis=-1, keepdims=True)
@@ -65,4 +52,4 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     total = xp.sum(exponentials, axis=-1, keepdims=True)
     wanted = targets(labels, logits)
     losses = xp.sum(wanted * (xp.log(total) - shifted), axis=-1)
-    return xp.mean(losses), exponentials / total
+    return xp.mean(losses), exponentials / total - wanted

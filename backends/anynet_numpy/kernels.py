@@ -45,21 +45,14 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
         raise DataError(f"label {wrong} is no class: the outputs have {classes}, wanted labels 0 to {classes - 1}")
     work = logits.T.copy()
     work -= np.maximum.reduce(work, axis=0)
-    at_labels = np.add.reduce(work[labels, np.arange(labels.size)])
+    flat = work.reshape(-1)
+    places = labels * labels.size + np.arange(labels.size)
+    at_labels = np.add.reduce(flat[places])
     np.exp(work, out=work)
     total = np.add.reduce(work, axis=0)
     work /= total
+    flat[places] -= 1
     return (np.add.reduce(np.log(total)) - at_labels) / logits.dtype.type(labels.size), work.T
-
-
-def softmax_cross_entropy_gradient(probabilities: Any, labels: Any, g: Any) -> Any:
-    """Subtract one at each label instead of a whole array of targets."""
-    if labels.ndim != 1 or not labels.size or labels.dtype.kind not in "iu" or probabilities.dtype != g.dtype:
-        return NotImplemented
-    out = probabilities.copy(order="K")
-    out[np.arange(labels.size), labels] -= 1
-    out *= g / g.dtype.type(labels.size)
-    return out
 
 
 def sgd_update(parameter: Any, gradient: Any, learning_rate: float) -> Any:
@@ -77,7 +70,5 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
 
 KERNELS: Mapping[str, Callable[..., Any]] = {
     function.__name__: function
-    for function in (
-        *(affine, relu, relu_gradient, sgd_update, softmax_cross_entropy, softmax_cross_entropy_gradient, sum_to),
-    )
+    for function in (affine, relu, relu_gradient, sgd_update, softmax_cross_entropy, sum_to)
 }
