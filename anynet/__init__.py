@@ -1,3 +1,49 @@
-"""anynet: neural networks written in the Array API standard."""
+"""anynet: neural networks written in the Array API standard.
+
+Write a network once, train it on whatever array library and device is there.
+"""
+
+from anynet import (
+    autodiff,
+    data,
+    functions,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    numerical,
+    optimizers,
+    random,
+    tree,
+)
+from anynet.autodiff import grad, stop_gradient, value_and_grad
+from anynet.backend import Backend, get_backend
+from anynet.gradient_check import check_gradients
+from anynet.numerical import numerical_gradient
+from anynet.training import History, evaluate, fit
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Backend",
+    "History",
+    "autodiff",
+    "check_gradients",
+    "data",
+    "evaluate",
+    "fit",
+    "functions",
+    "get_backend",
+    "grad",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "numerical",
+    "numerical_gradient",
+    "optimizers",
+    "random",
+    "stop_gradient",
+    "tree",
+    "value_and_grad",
+]

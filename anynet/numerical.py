@@ -65,7 +65,7 @@ def numerical_gradient(f: Callable[[T], Array], argument: T, *, step: float | No
         i = next(chosen)
         if not is_floating(x):
             return None
-        return _of_leaf(lambda y: f(_with_leaf(argument, i, y)), x, step or _default_step(x), memory)
+        return _of_leaf(lambda y: f(with_leaf(argument, i, y)), x, step or default_step(x), memory)
 
     return tree.map(gradient, argument)
 
@@ -94,11 +94,11 @@ def gradient_descent(
     return array_namespace(start).stack(path)
 
 
-def _default_step(x: Array) -> float:
+def default_step(x: Array) -> float:
     return float(array_namespace(x).finfo(x.dtype).eps) ** (1 / 3)
 
 
-def _with_leaf(argument: T, place: int, x: Array) -> T:
+def with_leaf(argument: T, place: int, x: Array) -> T:
     """Return the tree with ``x`` for the leaf at a place; beside a traced leaf the others are constants."""
     places = iter(range(place + 1))
     constant = lift if type(x) is Traced else lambda leaf: leaf

@@ -1,0 +1,95 @@
+"""Mini-batches: random rows of the data, gathered on the device."""
+
+from collections.abc import Iterator
+
+from anynet import random
+from anynet.array import Array, array_namespace, is_array, is_floating, mixed_message, on_two_grounds
+from anynet.backend import get_backend
+from anynet.errors import DataError, MixedArraysError
+
+
+class Loader:
+    """One pass over (x, t) each time it is iterated: mini-batches (rows of x, rows of t), shuffled anew each time.
+
+    The shuffle of an epoch comes from the seed and the number of the epoch alone. Everything stays on the data's
+    device. Source: Deep Learning from Scratch, chapter 4.5.
+
+    Args:
+        x: floating, (N, …).
+        t: class indices (N,), integers, or targets (N, …).
+        batch_size: 1 or more; the last batch is shorter where it does not divide N.
+        seed: of the shuffles.
+        shuffle: False keeps the order of the data.
+        drop_last: leave out a last batch that is shorter.
+
+    Raises:
+        DataError: no data, x and t of different lengths, a number in x that is not finite, or a label below 0.
+        MixedArraysError: x and t on two libraries or devices.
+        ValueError: a batch size below 1, or above N where the last batch is dropped.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        t: Array,
+        batch_size: int = 100,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}: wanted 1 or more")
+        _check(x, t)
+        if drop_last and batch_size > x.shape[0]:
+            raise ValueError(f"batch_size is {batch_size} and there are {x.shape[0]} rows: no batch would be left")
+        self.x = x
+        self.t = t
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.epoch = 0
+        self._key = random.key(seed, get_backend(x))
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.x.shape[0], self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        xp = array_namespace(self.x)
+        rows = self.x.shape[0]
+        order = random.permutation(random.fold_in(self._key, self.epoch), rows) if self.shuffle else None
+        self.epoch += 1
+        for i in range(len(self)):
+            here = slice(i * self.batch_size, min((i + 1) * self.batch_size, rows))
+            if order is None:
+                yield self.x[here, ...], self.t[here, ...]
+            else:
+                yield xp.take(self.x, order[here], axis=0), xp.take(self.t, order[here], axis=0)
+
+
+def random_batch(key: Array, size: int, x: Array, t: Array) -> tuple[Array, Array]:
+    """Return ``size`` rows of x and t drawn at random, each row as often as chance has it.
+
+    Source: Deep Learning from Scratch, chapter 4.2.3.
+    """
+    if size < 1:
+        raise ValueError(f"size is {size}: wanted 1 or more")
+    xp = array_namespace(x, t)
+    rows = random.integers(key, (size,), 0, x.shape[0])
+    return xp.take(x, rows, axis=0), xp.take(t, rows, axis=0)
+
+
+def _check(x: Array, t: Array) -> None:
+    for name, value in (("x", x), ("t", t)):
+        if not is_array(value) or value.ndim == 0:
+            raise DataError(f"{name} is {value!r:.60}: wanted an array with one row per example, as backend.asarray(…)")
+    if on_two_grounds((x, t)):
+        raise MixedArraysError(mixed_message((x, t)))
+    if x.shape[0] == 0 or x.shape[0] != t.shape[0]:
+        raise DataError(f"x has {x.shape[0]} rows and t has {t.shape[0]}: wanted the same number, and at least one")
+    xp = array_namespace(x, t)
+    if is_floating(x) and not bool(xp.all(xp.isfinite(x))):
+        raise DataError("x holds numbers that are not finite (NaN or infinity): replace or drop those rows first")
+    if xp.isdtype(t.dtype, "integral") and bool(xp.any(t < 0)):
+        raise DataError(f"t holds the label {int(xp.min(t))}: wanted labels from 0 up")

@@ -1,0 +1,169 @@
+"""The gradient check: analytic derivatives beside numerical ones, with a report that names what is wrong."""
+
+import math
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from anynet import random, tree
+from anynet.array import Array, DType, array_namespace, is_floating, size
+from anynet.autodiff import value_and_grad
+from anynet.backend import get_backend
+from anynet.errors import AnynetError, DifferentiationError
+from anynet.numerical import default_step, numerical_gradient, with_leaf
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ParameterCheck:
+    """How the analytic and the numerical derivative of one array compare."""
+
+    path: str
+    shape: tuple[int, ...]
+    #: Largest difference, relative to the largest derivative of this array.
+    error: float
+    #: Where the difference is largest, with the analytic and the numerical derivative there. Along directions, the
+    #: place is the number of the direction.
+    worst: tuple[int, ...]
+    analytic: float
+    numerical: float
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """The comparison for every array of a tree; true where all errors are within the tolerance."""
+
+    checks: tuple[ParameterCheck, ...]
+    tolerance: float
+    every_element: bool
+
+    def __bool__(self) -> bool:
+        return all(check.error <= self.tolerance for check in self.checks)
+
+    def __str__(self) -> str:
+        manner = "every element" if self.every_element else "random directions"
+        width = max([len(check.path) for check in self.checks] + [9])
+        lines = [f"{'parameter':<{width}}  {'shape':>14}  {'error':>8}  worst: analytic, numerical ({manner})"]
+        lines += [
+            f"{c.path:<{width}}  {c.shape!s:>14}  {c.error:>8.1e}  {c.worst}: {c.analytic:.9g}, {c.numerical:.9g}"
+            f"{'' if c.error <= self.tolerance else f'  WRONG: above {self.tolerance:.0e}'}"
+            for c in self.checks
+        ]
+        return "\n".join(lines)
+
+
+def check_gradients(
+    f: Callable[[T], Array],
+    argument: T,
+    *,
+    dtype: DType = None,
+    every_element: bool | None = None,
+    tolerance: float | None = None,
+    directions: int = 5,
+    seed: int = 0,
+) -> GradientReport:
+    """Compare the analytic gradient of the scalar f(argument) with a numerical one, array by array.
+
+    Small trees (1,000 numbers or fewer) are compared element by element. In larger ones each array is compared along
+    random directions v of length one, ⟨∂f/∂x, v⟩ against the central difference of f(x ± step·v): a wrong derivative
+    shows along every direction, a kink that is crossed only along one, so the median counts.
+
+    Args:
+        f: returns a floating scalar.
+        argument: an array, or a tree of them such as a network.
+        dtype: in which to compute; float64 unless given, to which the arrays are cast. float32 with a tolerance to fit.
+        every_element: choose between elements and directions.
+        tolerance: of the relative error; 1e-6 for elements and 1e-7 for directions, 1e-2 in float32, unless given.
+        directions: how many for each array.
+        seed: of the directions.
+
+    Raises:
+        GradientError: an error is above the tolerance; its message is the report, its attribute ``report`` too.
+    """
+    arrays = [x for _, x in tree.leaves(argument) if is_floating(x)]
+    if not arrays:
+        raise DifferentiationError(f"nothing to check: {type(argument).__name__} holds no floating array")
+    xp = array_namespace(arrays[0])
+    dtype = dtype or xp.float64
+    argument = tree.map(lambda x: xp.astype(x, dtype, copy=False) if is_floating(x) else x, argument)
+    if every_element is None:
+        every_element = sum(map(size, arrays)) <= 1000
+    if tolerance is None:
+        tolerance = 1e-2 if float(xp.finfo(dtype).eps) > 1e-10 else 1e-6 if every_element else 1e-7
+    value, analytic = value_and_grad(f)(argument)
+    if every_element:
+        pairs = _elements(analytic, numerical_gradient(f, argument))
+    else:
+        pairs = _along_directions(f, argument, analytic, directions, seed)
+    # Differences of f are rounded by this much; a derivative too small to stand out from it counts as this large.
+    floor = 2 * float(xp.finfo(dtype).eps) ** (2 / 3) * abs(float(value)) / tolerance
+    checks = tuple(_compare(path, shape, a, n, floor, every_element) for path, shape, a, n in pairs)
+    report = GradientReport(checks, tolerance, every_element)
+    if not report:
+        raise GradientError(report)
+    return report
+
+
+class GradientError(AnynetError, ArithmeticError):
+    """An analytic derivative that differs from the numerical one; ``report`` says where and by how much."""
+
+    def __init__(self, report: GradientReport) -> None:
+        super().__init__(f"the analytic gradient is wrong\n{report}")
+        self.report = report
+
+
+_Pair = tuple[str, tuple[int, ...], list[float], list[float]]
+
+
+def _elements(analytic: Any, numerical: Any) -> Iterator[_Pair]:
+    for (path, a), (_, n) in zip(tree.leaves(analytic), tree.leaves(numerical), strict=True):
+        to_list = get_backend(a).to_host
+        yield path or "argument", a.shape, to_list(a).reshape(-1).tolist(), to_list(n).reshape(-1).tolist()
+
+
+def _along_directions(f: Callable[[T], Array], argument: T, analytic: T, directions: int, seed: int) -> Iterator[_Pair]:
+    gradients = dict(tree.leaves(analytic))
+    for place, (path, x) in enumerate(tree.leaves(argument)):
+        if not is_floating(x):
+            continue
+        xp = array_namespace(x)
+        key = random.fold_in(random.key(seed, get_backend(x)), place)
+        step = default_step(x)
+        a, n = [], []
+        for i in range(directions):
+            v = random.normal(random.fold_in(key, i), x.shape, x.dtype)
+            v = v / xp.sqrt(xp.sum(v * v))
+            a.append(float(xp.sum(gradients[path] * v)))
+            above, below = (f(with_leaf(argument, place, x + h * v)) for h in (step, -step))
+            n.append(float((above - below) / (2 * step)))
+        yield path or "argument", x.shape, a, n
+
+
+def _compare(
+    path: str,
+    shape: tuple[int, ...],
+    analytic: list[float],
+    numerical: list[float],
+    floor: float,
+    every_element: bool,
+) -> ParameterCheck:
+    differences = [abs(a - n) for a, n in zip(analytic, numerical, strict=True)]
+    if not differences:
+        return ParameterCheck(path, shape, 0.0, (), 0.0, 0.0)
+    if not all(map(math.isfinite, differences)):
+        differences = [d if math.isfinite(d) else math.inf for d in differences]
+    worst = max(range(len(differences)), key=differences.__getitem__)
+    counted = differences[worst] if every_element else statistics.median(differences)
+    scale = max(floor, *map(abs, numerical))
+    where = _unravel(worst, shape) if every_element else (worst,)
+    return ParameterCheck(path, shape, counted / scale if counted else 0.0, where, analytic[worst], numerical[worst])
+
+
+def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    index: list[int] = []
+    for length in reversed(shape):
+        flat, i = divmod(flat, length)
+        index.insert(0, i)
+    return tuple(index)
