@@ -1,0 +1,101 @@
+"""IDX files, the format of MNIST: a magic number, the shape, and the numbers in big-endian order.
+
+Format: two zero bytes, a byte for the type, a byte for the number of axes, each axis as a 32-bit number, the data.
+Source: LeCun, Cortes and Burges, The MNIST database of handwritten digits.
+"""
+
+import array
+import gzip
+import math
+import os
+import sys
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+from anynet.errors import DataError
+from anynet.files import written_whole
+
+# The type's byte, its letter in the modules array and struct, and its size in bytes.
+_TYPES = {0x08: ("B", 1), 0x09: ("b", 1), 0x0B: ("h", 2), 0x0C: ("i", 4), 0x0D: ("f", 4), 0x0E: ("d", 8)}
+_CODES = {letter: code for code, (letter, _) in _TYPES.items()}
+
+#: No file is taken to hold more than this unless the caller says so.
+MAX_BYTES = 2**30
+
+
+def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> memoryview:
+    """Return the numbers of an IDX file, plain or gzipped, as a memoryview with its shape and native format.
+
+    Gzip is told by the first bytes. The header says how much must follow, so no more than that is ever unpacked.
+
+    Raises:
+        DataError: not an IDX file, of a type that IDX does not have, damaged, empty, shorter or longer than its header
+            says, or larger than ``max_bytes``.
+        FileNotFoundError: there is no such file.
+    """
+    path = Path(path)
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        try:
+            return _read(gzip.GzipFile(fileobj=raw) if zipped else raw, path, max_bytes)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"{path} is a damaged gzip file ({error}): fetch it again") from error
+
+
+def _read(file: IO[bytes] | gzip.GzipFile, path: Path, max_bytes: int) -> memoryview:
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES:
+        raise DataError(
+            f"{path} begins with {magic.hex(' ') or 'nothing'}: an IDX file begins with 00 00, "
+            f"a type ({', '.join(f'{code:02x}' for code in _TYPES)}) and its number of axes"
+        )
+    letter, itemsize = _TYPES[magic[2]]
+    header = file.read(4 * magic[3])
+    if len(header) < 4 * magic[3]:
+        raise DataError(f"{path} ends inside its header: {magic[3]} axes were promised; fetch it again")
+    shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4))
+    wanted = math.prod(shape) * itemsize
+    if not wanted:
+        raise DataError(f"{path} holds no data: its shape is {shape}")
+    if wanted > max_bytes:
+        raise DataError(f"{path} claims shape {shape}, {wanted:,} bytes: the limit is max_bytes={max_bytes:,}")
+    data = file.read(wanted)
+    while len(data) < wanted and (more := file.read(wanted - len(data))):
+        data += more
+    if len(data) < wanted or file.read(1):
+        found = f"only {len(data):,}" if len(data) < wanted else "more"
+        raise DataError(f"{path} has shape {shape}, so {wanted:,} bytes of data; it holds {found}: fetch it again")
+    numbers = array.array(letter, data)
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    view = memoryview(numbers)
+    return view.cast("B").cast(letter, shape)  # type: ignore[call-overload,no-any-return]
+
+
+def write_idx(path: str | os.PathLike[str], data: Any) -> None:
+    """Write numbers with a buffer (a NumPy array, a memoryview, bytes) as an IDX file, gzipped where it ends in .gz.
+
+    The file appears whole or not at all.
+
+    Raises:
+        DataError: no data, or a type that IDX does not have, such as 64-bit integers.
+    """
+    view = memoryview(data)
+    if not view.nbytes:
+        raise DataError(f"there is nothing to write to {path}: the shape is {view.shape}")
+    letter = {"l": "i" if array.array("l").itemsize == 4 else "q"}.get(view.format, view.format)
+    if letter not in _CODES:
+        raise DataError(
+            f"IDX has no type for the format {view.format!r}: wanted uint8, int8, int16, int32, float32 or float64"
+        )
+    numbers = array.array(letter, view.tobytes())
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    header = bytes((0, 0, _CODES[letter], view.ndim))
+    header += b"".join(length.to_bytes(4, "big") for length in view.shape or ())
+    content = header + numbers.tobytes()
+    with written_whole(path) as file:
+        # No time stamp: the same data make the same file.
+        file.write(gzip.compress(content, mtime=0) if str(path).endswith(".gz") else content)

@@ -1,0 +1,121 @@
+"""MNIST, the handwritten digits: 60,000 images to train on and 10,000 to test on, 28 by 28 pixels, labels 0 to 9.
+
+Source: LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, 1998.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+from anynet.backend import Backend, get_backend
+from anynet.data.dataset import Dataset
+from anynet.data.idx import read_idx
+from anynet.errors import DataError
+from anynet.files import written_whole
+
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+
+#: The files, with the SHA-256 of the numbers in them: copies that were compressed anew are as good.
+FILES = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+#: Seconds to wait for a mirror to answer.
+TIMEOUT = 10
+
+
+def load_mnist(backend: Backend | str | None = None, *, flat: bool = True) -> Dataset:
+    """Return MNIST on a backend: pixels from 0 to 1, float32, (N, 784) or (N, 1, 28, 28); labels int32 (N,).
+
+    The files (IDX, gzipped or not) are those in the folder ANYNET_DATA_DIR, else in the user's cache, else they are
+    fetched to the cache, unless ANYNET_OFFLINE is 1. Their contents are checked by SHA-256.
+
+    Raises:
+        DataError: a file is missing or damaged and could not be fetched; the message says where it may be put.
+    """
+    backend = get_backend(backend)
+    xp = backend.xp
+    images, labels, test_images, test_labels = (backend.asarray(_read(name)) for name in FILES)
+    shape = (-1, 784) if flat else (-1, 1, 28, 28)
+
+    def scaled(pixels: object) -> object:
+        return xp.astype(xp.reshape(pixels, shape), xp.float32) / 255
+
+    return Dataset(
+        (scaled(images), xp.astype(labels, xp.int32)),
+        (scaled(test_images), xp.astype(test_labels, xp.int32)),
+    )
+
+
+def cache_folder() -> Path:
+    """Return the folder for fetched data: below XDG_CACHE_HOME, LOCALAPPDATA or ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+    return Path(base) / "anynet"
+
+
+def _read(name: str) -> memoryview:
+    own = os.environ.get("ANYNET_DATA_DIR")
+    if own:
+        found = _find(Path(own), name)
+        if found is None:
+            raise DataError(f"ANYNET_DATA_DIR is {own}, and there is neither {name} nor {name}.gz: put it there")
+        return _checked(found, name)
+    found = _find(cache_folder(), name)
+    if found is not None:
+        try:
+            return _checked(found, name)
+        except DataError:
+            if _offline():
+                raise
+    return _checked(_fetch(name), name)
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
+def _checked(path: Path, name: str) -> memoryview:
+    data = read_idx(path)
+    # The hash is that of the whole unpacked file, so the header is put back.
+    header = bytes((0, 0, 0x08, data.ndim)) + b"".join(length.to_bytes(4, "big") for length in data.shape or ())
+    if data.format != "B" or hashlib.sha256(header + data.tobytes()).hexdigest() != FILES[name]:
+        raise DataError(f"{path} is an IDX file of shape {data.shape}, but not MNIST's {name}: remove or replace it")
+    return data
+
+
+def _offline() -> bool:
+    return os.environ.get("ANYNET_OFFLINE", "") not in ("", "0")
+
+
+def _fetch(name: str) -> Path:
+    """Fetch a file to the cache, from the first mirror that has it whole."""
+    where = f"put {name}.gz into {cache_folder()} or into the folder that ANYNET_DATA_DIR names"
+    if _offline():
+        raise DataError(f"MNIST's {name} is not here and ANYNET_OFFLINE is set: {where}")
+    try:
+        import pooch
+    except ImportError:
+        raise DataError(
+            f'MNIST\'s {name} is not here, and fetching it needs pooch: pip install "anynet[examples]", or {where}'
+        ) from None
+    pooch.get_logger().setLevel("WARNING")
+    target = cache_folder() / f"{name}.gz"
+    reasons = []
+    for mirror in MIRRORS:
+        try:
+            downloader = pooch.HTTPDownloader(timeout=TIMEOUT)
+            with written_whole(target) as file:
+                downloader(f"{mirror}{name}.gz", file, None)
+                file.flush()
+                _checked(Path(file.name), name)
+        except (OSError, DataError, ValueError) as error:
+            reasons.append(f"{mirror}: {type(error).__name__}")
+        else:
+            return target
+    raise DataError(f"MNIST's {name} could not be fetched ({'; '.join(reasons)}): {where}")
