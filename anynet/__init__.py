@@ -5,6 +5,7 @@ Write a network once, train it on whatever array library and device is there.
 
 from anynet import (
     autodiff,
+    checkpoint,
     data,
     functions,
     initializers,
@@ -14,11 +15,13 @@ from anynet import (
     numerical,
     optimizers,
     random,
+    schedulers,
     tree,
 )
 from anynet.autodiff import grad, stop_gradient, value_and_grad
 from anynet.backend import Backend, get_backend
 from anynet.gradient_check import check_gradients
+from anynet.layers import summary
 from anynet.numerical import numerical_gradient
 from anynet.training import History, evaluate, fit
 
@@ -29,6 +32,7 @@ __all__ = [
     "History",
     "autodiff",
     "check_gradients",
+    "checkpoint",
     "data",
     "evaluate",
     "fit",
@@ -43,7 +47,9 @@ __all__ = [
     "numerical_gradient",
     "optimizers",
     "random",
+    "schedulers",
     "stop_gradient",
+    "summary",
     "tree",
     "value_and_grad",
 ]

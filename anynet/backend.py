@@ -8,6 +8,7 @@ the entry-point group ``anynet.backends``, under the name of the library it serv
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar
@@ -102,6 +103,30 @@ def get_backend(which: "str | Backend | Array | None" = None) -> Backend:
 def backend_names() -> list[str]:
     """Return the names of all backends that are registered, whether they work here or not."""
     return sorted(_entry_points())
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a backend is and whether it works here; the reason says why it does not."""
+
+    name: str
+    version: str = "-"
+    device: str = "-"
+    works: bool = False
+    reason: str = ""
+
+
+def probe(name: str) -> Report:
+    """Open a backend and let it compute something tiny; any failure becomes the report's reason."""
+    try:
+        backend = get_backend(name)
+        x = backend.asarray([[1.0, 2.0], [3.0, 4.0]])
+        found = backend.to_host(backend.xp.matmul(x, x)).tolist()
+    except Exception as error:
+        reason = str(error) if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
+        return Report(name, reason=reason.partition("\n")[0])
+    works = found == [[7.0, 10.0], [15.0, 22.0]]
+    return Report(name, backend.version, str(backend.device), works, "" if works else f"a product came out as {found}")
 
 
 def kernels_for(xp: Namespace) -> Mapping[str, Callable[..., Any]]:

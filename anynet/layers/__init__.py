@@ -13,6 +13,7 @@ from anynet.layers.activations import (
 from anynet.layers.linear import Linear
 from anynet.layers.module import Module, Parameter
 from anynet.layers.sequential import Sequential
+from anynet.layers.summary import Summary, summary
 
 __all__ = [
     "Identity",
@@ -25,6 +26,8 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Step",
+    "Summary",
     "Tanh",
     "activation",
+    "summary",
 ]

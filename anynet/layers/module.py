@@ -91,6 +91,11 @@ class Module:
         lines = ", ".join(inner) if not _modules_in(list(vars(self).values()), "") else _indent(inner)
         return f"{type(self).__name__}({lines})"
 
+    def _repr_html_(self) -> str:
+        from anynet.layers.summary import Summary
+
+        return Summary(self)._repr_html_()
+
     def _locate(self, error: AnynetError) -> None:
         """Lead the error's path one module outwards."""
         inner = vars(error).get("module")

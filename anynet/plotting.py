@@ -1,0 +1,33 @@
+"""Pictures of training."""
+
+import os
+from typing import Any
+
+from anynet.files import written_whole
+from anynet.training import History
+
+
+def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = "") -> None:
+    """Draw the scores on the training and the test data over the epochs and write the picture as a PNG.
+
+    Needs matplotlib, which the extra ``examples`` brings. Source: Deep Learning from Scratch, figure 4-12.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes: Any = figure.add_subplot()
+    numbers = [epoch.number for epoch in history.epochs]
+    for label, style, scores in (
+        ("train", "o-", [epoch.train_score for epoch in history.epochs]),
+        ("test", "s--", [epoch.test_score for epoch in history.epochs]),
+    ):
+        if any(score is not None for score in scores):
+            axes.plot(numbers, scores, style, label=label, markersize=4)
+    axes.set(xlabel="epoch", ylabel="accuracy", title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    with written_whole(path) as file:
+        FigureCanvasAgg(figure).print_png(file)
