@@ -8,6 +8,7 @@ the entry-point group ``anynet.backends``, under the name of the library it serv
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -39,6 +40,11 @@ class Backend:
     def name(self) -> str:
         """The library's import name."""
         return library_name(self.xp)
+
+    @property
+    def device_name(self) -> str:
+        """The device in words."""
+        return str(self.device)
 
     @property
     def version(self) -> str:
@@ -80,7 +86,7 @@ class Backend:
         return any(known == dtype for known in self.xp.__array_namespace_info__().dtypes(device=self.device).values())
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name} {self.version}, device={self.device!s})"
+        return f"{type(self).__name__}({self.name} {self.version}, device={self.device_name})"
 
 
 def get_backend(which: "str | Backend | Array | None" = None) -> Backend:
@@ -126,7 +132,7 @@ def probe(name: str) -> Report:
         reason = str(error) if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
         return Report(name, reason=reason.partition("\n")[0])
     works = found == [[7.0, 10.0], [15.0, 22.0]]
-    return Report(name, backend.version, str(backend.device), works, "" if works else f"a product came out as {found}")
+    return Report(name, backend.version, backend.device_name, works, "" if works else f"a product came out as {found}")
 
 
 def kernels_for(xp: Namespace) -> Mapping[str, Callable[..., Any]]:
@@ -155,9 +161,15 @@ def _backend_of(x: Array) -> Backend:
     name = library_name(xp)
     if name not in _entry_points():
         return Backend(xp, device(x))
-    backend = _plugin(name)("")
+    backend = copy(_opened(name))
     backend.device = device(x)
     return backend
+
+
+@cache
+def _opened(name: str) -> Backend:
+    opened: Backend = _plugin(name)("")
+    return opened
 
 
 @cache

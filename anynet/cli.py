@@ -46,10 +46,13 @@ def _show(reports: Sequence[Report]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("backend", "version", "device", "works", ""):
-        table.add_column(heading, overflow="fold")
+    for heading in ("backend", "version", "device", "works"):
+        table.add_column(heading)
     for report in reports:
-        # Square brackets in a reason, as in "anynet[cuda13]", are no markup.
-        row = (report.name, report.version, report.device, "yes" if report.works else "no", report.reason)
-        table.add_row(*map(escape, row))
-    Console(highlight=False).print(table)
+        table.add_row(*map(escape, (report.name, report.version, report.device, "yes" if report.works else "no")))
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    for report in reports:
+        if not report.works:
+            # Square brackets in a reason, as in "anynet[cuda13]", are no markup.
+            console.print(f"\n{escape(report.reason)}")

@@ -47,7 +47,7 @@ def main() -> None:
     options = parser.parse_args()
 
     backend = anynet.get_backend(options.backend)
-    print(f"{backend.name} {backend.version} on {backend.device}")
+    print(f"{backend.name} {backend.version} on {backend.device_name}")
     net = network(options.activation, options.seed, backend)
     print(anynet.summary(net))
     name, (train, test) = load(backend)

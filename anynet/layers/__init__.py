@@ -1,6 +1,7 @@
 """Layers: each its parameters and one expression, none with a derivative of its own."""
 
 from anynet.layers.activations import (
+    ACTIVATIONS,
     Identity,
     LogSoftmax,
     ReLU,
@@ -16,6 +17,7 @@ from anynet.layers.sequential import Sequential
 from anynet.layers.summary import Summary, summary
 
 __all__ = [
+    "ACTIVATIONS",
     "Identity",
     "Linear",
     "LogSoftmax",

@@ -24,6 +24,11 @@ class StrictBackend(Backend):
             ) from error
         super().__init__(array_api_strict, place)
 
+    @property
+    def device_name(self) -> str:
+        """The name without the library's around it."""
+        return str(self.device).split("'")[1]
+
     def from_host(self, obj: Any) -> Any:
         """Read by way of NumPy, which keeps a buffer's dtype where array_api_strict does not."""
         return self.xp.asarray(get_backend("numpy").from_host(obj), device=self.device)

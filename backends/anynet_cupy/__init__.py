@@ -1,0 +1,98 @@
+"""The CuPy backend: NumPy's functions on a CUDA GPU."""
+
+from types import ModuleType
+from typing import Any
+
+from anynet.array import is_array
+from anynet.backend import Backend, get_backend
+from anynet.errors import BackendError
+from anynet_cupy.kernels import KERNELS
+
+_INSTALL = 'pip install "anynet[cuda13]" (or "anynet[cuda12]", by what nvidia-smi shows as CUDA version)'
+
+# CUDA's status codes that say why there is no device: cudaErrorInsufficientDriver and cudaErrorNoDevice.
+_STATUS = {
+    35: "the NVIDIA driver is missing or older than CuPy's CUDA: install or update it, or take the other extra, ",
+    100: "CUDA finds no GPU: choose a machine or notebook runtime with one, or ",
+}
+
+
+class CupyBackend(Backend):
+    """CuPy on one GPU, number 0 or the one given."""
+
+    kernels = KERNELS
+
+    def __init__(self, device: str = "") -> None:
+        cupy = _import()
+        count = _device_count(cupy)
+        number = int(device) if device.isdecimal() else 0 if not device else -1
+        if not 0 <= number < count:
+            raise BackendError(f"cupy has no device {device!r}; it has {', '.join(map(str, range(count)))}")
+        self._cupy = cupy
+        place = cupy.cuda.Device(number)
+        if device:
+            # CuPy's functions work on the current device and have no argument for another one.
+            place.use()
+        _try_out(cupy)
+        import array_api_compat.cupy
+
+        super().__init__(array_api_compat.cupy, place)
+
+    @property
+    def device_name(self) -> str:
+        """The number of the GPU and its model."""
+        properties = self._cupy.cuda.runtime.getDeviceProperties(self.device.id)
+        return f"{self.device.id} ({properties['name'].decode()})"
+
+    def from_host(self, obj: Any) -> Any:
+        """Read by way of NumPy, which knows every buffer."""
+        return self._cupy.asarray(get_backend("numpy").from_host(obj))
+
+    def from_array(self, x: Any) -> Any:
+        """Take over an array on a GPU by DLPack, any other through main memory."""
+        if isinstance(x, self._cupy.ndarray):
+            return x
+        on_gpu = is_array(x) and hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] == 2
+        return self._cupy.from_dlpack(x) if on_gpu else self._cupy.asarray(get_backend("numpy").asarray(x))
+
+    def to_host(self, x: Any) -> Any:
+        """Copy to main memory."""
+        return self._cupy.asnumpy(x)
+
+    def synchronize(self) -> None:
+        """Wait for the current stream."""
+        self._cupy.cuda.get_current_stream().synchronize()
+
+
+def _import() -> ModuleType:
+    try:
+        import cupy
+    except ModuleNotFoundError as error:
+        if error.name != "cupy":
+            raise BackendError(f"cupy cannot be imported, {error.name} is missing: {_INSTALL}") from error
+        raise BackendError(f"cupy is not installed: {_INSTALL}") from error
+    except ImportError as error:
+        raise BackendError(f"cupy cannot be imported ({_line(error)}); CUDA's libraries are missing: {_INSTALL}") from error
+    return cupy  # type: ignore[no-any-return]
+
+
+def _device_count(cupy: ModuleType) -> int:
+    try:
+        count: int = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        advice = _STATUS.get(error.status, "")
+        raise BackendError(f"cupy cannot use a GPU ({_line(error)}): {advice}{_INSTALL}") from error
+    return count
+
+
+def _try_out(cupy: ModuleType) -> None:
+    """Compute something tiny with a compiled kernel and with cuBLAS: what is missing shows here, not in a layer."""
+    try:
+        x = cupy.ones((2, 2), dtype="float32") + 1
+        float((x @ x)[0, 0])
+    except Exception as error:
+        raise BackendError(f"cupy does not work ({type(error).__name__}: {_line(error)}): {_INSTALL}") from error
+
+
+def _line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
