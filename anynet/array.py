@@ -46,6 +46,7 @@ def array_namespace(*arrays: Any) -> Namespace:
     Raises:
         MixedArraysError: the arrays come from two libraries.
         TypeError: none of them is an array.
+
     """
     try:
         return compat.array_namespace(*arrays)
@@ -61,7 +62,8 @@ def array_namespace(*arrays: Any) -> Namespace:
 
 def library_name(xp: Namespace) -> str:
     """Return the import name of the library behind a namespace, such as ``"numpy"``; backends go by it."""
-    name: str = getattr(xp, "library", xp).__name__
+    library: Any = getattr(xp, "library", xp)
+    name: str = library.__name__
     return name.removeprefix("array_api_compat.").partition(".")[0]
 
 

@@ -97,13 +97,15 @@ def get_backend(which: "str | Backend | Array | None" = None) -> Backend:
 
     Raises:
         BackendError: the name is unknown, the library is not installed, or it has no such device; one line.
+
     """
     if isinstance(which, Backend):
         return which
     if which is not None and not isinstance(which, str):
         return _backend_of(which)
     name, _, device_name = (which or os.environ.get(VARIABLE) or DEFAULT).partition(":")
-    return _plugin(name)(device_name)
+    opened: Backend = _plugin(name)(device_name)
+    return opened
 
 
 def backend_names() -> list[str]:
@@ -141,11 +143,12 @@ def kernels_for(xp: Namespace) -> Mapping[str, Callable[..., Any]]:
     if name not in _entry_points():
         return {}
     try:
-        return _plugin(name).kernels
+        kernels: Mapping[str, Callable[..., Any]] = _plugin(name).kernels
     except BackendError as error:
         # The library works, its plug-in does not: the references do the same, only slower.
         warnings.warn(str(error), RuntimeWarning, stacklevel=2)
         return {}
+    return kernels
 
 
 def _is_buffer(obj: Any) -> bool:

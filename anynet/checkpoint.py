@@ -19,7 +19,9 @@ def save(net: Any, path: str | os.PathLike[str], metadata: dict[str, str] | None
     if not arrays:
         raise DataError("there are no numbers to save: the network is not initialized, or holds no arrays")
     # The format knows one order of the elements; an array that lies transposed is copied first.
-    content = serialize({name: x if x.flags.c_contiguous else x.copy(order="C") for name, x in arrays.items()}, metadata)
+    content = serialize(
+        {name: x if x.flags.c_contiguous else x.copy(order="C") for name, x in arrays.items()}, metadata
+    )
     with written_whole(path) as file:
         file.write(content)
 
@@ -30,6 +32,7 @@ def read(path: str | os.PathLike[str], backend: Backend | str | None = None) -> 
     Raises:
         DataError: the file is damaged, or holds a dtype that NumPy does not have.
         FileNotFoundError: there is no such file.
+
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load as deserialize
@@ -60,6 +63,7 @@ def load(net: Any, path: str | os.PathLike[str]) -> None:
     Raises:
         ShapeError: the file has other names or shapes than the network; nothing is changed then.
         DataError: see `read`.
+
     """
     own = dict(tree.leaves(net))
     if not own:

@@ -81,6 +81,7 @@ def check_gradients(
 
     Raises:
         GradientError: an error is above the tolerance; its message is the report, its attribute ``report`` too.
+
     """
     arrays = [x for _, x in tree.leaves(argument) if is_floating(x)]
     if not arrays:

@@ -19,6 +19,7 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
             loss is then not a number.
 
     Source: Deep Learning from Scratch, chapter 4.2.4 and appendix A.
+
     """
     _check_labels("cross_entropy", logits, labels)
     loss: Array = softmax_cross_entropy(logits, labels)[0]

@@ -32,7 +32,9 @@ def central_difference(f: Callable[[Any], Any], x: Any, step: float = 1e-4) -> A
     return (f(x + step) - f(x - step)) / (2 * step)
 
 
-def partial_derivative(f: Callable[[Array], Array], x: Array, index: int | tuple[int, ...], step: float = 1e-4) -> Array:
+def partial_derivative(
+    f: Callable[[Array], Array], x: Array, index: int | tuple[int, ...], step: float = 1e-4
+) -> Array:
     """Return the central difference of the scalar f(x) in the one element ``x[index]``, the others held.
 
     Source: Deep Learning from Scratch, chapter 4.3.3.
@@ -58,6 +60,7 @@ def numerical_gradient(f: Callable[[T], Array], argument: T, *, step: float | No
 
     Raises:
         DifferentiationError: f returns something other than a scalar.
+
     """
     chosen = iter(range(len(list(tree.leaves(argument)))))
 
@@ -77,12 +80,14 @@ def gradient_descent(
     steps: int = 100,
     gradient: Callable[[Callable[[Array], Array], Array], Array] = numerical_gradient,
 ) -> Array:
-    """Walk from ``start`` against the gradient of the scalar f and return the path, (steps + 1, \\*start.shape).
+    """Walk from ``start`` against the gradient of the scalar f and return the path, (steps + 1, …), in which each point has
+    the shape of the start.
 
     Source: Deep Learning from Scratch, chapter 4.4.1.
 
     Raises:
         ValueError: a learning rate that is not a finite number above 0, or a negative number of steps.
+
     """
     if not 0 < learning_rate < math.inf:
         raise ValueError(f"learning_rate is {learning_rate!r}: wanted a finite number above 0, such as 0.1")
@@ -95,7 +100,8 @@ def gradient_descent(
 
 
 def default_step(x: Array) -> float:
-    return float(array_namespace(x).finfo(x.dtype).eps) ** (1 / 3)
+    """Return the cube root of the dtype's epsilon, where rounding and the step's own error balance."""
+    return math.cbrt(array_namespace(x).finfo(x.dtype).eps)
 
 
 def with_leaf(argument: T, place: int, x: Array) -> T:

@@ -38,6 +38,7 @@ def gate(name: str, like: Array) -> Perceptron:
 
     Raises:
         ValueError: another name; XOR takes two layers, see `xor`.
+
     """
     if name not in GATES:
         raise ValueError(f"unknown gate {name!r}: one perceptron can be {', '.join(GATES)}; for XOR see xor()")
@@ -64,12 +65,15 @@ def learn(x: Array, t: Array, learning_rate: float = 1.0, passes: int = 100) -> 
     Raises:
         NotSeparableError: a pass without a mistake did not come within ``passes``, as for XOR.
         DataError: no data, or t and x of different lengths.
+
     """
     if x.ndim != 2 or t.shape != x.shape[:1] or not x.shape[0]:
         raise DataError(f"x has shape {tuple(x.shape)} and t {tuple(t.shape)}: wanted (N, n) and (N,), N above 0")
     xp = array_namespace(x, t)
     wanted = xp.astype(t, x.dtype)
-    net = Perceptron(xp.zeros((x.shape[1],), dtype=x.dtype, device=x.device), xp.zeros((), dtype=x.dtype, device=x.device))
+    net = Perceptron(
+        xp.zeros((x.shape[1],), dtype=x.dtype, device=x.device), xp.zeros((), dtype=x.dtype, device=x.device)
+    )
     for _ in range(passes):
         for i in range(x.shape[0]):
             change = learning_rate * (wanted[i] - net(x[i, ...]))

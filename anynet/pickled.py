@@ -75,6 +75,7 @@ def read_pickled_arrays(
         DataError: anything but such a dict: another opcode or global, which is named, damage, numbers that do not
             fill the shape, or a file larger than ``max_bytes``. Nothing in the file is ever run.
         FileNotFoundError: there is no such file.
+
     """
     path = Path(path)
     if path.stat().st_size > max_bytes:
@@ -99,11 +100,10 @@ class _Reader:
         self.memo: dict[int, Any] = {}
 
     def read(self, content: bytes) -> Any:
+        argument: Any
         for opcode, argument, position in pickletools.genops(content):
             name = opcode.name
-            if name in _INTEGERS:
-                self.stack.append(argument)
-            elif name in _TEXTS:
+            if name in _INTEGERS or name in _TEXTS:
                 self.stack.append(argument)
             elif name in _BYTES:
                 self.stack.append(argument.encode("latin1") if isinstance(argument, str) else bytes(argument))
@@ -115,18 +115,18 @@ class _Reader:
                 getattr(self, f"_op_{name.lower()}")(argument)
             elif name not in _IGNORED:
                 raise DataError(
-                    f"opcode {name} at byte {position} is not needed to describe arrays, and is refused; nothing was run"
+                    f"opcode {name} at byte {position} is not needed to describe arrays: refused; nothing was run"
                 )
         (result,) = self.stack
         return result
 
-    def _global(self, argument: str | None, position: int) -> None:
+    def _global(self, argument: str | None, position: int | None) -> None:
         if argument is None:
             name, module = self.stack.pop(), self.stack.pop()
             argument = f"{module} {name}"
         if argument not in _GLOBALS:
             raise DataError(
-                f"the global {argument!r:.80} at byte {position} is none of NumPy's arrays, and is refused; nothing was run"
+                f"the global {argument!r:.80} at byte {position} is none of NumPy's arrays: refused; nothing was run"
             )
         self.stack.append(_Global(_GLOBALS[argument]))
 
@@ -249,7 +249,9 @@ def _build(name: str, value: Any, backend: Backend) -> Array:
     if not all(type(length) is int and length >= 0 for length in shape):
         raise DataError(f"{name!r:.40} has shape {shape!r:.60}: wanted integers of 0 or more")
     if math.prod(shape) * itemsize != len(value.data):
-        raise DataError(f"{name!r:.40} of shape {shape!r:.60} needs {math.prod(shape) * itemsize} bytes, not {len(value.data)}")
+        raise DataError(
+            f"{name!r:.40} of shape {shape!r:.60} needs {math.prod(shape) * itemsize} bytes, not {len(value.data)}"
+        )
     data = value.data
     if value.dtype.order == ">":
         data = b"".join(data[i : i + itemsize][::-1] for i in range(0, len(data), itemsize))
@@ -260,4 +262,3 @@ def _build(name: str, value: Any, backend: Backend) -> Array:
     stored = tuple(reversed(shape)) if value.fortran else shape
     x = backend.asarray(memoryview(data).cast(_FORMATS[value.dtype.letter], stored))  # type: ignore[call-overload]
     return backend.xp.permute_dims(x, tuple(range(len(shape)))[::-1]) if value.fortran else x
-

@@ -12,7 +12,6 @@ def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = 
 
     Needs matplotlib, which the extra ``examples`` brings. Source: Deep Learning from Scratch, figure 4-12.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -30,4 +29,4 @@ def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = 
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     with written_whole(path) as file:
-        FigureCanvasAgg(figure).print_png(file)
+        figure.savefig(file, format="png")

@@ -50,9 +50,7 @@ def bits(key: Array, shape: tuple[int, ...]) -> Array:
     return xp.reshape(words[:count], shape)
 
 
-def uniform(
-    key: Array, shape: tuple[int, ...], dtype: DType = None, low: float = 0.0, high: float = 1.0
-) -> Array:
+def uniform(key: Array, shape: tuple[int, ...], dtype: DType = None, low: float = 0.0, high: float = 1.0) -> Array:
     """Return numbers drawn evenly from low ≤ x < high, of the shape; float32 unless another dtype is given.
 
     The numbers are multiples of 2⁻²⁴ (2⁻⁵³ for float64), stretched to the range.
@@ -61,7 +59,10 @@ def uniform(
     dtype = dtype or xp.float32
     if dtype == xp.float64:
         words = bits(key, (*shape, 2))
-        upper, lower = xp.astype(_shift_right(words[..., 0], 6), dtype), xp.astype(_shift_right(words[..., 1], 5), dtype)
+        upper, lower = (
+            xp.astype(_shift_right(words[..., 0], 6), dtype),
+            xp.astype(_shift_right(words[..., 1], 5), dtype),
+        )
         unit = (upper * 2.0**27 + lower) * 2.0**-53
     else:
         unit = xp.astype(xp.astype(_shift_right(bits(key, shape), 8), xp.float32) * 2.0**-24, dtype, copy=False)

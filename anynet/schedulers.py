@@ -13,6 +13,7 @@ def cosine(learning_rate: float, steps: int) -> Schedule:
 
     Raises:
         ValueError: a learning rate that is not a finite number above 0, or fewer than 1 step.
+
     """
     check_learning_rate(learning_rate)
     if steps < 1:

@@ -87,6 +87,7 @@ def fit(
         DataError: labels that are no classes of this network, or data that cannot be trained on; found before a
             parameter is changed.
         NonFiniteError: the loss became infinite or not a number; its attribute ``history`` is the run so far.
+
     """
     if epochs < 0:
         raise ValueError(f"epochs is {epochs}: wanted 0 or more")
@@ -118,7 +119,8 @@ def evaluate(net: Module, data: Loader | tuple[Array, Array], metric: Metric = m
         scores.append(metric(net(x), t))
         rows.append(x.shape[0])
     found = get_backend(loader.x).to_host(array_namespace(loader.x).stack(scores)).tolist()
-    return math.fsum(score * n for score, n in zip(found, rows, strict=True)) / sum(rows)
+    total = math.fsum(float(score) * n for score, n in zip(found, rows, strict=True))
+    return total / float(sum(rows))
 
 
 @dataclass

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 # What a type is in a tree. A class takes part, its attributes being the children, by saying ``tree_node = True``.
 _SETTING, _LEAF, _NODE, _DICT, _LIST, _TUPLE, _NAMED_TUPLE = range(1, 8)
-_kinds: dict[type, int] = {}
+_kinds: dict[Any, int] = {}
 
 
 def map(fn: Callable[[Array], Any], tree: T) -> T:
@@ -47,6 +47,7 @@ def update(fn: Callable[[Array, Any], Array], tree: Any, other: Any) -> None:
     Raises:
         TypeError: a tuple holds arrays itself, and tuples cannot be changed.
         ValueError: ``other`` is built differently.
+
     """
     kind = _kinds.get(type(tree)) or _kind(tree)
     if kind <= _LEAF:
@@ -76,11 +77,8 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Array]]:
         return
     if kind == _NODE:
         tree = vars(tree)
-    if kind <= _DICT:
-        children = tree.items()
-    else:
-        children = zip(getattr(tree, "_fields", range(len(tree))), tree, strict=True)
-    for name, child in children:
+    in_order = kind > _DICT
+    for name, child in zip(getattr(tree, "_fields", range(len(tree))), tree, strict=True) if in_order else tree.items():
         yield from leaves(child, f"{path}.{name}" if path else str(name))
 
 
@@ -94,6 +92,6 @@ def _kind(tree: Any) -> int:
         elif isinstance(tree, tuple):
             known = _NAMED_TUPLE if hasattr(tree, "_fields") else _TUPLE
         else:
-            known = {dict: _DICT, list: _LIST}.get(type(tree), _SETTING)
+            known = _DICT if type(tree) is dict else _LIST if type(tree) is list else _SETTING
         _kinds[type(tree)] = known
     return known

@@ -40,9 +40,7 @@ def cases(backend: anynet.Backend) -> Iterator[tuple[str, Callable[[Any], Any], 
     weights = random.normal(random.fold_in(key, 5), (5, 3), float64)
     activations = [name for name in layers.ACTIVATIONS if name != "step"]
     for name in activations:
-        net = layers.Sequential(
-            layers.Linear(4, 3), layers.activation(name), seed=1, backend=backend, dtype=float64
-        )
+        net = layers.Sequential(layers.Linear(4, 3), layers.activation(name), seed=1, backend=backend, dtype=float64)
         yield f"Linear(4, 3), {name}: parameters and input", lambda both: xp_sum(both[0](both[1]) * weights), [net, x]
     outputs = random.normal(random.fold_in(key, 6), (5, 3), float64)
     yield "cross_entropy", lambda y: losses.cross_entropy(y, few), outputs

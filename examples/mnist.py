@@ -1,7 +1,7 @@
 """Train the network 784-50-100-10 on MNIST, on any array library.
 
-    python examples/mnist.py
-    ANYNET_BACKEND=cupy python examples/mnist.py
+python examples/mnist.py
+ANYNET_BACKEND=cupy python examples/mnist.py
 """
 
 import argparse

@@ -34,7 +34,7 @@ def open_weights(path: Path, backend: anynet.Backend) -> tuple[layers.Sequential
     """Return the network in a file, and what the file says about it."""
     if path.suffix == ".pkl":
         arrays = read_pickled_arrays(path, backend)
-        names = ("W1", "b1", "W2", "b2", "W3", "b3")
+        names: tuple[str, ...] = ("W1", "b1", "W2", "b2", "W3", "b3")
         if set(arrays) != set(names):
             raise DataError(f"{path} holds {', '.join(arrays)}: wanted {', '.join(names)}")
         return network({name: arrays[name] for name in names}, "sigmoid"), "the book's weights"

@@ -57,7 +57,7 @@ class Tape:
     def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Evaluate the primitive and note how cotangents pass back through it."""
         steps = self._steps()
-        values = []
+        values: list[Any] = []
         tracked = []
         for arg in args:
             if type(arg) is Traced:
@@ -140,8 +140,8 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
     Raises:
         DifferentiationError: ``f`` returns something other than a floating scalar, or one that does not depend on
             the arguments; or there is nothing to differentiate with respect to.
-    """
 
+    """
     chosen = (argnums,) if isinstance(argnums, int) else argnums
 
     @wraps(f)

@@ -38,8 +38,7 @@ class Batch:
             return primitive.reference(*args, **settings)
         if primitive.name not in _BATCHERS:
             raise NoRuleError(
-                f"{primitive.name!r} cannot be evaluated at many points at once: "
-                "add how to anynet/autodiff/batching.py"
+                f"{primitive.name!r} cannot be evaluated at many points at once: add how to anynet/autodiff/batching.py"
             )
         batched = [type(arg) is Traced and arg.trace is self for arg in args]
         values = [
@@ -67,13 +66,17 @@ def _widen(xp: Namespace, value: Array, ndim: int) -> Array:
     return value if not missing else xp.reshape(value, (value.shape[0], *(1,) * missing, *value.shape[1:]))
 
 
-def _reduction(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: Any = None, **settings: Any) -> Any:
+def _reduction(
+    xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: Any = None, **settings: Any
+) -> Any:
     """Reduce the named axes, all but that of the points where none is named."""
     (x,) = values
     return function(x, axis=_shift(axis, x.ndim - 1, every=True), **settings)
 
 
-def _along_axis(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: Any = -1, **settings: Any) -> Any:
+def _along_axis(
+    xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: Any = -1, **settings: Any
+) -> Any:
     x, *rest = values
     return function(x, *rest, axis=_shift(axis, x.ndim - 1), **settings)
 

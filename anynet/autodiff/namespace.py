@@ -55,7 +55,9 @@ def differentiable(library: Namespace) -> DifferentiableNamespace:
 def _function(primitive: Primitive) -> Callable[..., Any]:
     parameters: list[str] = []
     if primitive.rule is not None and primitive.name not in _OF_SEQUENCES:
-        parameters = [p.name for p in inspect.signature(primitive.rule).parameters.values() if p.kind == p.POSITIONAL_OR_KEYWORD]
+        parameters = [
+            p.name for p in inspect.signature(primitive.rule).parameters.values() if p.kind == p.POSITIONAL_OR_KEYWORD
+        ]
 
     def function(*args: Any, **settings: Any) -> Any:
         if primitive.name in _OF_SEQUENCES:

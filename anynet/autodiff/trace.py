@@ -5,11 +5,12 @@ A `Traced` array stands for another array. A function of traced arrays is handed
 function one level further out, until plain arrays are left. So traces nest in any order, and nothing is ambient.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, Protocol
 
-from anynet.array import Array, Namespace, array_namespace, is_array, mixed_message, on_two_grounds
+from anynet.array import Array, Namespace, array_namespace, device, is_array, mixed_message, on_two_grounds
 from anynet.backend import kernels_for
 from anynet.errors import DifferentiationError, MixedArraysError
 
@@ -51,6 +52,7 @@ class Primitive:
         self._implementations: dict[tuple[type, ...], tuple[Callable[..., Any], Namespace]] = {}
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
+        """Compute the result, or hand the call to the innermost trace among the arguments."""
         innermost: Any = None
         traced = False
         for arg in args:
@@ -80,7 +82,9 @@ class Primitive:
         except Exception as error:
             self._explain(error, args)
             raise
-        return (self.reference(*args, **settings) if out is NotImplemented else out), xp
+        if out is NotImplemented and self.reference is not None:
+            out = self.reference(*args, **settings)
+        return out, xp
 
     def _explain(self, error: Exception, args: Sequence[Any]) -> None:
         if on_two_grounds(args):
@@ -124,7 +128,9 @@ def lower(x: Any) -> Any:
     """Undo `lift`: traced constants become plain arrays, also inside lists and tuples."""
     if type(x) is Traced:
         if x.trace is not None:
-            raise DifferentiationError(f"a plain array was wanted, {x!r} was given; anynet.stop_gradient(x) makes it one")
+            raise DifferentiationError(
+                f"a plain array was wanted, {x!r} was given; anynet.stop_gradient(x) makes it one"
+            )
         return x.value
     if isinstance(x, list | tuple) and not hasattr(x, "_fields"):
         return type(x)(map(lower, x))
@@ -174,36 +180,38 @@ class Traced:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape that the traced function sees."""
         shape: tuple[int, ...] = self.value.shape
         return shape if self.trace is None else shape[self.trace.hidden_axes :]
 
     @property
     def dtype(self) -> Any:
+        """The dtype of the value."""
         return self.value.dtype
 
     @property
     def device(self) -> Any:
-        from anynet.array import device
-
+        """The device of the value."""
         return device(self.value)
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
-        total = 1
-        for length in self.shape:
-            total *= length
-        return total
+        """The number of elements."""
+        return math.prod(self.shape)
 
     @property
-    def T(self) -> "Traced":  # noqa: N802 - the standard's name
+    def T(self) -> "Traced":
+        """The transpose of a matrix."""
         return self.mT
 
     @property
-    def mT(self) -> "Traced":  # noqa: N802 - the standard's name
+    def mT(self) -> "Traced":
+        """The transpose of the last two axes."""
         return STANDARD["matrix_transpose"](self)  # type: ignore[no-any-return]
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> "Traced":

@@ -18,6 +18,7 @@ def load_digits(backend: Backend | str | None = None, *, flat: bool = True) -> D
 
     Raises:
         DataError: scikit-learn is not installed.
+
     """
     try:
         from sklearn import datasets

@@ -33,6 +33,7 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> memory
         DataError: not an IDX file, of a type that IDX does not have, damaged, empty, shorter or longer than its header
             says, or larger than ``max_bytes``.
         FileNotFoundError: there is no such file.
+
     """
     path = Path(path)
     with path.open("rb") as raw:
@@ -81,6 +82,7 @@ def write_idx(path: str | os.PathLike[str], data: Any) -> None:
 
     Raises:
         DataError: no data, or a type that IDX does not have, such as 64-bit integers.
+
     """
     view = memoryview(data)
     if not view.nbytes:

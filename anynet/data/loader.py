@@ -26,6 +26,7 @@ class Loader:
         DataError: no data, x and t of different lengths, a number in x that is not finite, or a label below 0.
         MixedArraysError: x and t on two libraries or devices.
         ValueError: a batch size below 1, or above N where the last batch is dropped.
+
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class Loader:
         self._key = random.key(seed, get_backend(x))
 
     def __len__(self) -> int:
-        whole, rest = divmod(self.x.shape[0], self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
+        rows: int = self.x.shape[0]
+        whole, rest = divmod(rows, self.batch_size)
+        return whole if self.drop_last or not rest else whole + 1
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         xp = array_namespace(self.x)

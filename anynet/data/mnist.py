@@ -38,6 +38,7 @@ def load_mnist(backend: Backend | str | None = None, *, flat: bool = True) -> Da
 
     Raises:
         DataError: a file is missing or damaged and could not be fetched; the message says where it may be put.
+
     """
     backend = get_backend(backend)
     xp = backend.xp

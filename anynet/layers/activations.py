@@ -77,6 +77,7 @@ def activation(name: str) -> Module:
 
     Raises:
         ValueError: no activation has that name; the message lists those there are.
+
     """
     if name not in ACTIVATIONS:
         raise ValueError(f"unknown activation {name!r}; there are {', '.join(ACTIVATIONS)}")

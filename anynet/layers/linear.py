@@ -37,8 +37,7 @@ class Linear(Module):
 def _misfit(given: tuple[int, ...], weight: tuple[int, ...]) -> str:
     wanted, product = weight[0], 1
     message = (
-        f"input of shape {tuple(given)} does not fit a Linear whose weight is {tuple(weight)}: "
-        f"wanted (…, {wanted})"
+        f"input of shape {tuple(given)} does not fit a Linear whose weight is {tuple(weight)}: wanted (…, {wanted})"
     )
     for axis in range(len(given) - 1, -1, -1):
         product *= given[axis]

@@ -32,6 +32,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward()")
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
+        """Return what `forward` computes; an error says in which layer it came up."""
         try:
             return self.forward(*args, **settings)
         except AnynetError as error:
@@ -54,10 +55,13 @@ class Module:
 
         Raises:
             ValueError: every parameter has its numbers already.
+
         """
         backend = get_backend(backend)
         key = random.key(seed, backend)
-        holders = [(m, name, value) for _, m in self.modules() for name, value in vars(m).items() if type(value) is Parameter]
+        holders = [
+            (m, name, value) for _, m in self.modules() for name, value in vars(m).items() if type(value) is Parameter
+        ]
         if not holders and self.parameters():
             raise ValueError("every parameter has numbers already: build a new network to draw new ones")
         for i, (module, name, place) in enumerate(holders):

@@ -72,7 +72,9 @@ def _import() -> ModuleType:
             raise BackendError(f"cupy cannot be imported, {error.name} is missing: {_INSTALL}") from error
         raise BackendError(f"cupy is not installed: {_INSTALL}") from error
     except ImportError as error:
-        raise BackendError(f"cupy cannot be imported ({_line(error)}); CUDA's libraries are missing: {_INSTALL}") from error
+        raise BackendError(
+            f"cupy cannot be imported ({_line(error)}); CUDA's libraries are missing: {_INSTALL}"
+        ) from error
     return cupy  # type: ignore[no-any-return]
 
 

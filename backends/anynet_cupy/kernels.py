@@ -40,4 +40,6 @@ def sgd_update(parameter: Any, gradient: Any, learning_rate: float) -> Any:
     return elementwise("sgd_update")(parameter, gradient, parameter.dtype.type(learning_rate))
 
 
-KERNELS: Mapping[str, Callable[..., Any]] = {function.__name__: function for function in (relu, relu_gradient, sgd_update)}
+KERNELS: Mapping[str, Callable[..., Any]] = {
+    function.__name__: function for function in (relu, relu_gradient, sgd_update)
+}

@@ -69,6 +69,5 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
 
 
 KERNELS: Mapping[str, Callable[..., Any]] = {
-    function.__name__: function
-    for function in (affine, relu, relu_gradient, sgd_update, softmax_cross_entropy, sum_to)
+    function.__name__: function for function in (affine, relu, relu_gradient, sgd_update, softmax_cross_entropy, sum_to)
 }

@@ -5,7 +5,6 @@ and `abs` gives none at zero.
 """
 
 # A rule's parameters are the function's own, also where the derivative does not need them.
-# ruff: noqa: ARG001
 
 import math
 from typing import Any
@@ -171,9 +170,11 @@ def positive(xp: Namespace, out: Array, x: Array) -> Any:
 def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     """Differentiate x1 ** x2; at a base of zero the exponent's derivative is 0, its limit for x2 > 0."""
     return (
-        lambda g: g * x2 * x1 ** xp.where(x2 == 0, xp.ones_like(x2), x2 - 1)
-        if hasattr(x2, "dtype")
-        else g * (x2 * x1 ** (x2 - 1) if x2 != 0 else xp.zeros_like(x1)),
+        lambda g: (
+            g * x2 * x1 ** xp.where(x2 == 0, xp.ones_like(x2), x2 - 1)
+            if hasattr(x2, "dtype")
+            else g * (x2 * x1 ** (x2 - 1) if x2 != 0 else xp.zeros_like(x1))
+        ),
         lambda g: g * out * xp.log(xp.where(x1 == 0, xp.ones_like(x1), x1) if hasattr(x1, "dtype") else x1 + 0 * out),
     )
 
