@@ -25,7 +25,8 @@ def is_array(x: Any) -> bool:
     """Tell whether x is an array of some library that follows the standard, or a traced one."""
     kind = type(x)
     if kind not in _ARRAY_TYPES:
-        _ARRAY_TYPES[kind] = bool(compat.is_array_api_obj(x))
+        # NumPy's dtypes are classes that look like their instances.
+        _ARRAY_TYPES[kind] = not isinstance(x, type) and bool(compat.is_array_api_obj(x))
     return _ARRAY_TYPES[kind]
 
 

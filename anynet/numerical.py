@@ -80,8 +80,8 @@ def gradient_descent(
     steps: int = 100,
     gradient: Callable[[Callable[[Array], Array], Array], Array] = numerical_gradient,
 ) -> Array:
-    """Walk from ``start`` against the gradient of the scalar f and return the path, (steps + 1, …), in which each point has
-    the shape of the start.
+    """Walk from ``start`` against the gradient of the scalar f and return the path,
+    (steps + 1, …), in which each point has the shape of the start.
 
     Source: Deep Learning from Scratch, chapter 4.4.1.
 

@@ -1,4 +1,9 @@
-"""Fixtures: every test that asks for a backend runs on each one that works here."""
+"""Fixtures: every test that asks for a backend runs on each one that works here; two grounds are strict beyond that."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -9,20 +14,39 @@ from anynet.errors import BackendError
 def _working() -> list[str]:
     names = []
     for name in backend_names():
-        try:
+        with contextlib.suppress(BackendError):
             get_backend(name)
-        except BackendError:
-            continue
-        names.append(name)
-    # The strictest ground: a device that is not the default one shows every forgotten `device=`.
+            names.append(name)
+    # A device that is not the default one shows every forgotten `device=`.
     return [*names, *(["array_api_strict:device1"] if "array_api_strict" in names else [])]
 
 
-@pytest.fixture(params=_working())
+WORKING = _working()
+
+
+@pytest.fixture(params=WORKING)
 def backend(request: pytest.FixtureRequest) -> Backend:
     return get_backend(request.param)
 
 
 @pytest.fixture
-def xp(backend: Backend):
+def xp(backend: Backend) -> Any:
     return backend.xp
+
+
+@pytest.fixture
+def strictest(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    """array_api_strict on its second device, without masks and data-dependent shapes, its numbers not to be read.
+
+    What runs here never waits for a device.
+    """
+    strict = pytest.importorskip("array_api_strict", reason="needs array_api_strict")
+    backend = get_backend("array_api_strict:device1")
+
+    def refuse(self: Any) -> Any:
+        raise AssertionError("the number of an array was read: on a GPU the host would wait")
+
+    for name in ("__bool__", "__int__", "__float__", "__index__", "__complex__"):
+        monkeypatch.setattr(strict._array_object.Array, name, refuse)
+    with warnings.catch_warnings(), strict.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False):
+        yield backend

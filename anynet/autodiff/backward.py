@@ -73,6 +73,9 @@ class Tape:
         rule = step.rule
         if rule is None:
             return lift(out)
+        if Traced in map(type, values):
+            # Evaluated by a trace further out: then all arrays belong to it, as variables or as constants.
+            values = [lift(value) if is_array(value) else value for value in values]
         pullbacks = rule(xp, out, *values, **settings)
         if type(pullbacks) is not tuple:
             pullbacks = (pullbacks,)
@@ -149,7 +152,8 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
         tape = Tape()
         lifted = list(args)
         for i in chosen:
-            lifted[_checked(i, args)] = tree.map(tape.variable, args[i])
+            _check_position(i, args)
+            lifted[i] = tree.map(tape.variable, args[i])
         for i, arg in enumerate(lifted):
             if arg is args[i]:
                 lifted[i] = tree.map(lift, arg)
@@ -193,10 +197,9 @@ def stop_gradient(x: T) -> T:
 _identity = Primitive("stop_gradient", None, lambda x: x)
 
 
-def _checked(index: int, args: tuple[Any, ...]) -> int:
+def _check_position(index: int, args: tuple[Any, ...]) -> None:
     if not -len(args) <= index < len(args):
         raise DifferentiationError(f"argnums says argument {index}, the function was called with {len(args)} in order")
-    return index
 
 
 def _nothing(arguments: list[Any]) -> str:

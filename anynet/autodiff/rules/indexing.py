@@ -28,8 +28,11 @@ def _place_rule(xp: Namespace, out: Array, g: Array, key: Any, shape: Any) -> An
 
 def _place(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
     """Return zeros of the shape, with ``g`` at ``key``."""
-    out = array_namespace(g).zeros(shape, dtype=g.dtype, device=device(g))
-    out[key] = g
+    xp = array_namespace(g)
+    out = xp.zeros(shape, dtype=g.dtype, device=device(g))
+    # The standard has None in keys for reading only; the axes it adds hold nothing.
+    key = tuple(part for part in (key if isinstance(key, tuple) else (key,)) if part is not None)
+    out[key] = xp.reshape(g, out[key].shape)
     return out
 
 

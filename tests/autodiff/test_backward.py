@@ -1,0 +1,208 @@
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from helpers import assert_close, host, numbers
+
+import anynet
+from anynet import autodiff, tree
+from anynet.array import array_namespace
+from anynet.errors import DifferentiationError, MixedArraysError, NoRuleError
+
+
+def total(x):
+    return array_namespace(x).sum(x)
+
+
+def test_value_and_gradient_keep_library_dtype_and_device(backend):
+    for dtype in ("float32", "float64"):
+        x = backend.asarray(np.array([1.0, 2.0, 3.0], dtype))
+        value, g = anynet.value_and_grad(lambda x: total(x**3))(x)
+        assert_close(value, 36, like=x)
+        assert_close(g, [3, 12, 27], like=x)
+
+
+def test_float64_does_not_leak_into_float32_gradients(backend):
+    x = backend.asarray(np.ones((2, 3), "float32"))
+    double = backend.asarray(np.full(3, 2.0))
+    assert anynet.grad(lambda x: total(x * double))(x).dtype == x.dtype
+
+
+def test_gradients_of_trees(backend):
+    point = {"a": [numbers(backend, 2), (numbers(backend, 3),)], "steps": 3, "n": backend.asarray([1, 2]), "none": None}
+    g = anynet.grad(lambda p: total(p["a"][0] ** 2) + 3 * total(p["a"][1][0]))(point)
+    assert_close(g["a"][0], 2 * host(point["a"][0]))
+    assert_close(g["a"][1][0], np.full(3, 3.0))
+    assert g["steps"] == 3
+    assert g["n"] is None
+    assert g["none"] is None
+
+
+def test_argnums(backend):
+    x, y = numbers(backend, 2, seed=1), numbers(backend, 2, seed=2)
+    f = lambda x, y: total(x * y)  # noqa: E731 - a function to differentiate
+    assert_close(anynet.grad(f, 1)(x, y), host(x))
+    assert_close(anynet.grad(f, -1)(x, y), host(x))
+    gy, gx = anynet.grad(f, (1, 0))(x, y)
+    assert_close(gy, host(x))
+    assert_close(gx, host(y))
+    with pytest.raises(DifferentiationError, match="argument 2, the function was called with 2"):
+        anynet.grad(f, 2)(x, y)
+
+
+def test_an_array_used_twice_gets_both_cotangents(backend):
+    x = numbers(backend, 3)
+    assert_close(anynet.grad(lambda x: total(x * x + x))(x), 2 * host(x) + 1)
+
+
+def test_an_unused_array_of_a_tree_has_gradient_zero(backend):
+    g = anynet.grad(lambda p: total(p[0]))([numbers(backend, 2), numbers(backend, 2)])
+    assert_close(g[1], np.zeros(2))
+
+
+def test_closed_over_arrays_are_constants(backend):
+    x, w = numbers(backend, 4, 3), numbers(backend, 3, 2)
+    xp = backend.xp
+    g = anynet.grad(lambda w: total(array_namespace(x, w).matmul(x, w) + array_namespace(w).ones((2,), dtype=w.dtype, device=w.device)))(w)
+    assert_close(g, np.repeat(host(xp.sum(x, axis=0))[:, None], 2, axis=1))
+
+
+def test_derivatives_of_derivatives(backend):
+    x = backend.asarray(np.array(0.7))
+    derivative = lambda x: array_namespace(x).sin(x)  # noqa: E731 - differentiated again and again
+    for expected in (np.cos(0.7), -np.sin(0.7), -np.cos(0.7), np.sin(0.7)):
+        derivative = anynet.grad(derivative)
+        assert float(derivative(x)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_nested_gradients_do_not_confuse_their_variables(backend):
+    x = backend.asarray(np.array(3.0))
+    outer = anynet.grad(lambda x: x * anynet.grad(lambda y: x + y)(x))
+    assert float(outer(x)) == 1.0
+    mixed = anynet.grad(lambda x: anynet.grad(lambda y: x * x * y * y)(x))
+    assert float(mixed(x)) == pytest.approx(6 * 3.0**2)
+
+
+def test_stop_gradient(backend):
+    x = numbers(backend, 3)
+    assert_close(anynet.grad(lambda x: total(x * anynet.stop_gradient(x)))(x), host(x))
+    assert anynet.stop_gradient([x, 1])[0] is x
+    inner = anynet.grad(lambda y: total(y * anynet.stop_gradient(y)))
+    assert_close(anynet.grad(lambda x: total(inner(x) ** 2))(x), np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda x: x, r"returned shape \(3,\) of .*float64: reduce it"),
+        (lambda x: 1.0, "returned 1.0, which depends on no argument"),
+        (lambda x: total(anynet.stop_gradient(x)), "is an argument unused"),
+        (lambda x: array_namespace(x).argmax(x), "of .*int64: reduce it"),
+        (lambda x: x + float(total(x)), r"float\(\) of Traced.* would cut it out"),
+        (lambda x: total(x[array_namespace(x).asarray([0], device=x.device)]), "indexing with an array"),
+    ],
+)
+def test_what_cannot_be_differentiated(backend, f, message):
+    with pytest.raises((DifferentiationError, NoRuleError), match=message):
+        anynet.grad(f)(numbers(backend, 3))
+
+
+@pytest.mark.parametrize("argument", [2.0, 3, [], {"n": 1}])
+def test_nothing_to_differentiate_with_respect_to(argument):
+    with pytest.raises(DifferentiationError, match="holds no floating array"):
+        anynet.grad(lambda x: x)(argument)
+
+
+def test_integers_are_no_variables(backend):
+    with pytest.raises(DifferentiationError, match="holds no floating array"):
+        anynet.grad(total)(backend.asarray([1, 2]))
+
+
+def test_a_traced_array_that_outlives_its_call_is_refused(backend):
+    kept = []
+
+    def f(x):
+        kept.append(x)
+        return total(x)
+
+    anynet.grad(f)(numbers(backend, 2))
+    with pytest.raises(DifferentiationError, match="outlived the call"):
+        kept[0] + 1
+
+
+def test_two_libraries_in_one_call():
+    strict = pytest.importorskip("array_api_strict", reason="needs a second library")
+    w, x = np.ones((3, 2)), strict.ones((4, 3))
+    from anynet.primitives import affine
+
+    for f in (lambda w: affine(x, w, None), lambda w: anynet.grad(lambda w: total(affine(x, w, None)))(w)):
+        with pytest.raises(MixedArraysError, match=r"array_api_strict on .*CPU_DEVICE.* and numpy on cpu"):
+            f(w)
+
+
+def test_two_devices_in_one_call():
+    pytest.importorskip("array_api_strict", reason="needs a library with several devices")
+    x = numbers(anynet.get_backend("array_api_strict"), 4, 3)
+    w = numbers(anynet.get_backend("array_api_strict:device1"), 3, 2)
+    from anynet.primitives import affine
+
+    with pytest.raises(MixedArraysError, match="affine: .*CPU_DEVICE.* and .*device1"):
+        affine(x, w, None)
+
+
+def test_nothing_is_kept_after_the_walk():
+    class Array(np.ndarray):
+        pass
+
+    gc.collect()
+    gc.disable()
+    try:
+        x = np.ones((10, 10)).view(Array)
+        reference = weakref.ref(x)
+        anynet.value_and_grad(lambda x: total(array_namespace(x).exp(x) * x))(x)
+        del x
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
+def test_several_outputs(backend):
+    def rule(xp, out, x):
+        return lambda g: sum((part * factor for part, factor in zip(g, (2, 3), strict=True) if part is not None), 0 * x)
+
+    @autodiff.primitive(rule)
+    def both(x):
+        return 2 * x, 3 * x
+
+    x = numbers(backend, 3)
+    assert_close(anynet.grad(lambda x: total(both(x)[0]))(x), np.full(3, 2.0))
+    assert_close(anynet.grad(lambda x: total(both(x)[0] + both(x)[1]))(x), np.full(3, 5.0))
+
+
+def test_the_differentiable_namespace(backend):
+    seen = {}
+
+    def f(x):
+        xp = array_namespace(x)
+        seen["same"] = xp is autodiff.differentiable(backend.xp)
+        seen["zeros"] = type(xp.zeros((2,), dtype=x.dtype, device=x.device))
+        seen["like"] = xp.ones_like(x).shape
+        seen["pi"] = xp.pi
+        seen["bool"] = bool(x[0] > x[0] - 1)
+        seen["dtype"] = xp.float32 == backend.xp.float32
+        seen["eps"] = float(xp.finfo(x.dtype).eps)
+        return total(x)
+
+    anynet.grad(f)(numbers(backend, 2))
+    assert seen == {
+        "same": True, "zeros": autodiff.trace.Traced, "like": (2,), "pi": backend.xp.pi, "bool": True, "dtype": True,
+        "eps": np.finfo("float64").eps,
+    }  # fmt: skip
+
+
+def test_trees_that_differ():
+    with pytest.raises(ValueError, match="'b' is in the first and not in the other"):
+        tree.update(lambda p, g: p, {"b": np.ones(2)}, {"a": np.ones(2)})
+    with pytest.raises(TypeError, match="make it a list"):
+        tree.update(lambda p, g: p, (np.ones(2),), (np.ones(2),))

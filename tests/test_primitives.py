@@ -1,0 +1,195 @@
+"""Reference and kernel of every primitive pass the same tests; hypothesis draws their inputs."""
+
+import numpy as np
+import pytest
+from helpers import assert_close, host, numbers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special
+
+import anynet
+from anynet import functions, losses, primitives
+from anynet.array import array_namespace
+from anynet.autodiff.trace import Primitive
+from anynet.backend import kernels_for
+from anynet.errors import DataError, ShapeError
+
+# A kernel is registered by the name of its primitive; these are all there are.
+PRIMITIVES = {name: value for name, value in vars(primitives).items() if isinstance(value, Primitive)}
+
+
+@pytest.fixture(params=["kernel", "reference"])
+def manner(request, monkeypatch, backend):
+    """Run a test on the backend's kernels, and again on the references alone."""
+    if request.param == "reference":
+        for primitive in PRIMITIVES.values():
+            monkeypatch.setattr(primitive, "_implementations", {})
+        monkeypatch.setattr("anynet.autodiff.trace.kernels_for", lambda xp: {})
+        yield request.param
+        for primitive in PRIMITIVES.values():
+            primitive._implementations.clear()
+    else:
+        yield request.param
+
+
+def test_every_kernel_belongs_to_a_primitive(backend):
+    assert kernels_for(backend.xp).keys() <= {*PRIMITIVES, "sum_to"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(5, 3), (3,), (2, 4, 3), (0, 3)])
+def test_affine(manner, backend, dtype, shape):
+    x, w, b = (numbers(backend, *s, seed=i, dtype=dtype) for i, s in enumerate([shape, (3, 2), (2,)]))
+    rtol = 1e-5 if dtype == "float32" else 1e-12
+    assert_close(primitives.affine(x, w, b), host(x) @ host(w) + host(b), like=x, rtol=rtol, atol=1e-6)
+    assert_close(primitives.affine(x, w, None), host(x) @ host(w), like=x, rtol=rtol, atol=1e-6)
+    if len(shape) > 1:
+        gx, gw, gb = anynet.grad(lambda *p: array_namespace(p[0]).sum(primitives.affine(*p) ** 2), (0, 1, 2))(x, w, b)
+        y = 2 * (host(x) @ host(w) + host(b))
+        assert_close(gx, y @ host(w).T, like=x, rtol=rtol, atol=1e-4)
+        assert_close(gw, host(x).reshape(-1, 3).T @ y.reshape(-1, 2), like=w, rtol=rtol, atol=1e-4)
+        assert_close(gb, y.reshape(-1, 2).sum(axis=0), like=b, rtol=rtol, atol=1e-4)
+
+
+def test_relu(manner, backend):
+    x = backend.asarray(np.array([-1.0, 0.0, 2.0, np.nan, np.inf]))
+    assert_close(primitives.relu(x), [0, 0, 2, np.nan, np.inf])
+    g = backend.asarray(np.array([1.0, 2.0, 3.0, 4.0, 5.0]))
+    assert_close(primitives.relu_gradient(g, primitives.relu(x)), [0, 0, 3, 0, 5])
+
+
+def test_updates_leave_their_arguments_alone(manner, backend):
+    p, g = numbers(backend, 3, 2), numbers(backend, 3, 2, seed=1)
+    before = host(p).copy(), host(g).copy()
+    assert_close(primitives.sgd_update(p, g, 0.5), before[0] - 0.5 * before[1], like=p)
+    np.testing.assert_array_equal(host(p), before[0])
+    np.testing.assert_array_equal(host(g), before[1])
+
+
+def expected_cross_entropy(logits, labels):
+    log_p = special.log_softmax(logits.astype(np.float64), axis=-1)
+    rows = labels if labels.ndim == logits.ndim else np.eye(logits.shape[-1])[labels]
+    return -(rows * log_p).sum(axis=-1).mean(), (np.exp(log_p) - rows) / (logits.size / logits.shape[-1])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(1, 6),
+    classes=st.integers(1, 5),
+    seed=st.integers(0, 1000),
+    scale=st.sampled_from([1.0, 1e4]),
+    dtype=st.sampled_from(["float32", "float64"]),
+    one_hot=st.booleans(),
+)
+@pytest.mark.parametrize("name", ["numpy", "array_api_strict"])
+def test_cross_entropy(name, n, classes, seed, scale, dtype, one_hot):
+    backend = anynet.get_backend(name)
+    rng = np.random.default_rng(seed)
+    logits, labels = (scale * rng.normal(size=(n, classes))).astype(dtype), rng.integers(0, classes, n)
+    t = np.eye(classes, dtype=dtype)[labels] if one_hot else labels
+    x, t = backend.asarray(logits), backend.asarray(t)
+    value, gradient = expected_cross_entropy(logits, host(t))
+    rtol = 1e-5 if dtype == "float32" else 1e-12
+    found, g = anynet.value_and_grad(losses.cross_entropy)(x, t)
+    assert_close(found, value, like=x, rtol=rtol, atol=rtol)
+    assert_close(g, gradient, like=x, rtol=rtol, atol=rtol)
+
+
+def test_cross_entropy_second_derivative(manner, backend):
+    x, t = numbers(backend, 4, 3), backend.asarray(np.array([0, 2, 1, 1]))
+    norm = lambda x: array_namespace(x).sum(anynet.grad(losses.cross_entropy)(x, t) ** 2)  # noqa: E731 - checked below
+    assert anynet.check_gradients(norm, x)
+
+
+def test_cross_entropy_of_one_row(manner, backend):
+    x = numbers(backend, 3)
+    value, _ = expected_cross_entropy(host(x), np.array(1))
+    assert_close(losses.cross_entropy(x, backend.asarray(np.array(1))), value)
+
+
+@pytest.mark.parametrize("label", [3, -1])
+def test_a_label_that_is_no_class_never_passes_silently(manner, backend, label):
+    x, t = numbers(backend, 2, 3), backend.asarray(np.array([0, label]))
+    if manner == "kernel" and backend.name == "numpy":
+        with pytest.raises(DataError, match=f"label {label} is no class.*wanted labels 0 to 2"):
+            losses.cross_entropy(x, t)
+    else:
+        assert np.isnan(host(losses.cross_entropy(x, t)))
+
+
+def test_labels_of_a_wrong_shape(backend):
+    for loss in (losses.cross_entropy, losses.cross_entropy_of_probabilities, losses.sum_of_squares):
+        with pytest.raises(ShapeError, match=r"\(4, 3\) were given with labels of shape \(3,\); wanted .*\(4,\) or .*\(4, 3\)"):
+            loss(numbers(backend, 4, 3), backend.asarray([0, 1, 2]))
+
+
+FUNCTIONS = {
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": special.expit,
+    "tanh": np.tanh,
+    "identity": lambda x: x,
+    "step": lambda x: (x > 0).astype(x.dtype),
+    "softmax": lambda x: special.softmax(x, axis=-1),
+    "log_softmax": lambda x: special.log_softmax(x, axis=-1),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+@pytest.mark.parametrize("shape", [(6,), (3, 4)])
+def test_activations_against_scipy(manner, backend, name, dtype, scale, shape):
+    x = backend.asarray((scale * np.random.default_rng(0).normal(size=shape)).astype(dtype))
+    function = getattr(functions, name)
+    expected = FUNCTIONS[name](host(x).astype(np.float64))
+    tolerance = 2e-6 if dtype == "float32" else 1e-12
+    assert_close(function(x), expected, like=x, rtol=tolerance, atol=tolerance)
+    if name != "step":
+        weights = host(numbers(backend, *shape, seed=1)).astype(dtype)
+        g = host(anynet.grad(lambda x: array_namespace(x).sum(function(x) * backend.asarray(weights)))(x))
+        assert g.dtype == dtype
+        assert np.isfinite(g).all()
+
+
+def test_small_sigmoids_keep_their_digits(manner, backend):
+    x = backend.asarray(np.array([-80.0, -30.0, 30.0], "float32"))
+    assert_close(functions.sigmoid(x), special.expit([-80.0, -30.0, 30.0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"step"}))
+def test_activations_differentiate(manner, backend, name):
+    x = numbers(backend, 3, 4)
+    weights = backend.asarray(np.random.default_rng(1).normal(size=(3, 4)))
+    f = lambda x: array_namespace(x).sum(getattr(functions, name)(x) * weights)  # noqa: E731 - checked twice
+    assert anynet.check_gradients(f, x)
+    if name not in ("relu", "identity"):
+        assert anynet.check_gradients(lambda x: array_namespace(x).sum(anynet.grad(f)(x) ** 2), x)
+
+
+def test_softmax_over_another_axis(backend):
+    x = numbers(backend, 3, 4)
+    assert_close(functions.softmax(x, axis=0), special.softmax(host(x), axis=0))
+    assert_close(functions.log_softmax(x, axis=0), special.log_softmax(host(x), axis=0))
+
+
+def test_losses_of_the_book(backend):
+    # The worked example of chapter 4.2: the answer is 2, the network is fairly sure of it, then of 7.
+    t = backend.asarray(np.eye(10)[2])
+    sure = backend.asarray(np.array([0.1, 0.05, 0.6, 0.0, 0.05, 0.1, 0.0, 0.1, 0.0, 0.0]))
+    wrong = backend.asarray(np.array([0.1, 0.05, 0.1, 0.0, 0.05, 0.1, 0.0, 0.6, 0.0, 0.0]))
+    assert float(losses.sum_of_squares(sure, t)) == pytest.approx(0.0975)
+    assert float(losses.sum_of_squares(wrong, t)) == pytest.approx(0.5975)
+    assert float(losses.cross_entropy_of_probabilities(sure, t)) == pytest.approx(0.510825457, rel=1e-8)
+    assert float(losses.cross_entropy_of_probabilities(wrong, t)) == pytest.approx(2.302584092, rel=1e-8)
+
+
+def test_labels_as_indices_and_as_rows_agree(backend):
+    y, labels = functions.softmax(numbers(backend, 5, 3)), backend.asarray(np.array([0, 2, 1, 1, 0]))
+    rows = functions.one_hot(labels, 3, y.dtype)
+    for loss in (losses.cross_entropy, losses.cross_entropy_of_probabilities, losses.sum_of_squares):
+        assert_close(loss(y, labels), host(loss(y, rows)), rtol=1e-12)
+    assert np.isfinite(host(losses.cross_entropy_of_probabilities(0 * y, labels)))
+
+
+def test_one_hot(backend):
+    np.testing.assert_array_equal(host(functions.one_hot(backend.asarray([1, 0, 5]), 3)), [[0, 1, 0], [1, 0, 0], [0, 0, 0]])

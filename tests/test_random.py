@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from helpers import host
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from anynet import random
+from anynet.backend import get_backend
+
+# Known answers of Threefry-2x32 with 20 rounds, from the authors' library Random123.
+KNOWN = [
+    ((0x00000000, 0x00000000), (0x00000000, 0x00000000), (0x6B200159, 0x99BA4EFE)),
+    ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
+    ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
+]
+
+
+def words(*values):
+    return np.array(values, dtype=np.uint32).view(np.int32)
+
+
+@pytest.mark.parametrize(("counter", "key", "expected"), KNOWN)
+def test_known_answers(backend, counter, key, expected):
+    x0, x1 = (backend.asarray(words(c)) for c in counter)
+    out = random._threefry(backend.xp, backend.asarray(words(*key)), x0, x1)
+    assert [int(host(x)[0]) & 0xFFFFFFFF for x in out] == list(expected)
+
+
+DRAWS = {
+    "bits": lambda k: random.bits(k, (7, 3)),
+    "nothing": lambda k: random.bits(k, (0,)),
+    "scalar": lambda k: random.uniform(k, ()),
+    "uniform": lambda k: random.uniform(k, (101,), low=-2.0, high=3.0),
+    "normal": lambda k: random.normal(k, (1001,)),
+    "integers": lambda k: random.integers(k, (5, 5), -3, 100),
+    "bernoulli": lambda k: random.bernoulli(k, 0.3, (100,)),
+    "permutation": lambda k: random.permutation(k, 1000),
+    "split": lambda k: random.split(k, 3),
+    "fold_in": lambda k: random.fold_in(k, 2**32 - 1),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("seed", [0, 1, 2**63 + 12345])
+def test_every_backend_draws_the_same_bits(backend, name, seed):
+    drawn, reference = DRAWS[name](random.key(seed, backend)), DRAWS[name](random.key(seed, "numpy"))
+    assert get_backend(drawn).device == backend.device
+    assert host(drawn).dtype == reference.dtype
+    np.testing.assert_array_equal(host(drawn), reference)
+
+
+def test_float64_numbers(backend):
+    key = random.key(3, backend)
+    unit = host(random.uniform(key, (1000,), backend.xp.float64))
+    assert unit.dtype == np.float64
+    assert len(np.unique(unit)) == 1000
+    assert not np.array_equal(unit, unit.astype(np.float32))
+    assert np.array_equal(
+        host(random.normal(key, (50,), backend.xp.float64)), host(random.normal(key, (50,))).astype(np.float64)
+    )
+
+
+def test_distributions():
+    key = random.key(0)
+    n = 200_000
+    assert stats.kstest(random.uniform(key, (n,)), "uniform").pvalue > 1e-3
+    assert stats.kstest(random.uniform(key, (n,), np.dtype("float64")), "uniform").pvalue > 1e-3
+    assert stats.kstest(random.normal(key, (n,)), "norm").pvalue > 1e-3
+    counts = np.bincount(random.integers(key, (n,), 0, 10), minlength=10)
+    assert stats.chisquare(counts).pvalue > 1e-3
+    assert abs(random.bernoulli(key, 0.3, (n,)).mean() - 0.3) < 0.005
+    places = np.stack([random.permutation(k, 5) for k in random.split(key, 5000)])
+    for column in places.T:
+        assert stats.chisquare(np.bincount(column, minlength=5)).pvalue > 1e-4
+
+
+def test_normal_is_the_inverse_distribution_function():
+    x = np.linspace(-1, 1, 200_001)[1:-1].astype(np.float32)
+    x = np.concatenate([x, np.float32(1) - np.float32(2.0) ** -np.arange(2, 24, dtype=np.float32)])
+    expected = special.erfinv(x.astype(np.float64))
+    found = random._inverse_erf(get_backend("numpy").xp, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-30)
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 400))
+def test_a_permutation_holds_every_number_once(seed, n):
+    assert sorted(random.permutation(random.key(seed), n).tolist()) == list(range(n))
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(-(2**31), 2**31 - 2), st.integers(1, 2**31 - 1))
+def test_integers_stay_in_their_range(seed, low, span):
+    high = min(low + span, 2**31 - 1)
+    drawn = random.integers(random.key(seed), (50,), low, high)
+    assert low <= drawn.min()
+    assert drawn.max() < high
+
+
+def test_keys_are_independent():
+    key = random.key(0)
+    keys = [key, *random.split(key, 50), *(random.fold_in(key, i) for i in range(50))]
+    streams = np.stack([random.normal(k, (2000,)) for k in keys])
+    assert np.abs(np.corrcoef(streams) - np.eye(len(keys))).max() < 0.12
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_a_seed_out_of_range(seed):
+    with pytest.raises(ValueError, match="wanted an integer from 0"):
+        random.key(seed)
+
+
+@pytest.mark.parametrize(("low", "high"), [(3, 3), (5, 2), (-(2**31) - 1, 0), (0, 2**31), (-(2**31), 2**31 - 1)])
+def test_integers_refuses_an_empty_or_too_wide_range(low, high):
+    with pytest.raises(ValueError, match="wanted low < high"):
+        random.integers(random.key(0), (1,), low, high)
+
+
+def test_bernoulli_refuses_what_is_no_probability():
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        random.bernoulli(random.key(0), 1.5, (1,))
