@@ -137,8 +137,9 @@ def test_manipulation(backend, name):
 
 
 @pytest.mark.parametrize(
-    ("left", "right"), [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((1, 2, 3), (5, 3, 2))]
-)  # fmt: skip
+    ("left", "right"),
+    [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((1, 2, 3), (5, 3, 2))],
+)
 def test_matmul(backend, left, right):
     a, b = backend.asarray(drawn(left, -1, 1, 0)), backend.asarray(drawn(right, -1, 1, 1))
     agree(weighted(lambda xp, x: xp.matmul(x, b)), a)
@@ -161,7 +162,8 @@ def test_ties_share_the_cotangent(backend):
     x = backend.asarray([1.0, 1.0, 0.0])
     maximum = anynet.grad(lambda x: array_namespace(x).max(x))
     np.testing.assert_array_equal(host(maximum(x)), [0.5, 0.5, 0.0])
-    both = anynet.grad(lambda x: array_namespace(x).sum(array_namespace(x).maximum(x, backend.asarray([1.0, 0.0, 0.0]))))
+    other = backend.asarray([1.0, 0.0, 0.0])
+    both = anynet.grad(lambda x: array_namespace(x).sum(array_namespace(x).maximum(x, other)))
     np.testing.assert_array_equal(host(both(x)), [0.5, 1.0, 0.5])
     absolute = anynet.grad(lambda x: array_namespace(x).sum(array_namespace(x).abs(x)))
     np.testing.assert_array_equal(host(absolute(x)), [1.0, 1.0, 0.0])
@@ -171,12 +173,13 @@ def test_power_at_zero(backend):
     zero = backend.asarray([0.0])
     assert host(anynet.grad(lambda x: array_namespace(x).sum(x**2))(zero)) == 0
     assert host(anynet.grad(lambda x: array_namespace(x).sum(x**0))(zero)) == 0
-    assert host(anynet.grad(lambda y: array_namespace(y).sum(array_namespace(y).pow(zero, y)))(backend.asarray([2.0]))) == 0
+    power = anynet.grad(lambda y: array_namespace(y).sum(array_namespace(y).pow(zero, y)))
+    assert host(power(backend.asarray([2.0]))) == 0
 
 
 def test_every_function_is_ruled_marked_or_missing_aloud(backend):
     names = {name for chapter in CHAPTERS.values() for name in chapter}
-    assert WITHOUT_DERIVATIVE <= names
+    assert names >= WITHOUT_DERIVATIVE
     assert not WITHOUT_DERIVATIVE & RULES.keys()
     assert RULES.keys() <= names
     for chapter, members in CHAPTERS.items():
