@@ -1,4 +1,4 @@
-"""Fixtures: every test that asks for a backend runs on each one that works here; two grounds are strict beyond that."""
+"""Fixtures: every test that asks for a backend runs on each one that works here, or on those named by --backend."""
 
 import contextlib
 import warnings
@@ -11,6 +11,21 @@ from anynet.backend import Backend, backend_names, get_backend
 from anynet.errors import BackendError
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backend",
+        action="append",
+        metavar="NAME[:DEVICE]",
+        help="run on this backend; may be repeated (default: every one that works)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--backend") or _working()
+        metafunc.parametrize("backend", chosen, indirect=True)
+
+
 def _working() -> list[str]:
     names = []
     for name in backend_names():
@@ -21,10 +36,7 @@ def _working() -> list[str]:
     return [*names, *(["array_api_strict:device1"] if "array_api_strict" in names else [])]
 
 
-WORKING = _working()
-
-
-@pytest.fixture(params=WORKING)
+@pytest.fixture
 def backend(request: pytest.FixtureRequest) -> Backend:
     return get_backend(request.param)
 

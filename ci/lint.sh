@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Style, and the rule that the core names no array library.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+ruff check .
+ruff format --check .
