@@ -56,39 +56,34 @@ class Tape:
 
     def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Evaluate the primitive and note how cotangents pass back through it."""
-        steps = self._steps()
+        steps = self.steps
+        if steps is None:
+            raise DifferentiationError(_OUTLIVED)
         values: list[Any] = []
-        tracked = []
         for arg in args:
-            if type(arg) is Traced:
-                trace = arg.trace
-                if trace is self:
-                    tracked.append((len(values), arg.node))
-                elif trace is not None:
-                    values.append(arg)
-                    continue
+            if type(arg) is Traced and (arg.trace is self or arg.trace is None):
                 arg = arg.value
             values.append(arg)
         out, xp = step.evaluate(values, settings)
         rule = step.rule
         if rule is None:
             return lift(out)
-        if Traced in map(type, values):
+        several = isinstance(out, tuple)
+        if type(out[0] if several else out) is Traced:
             # Evaluated by a trace further out: then all arrays belong to it, as variables or as constants.
             values = [lift(value) if is_array(value) else value for value in values]
         pullbacks = rule(xp, out, *values, **settings)
         if type(pullbacks) is not tuple:
             pullbacks = (pullbacks,)
         parents = []
-        for i, node in tracked:
-            pullback = pullbacks[i]
-            if pullback is not None:
-                value = values[i]
-                parents.append((node, value.shape, value.dtype, pullback))
+        # Shorter than the arguments where the last ones are settings.
+        for pullback, arg, value in zip(pullbacks, args, values, strict=False):
+            if pullback is not None and type(arg) is Traced and arg.trace is self:
+                parents.append((arg.node, value.shape, value.dtype, pullback))
         if not parents:
             return lift(out)
         node = self.variables + len(steps)
-        if isinstance(out, tuple):
+        if several:
             steps.append((parents, len(out)))
             steps.extend([([], 0)] * (len(out) - 1))
             return tuple([Traced(part, self, node + i) for i, part in enumerate(out)])
@@ -100,7 +95,10 @@ class Tape:
 
         A step is forgotten as soon as it is passed, and with it what its pullbacks held.
         """
-        steps, self.steps = self._steps(), None
+        steps = self.steps
+        if steps is None:
+            raise DifferentiationError(_OUTLIVED)
+        self.steps = None
         cotangents: dict[int, Array] = {out.node: g}
         inputs = self.variables
         for place in range(inputs + len(steps) - 1, inputs - 1, -1):
@@ -118,19 +116,17 @@ class Tape:
                 c = pullback(g)
                 if c.shape != shape:
                     c = sum_to(c, shape)
-                if c.dtype != dtype:
+                if c.dtype is not dtype and c.dtype != dtype:
                     c = array_namespace(c).astype(c, dtype)
                 before = cotangents.get(node)
                 cotangents[node] = c if before is None else c + before
         return [cotangents.get(i) for i in range(inputs)]
 
-    def _steps(self) -> list[tuple[list[_Parent], int]]:
-        if self.steps is None:
-            raise DifferentiationError(
-                "a traced array outlived the call it was traced in; "
-                "return it from the differentiated function, or keep anynet.stop_gradient(x) of it"
-            )
-        return self.steps
+
+_OUTLIVED = (
+    "a traced array outlived the call it was traced in; "
+    "return it from the differentiated function, or keep anynet.stop_gradient(x) of it"
+)
 
 
 def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., tuple[Array, Any]]:
@@ -150,10 +146,17 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
     @wraps(f)
     def value_and_gradient(*args: Any, **settings: Any) -> tuple[Array, Any]:
         tape = Tape()
+        nodes: list[int] = []
+
+        def variable(x: Array) -> Traced:
+            traced = tape.variable(x)
+            nodes.append(traced.node)
+            return traced
+
         lifted = list(args)
         for i in chosen:
             _check_position(i, args)
-            lifted[i] = tree.map(tape.variable, args[i])
+            lifted[i] = tree.map(variable, args[i])
         for i, arg in enumerate(lifted):
             if arg is args[i]:
                 lifted[i] = tree.map(lift, arg)
@@ -162,15 +165,17 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
         out = f(*lifted, **{name: tree.map(lift, value) for name, value in settings.items()})
         _check_output(out, tape)
         # Any number to the power of 0 is 1, not-a-number too: a one of this dtype, where the loss is.
-        cotangents = iter(tape.backward(out, out.value**0))
+        cotangents = tape.backward(out, out.value**0)
+        # In the order in which the variables were made.
+        places = iter(nodes)
 
         def gradient(x: Array) -> Array | None:
-            if not is_floating(x):
+            node = next(places)
+            if node < 0:
                 return None
-            g = next(cotangents)
+            g = cotangents[node]
             return array_namespace(x).zeros_like(x) if g is None else g
 
-        # In the order in which the variables were made.
         gradients = tuple([tree.map(gradient, args[i]) for i in chosen])
         return out.value, gradients[0] if isinstance(argnums, int) else gradients
 

@@ -41,31 +41,39 @@ class Primitive:
     order (a single one not in a tuple); a pullback takes the cotangent ``g`` of ``out`` and returns that of its
     argument, whose shape and dtype the walker mends. None in a pullback's place says that there is no derivative; a
     rule that is None says so of the whole function.
+
+    After the library has raised, ``explain`` is called with the same arguments, to raise a better error if it can:
+    calls that succeed pay for no check.
     """
 
-    __slots__ = ("_implementations", "name", "reference", "rule")
+    __slots__ = ("_implementations", "explain", "name", "reference", "rule")
 
-    def __init__(self, name: str, rule: Rule | None = None, reference: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        rule: Rule | None = None,
+        reference: Callable[..., Any] | None = None,
+        explain: Callable[..., None] | None = None,
+    ) -> None:
         self.name = name
         self.rule = rule
         self.reference = reference
+        self.explain = explain
         self._implementations: dict[tuple[type, ...], tuple[Callable[..., Any], Namespace]] = {}
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Compute the result, or hand the call to the innermost trace among the arguments."""
+        if Traced not in map(type, args):
+            return self.evaluate(args, settings)[0]
         innermost: Any = None
-        traced = False
         for arg in args:
             if type(arg) is Traced:
-                traced = True
                 trace = arg.trace
                 if trace is not None and (innermost is None or trace.level > innermost.level):
                     innermost = trace
         if innermost is not None:
             return innermost.apply(self, args, settings)
-        if traced:
-            return lift(self.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)[0])
-        return self.evaluate(args, settings)[0]
+        return lift(self.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)[0])
 
     def evaluate(self, args: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, Namespace]:
         """Return the result for plain arguments, or those of traces further out, and the namespace it came from."""
@@ -80,15 +88,14 @@ class Primitive:
         try:
             out = implementation(*args, **settings)
         except Exception as error:
-            self._explain(error, args)
+            if on_two_grounds(args):
+                raise MixedArraysError(f"{self.name}: {mixed_message(args)}") from error
+            if self.explain is not None:
+                self.explain(*args, **settings)
             raise
         if out is NotImplemented and self.reference is not None:
             out = self.reference(*args, **settings)
         return out, xp
-
-    def _explain(self, error: Exception, args: Sequence[Any]) -> None:
-        if on_two_grounds(args):
-            raise MixedArraysError(f"{self.name}: {mixed_message(args)}") from error
 
     def _find(self, args: Sequence[Any]) -> tuple[Callable[..., Any], Namespace]:
         try:
@@ -110,9 +117,11 @@ class Primitive:
 STANDARD: dict[str, Primitive] = {}
 
 
-def primitive(rule: Rule | None = None) -> Callable[[Callable[..., Any]], Primitive]:
-    """Make the decorated reference a primitive with this rule."""
-    return lambda reference: Primitive(reference.__name__, rule, reference)
+def primitive(
+    rule: Rule | None = None, explain: Callable[..., None] | None = None
+) -> Callable[[Callable[..., Any]], Primitive]:
+    """Make the decorated reference a primitive with this rule and this explanation of errors."""
+    return lambda reference: Primitive(reference.__name__, rule, reference, explain)
 
 
 def lift(x: Any) -> Any:

@@ -1,9 +1,11 @@
 """The affine map, the heart of a fully connected layer."""
 
+import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace
 from anynet.autodiff.trace import primitive
+from anynet.errors import ShapeError
 
 
 def _affine_rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array | None) -> Any:
@@ -15,11 +17,27 @@ def _affine_rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array
     return lambda g: g @ weight.T, to_weight, lambda g: g
 
 
-@primitive(_affine_rule)
+def _explain(x: Array, weight: Array, bias: Array | None) -> None:
+    """Say why there is no product, and whether flattening some axes would help."""
+    given, wanted = tuple(x.shape), weight.shape[0]
+    if given[-1:] == (wanted,):
+        return
+    message = f"input of shape {given} does not fit weights of shape {tuple(weight.shape)}: wanted (…, {wanted})"
+    for axis in range(len(given)):
+        if math.prod(given[axis:]) == wanted:
+            raise ShapeError(f"{message}; flattened to {(*given[:axis], wanted)} it would")
+    raise ShapeError(message)
+
+
+@primitive(_affine_rule, _explain)
 def affine(x: Array, weight: Array, bias: Array | None) -> Array:
     """Return x @ weight + bias, for x (…, n), weight (n, m) and bias (m,) or None; the result is (…, m).
 
+    Raises:
+        ShapeError: x and weight do not fit together.
+
     Source: Deep Learning from Scratch, chapter 5.6.
+
     """
     y = array_namespace(x, weight).matmul(x, weight)
     return y if bias is None else y + bias
