@@ -6,14 +6,14 @@ from typing import Any, TypeVar
 
 from anynet import tree
 from anynet.array import Array, array_namespace, device, is_array, is_floating, size
-from anynet.autodiff.batching import Batch
+from anynet.autodiff.batching import Batch, Moved
 from anynet.autodiff.trace import Traced, lift
 from anynet.errors import DifferentiationError, NoRuleError
 
 T = TypeVar("T")
 
 #: How many bytes of perturbed parameters are evaluated at a time unless the caller says otherwise.
-MEMORY = 32 * 2**20
+MEMORY = 64 * 2**20
 
 
 def forward_difference(f: Callable[[Any], Any], x: Any, step: float = 1e-6) -> Any:
@@ -122,47 +122,32 @@ def _of_leaf(f: Callable[[Any], Any], x: Array, step: float, memory: int) -> Arr
 
 
 def _at_many_points(f: Callable[[Any], Any], x: Array, step: float, memory: int) -> Array:
-    """Perturb whole rows at a time: point k of a block moves the k-th element of the block's rows.
-
-    The copies are laid out (rows, points, columns), so that a product with all of them is one wide product.
-    """
+    """Perturb a block of elements at a time, each at a point of its own: whole rows, or a part of one long row."""
     xp = array_namespace(x)
     most = max(1, memory // (size(x) * _itemsize(x)))
-    columns = x.shape[-1] if x.ndim and x.shape[-1] <= most else 1
-    base = xp.reshape(x, (-1, columns))
-    rows = base.shape[0]
-    block = min(rows, max(1, most // columns))
+    columns = x.shape[-1] if x.ndim else 1
+    move = xp.reshape(_step(x, step), (-1, columns))
+    height = max(1, most // columns)
     values: list[Array] = []
-    copies = None
-    for start in range(0, rows, block):
-        moving = base[start : start + block, :]
-        points = size(moving)
-        if copies is None or copies.shape[1] != points:
-            copies = xp.empty((rows, points, columns), dtype=x.dtype, device=device(x))
-            copies[...] = xp.broadcast_to(base[:, None, :], copies.shape)
-        unit = xp.reshape(xp.eye(points, dtype=x.dtype, device=device(x)), (points, -1, columns))
-        move = _step(moving, step)[:, None, :] * xp.permute_dims(unit, (1, 0, 2))
-        rest = moving[:, None, :]
-        here = (slice(start, start + moving.shape[0]), ...)
-        copies[here] = rest + move
-        above = _values(f, copies, x.shape)
-        copies[here] = rest - move
-        below = _values(f, copies, x.shape)
-        copies[here] = xp.broadcast_to(rest, move.shape)
-        values.append(xp.reshape(above - below, (-1,)))
+    for first in range(0, move.shape[0], height):
+        moving = move[first : min(first + height, move.shape[0]), :]
+        count = size(moving)
+        width = min(count, most)
+        for start in range(0, count, width):
+            points = min(width, count - start)
+            unit = xp.eye(points, count, k=start, dtype=x.dtype, device=device(x))
+            change = xp.reshape(unit, (points, -1, columns)) * moving
+            values.append(_values(f, Moved(x, first, change)) - _values(f, Moved(x, first, -change)))
     return _quotient(xp.reshape(xp.concat(values), x.shape), x, step)
 
 
-def _values(f: Callable[[Any], Any], copies: Array, shape: tuple[int, ...]) -> Array:
-    xp = array_namespace(copies)
-    points = copies.shape[1]
-    stacked = xp.reshape(xp.permute_dims(copies, (1, 0, 2)), (points, *shape))
-    batch = Batch(points)
-    out = f(batch.variable(stacked))
+def _values(f: Callable[[Any], Any], moved: Moved) -> Array:
+    points = moved.shape[0]
+    out = f(Batch(points).variable(moved))
     _check_scalar(out)
     if type(out) is Traced:
         out = out.value
-    return out if out.ndim else xp.broadcast_to(out, (points,))
+    return out if out.ndim else array_namespace(out).broadcast_to(out, (points,))
 
 
 def _one_by_one(f: Callable[[Any], Any], x: Array, step: float) -> Array:

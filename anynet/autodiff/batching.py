@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace, is_array
+from anynet.array import Array, Namespace, array_namespace, device, is_array
 from anynet.autodiff.rules.chapters import CHAPTERS
 from anynet.autodiff.trace import Primitive, Traced, lift, next_level
 from anynet.errors import NoRuleError
@@ -16,6 +16,37 @@ from anynet.errors import NoRuleError
 # Called with the namespace, the primitive's function, the values, which of them are batched, and the settings; a
 # batched value has the points along axis 0.
 _Batcher = Callable[..., Any]
+
+
+class Moved:
+    """An array that at every point has another change in the same few rows: what differences are taken of.
+
+    ``base`` is (…, columns) and counts as (rows, columns); ``change`` is (points, moving rows, columns) and moves the
+    rows from ``first`` on. A product with it costs the moving rows only; all else sees it `whole`.
+    """
+
+    def __init__(self, base: Array, first: int, change: Array) -> None:
+        self.base = base
+        self.first = first
+        self.change = change
+        self.rows = slice(first, first + change.shape[1])
+        self.shape = (change.shape[0], *base.shape)
+        self.ndim = base.ndim + 1
+        self.dtype = base.dtype
+        self.device = device(base)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
+        return array_namespace(self.base)
+
+    def whole(self) -> Array:
+        """Return the array at all points, (points, …)."""
+        xp = array_namespace(self.base)
+        points, _, columns = self.change.shape
+        base = xp.reshape(self.base, (1, -1, columns))
+        copies = xp.empty((points, base.shape[1], columns), dtype=self.dtype, device=self.device)
+        copies[...] = xp.broadcast_to(base, copies.shape)
+        copies[:, self.rows, :] = base[:, self.rows, :] + self.change
+        return xp.reshape(copies, self.shape)
 
 
 class Batch:
@@ -27,8 +58,8 @@ class Batch:
         self.level = next_level()
         self.points = points
 
-    def variable(self, values: Array) -> Traced:
-        """Begin with an array that differs from point to point, given as (points, …)."""
+    def variable(self, values: "Array | Moved") -> Traced:
+        """Begin with an array that differs from point to point, given as (points, …) or by its changes."""
         return Traced(values, self)
 
     def apply(self, primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
@@ -44,6 +75,8 @@ class Batch:
         values = [
             arg.value if type(arg) is Traced and (arg.trace is self or arg.trace is None) else arg for arg in args
         ]
+        if primitive.name != "matmul":
+            values = [_whole(value) for value in values]
         if any(type(value) is Traced for value in values):
             values = [lift(value) if is_array(value) else value for value in values]
 
@@ -98,6 +131,9 @@ def _matmul(xp: Namespace, function: Any, values: list[Any], batched: list[bool]
     """
     x1, x2 = values
     b1, b2 = batched
+    if type(x2) is Moved and x1.ndim == 2 and x2.ndim == 3 and not b1:
+        return _wide(xp, function, x1[:, x2.rows], x2.change) + function(x1, x2.base)
+    x1, x2 = _whole(x1), _whole(x2)
     if x1.ndim - b1 < 2 or x2.ndim - b2 < 2:
         raise NoRuleError("a product with a vector cannot be evaluated at many points at once: use a matrix of one row")
     if b1 and not b2 and x2.ndim == 2 and x1.ndim == 3:
@@ -105,11 +141,20 @@ def _matmul(xp: Namespace, function: Any, values: list[Any], batched: list[bool]
         product = function(xp.reshape(xp.permute_dims(x1, (1, 0, 2)), (rows * points, inner)), x2)
         return xp.permute_dims(xp.reshape(product, (rows, points, x2.shape[-1])), (1, 0, 2))
     if b2 and not b1 and x1.ndim == 2 and x2.ndim == 3:
-        points, inner, columns = x2.shape
-        product = function(x1, xp.reshape(xp.permute_dims(x2, (1, 0, 2)), (inner, points * columns)))
-        return xp.permute_dims(xp.reshape(product, (x1.shape[0], points, columns)), (1, 0, 2))
+        return _wide(xp, function, x1, x2)
     ndim = max(x1.ndim - b1, x2.ndim - b2) + 1
     return function(_widen(xp, x1, ndim) if b1 else x1, _widen(xp, x2, ndim) if b2 else x2)
+
+
+def _wide(xp: Namespace, function: Any, x1: Array, x2: Array) -> Array:
+    """Multiply one matrix by those of all points, side by side."""
+    points, inner, columns = x2.shape
+    product = function(x1, xp.reshape(xp.permute_dims(x2, (1, 0, 2)), (inner, points * columns)))
+    return xp.permute_dims(xp.reshape(product, (x1.shape[0], points, columns)), (1, 0, 2))
+
+
+def _whole(value: Any) -> Any:
+    return value.whole() if type(value) is Moved else value
 
 
 def _reshape(xp: Namespace, function: Any, values: list[Any], batched: list[bool], **settings: Any) -> Any:
