@@ -195,3 +195,8 @@ def test_labels_as_indices_and_as_rows_agree(backend):
 def test_one_hot(backend):
     rows = functions.one_hot(backend.asarray([1, 0, 5]), 3)
     np.testing.assert_array_equal(host(rows), [[0, 1, 0], [1, 0, 0], [0, 0, 0]])
+
+
+def test_what_is_no_array():
+    with pytest.raises(TypeError, match=r"^relu: list was given: wanted an array, as get_backend\(\)\.asarray"):
+        functions.relu([1.0, -2.0])

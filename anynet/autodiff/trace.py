@@ -98,8 +98,12 @@ class Primitive:
         return out, xp
 
     def _find(self, args: Sequence[Any]) -> tuple[Callable[..., Any], Namespace]:
+        arrays = [arg for arg in args if is_array(arg)]
+        if not arrays:
+            given = ", ".join(type(arg).__name__ for arg in args) or "nothing"
+            raise TypeError(f"{self.name}: {given} was given: wanted an array, as get_backend().asarray([1.0, 2.0])")
         try:
-            xp = array_namespace(*(arg for arg in args if is_array(arg)))
+            xp = array_namespace(*arrays)
         except MixedArraysError as error:
             raise MixedArraysError(f"{self.name}: {error}") from None
         if self.reference is not None:

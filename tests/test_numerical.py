@@ -1,0 +1,162 @@
+import math
+
+import numpy as np
+import pytest
+from helpers import assert_close, host, numbers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import anynet
+from anynet import functions, losses, numerical
+from anynet.array import array_namespace
+from anynet.errors import DifferentiationError
+from anynet.primitives import affine
+
+
+def total(x):
+    return array_namespace(x).sum(x)
+
+
+def test_differences_of_numbers_and_arrays(backend):
+    assert numerical.forward_difference(lambda x: x**2, 3.0) == pytest.approx(6, rel=1e-5)
+    assert numerical.central_difference(math.sin, 0.5) == pytest.approx(math.cos(0.5), rel=1e-8)
+    x = numbers(backend, 4)
+    assert_close(numerical.central_difference(lambda x: x**3, x), 3 * host(x) ** 2, like=x, rtol=1e-6)
+    # The forward difference of x² is off by the step itself, the central one by rounding alone.
+    assert numerical.forward_difference(lambda x: x**2, 1.0, 0.1) == pytest.approx(2.1)
+    assert numerical.central_difference(lambda x: x**2, 1.0, 0.1) == pytest.approx(2.0)
+
+
+def test_the_books_partial_derivatives(backend):
+    """f(x0, x1) = x0² + x1² at (3, 4), chapter 4.3.3."""
+    x = backend.asarray(np.array([3.0, 4.0]))
+    f = lambda x: total(x**2)  # noqa: E731 - the book's function
+    assert_close(numerical.partial_derivative(f, x, 0), 6, rtol=1e-8)
+    assert_close(numerical.partial_derivative(f, x, -1), 8, rtol=1e-8)
+    assert_close(numerical.numerical_gradient(f, x), [6, 8], like=x, rtol=1e-8)
+    grid = numbers(backend, 2, 3)
+    assert_close(numerical.partial_derivative(f, grid, (1, 2)), 2 * host(grid)[1, 2], rtol=1e-6)
+    with pytest.raises(IndexError, match=r"index \(1, 3\) is outside an array of shape \(2, 3\), in axis 1"):
+        numerical.partial_derivative(f, grid, (1, 3))
+
+
+def test_gradient_descent_returns_its_path(backend):
+    """The book's example of chapter 4.4.1: from (-3, 4) to the origin."""
+    start = backend.asarray(np.array([-3.0, 4.0]))
+    path = numerical.gradient_descent(lambda x: total(x**2), start, learning_rate=0.1, steps=100)
+    assert path.shape == (101, 2)
+    assert_close(path[0, ...], host(start))
+    np.testing.assert_allclose(host(path), [host(start) * 0.8**i for i in range(101)], atol=1e-7)
+    analytic = numerical.gradient_descent(
+        lambda x: total(x**2), start, steps=5, gradient=lambda f, x: anynet.grad(f)(x)
+    )
+    np.testing.assert_allclose(host(analytic), host(path)[:6], atol=1e-7)
+    for settings_, message in (({"learning_rate": -1.0}, "learning_rate is -1.0"), ({"steps": -1}, "steps is -1")):
+        with pytest.raises(ValueError, match=message):
+            numerical.gradient_descent(lambda x: total(x**2), start, **settings_)
+
+
+def network(x, t):
+    def loss(p):
+        h = functions.relu(affine(x, p["w1"], p["b1"]))
+        return losses.cross_entropy(affine(h, p["w2"], p["b2"]), t)
+
+    return loss
+
+
+def test_a_network_at_any_memory(backend):
+    x, t = numbers(backend, 6, 5), backend.asarray([0, 1, 2, 0, 1, 2])
+    tree = {
+        "w1": numbers(backend, 5, 7, seed=1),
+        "b1": numbers(backend, 7, seed=2),
+        "w2": numbers(backend, 7, 3, seed=3),
+        "b2": numbers(backend, 3, seed=4),
+        "steps": backend.asarray([1, 2]),
+        "name": "net",
+    }
+    loss = network(x, t)
+    exact = anynet.grad(loss)(tree)
+    # One element at a time, a part of a row, some rows, everything.
+    for memory in (1, 5 * 7 * 8 * 3, 5 * 7 * 8 * 14, 2**26):
+        found = numerical.numerical_gradient(loss, tree, memory=memory)
+        assert found["steps"] is None
+        assert found["name"] == "net"
+        for name in ("w1", "b1", "w2", "b2"):
+            assert_close(found[name], host(exact[name]), like=tree[name], rtol=1e-6, atol=1e-9)
+
+
+def test_the_step_fits_the_dtype(backend):
+    x = numbers(backend, 5, dtype="float32")
+    found = numerical.numerical_gradient(lambda x: total(array_namespace(x).sin(x)), x)
+    assert_close(found, np.cos(host(x)), like=x, rtol=2e-3, atol=1e-3)
+    far = backend.asarray(np.array([1e8]))
+    assert_close(numerical.numerical_gradient(lambda x: total(x**2), far), [2e8], rtol=1e-6)
+
+
+FUNCTIONS = {
+    "product of all": lambda xp, x: xp.prod(x),
+    "softmax": lambda xp, x: total(functions.softmax(x) ** 2),
+    "log_softmax over rows": lambda xp, x: total(functions.log_softmax(x, axis=0) ** 2),
+    "sigmoid": lambda xp, x: total(functions.sigmoid(x)),
+    "mean of rows": lambda xp, x: total(xp.mean(x, axis=0) ** 3),
+    "largest": lambda xp, x: xp.max(x),
+    "transposed twice": lambda xp, x: total((x.T @ x) ** 2),
+    "product with itself": lambda xp, x: total(xp.matmul(x, xp.matrix_transpose(x)) ** 2),
+    "reshaped": lambda xp, x: total(xp.reshape(x, (-1, 2))[:, 1] ** 3),
+    "indexed": lambda xp, x: total(x[1, ...] ** 3) + total(x[:, -1]),
+    "stacked": lambda xp, x: total(xp.stack([x, x * x], axis=1) ** 2),
+    "joined": lambda xp, x: total(xp.concat([x, xp.ones_like(x)], axis=0) ** 2 * 3),
+    "repeated": lambda xp, x: total(xp.broadcast_to(xp.expand_dims(x, axis=0), (3, *x.shape)) ** 2),
+    "squeezed": lambda xp, x: total(xp.squeeze(x[:1, ...], axis=0) ** 2),
+    "chosen": lambda xp, x: total(xp.where(x > 0, x**2, -x)),
+    "permuted": lambda xp, x: total(xp.permute_dims(x, (1, 0))[0, ...] ** 2),
+    "cumulative": lambda xp, x: total(xp.cumulative_sum(x, axis=1) ** 2),
+    "of a vector": lambda xp, x: total(xp.matmul(x, x[0, ...]) ** 2),
+    "constant": lambda xp, x: total(xp.zeros_like(x)) + 3.0,
+    "half a network": lambda xp, x: total(functions.relu(affine(xp.matrix_transpose(x), x, None)) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_many_points_at_once_are_the_points_one_by_one(backend, name):
+    """Whatever a function does with its argument, batched or not, its differences are those of a plain loop."""
+    f = lambda x: FUNCTIONS[name](array_namespace(x), x)  # noqa: E731 - called again and again
+    x = numbers(backend, 4, 6)
+    step = 1e-5
+    expected = np.empty(24)
+    for i in range(24):
+        ends = []
+        for sign in (1, -1):
+            moved = host(x).copy()
+            moved.reshape(-1)[i] += sign * step
+            ends.append(float(host(f(backend.asarray(moved)))))
+        expected[i] = (ends[0] - ends[1]) / (2 * step)
+    assert_close(numerical.numerical_gradient(f, x), expected.reshape(4, 6), like=x, rtol=1e-4, atol=1e-7)
+
+
+sizes = st.integers(1, 6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=sizes, inner=sizes, columns=sizes, memory=st.integers(1, 4000), seed=st.integers(0, 99))
+def test_products_of_any_size_in_any_memory(rows, inner, columns, memory, seed):
+    backend = anynet.get_backend("numpy")
+    x, w = numbers(backend, rows, inner, seed=seed), numbers(backend, inner, columns, seed=seed + 1)
+    f = lambda w: total(array_namespace(x, w).matmul(x, w) ** 2)  # noqa: E731 - a product and a square
+    found = numerical.numerical_gradient(f, w, memory=memory)
+    np.testing.assert_allclose(found, 2 * x.T @ (x @ w), rtol=1e-5, atol=1e-7)
+
+
+def test_no_numbers_and_no_axes(backend):
+    nothing = backend.asarray(np.zeros((0, 3)))
+    assert numerical.numerical_gradient(total, nothing).shape == (0, 3)
+    scalar = backend.asarray(np.array(2.0))
+    assert_close(numerical.numerical_gradient(lambda x: x**3, scalar), 12, like=scalar, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("f", "given_"), [(lambda x: x, r"shape \(2,\)"), (lambda x: None, "None"), (lambda x: x[:1] * 2, r"shape \(1,\)")]
+)
+def test_functions_that_return_no_scalar(backend, f, given_):
+    with pytest.raises(DifferentiationError, match=rf"returns a scalar.* this one returned {given_}: reduce it"):
+        numerical.numerical_gradient(f, backend.asarray(np.ones(2)))

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from helpers import assert_close, host
+
+from anynet import perceptron
+from anynet.errors import DataError
+
+TRUTH = {"AND": [0, 0, 0, 1], "NAND": [1, 1, 1, 0], "OR": [0, 1, 1, 1], "XOR": [0, 1, 1, 0]}
+
+
+@pytest.fixture(params=["float32", "float64"])
+def corners(backend, request):
+    return backend.asarray(np.array([[0, 0], [1, 0], [0, 1], [1, 1]], request.param))
+
+
+@pytest.mark.parametrize("name", perceptron.GATES)
+def test_gates(corners, name):
+    assert_close(perceptron.gate(name, corners)(corners), TRUTH[name])
+    assert_close(perceptron.gate(name, corners)(corners[3, ...]), TRUTH[name][3])
+
+
+def test_xor_takes_two_layers(corners):
+    assert_close(perceptron.xor(corners), TRUTH["XOR"], like=corners[:, 0])
+    with pytest.raises(
+        ValueError, match=r"unknown gate 'XOR': one perceptron can be AND, NAND, OR; for XOR see xor\(\)"
+    ):
+        perceptron.gate("XOR", corners)
+
+
+@pytest.mark.parametrize("name", perceptron.GATES)
+def test_the_learning_rule_finds_separable_gates(backend, corners, name):
+    t = backend.asarray(TRUTH[name])
+    net = perceptron.learn(corners, t)
+    assert_close(net(corners), TRUTH[name])
+    assert host(net.weights).any()
+
+
+def test_the_learning_rule_says_that_it_did_not_find_xor(backend, corners):
+    with pytest.raises(
+        perceptron.NotSeparableError, match=r"after 50 passes [1-4] of 4 examples are still wrong: no line"
+    ):
+        perceptron.learn(corners, backend.asarray(TRUTH["XOR"]), passes=50)
+
+
+def test_the_learning_rule_on_points_in_the_plane(backend):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(80, 2))
+    x = x[np.abs(x @ [1, -2] + 0.3) > 0.3]
+    t = (x @ [1, -2] + 0.3 > 0).astype("int32")
+    net = perceptron.learn(backend.asarray(x), backend.asarray(t), learning_rate=0.5)
+    assert_close(net(backend.asarray(x)), t)
+
+
+def test_data_that_do_not_fit(backend, corners):
+    with pytest.raises(DataError, match=r"x has shape \(4, 2\) and t \(3,\)"):
+        perceptron.learn(corners, backend.asarray([0, 1, 0]))
+    with pytest.raises(DataError, match="N above 0"):
+        perceptron.learn(corners[:0, ...], backend.asarray([0])[:0])
