@@ -14,8 +14,9 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(descriptor)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "wb") as file:
             yield file
         # mkstemp makes a private file; a data file has the permissions that new files have here.
         mask = os.umask(0)

@@ -1,0 +1,101 @@
+import gzip
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from anynet.data import read_idx, write_idx
+from anynet.errors import DataError
+
+DTYPES = ("uint8", "int8", "int16", "int32", "float32", "float64")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    data=st.sampled_from(DTYPES).flatmap(lambda d: arrays.arrays(d, arrays.array_shapes(max_dims=4, max_side=5))),
+    suffix=st.sampled_from(["", ".gz"]),
+)
+def test_round_trip(tmp_path, data, suffix):
+    path = tmp_path / f"data{suffix}"
+    write_idx(path, data)
+    found = np.asarray(read_idx(path))
+    assert found.dtype == data.dtype
+    np.testing.assert_array_equal(found, data)
+
+
+def test_the_bytes_are_those_of_the_format(tmp_path):
+    path = tmp_path / "data"
+    write_idx(path, np.asarray([[1, -2], [3, 256]], "int16"))
+    assert path.read_bytes() == bytes.fromhex("00000b02 00000002 00000002 0001 fffe 0003 0100")
+
+
+def test_transposed_and_big_endian_free_buffers(tmp_path):
+    data = np.arange(6, dtype="int32").reshape(2, 3).T
+    write_idx(tmp_path / "t", np.ascontiguousarray(data))
+    np.testing.assert_array_equal(np.asarray(read_idx(tmp_path / "t")), data)
+    write_idx(tmp_path / "s", data)
+    np.testing.assert_array_equal(np.asarray(read_idx(tmp_path / "s")), data)
+
+
+IMAGES = struct.pack(">BBBBII", 0, 0, 8, 2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "begins with nothing: an IDX file begins with 00 00"),
+        (b"PK\3\4", "begins with 50 4b 03 04: an IDX file begins"),
+        (b"\0\0\7\1\0\0\0\1\0", "begins with 00 00 07 01"),
+        (IMAGES[:9], "ends inside its header: 2 axes were promised"),
+        (IMAGES + bytes(5), r"has shape \(2, 3\), so 6 bytes of data; it holds only 5"),
+        (IMAGES + bytes(7), r"has shape \(2, 3\), so 6 bytes of data; it holds more"),
+        (struct.pack(">BBBBI", 0, 0, 8, 1, 0), r"holds no data: its shape is \(0,\)"),
+        (struct.pack(">BBBBII", 0, 0, 14, 2, 2**31, 2**31), r"claims shape .*bytes: the limit is max_bytes="),
+        (gzip.compress(IMAGES + bytes(6))[:-9], "damaged gzip file"),
+        (gzip.compress(IMAGES + bytes(6))[:-8] + bytes(8), "damaged gzip file"),
+        (gzip.compress(IMAGES + bytes(9)), "it holds more"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_files_that_are_wrong(tmp_path, content, message):
+    path = tmp_path / "bad"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_idx(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_gzip_bomb_is_not_unpacked(tmp_path):
+    """A few kilobytes that unpack to 64 MiB: the header promises 6 bytes, so no more than that is taken."""
+    import tracemalloc
+
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(IMAGES + bytes(2**26)))
+    assert path.stat().st_size < 2**17
+    tracemalloc.start()
+    with pytest.raises(DataError, match="it holds more"):
+        read_idx(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**21
+    path.write_bytes(gzip.compress(struct.pack(">BBBBI", 0, 0, 8, 1, 2**26) + bytes(2**26)))
+    with pytest.raises(DataError, match=r"67,108,864 bytes: the limit is max_bytes=1,000"):
+        read_idx(path, max_bytes=1000)
+
+
+def test_nothing_and_types_that_idx_lacks(tmp_path):
+    for data, message in (
+        (np.zeros((0, 3), "uint8"), "nothing to write"),
+        (np.zeros(3, "int64"), "no type for the form"),
+    ):
+        with pytest.raises(DataError, match=message):
+            write_idx(tmp_path / "no", data)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_idx(tmp_path / "none")

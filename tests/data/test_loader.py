@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+from helpers import host, numbers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import anynet
+from anynet import random
+from anynet.data import Loader, load_digits, random_batch
+from anynet.errors import DataError, MixedArraysError
+
+
+def rows(backend, n):
+    """Return x whose row i holds i, and t with label i."""
+    return backend.asarray(np.repeat(np.arange(n, dtype="float32")[:, None], 3, axis=1)), backend.asarray(np.arange(n))
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(1, 40), size=st.integers(1, 50), shuffle=st.booleans(), drop=st.booleans(), seed=st.integers(0, 9))
+def test_an_epoch_is_one_pass(n, size, shuffle, drop, seed):
+    x, t = rows(anynet.get_backend("numpy"), n)
+    if drop and size > n:
+        with pytest.raises(ValueError, match="no batch would be left"):
+            Loader(x, t, size, drop_last=True)
+        return
+    loader = Loader(x, t, size, seed=seed, shuffle=shuffle, drop_last=drop)
+    batches = list(loader)
+    assert len(batches) == len(loader)
+    assert all(xs.shape == (len(ts), 3) and (xs[:, 0] == ts).all() for xs, ts in batches)
+    assert all(len(ts) == size for _, ts in batches[: None if drop else -1])
+    seen = np.concatenate([ts for _, ts in batches])
+    assert len(set(seen.tolist())) == len(seen) == (n - n % size if drop else n)
+    if not shuffle:
+        assert seen.tolist() == list(range(len(seen)))
+
+
+def test_batches_stay_where_the_data_are(backend):
+    x, t = rows(backend, 10)
+    for xs, ts in Loader(x, t, 4):
+        assert anynet.get_backend(xs).device == anynet.get_backend(ts).device == backend.device
+        assert xs.dtype == x.dtype
+
+
+def test_shuffles_are_the_same_everywhere_and_new_each_epoch(backend):
+    def orders(b, seed):
+        loader = Loader(*rows(b, 50), 50, seed=seed)
+        return [host(t).tolist() for _ in range(3) for _, t in loader]
+
+    ours = orders(backend, 4)
+    assert ours == orders(anynet.get_backend("numpy"), 4)
+    assert ours[0] != ours[1] != ours[2] != ours[0]
+    assert ours[0] != orders(backend, 5)[0]
+    assert sorted(ours[0]) == list(range(50))
+
+
+def test_random_batches(backend):
+    x, t = rows(backend, 5)
+    xs, ts = random_batch(random.key(0, backend), 200, x, t)
+    np.testing.assert_array_equal(host(xs)[:, 0], host(ts))
+    # Each row with chance 1/5: 40 of 200, give or take 5 standard deviations.
+    assert all(abs(count - 40) < 28 for count in np.bincount(host(ts), minlength=5))
+    assert host(random_batch(random.key(1, backend), 200, x, t)[1]).tolist() != host(ts).tolist()
+    with pytest.raises(ValueError, match="size is 0: wanted 1 or more"):
+        random_batch(random.key(0, backend), 0, x, t)
+
+
+def test_data_that_cannot_be_trained_on(backend):
+    x, t = rows(backend, 4)
+    spoiled = host(x).copy()
+    spoiled[2, 1] = np.nan
+    negative = backend.asarray(np.array([0, 1, -7, 2]))
+    for arguments, message in (
+        ((x[:0, ...], t[:0]), "x has 0 rows and t has 0: wanted the same number, and at least one"),
+        ((x, t[:3]), "x has 4 rows and t has 3"),
+        ((backend.asarray(spoiled), t), "not finite"),
+        ((x, negative), "t holds the label -7: wanted labels from 0 up"),
+        ((x, [0, 1, 2, 3]), r"t is \[0, 1, 2, 3\]: wanted an array"),
+        ((backend.asarray(1.0), t), "x is .*: wanted an array with one row per example"),
+    ):
+        with pytest.raises(DataError, match=message):
+            Loader(*arguments)
+    for size in (0, -1):
+        with pytest.raises(ValueError, match=f"batch_size is {size}: wanted 1 or more"):
+            Loader(x, t, size)
+
+
+def test_data_on_two_grounds(backend):
+    other = anynet.get_backend("array_api_strict:device1" if backend.name == "numpy" else "numpy")
+    with pytest.raises(MixedArraysError, match="met in one call; bring them to one"):
+        Loader(rows(backend, 4)[0], rows(other, 4)[1])
+
+
+def test_the_digits_of_scikit_learn(backend):
+    from sklearn.datasets import load_digits as original
+
+    train, test = load_digits(backend)
+    assert train[0].shape == (1500, 784)
+    assert test[0].shape == (297, 784)
+    assert train[0].dtype == backend.xp.float32
+    images, labels = original(return_X_y=True)
+    np.testing.assert_array_equal(host(train[1]), labels[:1500])
+    scaled = host(test[0]).reshape(-1, 28, 28)
+    assert scaled.min() >= 0
+    assert scaled.max() <= 1
+    # Linear interpolation keeps brightness: the mean of a block of 7 by 7 is that of its 2 by 2 pixels, nearly.
+    blocks = scaled.reshape(-1, 4, 7, 4, 7).mean(axis=(2, 4))
+    pixels = (images[1500:].reshape(-1, 4, 2, 4, 2) / 16).mean(axis=(2, 4))
+    assert np.corrcoef(blocks.ravel(), pixels.ravel())[0, 1] > 0.98
+    assert load_digits(backend, flat=False).train[0].shape == (1500, 1, 28, 28)
+
+
+def test_numbers_is_not_what_is_tested(backend):
+    """Inputs of more axes are gathered by rows too."""
+    x, t = numbers(backend, 6, 2, 2), backend.asarray(np.arange(6))
+    for xs, ts in Loader(x, t, 4, seed=1):
+        np.testing.assert_array_equal(host(xs), host(x)[host(ts)])

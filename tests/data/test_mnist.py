@@ -1,0 +1,179 @@
+"""MNIST in small: files of the same names with hashes of their own, and mirrors on this machine."""
+
+import gzip
+import hashlib
+import http.server
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import host
+
+from anynet.data import load_mnist, mnist, write_idx
+from anynet.errors import DataError
+
+
+def small():
+    generator = np.random.default_rng(0)
+    images = {
+        "train": generator.integers(0, 256, (6, 28, 28), "uint8"),
+        "t10k": generator.integers(0, 256, (3, 28, 28), "uint8"),
+    }
+    found = {}
+    for part, data in images.items():
+        found[f"{part}-images-idx3-ubyte"] = data
+        found[f"{part}-labels-idx1-ubyte"] = np.arange(len(data), dtype="uint8") % 10
+    return found
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Files to be found, a cache of one's own, and no network."""
+    folder = tmp_path / "files"
+    for name, data in small().items():
+        write_idx(folder / f"{name}.gz", data)
+    hashes = {
+        name: hashlib.sha256(gzip.decompress((folder / f"{name}.gz").read_bytes())).hexdigest() for name in mnist.FILES
+    }
+    monkeypatch.setattr(mnist, "FILES", hashes)
+    monkeypatch.setattr(mnist, "MIRRORS", ("http://127.0.0.1:9/",))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("ANYNET_DATA_DIR", raising=False)
+    monkeypatch.delenv("ANYNET_OFFLINE", raising=False)
+    return folder
+
+
+@pytest.fixture
+def serve(files):
+    """Return a function that starts a mirror of a folder and says its address and what it was asked for."""
+    servers = []
+
+    def start(folder):
+        asked = []
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *args):
+                super().__init__(*args, directory=str(folder))
+
+            def do_GET(self):
+                asked.append(self.path)
+                super().do_GET()
+
+            def log_message(self, *args):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/", asked
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def check(dataset):
+    data = small()
+    for (x, t), part in zip(dataset, ("train", "t10k"), strict=True):
+        images = data[f"{part}-images-idx3-ubyte"]
+        np.testing.assert_allclose(host(x).reshape(-1), images.reshape(-1) / np.float32(255), rtol=1e-7)
+        np.testing.assert_array_equal(host(t), data[f"{part}-labels-idx1-ubyte"])
+
+
+def test_from_a_folder(backend, files, monkeypatch):
+    monkeypatch.setenv("ANYNET_DATA_DIR", str(files))
+    dataset = load_mnist(backend)
+    check(dataset)
+    assert dataset.train[0].shape == (6, 784)
+    assert dataset.train[0].dtype == backend.xp.float32
+    assert dataset.train[1].dtype == backend.xp.int32
+    assert load_mnist(backend, flat=False).test[0].shape == (3, 1, 28, 28)
+
+
+def test_unpacked_files_are_as_good(files, monkeypatch):
+    for path in list(files.iterdir()):
+        (files / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    monkeypatch.setenv("ANYNET_DATA_DIR", str(files))
+    check(load_mnist("numpy"))
+
+
+def test_a_folder_that_lacks_a_file_is_not_filled(files, monkeypatch):
+    monkeypatch.setenv("ANYNET_DATA_DIR", str(files))
+    (files / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(DataError, match=r"neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte\.gz: put it there"):
+        load_mnist("numpy")
+
+
+def test_other_data_under_the_same_name(files, monkeypatch):
+    monkeypatch.setenv("ANYNET_DATA_DIR", str(files))
+    write_idx(files / "train-labels-idx1-ubyte.gz", np.zeros(6, "uint8"))
+    with pytest.raises(DataError, match=r"shape \(6,\), but not MNIST's train-labels-idx1-ubyte: remove or replace it"):
+        load_mnist("numpy")
+
+
+def test_fetched_once_then_cached(files, serve, monkeypatch):
+    address, asked = serve(files)
+    monkeypatch.setattr(mnist, "MIRRORS", (address,))
+    check(load_mnist("numpy"))
+    assert sorted(asked) == sorted(f"/{name}.gz" for name in mnist.FILES)
+    check(load_mnist("numpy"))
+    assert len(asked) == 4
+    assert sorted(path.name for path in mnist.cache_folder().iterdir()) == sorted(f"{name}.gz" for name in mnist.FILES)
+
+
+def test_a_mirror_with_damaged_files_is_passed_over(tmp_path, files, serve, monkeypatch):
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    for path in files.iterdir():
+        (damaged / path.name).write_bytes(path.read_bytes()[:-20])
+    first, asked_first = serve(damaged)
+    second, asked_second = serve(files)
+    monkeypatch.setattr(mnist, "MIRRORS", (first, second))
+    check(load_mnist("numpy"))
+    assert len(asked_first) == len(asked_second) == 4
+
+
+def test_a_damaged_cache_is_fetched_again_unless_offline(files, serve, monkeypatch):
+    address, asked = serve(files)
+    monkeypatch.setattr(mnist, "MIRRORS", (address,))
+    load_mnist("numpy")
+    (mnist.cache_folder() / "train-labels-idx1-ubyte.gz").write_bytes(b"\x1f\x8bhalf")
+    monkeypatch.setenv("ANYNET_OFFLINE", "1")
+    with pytest.raises(DataError, match="damaged gzip file"):
+        load_mnist("numpy")
+    monkeypatch.setenv("ANYNET_OFFLINE", "0")
+    check(load_mnist("numpy"))
+    assert len(asked) == 5
+
+
+def test_no_network_leaves_no_half_file(files):
+    with pytest.raises(
+        DataError, match=r"train-images-idx3-ubyte could not be fetched \(http.*\): put .*\.gz into .*ANYNET_DATA_DIR"
+    ):
+        load_mnist("numpy")
+    assert list(mnist.cache_folder().iterdir()) == []
+
+
+def test_offline_asks_nobody(files, serve, monkeypatch):
+    address, asked = serve(files)
+    monkeypatch.setattr(mnist, "MIRRORS", (address,))
+    monkeypatch.setenv("ANYNET_OFFLINE", "1")
+    with pytest.raises(DataError, match="is not here and ANYNET_OFFLINE is set: put"):
+        load_mnist("numpy")
+    assert asked == []
+
+
+@pytest.mark.skipif("ANYNET_DATA_DIR" not in os.environ, reason="needs the real files in ANYNET_DATA_DIR")
+def test_the_real_thing(backend):
+    train, test = load_mnist(backend)
+    assert train[0].shape == (60000, 784)
+    assert test[0].shape == (10000, 784)
+    assert host(train[1])[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert np.bincount(host(test[1])).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert host(train[0]).min() == 0
+    assert host(train[0]).max() == 1
+    assert Path(os.environ["ANYNET_DATA_DIR"]).is_dir()

@@ -1,0 +1,182 @@
+import ast
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import assert_close, host, numbers
+
+import anynet
+from anynet import backend as backends
+from anynet.backend import Backend, backend_names, get_backend, kernels_for, probe
+from anynet.errors import BackendError
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Register entry points for a test; what was looked up is forgotten before and after."""
+
+    def forget():
+        for cached in (backends._entry_points, backends._plugin, backends._opened):
+            cached.cache_clear()
+
+    def register(**values):
+        points = [importlib.metadata.EntryPoint(name, value, backends.GROUP) for name, value in values.items()]
+        real = importlib.metadata.entry_points(group=backends.GROUP)
+        monkeypatch.setattr(backends, "entry_points", lambda group: [*real, *points])
+        forget()
+
+    yield register
+    monkeypatch.undo()
+    forget()
+
+
+def test_names_devices_and_the_environment(monkeypatch):
+    monkeypatch.delenv("ANYNET_BACKEND", raising=False)
+    assert get_backend().name == "numpy"
+    assert get_backend("numpy:cpu").device_name == "cpu"
+    monkeypatch.setenv("ANYNET_BACKEND", "array_api_strict:device1")
+    assert get_backend().name == "array_api_strict"
+    assert get_backend().device_name == "device1"
+    assert get_backend("numpy").name == "numpy"
+    assert {"numpy", "cupy", "array_api_strict"} <= set(backend_names())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "numpie",
+            r"unknown backend 'numpie'; there are array_api_strict, cupy, numpy \(set ANYNET_BACKEND or --backend",
+        ),
+        ("numpy:1", "numpy has no device '1'; it has 'cpu'"),
+        ("array_api_strict:gpu", "array_api_strict has no device 'gpu'; it has CPU_DEVICE, device1 and device2"),
+    ],
+)
+def test_names_that_lead_nowhere(name, message):
+    with pytest.raises(BackendError, match=message) as caught:
+        get_backend(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_array_knows_its_backend(backend):
+    x = numbers(backend, 2)
+    assert get_backend(x).name == backend.name
+    assert get_backend(x).device == backend.device
+    assert get_backend(backend) is backend
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8", "bool"])
+def test_numbers_come_in_and_go_out_unchanged(backend, dtype):
+    data = (np.arange(6).reshape(2, 3) % 3).astype(dtype)
+    x = backend.asarray(data)
+    assert get_backend(x).device == backend.device
+    assert backend.supports(x.dtype)
+    assert host(x).dtype == dtype
+    assert_close(x, data)
+    assert_close(backend.asarray(memoryview(data)), data)
+    assert backend.asarray(x) is x
+    backend.synchronize()
+
+
+def test_python_numbers_become_float32_unless_asked(backend):
+    assert backend.asarray([1.0, 2.0]).dtype == backend.xp.float32
+    assert backend.asarray([1.0], dtype=backend.xp.float64).dtype == backend.xp.float64
+    assert backend.xp.isdtype(backend.asarray([1, 2]).dtype, "integral")
+
+
+@pytest.mark.parametrize("other", ["numpy", "array_api_strict", "array_api_strict:device1"])
+def test_from_one_library_and_device_to_another(backend, other):
+    x = numbers(get_backend(other), 2, 3)
+    assert_close(backend.asarray(x), host(x), like=numbers(backend, 1))
+
+
+def test_probe(backend):
+    report = probe(backend.name)
+    assert report.works
+    assert report.version == backend.version
+    assert probe("numpie").reason.startswith("unknown backend")
+
+
+def test_a_third_partys_backend(registered, tmp_path, monkeypatch):
+    """A plug-in is a class in a package of its own, named in the entry-point group."""
+    (tmp_path / "third_party.py").write_text(
+        "import array_api_strict\n"
+        "from anynet.backend import Backend\n"
+        "class Quick(Backend):\n"
+        "    kernels = {'relu': lambda x: x * 0}\n"
+        "    def __init__(self, device=''):\n"
+        "        super().__init__(array_api_strict, array_api_strict.Device(device or 'CPU_DEVICE'))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    registered(quick="third_party:Quick")
+    assert "quick" in backend_names()
+    assert get_backend("quick:device2").device_name.endswith("Device('device2')")
+    assert isinstance(get_backend("quick"), Backend)
+
+
+def test_a_broken_plug_in_is_named(registered):
+    registered(broken="no_such_module:Backend", odd="math:no_such_thing")
+    for name in ("broken", "odd"):
+        with pytest.raises(BackendError, match=rf"the plug-in of backend '{name}' \(.*\) is broken: "):
+            get_backend(name)
+        assert not probe(name).works
+    # The others are as they were.
+    assert get_backend("numpy").name == "numpy"
+
+
+def test_a_library_whose_plug_in_is_broken_works_on_the_references(registered, monkeypatch):
+    import array_api_strict
+
+    real = importlib.metadata.EntryPoint("array_api_strict", "no_such_module:Backend", backends.GROUP)
+    registered()
+    monkeypatch.setattr(backends, "entry_points", lambda group: [real])
+    backends._entry_points.cache_clear()
+    with pytest.warns(RuntimeWarning, match="the plug-in of backend 'array_api_strict'"):
+        assert kernels_for(array_api_strict) == {}
+
+
+def test_a_library_without_a_plug_in_is_served(registered, monkeypatch):
+    import array_api_strict
+
+    registered()
+    monkeypatch.setattr(backends, "entry_points", lambda group: [])
+    backends._entry_points.cache_clear()
+    x = array_api_strict.asarray([1.0, 2.0])
+    assert get_backend(x).name == "array_api_strict"
+    assert kernels_for(array_api_strict) == {}
+    assert get_backend(x).asarray([3.0]).device == x.device
+
+
+def test_entries_that_are_there_twice(registered):
+    registered(numpy="somewhere:Else")
+    assert backend_names().count("numpy") == 1
+    assert get_backend("numpy").name == "numpy"
+
+
+PURITY = """
+import sys
+import anynet, anynet.perceptron, anynet.pickled, anynet.plotting, anynet.cli
+libraries = "numpy cupy torch jax array_api_strict scipy sklearn matplotlib".split()
+found = [name for name in libraries if name in sys.modules]
+sys.exit(f"loaded {found}" if found else 0)
+"""
+
+
+def test_importing_anynet_loads_no_array_library():
+    done = subprocess.run([sys.executable, "-c", PURITY], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_file_of_the_core_names_an_array_library():
+    """Not even inside a function, where the linter's rule could be switched off by a comment."""
+    libraries = {"numpy", "cupy", "cupyx", "torch", "jax", "scipy", "array_api_strict", "ndonnx", "dpnp"}
+    for path in Path(anynet.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not libraries & {name.partition(".")[0] for name in names}, path
+            if any(name.startswith("array_api_compat") for name in names):
+                assert path.name == "array.py"
