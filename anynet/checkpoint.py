@@ -52,7 +52,7 @@ def metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return dict(file.metadata() or {})
+            return dict(sorted((file.metadata() or {}).items()))
     except SafetensorError as error:
         raise DataError(f"{path} is not a safetensors file, or a damaged one ({error})") from error
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from anynet.backend import VARIABLE, Report, backend_names, probe
-from anynet.errors import BackendError, DataError
+from anynet.errors import AnynetError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,10 +31,10 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def run(program: Callable[[], int | None]) -> None:
-    """Run a program and exit with its code; a backend or data that are not there end it with one line and code 2."""
+    """Run a program and exit with its code; an error that its user can mend ends it with one line and code 2."""
     try:
         code = program()
-    except (BackendError, DataError) as error:
+    except (AnynetError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
     sys.exit(code or 0)

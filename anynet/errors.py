@@ -25,6 +25,10 @@ class MixedArraysError(AnynetError, TypeError):
     """Arrays of two libraries, or on two devices, met in one call."""
 
 
+class ArgumentError(AnynetError, ValueError):
+    """A number out of range, or a name that is unknown, where a setting was wanted."""
+
+
 class ShapeError(AnynetError, ValueError):
     """An array whose shape does not fit where it was given."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from anynet import random
 from anynet.array import Array, DType, array_namespace, device
-from anynet.errors import ShapeError
+from anynet.errors import ArgumentError, ShapeError
 
 Initializer = Callable[[Array, tuple[int, ...], DType], Array]
 
@@ -29,7 +29,7 @@ def normal(standard_deviation: float = 0.01) -> Initializer:
     Source: Deep Learning from Scratch, chapters 4.5.1 and 6.2.
     """
     if not 0 <= standard_deviation < math.inf:
-        raise ValueError(f"standard_deviation is {standard_deviation}: wanted a finite number of 0 or more")
+        raise ArgumentError(f"standard_deviation is {standard_deviation}: wanted a finite number of 0 or more")
     return lambda key, shape, dtype: standard_deviation * random.normal(key, shape, dtype)
 
 

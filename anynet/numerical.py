@@ -8,7 +8,8 @@ from anynet import tree
 from anynet.array import Array, array_namespace, device, is_array, is_floating, size
 from anynet.autodiff.batching import Batch, Moved
 from anynet.autodiff.trace import Traced, lift
-from anynet.errors import DifferentiationError, NoRuleError
+from anynet.errors import ArgumentError, DifferentiationError, NoRuleError
+from anynet.schedulers import check_learning_rate
 
 T = TypeVar("T")
 
@@ -86,13 +87,12 @@ def gradient_descent(
     Source: Deep Learning from Scratch, chapter 4.4.1.
 
     Raises:
-        ValueError: a learning rate that is not a finite number above 0, or a negative number of steps.
+        ArgumentError: a learning rate that is not a finite number above 0, or a negative number of steps.
 
     """
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate is {learning_rate!r}: wanted a finite number above 0, such as 0.1")
+    check_learning_rate(learning_rate)
     if steps < 0:
-        raise ValueError(f"steps is {steps}: wanted 0 or more")
+        raise ArgumentError(f"steps is {steps}: wanted 0 or more")
     path = [start]
     for _ in range(steps):
         path.append(path[-1] - learning_rate * gradient(f, path[-1]))

@@ -27,5 +27,4 @@ class SGD:
         tree.update(lambda p, g: p if g is None else sgd_update(p, g, rate), net, grads)
 
     def __repr__(self) -> str:
-        rate = self.learning_rate
-        return f"SGD(learning_rate={getattr(rate, '__qualname__', rate)})" if callable(rate) else f"SGD({rate})"
+        return f"SGD({self.learning_rate!r})"

@@ -4,7 +4,7 @@ Source: Rosenblatt, The perceptron, Psychological Review, 1958; Deep Learning fr
 """
 
 from anynet.array import Array, array_namespace
-from anynet.errors import AnynetError, DataError
+from anynet.errors import AnynetError, ArgumentError, DataError
 from anynet.functions import step
 from anynet.layers import Module
 
@@ -37,11 +37,11 @@ def gate(name: str, like: Array) -> Perceptron:
     """Return the perceptron of the gate AND, NAND or OR, on the library, device and dtype of an array.
 
     Raises:
-        ValueError: another name; XOR takes two layers, see `xor`.
+        ArgumentError: another name; XOR takes two layers, see `xor`.
 
     """
     if name not in GATES:
-        raise ValueError(f"unknown gate {name!r}: one perceptron can be {', '.join(GATES)}; for XOR see xor()")
+        raise ArgumentError(f"unknown gate {name!r}: one perceptron can be {', '.join(GATES)}; for XOR see xor()")
     xp = array_namespace(like)
     weights, bias = GATES[name]
     place = {"dtype": like.dtype, "device": like.device}

@@ -11,6 +11,7 @@ import math
 
 from anynet.array import Array, DType, Namespace, array_namespace, device
 from anynet.backend import Backend, get_backend
+from anynet.errors import ArgumentError
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -19,7 +20,7 @@ _PARITY = 0x1BD11BDA
 def key(seed: int, backend: Backend | str | None = None) -> Array:
     """Return the key of a seed, two int32 words on the backend's device; seeds are integers in 0 … 2⁶⁴ - 1."""
     if not 0 <= seed < 2**64:
-        raise ValueError(f"seed is {seed}: wanted an integer from 0 to 2**64 - 1")
+        raise ArgumentError(f"seed is {seed}: wanted an integer from 0 to 2**64 - 1")
     backend = get_backend(backend)
     return backend.asarray([_signed(seed >> 32), _signed(seed & 0xFFFFFFFF)], dtype=backend.xp.int32)
 
@@ -27,7 +28,7 @@ def key(seed: int, backend: Backend | str | None = None) -> Array:
 def fold_in(key: Array, number: int) -> Array:
     """Return a new key made of a key and an integer in 0 … 2³² - 1, such as the number of an epoch."""
     if not 0 <= number < 2**32:
-        raise ValueError(f"number is {number}: wanted an integer from 0 to 2**32 - 1")
+        raise ArgumentError(f"number is {number}: wanted an integer from 0 to 2**32 - 1")
     xp = array_namespace(key)
     counter = xp.full((1,), _signed(number), dtype=xp.int32, device=device(key))
     return xp.concat(_threefry(xp, key, xp.zeros_like(counter), counter))
@@ -87,7 +88,7 @@ def normal(key: Array, shape: tuple[int, ...], dtype: DType = None) -> Array:
 def integers(key: Array, shape: tuple[int, ...], low: int, high: int) -> Array:
     """Return int32 numbers drawn from low ≤ x < high; each is off its probability by less than (high - low) / 2³¹."""
     if not -(2**31) <= low < high <= 2**31 - 1 or high - low > 2**31 - 1:
-        raise ValueError(f"low is {low} and high is {high}: wanted low < high, both within int32")
+        raise ArgumentError(f"low is {low} and high is {high}: wanted low < high, both within int32")
     xp = array_namespace(key)
     span = xp.full((1,) * max(len(shape), 1), high - low, dtype=xp.int32, device=device(key))
     return xp.reshape(xp.remainder(_shift_right(bits(key, shape), 1), span) + low, shape)
@@ -96,7 +97,7 @@ def integers(key: Array, shape: tuple[int, ...], low: int, high: int) -> Array:
 def bernoulli(key: Array, probability: float, shape: tuple[int, ...]) -> Array:
     """Return booleans that are true with the probability, to a multiple of 2⁻²⁴."""
     if not 0 <= probability <= 1:
-        raise ValueError(f"probability is {probability}: wanted a number from 0 to 1")
+        raise ArgumentError(f"probability is {probability}: wanted a number from 0 to 1")
     return uniform(key, shape) < probability
 
 

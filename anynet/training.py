@@ -12,7 +12,7 @@ from anynet.autodiff import value_and_grad
 from anynet.backend import get_backend
 from anynet.data.loader import Loader
 from anynet.display import Display
-from anynet.errors import DataError, NonFiniteError
+from anynet.errors import ArgumentError, DataError, NonFiniteError
 from anynet.layers import Module
 from anynet.optimizers import SGD
 
@@ -90,7 +90,7 @@ def fit(
 
     """
     if epochs < 0:
-        raise ValueError(f"epochs is {epochs}: wanted 0 or more")
+        raise ArgumentError(f"epochs is {epochs}: wanted 0 or more")
     loader = train if isinstance(train, Loader) else Loader(*train, batch_size=batch_size, seed=seed)
     parts = [_in_order(loader.x, loader.t), None if test is None else _in_order(*test)]
     for part in parts:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from anynet.array import Array, is_array
+from anynet.errors import ArgumentError
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ def update(fn: Callable[[Array, Any], Array], tree: Any, other: Any) -> None:
 
     Raises:
         TypeError: a tuple holds arrays itself, and tuples cannot be changed.
-        ValueError: ``other`` is built differently.
+        ArgumentError: ``other`` is built differently.
 
     """
     kind = _kinds.get(type(tree)) or _kind(tree)
@@ -58,7 +59,7 @@ def update(fn: Callable[[Array, Any], Array], tree: Any, other: Any) -> None:
         try:
             beside = others[name]
         except (KeyError, IndexError, TypeError):
-            raise ValueError(f"the trees differ: {name!r} is in the first and not in the other") from None
+            raise ArgumentError(f"the trees differ: {name!r} is in the first and not in the other") from None
         if (_kinds.get(type(child)) or _kind(child)) != _LEAF:
             update(fn, child, beside)
         elif kind >= _TUPLE:

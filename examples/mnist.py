@@ -23,14 +23,15 @@ def network(activation: str, seed: int, backend: anynet.Backend) -> layers.Seque
     )
 
 
-def load(backend: anynet.Backend) -> tuple[str, data.Dataset]:
-    """Return MNIST or, where there is none to be had, the digits of scikit-learn."""
+def load(backend: anynet.Backend) -> tuple[str, data.Dataset, float]:
+    """Return MNIST or, where there is none to be had, the digits of scikit-learn, and a learning rate that suits it."""
     try:
-        return "MNIST", data.load_mnist(backend)
+        return "MNIST", data.load_mnist(backend), 0.3
     except DataError as error:
         print(f"No MNIST: {error}")
         print("Training on scikit-learn's 1,797 handwritten digits, scaled to 28×28, in its place.")
-        return "scikit-learn's digits", data.load_digits(backend)
+        # Brighter images, larger steps: a smaller rate.
+        return "scikit-learn's digits", data.load_digits(backend), 0.1
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
     cli.add_backend_argument(parser)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=50)
-    parser.add_argument("--learning-rate", type=float, default=0.3, help="at the start; falls to 0 along a cosine")
+    parser.add_argument("--learning-rate", type=float, help="at the start; falls to 0 along a cosine")
     parser.add_argument("--activation", default="relu", help="of the hidden layers: relu, sigmoid, tanh, …")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="train on so many images only")
@@ -50,13 +51,14 @@ def main() -> None:
     print(f"{backend.name} {backend.version} on {backend.device_name}")
     net = network(options.activation, options.seed, backend)
     print(anynet.summary(net))
-    name, (train, test) = load(backend)
+    name, (train, test), rate = load(backend)
     train = (train[0][: options.limit, ...], train[1][: options.limit])
     loader = data.Loader(*train, batch_size=options.batch_size, seed=options.seed)
     print(f"{name}: {train[0].shape[0]:,} images to train on, {test[0].shape[0]:,} to test on")
 
-    rate = schedulers.cosine(options.learning_rate, max(1, options.epochs * len(loader)))
-    history = anynet.fit(net, loader, test, optimizer=optimizers.SGD(rate), epochs=options.epochs)
+    rate = rate if options.learning_rate is None else options.learning_rate
+    schedule = schedulers.Cosine(rate, max(1, options.epochs * len(loader)))
+    history = anynet.fit(net, loader, test, optimizer=optimizers.SGD(schedule), epochs=options.epochs)
 
     accuracy = anynet.evaluate(net, test)
     print(f"{'interrupted; ' if history.interrupted else ''}final test accuracy: {accuracy:.4f}")

@@ -37,7 +37,7 @@ def test_a_schedule_is_asked_at_every_update(backend):
 
 
 def test_cosine():
-    rate = schedulers.cosine(0.2, 10)
+    rate = schedulers.Cosine(0.2, 10)
     assert rate(0) == pytest.approx(0.2)
     assert rate(5) == pytest.approx(0.1)
     assert rate(10) == rate(99) == pytest.approx(0.0)
@@ -46,11 +46,11 @@ def test_cosine():
 
 @pytest.mark.parametrize("rate", [0, -0.1, math.nan, math.inf])
 def test_a_learning_rate_that_cannot_be(rate):
-    for make in (optimizers.SGD, lambda rate: schedulers.cosine(rate, 10)):
+    for make in (optimizers.SGD, lambda rate: schedulers.Cosine(rate, 10)):
         with pytest.raises(ValueError, match=r"learning_rate is .*: wanted a finite number above 0"):
             make(rate)
 
 
 def test_a_schedule_of_no_steps():
     with pytest.raises(ValueError, match="steps is 0: wanted 1 or more"):
-        schedulers.cosine(0.1, 0)
+        schedulers.Cosine(0.1, 0)

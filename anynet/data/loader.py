@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from anynet import random
 from anynet.array import Array, array_namespace, is_array, is_floating, mixed_message, on_two_grounds
 from anynet.backend import get_backend
-from anynet.errors import DataError, MixedArraysError
+from anynet.errors import ArgumentError, DataError, MixedArraysError
 
 
 class Loader:
@@ -25,7 +25,7 @@ class Loader:
     Raises:
         DataError: no data, x and t of different lengths, a number in x that is not finite, or a label below 0.
         MixedArraysError: x and t on two libraries or devices.
-        ValueError: a batch size below 1, or above N where the last batch is dropped.
+        ArgumentError: a batch size below 1, or above N where the last batch is dropped.
 
     """
 
@@ -40,10 +40,10 @@ class Loader:
         drop_last: bool = False,
     ) -> None:
         if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}: wanted 1 or more")
+            raise ArgumentError(f"batch_size is {batch_size}: wanted 1 or more")
         _check(x, t)
         if drop_last and batch_size > x.shape[0]:
-            raise ValueError(f"batch_size is {batch_size} and there are {x.shape[0]} rows: no batch would be left")
+            raise ArgumentError(f"batch_size is {batch_size} and there are {x.shape[0]} rows: no batch would be left")
         self.x = x
         self.t = t
         self.batch_size = batch_size
@@ -76,7 +76,7 @@ def random_batch(key: Array, size: int, x: Array, t: Array) -> tuple[Array, Arra
     Source: Deep Learning from Scratch, chapter 4.2.3.
     """
     if size < 1:
-        raise ValueError(f"size is {size}: wanted 1 or more")
+        raise ArgumentError(f"size is {size}: wanted 1 or more")
     xp = array_namespace(x, t)
     rows = random.integers(key, (size,), 0, x.shape[0])
     return xp.take(x, rows, axis=0), xp.take(t, rows, axis=0)

@@ -2,6 +2,7 @@
 
 from anynet import functions
 from anynet.array import Array
+from anynet.errors import ArgumentError
 from anynet.layers.module import Module
 
 
@@ -76,9 +77,9 @@ def activation(name: str) -> Module:
     """Return a new activation layer by its name, such as ``"relu"``.
 
     Raises:
-        ValueError: no activation has that name; the message lists those there are.
+        ArgumentError: no activation has that name; the message lists those there are.
 
     """
     if name not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {name!r}; there are {', '.join(ACTIVATIONS)}")
+        raise ArgumentError(f"unknown activation {name!r}; there are {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]()

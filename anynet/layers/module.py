@@ -6,7 +6,7 @@ from typing import Any, Self
 from anynet import random, tree
 from anynet.array import Array, DType, is_array
 from anynet.backend import Backend, get_backend
-from anynet.errors import AnynetError, NotInitializedError
+from anynet.errors import AnynetError, ArgumentError, NotInitializedError
 
 
 class Parameter:
@@ -54,7 +54,7 @@ class Module:
         The same seed gives the same numbers bit for bit on every backend; ``dtype`` is float32 unless given.
 
         Raises:
-            ValueError: every parameter has its numbers already.
+            ArgumentError: every parameter has its numbers already.
 
         """
         backend = get_backend(backend)
@@ -63,7 +63,7 @@ class Module:
             (m, name, value) for _, m in self.modules() for name, value in vars(m).items() if type(value) is Parameter
         ]
         if not holders and self.parameters():
-            raise ValueError("every parameter has numbers already: build a new network to draw new ones")
+            raise ArgumentError("every parameter has numbers already: build a new network to draw new ones")
         for i, (module, name, place) in enumerate(holders):
             numbers = place.initializer(random.fold_in(key, i), place.shape, dtype or backend.xp.float32)
             setattr(module, name, numbers)

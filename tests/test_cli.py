@@ -1,0 +1,105 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import anynet
+from anynet import cli
+from anynet.backend import backend_names
+from anynet.errors import DataError
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments, **environment):
+    """Run Python on arguments and return (exit code, standard output, standard error)."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**{k: v for k, v in os.environ.items() if k != "ANYNET_BACKEND"}, **environment},
+        timeout=120,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_backends_are_listed():
+    code, out, err = run("-m", "anynet", "backends")
+    assert code == 0, err
+    lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert set(backend_names()) <= set(lines)
+    version = anynet.get_backend("numpy").version
+    assert lines["numpy"].split() == ["numpy", version, "cpu", "yes"]
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"anynet {anynet.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (["--backend", "numpie"], {}, "unknown backend 'numpie'; there are array_api_strict, cupy, numpy"),
+        ([], {"ANYNET_BACKEND": "numpie"}, "unknown backend 'numpie'"),
+        (["--backend", "numpy:7"], {}, "numpy has no device '7'"),
+    ],
+)
+@pytest.mark.parametrize("example", ["mnist.py", "gradient_check.py", "mnist_inference.py"])
+def test_a_backend_that_is_not_there_ends_in_one_line(example, arguments, environment, message):
+    code, out, err = run(f"examples/{example}", *arguments, **environment)
+    assert code == 2
+    assert out == ""
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--batch-size", "0"], "batch_size is 0: wanted 1 or more"),
+        (["--learning-rate", "-1"], "learning_rate is -1.0: wanted a finite number above 0, such as 0.1"),
+        (["--activation", "rely"], "unknown activation 'rely'; there are identity, log_softmax, relu"),
+        (["--epochs", "-1"], "epochs is -1: wanted 0 or more"),
+        (["--limit", "0"], "x has 0 rows and t has 0: wanted the same number, and at least one"),
+        (["--seed", "-4"], "seed is -4: wanted an integer from 0 to 2**64 - 1"),
+        (
+            ["--learning-rate", "1e9", "--epochs", "1"],
+            "the loss became nan in epoch 1, step 3: lower the learning rate",
+        ),
+    ],
+)
+def test_a_setting_that_cannot_be_ends_in_one_line(tmp_path, arguments, message):
+    """With nothing trained and nothing written."""
+    picture = tmp_path / "curve.png"
+    code, _, err = run(
+        "-W", "ignore", "examples/mnist.py", *arguments, "--plot", str(picture),
+        ANYNET_OFFLINE="1", ANYNET_DATA_DIR="", XDG_CACHE_HOME=str(tmp_path),
+    )  # fmt: skip
+    assert code == 2
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+    assert not picture.exists()
+
+
+def test_the_argument_wins_over_the_variable():
+    code, out, err = run("examples/gradient_check.py", "--backend", "numpy", ANYNET_BACKEND="numpie")
+    assert code == 0, err
+    assert out.startswith("numpy ")
+
+
+def test_programs_end_with_their_code(capsys):
+    def fails():
+        raise DataError("no data")
+
+    for program, code in ((fails, 2), (lambda: 1, 1), (lambda: None, 0)):
+        with pytest.raises(SystemExit) as stopped:
+            cli.run(program)
+        assert stopped.value.code == code
+    assert capsys.readouterr().err == "error: no data\n"
