@@ -6,6 +6,7 @@ While a function runs, a `Tape` notes for each step what it was made from and ho
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from itertools import repeat
 from typing import Any, TypeVar
 
 from anynet import tree
@@ -17,6 +18,7 @@ T = TypeVar("T")
 
 # What a step was made from: its place on the tape, its shape and dtype, and the pullback to it.
 _Parent = tuple[int, tuple[int, ...], Any, Callable[[Any], Array]]
+_EMPTY: list[tuple[list[_Parent], int]] = [([], 0)]
 
 
 def _sum_to_rule(xp: Namespace, out: Array, g: Array, shape: tuple[int, ...]) -> Any:
@@ -45,13 +47,17 @@ class Tape:
         # Only counted: a list of them would be a cycle, and keep every array alive until the collector runs. They
         # take the places 0, 1, 2, …; the steps follow.
         self.variables = 0
+        # The place of every array that was to be a variable, in order; -1 for one that is a constant.
+        self.places: list[int] = []
 
     def variable(self, x: Array) -> Traced:
         """Begin with an array to differentiate with respect to; one that is not floating is a constant."""
         if not is_floating(x):
+            self.places.append(-1)
             return lift(x)  # type: ignore[no-any-return]
         node = self.variables
         self.variables = node + 1
+        self.places.append(node)
         return Traced(x, self, node)
 
     def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
@@ -85,8 +91,8 @@ class Tape:
         node = self.variables + len(steps)
         if several:
             steps.append((parents, len(out)))
-            steps.extend([([], 0)] * (len(out) - 1))
-            return tuple([Traced(part, self, node + i) for i, part in enumerate(out)])
+            steps.extend(_EMPTY * (len(out) - 1))
+            return tuple(map(Traced, out, repeat(self), range(node, node + len(out))))
         steps.append((parents, 1))
         return Traced(out, self, node)
 
@@ -106,8 +112,8 @@ class Tape:
             if outputs == 1:
                 g = cotangents.pop(place, None)
             elif outputs > 1:
-                several = tuple(cotangents.pop(place + i, None) for i in range(outputs))
-                g = None if all(part is None for part in several) else several
+                several = tuple(map(cotangents.pop, range(place, place + outputs), repeat(None)))
+                g = several if any(map(is_array, several)) else None
             else:
                 continue
             if g is None:
@@ -146,28 +152,20 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
     @wraps(f)
     def value_and_gradient(*args: Any, **settings: Any) -> tuple[Array, Any]:
         tape = Tape()
-        nodes: list[int] = []
-
-        def variable(x: Array) -> Traced:
-            traced = tape.variable(x)
-            nodes.append(traced.node)
-            return traced
-
         lifted = list(args)
         for i in chosen:
             _check_position(i, args)
-            lifted[i] = tree.map(variable, args[i])
+            lifted[i] = tree.map(tape.variable, args[i])
         for i, arg in enumerate(lifted):
             if arg is args[i]:
                 lifted[i] = tree.map(lift, arg)
         if not tape.variables:
             raise DifferentiationError(_nothing([args[i] for i in chosen]))
-        out = f(*lifted, **{name: tree.map(lift, value) for name, value in settings.items()})
+        out = f(*lifted, **tree.map(lift, settings))
         _check_output(out, tape)
         # Any number to the power of 0 is 1, not-a-number too: a one of this dtype, where the loss is.
         cotangents = tape.backward(out, out.value**0)
-        # In the order in which the variables were made.
-        places = iter(nodes)
+        places = iter(tape.places)
 
         def gradient(x: Array) -> Array | None:
             node = next(places)
