@@ -30,7 +30,7 @@ def test_differences_of_numbers_and_arrays(backend):
 def test_the_books_partial_derivatives(backend):
     """f(x0, x1) = x0² + x1² at (3, 4), chapter 4.3.3."""
     x = backend.asarray(np.array([3.0, 4.0]))
-    f = lambda x: total(x**2)  # noqa: E731 - the book's function
+    f = lambda x: total(x**2)
     assert_close(numerical.partial_derivative(f, x, 0), 6, rtol=1e-8)
     assert_close(numerical.partial_derivative(f, x, -1), 8, rtol=1e-8)
     assert_close(numerical.numerical_gradient(f, x), [6, 8], like=x, rtol=1e-8)
@@ -120,7 +120,7 @@ FUNCTIONS = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_many_points_at_once_are_the_points_one_by_one(backend, name):
     """Whatever a function does with its argument, batched or not, its differences are those of a plain loop."""
-    f = lambda x: FUNCTIONS[name](array_namespace(x), x)  # noqa: E731 - called again and again
+    f = lambda x: FUNCTIONS[name](array_namespace(x), x)
     x = numbers(backend, 4, 6)
     step = 1e-5
     expected = np.empty(24)
@@ -142,7 +142,7 @@ sizes = st.integers(1, 6)
 def test_products_of_any_size_in_any_memory(rows, inner, columns, memory, seed):
     backend = anynet.get_backend("numpy")
     x, w = numbers(backend, rows, inner, seed=seed), numbers(backend, inner, columns, seed=seed + 1)
-    f = lambda w: total(array_namespace(x, w).matmul(x, w) ** 2)  # noqa: E731 - a product and a square
+    f = lambda w: total(array_namespace(x, w).matmul(x, w) ** 2)
     found = numerical.numerical_gradient(f, w, memory=memory)
     np.testing.assert_allclose(found, 2 * x.T @ (x @ w), rtol=1e-5, atol=1e-7)
 
