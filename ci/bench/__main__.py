@@ -8,6 +8,7 @@ Only ratios of one run mean something: machines differ, and are busy with other 
 
 import argparse
 import json
+import os
 import platform
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -21,13 +22,14 @@ from measure import interleaved
 
 import anynet
 from anynet import cli
+from anynet.backend import DEFAULT, VARIABLE
 
 
 def main() -> None:
     """Measure, print Markdown tables, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_backend_argument(parser)
-    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--json", type=Path, help="write all that was measured to this file")
     options = parser.parse_args()
     backend = anynet.get_backend(options.backend)
@@ -40,19 +42,20 @@ def main() -> None:
     print("\n".join(f"{name}: {value}" for name, value in about.items()))
 
     found: dict[str, dict[str, float]] = {}
-    for name, widths in (("784-50-10", (784, 50, 10)), ("784-50-100-10", (784, 50, 100, 10))):
-        title = f"training step of {name}, batch 100, float32"
-        found[title] = interleaved(fully_connected.steps(widths, backend), backend.synchronize, options.rounds)
+    name = options.backend or os.environ.get(VARIABLE) or DEFAULT
+    for network, widths in (("784-50-10", (784, 50, 10)), ("784-50-100-10", (784, 50, 100, 10))):
+        title = f"training step of {network}, batch 100, float32"
+        found[title] = interleaved(fully_connected.steps(widths, name), options.rounds, calls=10)
         _show(title, found[title], "products")
     title = "inference on 10,000 images by 784-50-100-10, batches of 100, float32"
-    candidates = fully_connected.inference((784, 50, 100, 10), backend)
-    found[title] = interleaved(candidates, backend.synchronize, max(1, options.rounds // 10), calls=1)
+    candidates = fully_connected.inference((784, 50, 100, 10), name)
+    found[title] = interleaved(candidates, max(1, options.rounds // 2), calls=1)
     _show(title, found[title], "products")
     title = "numerical gradient of all 39,760 parameters of 784-50-10, batch 100, float32"
-    found[title] = numerical_gradient.measure(backend, max(1, options.rounds // 40))
+    found[title] = numerical_gradient.measure(backend, max(1, options.rounds // 10))
     _show(title, found[title], "anynet")
     title = "start of a program"
-    found[title] = interleaved(startup.programs(), rounds=max(1, options.rounds // 10), calls=1)
+    found[title] = interleaved(startup.programs(), max(1, options.rounds // 2), calls=1)
     _show(title, found[title], "python")
     extra = found[title]["import anynet"] - found[title]["python"]
     print(f"\nimport anynet takes {1000 * extra:.0f} ms more than Python alone")
@@ -69,8 +72,6 @@ def _show(title: str, seconds: dict[str, float], unit: str) -> None:
 
 
 def _cores() -> int:
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,18 +1,22 @@
 """Training steps and inference of fully connected networks, against peers and against their matrix products alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from measure import Maker
 
 import anynet
 from anynet import layers, losses, optimizers
-from anynet.backend import Backend
+from anynet.backend import Backend, get_backend
 
 BATCH = 100
 RATE = 0.01
+
+Run = Callable[[int], None]
 
 
 def data(widths: Sequence[int], batch: int = BATCH) -> tuple[Any, Any, list[Any]]:
@@ -26,42 +30,31 @@ def data(widths: Sequence[int], batch: int = BATCH) -> tuple[Any, Any, list[Any]
     return x, t, parameters
 
 
-def steps(widths: Sequence[int], backend: Backend) -> dict[str, Callable[[], object]]:
+def steps(widths: Sequence[int], backend: str) -> dict[str, Maker]:
     """Return the candidates for one step of gradient descent on one batch."""
-    x, t, parameters = data(widths)
-    candidates = {
-        "products": _products(backend, x, parameters),
-        "anynet": _anynet_step(backend, x, t, parameters),
-    }
-    if backend.name == "numpy":
-        candidates["hand-written NumPy"] = _numpy_step(x, t, parameters)
+    candidates = {"products": _products, "anynet": _anynet}
+    if get_backend(backend).name == "numpy":
+        candidates["hand-written NumPy"] = _numpy
     if find_spec("torch"):
-        candidates["PyTorch eager"] = _torch_step(backend, x, t, parameters)
+        candidates["PyTorch eager"] = _torch
     if find_spec("jax"):
-        candidates["JAX jit"] = _jax_step(x, t, parameters)
-    return candidates
+        candidates["JAX jit"] = _jax
+    return {name: partial(make, widths, backend) for name, make in candidates.items()}
 
 
-def inference(widths: Sequence[int], backend: Backend, images: int = 10_000) -> dict[str, Callable[[], object]]:
-    """Return the candidates for the outputs of many images in batches."""
-    x, _, parameters = data(widths, images)
-    net, x = _network(backend, parameters), backend.asarray(x)
-    weights = [backend.asarray(p) for p in parameters[::2]]
-    matmul = backend.xp.matmul
+def inference(widths: Sequence[int], backend: str) -> dict[str, Maker]:
+    """Return the candidates for the outputs of 10,000 images in batches."""
+    candidates = {"products": _products_inference, "anynet": _anynet_inference}
+    return {name: partial(make, widths, backend) for name, make in candidates.items()}
 
-    def batches() -> Iterator[Any]:
-        return (x[i : i + BATCH, ...] for i in range(0, images, BATCH))
 
-    def products() -> None:
-        for h in batches():
-            for weight in weights:
-                h = matmul(h, weight)
+def _times(work: Callable[[], object], synchronize: Callable[[], object]) -> Run:
+    def run(calls: int) -> None:
+        for _ in range(calls):
+            work()
+        synchronize()
 
-    def ours() -> None:
-        for h in batches():
-            net(h)
-
-    return {"products": products, "anynet": ours}
+    return run
 
 
 def _network(backend: Backend, parameters: Sequence[Any]) -> layers.Sequential:
@@ -73,27 +66,31 @@ def _network(backend: Backend, parameters: Sequence[Any]) -> layers.Sequential:
     return layers.Sequential(*parts[:-1])
 
 
-def _anynet_step(backend: Backend, x: Any, t: Any, parameters: Sequence[Any]) -> Callable[[], object]:
+def _anynet(widths: Sequence[int], name: str) -> Run:
+    backend = get_backend(name)
+    x, t, parameters = data(widths)
     net, x, t = _network(backend, parameters), backend.asarray(x), backend.asarray(t)
     step = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))
     optimizer = optimizers.SGD(RATE)
 
-    def run() -> None:
+    def work() -> None:
         _, grads = step(net, x, t)
         optimizer.update(net, grads)
 
-    return run
+    return _times(work, backend.synchronize)
 
 
-def _products(backend: Backend, x: Any, parameters: Sequence[Any]) -> Callable[[], object]:
+def _products(widths: Sequence[int], name: str) -> Run:
     """Multiply the matrices of a step and do nothing else; the first layer needs no cotangent of its input."""
+    backend = get_backend(name)
+    x, _, parameters = data(widths)
     weights = [backend.asarray(p) for p in parameters[::2]]
     generator = np.random.default_rng(1)
     inputs = [backend.asarray(x)]
     inputs += [backend.asarray(generator.random((len(x), w.shape[1]), "float32")) for w in weights]
     matmul = backend.xp.matmul
 
-    def run() -> None:
+    def work() -> None:
         for h, weight in zip(inputs, weights, strict=False):
             matmul(h, weight)
         for i in reversed(range(len(weights))):
@@ -101,12 +98,15 @@ def _products(backend: Backend, x: Any, parameters: Sequence[Any]) -> Callable[[
             if i:
                 matmul(inputs[i + 1], weights[i].T)
 
-    return run
+    return _times(work, backend.synchronize)
 
 
-def _numpy_step(x: Any, t: Any, parameters: Sequence[Any]) -> Callable[[], object]:
-    """Return what one would write by hand for speed: no pass over memory that can be saved, out= where it helps."""
-    parameters = [p.copy() for p in parameters]
+def _numpy(widths: Sequence[int], name: str) -> Run:
+    """Return what one would write by hand for speed: no pass over memory that can be saved, out= where it helps.
+
+    The softmax works on transposed outputs, for reductions along a short last axis are slow.
+    """
+    x, t, parameters = data(widths)
     weights, biases = parameters[::2], parameters[1::2]
     rows = np.arange(len(t))
     hidden = [np.empty((len(x), w.shape[1]), "float32") for w in weights]
@@ -114,7 +114,7 @@ def _numpy_step(x: Any, t: Any, parameters: Sequence[Any]) -> Callable[[], objec
     w_grads = [np.empty_like(w) for w in weights]
     rate, share = np.float32(RATE), np.float32(1 / len(t))
 
-    def run() -> None:
+    def work() -> None:
         h = x
         for i, (weight, bias, out) in enumerate(zip(weights, biases, hidden, strict=True)):
             np.matmul(h, weight, out=out)
@@ -122,13 +122,16 @@ def _numpy_step(x: Any, t: Any, parameters: Sequence[Any]) -> Callable[[], objec
             if i < len(weights) - 1:
                 np.maximum(out, 0, out=out)
             h = out
-        h -= h.max(axis=1, keepdims=True)
-        np.exp(h, out=h)
-        h /= h.sum(axis=1, keepdims=True)
-        -np.log(h[rows, t]).mean()
-        h[rows, t] -= 1
-        h *= share
-        g = h
+        z = h.T.copy()
+        z -= np.maximum.reduce(z, axis=0)
+        at_labels = z[t, rows]
+        np.exp(z, out=z)
+        total = np.add.reduce(z, axis=0)
+        (np.log(total) - at_labels).mean()
+        z /= total
+        z[t, rows] -= 1
+        z *= share
+        g = z.T
         for i in reversed(range(len(weights))):
             before = hidden[i - 1] if i else x
             np.matmul(before.T, g, out=w_grads[i])
@@ -142,13 +145,14 @@ def _numpy_step(x: Any, t: Any, parameters: Sequence[Any]) -> Callable[[], objec
             b_grad *= rate
             biases[i] -= b_grad
 
-    return run
+    return _times(work, lambda: None)
 
 
-def _torch_step(backend: Backend, x: Any, t: Any, parameters: Sequence[Any]) -> Callable[[], object]:
+def _torch(widths: Sequence[int], name: str) -> Run:
     import torch
 
-    device = "cuda" if backend.name == "cupy" else "cpu"
+    device = "cuda" if get_backend(name).name == "cupy" else "cpu"
+    x, t, parameters = data(widths)
     parts: list[torch.nn.Module] = []
     for weight, bias in zip(parameters[::2], parameters[1::2], strict=True):
         linear = torch.nn.Linear(*weight.shape)
@@ -158,17 +162,15 @@ def _torch_step(backend: Backend, x: Any, t: Any, parameters: Sequence[Any]) -> 
     images, labels = torch.tensor(x, device=device), torch.tensor(t, device=device)
     optimizer = torch.optim.SGD(net.parameters(), lr=RATE)
 
-    def run() -> None:
+    def work() -> None:
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(net(images), labels).backward()
         optimizer.step()
-        if device == "cuda":
-            torch.cuda.synchronize()
 
-    return run
+    return _times(work, torch.cuda.synchronize if device == "cuda" else lambda: None)
 
 
-def _jax_step(x: Any, t: Any, parameters: Sequence[Any]) -> Callable[[], object]:
+def _jax(widths: Sequence[int], name: str) -> Run:
     import jax
     import jax.numpy as jnp
 
@@ -184,12 +186,39 @@ def _jax_step(x: Any, t: Any, parameters: Sequence[Any]) -> Callable[[], object]
         return value, [p - RATE * g for p, g in zip(parameters, grads, strict=True)]
 
     compiled = jax.jit(update)
+    x, t, parameters = data(widths)
     state = [jnp.asarray(p) for p in parameters]
     images, labels = jnp.asarray(x), jnp.asarray(t)
 
-    def run() -> None:
+    def work() -> None:
         nonlocal state
-        value, state = compiled(state, images, labels)
-        value.block_until_ready()
+        _, state = compiled(state, images, labels)
 
-    return run
+    return _times(work, lambda: jax.block_until_ready(state))
+
+
+def _anynet_inference(widths: Sequence[int], name: str) -> Run:
+    backend = get_backend(name)
+    x, _, parameters = data(widths, 10_000)
+    net, images = _network(backend, parameters), backend.asarray(x)
+
+    def work() -> None:
+        for i in range(0, len(x), BATCH):
+            net(images[i : i + BATCH, ...])
+
+    return _times(work, backend.synchronize)
+
+
+def _products_inference(widths: Sequence[int], name: str) -> Run:
+    backend = get_backend(name)
+    x, _, parameters = data(widths, 10_000)
+    images, weights = backend.asarray(x), [backend.asarray(p) for p in parameters[::2]]
+    matmul = backend.xp.matmul
+
+    def work() -> None:
+        for i in range(0, len(x), BATCH):
+            h = images[i : i + BATCH, ...]
+            for weight in weights:
+                h = matmul(h, weight)
+
+    return _times(work, backend.synchronize)

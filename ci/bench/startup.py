@@ -3,12 +3,19 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
+
+from measure import Maker
 
 
-def programs() -> dict[str, Callable[[], object]]:
+def programs() -> dict[str, Maker]:
     """Return the candidates: Python alone, and with the import."""
-    return {"python": _program("pass"), "import anynet": _program("import anynet")}
+    return {"python": partial(_program, "pass"), "import anynet": partial(_program, "import anynet")}
 
 
-def _program(source: str) -> Callable[[], object]:
-    return lambda: subprocess.run([sys.executable, "-c", source], check=True)
+def _program(source: str) -> Callable[[int], None]:
+    def run(calls: int) -> None:
+        for _ in range(calls):
+            subprocess.run([sys.executable, "-c", source], check=True)
+
+    return run
