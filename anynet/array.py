@@ -53,8 +53,8 @@ def array_namespace(*arrays: Any) -> Namespace:
         return compat.array_namespace(*arrays)
     except TypeError:
         found = {id(xp): xp for xp in (compat.array_namespace(x) for x in arrays if is_array(x))}.values()
-        lifted = [xp for xp in found if hasattr(xp, "library")]
-        if lifted and len({getattr(xp, "library", xp).__name__ for xp in found}) == 1:
+        lifted = [xp for xp in found if hasattr(xp, "plain_namespace")]
+        if lifted and len({getattr(xp, "plain_namespace", xp).__name__ for xp in found}) == 1:
             return lifted[0]
         if len(found) > 1:
             raise MixedArraysError(mixed_message(arrays)) from None
@@ -63,7 +63,7 @@ def array_namespace(*arrays: Any) -> Namespace:
 
 def library_name(xp: Namespace) -> str:
     """Return the import name of the library behind a namespace, such as ``"numpy"``; backends go by it."""
-    library: Any = getattr(xp, "library", xp)
+    library: Any = getattr(xp, "plain_namespace", xp)
     name: str = library.__name__
     return name.removeprefix("array_api_compat.").partition(".")[0]
 

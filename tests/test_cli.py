@@ -46,7 +46,7 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        (["--backend", "numpie"], {}, "unknown backend 'numpie'; there are array_api_strict, cupy, numpy"),
+        (["--backend", "numpie"], {}, "unknown backend 'numpie'; there are array_api_strict, cupy, jax, numpy, torch"),
         ([], {"ANYNET_BACKEND": "numpie"}, "unknown backend 'numpie'"),
         (["--backend", "numpy:7"], {}, "numpy has no device '7'"),
     ],

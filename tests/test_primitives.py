@@ -10,7 +10,7 @@ from scipy import special
 import anynet
 from anynet import functions, losses, primitives
 from anynet.array import array_namespace
-from anynet.autodiff.trace import Primitive
+from anynet.autodiff.trace import STANDARD, Primitive
 from anynet.backend import kernels_for
 from anynet.errors import DataError, ShapeError
 
@@ -33,7 +33,7 @@ def manner(request, monkeypatch, backend):
 
 
 def test_every_kernel_belongs_to_a_primitive(backend):
-    assert kernels_for(backend.xp).keys() <= {*PRIMITIVES, "sum_to"}
+    assert kernels_for(backend.xp).keys() <= {*PRIMITIVES, *STANDARD, "place", "sum_to"}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -220,7 +220,7 @@ def _check_output(out: Any, tape: Trace) -> None:
         raise DifferentiationError(f"{wanted}; this one returned {given}, which depends on no argument")
     if out.shape != () or not is_floating(out):
         raise DifferentiationError(
-            f"{wanted}; this one returned shape {out.shape} of {out.dtype}: reduce it with sum() or mean()"
+            f"{wanted}; this one returned shape {tuple(out.shape)} of {out.dtype}: reduce it with sum() or mean()"
         )
     if out.trace is not tape:
         raise DifferentiationError(

@@ -43,10 +43,9 @@ class Moved:
         xp = array_namespace(self.base)
         points, _, columns = self.change.shape
         base = xp.reshape(self.base, (1, -1, columns))
-        copies = xp.empty((points, base.shape[1], columns), dtype=self.dtype, device=self.device)
-        copies[...] = xp.broadcast_to(base, copies.shape)
-        copies[:, self.rows, :] = base[:, self.rows, :] + self.change
-        return xp.reshape(copies, self.shape)
+        before, after = base[:, : self.first, :], base[:, self.rows.stop :, :]
+        parts = [xp.broadcast_to(part, (points, *part.shape[1:])) for part in (before, after)]
+        return xp.reshape(xp.concat([parts[0], base[:, self.rows, :] + self.change, parts[1]], axis=1), self.shape)
 
 
 class Batch:

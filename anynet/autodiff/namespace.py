@@ -20,7 +20,7 @@ class DifferentiableNamespace:
     """
 
     def __init__(self, library: Namespace) -> None:
-        self.library = library
+        self.plain_namespace = library
         # array_namespace compares namespaces by name.
         self.__name__ = f"anynet.autodiff[{library.__name__}]"
 
@@ -30,7 +30,7 @@ class DifferentiableNamespace:
         if name in STANDARD:
             found: Any = _function(STANDARD[name])
         else:
-            found = getattr(self.library, name)
+            found = getattr(self.plain_namespace, name)
             if name.endswith("_like"):
                 found = _like(self, name.removesuffix("_like"))
             elif callable(found) and not isinstance(found, type) and not name.startswith(_DTYPES):

@@ -9,12 +9,18 @@ from anynet.errors import ShapeError
 
 
 def _affine_rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array | None) -> Any:
-    def to_weight(g: Array) -> Array:
-        if x.ndim == 2:
-            return x.T @ g
-        return xp.reshape(x, (-1, x.shape[-1])).T @ xp.reshape(g, (-1, g.shape[-1]))
+    # Operators, which cost less than functions; but not all libraries multiply two dtypes with them.
+    mixed = x.dtype != weight.dtype
 
-    return lambda g: g @ weight.T, to_weight, lambda g: g
+    def to_x(g: Array) -> Array:
+        return xp.matmul(g, weight.T) if mixed else g @ weight.T
+
+    def to_weight(g: Array) -> Array:
+        if x.ndim != 2 or mixed:
+            return xp.matmul(xp.reshape(x, (-1, x.shape[-1])).T, xp.reshape(g, (-1, g.shape[-1])))
+        return x.T @ g
+
+    return to_x, to_weight, lambda g: g
 
 
 def _explain(x: Array, weight: Array, bias: Array | None) -> None:

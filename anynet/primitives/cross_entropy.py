@@ -24,7 +24,7 @@ def targets(labels: Array, like: Array) -> Array:
 
 def _rule(xp: Namespace, out: tuple[Array, Array], logits: Array, labels: Array) -> Any:
     _, difference = out
-    rows = difference.size // difference.shape[-1]
+    rows = math.prod(difference.shape[:-1])
 
     def pullback(g: tuple[Array | None, Array | None]) -> Array:
         of_loss, of_difference = g

@@ -23,7 +23,7 @@ def _getitem_rule(xp: Namespace, out: Array, x: Array, key: Any) -> Any:
 
 
 def _place_rule(xp: Namespace, out: Array, g: Array, key: Any, shape: Any) -> Any:
-    return lambda h: h[key], None, None
+    return lambda h: getitem(h, key), None, None
 
 
 def _place(g: Array, key: Any, shape: tuple[int, ...]) -> Array:

@@ -1,0 +1,61 @@
+"""The JAX backend: arrays that never change, on a CPU, GPU or TPU, and steps that can be compiled by jax.jit."""
+
+from typing import Any
+
+from anynet.backend import Backend, get_backend
+from anynet.errors import BackendError
+from anynet_jax.kernels import KERNELS
+
+
+class JaxBackend(Backend):
+    """JAX on ``cpu``, ``gpu``, ``tpu``, or one of several, as ``gpu:1``; JAX's own first choice unless told.
+
+    Opening it switches JAX's 64-bit numbers on, which gradient checks need; networks are float32 all the same.
+    """
+
+    kernels = KERNELS
+
+    def __init__(self, device: str = "") -> None:
+        try:
+            import jax
+        except ImportError as error:
+            raise BackendError(f'jax cannot be imported ({error}); install it: pip install "anynet[jax]"') from error
+        jax.config.update("jax_enable_x64", True)
+        self._jax = jax
+        platform, _, number = device.partition(":")
+        try:
+            place = jax.devices(platform or None)[int(number or 0)]
+        except (RuntimeError, IndexError, ValueError) as error:
+            there = ", ".join(f"{d.platform}:{d.id}" for d in jax.devices())
+            raise BackendError(f"jax has no device {device!r}; it has {there}") from error
+        super().__init__(jax.numpy, place)
+
+    @property
+    def version(self) -> str:
+        """The version of jax."""
+        return str(self._jax.__version__)
+
+    @property
+    def device_name(self) -> str:
+        """The platform, with a number where there are several."""
+        return f"{self.device.platform}:{self.device.id}"
+
+    def from_host(self, obj: Any) -> Any:
+        """Copy to the device, by way of NumPy, which knows every buffer."""
+        x = get_backend("numpy").from_host(obj)
+        return self._jax.device_put(x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("=")), self.device)
+
+    def from_array(self, x: Any) -> Any:
+        """Move a JAX array; copy any other library's array through main memory."""
+        if isinstance(x, self._jax.Array):
+            moving = not isinstance(x, self._jax.core.Tracer) and x.device != self.device
+            return self._jax.device_put(x, self.device) if moving else x
+        return self.from_host(get_backend("numpy").asarray(x))
+
+    def to_host(self, x: Any) -> Any:
+        """Copy to main memory."""
+        return get_backend("numpy").from_host(x)
+
+    def synchronize(self) -> None:
+        """Wait for what was given to the device last."""
+        self._jax.block_until_ready(self._jax.device_put(0, self.device))

@@ -1,0 +1,59 @@
+"""The PyTorch backend: its tensors on a CPU, a CUDA GPU or Apple's GPU; its own derivatives are not used."""
+
+from typing import Any
+
+from anynet.array import is_array
+from anynet.backend import Backend, get_backend
+from anynet.errors import BackendError
+from anynet_torch.kernels import KERNELS
+
+
+class TorchBackend(Backend):
+    """PyTorch on ``cpu``, ``cuda``, ``cuda:1``, ``mps``; the first GPU where there is one, unless told."""
+
+    kernels = KERNELS
+
+    def __init__(self, device: str = "") -> None:
+        try:
+            import array_api_compat.torch as xp
+            import torch
+        except ImportError as error:
+            raise BackendError(
+                f'torch cannot be imported ({error}); install it: pip install "anynet[torch]"'
+            ) from error
+        self._torch = torch
+        try:
+            place = torch.device(device or "cpu")
+            torch.zeros((), device=place)
+        except (AssertionError, NotImplementedError, RuntimeError) as error:
+            line = str(error).partition("\n")[0]
+            raise BackendError(
+                f"torch cannot use the device {device!r} ({line}): leave the device out for 'cpu', "
+                "or install a build of PyTorch for your GPU"
+            ) from error
+        super().__init__(xp, place)
+
+    @property
+    def version(self) -> str:
+        """The version of torch."""
+        return str(self._torch.__version__)
+
+    def from_host(self, obj: Any) -> Any:
+        """Copy, for PyTorch would share the memory of a buffer, also of one that is not to be written into."""
+        x = get_backend("numpy").from_host(obj)
+        return self._torch.tensor(x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("=")), device=self.device)
+
+    def from_array(self, x: Any) -> Any:
+        """Move a tensor; copy any other library's array through main memory."""
+        if isinstance(x, self._torch.Tensor):
+            return x if x.device == self.device else x.to(self.device)
+        return self.from_host(get_backend("numpy").asarray(x)) if is_array(x) else NotImplemented
+
+    def to_host(self, x: Any) -> Any:
+        """Copy to main memory, without PyTorch's own derivative."""
+        return x.detach().cpu().numpy()
+
+    def synchronize(self) -> None:
+        """Wait for the GPU."""
+        if self.device.type != "cpu":
+            getattr(self._torch, self.device.type).synchronize()

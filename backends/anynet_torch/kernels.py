@@ -1,0 +1,51 @@
+"""PyTorch's kernels: what its own functions do not do as the standard says."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def getitem(x: Any, key: Any) -> Any:
+    """Read a slice that runs backwards, which PyTorch refuses, forwards, and turn it round."""
+    forwards, flipped = _forwards(key, x.shape)
+    return x[key] if not flipped else x[forwards].flip(flipped)
+
+
+def place(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
+    """Set a slice of zeros, also one that runs backwards."""
+    # None adds axes when an array is read, and has no place where it is written.
+    forwards, flipped = _forwards(tuple(part for part in _parts(key) if part is not None), shape)
+    out = g.new_zeros(shape)
+    there = out[forwards]
+    there.copy_(g.reshape(there.shape).flip(flipped) if flipped else g.reshape(there.shape))
+    return out
+
+
+def _parts(key: Any) -> tuple[Any, ...]:
+    return key if isinstance(key, tuple) else (key,)
+
+
+def _forwards(key: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], list[int]]:
+    """Return the key with all steps above 0, and the axes of the result to turn round."""
+    parts = _parts(key)
+    missing = len(shape) - sum(part is not None and part is not Ellipsis for part in parts)
+    new: list[Any] = []
+    flipped = []
+    axis = result_axis = 0
+    for part in parts:
+        if part is Ellipsis:
+            axis, result_axis = axis + missing, result_axis + missing
+        elif isinstance(part, slice):
+            if part.step is not None and part.step < 0:
+                places = range(shape[axis])[part]
+                part = slice(places[-1], places[0] + 1, -part.step) if places else slice(0, 0)
+                flipped.append(result_axis)
+            axis, result_axis = axis + 1, result_axis + 1
+        elif part is None:
+            result_axis += 1
+        else:
+            axis += 1
+        new.append(part)
+    return tuple(new), flipped
+
+
+KERNELS: Mapping[str, Callable[..., Any]] = {"getitem": getitem, "place": place}
