@@ -18,7 +18,7 @@ from anynet import (
     schedulers,
     tree,
 )
-from anynet.autodiff import grad, stop_gradient, value_and_grad
+from anynet.autodiff import custom_vjp, grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
 from anynet.backend import Backend, get_backend
 from anynet.gradient_check import check_gradients
 from anynet.layers import summary
@@ -33,13 +33,18 @@ __all__ = [
     "autodiff",
     "check_gradients",
     "checkpoint",
+    "custom_vjp",
     "data",
     "evaluate",
     "fit",
     "functions",
     "get_backend",
     "grad",
+    "hessian",
+    "hvp",
     "initializers",
+    "jacobian",
+    "jvp",
     "layers",
     "losses",
     "metrics",
@@ -52,4 +57,5 @@ __all__ = [
     "summary",
     "tree",
     "value_and_grad",
+    "vjp",
 ]

@@ -39,6 +39,11 @@ def is_floating(x: Array) -> bool:
     return _FLOATING[key]
 
 
+def is_complex(x: Array) -> bool:
+    """Tell whether the array holds complex floating-point numbers."""
+    return bool(array_namespace(x).isdtype(x.dtype, "complex floating"))
+
+
 def array_namespace(*arrays: Any) -> Namespace:
     """Return the namespace of the standard's functions for these arrays; scalars and None do not count.
 

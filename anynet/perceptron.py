@@ -3,7 +3,7 @@
 Source: Rosenblatt, The perceptron, Psychological Review, 1958; Deep Learning from Scratch, chapter 2.
 """
 
-from anynet.array import Array, array_namespace
+from anynet.array import Array, array_namespace, device
 from anynet.errors import AnynetError, ArgumentError, DataError
 from anynet.functions import step
 from anynet.layers import Module
@@ -72,7 +72,7 @@ def learn(x: Array, t: Array, learning_rate: float = 1.0, passes: int = 100) -> 
     xp = array_namespace(x, t)
     wanted = xp.astype(t, x.dtype)
     net = Perceptron(
-        xp.zeros((x.shape[1],), dtype=x.dtype, device=x.device), xp.zeros((), dtype=x.dtype, device=x.device)
+        xp.zeros((x.shape[1],), dtype=x.dtype, device=device(x)), xp.zeros((), dtype=x.dtype, device=device(x))
     )
     for _ in range(passes):
         for i in range(x.shape[0]):

@@ -4,13 +4,13 @@ While a function runs, a `Tape` notes for each step what it was made from and ho
 `Tape.backward` then walks the steps in reverse, once: everything that all rules have in common happens here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from itertools import repeat
 from typing import Any, TypeVar
 
 from anynet import tree
-from anynet.array import Array, Namespace, array_namespace, is_array, is_floating
+from anynet.array import Array, Namespace, array_namespace, is_array, is_complex, is_floating
 from anynet.autodiff.trace import Primitive, Trace, Traced, lift, next_level, primitive
 from anynet.errors import DifferentiationError
 
@@ -49,12 +49,15 @@ class Tape:
         self.variables = 0
         # The place of every array that was to be a variable, in order; -1 for one that is a constant.
         self.places: list[int] = []
+        self.complex = False
 
     def variable(self, x: Array) -> Traced:
         """Begin with an array to differentiate with respect to; one that is not floating is a constant."""
         if not is_floating(x):
-            self.places.append(-1)
-            return lift(x)  # type: ignore[no-any-return]
+            if not is_complex(x):
+                self.places.append(-1)
+                return lift(x)  # type: ignore[no-any-return]
+            self.complex = True
         node = self.variables
         self.variables = node + 1
         self.places.append(node)
@@ -96,19 +99,23 @@ class Tape:
         steps.append((parents, 1))
         return Traced(out, self, node)
 
-    def backward(self, out: Traced, g: Array) -> list[Array | None]:
-        """Walk back from ``out`` with its cotangent ``g``; return the cotangents of the variables, None for zero.
+    def backward(self, cotangents: dict[int, Array], *, keep: bool = False) -> list[Array | None]:
+        """Walk back from cotangents by their places; return those of the variables, None for zero.
 
-        A step is forgotten as soon as it is passed, and with it what its pullbacks held.
+        A step is forgotten as soon as it is passed, and with it what its pullbacks held, unless it is to be kept for
+        another walk.
         """
         steps = self.steps
         if steps is None:
             raise DifferentiationError(_OUTLIVED)
-        self.steps = None
-        cotangents: dict[int, Array] = {out.node: g}
+        if keep:
+            steps = steps.copy()
+        else:
+            self.steps = None
         inputs = self.variables
         for place in range(inputs + len(steps) - 1, inputs - 1, -1):
             parents, outputs = steps.pop()
+            g: Any
             if outputs == 1:
                 g = cotangents.pop(place, None)
             elif outputs > 1:
@@ -123,10 +130,25 @@ class Tape:
                 if c.shape != shape:
                     c = sum_to(c, shape)
                 if c.dtype is not dtype and c.dtype != dtype:
-                    c = array_namespace(c).astype(c, dtype)
+                    c = _cast(c, dtype)
                 before = cotangents.get(node)
                 cotangents[node] = c if before is None else c + before
         return [cotangents.get(i) for i in range(inputs)]
+
+    def gradient(self, like: T, places: Iterator[int], cotangents: list[Array | None]) -> T:
+        """Return a tree like the one whose arrays were made variables: the cotangent of each, None for constants."""
+
+        def of_leaf(x: Array) -> Array | None:
+            place = next(places)
+            if place < 0:
+                return None
+            g = cotangents[place]
+            if g is None:
+                return array_namespace(x).zeros_like(x)
+            # On the way back no rule conjugates, so that one formula serves real and complex arrays.
+            return array_namespace(g).conj(g) if self.complex and is_complex(g) else g
+
+        return tree.map(of_leaf, like)
 
 
 _OUTLIVED = (
@@ -139,8 +161,9 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
     """Return a function that computes ``f``'s value and its gradient, ∂f/∂argument for every array in the argument.
 
     ``f`` returns a real floating scalar. The arguments at ``argnums`` are trees (arrays, lists, dicts, modules): the
-    gradient is a like tree, with None for arrays that are not floating. All other arrays are constants. Reverse mode
-    (Griewank and Walther, Evaluating Derivatives, 2008; Deep Learning from Scratch, chapter 5).
+    gradient is a like tree, with None for arrays that are not floating; for a complex x + iy it is ∂f/∂x + i ∂f/∂y,
+    the direction of steepest ascent. All other arrays are constants. Reverse mode (Griewank and Walther, Evaluating
+    Derivatives, 2008; Deep Learning from Scratch, chapter 5).
 
     Raises:
         DifferentiationError: ``f`` returns something other than a floating scalar, or one that does not depend on
@@ -164,17 +187,10 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
         out = f(*lifted, **tree.map(lift, settings))
         _check_output(out, tape)
         # Any number to the power of 0 is 1, not-a-number too: a one of this dtype, where the loss is.
-        cotangents = tape.backward(out, out.value**0)
+        cotangents = tape.backward({out.node: out.value**0})
+        # In the order in which the variables were made.
         places = iter(tape.places)
-
-        def gradient(x: Array) -> Array | None:
-            node = next(places)
-            if node < 0:
-                return None
-            g = cotangents[node]
-            return array_namespace(x).zeros_like(x) if g is None else g
-
-        gradients = tuple([tree.map(gradient, args[i]) for i in chosen])
+        gradients = tuple([tape.gradient(args[i], places, cotangents) for i in chosen])
         return out.value, gradients[0] if isinstance(argnums, int) else gradients
 
     return value_and_gradient
@@ -198,6 +214,14 @@ def stop_gradient(x: T) -> T:
 
 # No rule: it has no derivative. And no kernel: it has nothing to do.
 _identity = Primitive("stop_gradient", None, lambda x: x)
+
+
+def _cast(c: Array, dtype: Any) -> Array:
+    """Bring a cotangent to the dtype of its array; that of a real one, met by complex ones, is the real part."""
+    xp = array_namespace(c)
+    if xp.isdtype(c.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
+        c = xp.real(c)
+    return xp.astype(c, dtype)
 
 
 def _check_position(index: int, args: tuple[Any, ...]) -> None:

@@ -13,28 +13,36 @@ _OF_SEQUENCES = frozenset(primitive.name for primitive in SEQUENCE_PRIMITIVES)
 
 
 class DifferentiableNamespace:
-    """The functions of a library's namespace, taking and returning traced arrays.
+    """The functions of a library's namespace, or of an extension in it, taking and returning traced arrays.
 
     A function of the standard becomes a primitive with its rule, a creation function returns traced constants, and
     what is no function (dtypes, constants) is the library's own.
     """
 
-    def __init__(self, library: Namespace) -> None:
+    def __init__(self, library: Namespace, extension: str = "") -> None:
         self.plain_namespace = library
+        self._prefix = extension and f"{extension}."
         # array_namespace compares namespaces by name.
         self.__name__ = f"anynet.autodiff[{library.__name__}]"
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__array_namespace_info__":
+            return self.plain_namespace.__array_namespace_info__
         if name.startswith("_"):
             raise AttributeError(name)
-        if name in STANDARD:
-            found: Any = _function(STANDARD[name])
-        else:
-            found = getattr(self.plain_namespace, name)
-            if name.endswith("_like"):
-                found = _like(self, name.removesuffix("_like"))
-            elif callable(found) and not isinstance(found, type) and not name.startswith(_DTYPES):
-                found = _of_constants(found)
+        found: Any = getattr(self.plain_namespace, name, None)
+        if self._prefix + name in STANDARD:
+            found = _function(STANDARD[self._prefix + name])
+        elif found is None:
+            raise AttributeError(f"{self.plain_namespace.__name__} has no {name}")
+        elif name in ("fft", "linalg"):
+            found = DifferentiableNamespace(found, name)
+        elif name.endswith("_like"):
+            found = _like(self, name.removesuffix("_like"))
+        elif name == "asarray":
+            found = _asarray(found)
+        elif callable(found) and not isinstance(found, type) and not name.startswith(_DTYPES):
+            found = _of_constants(found)
         setattr(self, name, found)
         return found
 
@@ -53,18 +61,22 @@ def differentiable(library: Namespace) -> DifferentiableNamespace:
 
 
 def _function(primitive: Primitive) -> Callable[..., Any]:
+    source = primitive.rule or primitive.composition
     parameters: list[str] = []
-    if primitive.rule is not None and primitive.name not in _OF_SEQUENCES:
+    if source is not None and primitive.name not in _OF_SEQUENCES:
         parameters = [
-            p.name for p in inspect.signature(primitive.rule).parameters.values() if p.kind == p.POSITIONAL_OR_KEYWORD
+            p.name for p in inspect.signature(source).parameters.values() if p.kind == p.POSITIONAL_OR_KEYWORD
         ]
+        skipped = 2 if primitive.rule is not None else 1
+        first = [p for p in inspect.signature(source).parameters.values() if p.kind == p.POSITIONAL_ONLY]
+        parameters = [p.name for p in first][skipped:] + parameters[max(0, skipped - len(first)) :]
 
     def function(*args: Any, **settings: Any) -> Any:
         if primitive.name in _OF_SEQUENCES:
             args = tuple(args[0])
         elif settings:
             # Arrays given by name, such as clip's limits, take their place in the order.
-            for name in parameters[2 + len(args) :]:
+            for name in parameters[len(args) :]:
                 if not any(isinstance(value, Traced) for value in settings.values()):
                     break
                 args = (*args, settings.pop(name, None))
@@ -72,6 +84,22 @@ def _function(primitive: Primitive) -> Callable[..., Any]:
 
     function.__name__ = primitive.name
     return function
+
+
+def _asarray(function: Callable[..., Any]) -> Callable[..., Any]:
+    of_constants = _of_constants(function)
+
+    def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
+        if not isinstance(obj, Traced) or obj.trace is None:
+            return of_constants(obj, dtype=dtype, device=device, copy=copy)
+        if device is not None:
+            obj = obj.to_device(device)
+        if dtype is not None and dtype != obj.dtype:
+            return STANDARD["astype"](obj, dtype)
+        # A traced array is replaced when it is written into, never its numbers: sharing them is safe.
+        return Traced(obj.value, obj.trace, obj.node) if copy else obj
+
+    return asarray
 
 
 def _of_constants(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -42,11 +42,14 @@ class Primitive:
     argument, whose shape and dtype the walker mends. None in a pullback's place says that there is no derivative; a
     rule that is None says so of the whole function.
 
+    A composition stands in a rule's place for a function that is others put together: traced arguments go through
+    it, as ``composition(xp, *args, **settings)`` with the differentiable namespace, and its parts are what is traced.
+
     After the library has raised, ``explain`` is called with the same arguments, to raise a better error if it can:
     calls that succeed pay for no check.
     """
 
-    __slots__ = ("_implementations", "explain", "name", "reference", "rule")
+    __slots__ = ("_implementations", "composition", "explain", "name", "reference", "rule")
 
     def __init__(
         self,
@@ -54,11 +57,13 @@ class Primitive:
         rule: Rule | None = None,
         reference: Callable[..., Any] | None = None,
         explain: Callable[..., None] | None = None,
+        composition: Callable[..., Any] | None = None,
     ) -> None:
         self.name = name
         self.rule = rule
         self.reference = reference
         self.explain = explain
+        self.composition = composition
         self._implementations: dict[tuple[type, ...], tuple[Callable[..., Any], Namespace]] = {}
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
@@ -72,6 +77,9 @@ class Primitive:
                 if trace is not None and (innermost is None or trace.level > innermost.level):
                     innermost = trace
         if innermost is not None:
+            if self.composition is not None:
+                xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
+                return self.composition(xp, *args, **settings)
             return innermost.apply(self, args, settings)
         return lift(self.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)[0])
 
@@ -235,6 +243,11 @@ class Traced:
 
     def __getitem__(self, key: Any) -> Any:
         return STANDARD["getitem"](self, lower(key))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Become the array with the value at the key; the array that this one stood for is not written into."""
+        new = STANDARD["put"](self, lower(key), lift(value))
+        self.value, self.trace, self.node = new.value, new.trace, new.node
 
     def __bool__(self) -> bool:
         return bool(self._concrete("bool"))

@@ -14,4 +14,17 @@ def place(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
     return out.at[key].set(g.reshape(out[key].shape))
 
 
-KERNELS: Mapping[str, Callable[..., Any]] = {"place": place}
+def put(x: Any, key: Any, value: Any) -> Any:
+    """Set elements, functionally."""
+    return x.at[key].set(value)
+
+
+def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+    """Add slices where their index says."""
+    import jax.numpy as jnp
+
+    shape = (*g.shape[:axis], length, *g.shape[axis + 1 :])
+    return jnp.zeros(shape, g.dtype).at[(slice(None),) * axis + (indices,)].add(g)
+
+
+KERNELS: Mapping[str, Callable[..., Any]] = {function.__name__: function for function in (index_add, place, put)}

@@ -70,6 +70,33 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     return np.dot(np.ones(g.shape[0], g.dtype), g)
 
 
+def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+    """Add slices where their index says."""
+    out = np.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype)
+    np.add.at(out, (slice(None),) * axis + (indices,), g)
+    return out
+
+
+def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+    """Add elements where their index says."""
+    axis %= g.ndim
+    out = np.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype)
+    here = list(np.indices(g.shape, sparse=True))
+    here[axis] = indices
+    np.add.at(out, tuple(here), g)
+    return out
+
+
 KERNELS: Mapping[str, Callable[..., Any]] = {
-    function.__name__: function for function in (affine, relu, relu_gradient, sgd_update, softmax_cross_entropy, sum_to)
+    function.__name__: function
+    for function in (
+        affine,
+        index_add,
+        relu,
+        relu_gradient,
+        scatter_add,
+        sgd_update,
+        softmax_cross_entropy,
+        sum_to,
+    )
 }

@@ -20,6 +20,19 @@ def place(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
     return out
 
 
+def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+    """Add slices where their index says."""
+    out = g.new_zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]))
+    return out.index_add_(axis, indices % length, g)
+
+
+def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+    """Add elements where their index says."""
+    axis %= g.ndim
+    out = g.new_zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]))
+    return out.scatter_add_(axis, indices.expand(g.shape) % length, g)
+
+
 def _parts(key: Any) -> tuple[Any, ...]:
     return key if isinstance(key, tuple) else (key,)
 
@@ -48,4 +61,6 @@ def _forwards(key: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], list[i
     return tuple(new), flipped
 
 
-KERNELS: Mapping[str, Callable[..., Any]] = {"getitem": getitem, "place": place}
+KERNELS: Mapping[str, Callable[..., Any]] = {
+    function.__name__: function for function in (getitem, index_add, place, scatter_add)
+}

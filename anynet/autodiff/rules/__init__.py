@@ -8,20 +8,41 @@ brings every cotangent to its argument's shape and dtype.
 from collections.abc import Callable
 from typing import Any
 
-from anynet.autodiff.rules import elementwise, indexing, linear_algebra, manipulation, searching, statistical
+from anynet.autodiff.rules import (
+    creation,
+    elementwise,
+    fourier,
+    indexing,
+    linear_algebra,
+    manipulation,
+    searching,
+    sorting,
+    statistical,
+)
 from anynet.autodiff.rules.chapters import CHAPTERS, WITHOUT_DERIVATIVE
 from anynet.autodiff.trace import STANDARD, Primitive, Rule
 from anynet.errors import NoRuleError
 
-__all__ = ["RULES"]
+__all__ = ["COMPOSITIONS", "RULES"]
 
 RULES: dict[str, Rule] = {
     **elementwise.RULES,
+    **fourier.RULES,
     **indexing.RULES,
     **linear_algebra.RULES,
     **manipulation.RULES,
     **searching.RULES,
     **statistical.RULES,
+}
+
+#: Functions that are others put together: their derivative is that of the parts.
+COMPOSITIONS: dict[str, Callable[..., Any]] = {
+    **creation.COMPOSITIONS,
+    **fourier.COMPOSITIONS,
+    **linear_algebra.COMPOSITIONS,
+    **manipulation.COMPOSITIONS,
+    **sorting.COMPOSITIONS,
+    **statistical.COMPOSITIONS,
 }
 
 
@@ -35,11 +56,22 @@ def _missing(name: str, chapter: str) -> Callable[..., Any]:
     return rule
 
 
+def _rule(name: str, chapter: str) -> Rule | None:
+    if name in WITHOUT_DERIVATIVE or name in COMPOSITIONS:
+        return None
+    return RULES.get(name) or _missing(name, chapter)
+
+
 STANDARD.update(
     {
-        name: Primitive(name, None if name in WITHOUT_DERIVATIVE else RULES.get(name) or _missing(name, chapter))
+        name: Primitive(name, _rule(name, chapter), composition=COMPOSITIONS.get(name))
         for chapter, names in CHAPTERS.items()
         for name in names
     }
 )
-STANDARD.update({primitive.name: primitive for primitive in (indexing.getitem, *manipulation.SEQUENCE_PRIMITIVES)})
+STANDARD.update(
+    {primitive.name: primitive for primitive in (indexing.getitem, indexing.put, *manipulation.SEQUENCE_PRIMITIVES)}
+)
+# In the extension too, under the same names.
+for _name in ("matmul", "matrix_transpose", "tensordot", "vecdot"):
+    STANDARD[f"linalg.{_name}"] = STANDARD[_name]

@@ -10,8 +10,24 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         pow real reciprocal remainder round sign signbit sin sinh square sqrt subtract tan tanh trunc
         """.split()
     ),
+    "creation": ("meshgrid", "tril", "triu"),
+    "fourier": tuple(
+        f"fft.{name}"
+        for name in """
+        fft fftn fftshift hfft ifft ifftn ifftshift ihfft irfft irfftn rfft rfftn
+        """.split()
+    ),
     "indexing": ("take", "take_along_axis"),
-    "linear_algebra": ("matmul", "matrix_transpose", "tensordot", "vecdot"),
+    "linear_algebra": (
+        *("matmul", "matrix_transpose", "tensordot", "vecdot"),
+        *(
+            f"linalg.{name}"
+            for name in """
+            cholesky cross det diagonal eigh eigvalsh inv matmul matrix_norm matrix_power matrix_rank matrix_transpose
+            outer pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm
+            """.split()
+        ),
+    ),
     "manipulation": tuple(
         """
         astype broadcast_arrays broadcast_to concat expand_dims flip moveaxis permute_dims repeat reshape roll squeeze
@@ -32,7 +48,7 @@ WITHOUT_DERIVATIVE = frozenset(
     """
     all any argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
     bitwise_xor ceil count_nonzero equal floor floor_divide greater greater_equal isfinite isinf isnan less less_equal
-    logical_and logical_not logical_or logical_xor nextafter nonzero not_equal round searchsorted sign signbit trunc
-    unique_all unique_counts unique_inverse unique_values
+    linalg.matrix_rank logical_and logical_not logical_or logical_xor nextafter nonzero not_equal round searchsorted
+    sign signbit trunc unique_all unique_counts unique_inverse unique_values
     """.split()
 )

@@ -1,4 +1,4 @@
-"""Rules of the standard's element-wise functions, for real arrays.
+"""Rules of the standard's element-wise functions, real and complex.
 
 Where two branches meet, the cotangent is shared: `maximum` and `minimum` give half to each of two equal arguments,
 and `abs` gives none at zero.
@@ -22,6 +22,8 @@ def _share(xp: Namespace, wins: Array, ties: Array, dtype: Any) -> Array:
 
 @rule
 def abs_(xp: Namespace, out: Array, x: Array) -> Any:
+    if xp.isdtype(x.dtype, "complex floating"):
+        return lambda g: g * (xp.conj(x) / xp.where(out == 0, xp.ones_like(out), out))
     return lambda g: g * xp.sign(x)
 
 
@@ -76,6 +78,11 @@ def clip(xp: Namespace, out: Array, x: Array, min: Any = None, max: Any = None) 
 
 
 @rule
+def conj(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: xp.conj(g) if xp.isdtype(g.dtype, "complex floating") else g
+
+
+@rule
 def copysign(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     return lambda g: g * xp.sign(x1) * xp.sign(out), None
 
@@ -108,6 +115,11 @@ def expm1(xp: Namespace, out: Array, x: Array) -> Any:
 @rule
 def hypot(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     return lambda g: g * x1 / out, lambda g: g * x2 / out
+
+
+@rule
+def imag(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: g * -1j * xp.ones_like(x)
 
 
 @rule
@@ -177,6 +189,12 @@ def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
         ),
         lambda g: g * out * xp.log(xp.where(x1 == 0, xp.ones_like(x1), x1) if hasattr(x1, "dtype") else x1 + 0 * out),
     )
+
+
+@rule
+def real(xp: Namespace, out: Array, x: Array) -> Any:
+    """Pass the cotangent on; the walker makes it complex."""
+    return lambda g: g
 
 
 @rule

@@ -1,33 +1,22 @@
-"""Rules of indexing: `getitem` with integers, slices, None and an ellipsis, and its transpose `place`."""
+"""Rules of indexing, for every key of the standard: integers, slices, None, an ellipsis, integer arrays, and masks."""
 
 import operator
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, device, is_array
 from anynet.autodiff.rules.table import Table
-from anynet.autodiff.trace import Primitive
-from anynet.errors import NoRuleError
+from anynet.autodiff.trace import Primitive, primitive
 
 RULES = rule = Table()
-
-
-def _getitem_rule(xp: Namespace, out: Array, x: Array, key: Any) -> Any:
-    """Put the cotangent back where the slice was taken, zeros elsewhere."""
-    if any(is_array(part) for part in (key if isinstance(key, tuple) else (key,))):
-        raise NoRuleError(
-            "no derivative rule for indexing with an array: add one to anynet/autodiff/rules/indexing.py, "
-            "or choose with where()"
-        )
-    shape = x.shape
-    return lambda g: place(g, key, shape), None
 
 
 def _place_rule(xp: Namespace, out: Array, g: Array, key: Any, shape: Any) -> Any:
     return lambda h: getitem(h, key), None, None
 
 
-def _place(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
-    """Return zeros of the shape, with ``g`` at ``key``."""
+@primitive(_place_rule)
+def place(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
+    """Return zeros of the shape, with ``g`` at a key that names no element twice."""
     xp = array_namespace(g)
     out = xp.zeros(shape, dtype=g.dtype, device=device(g))
     # The standard has None in keys for reading only; the axes it adds hold nothing.
@@ -36,5 +25,111 @@ def _place(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
     return out
 
 
+def _getitem_rule(xp: Namespace, out: Array, x: Array, key: Any) -> Any:
+    """Put the cotangent back where it was read, zeros elsewhere; what was read twice is summed."""
+    shape = x.shape
+    flat = _rows(xp, x, key)
+    if flat is None:
+        return lambda g: place(g, key, shape), None
+    places, axes = flat
+    rest = shape[axes:]
+    length = _product(shape[:axes])
+
+    def pullback(g: Array) -> Array:
+        rows = index_add(xp.reshape(g, (places.shape[0], *rest)), places, 0, length)
+        return xp.reshape(rows, shape)
+
+    return pullback, None
+
+
+def _rows(xp: Namespace, x: Array, key: Any) -> tuple[Array, int] | None:
+    """Return which rows a key with arrays reads of x, its first axes taken as one, and how many those axes are.
+
+    None for a key of slices and integers.
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    if not any(is_array(part) for part in parts):
+        return None
+    if len(parts) == 1 and xp.isdtype(parts[0].dtype, "bool"):
+        return xp.nonzero(xp.reshape(parts[0], (-1,)))[0], parts[0].ndim
+    indices: Any = 0
+    for part, length in zip(parts, x.shape, strict=False):
+        index = part if is_array(part) else xp.asarray(part, device=device(x))
+        index = xp.where(index < 0, index + length, index)
+        indices = indices * length + index
+    return xp.reshape(indices, (-1,)), len(parts)
+
+
+def _product(lengths: tuple[int, ...]) -> int:
+    result = 1
+    for length in lengths:
+        result *= length
+    return result
+
+
 getitem = Primitive("getitem", _getitem_rule, operator.getitem)
-place = Primitive("place", _place_rule, _place)
+
+
+def _index_add_rule(xp: Namespace, out: Array, g: Array, indices: Array, axis: int, length: int) -> Any:
+    return lambda h: xp.take(h, indices, axis=axis), None, None, None
+
+
+@primitive(_index_add_rule)
+def index_add(g: Array, indices: Array, axis: int, length: int) -> Array:
+    """Return zeros, ``length`` along an axis, to which slice i of ``g`` is added at indices[i], named twice or not.
+
+    A product with the one-hot rows of the indices: right for every library, and slow where they are many.
+    """
+    xp = array_namespace(g, indices)
+    indices = xp.where(indices < 0, indices + length, indices)
+    places = xp.expand_dims(xp.arange(length, dtype=indices.dtype, device=device(g)), axis=-1)
+    selection = xp.astype(places == indices, g.dtype)
+    last = xp.moveaxis(g, axis, 0)
+    rows = xp.matmul(selection, xp.reshape(last, (last.shape[0], _product(last.shape[1:]))))
+    return xp.moveaxis(xp.reshape(rows, (length, *last.shape[1:])), 0, axis)
+
+
+@rule
+def take(xp: Namespace, out: Array, x: Array, indices: Array, /, *, axis: int | None = None) -> Any:
+    along = 0 if axis is None else axis % x.ndim
+    shape = x.shape
+
+    def pullback(g: Array) -> Array:
+        flat = xp.reshape(g, (*shape[:along], _product(indices.shape), *shape[along + 1 :]))
+        return index_add(flat, xp.reshape(indices, (-1,)), along, shape[along])
+
+    return pullback, None
+
+
+def _scatter_rule(xp: Namespace, out: Array, g: Array, indices: Array, axis: int, length: int) -> Any:
+    return lambda h: xp.take_along_axis(h, indices, axis=axis), None, None, None
+
+
+@primitive(_scatter_rule)
+def scatter_add(g: Array, indices: Array, axis: int, length: int) -> Array:
+    """Return zeros, ``length`` along an axis, to which every element of ``g`` is added at its own index."""
+    xp = array_namespace(g, indices)
+    g, indices = xp.moveaxis(g, axis, -1), xp.moveaxis(indices, axis, -1)
+    indices = xp.where(indices < 0, indices + length, indices)
+    places = xp.arange(length, dtype=indices.dtype, device=device(g))
+    selection = xp.astype(xp.expand_dims(indices, axis=-1) == places, g.dtype)
+    return xp.moveaxis(xp.matmul(xp.expand_dims(g, axis=-2), selection)[..., 0, :], -1, axis)
+
+
+@rule
+def take_along_axis(xp: Namespace, out: Array, x: Array, indices: Array, /, *, axis: int = -1) -> Any:
+    length = x.shape[axis]
+    return lambda g: scatter_add(g, indices, axis, length), None
+
+
+def _put_rule(xp: Namespace, out: Array, x: Array, key: Any, value: Array) -> Any:
+    return lambda g: put(g, key, xp.zeros((), dtype=g.dtype, device=device(g))), None, lambda g: getitem(g, key)
+
+
+@primitive(_put_rule)
+def put(x: Array, key: Any, value: Array) -> Array:
+    """Return a copy of x with the value at the key."""
+    xp = array_namespace(x)
+    out = xp.asarray(x, copy=True)
+    out[key] = value
+    return out

@@ -3,11 +3,12 @@
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace
+from anynet.array import Array, Namespace, array_namespace, device
 from anynet.autodiff.rules.table import Table
 from anynet.autodiff.trace import Primitive
 
 RULES = rule = Table()
+COMPOSITIONS = composition = Table()
 
 
 @rule
@@ -87,6 +88,43 @@ def squeeze(xp: Namespace, out: Array, x: Array, axis: Any) -> Any:
 def stack(xp: Namespace, out: Array, *arrays: Array, axis: int = 0) -> Any:
     before = (slice(None),) * (axis % out.ndim)
     return tuple(lambda g, i=i: g[(*before, i, ...)] for i in range(len(arrays)))
+
+
+@composition
+def broadcast_arrays(xp: Namespace, *arrays: Array) -> Any:
+    shape = broadcast_shape(*(x.shape for x in arrays))
+    return type(xp.broadcast_arrays(*map(xp.zeros_like, arrays)))(xp.broadcast_to(x, shape) for x in arrays)
+
+
+def broadcast_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape to which arrays of these shapes are broadcast."""
+    ndim = max(map(len, shapes), default=0)
+    padded = [(1,) * (ndim - len(shape)) + tuple(shape) for shape in shapes]
+    return tuple(0 if 0 in lengths else max(lengths) for lengths in zip(*padded, strict=True))
+
+
+@composition
+def repeat(xp: Namespace, x: Array, repeats: Any, /, *, axis: int | None = None) -> Array:
+    if axis is None:
+        x, axis = xp.reshape(x, (-1,)), 0
+    places = xp.arange(x.shape[axis], device=device(x))
+    return xp.take(x, xp.repeat(places, repeats), axis=axis)
+
+
+@composition
+def tile(xp: Namespace, x: Array, repetitions: tuple[int, ...], /) -> Array:
+    ndim = max(x.ndim, len(repetitions))
+    repetitions = (1,) * (ndim - len(repetitions)) + tuple(repetitions)
+    shape = (1,) * (ndim - x.ndim) + tuple(x.shape)
+    wide = xp.reshape(x, tuple(n for length in shape for n in (1, length)))
+    wide = xp.broadcast_to(wide, tuple(n for pair in zip(repetitions, shape, strict=True) for n in pair))
+    return xp.reshape(wide, tuple(r * n for r, n in zip(repetitions, shape, strict=True)))
+
+
+@composition
+def unstack(xp: Namespace, x: Array, /, *, axis: int = 0) -> Any:
+    before = (slice(None),) * (axis % x.ndim)
+    return tuple(x[(*before, i, ...)] for i in range(x.shape[axis]))
 
 
 # The standard takes these arrays in a sequence; as primitives the functions take them one by one.

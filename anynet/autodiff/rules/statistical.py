@@ -3,10 +3,11 @@
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace
+from anynet.array import Array, Namespace, device
 from anynet.autodiff.rules.table import Table
 
 RULES = rule = Table()
+COMPOSITIONS = composition = Table()
 
 Axes = int | tuple[int, ...] | None
 
@@ -91,3 +92,53 @@ def cumulative_sum(
         return xp.flip(xp.cumulative_sum(xp.flip(g, axis=along), axis=along), axis=along)
 
     return pullback
+
+
+@composition
+def prod(xp: Namespace, x: Array, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Array:
+    """Multiply halves with halves, so that zeros among the elements do no harm to the derivative."""
+    x = _summed(xp, x, dtype)
+    gone = _axes(axis, x.ndim)
+    left = tuple(i for i in range(x.ndim) if i not in gone)
+    shape = tuple(x.shape[i] for i in left)
+    flat = xp.reshape(xp.permute_dims(x, (*left, *gone)), (*shape, math.prod(x.shape[i] for i in gone)))
+    if not flat.shape[-1]:
+        flat = xp.ones((*shape, 1), dtype=x.dtype, device=device(x))
+    while flat.shape[-1] > 1:
+        half, rest = divmod(flat.shape[-1], 2)
+        product = flat[..., :half] * flat[..., half : 2 * half]
+        flat = xp.concat([product, flat[..., 2 * half :]], axis=-1) if rest else product
+    return xp.reshape(flat, tuple(1 if i in gone else n for i, n in enumerate(x.shape)) if keepdims else shape)
+
+
+@composition
+def cumulative_prod(
+    xp: Namespace, x: Array, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Array:
+    """Multiply with what is 1, 2, 4, … places before: every partial product in few steps, and zeros do no harm."""
+    x = _summed(xp, x, dtype)
+    along = 0 if axis is None else axis % x.ndim
+    x = xp.moveaxis(x, along, -1)
+    ones = xp.ones_like(x)
+    distance = 1
+    while distance < x.shape[-1]:
+        x = x * xp.concat([ones[..., :distance], x[..., :-distance]], axis=-1)
+        distance *= 2
+    if include_initial:
+        x = xp.concat([xp.ones((*x.shape[:-1], 1), dtype=x.dtype, device=device(x)), x], axis=-1)
+    return xp.moveaxis(x, -1, along)
+
+
+def _summed(xp: Namespace, x: Array, dtype: Any) -> Array:
+    return x if dtype is None else xp.astype(x, dtype)
+
+
+@composition
+def diff(
+    xp: Namespace, x: Array, *, axis: int = -1, n: int = 1, prepend: Array | None = None, append: Array | None = None
+) -> Array:
+    x = xp.concat([part for part in (prepend, x, append) if part is not None], axis=axis)
+    before = (slice(None),) * (axis % x.ndim)
+    for _ in range(n):
+        x = x[(*before, slice(1, None), ...)] - x[(*before, slice(None, -1), ...)]
+    return x

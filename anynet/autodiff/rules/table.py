@@ -1,12 +1,16 @@
 """How a file of rules is written down: named functions, gathered under the standard's names."""
 
-from anynet.autodiff.trace import Rule
+from collections.abc import Callable
+from typing import Any
 
 
-class Table(dict[str, Rule]):
-    """Rules by the name of their function; as a decorator, it adds the rule it decorates."""
+class Table(dict[str, Callable[..., Any]]):
+    """Rules, or compositions, by the name of their function; as a decorator, it adds the one it decorates."""
 
-    def __call__(self, rule: Rule) -> Rule:
-        """Add a rule; an underscore after the name keeps a Python built-in in sight."""
-        self[rule.__name__.removesuffix("_")] = rule
-        return rule
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Add a function; an underscore after its name keeps a Python built-in in sight."""
+        self[self.prefix + function.__name__.removesuffix("_")] = function
+        return function

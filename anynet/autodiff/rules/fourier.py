@@ -1,0 +1,127 @@
+"""Rules and compositions of the standard's Fourier transforms.
+
+The discrete Fourier transform is a symmetric matrix: its transpose is itself.
+"""
+
+from typing import Any
+
+from anynet.array import Array, Namespace, device
+from anynet.autodiff.rules.table import Table
+
+RULES = rule = Table("fft.")
+COMPOSITIONS = composition = Table("fft.")
+
+_SWAPPED = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
+
+
+def _resize(xp: Namespace, x: Array, n: int | None, axis: int) -> Array:
+    """Cut an axis off at n elements, or fill it up with zeros."""
+    length = x.shape[axis]
+    if n is None or n == length:
+        return x
+    before = (slice(None),) * (axis % x.ndim)
+    if n < length:
+        return x[(*before, slice(0, n), ...)]
+    shape = list(x.shape)
+    shape[axis] = n - length
+    return xp.concat([x, xp.zeros(tuple(shape), dtype=x.dtype, device=device(x))], axis=axis)
+
+
+@rule
+def fft(xp: Namespace, out: Array, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+    length = x.shape[axis]
+    return lambda g: _resize(xp, xp.fft.fft(g, axis=axis, norm=norm), length, axis)
+
+
+@rule
+def ifft(
+    xp: Namespace, out: Array, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward"
+) -> Any:
+    length = x.shape[axis]
+    return lambda g: _resize(xp, xp.fft.ifft(g, axis=axis, norm=norm), length, axis)
+
+
+def _complex(xp: Namespace, x: Array) -> Array:
+    if xp.isdtype(x.dtype, "complex floating"):
+        return x
+    return xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)
+
+
+def _sizes(x: Array, s: Any, axes: Any) -> list[tuple[int, int]]:
+    """Return (axis, length) for each transform of several axes; None keeps a length."""
+    if axes is None:
+        axes = tuple(range(x.ndim)) if s is None else tuple(range(-len(s), 0))
+    return list(zip(axes, s if s is not None else (None,) * len(axes), strict=True))
+
+
+@composition
+def fftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
+    for axis, n in _sizes(x, s, axes):
+        x = xp.fft.fft(x, n=n, axis=axis, norm=norm)
+    return x
+
+
+@composition
+def ifftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
+    for axis, n in _sizes(x, s, axes):
+        x = xp.fft.ifft(x, n=n, axis=axis, norm=norm)
+    return x
+
+
+@composition
+def rfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
+    n = x.shape[axis] if n is None else n
+    return _resize(xp, xp.fft.fft(_complex(xp, x), n=n, axis=axis, norm=norm), n // 2 + 1, axis)
+
+
+@composition
+def irfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
+    """Fill in the other half of the spectrum, the conjugate of the first."""
+    n = 2 * (x.shape[axis] - 1) if n is None else n
+    x = _resize(xp, _complex(xp, x), n // 2 + 1, axis)
+    before = (slice(None),) * (axis % x.ndim)
+    other = xp.conj(xp.flip(x[(*before, slice(1, (n + 1) // 2), ...)], axis=axis))
+    return xp.real(xp.fft.ifft(xp.concat([x, other], axis=axis), axis=axis, norm=norm))
+
+
+@composition
+def rfftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
+    *others, (last, n) = _sizes(x, s, axes)
+    x = xp.fft.rfft(x, n=n, axis=last, norm=norm)
+    for axis, length in others:
+        x = xp.fft.fft(x, n=length, axis=axis, norm=norm)
+    return x
+
+
+@composition
+def irfftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
+    *others, (last, n) = _sizes(x, s, axes)
+    for axis, length in others:
+        x = xp.fft.ifft(x, n=length, axis=axis, norm=norm)
+    return xp.fft.irfft(x, n=n, axis=last, norm=norm)
+
+
+@composition
+def hfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
+    return xp.fft.irfft(xp.conj(_complex(xp, x)), n=n, axis=axis, norm=_SWAPPED[norm])
+
+
+@composition
+def ihfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
+    return xp.conj(xp.fft.rfft(x, n=n, axis=axis, norm=_SWAPPED[norm]))
+
+
+@composition
+def fftshift(xp: Namespace, x: Array, /, *, axes: Any = None) -> Array:
+    axes = _every(x, axes)
+    return xp.roll(x, tuple(x.shape[i] // 2 for i in axes), axis=axes)
+
+
+@composition
+def ifftshift(xp: Namespace, x: Array, /, *, axes: Any = None) -> Array:
+    axes = _every(x, axes)
+    return xp.roll(x, tuple(-(x.shape[i] // 2) for i in axes), axis=axes)
+
+
+def _every(x: Array, axes: Any) -> tuple[int, ...]:
+    return tuple(range(x.ndim)) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)

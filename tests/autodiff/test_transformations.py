@@ -1,0 +1,180 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+from helpers import assert_close, host, numbers
+
+import anynet
+from anynet import autodiff, layers, losses
+from anynet.array import array_namespace
+from anynet.errors import DifferentiationError, ShapeError
+
+
+def total(x):
+    return array_namespace(x).sum(x)
+
+
+def f(x):
+    """Map (n,) to (2, n), with a Jacobian to be written down."""
+    xp = array_namespace(x)
+    return xp.stack([xp.sin(x), x[0] * x**2])
+
+
+def expected_jacobian(x):
+    n = len(x)
+    found = np.zeros((2, n, n))
+    found[0] = np.diag(np.cos(x))
+    found[1] = np.diag(2 * x[0] * x)
+    found[1, :, 0] += x**2
+    return found
+
+
+def test_jacobian(backend):
+    x = numbers(backend, 3)
+    assert_close(anynet.jacobian(f)(x), expected_jacobian(host(x)), like=x)
+    assert anynet.jacobian(lambda x: x[:0])(x).shape == (0, 3)
+    second = anynet.jacobian(lambda y, x: x * y, argnums=1)(x, x)
+    assert_close(second, np.diag(host(x)))
+
+
+def test_vjp_and_jvp_are_products_with_the_jacobian(backend):
+    x, g, v = numbers(backend, 3), numbers(backend, 2, 3, seed=1), numbers(backend, 3, seed=2)
+    expected = expected_jacobian(host(x))
+    value, pullback = anynet.vjp(f, x)
+    assert_close(value, host(f(x)), like=x)
+    for _ in range(2):
+        assert_close(pullback(g)[0], np.einsum("ij,ijk->k", host(g), expected), like=x)
+    value, forwards = anynet.jvp(f, (x,), (v,))
+    assert_close(value, host(f(x)))
+    assert_close(forwards, expected @ host(v), like=x)
+
+
+def test_hessian_and_its_product(backend):
+    x, v = numbers(backend, 4), numbers(backend, 4, seed=1)
+    g = lambda x: total(x**3) + total(x) ** 2
+    expected = np.diag(6 * host(x)) + 2
+    assert_close(anynet.hessian(g)(x), expected, like=x, atol=1e-12)
+    assert_close(anynet.hvp(g, x, v), expected @ host(v), like=x, rtol=1e-8)
+
+
+def test_trees(backend):
+    point = {"a": numbers(backend, 2), "b": [numbers(backend, 3, seed=1)]}
+    g = lambda p: {"y": p["a"][0] * p["b"][0], "z": total(p["a"])}
+    jacobian = anynet.jacobian(g)(point)
+    assert jacobian["y"]["a"].shape == (3, 2)
+    assert_close(jacobian["y"]["b"][0], np.eye(3) * host(point["a"])[0])
+    assert_close(jacobian["z"]["a"], np.ones(2))
+    assert_close(jacobian["z"]["b"][0], np.zeros(3))
+    scalar = lambda p: total(p["a"]) * total(p["b"][0] ** 2)
+    hessian = anynet.hessian(scalar)(point)
+    assert_close(hessian["a"]["b"][0], np.tile(2 * host(point["b"][0]), (2, 1)))
+    v = {"a": numbers(backend, 2, seed=3), "b": [numbers(backend, 3, seed=4)]}
+    along = anynet.hvp(scalar, point, v)
+    assert_close(along["a"], np.full(2, 2 * host(point["b"][0]) @ host(v["b"][0])), rtol=1e-8)
+
+
+def test_nesting_in_any_order(backend):
+    x, v = numbers(backend, 3), numbers(backend, 3, seed=1)
+    g = lambda x: total(array_namespace(x).sin(x) * x)
+    s, c = np.sin(host(x)), np.cos(host(x))
+    second = 2 * c - host(x) * s
+    assert_close(anynet.jvp(anynet.grad(g), (x,), (v,))[1], second * host(v), rtol=1e-8)
+    assert_close(anynet.grad(lambda x: anynet.jvp(g, (x,), (v,))[1])(x), second * host(v), rtol=1e-8)
+    third = -3 * s - host(x) * c
+    assert_close(anynet.grad(lambda x: anynet.hvp(g, x, v)[0])(x)[0], third[0] * host(v)[0], rtol=1e-8)
+    diagonal = anynet.jacobian(lambda x: anynet.jacobian(anynet.grad(g))(x)[0, 0])(x)
+    assert_close(diagonal, [third[0], 0, 0], rtol=1e-8, atol=1e-12)
+
+
+def test_complex_products_are_adjoint(backend):
+    """⟨g, Jv⟩ = ⟨Jᴴg, v⟩ for a function that is not holomorphic, as real inner products."""
+    z = backend.asarray(host(numbers(backend, 3)) + 1j * host(numbers(backend, 3, seed=1)))
+    v = backend.asarray(host(numbers(backend, 3, seed=2)) + 1j * host(numbers(backend, 3, seed=3)))
+    g = backend.asarray(host(numbers(backend, 3, seed=4)) + 1j * host(numbers(backend, 3, seed=5)))
+    h = lambda z: array_namespace(z).conj(z) * z * z + 2j * z
+    forwards = host(anynet.jvp(h, (z,), (v,))[1])
+    step = 1e-6
+    numerical = (host(h(z + step * v)) - host(h(z - step * v))) / (2 * step)
+    np.testing.assert_allclose(forwards, numerical, rtol=1e-7)
+    back = host(anynet.vjp(h, z)[1](g)[0])
+    left, right = np.vdot(host(g), forwards).real, np.vdot(back, host(v)).real
+    assert left == pytest.approx(right)
+
+
+def test_checkpoint_computes_the_same(backend):
+    net = layers.Sequential(layers.Linear(4, 5), layers.Tanh(), layers.Linear(5, 3), seed=0, backend=backend)
+    x, t = numbers(backend, 6, 4, dtype="float32"), backend.asarray([0, 1, 2] * 2)
+    plain = anynet.value_and_grad(lambda net, x: losses.cross_entropy(net(x), t))(net, x)
+    saving = lambda net, x: losses.cross_entropy(autodiff.checkpoint(net)(x), t)
+    value, grads = anynet.value_and_grad(saving)(net, x)
+    assert_close(value, host(plain[0]), rtol=1e-6)
+    for name, g in grads.parameters().items():
+        assert_close(g, host(plain[1][name]), rtol=1e-5, atol=1e-7)
+    y = numbers(backend, 3)
+    cubed = autodiff.checkpoint(lambda x: {"cube": x**3, "twice": 2 * x})
+    assert_close(cubed(y)["cube"], host(y) ** 3)
+    g = lambda y: total(cubed(y)["cube"] * cubed(y)["twice"])
+    assert_close(anynet.grad(g)(y), 8 * host(y) ** 3)
+    assert_close(anynet.grad(lambda y: total(anynet.grad(g)(y)))(y), 24 * host(y) ** 2)
+
+
+def test_checkpoint_keeps_less():
+    """Ten blocks of many steps each: the peak is that of the arguments and one block."""
+    x = np.ones(100_000)
+
+    def block(x):
+        for _ in range(10):
+            x = x * 1.01
+            x = array_namespace(x).sin(x)
+        return x
+
+    def peak(block):
+        def f(x):
+            for _ in range(10):
+                x = block(x)
+            return total(x)
+
+        tracemalloc.start()
+        g = anynet.grad(f)(x)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found, g
+
+    (all_kept, expected), (checkpointed, found) = peak(block), peak(autodiff.checkpoint(block))
+    np.testing.assert_allclose(found, expected)
+    assert checkpointed < 0.4 * all_kept
+
+
+def test_checkpoint_names_what_it_cannot_see(backend):
+    def leaking(x):
+        return total(autodiff.checkpoint(lambda y: y * x)(2.0 * x))
+
+    with pytest.raises(DifferentiationError, match="checkpoint: the function uses a traced array that is not among"):
+        anynet.grad(leaking)(numbers(backend, 3))
+
+
+def test_custom_vjp(backend):
+    """A step that rounds on the way there and lets the cotangent through on the way back."""
+    straight = anynet.custom_vjp(lambda x: array_namespace(x).round(x), lambda g, out, x: g)
+    x = numbers(backend, 4)
+    assert_close(straight(x), np.round(host(x)))
+    assert_close(anynet.grad(lambda x: total(straight(x) ** 2))(x), 2 * np.round(host(x)))
+    several = anynet.custom_vjp(
+        lambda p, k: {"y": p["a"] * p["b"] * k}, lambda g, out, p, k: ({"a": 10 * g["y"] * p["b"]}, None)
+    )
+    point = {"a": numbers(backend, 2), "b": numbers(backend, 2, seed=1)}
+    g = anynet.grad(lambda p: total(several(p, 3)["y"]))(point)
+    assert_close(g["a"], 10 * host(point["b"]))
+    assert_close(g["b"], np.zeros(2))
+    cube = anynet.custom_vjp(lambda x: x**3, lambda g, out, x: 3 * g * x**2)
+    assert_close(anynet.grad(lambda x: total(anynet.grad(lambda x: total(cube(x)))(x)))(x), 6 * host(x))
+
+
+def test_shapes_that_do_not_fit(backend):
+    x = numbers(backend, 3)
+    with pytest.raises(ShapeError, match=r"cotangents of shapes \[\(2,\)\] were given: wanted .* \[\(2, 3\)\]"):
+        anynet.vjp(f, x)[1](numbers(backend, 2))
+    with pytest.raises(ShapeError, match="tangents have the arrays"):
+        anynet.jvp(f, (x,), (numbers(backend, 2),))
+    with pytest.raises(DifferentiationError, match="hold no floating array"):
+        anynet.vjp(f, 3.0)
