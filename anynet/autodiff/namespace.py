@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from anynet.array import Namespace, device
+from anynet.autodiff.rules.chapters import RESULTS, SIGNATURES
 from anynet.autodiff.rules.manipulation import SEQUENCE_PRIMITIVES
 from anynet.autodiff.trace import STANDARD, Primitive, Traced, lift, lower
 
@@ -26,29 +27,34 @@ class DifferentiableNamespace:
         self.__name__ = f"anynet.autodiff[{library.__name__}]"
 
     def __getattr__(self, name: str) -> Any:
-        if name == "__array_namespace_info__":
-            return self.plain_namespace.__array_namespace_info__
-        if name.startswith("_"):
+        if name.startswith("_") and name not in _DUNDERS:
             raise AttributeError(name)
-        found: Any = getattr(self.plain_namespace, name, None)
-        if self._prefix + name in STANDARD:
-            found = _function(STANDARD[self._prefix + name])
-        elif found is None:
-            raise AttributeError(f"{self.plain_namespace.__name__} has no {name}")
+        primitive = STANDARD.get(self._prefix + name)
+        try:
+            found: Any = getattr(self.plain_namespace, name)
+        except AttributeError:
+            if primitive is None:
+                raise
+            found = None
+        if primitive is not None:
+            found = _signed(_function(primitive), found, primitive)
         elif name in ("fft", "linalg"):
             found = DifferentiableNamespace(found, name)
         elif name.endswith("_like"):
-            found = _like(self, name.removesuffix("_like"))
+            found = _full_like(self) if name == "full_like" else _like(self, name.removesuffix("_like"))
         elif name == "asarray":
             found = _asarray(found)
-        elif callable(found) and not isinstance(found, type) and not name.startswith(_DTYPES):
-            found = _of_constants(found)
+        elif name not in _DUNDERS and callable(found) and not isinstance(found, type) and not name.startswith(_DTYPES):
+            found = _signed(_of_constants(found), found)
         setattr(self, name, found)
         return found
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"
 
+
+#: The library's own answers, about itself.
+_DUNDERS = ("__array_api_version__", "__array_namespace_info__")
 
 #: Callable in some libraries, but what they are is dtypes.
 _DTYPES = ("bool", "int", "uint", "float", "complex")
@@ -60,27 +66,48 @@ def differentiable(library: Namespace) -> DifferentiableNamespace:
     return DifferentiableNamespace(library)
 
 
-def _function(primitive: Primitive) -> Callable[..., Any]:
+def _signed(function: Callable[..., Any], original: Any, primitive: Primitive | None = None) -> Callable[..., Any]:
+    """Give a function the signature of the library's own, or that of its rule where that one has none to be read."""
+    source = primitive and primitive.name not in _OF_SEQUENCES and (primitive.rule or primitive.composition)
+    try:
+        signature = inspect.signature(original)
+    except (TypeError, ValueError):
+        name = primitive.name if primitive is not None else getattr(original, "__name__", "").removeprefix("fft_")
+        if primitive is not None and source:
+            signature = inspect.Signature(_parameters(primitive))
+        elif name in SIGNATURES:
+            signature = inspect.signature(SIGNATURES[name])
+        else:
+            return function
+    vars(function)["__signature__"] = signature
+    return function
+
+
+def _parameters(primitive: Primitive) -> list[inspect.Parameter]:
+    """Return the function's own parameters, as its rule or composition has them."""
     source = primitive.rule or primitive.composition
-    parameters: list[str] = []
-    if source is not None and primitive.name not in _OF_SEQUENCES:
-        parameters = [
-            p.name for p in inspect.signature(source).parameters.values() if p.kind == p.POSITIONAL_OR_KEYWORD
-        ]
-        skipped = 2 if primitive.rule is not None else 1
-        first = [p for p in inspect.signature(source).parameters.values() if p.kind == p.POSITIONAL_ONLY]
-        parameters = [p.name for p in first][skipped:] + parameters[max(0, skipped - len(first)) :]
+    if source is None or primitive.name in _OF_SEQUENCES:
+        return []
+    return list(inspect.signature(source).parameters.values())[2 if primitive.rule is not None else 1 :]
+
+
+def _function(primitive: Primitive) -> Callable[..., Any]:
+    in_order = [p.name for p in _parameters(primitive) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    result = RESULTS.get(primitive.name)
 
     def function(*args: Any, **settings: Any) -> Any:
         if primitive.name in _OF_SEQUENCES:
             args = tuple(args[0])
-        elif settings:
+        named = next((value for value in settings.values() if isinstance(value, Traced)), None)
+        if named is not None:
             # Arrays given by name, such as clip's limits, take their place in the order.
-            for name in parameters[len(args) :]:
-                if not any(isinstance(value, Traced) for value in settings.values()):
-                    break
+            for name in in_order[len(args) :]:
                 args = (*args, settings.pop(name, None))
-        return primitive(*map(lift, args), **settings)
+            if primitive.composition is not None:
+                return primitive.composition(named.__array_namespace__(), *args, **settings)
+            settings = {name: lower(value) for name, value in settings.items()}
+        out = primitive(*map(lift, args), **settings)
+        return out if result is None else result(*out)
 
     function.__name__ = primitive.name
     return function
@@ -111,8 +138,18 @@ def _of_constants(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _like(xp: DifferentiableNamespace, name: str) -> Callable[..., Any]:
-    def function(x: Any, *args: Any, **settings: Any) -> Any:
-        settings = {"dtype": x.dtype, "device": device(x)} | {k: v for k, v in settings.items() if v is not None}
-        return getattr(xp, name)(x.shape, *args, **settings)
+    def function(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+        return getattr(xp, name)(x.shape, **_place(x, dtype, device))
 
     return function
+
+
+def _full_like(xp: DifferentiableNamespace) -> Callable[..., Any]:
+    def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+        return xp.full(x.shape, fill_value, **_place(x, dtype, device))
+
+    return full_like
+
+
+def _place(x: Any, dtype: Any, place: Any) -> dict[str, Any]:
+    return {"dtype": x.dtype if dtype is None else dtype, "device": device(x) if place is None else place}

@@ -258,6 +258,24 @@ class Traced:
     def __float__(self) -> float:
         return float(self._concrete("float"))
 
+    def __complex__(self) -> complex:
+        return complex(self._concrete("complex"))
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        settings = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        given = {name: value for name, value in settings.items() if value is not None}
+        return lower(self._concrete("__dlpack__")).__dlpack__(**given)
+
+    def __dlpack_device__(self) -> tuple[Any, int]:
+        return lower(self._concrete("__dlpack_device__")).__dlpack_device__()  # type: ignore[no-any-return]
+
     def __index__(self) -> int:
         return int(self._concrete("index").__index__())
 

@@ -1,5 +1,9 @@
 """The functions of the standard (2024.12) that take arrays, by chapter; a chapter with rules is a file beside this."""
 
+from collections import namedtuple
+from collections.abc import Callable
+from typing import Any
+
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "elementwise": tuple(
         """
@@ -52,3 +56,27 @@ WITHOUT_DERIVATIVE = frozenset(
     sign signbit trunc unique_all unique_counts unique_inverse unique_values
     """.split()
 )
+
+#: Results with several parts, by name.
+RESULTS: dict[str, Callable[..., Any]] = {
+    "linalg.eigh": namedtuple("EighResult", "eigenvalues eigenvectors"),
+    "linalg.qr": namedtuple("QRResult", "Q R"),
+    "linalg.slogdet": namedtuple("SlogdetResult", "sign logabsdet"),
+    "linalg.svd": namedtuple("SVDResult", "U S Vh"),
+}
+
+#: The parameters of functions that have no rule to read them from, where a library's own cannot be read.
+SIGNATURES: dict[str, Callable[..., None]] = {
+    "all": lambda x, /, *, axis=None, keepdims=False: None,
+    "any": lambda x, /, *, axis=None, keepdims=False: None,
+    "argmax": lambda x, /, *, axis=None, keepdims=False: None,
+    "argmin": lambda x, /, *, axis=None, keepdims=False: None,
+    "argsort": lambda x, /, *, axis=-1, descending=False, stable=True: None,
+    "concat": lambda arrays, /, *, axis=0: None,
+    "count_nonzero": lambda x, /, *, axis=None, keepdims=False: None,
+    "fftfreq": lambda n, /, *, d=1.0, dtype=None, device=None: None,
+    "linalg.matrix_rank": lambda x, /, *, rtol=None: None,
+    "rfftfreq": lambda n, /, *, d=1.0, dtype=None, device=None: None,
+    "searchsorted": lambda x1, x2, /, *, side="left", sorter=None: None,
+    "stack": lambda arrays, /, *, axis=0: None,
+}

@@ -48,7 +48,15 @@ def matrix_transpose(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def vecdot(xp: Namespace, out: Array, x1: Array, x2: Array, *, axis: int = -1) -> Any:
-    return lambda g: xp.expand_dims(g, axis=axis) * x2, lambda g: xp.expand_dims(g, axis=axis) * x1
+    """Differentiate the sum of conj(x1) · x2; for a real x1 the walker takes the real part."""
+    if not xp.isdtype(x1.dtype, "complex floating"):
+        return lambda g: xp.expand_dims(g, axis=axis) * x2, lambda g: xp.expand_dims(g, axis=axis) * x1
+
+    def to_x1(g: Array) -> Array:
+        c = xp.expand_dims(g, axis=axis) * x2
+        return xp.conj(c) if xp.isdtype(c.dtype, "complex floating") else c
+
+    return to_x1, lambda g: xp.expand_dims(g, axis=axis) * xp.conj(x1)
 
 
 @composition

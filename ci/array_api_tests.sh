@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# The public conformance suite of the Array API standard (data-apis/array-api-tests) on the differentiable namespace.
+#   ci/array_api_tests.sh [CHECKOUT]      with a checkout of the suite (its submodule array-api too) no network is needed
+# ANYNET_BACKENDS says over which libraries; a test may fail only where it fails on the bare library too.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+if [ $# -gt 0 ]; then
+  suite=$(realpath "$1")
+else
+  suite=$work/suite
+  git clone --quiet --depth 1 --recurse-submodules https://github.com/data-apis/array-api-tests "$suite"
+fi
+pip install --quiet -r "$suite/requirements.txt"
+export PYTHONPATH=$PWD/ci ARRAY_API_TESTS_VERSION=2024.12
+
+# suite MODULE LOG TESTS... : run it from its folder, and keep the names of what failed
+suite() {
+  local module=$1 log=$2
+  shift 2
+  (cd "$suite" && ARRAY_API_TESTS_MODULE=array_api_module.$module python -m pytest --quiet --tb=short -W ignore \
+    -p no:cacheprovider --hypothesis-seed=0 "$@" > "$log" 2>&1) || true
+  sed -nE 's/^(FAILED|ERROR) (.*)/\2/p' "$log" | sed 's/ - .*//' | sort > "$log.failed"
+  tail -n 1 "$log"
+}
+
+status=0
+for backend in ${ANYNET_BACKENDS:-numpy array_api_strict torch}; do
+  export ANYNET_BACKEND=$backend
+  echo "$backend, bare:           $(suite plain "$work/plain" --max-examples "${MAX_EXAMPLES:-20}" array_api_tests)"
+  echo "$backend, differentiable: $(suite xp "$work/xp" --max-examples "${MAX_EXAMPLES:-20}" array_api_tests)"
+  comm -13 "$work/plain.failed" "$work/xp.failed" > "$work/new"
+  if [ -s "$work/new" ]; then
+    # Examples are random: what is new may be the library's own failing, met on one side only. Try harder, bare.
+    cut -d '[' -f 1 "$work/new" | sort -u | xargs bash -c "$(declare -f suite); suite=$suite; suite plain $work/again \
+      --max-examples 100 \"\$@\"" bash > /dev/null
+    comm -13 "$work/again.failed" "$work/new" > "$work/left"
+    if [ -s "$work/left" ]; then
+      echo "fails on the differentiable namespace only, over $backend:"
+      cat "$work/left"
+      status=1
+    fi
+  fi
+done
+exit $status
