@@ -1,6 +1,7 @@
 """Fixtures: every test that asks for a backend runs on each one that works here, or on those named by --backend."""
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,9 @@ import pytest
 
 from anynet.backend import Backend, backend_names, get_backend
 from anynet.errors import BackendError
+
+# SciPy reads this once, when it is imported: its functions then take arrays of any library.
+os.environ["SCIPY_ARRAY_API"] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

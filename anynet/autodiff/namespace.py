@@ -44,6 +44,8 @@ class DifferentiableNamespace:
             found = _full_like(self) if name == "full_like" else _like(self, name.removesuffix("_like"))
         elif name == "asarray":
             found = _asarray(found)
+        elif name in ("can_cast", "result_type"):
+            found = _signed(_of_dtypes(found), found)
         elif name not in _DUNDERS and callable(found) and not isinstance(found, type) and not name.startswith(_DTYPES):
             found = _signed(_of_constants(found), found)
         setattr(self, name, found)
@@ -117,14 +119,18 @@ def _asarray(function: Callable[..., Any]) -> Callable[..., Any]:
     of_constants = _of_constants(function)
 
     def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
-        if not isinstance(obj, Traced) or obj.trace is None:
+        if not isinstance(obj, Traced):
+            return of_constants(obj, dtype=dtype, device=device, copy=copy)
+        same = dtype in (None, obj.dtype) and device in (None, obj.device)
+        if same:
+            # The same array, so that what is written into one is seen in the other; a copy is another one, though it
+            # shares the numbers, for those are never written into.
+            return Traced(obj.value, obj.trace, obj.node) if copy else obj
+        if obj.trace is None:
             return of_constants(obj, dtype=dtype, device=device, copy=copy)
         if device is not None:
             obj = obj.to_device(device)
-        if dtype is not None and dtype != obj.dtype:
-            return STANDARD["astype"](obj, dtype)
-        # A traced array is replaced when it is written into, never its numbers: sharing them is safe.
-        return Traced(obj.value, obj.trace, obj.node) if copy else obj
+        return obj if dtype in (None, obj.dtype) else STANDARD["astype"](obj, dtype)
 
     return asarray
 
@@ -135,6 +141,17 @@ def _of_constants(function: Callable[..., Any]) -> Callable[..., Any]:
         return lift(function(*map(lower, args), **settings))
 
     return lifted
+
+
+def _of_dtypes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Ask the arrays underneath: their dtypes are those of the traced ones."""
+
+    def underneath(x: Any) -> Any:
+        while isinstance(x, Traced):
+            x = x.value
+        return x
+
+    return lambda *args: function(*map(underneath, args))
 
 
 def _like(xp: DifferentiableNamespace, name: str) -> Callable[..., Any]:

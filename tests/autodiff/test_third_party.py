@@ -1,0 +1,85 @@
+"""Derivatives of code that knows nothing of anynet: SciPy's, scikit-learn's, array-api-extra's, against differences."""
+
+import numpy as np
+import pytest
+from helpers import host
+
+import anynet
+from anynet.array import array_namespace
+from anynet.autodiff.trace import lift
+
+special = pytest.importorskip("scipy.special", reason="needs SciPy")
+stats = pytest.importorskip("scipy.stats", reason="needs SciPy")
+integrate = pytest.importorskip("scipy.integrate", reason="needs SciPy")
+optimize = pytest.importorskip("scipy.optimize", reason="needs SciPy")
+signal = pytest.importorskip("scipy.signal", reason="needs SciPy")
+fft = pytest.importorskip("scipy.fft", reason="needs SciPy")
+sklearn = pytest.importorskip("sklearn", reason="needs scikit-learn")
+pairwise = pytest.importorskip("sklearn.metrics.pairwise", reason="needs scikit-learn")
+preprocessing = pytest.importorskip("sklearn.preprocessing", reason="needs scikit-learn")
+xpx = pytest.importorskip("array_api_extra", reason="needs array-api-extra")
+
+
+def total(x):
+    return array_namespace(x).sum(x)
+
+
+def matrix(x):
+    return array_namespace(x).reshape(x, (4, 2))
+
+
+FUNCTIONS = {
+    "scipy.special.logsumexp": special.logsumexp,
+    "scipy.special.softmax": lambda x: total(special.softmax(x) ** 2),
+    "scipy.special.log_softmax": lambda x: total(special.log_softmax(x) ** 2),
+    "scipy.special.rel_entr": lambda x: total(special.rel_entr(x, x * x)),
+    "scipy.stats.skew": stats.skew,
+    "scipy.stats.kurtosis": stats.kurtosis,
+    "scipy.stats.moment": lambda x: stats.moment(x, 3),
+    "scipy.stats.gmean": stats.gmean,
+    "scipy.stats.hmean": stats.hmean,
+    "scipy.stats.pmean": lambda x: stats.pmean(x, 3),
+    "scipy.stats.sem": stats.sem,
+    "scipy.stats.variation": stats.variation,
+    "scipy.stats.zscore": lambda x: total(stats.zscore(x) ** 3),
+    "scipy.stats.circmean": stats.circmean,
+    "scipy.stats.boxcox_llf": lambda x: stats.boxcox_llf(0.5, x),
+    "scipy.integrate.trapezoid": lambda x: integrate.trapezoid(x * x),
+    "scipy.integrate.cumulative_trapezoid": lambda x: total(integrate.cumulative_trapezoid(x * x)),
+    "scipy.optimize.rosen": optimize.rosen,
+    "scipy.signal.hilbert": lambda x: total(array_namespace(x).abs(signal.hilbert(x))),
+    "scipy.signal.fftconvolve": lambda x: total(signal.fftconvolve(x, x) ** 2),
+    "scipy.fft.rfft": lambda x: total(array_namespace(x).abs(fft.rfft(x)) ** 2),
+    "sklearn cosine_similarity": lambda x: total(pairwise.cosine_similarity(matrix(x)) ** 2),
+    "sklearn euclidean_distances": lambda x: total(pairwise.euclidean_distances(matrix(x), matrix(x * x))),
+    "sklearn linear_kernel": lambda x: total(pairwise.linear_kernel(matrix(x)) ** 2),
+    "sklearn rbf_kernel": lambda x: total(pairwise.rbf_kernel(matrix(x))),
+    "sklearn polynomial_kernel": lambda x: total(pairwise.polynomial_kernel(matrix(x))),
+    "sklearn MinMaxScaler": lambda x: total(preprocessing.MinMaxScaler().fit_transform(matrix(x)) ** 2),
+    "sklearn MaxAbsScaler": lambda x: total(preprocessing.MaxAbsScaler().fit_transform(matrix(x)) ** 2),
+    "sklearn Normalizer": lambda x: total(preprocessing.Normalizer().fit_transform(matrix(x))[:, 0] ** 2),
+    "xpx.cov": lambda x: total(xpx.cov(array_namespace(x).stack([x, x * x]))),
+    "xpx.kron": lambda x: total(xpx.kron(x, x * x)),
+    "xpx.sinc": lambda x: total(xpx.sinc(x)),
+    "xpx.expand_dims": lambda x: total(xpx.expand_dims(x, axis=(0, 1)) ** 2),
+    "xpx.pad": lambda x: total(xpx.pad(x, 2) ** 2),
+    "xpx.create_diagonal": lambda x: total(xpx.create_diagonal(x) ** 2),
+    "xpx.at": lambda x: total(xpx.at(x)[1:].multiply(x[1:]) ** 2),
+    "xpx.apply_where": lambda x: total(xpx.apply_where(x > 1, x, lambda x: x**2, lambda x: x**3)),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # their own: deprecations, small samples, experimental dispatch
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("library", ["numpy", "array_api_strict", "torch"])
+def test_derivative(library, name):
+    pytest.importorskip(library, reason=f"needs {library}")
+    backend = anynet.get_backend(library)
+    f = FUNCTIONS[name]
+    point = np.array([0.5, 1.5, 1.2, 0.7, 2.0, 0.9, 1.1, 1.7])
+    with sklearn.config_context(array_api_dispatch=True):
+        found = host(anynet.grad(f)(backend.asarray(point)))
+        steps = 1e-6 * np.eye(8)
+        ends = [[float(f(lift(backend.asarray(point + sign * step)))) for step in steps] for sign in (1, -1)]
+    numerical = (np.array(ends[0]) - np.array(ends[1])) / 2e-6
+    np.testing.assert_allclose(found, numerical, rtol=2e-6, atol=2e-7 * max(1.0, float(np.abs(numerical).max())))
