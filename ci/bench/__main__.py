@@ -18,6 +18,7 @@ from typing import Any
 import fully_connected
 import numerical_gradient
 import startup
+import tape
 from measure import interleaved
 
 import anynet
@@ -54,6 +55,11 @@ def main() -> None:
     title = "numerical gradient of all 39,760 parameters of 784-50-10, batch 100, float32"
     found[title] = numerical_gradient.measure(backend, max(1, options.rounds // 10))
     _show(title, found[title], "anynet")
+    title = f"gradient of a chain of {tape.LENGTH} multiplications of 4 numbers"
+    found[title] = interleaved(tape.chains(), options.rounds, calls=5)
+    _show(title, found[title], "NumPy, forwards only")
+    beyond = (found[title]["anynet"] - found[title]["NumPy, forwards only"]) / tape.LENGTH
+    print(f"\nrecording one and walking back takes {1e6 * beyond:.1f} µs more than computing it")
     title = "start of a program"
     found[title] = interleaved(startup.programs(), max(1, options.rounds // 2), calls=1)
     _show(title, found[title], "python")
