@@ -23,6 +23,7 @@ from anynet.backend import Backend, get_backend
 from anynet.gradient_check import check_gradients
 from anynet.layers import summary
 from anynet.numerical import numerical_gradient
+from anynet.onnx import export_onnx
 from anynet.training import History, evaluate, fit
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ __all__ = [
     "custom_vjp",
     "data",
     "evaluate",
+    "export_onnx",
     "fit",
     "functions",
     "get_backend",

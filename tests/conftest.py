@@ -32,10 +32,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _working() -> list[str]:
     names = []
-    for name in backend_names():
+    # ndonnx notes what is done and computes nothing; the tests of the export are for it.
+    for name in set(backend_names()) - {"ndonnx"}:
         with contextlib.suppress(BackendError):
             get_backend(name)
             names.append(name)
+    names.sort()
     # A device that is not the default one shows every forgotten `device=`.
     return [*names, *(["array_api_strict:device1"] if "array_api_strict" in names else [])]
 

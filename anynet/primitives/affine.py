@@ -30,7 +30,8 @@ def _explain(x: Array, weight: Array, bias: Array | None) -> None:
         return
     message = f"input of shape {given} does not fit weights of shape {tuple(weight.shape)}: wanted (…, {wanted})"
     for axis in range(len(given)):
-        if math.prod(given[axis:]) == wanted:
+        # A graph's batch has no length.
+        if None not in given[axis:] and math.prod(given[axis:]) == wanted:
             raise ShapeError(f"{message}; flattened to {(*given[:axis], wanted)} it would")
     raise ShapeError(message)
 

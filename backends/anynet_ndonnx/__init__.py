@@ -1,0 +1,51 @@
+"""The ndonnx backend: its arrays have no numbers but note what is done with them, as an ONNX graph.
+
+It is there for `anynet.export_onnx`; nothing is trained on it.
+"""
+
+from typing import Any
+
+from anynet.backend import Backend, get_backend
+from anynet.errors import BackendError
+from anynet_ndonnx.kernels import KERNELS
+
+
+class NdonnxBackend(Backend):
+    """ndonnx, which has no devices."""
+
+    kernels = KERNELS
+
+    def __init__(self, device: str = "") -> None:
+        if device:
+            raise BackendError(f"ndonnx has no device {device!r}: leave it out")
+        try:
+            import ndonnx
+        except ImportError as error:
+            raise BackendError(
+                f'ndonnx cannot be imported ({error}); install it: pip install "anynet[onnx]"'
+            ) from error
+        super().__init__(ndonnx)
+
+    @property
+    def version(self) -> str:
+        """The version of the package."""
+        from importlib.metadata import version
+
+        return version("ndonnx")
+
+    @property
+    def device_name(self) -> str:
+        """There is none: a graph is run elsewhere."""
+        return "graph"
+
+    def from_host(self, obj: Any) -> Any:
+        """Embed numbers as constants."""
+        return self.xp.asarray(get_backend("numpy").from_host(obj))
+
+    def from_array(self, x: Any) -> Any:
+        """Embed the numbers of another library's array."""
+        return x if isinstance(x, self.xp.Array) else self.from_host(get_backend(x).to_host(x))
+
+    def to_host(self, x: Any) -> Any:
+        """Return the numbers of a constant; an argument of the graph has none."""
+        return x.unwrap_numpy()
