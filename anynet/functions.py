@@ -1,6 +1,6 @@
 """Activations and other functions without state; any array in, the same kind of array out."""
 
-from anynet.array import Array, array_namespace
+from anynet.array import Array, array_namespace, device
 from anynet.primitives import log_softmax, relu, sigmoid, softmax
 
 __all__ = ["identity", "log_softmax", "one_hot", "relu", "sigmoid", "softmax", "step", "tanh"]
@@ -26,8 +26,6 @@ def one_hot(labels: Array, classes: int, dtype: object = None) -> Array:
 
     Labels are integers in 0 … classes - 1; the row of one outside holds zeros only.
     """
-    from anynet.array import device
-
     xp = array_namespace(labels)
     places = xp.arange(classes, dtype=labels.dtype, device=device(labels))
     return xp.astype(xp.expand_dims(labels, axis=-1) == places, dtype or xp.float32)

@@ -146,7 +146,7 @@ class Tape:
             if g is None:
                 return array_namespace(x).zeros_like(x)
             # On the way back no rule conjugates, so that one formula serves real and complex arrays.
-            return array_namespace(g).conj(g) if self.complex and is_complex(g) else g
+            return conj(g) if self.complex else g
 
         return tree.map(of_leaf, like)
 
@@ -214,6 +214,11 @@ def stop_gradient(x: T) -> T:
 
 # No rule: it has no derivative. And no kernel: it has nothing to do.
 _identity = Primitive("stop_gradient", None, lambda x: x)
+
+
+def conj(x: Array) -> Array:
+    """Return the complex conjugate; a real array is its own."""
+    return array_namespace(x).conj(x) if is_complex(x) else x
 
 
 def _cast(c: Array, dtype: Any) -> Array:

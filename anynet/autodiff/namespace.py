@@ -70,13 +70,13 @@ def differentiable(library: Namespace) -> DifferentiableNamespace:
 
 def _signed(function: Callable[..., Any], original: Any, primitive: Primitive | None = None) -> Callable[..., Any]:
     """Give a function the signature of the library's own, or that of its rule where that one has none to be read."""
-    source = primitive and primitive.name not in _OF_SEQUENCES and (primitive.rule or primitive.composition)
+    parameters = [] if primitive is None else _parameters(primitive)
     try:
         signature = inspect.signature(original)
     except (TypeError, ValueError):
         name = primitive.name if primitive is not None else getattr(original, "__name__", "").removeprefix("fft_")
-        if primitive is not None and source:
-            signature = inspect.Signature(_parameters(primitive))
+        if parameters:
+            signature = inspect.Signature(parameters)
         elif name in SIGNATURES:
             signature = inspect.signature(SIGNATURES[name])
         else:

@@ -6,8 +6,8 @@ from itertools import count
 from typing import Any
 
 from anynet import tree
-from anynet.array import Array, array_namespace, device, is_complex, size
-from anynet.autodiff.backward import Tape, grad
+from anynet.array import Array, array_namespace, device, size
+from anynet.autodiff.backward import Tape, conj, grad
 from anynet.autodiff.trace import Primitive, Traced, lift
 from anynet.errors import DifferentiationError, ShapeError
 
@@ -40,7 +40,7 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Any]]:
             if x.trace is tape:
                 # Under another trace all arrays belong to it: not every library's operators take a stranger.
                 c = lift(c) if type(x.value) is Traced else c
-                cotangents[x.node] = _conj(c) if x.node not in cotangents else cotangents[x.node] + _conj(c)
+                cotangents[x.node] = conj(c) if x.node not in cotangents else cotangents[x.node] + conj(c)
         found = tape.backward(cotangents, keep=True)
         return tape.gradient(args, iter(tape.places), found)
 
@@ -163,14 +163,14 @@ def _step(name: str, f: Callable[..., Any], pullback: Callable[..., Any]) -> Cal
 
             def all_at_once(g: Any) -> list[Any]:
                 given = g if isinstance(g, tuple) else (g,)
-                parts = [xp.zeros_like(x) if c is None else _conj(c) for x, c in zip(several, given, strict=True)]
+                parts = [xp.zeros_like(x) if c is None else conj(c) for x, c in zip(several, given, strict=True)]
                 values, outs, cotangents = iter(leaves), iter(several), iter(parts)
                 arguments = tree.map(lambda _: next(values), args)
                 result = tree.map(lambda _: next(outs), made[0])
                 found = pullback(tree.map(lambda _: next(cotangents), made[0]), result, *arguments)
                 found = found if isinstance(found, tuple) else (found,)
                 flattened = [c for argument, c in zip(arguments, found, strict=True) for c in _beside(argument, c)]
-                return [None if c is None else _conj(c) for c in flattened]
+                return [None if c is None else conj(c) for c in flattened]
 
             return tuple(of_leaf(i) for i in range(len(leaves)))
 
@@ -187,10 +187,6 @@ def _beside(argument: Any, cotangent: Any) -> list[Any]:
         return [None for _ in tree.leaves(argument)]
     found = dict(tree.leaves(cotangent))
     return [found.get(path) for path, _ in tree.leaves(argument)]
-
-
-def _conj(x: Array) -> Array:
-    return array_namespace(x).conj(x) if is_complex(x) else x
 
 
 def _stacked(rows: list[Any], shape: tuple[int, ...], like: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from anynet.array import is_array
 from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
 from anynet_torch.kernels import KERNELS
@@ -47,7 +46,7 @@ class TorchBackend(Backend):
         """Move a tensor; copy any other library's array through main memory."""
         if isinstance(x, self._torch.Tensor):
             return x if x.device == self.device else x.to(self.device)
-        return self.from_host(get_backend("numpy").asarray(x)) if is_array(x) else NotImplemented
+        return self.from_host(get_backend("numpy").asarray(x))
 
     def to_host(self, x: Any) -> Any:
         """Copy to main memory, without PyTorch's own derivative."""

@@ -123,7 +123,7 @@ def test_square_matrices(backend, name):
 @pytest.mark.parametrize("name", WIDE)
 def test_wide_arrays(backend, name):
     if name.startswith("repeat by array") and backend.name == "jax":
-        pytest.skip("jax wants to know the length of the result in advance")
+        pytest.skip(reason="jax wants to know the length of the result in advance")
     agree(weighted(WIDE[name]), backend.asarray(drawn((2, 3, 4), -1, 1, 12)))
 
 

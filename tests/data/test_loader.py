@@ -109,7 +109,7 @@ def test_the_digits_of_scikit_learn(backend):
     assert load_digits(backend, flat=False).train[0].shape == (1500, 1, 28, 28)
 
 
-def test_numbers_is_not_what_is_tested(backend):
+def test_inputs_of_more_axes(backend):
     """Inputs of more axes are gathered by rows too."""
     x, t = numbers(backend, 6, 2, 2), backend.asarray(np.arange(6))
     for xs, ts in Loader(x, t, 4, seed=1):

@@ -1,5 +1,6 @@
 """Rules of indexing, for every key of the standard: integers, slices, None, an ellipsis, integer arrays, and masks."""
 
+import math
 import operator
 from typing import Any
 
@@ -33,7 +34,7 @@ def _getitem_rule(xp: Namespace, out: Array, x: Array, key: Any) -> Any:
         return lambda g: place(g, key, shape), None
     places, axes = flat
     rest = shape[axes:]
-    length = _product(shape[:axes])
+    length = math.prod(shape[:axes])
 
     def pullback(g: Array) -> Array:
         rows = index_add(xp.reshape(g, (places.shape[0], *rest)), places, 0, length)
@@ -60,13 +61,6 @@ def _rows(xp: Namespace, x: Array, key: Any) -> tuple[Array, int] | None:
     return xp.reshape(indices, (-1,)), len(parts)
 
 
-def _product(lengths: tuple[int, ...]) -> int:
-    result = 1
-    for length in lengths:
-        result *= length
-    return result
-
-
 getitem = Primitive("getitem", _getitem_rule, operator.getitem)
 
 
@@ -85,7 +79,7 @@ def index_add(g: Array, indices: Array, axis: int, length: int) -> Array:
     places = xp.expand_dims(xp.arange(length, dtype=indices.dtype, device=device(g)), axis=-1)
     selection = xp.astype(places == indices, g.dtype)
     last = xp.moveaxis(g, axis, 0)
-    rows = xp.matmul(selection, xp.reshape(last, (last.shape[0], _product(last.shape[1:]))))
+    rows = xp.matmul(selection, xp.reshape(last, (last.shape[0], math.prod(last.shape[1:]))))
     return xp.moveaxis(xp.reshape(rows, (length, *last.shape[1:])), 0, axis)
 
 
@@ -95,7 +89,7 @@ def take(xp: Namespace, out: Array, x: Array, indices: Array, /, *, axis: int | 
     shape = x.shape
 
     def pullback(g: Array) -> Array:
-        flat = xp.reshape(g, (*shape[:along], _product(indices.shape), *shape[along + 1 :]))
+        flat = xp.reshape(g, (*shape[:along], math.prod(indices.shape), *shape[along + 1 :]))
         return index_add(flat, xp.reshape(indices, (-1,)), along, shape[along])
 
     return pullback, None

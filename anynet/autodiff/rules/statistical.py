@@ -97,7 +97,7 @@ def cumulative_sum(
 @composition
 def prod(xp: Namespace, x: Array, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Array:
     """Multiply halves with halves, so that zeros among the elements do no harm to the derivative."""
-    x = _summed(xp, x, dtype)
+    x = _in_dtype(xp, x, dtype)
     gone = _axes(axis, x.ndim)
     left = tuple(i for i in range(x.ndim) if i not in gone)
     shape = tuple(x.shape[i] for i in left)
@@ -116,7 +116,7 @@ def cumulative_prod(
     xp: Namespace, x: Array, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Array:
     """Multiply with what is 1, 2, 4, … places before: every partial product in few steps, and zeros do no harm."""
-    x = _summed(xp, x, dtype)
+    x = _in_dtype(xp, x, dtype)
     along = 0 if axis is None else axis % x.ndim
     x = xp.moveaxis(x, along, -1)
     ones = xp.ones_like(x)
@@ -129,7 +129,7 @@ def cumulative_prod(
     return xp.moveaxis(x, -1, along)
 
 
-def _summed(xp: Namespace, x: Array, dtype: Any) -> Array:
+def _in_dtype(xp: Namespace, x: Array, dtype: Any) -> Array:
     return x if dtype is None else xp.astype(x, dtype)
 
 
