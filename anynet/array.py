@@ -44,6 +44,11 @@ def is_complex(x: Array) -> bool:
     return bool(array_namespace(x).isdtype(x.dtype, "complex floating"))
 
 
+def conj(x: Array) -> Array:
+    """Return the complex conjugate; a real array is its own."""
+    return array_namespace(x).conj(x) if is_complex(x) else x
+
+
 def array_namespace(*arrays: Any) -> Namespace:
     """Return the namespace of the standard's functions for these arrays; scalars and None do not count.
 

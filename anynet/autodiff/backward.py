@@ -10,7 +10,7 @@ from itertools import repeat
 from typing import Any, TypeVar
 
 from anynet import tree
-from anynet.array import Array, Namespace, array_namespace, is_array, is_complex, is_floating
+from anynet.array import Array, Namespace, array_namespace, conj, is_array, is_complex, is_floating
 from anynet.autodiff.trace import Primitive, Trace, Traced, lift, next_level, primitive
 from anynet.errors import DifferentiationError
 
@@ -214,11 +214,6 @@ def stop_gradient(x: T) -> T:
 
 # No rule: it has no derivative. And no kernel: it has nothing to do.
 _identity = Primitive("stop_gradient", None, lambda x: x)
-
-
-def conj(x: Array) -> Array:
-    """Return the complex conjugate; a real array is its own."""
-    return array_namespace(x).conj(x) if is_complex(x) else x
 
 
 def _cast(c: Array, dtype: Any) -> Array:

@@ -6,8 +6,8 @@ from itertools import count
 from typing import Any
 
 from anynet import tree
-from anynet.array import Array, array_namespace, device, size
-from anynet.autodiff.backward import Tape, conj, grad
+from anynet.array import Array, array_namespace, conj, device, size
+from anynet.autodiff.backward import Tape, grad
 from anynet.autodiff.trace import Primitive, Traced, lift
 from anynet.errors import DifferentiationError, ShapeError
 

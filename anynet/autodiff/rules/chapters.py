@@ -53,7 +53,7 @@ WITHOUT_DERIVATIVE = frozenset(
     all any argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
     bitwise_xor ceil count_nonzero equal floor floor_divide greater greater_equal isfinite isinf isnan less less_equal
     linalg.matrix_rank logical_and logical_not logical_or logical_xor nextafter nonzero not_equal round searchsorted
-    sign signbit trunc unique_all unique_counts unique_inverse unique_values
+    signbit trunc unique_all unique_counts unique_inverse unique_values
     """.split()
 )
 

@@ -1,7 +1,8 @@
 """Rules of the standard's element-wise functions, real and complex.
 
 Where two branches meet, the cotangent is shared: `maximum` and `minimum` give half to each of two equal arguments,
-and `abs` gives none at zero.
+and `abs` and `sign` give none at zero. Where a function has no derivative at an isolated point, `atan2` and `hypot` at
+the origin, it is taken to be 0; where the derivative is infinite, as that of `sqrt` at zero, so is the cotangent.
 """
 
 # A rule's parameters are the function's own, also where the derivative does not need them.
@@ -9,10 +10,16 @@ and `abs` gives none at zero.
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace
+from anynet import array
+from anynet.array import Array, Namespace, is_complex
 from anynet.autodiff.rules.table import Table
 
 RULES = rule = Table()
+
+
+def _nonzero(xp: Namespace, x: Array) -> Array:
+    """Return x with ones in place of zeros, to divide by."""
+    return xp.where(x == 0, xp.ones_like(x), x)
 
 
 def _share(xp: Namespace, wins: Array, ties: Array, dtype: Any) -> Array:
@@ -22,9 +29,8 @@ def _share(xp: Namespace, wins: Array, ties: Array, dtype: Any) -> Array:
 
 @rule
 def abs_(xp: Namespace, out: Array, x: Array) -> Any:
-    if xp.isdtype(x.dtype, "complex floating"):
-        return lambda g: g * (xp.conj(x) / xp.where(out == 0, xp.ones_like(out), out))
-    return lambda g: g * xp.sign(x)
+    # The sign of a complex number is the number over its modulus.
+    return lambda g: g * array.conj(xp.sign(x))
 
 
 @rule
@@ -34,7 +40,8 @@ def acos(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def acosh(xp: Namespace, out: Array, x: Array) -> Any:
-    return lambda g: g / xp.sqrt(x * x - 1)
+    # In two roots, for the one of a product has the other sign for half of all complex numbers.
+    return lambda g: g / (xp.sqrt(x - 1) * xp.sqrt(x + 1))
 
 
 @rule
@@ -59,7 +66,8 @@ def atan(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def atan2(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
-    return lambda g: g * x2 / (x1 * x1 + x2 * x2), lambda g: -g * x1 / (x1 * x1 + x2 * x2)
+    square = _nonzero(xp, x1 * x1 + x2 * x2)
+    return lambda g: g * x2 / square, lambda g: -g * x1 / square
 
 
 @rule
@@ -79,7 +87,7 @@ def clip(xp: Namespace, out: Array, x: Array, min: Any = None, max: Any = None) 
 
 @rule
 def conj(xp: Namespace, out: Array, x: Array) -> Any:
-    return lambda g: xp.conj(g) if xp.isdtype(g.dtype, "complex floating") else g
+    return array.conj
 
 
 @rule
@@ -114,7 +122,8 @@ def expm1(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def hypot(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
-    return lambda g: g * x1 / out, lambda g: g * x2 / out
+    length = _nonzero(xp, out)
+    return lambda g: g * x1 / length, lambda g: g * x2 / length
 
 
 @rule
@@ -144,7 +153,13 @@ def log10(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def logaddexp(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
-    return lambda g: g * xp.exp(x1 - out), lambda g: g * xp.exp(x2 - out)
+    """Give each argument its share of the sum; all of it to one that is the result, infinite or not."""
+
+    def share(x: Array) -> Array:
+        whole, nothing = x == out, xp.zeros_like(out)
+        return xp.exp(xp.where(whole, nothing, x) - xp.where(whole, nothing, out))
+
+    return lambda g: g * share(x1), lambda g: g * share(x2)
 
 
 @rule
@@ -187,7 +202,7 @@ def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
             if hasattr(x2, "dtype")
             else g * (x2 * x1 ** (x2 - 1) if x2 != 0 else xp.zeros_like(x1))
         ),
-        lambda g: g * out * xp.log(xp.where(x1 == 0, xp.ones_like(x1), x1) if hasattr(x1, "dtype") else x1 + 0 * out),
+        lambda g: g * out * xp.log(_nonzero(xp, x1) if hasattr(x1, "dtype") else xp.full_like(out, x1 or 1)),
     )
 
 
@@ -205,6 +220,14 @@ def reciprocal(xp: Namespace, out: Array, x: Array) -> Any:
 @rule
 def remainder(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     return lambda g: g, lambda g: -g * xp.floor(x1 / x2)
+
+
+@rule
+def sign(xp: Namespace, out: Array, x: Array) -> Any:
+    """Differentiate z / |z|; the sign of a real number is constant."""
+    if not is_complex(x):
+        return None
+    return lambda g: (g - xp.real(g * out) * xp.conj(out)) / _nonzero(xp, xp.abs(x))
 
 
 @rule

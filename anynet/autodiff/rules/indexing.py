@@ -26,39 +26,32 @@ def place(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
     return out
 
 
+# Parts of a key that read no element twice.
+_ONCE = (int, slice, type(None), type(...))
+
+
 def _getitem_rule(xp: Namespace, out: Array, x: Array, key: Any) -> Any:
     """Put the cotangent back where it was read, zeros elsewhere; what was read twice is summed."""
     shape = x.shape
-    flat = _rows(xp, x, key)
-    if flat is None:
+    parts = key if isinstance(key, tuple) else (key,)
+    if all(isinstance(part, _ONCE) for part in parts):
         return lambda g: place(g, key, shape), None
-    places, axes = flat
-    rest = shape[axes:]
-    length = math.prod(shape[:axes])
+    # The same key reads the places of the elements, or of whole rows where it says nothing of the last axes.
+    axes = x.ndim if any(part is ... for part in parts) else sum(map(_axes_of, parts))
+    length, rest = math.prod(shape[:axes]), shape[axes:]
+    places = xp.reshape(xp.reshape(xp.arange(length, device=device(x)), shape[:axes])[key], (-1,))
 
     def pullback(g: Array) -> Array:
-        rows = index_add(xp.reshape(g, (places.shape[0], *rest)), places, 0, length)
-        return xp.reshape(rows, shape)
+        return xp.reshape(index_add(xp.reshape(g, (places.shape[0], *rest)), places, 0, length), shape)
 
     return pullback, None
 
 
-def _rows(xp: Namespace, x: Array, key: Any) -> tuple[Array, int] | None:
-    """Return which rows a key with arrays reads of x, its first axes taken as one, and how many those axes are.
-
-    None for a key of slices and integers.
-    """
-    parts = key if isinstance(key, tuple) else (key,)
-    if not any(is_array(part) for part in parts):
-        return None
-    if len(parts) == 1 and xp.isdtype(parts[0].dtype, "bool"):
-        return xp.nonzero(xp.reshape(parts[0], (-1,)))[0], parts[0].ndim
-    indices: Any = 0
-    for part, length in zip(parts, x.shape, strict=False):
-        index = part if is_array(part) else xp.asarray(part, device=device(x))
-        index = xp.where(index < 0, index + length, index)
-        indices = indices * length + index
-    return xp.reshape(indices, (-1,)), len(parts)
+def _axes_of(part: Any) -> int:
+    """Return how many axes a part of a key reads."""
+    if part is None:
+        return 0
+    return part.ndim if is_array(part) and array_namespace(part).isdtype(part.dtype, "bool") else 1
 
 
 getitem = Primitive("getitem", _getitem_rule, operator.getitem)

@@ -2,13 +2,15 @@
 
 Decompositions have derivatives where they are unique and smooth. Source of the formulas: Giles, Collected matrix
 derivative results for forward and reverse mode algorithmic differentiation, 2008; Townsend, Differentiating the
-singular value decomposition, 2016; Walter and Lehmann, Algorithmic differentiation of linear algebra functions, 2010.
+singular value decomposition, 2016; Walter and Lehmann, Algorithmic differentiation of linear algebra functions, 2010;
+Wan and Zhang, Automatic differentiation for complex valued SVD, 2019.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-from anynet.array import Array, Namespace, device
+from anynet.array import Array, Namespace, conj, device, is_complex
 from anynet.autodiff.rules.table import Table
 from anynet.errors import NoRuleError
 
@@ -49,14 +51,10 @@ def matrix_transpose(xp: Namespace, out: Array, x: Array) -> Any:
 @rule
 def vecdot(xp: Namespace, out: Array, x1: Array, x2: Array, *, axis: int = -1) -> Any:
     """Differentiate the sum of conj(x1) · x2; for a real x1 the walker takes the real part."""
-    if not xp.isdtype(x1.dtype, "complex floating"):
-        return lambda g: xp.expand_dims(g, axis=axis) * x2, lambda g: xp.expand_dims(g, axis=axis) * x1
-
-    def to_x1(g: Array) -> Array:
-        c = xp.expand_dims(g, axis=axis) * x2
-        return xp.conj(c) if xp.isdtype(c.dtype, "complex floating") else c
-
-    return to_x1, lambda g: xp.expand_dims(g, axis=axis) * xp.conj(x1)
+    return (
+        lambda g: conj(xp.expand_dims(g, axis=axis) * x2),
+        lambda g: xp.expand_dims(g, axis=axis) * conj(x1),
+    )
 
 
 @composition
@@ -83,14 +81,15 @@ def solve(xp: Namespace, out: Array, x1: Array, x2: Array, /) -> Any:
     """Differentiate x1⁻¹ x2; a vector counts as a matrix with one column."""
     vector = x2.ndim == 1
 
+    def matrix(g: Array) -> Array:
+        return _column(xp, g) if vector else g
+
     def to_x2(g: Array) -> Array:
-        return xp.linalg.solve(x1.mT, g)
+        c = xp.linalg.solve(x1.mT, matrix(g))
+        return c[..., 0] if vector else c
 
     def to_x1(g: Array) -> Array:
-        c, solution = to_x2(g), out
-        if vector:
-            c, solution = xp.expand_dims(c, axis=-1), xp.expand_dims(out, axis=-1)
-        return -xp.matmul(c, solution.mT)
+        return -xp.matmul(xp.linalg.solve(x1.mT, matrix(g)), matrix(out).mT)
 
     return to_x1, to_x2
 
@@ -98,64 +97,98 @@ def solve(xp: Namespace, out: Array, x1: Array, x2: Array, /) -> Any:
 @linalg_rule
 def det(xp: Namespace, out: Array, x: Array, /) -> Any:
     """Differentiate the determinant of a matrix that has an inverse."""
-    return lambda g: xp.expand_dims(xp.expand_dims(g * out, axis=-1), axis=-1) * xp.linalg.inv(x).mT
+    return lambda g: _column(xp, _column(xp, g * out)) * xp.linalg.inv(x).mT
 
 
 @linalg_rule
 def slogdet(xp: Namespace, out: Any, x: Array, /) -> Any:
     """Differentiate log abs det of a matrix that has an inverse; the sign of a real one is constant."""
+    sign, logarithm = out
 
     def pullback(g: Any) -> Array:
-        of_logarithm = xp.zeros_like(out[1]) if g[1] is None else g[1]
-        return xp.expand_dims(xp.expand_dims(of_logarithm, axis=-1), axis=-1) * xp.linalg.inv(x).mT
+        of_sign, of_logarithm = g
+        c = xp.zeros_like(logarithm) if of_logarithm is None else of_logarithm
+        if of_sign is not None and is_complex(sign):
+            c = c - 1j * xp.real(1j * of_sign * sign)
+        return _column(xp, _column(xp, c)) * xp.linalg.inv(x).mT
 
     return pullback
 
 
-def _real_only(xp: Namespace, name: str, x: Array) -> None:
-    if xp.isdtype(x.dtype, "complex floating"):
-        raise NoRuleError(f"{name} has no derivative rule for complex matrices: write one in rules/linear_algebra.py")
+def _column(xp: Namespace, x: Array) -> Array:
+    return xp.expand_dims(x, axis=-1)
+
+
+def _row(xp: Namespace, x: Array) -> Array:
+    return xp.expand_dims(x, axis=-2)
+
+
+def _adjoint(x: Array) -> Array:
+    return conj(x.mT)
+
+
+def _hermitian(x: Array) -> Array:
+    """Return the part of a matrix that is its own adjoint."""
+    return 0.5 * (x + _adjoint(x))
+
+
+def _eye(xp: Namespace, like: Array) -> Array:
+    return xp.eye(like.shape[-1], dtype=like.dtype, device=device(like))
+
+
+def _diagonal(xp: Namespace, x: Array) -> Array:
+    """Return diagonal matrices of vectors."""
+    return _column(xp, x) * _eye(xp, x)
+
+
+def _of_conjugates(pullback: Callable[..., Array]) -> Callable[..., Array]:
+    """Make a pullback of one written for inner products, whose cotangents are conjugates of ours."""
+
+    def conjugated(g: Any) -> Array:
+        parts = g if isinstance(g, tuple) else (g,)
+        return conj(pullback(*(None if part is None else conj(part) for part in parts)))
+
+    return conjugated
 
 
 @linalg_rule
 def cholesky(xp: Namespace, out: Array, x: Array, /, *, upper: bool = False) -> Any:
-    """Differentiate with respect to a symmetric matrix: the cotangent is symmetric too."""
-    _real_only(xp, "cholesky", x)
-    lower = out.mT if upper else out
+    """Differentiate with respect to a Hermitian matrix: the cotangent is Hermitian too."""
+    lower = _adjoint(out) if upper else out
 
     def pullback(g: Array) -> Array:
-        product = xp.tril(xp.matmul(lower.mT, g.mT if upper else g))
-        product = product - 0.5 * product * xp.eye(x.shape[-1], dtype=x.dtype, device=device(x))
-        c = xp.linalg.solve(lower.mT, xp.linalg.solve(lower.mT, product.mT).mT)
-        return 0.5 * (c + c.mT)
+        product = xp.matmul(_adjoint(lower), _adjoint(g) if upper else g)
+        halved = 0.5 * (xp.tril(product) + xp.tril(product, k=-1))
+        c = xp.linalg.solve(_adjoint(lower), halved)
+        return _hermitian(_adjoint(xp.linalg.solve(_adjoint(lower), _adjoint(c))))
 
-    return pullback
+    return _of_conjugates(pullback)
 
 
-def _differences(xp: Namespace, w: Array) -> Array:
+def _inverse_differences(xp: Namespace, w: Array) -> Array:
     """Return 1 / (w_j - w_i), zero on the diagonal and where two are equal: no cotangent passes between those."""
-    difference = xp.expand_dims(w, axis=-2) - xp.expand_dims(w, axis=-1)
+    difference = _row(xp, w) - _column(xp, w)
     equal = difference == 0
     return xp.where(equal, xp.zeros_like(difference), 1 / xp.where(equal, xp.ones_like(difference), difference))
 
 
 @linalg_rule
 def eigh(xp: Namespace, out: Any, x: Array, /) -> Any:
-    """Differentiate with respect to a symmetric matrix: the cotangent is symmetric too."""
-    _real_only(xp, "eigh", x)
+    """Differentiate with respect to a Hermitian matrix, whose cotangent is Hermitian too.
+
+    A complex vector is determined up to a factor of modulus 1, and so is what depends on it.
+    """
     w, v = out
 
-    def pullback(g: Any) -> Array:
-        of_w, of_v = g
+    def pullback(of_w: Any, of_v: Any) -> Array:
         inner = xp.zeros_like(x)
         if of_v is not None:
-            inner = inner + _differences(xp, w) * xp.matmul(v.mT, of_v)
+            inner = inner + _inverse_differences(xp, w) * xp.matmul(_adjoint(v), of_v)
         if of_w is not None:
-            inner = inner + xp.expand_dims(of_w, axis=-1) * xp.eye(x.shape[-1], dtype=x.dtype, device=device(x))
-        c = xp.matmul(v, xp.matmul(inner, v.mT))
-        return 0.5 * (c + c.mT)
+            inner = inner + _diagonal(xp, of_w)
+        return _hermitian(xp.matmul(v, xp.matmul(inner, _adjoint(v))))
 
-    return pullback
+    return _of_conjugates(pullback)
 
 
 @linalg_composition
@@ -165,33 +198,32 @@ def eigvalsh(xp: Namespace, x: Array, /) -> Array:
 
 @linalg_rule
 def svd(xp: Namespace, out: Any, x: Array, /, *, full_matrices: bool = True) -> Any:
-    """Differentiate the reduced decomposition; of columns beyond the rank only the space is determined."""
-    _real_only(xp, "svd", x)
-    u, s, vh = out
-    if full_matrices and x.shape[-1] != x.shape[-2]:
-        raise NoRuleError("svd has a derivative for full_matrices=False only, where the matrix is not square")
-    v = vh.mT
+    """Differentiate the reduced decomposition; of vectors to singular values of 0 only the space is determined."""
+    beyond = full_matrices and x.shape[-1] != x.shape[-2]
 
-    def pullback(g: Any) -> Array:
-        of_u, of_s, of_vh = g
-        row = xp.expand_dims(s, axis=-2)
-        inner = xp.zeros_like(xp.matmul(u.mT, u))
-        c = xp.zeros_like(x)
-        f = _differences(xp, s * s)
-        if of_s is not None:
-            inner = inner + xp.expand_dims(of_s, axis=-1) * xp.eye(s.shape[-1], dtype=x.dtype, device=device(x))
+    def pullback(of_u: Any, of_s: Any, of_vh: Any) -> Array:
+        if beyond and (of_u is not None or of_vh is not None):
+            raise NoRuleError(
+                "the vectors of svd have a derivative for full_matrices=False only, where the matrix is not square"
+            )
+        u, s, vh = xp.linalg.svd(x, full_matrices=False) if beyond else out
+        inner, c = _diagonal(xp, xp.zeros_like(s) if of_s is None else of_s), xp.zeros_like(x)
+        f = _inverse_differences(xp, s * s)
         if of_u is not None:
-            product = xp.matmul(u.mT, of_u)
-            inner = inner + f * (product - product.mT) * row
-            c = c + xp.matmul((of_u - xp.matmul(u, product)) / row, vh)
+            product = xp.matmul(_adjoint(u), of_u)
+            skew = product - _adjoint(product)
+            inner = inner + f * skew * _row(xp, s)
+            if is_complex(x):
+                # The one factor of modulus 1 that the vectors of a pair share.
+                inner = inner + skew * _diagonal(xp, 0.5 / s)
+            c = c + xp.matmul((of_u - xp.matmul(u, product)) / _row(xp, s), vh)
         if of_vh is not None:
-            of_v = of_vh.mT
-            product = xp.matmul(v.mT, of_v)
-            inner = inner + xp.expand_dims(s, axis=-1) * (f * (product - product.mT))
-            c = c + xp.matmul(u, ((of_v - xp.matmul(v, product)) / row).mT)
+            product = xp.matmul(of_vh, _adjoint(vh))
+            inner = inner + _column(xp, s) * (f * (_adjoint(product) - product))
+            c = c + xp.matmul(u, (of_vh - xp.matmul(product, vh)) / _column(xp, s))
         return c + xp.matmul(u, xp.matmul(inner, vh))
 
-    return pullback
+    return _of_conjugates(pullback)
 
 
 @linalg_composition
@@ -202,40 +234,38 @@ def svdvals(xp: Namespace, x: Array, /) -> Array:
 @linalg_rule
 def qr(xp: Namespace, out: Any, x: Array, /, *, mode: str = "reduced") -> Any:
     """Differentiate the reduced decomposition of a matrix whose first columns are independent."""
-    _real_only(xp, "qr", x)
     rows, columns = x.shape[-2:]
     if mode != "reduced" and rows > columns:
         raise NoRuleError("qr has a derivative for mode='reduced' only, where there are more rows than columns")
     q, r = out
-    wide = columns > rows
+    split = min(rows, columns)
+    square = r[..., :, :split]
 
-    def pullback(g: Any) -> Array:
-        of_q = xp.zeros_like(q) if g[0] is None else g[0]
-        of_r = xp.zeros_like(r) if g[1] is None else g[1]
-        square = r[..., :rows] if wide else r
-        if wide:
-            of_q = of_q + xp.matmul(x[..., rows:], of_r[..., rows:].mT)
-        m = xp.matmul(square, (of_r[..., :rows] if wide else of_r).mT) - xp.matmul(of_q.mT, q)
-        lower = xp.tril(m)
-        symmetric = lower + xp.tril(m, k=-1).mT
-        c = xp.linalg.solve(square, (of_q + xp.matmul(q, symmetric)).mT).mT
-        return xp.concat([c, xp.matmul(q, of_r[..., rows:])], axis=-1) if wide else c
+    def pullback(of_q: Any, of_r: Any) -> Array:
+        of_q = xp.zeros_like(q) if of_q is None else of_q
+        of_r = xp.zeros_like(r) if of_r is None else of_r
+        # What is beyond a square is Qᴴ times the rest of x.
+        rest = of_r[..., :, split:]
+        of_q = of_q + xp.matmul(x[..., :, split:], _adjoint(rest))
+        m = xp.matmul(square, _adjoint(of_r[..., :, :split])) - xp.matmul(_adjoint(of_q), q)
+        c = of_q + xp.matmul(q, _hermitian(xp.tril(m) + xp.tril(m, k=-1)))
+        return xp.concat([_adjoint(xp.linalg.solve(square, _adjoint(c))), xp.matmul(q, rest)], axis=-1)
 
-    return pullback
+    return _of_conjugates(pullback)
 
 
 @linalg_rule
 def pinv(xp: Namespace, out: Array, x: Array, /, *, rtol: Any = None) -> Any:
     """Differentiate where the rank does not change."""
-    _real_only(xp, "pinv", x)
 
     def pullback(g: Array) -> Array:
-        left = g.mT - xp.matmul(x, xp.matmul(out, g.mT))
-        right = g.mT - xp.matmul(xp.matmul(g.mT, out), x)
-        c = xp.matmul(left, xp.matmul(out, out.mT)) + xp.matmul(xp.matmul(out.mT, out), right)
-        return c - xp.matmul(out.mT, xp.matmul(g, out.mT))
+        outh, gh = _adjoint(out), _adjoint(g)
+        left = gh - xp.matmul(x, xp.matmul(out, gh))
+        right = gh - xp.matmul(xp.matmul(gh, out), x)
+        c = xp.matmul(left, xp.matmul(out, outh)) + xp.matmul(xp.matmul(outh, out), right)
+        return c - xp.matmul(outh, xp.matmul(g, outh))
 
-    return pullback
+    return _of_conjugates(pullback)
 
 
 @linalg_composition

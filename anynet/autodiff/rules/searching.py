@@ -10,4 +10,4 @@ RULES = rule = Table()
 
 @rule
 def where(xp: Namespace, out: Array, condition: Array, x1: Array, x2: Array) -> Any:
-    return None, lambda g: xp.where(condition, g, 0 * g), lambda g: xp.where(condition, 0 * g, g)
+    return None, lambda g: xp.where(condition, g, xp.zeros_like(g)), lambda g: xp.where(condition, xp.zeros_like(g), g)

@@ -1,4 +1,7 @@
-"""Rules of the standard's statistical functions: sums, means and extremes over axes."""
+"""Rules of the standard's statistical functions: sums, means and extremes over axes.
+
+Equal extremes share the cotangent. A standard deviation of 0 has no derivative; it is taken to be 0.
+"""
 
 import math
 from typing import Any
@@ -42,17 +45,16 @@ def mean(xp: Namespace, out: Array, x: Array, *, axis: Axes = None, keepdims: bo
 
 @rule
 def max(xp: Namespace, out: Array, x: Array, *, axis: Axes = None, keepdims: bool = False) -> Any:
-    """Share the cotangent equally among the elements that attain the maximum."""
     return lambda g: _to_extremes(xp, g, out, x, axis)
 
 
 @rule
 def min(xp: Namespace, out: Array, x: Array, *, axis: Axes = None, keepdims: bool = False) -> Any:
-    """Share the cotangent equally among the elements that attain the minimum."""
     return lambda g: _to_extremes(xp, g, out, x, axis)
 
 
 def _to_extremes(xp: Namespace, g: Array, out: Array, x: Array, axis: Axes) -> Array:
+    """Share the cotangent equally among the elements that are the extreme."""
     attained = xp.astype(x == _restore(xp, out, x.shape, axis), g.dtype)
     share = attained / xp.sum(attained, axis=axis, keepdims=True)
     return share * _restore(xp, g, x.shape, axis)
@@ -63,10 +65,11 @@ def var(
     xp: Namespace, out: Array, x: Array, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False
 ) -> Any:
     shape = x.shape
+    freedom = _count(shape, axis) - correction
 
     def pullback(g: Array) -> Array:
         centred = x - xp.mean(x, axis=axis, keepdims=True)
-        return _restore(xp, g, shape, axis) * centred * (2 / (_count(shape, axis) - correction))
+        return _restore(xp, g, shape, axis) * centred * (2 / freedom if freedom else math.nan)
 
     return pullback
 
@@ -76,7 +79,7 @@ def std(
     xp: Namespace, out: Array, x: Array, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False
 ) -> Any:
     of_variance = var(xp, out, x, axis=axis, correction=correction)
-    return lambda g: of_variance(0.5 * g / out)
+    return lambda g: of_variance(0.5 * g / xp.where(out == 0, xp.ones_like(out), out))
 
 
 @rule
@@ -103,7 +106,7 @@ def prod(xp: Namespace, x: Array, *, axis: Axes = None, dtype: Any = None, keepd
     shape = tuple(x.shape[i] for i in left)
     flat = xp.reshape(xp.permute_dims(x, (*left, *gone)), (*shape, math.prod(x.shape[i] for i in gone)))
     if not flat.shape[-1]:
-        flat = xp.ones((*shape, 1), dtype=x.dtype, device=device(x))
+        flat = xp.concat([flat, xp.ones((*shape, 1), dtype=x.dtype, device=device(x))], axis=-1)
     while flat.shape[-1] > 1:
         half, rest = divmod(flat.shape[-1], 2)
         product = flat[..., :half] * flat[..., half : 2 * half]
@@ -140,5 +143,7 @@ def diff(
     x = xp.concat([part for part in (prepend, x, append) if part is not None], axis=axis)
     before = (slice(None),) * (axis % x.ndim)
     for _ in range(n):
-        x = x[(*before, slice(1, None), ...)] - x[(*before, slice(None, -1), ...)]
+        length = x.shape[axis]
+        after = x[(*before, slice(1 if length else 0, None), ...)]
+        x = after - x[(*before, slice(0, after.shape[axis]), ...)]
     return x
