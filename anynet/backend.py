@@ -29,7 +29,8 @@ class Backend:
     raises `BackendError` where the library cannot work.
     """
 
-    #: Primitive name to a quicker version of it for this library; one that returns NotImplemented declines.
+    #: The name of a primitive, or of a function of the standard, to a quicker version of it for this library; one that
+    #: returns NotImplemented declines.
     kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}
 
     def __init__(self, xp: Namespace, device: Device = None) -> None:

@@ -145,7 +145,7 @@ def _inverse_erf(xp: Namespace, x: Array) -> Array:
     """Return the inverse error function of -1 < x < 1, float32."""
     w = -_log(xp, (1.0 - x) * (1.0 + x))
     centre = _polynomial(_CENTRE, w - 2.5)
-    tail = _polynomial(_TAIL, xp.sqrt(xp.maximum(w, xp.full_like(w, 5.0))) - 3.0)
+    tail = _polynomial(_TAIL, _square_root(xp.maximum(w, xp.full_like(w, 5.0))) - 3.0)
     return xp.where(w < 5.0, centre, tail) * x
 
 
@@ -154,6 +154,14 @@ def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
     for coefficient in coefficients[1:]:
         result = result * x + coefficient
     return result
+
+
+def _square_root(x: Array) -> Array:
+    """Return the root of 5 ≤ x < 25, float32, by Newton's steps: libraries round their own in different ways."""
+    root = 0.125 * x + 2.0
+    for _ in range(3):
+        root = 0.5 * (root + x / root)
+    return root
 
 
 def _log(xp: Namespace, x: Array) -> Array:

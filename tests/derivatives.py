@@ -260,6 +260,10 @@ MANIPULATION = {
 }
 
 SEARCHING = {
+    "unique_all": Case(lambda xp, x: xp.unique_all(x).values ** 2),
+    "unique_counts": Case(lambda xp, x: xp.unique_counts(x)[0] ** 2),
+    "unique_inverse": Case(lambda xp, x: xp.unique_inverse(xp.concat([x, x])).values ** 2, AXES),
+    "unique_values": Case(lambda xp, x: xp.unique_values(x) ** 2),
     "sort": Case(lambda xp, x: xp.sort(x), AXES),
     "sort descending": Case(lambda xp, x: xp.sort(x, axis=0, descending=True), AXES),
     "take": Case(lambda xp, x: xp.take(x, indices(xp, x, 0, -1, 0), axis=0), FULL),

@@ -6,7 +6,16 @@ from functools import cache
 from typing import Any
 
 from anynet.array import Namespace, device
-from anynet.autodiff.rules.chapters import RESULTS, SIGNATURES
+from anynet.autodiff.rules.chapters import (
+    ABOUT_ITSELF,
+    CONSTANTS,
+    CREATION,
+    DTYPES,
+    EXTENSIONS,
+    OF_DTYPES,
+    RESULTS,
+    SIGNATURES,
+)
 from anynet.autodiff.rules.manipulation import SEQUENCE_PRIMITIVES
 from anynet.autodiff.trace import STANDARD, Primitive, Traced, lift, lower
 
@@ -17,7 +26,8 @@ class DifferentiableNamespace:
     """The functions of a library's namespace, or of an extension in it, taking and returning traced arrays.
 
     A function of the standard becomes a primitive with its rule, a creation function returns traced constants, and
-    what is no function (dtypes, constants) is the library's own.
+    what is no function (dtypes, constants) is the library's own. What the standard does not have is not here: code
+    that asks whether it is then takes the way of the standard.
     """
 
     def __init__(self, library: Namespace, extension: str = "") -> None:
@@ -27,26 +37,28 @@ class DifferentiableNamespace:
         self.__name__ = f"anynet.autodiff[{library.__name__}]"
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") and name not in _DUNDERS:
-            raise AttributeError(name)
         primitive = STANDARD.get(self._prefix + name)
-        try:
-            found: Any = getattr(self.plain_namespace, name)
-        except AttributeError:
-            if primitive is None:
-                raise
-            found = None
+        if primitive is None and self._prefix + name not in _WITHOUT_TRACED_ARGUMENTS:
+            raise AttributeError(
+                f"{self.plain_namespace.__name__}.{name} is not in the Array API standard, whose functions have "
+                "derivatives: write it in these, or give it one with anynet.custom_vjp"
+            )
+        found: Any = getattr(self.plain_namespace, name, None if primitive is not None else _NOT_THERE)
+        if found is _NOT_THERE:
+            raise AttributeError(f"{self.plain_namespace.__name__} has no {name!r}")
         if primitive is not None:
             found = _signed(_function(primitive), found, primitive)
-        elif name in ("fft", "linalg"):
+        elif name in EXTENSIONS:
             found = DifferentiableNamespace(found, name)
         elif name.endswith("_like"):
             found = _full_like(self) if name == "full_like" else _like(self, name.removesuffix("_like"))
         elif name == "asarray":
-            found = _asarray(found)
-        elif name in ("can_cast", "result_type"):
+            found = _asarray(self, found)
+        elif name == "full":
+            found = _full(self, found)
+        elif name in OF_DTYPES:
             found = _signed(_of_dtypes(found), found)
-        elif name not in _DUNDERS and callable(found) and not isinstance(found, type) and not name.startswith(_DTYPES):
+        elif self._prefix + name in CREATION:
             found = _signed(_of_constants(found), found)
         setattr(self, name, found)
         return found
@@ -55,11 +67,9 @@ class DifferentiableNamespace:
         return f"<{self.__name__}>"
 
 
-#: The library's own answers, about itself.
-_DUNDERS = ("__array_api_version__", "__array_namespace_info__")
-
-#: Callable in some libraries, but what they are is dtypes.
-_DTYPES = ("bool", "int", "uint", "float", "complex")
+#: What a namespace has that is no function of arrays.
+_WITHOUT_TRACED_ARGUMENTS = frozenset((*CREATION, *OF_DTYPES, *EXTENSIONS, *CONSTANTS, *DTYPES, *ABOUT_ITSELF))
+_NOT_THERE = object()
 
 
 @cache
@@ -115,10 +125,12 @@ def _function(primitive: Primitive) -> Callable[..., Any]:
     return function
 
 
-def _asarray(function: Callable[..., Any]) -> Callable[..., Any]:
+def _asarray(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Callable[..., Any]:
     of_constants = _of_constants(function)
 
     def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
+        if isinstance(obj, list | tuple) and _holds_traced(obj):
+            obj = xp.stack([asarray(part, dtype=dtype, device=device) for part in _of_one_kind(obj)])
         if not isinstance(obj, Traced):
             return of_constants(obj, dtype=dtype, device=device, copy=copy)
         same = dtype in (None, obj.dtype) and device in (None, obj.device)
@@ -133,6 +145,31 @@ def _asarray(function: Callable[..., Any]) -> Callable[..., Any]:
         return obj if dtype in (None, obj.dtype) else STANDARD["astype"](obj, dtype)
 
     return asarray
+
+
+def _holds_traced(obj: Any) -> bool:
+    return any(isinstance(part, Traced) or (isinstance(part, list | tuple) and _holds_traced(part)) for part in obj)
+
+
+def _of_one_kind(parts: Any) -> list[Any]:
+    """Return the parts of a sequence with Python's numbers as arrays of the dtype and device of the others."""
+    like = next((part for part in parts if isinstance(part, Traced)), None)
+    if like is None:
+        return list(parts)
+    full_like = like.__array_namespace__().full_like
+    return [full_like(like, part) if isinstance(part, int | float | complex) else part for part in parts]
+
+
+def _full(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Callable[..., Any]:
+    of_constants = _of_constants(function)
+
+    def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+        if not isinstance(fill_value, Traced):
+            return of_constants(shape, fill_value, dtype=dtype, device=device)
+        x = xp.asarray(fill_value, dtype=dtype, device=device)
+        return xp.broadcast_to(x, shape if isinstance(shape, tuple) else (shape,))
+
+    return full
 
 
 def _of_constants(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,12 +6,13 @@ function one level further out, until plain arrays are left. So traces nest in a
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
+from numbers import Number
 from typing import Any, Protocol
 
 from anynet.array import Array, Namespace, array_namespace, device, is_array, mixed_message, on_two_grounds
-from anynet.backend import kernels_for
+from anynet.backend import get_backend, kernels_for
 from anynet.errors import DifferentiationError, MixedArraysError
 
 Rule = Callable[..., Any]
@@ -34,8 +35,8 @@ class Trace(Protocol):
 class Primitive:
     """A function that traces treat as one step: a function of the standard, or one of ours with a reference.
 
-    Without a reference it is the function of that name in the namespace of its arguments. With one it is the
-    backend's kernel of that name, or the reference where there is no kernel or the kernel returns NotImplemented.
+    It is computed by the backend's kernel of that name; where there is none, or the kernel returns NotImplemented, by
+    the reference, which for a function of the standard is the one in the namespace of the arguments.
 
     The rule is called as ``rule(xp, out, *args, **settings)`` and returns one pullback per array argument, in
     order (a single one not in a tuple); a pullback takes the cotangent ``g`` of ``out`` and returns that of its
@@ -64,12 +65,22 @@ class Primitive:
         self.reference = reference
         self.explain = explain
         self.composition = composition
-        self._implementations: dict[tuple[type, ...], tuple[Callable[..., Any], Namespace]] = {}
+        # The quickest function for arguments of these types, the one that takes all of them, and their namespace.
+        self._implementations: dict[tuple[type, ...], tuple[Callable[..., Any], Callable[..., Any], Namespace]] = {}
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Compute the result, or hand the call to the innermost trace among the arguments."""
         if Traced not in map(type, args):
             return self.evaluate(args, settings)[0]
+        try:
+            return self._dispatch(args, settings)
+        except MixedArraysError:
+            plain = _numbers_for_scalars(args)
+            if plain is None:
+                raise
+            return self._dispatch(plain, settings)
+
+    def _dispatch(self, args: Sequence[Any], settings: dict[str, Any]) -> Any:
         innermost: Any = None
         for arg in args:
             if type(arg) is Traced:
@@ -92,20 +103,20 @@ class Primitive:
                 out = self(*(lift(arg) if is_array(arg) else arg for arg in args), **settings)
                 return out, (out[0] if isinstance(out, tuple) else out).__array_namespace__()
             found = self._implementations[types] = self._find(args)
-        implementation, xp = found
+        implementation, general, xp = found
         try:
             out = implementation(*args, **settings)
+            if out is NotImplemented:
+                out = general(*args, **settings)
         except Exception as error:
             if on_two_grounds(args):
                 raise MixedArraysError(f"{self.name}: {mixed_message(args)}") from error
             if self.explain is not None:
                 self.explain(*args, **settings)
             raise
-        if out is NotImplemented and self.reference is not None:
-            out = self.reference(*args, **settings)
         return out, xp
 
-    def _find(self, args: Sequence[Any]) -> tuple[Callable[..., Any], Namespace]:
+    def _find(self, args: Sequence[Any]) -> tuple[Callable[..., Any], Callable[..., Any], Namespace]:
         arrays = [arg for arg in args if is_array(arg)]
         if not arrays:
             given = ", ".join(type(arg).__name__ for arg in args) or "nothing"
@@ -114,12 +125,12 @@ class Primitive:
             xp = array_namespace(*arrays)
         except MixedArraysError as error:
             raise MixedArraysError(f"{self.name}: {error}") from None
-        if self.reference is not None:
-            return kernels_for(xp).get(self.name, self.reference), xp
-        function: Any = xp
-        for part in self.name.split("."):
-            function = getattr(function, part)
-        return function, xp
+        general: Any = self.reference
+        if general is None:
+            general = xp
+            for part in self.name.split("."):
+                general = getattr(general, part)
+        return kernels_for(xp).get(self.name, general), general, xp
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -134,6 +145,21 @@ def primitive(
 ) -> Callable[[Callable[..., Any]], Primitive]:
     """Make the decorated reference a primitive with this rule and this explanation of errors."""
     return lambda reference: Primitive(reference.__name__, rule, reference, explain)
+
+
+def _numbers_for_scalars(args: Sequence[Any]) -> list[Any] | None:
+    """Return the arguments with the scalars of a stranger library as Python's numbers; None where there are none.
+
+    Libraries take NumPy's scalars for numbers, and some return them, as jax.numpy.finfo(dtype).eps.
+    """
+    home = next(arg for arg in args if type(arg) is Traced and not isinstance(arg.value, Number)).library
+    plain: list[Any] = [
+        x.item()  # type: ignore[attr-defined]  # as every array of no axes
+        if isinstance(x, Number) and is_array(x) and array_namespace(x) is not home
+        else arg
+        for arg, x in ((arg, arg.value if type(arg) is Traced and arg.trace is None else arg) for arg in args)
+    ]
+    return plain if any(x is not arg for x, arg in zip(plain, args, strict=True)) else None
 
 
 def lift(x: Any) -> Any:
@@ -244,22 +270,39 @@ class Traced:
     def __getitem__(self, key: Any) -> Any:
         return STANDARD["getitem"](self, lower(key))
 
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("an array of no axes has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i, ...] for i in range(len(self)))
+
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Become the array with the value at the key; the array that this one stood for is not written into."""
+        """Become the array with the value at the key.
+
+        The array that this one stood for is not written into, nor is one that was read from it before: slices are
+        no views, as in libraries whose arrays never change.
+        """
         new = STANDARD["put"](self, lower(key), lift(value))
         self.value, self.trace, self.node = new.value, new.trace, new.node
 
     def __bool__(self) -> bool:
-        return bool(self._concrete("bool"))
+        return bool(self._concrete("bool()"))
 
     def __int__(self) -> int:
-        return int(self._concrete("int"))
+        return int(self._concrete("int()"))
 
     def __float__(self) -> float:
-        return float(self._concrete("float"))
+        return float(self._concrete("float()"))
 
     def __complex__(self) -> complex:
-        return complex(self._concrete("complex"))
+        return complex(self._concrete("complex()"))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        plain = lower(self._concrete("a plain array"))
+        x = get_backend(plain).to_host(plain)
+        return array_namespace(x).asarray(x, dtype=dtype, copy=copy)
 
     def __dlpack__(
         self,
@@ -271,19 +314,26 @@ class Traced:
     ) -> Any:
         settings = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         given = {name: value for name, value in settings.items() if value is not None}
-        return lower(self._concrete("__dlpack__")).__dlpack__(**given)
+        return lower(self._concrete("a DLPack capsule")).__dlpack__(**given)
 
     def __dlpack_device__(self) -> tuple[Any, int]:
-        return lower(self._concrete("__dlpack_device__")).__dlpack_device__()  # type: ignore[no-any-return]
+        return lower(self._concrete("a DLPack device")).__dlpack_device__()  # type: ignore[no-any-return]
 
     def __index__(self) -> int:
-        return int(self._concrete("index").__index__())
+        return int(self._concrete("index()").__index__())
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"traced arrays have the standard's attributes, and {name!r} is none of them: "
+            f"use a function of its namespace, as xp = array_namespace(x); xp.sum(x)"
+        )
 
     def _concrete(self, wanted: str) -> Any:
         if self.trace is not None:
             raise DifferentiationError(
-                f"{wanted}() of {self!r} would cut it out of the derivative; "
-                "use where() for a choice, or anynet.stop_gradient(x) if a number is meant"
+                f"{wanted} of {self!r} would cut it out of the derivative: use the functions of its namespace "
+                "(where() for a choice), anynet.stop_gradient(x) if the numbers alone are meant, or anynet.custom_vjp "
+                "for compiled code with a derivative of your own"
             )
         return self.value
 

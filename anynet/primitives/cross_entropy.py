@@ -5,6 +5,7 @@ from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, device
 from anynet.autodiff.trace import primitive
+from anynet.errors import DataError
 
 
 def targets(labels: Array, like: Array) -> Array:
@@ -38,7 +39,18 @@ def _rule(xp: Namespace, out: tuple[Array, Array], logits: Array, labels: Array)
     return pullback, None
 
 
-@primitive(_rule)
+def _explain(logits: Array, labels: Array) -> None:
+    """Name a label that is no class."""
+    xp = array_namespace(labels)
+    classes = logits.shape[-1]
+    if labels.ndim == logits.ndim or not xp.isdtype(labels.dtype, "integral"):
+        return
+    for label in (int(xp.min(labels)), int(xp.max(labels))):
+        if not 0 <= label < classes:
+            raise DataError(f"label {label} is no class: the outputs have {classes}, wanted labels 0 to {classes - 1}")
+
+
+@primitive(_rule, _explain)
 def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     """Return the mean over N of -sum(targets · log softmax(logits)), a scalar, and softmax(logits) - targets.
 

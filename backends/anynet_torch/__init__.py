@@ -4,7 +4,12 @@ from typing import Any
 
 from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
-from anynet_torch.kernels import KERNELS
+
+try:
+    from anynet_torch.kernels import KERNELS
+except ImportError:
+    # Told when the backend is opened.
+    KERNELS = {}
 
 
 class TorchBackend(Backend):

@@ -1,7 +1,101 @@
-"""PyTorch's kernels: what its own functions do not do as the standard says."""
+"""PyTorch's kernels: its own functions, where the way to them through the standard's takes longer than they do.
+
+Bringing two arrays to one dtype by the standard's rules is most of that way; arrays of one dtype can go directly.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import torch
+
+# PyTorch's functions of two arrays that do as the standard says, once the dtypes are the same.
+_OF_TWO = """
+    atan2 bitwise_and bitwise_or bitwise_xor copysign floor_divide greater greater_equal hypot less less_equal logaddexp
+    maximum minimum nextafter not_equal remainder
+""".split()
+_WITH_NUMBERS = ("add", "divide", "multiply", "pow", "subtract")
+
+
+def _direct(function: Callable[..., Any]) -> Callable[..., Any]:
+    def kernel(x1: Any, x2: Any) -> Any:
+        if type(x1) is type(x2) is torch.Tensor and x1.dtype is x2.dtype:
+            return function(x1, x2)
+        return NotImplemented
+
+    return kernel
+
+
+def _direct_with_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
+    def kernel(x1: Any, x2: Any) -> Any:
+        if type(x1) is torch.Tensor:
+            other = type(x2)
+            if (other is torch.Tensor and x1.dtype is x2.dtype) or (other is float and x1.dtype.is_floating_point):
+                return function(x1, x2)
+        return NotImplemented
+
+    return kernel
+
+
+def matmul(x1: Any, x2: Any) -> Any:
+    """Multiply arrays of one dtype."""
+    return torch.matmul(x1, x2) if x1.dtype is x2.dtype else NotImplemented
+
+
+def sign(x: Any) -> Any:
+    """Take the sign of floating numbers, keeping what is not a number."""
+    return torch.where(x == x, torch.sign(x), x) if x.dtype.is_floating_point else NotImplemented
+
+
+def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
+    """Select slices with indices of one axis, none of them negative; PyTorch itself raises for others."""
+    if axis is None or indices.ndim != 1:
+        return NotImplemented
+    return torch.index_select(x, axis, indices % x.shape[axis] if x.shape[axis] else indices)
+
+
+def where(condition: Any, x1: Any, x2: Any) -> Any:
+    """Choose between arrays of one dtype."""
+    if type(x1) is type(x2) is torch.Tensor and x1.dtype is x2.dtype:
+        return torch.where(condition, x1, x2)
+    return NotImplemented
+
+
+def affine(x: Any, weight: Any, bias: Any) -> Any:
+    """Multiply and add in one call."""
+    if x.ndim != 2 or bias is None or not x.dtype is weight.dtype is bias.dtype:
+        return NotImplemented
+    return torch.addmm(bias, x, weight)
+
+
+def relu_gradient(g: Any, y: Any) -> Any:
+    """Multiply by a mask."""
+    return torch.mul(g, y > 0) if g.dtype is y.dtype else NotImplemented
+
+
+def sgd_update(parameter: Any, gradient: Any, learning_rate: float) -> Any:
+    """Multiply and subtract in one call."""
+    return torch.sub(parameter, gradient, alpha=learning_rate)
+
+
+def softmax(x: Any, axis: int = -1) -> Any:
+    """Compute it in one call."""
+    return torch.softmax(x, axis)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """Compute it in one call."""
+    return torch.log_softmax(x, axis)
+
+
+def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
+    """Gather at the labels instead of multiplying with one-hot rows; a GPU would not survive a label out of range."""
+    if labels.ndim != 1 or labels.dtype is not torch.int64 or logits.device.type != "cpu":
+        return NotImplemented
+    logarithms = torch.log_softmax(logits, -1)
+    at_labels = labels.unsqueeze(-1)
+    difference = logarithms.exp()
+    difference.scatter_add_(-1, at_labels, difference.new_full((1, 1), -1.0).expand(at_labels.shape))
+    return -torch.mean(torch.gather(logarithms, -1, at_labels)), difference
 
 
 def getitem(x: Any, key: Any) -> Any:
@@ -62,5 +156,28 @@ def _forwards(key: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], list[i
 
 
 KERNELS: Mapping[str, Callable[..., Any]] = {
-    function.__name__: function for function in (getitem, index_add, place, scatter_add)
+    **{name: _direct(getattr(torch, name)) for name in _OF_TWO},
+    **{name: _direct_with_numbers(getattr(torch, name)) for name in _WITH_NUMBERS},
+    "equal": _direct(torch.eq),
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    **{
+        function.__name__: function
+        for function in (
+            affine,
+            getitem,
+            index_add,
+            log_softmax,
+            matmul,
+            place,
+            relu_gradient,
+            scatter_add,
+            sgd_update,
+            sign,
+            softmax,
+            softmax_cross_entropy,
+            take,
+            where,
+        )
+    },
 }

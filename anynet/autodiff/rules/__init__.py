@@ -16,6 +16,7 @@ from anynet.autodiff.rules import (
     linear_algebra,
     manipulation,
     searching,
+    sets,
     sorting,
     statistical,
 )
@@ -41,6 +42,7 @@ COMPOSITIONS: dict[str, Callable[..., Any]] = {
     **fourier.COMPOSITIONS,
     **linear_algebra.COMPOSITIONS,
     **manipulation.COMPOSITIONS,
+    **sets.COMPOSITIONS,
     **sorting.COMPOSITIONS,
     **statistical.COMPOSITIONS,
 }

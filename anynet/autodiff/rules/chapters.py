@@ -1,4 +1,4 @@
-"""The functions of the standard (2024.12) that take arrays, by chapter; a chapter with rules is a file beside this."""
+"""The names of the standard (2024.12): the functions of arrays by chapter, each a file beside this, and the others."""
 
 from collections import namedtuple
 from collections.abc import Callable
@@ -47,13 +47,30 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+CREATION = tuple(
+    """
+    arange asarray empty empty_like eye from_dlpack full full_like linspace ones ones_like zeros zeros_like fft.fftfreq
+    fft.rfftfreq
+    """.split()
+)
+OF_DTYPES = ("can_cast", "finfo", "iinfo", "isdtype", "result_type")
+EXTENSIONS = ("fft", "linalg")
+CONSTANTS = ("e", "inf", "nan", "newaxis", "pi")
+DTYPES = tuple(
+    """
+    bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128
+    """.split()
+)
+#: What a library says about itself.
+ABOUT_ITSELF = ("__array_api_version__", "__array_namespace_info__", "__version__")
+
 #: Functions that are constant almost everywhere, or whose results are not real numbers: no cotangent passes them.
 WITHOUT_DERIVATIVE = frozenset(
     """
     all any argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
     bitwise_xor ceil count_nonzero equal floor floor_divide greater greater_equal isfinite isinf isnan less less_equal
     linalg.matrix_rank logical_and logical_not logical_or logical_xor nextafter nonzero not_equal round searchsorted
-    signbit trunc unique_all unique_counts unique_inverse unique_values
+    signbit trunc
     """.split()
 )
 

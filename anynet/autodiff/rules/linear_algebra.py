@@ -199,7 +199,8 @@ def eigvalsh(xp: Namespace, x: Array, /) -> Array:
 @linalg_rule
 def svd(xp: Namespace, out: Any, x: Array, /, *, full_matrices: bool = True) -> Any:
     """Differentiate the reduced decomposition; of vectors to singular values of 0 only the space is determined."""
-    beyond = full_matrices and x.shape[-1] != x.shape[-2]
+    rows, columns = x.shape[-2:]
+    beyond = full_matrices and rows != columns
 
     def pullback(of_u: Any, of_s: Any, of_vh: Any) -> Array:
         if beyond and (of_u is not None or of_vh is not None):
@@ -216,11 +217,13 @@ def svd(xp: Namespace, out: Any, x: Array, /, *, full_matrices: bool = True) -> 
             if is_complex(x):
                 # The one factor of modulus 1 that the vectors of a pair share.
                 inner = inner + skew * _diagonal(xp, 0.5 / s)
-            c = c + xp.matmul((of_u - xp.matmul(u, product)) / _row(xp, s), vh)
+            if rows > columns:
+                c = c + xp.matmul((of_u - xp.matmul(u, product)) / _row(xp, s), vh)
         if of_vh is not None:
             product = xp.matmul(of_vh, _adjoint(vh))
             inner = inner + _column(xp, s) * (f * (_adjoint(product) - product))
-            c = c + xp.matmul(u, (of_vh - xp.matmul(product, vh)) / _column(xp, s))
+            if columns > rows:
+                c = c + xp.matmul(u, (of_vh - xp.matmul(product, vh)) / _column(xp, s))
         return c + xp.matmul(u, xp.matmul(inner, vh))
 
     return _of_conjugates(pullback)

@@ -1,0 +1,40 @@
+"""Compositions of the standard's set functions: the values are taken from where they come first."""
+
+from typing import Any
+
+from anynet.array import Array, Namespace, device
+from anynet.autodiff.backward import stop_gradient
+from anynet.autodiff.rules.table import Table
+
+COMPOSITIONS = composition = Table()
+
+
+@composition
+def unique_all(xp: Namespace, x: Array, /) -> Any:
+    found = _plain(xp, "unique_all", x)
+    return found._replace(values=xp.take(xp.reshape(x, (-1,)), found.indices))
+
+
+@composition
+def unique_counts(xp: Namespace, x: Array, /) -> Any:
+    return _plain(xp, "unique_counts", x)._replace(values=unique_values(xp, x))
+
+
+@composition
+def unique_inverse(xp: Namespace, x: Array, /) -> Any:
+    found = _plain(xp, "unique_inverse", x)
+    inverse = xp.reshape(found.inverse_indices, (-1,))
+    order = xp.argsort(inverse, stable=True)
+    classes = xp.arange(found.values.shape[0], dtype=inverse.dtype, device=device(inverse))
+    first = xp.take(order, xp.searchsorted(xp.take(inverse, order), classes))
+    return found._replace(values=xp.take(xp.reshape(x, (-1,)), first))
+
+
+@composition
+def unique_values(xp: Namespace, x: Array, /) -> Array:
+    return unique_inverse(xp, x).values
+
+
+def _plain(xp: Namespace, name: str, x: Array) -> Any:
+    """Return the function's result for the numbers alone."""
+    return getattr(xp, name)(stop_gradient(x))

@@ -1,0 +1,77 @@
+"""What else a traced array and its namespace do: sequences, numbers of strangers, and what they refuse."""
+
+import numpy as np
+import pytest
+from helpers import assert_close, host, numbers
+
+import anynet
+from anynet.array import array_namespace
+from anynet.autodiff.trace import lift
+from anynet.errors import DifferentiationError
+
+
+def total(x):
+    return array_namespace(x).sum(x)
+
+
+def test_sequences(backend):
+    x = numbers(backend, 3)
+    a, b, c = host(x)
+    unpacked = lambda x: (lambda a, b, c: a * b * c)(*x)
+    assert_close(anynet.grad(unpacked)(x), [b * c, a * c, a * b])
+    assert len(lift(x)) == 3
+    with pytest.raises(TypeError, match="no length"):
+        len(lift(x)[0, ...])
+
+
+def test_arrays_of_traced_numbers(backend):
+    x = numbers(backend, 2)
+    a, b = host(x)
+
+    def f(x):
+        xp = array_namespace(x)
+        square = xp.asarray([[x[0], 1.0], [x[1], x[0] * x[1]]])
+        return xp.linalg.det(square) * total(xp.full((2, 2), x[0])) + total(xp.full_like(x, x[1]))
+
+    value = a * a * b - b
+    assert_close(anynet.grad(f)(x), [2 * a * b * 4 * a + value * 4, (a * a - 1) * 4 * a + 2], rtol=1e-6)
+
+
+def test_scalars_of_numpy_beside_other_arrays(backend):
+    x = numbers(backend, 3)
+    for f in (
+        lambda x: total(x * np.float64(2)) + total(np.sqrt(4.0) * x),
+        lambda x: total(x * 4 + array_namespace(x).finfo(x.dtype).eps * 0),
+        lambda x: 2 * total(array_namespace(x).multiply(x, np.float64(2))),
+    ):
+        assert_close(anynet.grad(f)(x), np.full(3, 4.0), like=x)
+
+
+def test_the_namespace_answers_for_arrays_and_lists_the_standard_only(backend):
+    def f(x):
+        xp = array_namespace(x)
+        assert xp.finfo(x).bits == 64
+        assert xp.result_type(x, xp.float32) == x.dtype
+        assert xp.isdtype(x.dtype, "real floating")
+        assert not hasattr(xp, "einsum")
+        assert not hasattr(xp, "special")
+        with pytest.raises(AttributeError, match=r"einsum is not in the Array API standard.*custom_vjp"):
+            xp.einsum("i,i->", x, x)
+        return total(x)
+
+    anynet.grad(f)(numbers(backend, 3))
+
+
+def test_constants_go_to_compiled_code_and_variables_do_not(backend):
+    x = numbers(backend, 3)
+    constant = lift(x)
+    np.testing.assert_array_equal(np.asarray(constant), host(x))
+    assert np.asarray(constant, dtype="float32").dtype == np.float32
+    with pytest.raises(DifferentiationError, match=r"a plain array of Traced.* would cut it out.*custom_vjp"):
+        anynet.grad(lambda x: total(x * np.asarray(x).max()))(x)
+    assert anynet.grad(lambda x: total(x * float(np.asarray(anynet.stop_gradient(x)).max())))(x).shape == (3,)
+
+
+def test_a_method_that_the_standard_lacks(backend):
+    with pytest.raises(AttributeError, match=r"'sum' is none of them: use a function of its namespace"):
+        anynet.grad(lambda x: x.sum())(numbers(backend, 3))
