@@ -14,8 +14,11 @@ integrate = pytest.importorskip("scipy.integrate", reason="needs SciPy")
 optimize = pytest.importorskip("scipy.optimize", reason="needs SciPy")
 signal = pytest.importorskip("scipy.signal", reason="needs SciPy")
 fft = pytest.importorskip("scipy.fft", reason="needs SciPy")
+transform = pytest.importorskip("scipy.spatial.transform", reason="needs SciPy")
 sklearn = pytest.importorskip("sklearn", reason="needs scikit-learn")
 pairwise = pytest.importorskip("sklearn.metrics.pairwise", reason="needs scikit-learn")
+decomposition = pytest.importorskip("sklearn.decomposition", reason="needs scikit-learn")
+linear_model = pytest.importorskip("sklearn.linear_model", reason="needs scikit-learn")
 preprocessing = pytest.importorskip("sklearn.preprocessing", reason="needs scikit-learn")
 xpx = pytest.importorskip("array_api_extra", reason="needs array-api-extra")
 
@@ -26,6 +29,14 @@ def total(x):
 
 def matrix(x):
     return array_namespace(x).reshape(x, (4, 2))
+
+
+def aligned(x):
+    """Fit a rotation between two sets of two points: a singular value decomposition of a matrix of rank 2."""
+    xp = array_namespace(x)
+    points = xp.reshape(xp.concat([x, x[:4] ** 2]), (2, 2, 3))
+    rotation, _ = transform.Rotation.align_vectors(points[0, ...], points[1, ...])
+    return total(rotation.as_matrix() ** 3)
 
 
 FUNCTIONS = {
@@ -43,12 +54,19 @@ FUNCTIONS = {
     "scipy.stats.variation": stats.variation,
     "scipy.stats.zscore": lambda x: total(stats.zscore(x) ** 3),
     "scipy.stats.circmean": stats.circmean,
+    "scipy.stats.quantile": lambda x: stats.quantile(x, array_namespace(x).asarray(0.3, dtype=x.dtype)),
+    "scipy.stats.differential_entropy": stats.differential_entropy,
+    "scipy.stats.circvar": stats.circvar,
     "scipy.stats.boxcox_llf": lambda x: stats.boxcox_llf(0.5, x),
     "scipy.integrate.trapezoid": lambda x: integrate.trapezoid(x * x),
     "scipy.integrate.cumulative_trapezoid": lambda x: total(integrate.cumulative_trapezoid(x * x)),
+    "scipy.integrate.cumulative_simpson": lambda x: total(integrate.cumulative_simpson(x * x)),
     "scipy.optimize.rosen": optimize.rosen,
+    "scipy.spatial.transform.Rotation.align_vectors": aligned,
     "scipy.signal.hilbert": lambda x: total(array_namespace(x).abs(signal.hilbert(x))),
     "scipy.signal.fftconvolve": lambda x: total(signal.fftconvolve(x, x) ** 2),
+    "scipy.signal.oaconvolve": lambda x: total(signal.oaconvolve(x, x) ** 2),
+    "scipy.signal.freqz": lambda x: total(array_namespace(x).abs(signal.freqz(x, worN=8)[1])),
     "scipy.fft.rfft": lambda x: total(array_namespace(x).abs(fft.rfft(x)) ** 2),
     "sklearn cosine_similarity": lambda x: total(pairwise.cosine_similarity(matrix(x)) ** 2),
     "sklearn euclidean_distances": lambda x: total(pairwise.euclidean_distances(matrix(x), matrix(x * x))),
@@ -58,6 +76,9 @@ FUNCTIONS = {
     "sklearn MinMaxScaler": lambda x: total(preprocessing.MinMaxScaler().fit_transform(matrix(x)) ** 2),
     "sklearn MaxAbsScaler": lambda x: total(preprocessing.MaxAbsScaler().fit_transform(matrix(x)) ** 2),
     "sklearn Normalizer": lambda x: total(preprocessing.Normalizer().fit_transform(matrix(x))[:, 0] ** 2),
+    "sklearn PCA": lambda x: total(decomposition.PCA(1).fit(matrix(x)).explained_variance_),
+    "sklearn Ridge": lambda x: total(linear_model.Ridge(solver="svd").fit(matrix(x), x[:4]).coef_ ** 2),
+    "xpx.union1d": lambda x: total(xpx.union1d(x, x * x) ** 2),
     "xpx.cov": lambda x: total(xpx.cov(array_namespace(x).stack([x, x * x]))),
     "xpx.kron": lambda x: total(xpx.kron(x, x * x)),
     "xpx.sinc": lambda x: total(xpx.sinc(x)),
