@@ -239,13 +239,18 @@ def _nothing(arguments: list[Any]) -> str:
 
 def _check_output(out: Any, tape: Trace) -> None:
     wanted = "a function to differentiate returns a floating scalar, such as a loss"
+    if isinstance(out, tuple | list | dict):
+        raise DifferentiationError(f"{wanted}; this one returned a {type(out).__name__}: return the scalar alone")
     if type(out) is not Traced:
         given = f"{type(out).__name__}{tuple(out.shape)}" if is_array(out) else repr(out)
         raise DifferentiationError(f"{wanted}; this one returned {given}, which depends on no argument")
-    if out.shape != () or not is_floating(out):
+    if out.shape != ():
         raise DifferentiationError(
             f"{wanted}; this one returned shape {tuple(out.shape)} of {out.dtype}: reduce it with sum() or mean()"
         )
+    if not is_floating(out):
+        remedy = "take its abs(), real() or imag()" if is_complex(out) else "integers and booleans have no derivative"
+        raise DifferentiationError(f"{wanted}; this one returned a number of {out.dtype}: {remedy}")
     if out.trace is not tape:
         raise DifferentiationError(
             f"{wanted} that depends on its arguments; this one does not: "
