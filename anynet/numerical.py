@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from anynet import tree
 from anynet.array import Array, array_namespace, device, is_array, is_floating, size
+from anynet.autodiff.backward import TRAINING
 from anynet.autodiff.batching import Batch, Moved
 from anynet.autodiff.trace import Traced, lift
 from anynet.errors import ArgumentError, DifferentiationError, NoRuleError
@@ -57,7 +58,7 @@ def numerical_gradient(f: Callable[[T], Array], argument: T, *, step: float | No
     Element x moves by ±step·max(1, abs(x)), where step is the cube root of the dtype's epsilon unless given. Many
     elements are perturbed at a time, in copies of about ``memory`` bytes together, on the array's own device; a
     function that cannot be evaluated so is evaluated for one element after the other. The gradient is a like tree,
-    with None for arrays that are not floating. Source: Deep Learning from Scratch, chapter 4.4.
+    with None for arrays that are not floating or not trained. Source: Deep Learning from Scratch, chapter 4.4.
 
     Raises:
         DifferentiationError: f returns something other than a scalar.
@@ -71,7 +72,7 @@ def numerical_gradient(f: Callable[[T], Array], argument: T, *, step: float | No
             return None
         return _of_leaf(lambda y: f(with_leaf(argument, i, y)), x, step or default_step(x), memory)
 
-    return tree.map(gradient, argument)
+    return tree.map(gradient, argument, lambda x: next(chosen) and None)
 
 
 def gradient_descent(
@@ -105,10 +106,10 @@ def default_step(x: Array) -> float:
 
 
 def with_leaf(argument: T, place: int, x: Array) -> T:
-    """Return the tree with ``x`` for the leaf at a place; beside a traced leaf the others are constants."""
+    """Return the tree, in training, with ``x`` for the leaf at a place; beside a traced one the others are constants."""
     places = iter(range(place + 1))
     constant = lift if type(x) is Traced else lambda leaf: leaf
-    return tree.map(lambda leaf: x if next(places, None) == place else constant(leaf), argument)
+    return tree.map(lambda leaf: x if next(places, None) == place else constant(leaf), argument, defaults=TRAINING)
 
 
 def _of_leaf(f: Callable[[Any], Any], x: Array, step: float, memory: int) -> Array:

@@ -1,10 +1,11 @@
 """Trees of arrays: lists, tuples, dicts and modules, nested at will; every array in them is a leaf.
 
 What is neither an array nor one of these (a number, a string, a function, None) is a setting: it stays as it is.
+Arrays that a module names as its buffers, or that are frozen, are leaves too, but are not trained.
 Training walks the tree of a network several times in every step, so a walk looks up what a type is and does no more.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from anynet.array import Array, is_array
@@ -12,31 +13,48 @@ from anynet.errors import ArgumentError
 
 T = TypeVar("T")
 
-# What a type is in a tree. A class takes part, its attributes being the children, by saying ``tree_node = True``.
+# What a type is in a tree. A class takes part, its attributes being the children, by saying ``tree_node = True``; its
+# attribute ``BUFFERS`` names the arrays that are not trained, an instance's ``frozen`` those that are not for now.
 _SETTING, _LEAF, _NODE, _DICT, _LIST, _TUPLE, _NAMED_TUPLE = range(1, 8)
 _kinds: dict[Any, int] = {}
 
 
-def map(fn: Callable[[Array], Any], tree: T) -> T:
-    """Return the same tree with ``fn(leaf)`` for every leaf."""
+def map(
+    fn: Callable[[Array], Any],
+    tree: T,
+    untrained: Callable[[Array], Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> T:
+    """Return the same tree with ``fn(leaf)`` for every leaf.
+
+    Where ``untrained`` is given, arrays that are not trained go through that; the modules of the new tree have the
+    ``defaults`` for attributes that they do not set themselves.
+    """
     kind = _kinds.get(type(tree)) or _kind(tree)
     children: Any = tree
     if kind == _NODE:
         attributes = vars(tree)
-        if not attributes:
+        if not attributes and not defaults:
             return tree
         new = object.__new__(type(tree))
         own = vars(new)
+        if defaults:
+            own.update(defaults)
+        fixed = () if untrained is None else _untrained(tree)
         for name, child in attributes.items():
-            own[name] = fn(child) if _kinds.get(type(child)) == _LEAF else map(fn, child)
+            function = untrained if name in fixed and untrained is not None else fn
+            if _kinds.get(type(child)) == _LEAF:
+                own[name] = function(child)
+            else:
+                own[name] = map(function, child, untrained, defaults)
         return new
     if kind == _LEAF:
         return fn(tree)  # type: ignore[no-any-return]
     if kind == _SETTING:
         return tree
     if kind == _DICT:
-        return {name: map(fn, child) for name, child in children.items()}  # type: ignore[return-value]
-    mapped = [map(fn, child) for child in children]
+        return {name: map(fn, child, untrained, defaults) for name, child in children.items()}  # type: ignore[return-value]
+    mapped = [map(fn, child, untrained, defaults) for child in children]
     if kind == _LIST:
         return mapped  # type: ignore[return-value]
     return type(tree)(mapped) if kind == _TUPLE else type(tree)(*mapped)  # type: ignore[call-arg]
@@ -68,19 +86,40 @@ def update(fn: Callable[[Array, Any], Array], tree: Any, other: Any) -> None:
             holder[name] = fn(child, beside)
 
 
-def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Array]]:
-    """Yield ``(path, leaf)`` in definition order; a path reads like ``layers.0.weight``."""
+def update_buffers(fn: Callable[[Array, Array], Array], tree: Any, other: Any) -> None:
+    """Put ``fn(buffer, what other has at its place)`` in place of every buffer of a tree; other is a copy of it."""
+    kind = _kinds.get(type(tree)) or _kind(tree)
+    if kind <= _LEAF:
+        return
+    holder, others = (vars(tree), vars(other)) if kind == _NODE else (tree, other)
+    for name in list(holder) if kind <= _DICT else range(len(holder)):
+        if kind == _NODE and name in type(tree).BUFFERS:
+            holder[name] = fn(holder[name], others[name])
+        else:
+            update_buffers(fn, holder[name], others[name])
+
+
+def leaves(tree: Any, path: str = "", *, buffers: bool = True) -> Iterator[tuple[str, Array]]:
+    """Yield ``(path, leaf)`` in definition order, without the buffers if so told; a path reads like
+    ``layers.0.weight``.
+    """
     kind = _kind(tree)
     if kind == _SETTING:
         return
     if kind == _LEAF:
         yield path, tree
         return
+    left_out = () if buffers or kind != _NODE else type(tree).BUFFERS
     if kind == _NODE:
         tree = vars(tree)
     in_order = kind > _DICT
     for name, child in zip(getattr(tree, "_fields", range(len(tree))), tree, strict=True) if in_order else tree.items():
-        yield from leaves(child, f"{path}.{name}" if path else str(name))
+        if name not in left_out:
+            yield from leaves(child, f"{path}.{name}" if path else str(name), buffers=buffers)
+
+
+def _untrained(node: Any) -> tuple[str, ...]:
+    return (*type(node).BUFFERS, *vars(node).get("frozen", ()))
 
 
 def _kind(tree: Any) -> int:

@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 # What a step was made from: its place on the tape, its shape and dtype, and the pullback to it.
 _Parent = tuple[int, tuple[int, ...], Any, Callable[[Any], Array]]
+#: What the modules of a tree that is being differentiated are told.
+TRAINING = {"training": True}
+
 _EMPTY: list[tuple[list[_Parent], int]] = [([], 0)]
 
 
@@ -50,6 +53,27 @@ class Tape:
         # The place of every array that was to be a variable, in order; -1 for one that is a constant.
         self.places: list[int] = []
         self.complex = False
+        # Whether there are buffers among the constants, which may have changed in the end.
+        self.buffers = False
+
+    def begin(self, argument: T) -> T:
+        """Return the tree with variables for the arrays that are trained; its modules are told of the training."""
+        return tree.map(self.variable, argument, self.constant, TRAINING)
+
+    def finish(self, argument: Any, begun: Any) -> None:
+        """Write the buffers of the tree that was begun back into the argument, as numbers of this tape no more."""
+        if self.buffers:
+            tree.update_buffers(lambda _, new: self.value(new), argument, begun)
+
+    def value(self, x: Array) -> Array:
+        """Return what a variable or a constant of this tape stands for."""
+        return x.value if type(x) is Traced and (x.trace is self or x.trace is None) else x
+
+    def constant(self, x: Array) -> Traced:
+        """Begin with an array that is not trained."""
+        self.buffers = True
+        self.places.append(-1)
+        return lift(x)  # type: ignore[no-any-return]
 
     def variable(self, x: Array) -> Traced:
         """Begin with an array to differentiate with respect to; one that is not floating is a constant."""
@@ -161,9 +185,10 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
     """Return a function that computes ``f``'s value and its gradient, ∂f/∂argument for every array in the argument.
 
     ``f`` returns a real floating scalar. The arguments at ``argnums`` are trees (arrays, lists, dicts, modules): the
-    gradient is a like tree, with None for arrays that are not floating; for a complex x + iy it is ∂f/∂x + i ∂f/∂y,
-    the direction of steepest ascent. All other arrays are constants. Reverse mode (Griewank and Walther, Evaluating
-    Derivatives, 2008; Deep Learning from Scratch, chapter 5).
+    gradient is a like tree, with None for arrays that are not floating or not trained; for a complex x + iy it is
+    ∂f/∂x + i ∂f/∂y, the direction of steepest ascent. All other arrays are constants. A network among the arguments is
+    in training while ``f`` runs, and its buffers have their new numbers in the end. Reverse mode (Griewank and
+    Walther, Evaluating Derivatives, 2008; Deep Learning from Scratch, chapter 5).
 
     Raises:
         DifferentiationError: ``f`` returns something other than a floating scalar, or one that does not depend on
@@ -178,7 +203,7 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
         lifted = list(args)
         for i in chosen:
             _check_position(i, args)
-            lifted[i] = tree.map(tape.variable, args[i])
+            lifted[i] = tape.begin(args[i])
         for i, arg in enumerate(lifted):
             if arg is args[i]:
                 lifted[i] = tree.map(lift, arg)
@@ -191,6 +216,8 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
         # In the order in which the variables were made.
         places = iter(tape.places)
         gradients = tuple([tape.gradient(args[i], places, cotangents) for i in chosen])
+        for i in chosen:
+            tape.finish(args[i], lifted[i])
         return out.value, gradients[0] if isinstance(argnums, int) else gradients
 
     return value_and_gradient

@@ -8,7 +8,7 @@ from typing import Any
 from anynet import tree
 from anynet.array import Array, array_namespace, conj, device, size
 from anynet.autodiff.backward import Tape, grad
-from anynet.autodiff.trace import Primitive, Traced, lift
+from anynet.autodiff.trace import Primitive, Traced, lift, lower
 from anynet.errors import DifferentiationError, ShapeError
 
 
@@ -24,10 +24,11 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Any]]:
 
     """
     tape = Tape()
-    lifted = tree.map(tape.variable, args)
+    lifted = tape.begin(args)
     if not tape.variables:
         raise DifferentiationError("nothing to differentiate with respect to: the arguments hold no floating array")
     out = tree.map(lift, f(*lifted))
+    tape.finish(args, lifted)
     outputs = [x for _, x in tree.leaves(out)]
 
     def pullback(g: Any) -> Any:
@@ -44,7 +45,7 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Any]]:
         found = tape.backward(cotangents, keep=True)
         return tape.gradient(args, iter(tape.places), found)
 
-    return tree.map(lambda x: x.value if x.trace in (tape, None) else x, out), pullback
+    return tree.map(tape.value, out), pullback
 
 
 def jvp(f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -97,7 +98,7 @@ def hvp(f: Callable[[Any], Any], x: Any, v: Any) -> Any:
     _check_like("v", v, x)
 
     def slope(x: Any) -> Any:
-        pairs = zip(tree.leaves(grad(f)(x)), tree.leaves(v), strict=True)
+        pairs = zip(tree.leaves(grad(f)(x)), tree.leaves(v, buffers=False), strict=True)
         return sum(array_namespace(g).sum(g * lift(along)) for (_, g), (_, along) in pairs)
 
     return grad(slope)(x)
@@ -138,7 +139,9 @@ def _step(name: str, f: Callable[..., Any], pullback: Callable[..., Any]) -> Cal
 
         def flat(*leaves: Array) -> Any:
             values = iter(leaves)
-            out = f(*tree.map(lambda _: lift(next(values)), args))
+            own = tree.map(lambda _: lift(next(values)), args)
+            out = f(*own)
+            tree.update_buffers(lambda old, new: new if type(old) is Traced else lower(new), args, own)
             made[:] = [out]
             found = tuple(lift(x) for _, x in tree.leaves(out))
             if any(x.trace is not None for x in found):
@@ -206,6 +209,6 @@ def _stacked(rows: list[Any], shape: tuple[int, ...], like: Any) -> Any:
 
 
 def _check_like(name: str, given: Any, wanted: Any) -> None:
-    shapes = [[(path, tuple(x.shape)) for path, x in tree.leaves(value)] for value in (given, wanted)]
+    shapes = [[(path, tuple(x.shape)) for path, x in tree.leaves(value, buffers=False)] for value in (given, wanted)]
     if shapes[0] != shapes[1]:
         raise ShapeError(f"{name} have the arrays {shapes[0]}: wanted those of the arguments, {shapes[1]}")

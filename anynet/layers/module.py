@@ -1,7 +1,7 @@
 """Modules: values that hold parameters and are called like functions."""
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from anynet import random, tree
 from anynet.array import Array, DType, is_array
@@ -10,7 +10,7 @@ from anynet.errors import AnynetError, ArgumentError, NotInitializedError
 
 
 class Parameter:
-    """The place of a parameter that has no numbers yet: its shape, and who will draw them."""
+    """The place of an array that has no numbers yet, a parameter or a buffer: its shape, and who will draw them."""
 
     def __init__(self, shape: tuple[int, ...], initializer: Callable[..., Array]) -> None:
         self.shape = shape
@@ -20,12 +20,17 @@ class Parameter:
 class Module:
     """The base of layers and networks: attributes are the state, `forward` is the expression.
 
-    An attribute that is an array is a parameter; one that is a module, or a list, tuple or dict of modules, is part
-    of the network; everything else is a setting. Order is the order of definition.
+    An attribute that is an array is a parameter, or a buffer (running statistics, a random key) if its name is in
+    ``BUFFERS``: training changes those too, but not by gradients. One that is a module, or a list, tuple or dict of
+    modules, is part of the network; everything else is a setting. Order is the order of definition.
     """
 
     #: Its attributes are children in the trees of `anynet.tree`.
     tree_node = True
+    BUFFERS: ClassVar[tuple[str, ...]] = ()
+    #: Whether this is the thing being differentiated: true in the copy that `value_and_grad` hands to the function. To
+    #: override it, see `set_training`.
+    training: bool = False
 
     def forward(self, *args: Any, **settings: Any) -> Any:
         """Compute the output; a layer defines this, its users call the layer itself."""
@@ -39,7 +44,7 @@ class Module:
             self._locate(error)
             raise
         except Exception as error:
-            if any(type(value) is Parameter for value in vars(self).values()):
+            if any(map(_is_open, vars(self).values())):
                 unready = NotInitializedError(
                     f"{self!r} has no numbers yet: call initialize(seed=0, backend=...) on the network, "
                     "or give seed= to Sequential"
@@ -59,9 +64,7 @@ class Module:
         """
         backend = get_backend(backend)
         key = random.key(seed, backend)
-        holders = [
-            (m, name, value) for _, m in self.modules() for name, value in vars(m).items() if type(value) is Parameter
-        ]
+        holders = [(m, name, value) for _, m in self.modules() for name, value in vars(m).items() if _is_open(value)]
         if not holders and self.parameters():
             raise ArgumentError("every parameter has numbers already: build a new network to draw new ones")
         for i, (module, name, place) in enumerate(holders):
@@ -71,7 +74,46 @@ class Module:
 
     def parameters(self) -> dict[str, Array]:
         """Return the parameters by path, such as ``layers.0.weight``, in definition order."""
-        return dict(tree.leaves(self))
+        return dict(tree.leaves(self, buffers=False))
+
+    def buffers(self) -> dict[str, Array]:
+        """Return the buffers by path, such as ``layers.1.running_mean``, in definition order."""
+        parameters = self.parameters()
+        return {path: x for path, x in tree.leaves(self) if path not in parameters}
+
+    def map(self, fn: Callable[[Array], Array]) -> Self:
+        """Return a copy with fn(array) for every parameter and buffer, as ``net.map(backend.asarray)`` moves one."""
+        return tree.map(fn, self)
+
+    def freeze(self, path: str = "") -> Self:
+        """Train the parameter, or all of the module, at a path no more; the module keeps its numbers. Return self."""
+        return self._set_frozen(path, frozen=True)
+
+    def unfreeze(self, path: str = "") -> Self:
+        """Train the parameter, or all of the module, at a path again. Return self."""
+        return self._set_frozen(path, frozen=False)
+
+    def _set_frozen(self, path: str, *, frozen: bool) -> Self:
+        target = self[path] if path else self
+        outer, _, name = path.rpartition(".")
+        chosen = [(m, tuple(vars(m))) for _, m in target.modules()] if isinstance(target, Module) else []
+        for module, names in chosen or [(self[outer] if outer else self, (name,))]:
+            arrays = {
+                n for n in names if n not in module.BUFFERS and (is_array(vars(module)[n]) or _is_open(vars(module)[n]))
+            }
+            before = set(vars(module).pop("frozen", ()))
+            after = before | arrays if frozen else before - arrays
+            if after:
+                vars(module)["frozen"] = tuple(n for n in vars(module) if n in after)
+        return self
+
+    def set_training(self, training: bool | None) -> Self:
+        """Fix whether this module and all inside it are in training; None leaves it to differentiation again."""
+        for _, module in self.modules():
+            vars(module).pop("training", None)
+            if training is not None:
+                vars(module)["training"] = training
+        return self
 
     def modules(self, path: str = "") -> list[tuple[str, "Module"]]:
         """Return this module and all inside it with their paths, outermost first."""
@@ -87,8 +129,19 @@ class Module:
             try:
                 value = vars(value)[name] if isinstance(value, Module) else value[int(name) if name.isdigit() else name]
             except (KeyError, IndexError, TypeError, ValueError):
-                raise KeyError(f"nothing at {path!r}; parameters are at {', '.join(self.parameters())}") from None
+                raise KeyError(
+                    f"nothing at {path!r}; parameters and buffers are at {', '.join(dict(tree.leaves(self)))}"
+                ) from None
         return value
+
+    def __setitem__(self, path: str, value: Any) -> None:
+        """Put something at the path of a parameter, a buffer or a setting."""
+        outer, _, name = path.rpartition(".")
+        module = self[outer] if outer else self
+        if not isinstance(module, Module) or name not in vars(module):
+            self[path]
+            raise KeyError(f"{outer!r} is a {type(module).__name__}, no module: only a module's attributes can be set")
+        setattr(module, name, value)
 
     def __repr__(self) -> str:
         inner = [f"{name}={_show(value)}" for name, value in vars(self).items()]
@@ -119,8 +172,12 @@ def _modules_in(value: Any, path: str) -> list[tuple[str, Module]]:
     return []
 
 
+def _is_open(value: Any) -> bool:
+    return type(value) is Parameter
+
+
 def _show(value: Any) -> str:
-    if is_array(value) or type(value) is Parameter:
+    if is_array(value) or _is_open(value):
         return str(tuple(value.shape))
     if isinstance(value, list | tuple) and _modules_in(value, ""):
         return f"[{_indent([f'{i}: {_show(child)}' for i, child in enumerate(value)])}]"

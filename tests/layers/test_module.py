@@ -55,7 +55,7 @@ def test_parameters_have_paths_in_definition_order(backend):
     assert net["heads.out.layers.1"] is net.heads["out"].layers[1]
     assert net["strength"] == 0.5
     for path in ("heads.in", "blocks.7", "strength.x"):
-        with pytest.raises(KeyError, match=r"nothing at .*; parameters are at blocks\.0\.weight, "):
+        with pytest.raises(KeyError, match=r"nothing at .*; parameters and buffers are at blocks\.0\.weight, "):
             net[path]
 
 
