@@ -1,6 +1,7 @@
 """Initializers: how parameters get their first numbers, each a function of (key, shape, dtype).
 
-Weights are stored (in, out), so the fan-in of a weight is its first axis and the fan-out its second.
+Weights are stored (in, out), so the fan-in of a weight is its first axis and the fan-out its second; those of
+convolutions are (out, in, *kernel).
 """
 
 import math
@@ -54,6 +55,12 @@ def he(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    if len(shape) != 2 or 0 in shape:
-        raise ShapeError(f"a weight of shape {shape} has no fan-in and fan-out: wanted (in, out), both above 0")
-    return shape[0], shape[1]
+    """Return how many numbers one output is made of, and how many outputs one number goes into."""
+    if len(shape) < 2 or 0 in shape:
+        raise ShapeError(
+            f"a weight of shape {shape} has no fan-in and fan-out: wanted (in, out), or (out, in, *kernel), all above 0"
+        )
+    if len(shape) == 2:
+        return shape[0], shape[1]
+    window = math.prod(shape[2:])
+    return shape[1] * window, shape[0] * window

@@ -106,7 +106,7 @@ def default_step(x: Array) -> float:
 
 
 def with_leaf(argument: T, place: int, x: Array) -> T:
-    """Return the tree, in training, with ``x`` for the leaf at a place; beside a traced one the others are constants."""
+    """Return the tree, in training, with ``x`` for the leaf at a place; beside a traced one others are constants."""
     places = iter(range(place + 1))
     constant = lift if type(x) is Traced else lambda leaf: leaf
     return tree.map(lambda leaf: x if next(places, None) == place else constant(leaf), argument, defaults=TRAINING)

@@ -2,16 +2,27 @@
 
 from anynet.primitives.activation import log_softmax, relu, relu_gradient, sigmoid, softmax
 from anynet.primitives.affine import affine
+from anynet.primitives.convolution import conv2d, conv2d_transposed, conv2d_weight
 from anynet.primitives.cross_entropy import softmax_cross_entropy
+from anynet.primitives.pooling import avg_pool2d, max_pool2d, spread_to_largest, take_at_largest
+from anynet.primitives.standardize import standardize
 from anynet.primitives.update import sgd_update
 
 __all__ = [
     "affine",
+    "avg_pool2d",
+    "conv2d",
+    "conv2d_transposed",
+    "conv2d_weight",
     "log_softmax",
+    "max_pool2d",
     "relu",
     "relu_gradient",
     "sgd_update",
     "sigmoid",
     "softmax",
     "softmax_cross_entropy",
+    "spread_to_largest",
+    "standardize",
+    "take_at_largest",
 ]

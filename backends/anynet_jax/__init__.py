@@ -4,7 +4,7 @@ from typing import Any
 
 from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
-from anynet_jax.kernels import KERNELS
+from anynet_jax import images, kernels
 
 
 class JaxBackend(Backend):
@@ -13,7 +13,7 @@ class JaxBackend(Backend):
     Opening it switches JAX's 64-bit numbers on, which gradient checks need; networks are float32 all the same.
     """
 
-    kernels = KERNELS
+    kernels = kernels.KERNELS | images.KERNELS
 
     def __init__(self, device: str = "") -> None:
         try:

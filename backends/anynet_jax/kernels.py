@@ -1,6 +1,6 @@
 """JAX's kernels: what the references do by writing into an array of their own, which JAX has another way for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 
@@ -27,4 +27,4 @@ def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
     return jnp.zeros(shape, g.dtype).at[(slice(None),) * axis + (indices,)].add(g)
 
 
-KERNELS: Mapping[str, Callable[..., Any]] = {function.__name__: function for function in (index_add, place, put)}
+KERNELS: dict[str, Callable[..., Any]] = {function.__name__: function for function in (index_add, place, put)}

@@ -7,13 +7,13 @@ import numpy as np
 
 from anynet.backend import Backend
 from anynet.errors import BackendError
-from anynet_numpy.kernels import KERNELS
+from anynet_numpy import images, kernels
 
 
 class NumpyBackend(Backend):
     """NumPy on the CPU."""
 
-    kernels = KERNELS
+    kernels = kernels.KERNELS | images.KERNELS
 
     def __init__(self, device: str = "") -> None:
         if device not in ("", "cpu"):

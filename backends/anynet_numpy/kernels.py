@@ -4,7 +4,7 @@ A kernel takes what it is quick at and returns NotImplemented for the rest, whic
 into arrays that it made itself, never into one it was given.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
     return out
 
 
-KERNELS: Mapping[str, Callable[..., Any]] = {
+KERNELS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         affine,

@@ -6,7 +6,9 @@ from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
 
 try:
-    from anynet_torch.kernels import KERNELS
+    from anynet_torch import images, kernels
+
+    KERNELS = kernels.KERNELS | images.KERNELS
 except ImportError:
     # Told when the backend is opened.
     KERNELS = {}

@@ -3,7 +3,7 @@
 Bringing two arrays to one dtype by the standard's rules is most of that way; arrays of one dtype can go directly.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -155,7 +155,7 @@ def _forwards(key: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], list[i
     return tuple(new), flipped
 
 
-KERNELS: Mapping[str, Callable[..., Any]] = {
+KERNELS: dict[str, Callable[..., Any]] = {
     **{name: _direct(getattr(torch, name)) for name in _OF_TWO},
     **{name: _direct_with_numbers(getattr(torch, name)) for name in _WITH_NUMBERS},
     "equal": _direct(torch.eq),

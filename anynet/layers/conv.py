@@ -1,0 +1,179 @@
+"""Convolutions. Images are (N, channels, height, width), sequences (N, channels, length).
+
+Kernel size, stride, padding and dilation of images are a number, or one each for height and width. Padding is zeros on
+both sides, or "same": as many as keep the size, which the stride then divides (in a transposed convolution multiplies).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from anynet import initializers
+from anynet.array import Array, array_namespace
+from anynet.errors import ArgumentError, ShapeError
+from anynet.layers.module import Module, Parameter
+from anynet.primitives import conv2d, conv2d_transposed
+from anynet.primitives.convolution import Padding, Pair
+
+
+class Conv2d(Module):
+    """Return bias + the convolution of images (N, in_channels, h, w) with the weights: (N, out_channels, h', w').
+
+    Weight is (out_channels, in_channels / groups, kernel height, kernel width), drawn by the initializer; bias is
+    (out_channels,), zeros at first, or None. h' = (h + 2 padding - dilation (kernel - 1) - 1) // stride + 1.
+    Source: Deep Learning from Scratch, chapter 7.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        *,
+        stride: int | Pair = 1,
+        padding: int | Pair | str = 0,
+        dilation: int | Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        initializer: Callable[..., Array] = initializers.he,
+    ) -> None:
+        shape = _weight_shape(out_channels, in_channels, pair("kernel_size", kernel_size), groups)
+        self.weight: Array = Parameter(shape, initializer)
+        self.bias: Array | None = Parameter((out_channels,), initializers.zeros) if bias else None
+        self.stride, self.dilation, self.groups = pair("stride", stride), pair("dilation", dilation), groups
+        self.padding = padding if isinstance(padding, str) else pair("padding", padding, least=0)
+
+    def forward(self, x: Array) -> Array:
+        """Convolve images."""
+        return conv2d(x, self.weight, self.bias, **_settings(self, x.shape[2:]))
+
+
+class Conv1d(Module):
+    """Return bias + the convolution of sequences (N, in_channels, length) with the weights: (N, out_channels, length').
+
+    Weight is (out_channels, in_channels / groups, kernel size); all else as for `Conv2d`, in one dimension.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int | str = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+        initializer: Callable[..., Array] = initializers.he,
+    ) -> None:
+        shape = _weight_shape(out_channels, in_channels, pair("kernel_size", kernel_size)[:1], groups)
+        self.weight: Array = Parameter(shape, initializer)
+        self.bias: Array | None = Parameter((out_channels,), initializers.zeros) if bias else None
+        self.stride, self.dilation, self.groups = pair("stride", (1, stride)), pair("dilation", (1, dilation)), groups
+        self.padding = padding if isinstance(padding, str) else pair("padding", (0, padding), least=0)
+
+    def forward(self, x: Array) -> Array:
+        """Convolve images of one row."""
+        if x.ndim != 3:
+            raise ShapeError(f"input of shape {tuple(x.shape)}: wanted sequences, (N, channels, length)")
+        xp = array_namespace(x)
+        row, weight = xp.expand_dims(x, axis=2), array_namespace(self.weight).expand_dims(self.weight, axis=2)
+        return xp.squeeze(conv2d(row, weight, self.bias, **_settings(self, row.shape[2:], weight.shape[2:])), axis=2)
+
+
+class ConvTranspose2d(Module):
+    """Return bias + the transpose of a convolution, of images (N, in_channels, h, w): (N, out_channels, h', w').
+
+    Weight is (in_channels, out_channels / groups, kernel height, kernel width), drawn by the initializer; bias is
+    (out_channels,), zeros at first, or None. h' = (h - 1) stride - 2 padding + dilation (kernel - 1) + 1 +
+    output_padding. Source: Zeiler, Krishnan, Taylor and Fergus, Deconvolutional networks, CVPR 2010.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        *,
+        stride: int | Pair = 1,
+        padding: int | Pair | str = 0,
+        output_padding: int | Pair = 0,
+        dilation: int | Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        initializer: Callable[..., Array] = initializers.he,
+    ) -> None:
+        shape = _weight_shape(in_channels, out_channels, pair("kernel_size", kernel_size), groups)
+        self.weight: Array = Parameter(shape, initializer)
+        self.bias: Array | None = Parameter((out_channels,), initializers.zeros) if bias else None
+        self.stride, self.dilation, self.groups = pair("stride", stride), pair("dilation", dilation), groups
+        self.padding = padding if isinstance(padding, str) else pair("padding", padding, least=0)
+        self.output_padding = pair("output_padding", output_padding, least=0)
+
+    def forward(self, x: Array) -> Array:
+        """Take the way back of a convolution whose result is x."""
+        in_channels = self.weight.shape[0]
+        if x.ndim != 4 or x.shape[1] != in_channels:
+            raise ShapeError(
+                f"input of shape {tuple(x.shape)}: wanted images of {in_channels} channels, (N, {in_channels}, h, w)"
+            )
+        kernel = self.weight.shape[2:]
+        size = tuple(n * step for n, step in zip(x.shape[2:], self.stride, strict=True))
+        settings = _settings(self, size, kernel)
+        if not isinstance(self.padding, str):
+            reach = [
+                (n - 1) * step + d * (k - 1) + 1
+                for n, step, d, k in zip(x.shape[2:], self.stride, self.dilation, kernel, strict=True)
+            ]
+            # Rows and columns at the end that no window of the convolution sees.
+            padding = tuple((p, p - extra) for p, extra in zip(self.padding, self.output_padding, strict=True))
+            settings["padding"] = padding
+            size = tuple(n - sum(p) for n, p in zip(reach, padding, strict=True))
+        y = conv2d_transposed(x, self.weight, size, **settings)
+        return y if self.bias is None else y + array_namespace(self.bias).reshape(self.bias, (-1, 1, 1))
+
+
+def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
+    """Return a setting as one number each for height and width.
+
+    Raises:
+        ArgumentError: not whole numbers, or smaller than they may be.
+
+    """
+    numbers = (value, value) if isinstance(value, int) else tuple(value)
+    if len(numbers) != 2 or not all(isinstance(n, int) and n >= least for n in numbers):
+        raise ArgumentError(
+            f"{name} is {value!r}: wanted a whole number of {least} or more, or two for height and width"
+        )
+    return numbers
+
+
+def _weight_shape(rows: int, columns: int, kernel: tuple[int, ...], groups: int) -> tuple[int, ...]:
+    """Return (rows, columns / groups, *kernel)."""
+    if groups < 1 or rows % groups or columns % groups:
+        raise ArgumentError(f"{rows} and {columns} channels in {groups} groups: wanted numbers that the groups divide")
+    return (rows, columns // groups, *kernel)
+
+
+def _settings(layer: Any, size: Pair, kernel: Pair | None = None) -> dict[str, Any]:
+    """Return the settings of the primitive for images of a size."""
+    kernel = kernel or layer.weight.shape[2:]
+    return {
+        "stride": layer.stride,
+        "padding": _around(layer, size, kernel),
+        "dilation": layer.dilation,
+        "groups": layer.groups,
+    }
+
+
+def _around(layer: Any, size: Pair, kernel: Pair) -> Padding:
+    if layer.padding == "same":
+        # The last of ⌈size / stride⌉ windows begins so many strides on, and ends where the padded image does.
+        needed = [
+            max(0, (-(-n // step) - 1) * step + d * (k - 1) + 1 - n)
+            for n, step, d, k in zip(size, layer.stride, layer.dilation, kernel, strict=True)
+        ]
+        return tuple((n // 2, n - n // 2) for n in needed)  # type: ignore[return-value]
+    if isinstance(layer.padding, str):
+        raise ArgumentError(f"padding is {layer.padding!r}: wanted a whole number of 0 or more, two, or 'same'")
+    return tuple((n, n) for n in layer.padding)  # type: ignore[return-value]

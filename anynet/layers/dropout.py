@@ -1,0 +1,38 @@
+"""Dropout: a random part of a layer left out, so that no unit relies on another."""
+
+from typing import ClassVar
+
+from anynet import random
+from anynet.array import Array, DType, array_namespace
+from anynet.errors import ArgumentError
+from anynet.layers.module import Module, Parameter
+
+
+def random_key(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+    """Return the key itself, as the first state of a layer that draws random numbers."""
+    return key
+
+
+class Dropout(Module):
+    """In training, return x / (1 - rate) with a random part of its elements 0; else x as it is.
+
+    The rate is from 0 up to but not 1. The key is a buffer, and moves on with every use. Source: Srivastava, Hinton,
+    Krizhevsky, Sutskever and Salakhutdinov, Dropout, JMLR 2014; Deep Learning from Scratch, chapter 6.4.3.
+    """
+
+    BUFFERS: ClassVar[tuple[str, ...]] = ("key",)
+
+    def __init__(self, rate: float = 0.5) -> None:
+        if not 0 <= rate < 1:
+            raise ArgumentError(f"rate is {rate}: wanted a number from 0 up to but not 1, the part to leave out")
+        self.rate = rate
+        self.key: Array = Parameter((2,), random_key)
+
+    def forward(self, x: Array) -> Array:
+        """Draw a mask and apply it."""
+        if not self.training or not self.rate:
+            return x
+        keys = random.split(self.key, 2)
+        self.key = keys[0, ...]
+        kept = random.bernoulli(keys[1, ...], 1 - self.rate, x.shape)
+        return x * (array_namespace(x).astype(kept, x.dtype) * (1 / (1 - self.rate)))

@@ -1,0 +1,69 @@
+"""Pooling: fewer pixels from many. Images are (N, channels, height, width)."""
+
+import math
+
+from anynet.array import Array, array_namespace
+from anynet.layers.conv import pair
+from anynet.layers.module import Module
+from anynet.primitives import avg_pool2d, max_pool2d
+from anynet.primitives.convolution import Pair
+
+
+class MaxPool2d(Module):
+    """Return the largest element of every window over images (N, channels, h, w): (N, channels, h', w').
+
+    The stride is the kernel size unless given; h' = (h + 2 padding - kernel) // stride + 1. Padding never counts.
+    Source: Deep Learning from Scratch, chapter 7.3.
+    """
+
+    def __init__(self, kernel_size: int | Pair, *, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
+        self.kernel_size = pair("kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else pair("stride", stride)
+        self.padding = pair("padding", padding, least=0)
+
+    def forward(self, x: Array) -> Array:
+        """Take the largest elements."""
+        padding = tuple((n, n) for n in self.padding)
+        return max_pool2d(x, kernel=self.kernel_size, stride=self.stride, padding=padding)
+
+
+class AvgPool2d(Module):
+    """Return the mean of every window over images (N, channels, h, w): (N, channels, h', w').
+
+    Settings and sizes as for `MaxPool2d`; padding counts as zeros.
+    """
+
+    def __init__(self, kernel_size: int | Pair, *, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
+        self.kernel_size = pair("kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else pair("stride", stride)
+        self.padding = pair("padding", padding, least=0)
+
+    def forward(self, x: Array) -> Array:
+        """Take the means."""
+        padding = tuple((n, n) for n in self.padding)
+        return avg_pool2d(x, kernel=self.kernel_size, stride=self.stride, padding=padding)
+
+
+class GlobalAvgPool2d(Module):
+    """Return the mean of every channel of images (N, channels, h, w): (N, channels)."""
+
+    def forward(self, x: Array) -> Array:
+        """Take the means."""
+        return array_namespace(x).mean(x, axis=(2, 3))
+
+
+class GlobalMaxPool2d(Module):
+    """Return the largest element of every channel of images (N, channels, h, w): (N, channels)."""
+
+    def forward(self, x: Array) -> Array:
+        """Take the largest elements."""
+        return array_namespace(x).max(x, axis=(2, 3))
+
+
+class Flatten(Module):
+    """Return x (N, …) as rows, (N, all others): what a fully connected layer takes."""
+
+    def forward(self, x: Array) -> Array:
+        """Reshape."""
+        xp = array_namespace(x)
+        return xp.reshape(x, (-1, math.prod(x.shape[1:])))

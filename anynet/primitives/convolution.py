@@ -1,0 +1,180 @@
+"""Convolution of images and its two partners: all are linear in both arrays, and derivatives of one are the others.
+
+Images are (N, channels, height, width), weights (out_channels, in_channels / groups, kernel height, kernel width).
+Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016; Deep Learning from Scratch,
+chapter 7.
+"""
+
+import math
+from typing import Any
+
+from anynet.array import Array, Namespace, array_namespace, device
+from anynet.autodiff.trace import primitive
+from anynet.errors import ShapeError
+
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]
+
+NO_PADDING: Padding = ((0, 0), (0, 0))
+
+
+def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Pair:
+    """Return (height, width) of what windows over an image leave, (size + padding - reach) // stride + 1."""
+    reach = [dilation[i] * (kernel[i] - 1) + 1 for i in (0, 1)]
+    return tuple((size[i] + sum(padding[i]) - reach[i]) // stride[i] + 1 for i in (0, 1))  # type: ignore[return-value]
+
+
+def check_windows(size: Pair, kernel: Pair, padding: Padding, dilation: Pair) -> None:
+    """Compare the reach of a window with the padded image.
+
+    Raises:
+        ShapeError: the window is larger.
+
+    """
+    padded = tuple(size[i] + sum(padding[i]) for i in (0, 1))
+    reach = tuple(dilation[i] * (kernel[i] - 1) + 1 for i in (0, 1))
+    if reach[0] > padded[0] or reach[1] > padded[1]:
+        raise ShapeError(
+            f"a kernel of {kernel[0]}×{kernel[1]}, which reaches over {reach[0]}×{reach[1]}, is larger than the padded "
+            f"image of {padded[0]}×{padded[1]}: wanted a smaller kernel or dilation, or more padding"
+        )
+
+
+def windows(x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, fill: float = 0.0) -> Array:
+    """Return what a moving window sees, (N, channels, kernel height · kernel width, out height, out width)."""
+    xp = array_namespace(x)
+    height, width = output_size(x.shape[2:], kernel, stride, padding, dilation)
+    x = pad(x, padding, fill)
+    stop = (height - 1) * stride[0] + 1, (width - 1) * stride[1] + 1
+    seen = [
+        x[:, :, i : i + stop[0] : stride[0], j : j + stop[1] : stride[1]]
+        for i in range(0, kernel[0] * dilation[0], dilation[0])
+        for j in range(0, kernel[1] * dilation[1], dilation[1])
+    ]
+    return xp.stack(seen, axis=2)
+
+
+def pad(x: Array, padding: Padding, fill: float = 0.0) -> Array:
+    """Add rows and columns of a number around images; a negative padding takes them off."""
+    xp = array_namespace(x)
+    for axis, (before, after) in zip((2, 3), padding, strict=True):
+        start, stop = max(0, -before), x.shape[axis] - max(0, -after)
+        if (start, stop) != (0, x.shape[axis]):
+            x = x[(slice(None),) * axis + (slice(start, stop), ...)]
+        parts = [
+            xp.full((*x.shape[:axis], n, *x.shape[axis + 1 :]), fill, dtype=x.dtype, device=device(x))
+            for n in (max(0, before), max(0, after))
+        ]
+        if max(before, after) > 0:
+            x = xp.concat([parts[0], x, parts[1]], axis=axis)
+    return x
+
+
+def _rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array | None, **settings: Any) -> Any:
+    return (
+        lambda g: conv2d_transposed(g, weight, x.shape[2:], **settings),
+        lambda g: conv2d_weight(g, x, weight.shape[2:], **settings),
+        lambda g: xp.sum(g, axis=(0, 2, 3)),
+    )
+
+
+def _explain(x: Array, weight: Array, bias: Array | None, **settings: Any) -> None:
+    groups = settings["groups"]
+    if x.ndim != 4:
+        raise ShapeError(f"input of shape {tuple(x.shape)}: wanted images, (N, channels, height, width)")
+    if x.shape[1] != weight.shape[1] * groups:
+        raise ShapeError(
+            f"input of {x.shape[1]} channels does not fit weights of shape {tuple(weight.shape)}"
+            f"{f' in {groups} groups' if groups > 1 else ''}: wanted {weight.shape[1] * groups} channels"
+        )
+    check_windows(x.shape[2:], weight.shape[2:], settings["padding"], settings["dilation"])
+
+
+@primitive(_rule, _explain)
+def conv2d(
+    x: Array, weight: Array, bias: Array | None, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """Return out[n, o, p] = bias[o] + Σ weight[o, c, k] · x[n, c, stride · p + dilation · k] over padded images.
+
+    The result is (N, out_channels, height, width); see `output_size`. Padding is ((top, bottom), (left, right)).
+    """
+    xp = array_namespace(x, weight)
+    out_channels, kernel = weight.shape[0], weight.shape[2:]
+    check_windows(x.shape[2:], kernel, padding, dilation)
+    seen = windows(x, kernel, stride, padding, dilation)
+    columns = xp.reshape(seen, (x.shape[0], groups, weight.shape[1] * math.prod(kernel), -1))
+    rows = xp.reshape(weight, (groups, out_channels // groups, -1))
+    out = xp.reshape(xp.matmul(rows, columns), (x.shape[0], out_channels, *seen.shape[3:]))
+    return out if bias is None else out + xp.reshape(bias, (-1, 1, 1))
+
+
+def _transposed_rule(xp: Namespace, out: Array, g: Array, weight: Array, size: Pair, **settings: Any) -> Any:
+    return (
+        lambda h: conv2d(h, weight, None, **settings),
+        lambda h: conv2d_weight(g, h, weight.shape[2:], **settings),
+        None,
+    )
+
+
+@primitive(_transposed_rule)
+def conv2d_transposed(
+    g: Array, weight: Array, size: Pair, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """Return the images of (height, width) `size` to which `conv2d`'s transpose brings g, (N, out_channels, …).
+
+    A convolution of g, with zeros between its elements, with the weights turned round.
+    """
+    xp = array_namespace(g, weight)
+    out_channels, in_channels, *kernel = weight.shape
+    swapped = xp.reshape(weight, (groups, out_channels // groups, in_channels, *kernel))
+    swapped = xp.reshape(xp.permute_dims(swapped, (0, 2, 1, 3, 4)), (-1, out_channels // groups, *kernel))
+    spread = _spread(g, stride)
+    around = []
+    for i in (0, 1):
+        reach = dilation[i] * (kernel[i] - 1)
+        total = size[i] + sum(padding[i])
+        around.append((reach - padding[i][0], total - spread.shape[2 + i] - padding[i][1]))
+    return conv2d(
+        pad(spread, tuple(around)),  # type: ignore[arg-type]
+        xp.flip(swapped, axis=(2, 3)),
+        None,
+        stride=(1, 1),
+        padding=NO_PADDING,
+        dilation=dilation,
+        groups=groups,
+    )
+
+
+def _spread(g: Array, stride: Pair) -> Array:
+    """Put stride - 1 zeros between the elements of images."""
+    xp = array_namespace(g)
+    for axis, step in zip((2, 3), stride, strict=True):
+        if step > 1:
+            zeros = xp.zeros((*g.shape[: axis + 1], step - 1, *g.shape[axis + 1 :]), dtype=g.dtype, device=device(g))
+            wide = xp.concat([xp.expand_dims(g, axis=axis + 1), zeros], axis=axis + 1)
+            length = g.shape[axis] * step
+            wide = xp.reshape(wide, (*g.shape[:axis], length, *g.shape[axis + 1 :]))
+            g = wide[(slice(None),) * axis + (slice(0, length - step + 1), ...)]
+    return g
+
+
+def _weight_rule(xp: Namespace, out: Array, g: Array, x: Array, kernel: Pair, **settings: Any) -> Any:
+    return (
+        lambda h: conv2d(x, h, None, **settings),
+        lambda h: conv2d_transposed(g, h, x.shape[2:], **settings),
+        None,
+    )
+
+
+@primitive(_weight_rule)
+def conv2d_weight(
+    g: Array, x: Array, kernel: Pair, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """Return the cotangent of `conv2d`'s weights, (out_channels, in_channels / groups, *kernel), for g of its out."""
+    xp = array_namespace(g, x)
+    images, out_channels = g.shape[:2]
+    columns = windows(x, kernel, stride, padding, dilation)
+    columns = xp.reshape(columns, (images, groups, x.shape[1] // groups * math.prod(kernel), -1))
+    rows = xp.reshape(g, (images, groups, out_channels // groups, -1))
+    found = xp.sum(xp.matmul(rows, xp.matrix_transpose(columns)), axis=0)
+    return xp.reshape(found, (out_channels, x.shape[1] // groups, *kernel))

@@ -1,0 +1,39 @@
+"""Standardizing, the step that all normalization layers share."""
+
+import math
+from typing import Any
+
+from anynet.array import Array, Namespace, array_namespace
+from anynet.autodiff.trace import primitive
+
+
+def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, axis: tuple[int, ...], epsilon: float) -> Any:
+    y, mean, variance = out
+    n = math.prod(x.shape[i] for i in axis)
+
+    def pullback(g: tuple[Array | None, ...]) -> Array:
+        of_y, of_mean, of_variance = g
+        c = xp.zeros_like(x)
+        if of_y is not None:
+            along = xp.mean(of_y * y, axis=axis, keepdims=True)
+            c = (of_y - xp.mean(of_y, axis=axis, keepdims=True) - y * along) / xp.sqrt(variance + epsilon)
+        if of_mean is not None:
+            c = c + of_mean / n
+        if of_variance is not None:
+            c = c + of_variance * (x - mean) * (2 / n)
+        return c
+
+    return pullback, None, None
+
+
+@primitive(_rule)
+def standardize(x: Array, axis: tuple[int, ...], epsilon: float) -> tuple[Array, Array, Array]:
+    """Return (x - mean) / √(variance + epsilon) over the axes, of x's shape, and the mean and variance, axes kept.
+
+    Source: Ioffe and Szegedy, Batch normalization, ICML 2015; Deep Learning from Scratch, chapter 6.3.
+    """
+    xp = array_namespace(x)
+    mean = xp.mean(x, axis=axis, keepdims=True)
+    centred = x - mean
+    variance = xp.mean(centred * centred, axis=axis, keepdims=True)
+    return centred / xp.sqrt(variance + epsilon), mean, variance
