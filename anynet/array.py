@@ -83,6 +83,15 @@ def size(x: Array) -> int:
     return compat.size(x) or 0
 
 
+def unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the index of the element that has a number when the array is read row by row."""
+    index: list[int] = []
+    for length in reversed(shape):
+        flat, i = divmod(flat, length)
+        index.insert(0, i)
+    return tuple(index)
+
+
 def on_two_grounds(arrays: Iterable[Any]) -> bool:
     """Tell whether the arrays among these values come from more than one library or device."""
     return len({_ground(x) for x in arrays if is_array(x)}) > 1

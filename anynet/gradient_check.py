@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from anynet import random, tree
-from anynet.array import Array, DType, array_namespace, is_floating, size
+from anynet.array import Array, DType, array_namespace, is_floating, size, unravel
 from anynet.autodiff import value_and_grad
 from anynet.backend import get_backend
 from anynet.errors import AnynetError, DifferentiationError
@@ -159,13 +159,5 @@ def _compare(
     worst = max(range(len(differences)), key=differences.__getitem__)
     counted = differences[worst] if every_element else statistics.median(differences)
     scale = max(floor, *map(abs, numerical))
-    where = _unravel(worst, shape) if every_element else (worst,)
+    where = unravel(worst, shape) if every_element else (worst,)
     return ParameterCheck(path, shape, counted / scale if counted else 0.0, where, analytic[worst], numerical[worst])
-
-
-def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    index: list[int] = []
-    for length in reversed(shape):
-        flat, i = divmod(flat, length)
-        index.insert(0, i)
-    return tuple(index)

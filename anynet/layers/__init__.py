@@ -11,23 +11,31 @@ from anynet.layers.activations import (
     Tanh,
     activation,
 )
+from anynet.layers.attention import MultiHeadAttention, TransformerEncoderLayer
 from anynet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
 from anynet.layers.dropout import Dropout
+from anynet.layers.embedding import Embedding
 from anynet.layers.linear import Linear
 from anynet.layers.module import Module, Parameter
 from anynet.layers.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from anynet.layers.pool import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from anynet.layers.recurrent import GRU, LSTM, RNN
+from anynet.layers.residual import Residual
 from anynet.layers.sequential import Sequential
 from anynet.layers.summary import Summary, summary
 
 __all__ = [
     "ACTIVATIONS",
+    "GRU",
+    "LSTM",
+    "RNN",
     "AvgPool2d",
     "BatchNorm",
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
@@ -38,15 +46,18 @@ __all__ = [
     "LogSoftmax",
     "MaxPool2d",
     "Module",
+    "MultiHeadAttention",
     "Parameter",
     "RMSNorm",
     "ReLU",
+    "Residual",
     "Sequential",
     "Sigmoid",
     "Softmax",
     "Step",
     "Summary",
     "Tanh",
+    "TransformerEncoderLayer",
     "activation",
     "summary",
 ]

@@ -40,7 +40,7 @@ class Conv2d(Module):
         self.weight: Array = Parameter(shape, initializer)
         self.bias: Array | None = Parameter((out_channels,), initializers.zeros) if bias else None
         self.stride, self.dilation, self.groups = pair("stride", stride), pair("dilation", dilation), groups
-        self.padding = padding if isinstance(padding, str) else pair("padding", padding, least=0)
+        self.padding = _padding(padding)
 
     def forward(self, x: Array) -> Array:
         """Convolve images."""
@@ -70,14 +70,14 @@ class Conv1d(Module):
         self.weight: Array = Parameter(shape, initializer)
         self.bias: Array | None = Parameter((out_channels,), initializers.zeros) if bias else None
         self.stride, self.dilation, self.groups = pair("stride", (1, stride)), pair("dilation", (1, dilation)), groups
-        self.padding = padding if isinstance(padding, str) else pair("padding", (0, padding), least=0)
+        self.padding = _padding(padding, height=0)
 
     def forward(self, x: Array) -> Array:
         """Convolve images of one row."""
         if x.ndim != 3:
             raise ShapeError(f"input of shape {tuple(x.shape)}: wanted sequences, (N, channels, length)")
-        xp = array_namespace(x)
-        row, weight = xp.expand_dims(x, axis=2), array_namespace(self.weight).expand_dims(self.weight, axis=2)
+        xp = array_namespace(x, self.weight)
+        row, weight = xp.expand_dims(x, axis=2), xp.expand_dims(self.weight, axis=2)
         return xp.squeeze(conv2d(row, weight, self.bias, **_settings(self, row.shape[2:], weight.shape[2:])), axis=2)
 
 
@@ -107,7 +107,7 @@ class ConvTranspose2d(Module):
         self.weight: Array = Parameter(shape, initializer)
         self.bias: Array | None = Parameter((out_channels,), initializers.zeros) if bias else None
         self.stride, self.dilation, self.groups = pair("stride", stride), pair("dilation", dilation), groups
-        self.padding = padding if isinstance(padding, str) else pair("padding", padding, least=0)
+        self.padding = _padding(padding)
         self.output_padding = pair("output_padding", output_padding, least=0)
 
     def forward(self, x: Array) -> Array:
@@ -148,6 +148,15 @@ def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
     return numbers
 
 
+def _padding(value: int | Pair | str, height: int | None = None) -> Pair | str:
+    """Return the padding, "same" or one number each for height and width; that of sequences has no height."""
+    if value == "same":
+        return value
+    if isinstance(value, str):
+        raise ArgumentError(f"padding is {value!r}: wanted a whole number of 0 or more, two, or 'same'")
+    return pair("padding", value if height is None or not isinstance(value, int) else (height, value), least=0)
+
+
 def _weight_shape(rows: int, columns: int, kernel: tuple[int, ...], groups: int) -> tuple[int, ...]:
     """Return (rows, columns / groups, *kernel)."""
     if groups < 1 or rows % groups or columns % groups:
@@ -174,6 +183,4 @@ def _around(layer: Any, size: Pair, kernel: Pair) -> Padding:
             for n, step, d, k in zip(size, layer.stride, layer.dilation, kernel, strict=True)
         ]
         return tuple((n // 2, n - n // 2) for n in needed)  # type: ignore[return-value]
-    if isinstance(layer.padding, str):
-        raise ArgumentError(f"padding is {layer.padding!r}: wanted a whole number of 0 or more, two, or 'same'")
     return tuple((n, n) for n in layer.padding)  # type: ignore[return-value]

@@ -1,12 +1,13 @@
 """Normalization: numbers brought to mean 0 and variance 1, then scaled and shifted by what is learned."""
 
+import math
 from typing import ClassVar
 
 from anynet import initializers
 from anynet.array import Array, array_namespace
 from anynet.errors import ArgumentError, ShapeError
 from anynet.layers.module import Module, Parameter
-from anynet.primitives import standardize
+from anynet.primitives import scale_shift, standardize
 
 
 class BatchNorm(Module):
@@ -28,23 +29,20 @@ class BatchNorm(Module):
 
     def forward(self, x: Array) -> Array:
         """Normalize over the batch and all axes but the second."""
-        xp = array_namespace(x)
         features = self.weight.shape[0]
         if x.ndim < 2 or x.shape[1] != features:
             raise ShapeError(f"input of shape {tuple(x.shape)}: wanted {features} features, (N, {features}, …)")
-        shape = (features,) + (1,) * (x.ndim - 2)
-        weight, bias = (xp.reshape(p, shape) for p in (self.weight, self.bias))
         if not self.training:
-            scale = weight / xp.sqrt(xp.reshape(self.running_variance, shape) + self.epsilon)
-            return x * scale + (bias - xp.reshape(self.running_mean, shape) * scale)
+            return scale_shift(x, self.running_mean, self.running_variance, self.weight, self.bias, self.epsilon)
         y, mean, variance = standardize(x, (0, *range(2, x.ndim)), self.epsilon)
-        n = x.size // features
+        n = math.prod(x.shape) // features
         self.running_mean = self._follow(self.running_mean, mean)
         self.running_variance = self._follow(self.running_variance, variance * (n / max(1, n - 1)))
-        return y * weight + bias
+        return _scaled(y, self.weight, self.bias, x.ndim - 2)
 
     def _follow(self, running: Array, of_batch: Array) -> Array:
-        return (1 - self.momentum) * running + self.momentum * array_namespace(of_batch).reshape(of_batch, (-1,))
+        xp = array_namespace(running, of_batch)
+        return xp.add((1 - self.momentum) * running, self.momentum * xp.reshape(of_batch, (-1,)))
 
 
 class LayerNorm(Module):
@@ -61,7 +59,7 @@ class LayerNorm(Module):
     def forward(self, x: Array) -> Array:
         """Normalize the last axis."""
         _check_last(x, self.weight.shape[0])
-        return standardize(x, (x.ndim - 1,), self.epsilon)[0] * self.weight + self.bias
+        return _scaled(standardize(x, (x.ndim - 1,), self.epsilon)[0], self.weight, self.bias)
 
 
 class GroupNorm(Module):
@@ -83,9 +81,9 @@ class GroupNorm(Module):
         channels = self.weight.shape[0]
         if x.ndim < 2 or x.shape[1] != channels:
             raise ShapeError(f"input of shape {tuple(x.shape)}: wanted {channels} channels, (N, {channels}, …)")
-        y = standardize(xp.reshape(x, (x.shape[0], self.groups, -1)), (2,), self.epsilon)[0]
-        shape = (channels,) + (1,) * (x.ndim - 2)
-        return xp.reshape(y, x.shape) * xp.reshape(self.weight, shape) + xp.reshape(self.bias, shape)
+        rows = xp.reshape(x, (-1, self.groups, math.prod(x.shape[1:]) // self.groups))
+        y = xp.reshape(standardize(rows, (2,), self.epsilon)[0], (-1, *x.shape[1:]))
+        return _scaled(y, self.weight, self.bias, x.ndim - 2)
 
 
 class RMSNorm(Module):
@@ -102,7 +100,16 @@ class RMSNorm(Module):
         """Scale the last axis."""
         _check_last(x, self.weight.shape[0])
         xp = array_namespace(x)
-        return x / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + self.epsilon) * self.weight
+        y = x / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + self.epsilon)
+        return array_namespace(y, self.weight).multiply(y, self.weight)
+
+
+def _scaled(x: Array, weight: Array, bias: Array, axes_behind: int = 0) -> Array:
+    """Return weight · x + bias for each feature; functions, for x may be a constant beside traced parameters."""
+    xp = array_namespace(x, weight)
+    if axes_behind:
+        weight, bias = (xp.reshape(p, (-1,) + (1,) * axes_behind) for p in (weight, bias))
+    return xp.add(xp.multiply(x, weight), bias)
 
 
 def _check_last(x: Array, features: int) -> None:

@@ -2,10 +2,12 @@
 
 from anynet.primitives.activation import log_softmax, relu, relu_gradient, sigmoid, softmax
 from anynet.primitives.affine import affine
+from anynet.primitives.attention import masked_softmax
 from anynet.primitives.convolution import conv2d, conv2d_transposed, conv2d_weight
 from anynet.primitives.cross_entropy import softmax_cross_entropy
+from anynet.primitives.embedding import embedding
 from anynet.primitives.pooling import avg_pool2d, max_pool2d, spread_to_largest, take_at_largest
-from anynet.primitives.standardize import standardize
+from anynet.primitives.standardize import scale_shift, standardize
 from anynet.primitives.update import sgd_update
 
 __all__ = [
@@ -14,10 +16,13 @@ __all__ = [
     "conv2d",
     "conv2d_transposed",
     "conv2d_weight",
+    "embedding",
     "log_softmax",
+    "masked_softmax",
     "max_pool2d",
     "relu",
     "relu_gradient",
+    "scale_shift",
     "sgd_update",
     "sigmoid",
     "softmax",

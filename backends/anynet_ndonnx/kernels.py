@@ -38,6 +38,69 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     return _operator("log_softmax", x, axis=axis)
 
 
+def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    """Conv."""
+    arrays = (x, weight) if bias is None else (x, weight, bias)
+    return _operator("conv", *arrays, strides=stride, pads=_pads(padding), dilations=dilation, group=groups)
+
+
+def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    """ConvTranspose, whose output padding is what the size lacks."""
+    reach = [(g.shape[2 + i] - 1) * stride[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in (0, 1)]
+    before, after = zip(*padding, strict=True)
+    extra = [size[i] - (reach[i] - before[i] - max(0, after[i])) for i in (0, 1)]
+    pads = (*before, *(max(0, n) for n in after))
+    settings = {"strides": stride, "dilations": dilation, "group": groups, "output_padding": extra}
+    return _operator("conv_transpose", g, weight, pads=pads, **settings)
+
+
+def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+    """MaxPool."""
+    import ndonnx
+    import spox.opset.ai.onnx.v21 as operators
+
+    found = operators.max_pool(x.unwrap_spox(), kernel_shape=kernel, strides=stride, pads=_pads(padding))[0]
+    return ndonnx.asarray(found)
+
+
+def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+    """AveragePool."""
+    settings = {"kernel_shape": kernel, "strides": stride, "pads": _pads(padding), "count_include_pad": 1}
+    return _operator("average_pool", x, **settings)
+
+
+def scale_shift(x: Any, mean: Any, variance: Any, weight: Any, bias: Any, epsilon: float) -> Any:
+    """BatchNormalization."""
+    import ndonnx
+    import spox.opset.ai.onnx.v21 as operators
+
+    arrays = (a.unwrap_spox() for a in (x, weight, bias, mean, variance))
+    return ndonnx.asarray(operators.batch_normalization(*arrays, epsilon=epsilon)[0])
+
+
+def embedding(weight: Any, indices: Any) -> Any:
+    """Gather."""
+    return _operator("gather", weight, indices, axis=0)
+
+
+def _pads(padding: Any) -> tuple[int, ...]:
+    (top, bottom), (left, right) = padding
+    return top, left, bottom, right
+
+
 KERNELS: Mapping[str, Callable[..., Any]] = {
-    function.__name__: function for function in (affine, log_softmax, relu, sigmoid, softmax)
+    function.__name__: function
+    for function in (
+        affine,
+        avg_pool2d,
+        conv2d,
+        conv2d_transposed,
+        embedding,
+        log_softmax,
+        max_pool2d,
+        relu,
+        scale_shift,
+        sigmoid,
+        softmax,
+    )
 }

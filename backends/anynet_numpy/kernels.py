@@ -52,6 +52,17 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     return np.add.reduce(np.log(total) - at_labels) / labels.size, work.T
 
 
+def masked_softmax(scores: Any, allowed: Any) -> Any:
+    """Refuse rows in which nothing is allowed."""
+    if not allowed.any(-1).all():
+        raise ValueError("a row of the mask is empty")
+    e = np.where(allowed, scores, scores.dtype.type(-np.inf))
+    e -= e.max(-1, keepdims=True)
+    np.exp(e, out=e)
+    e /= e.sum(-1, keepdims=True)
+    return e
+
+
 def sgd_update(parameter: Any, gradient: Any, learning_rate: float) -> Any:
     """Take the new parameter's own memory for the product."""
     if parameter.dtype != gradient.dtype:
@@ -89,6 +100,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     for function in (
         affine,
         index_add,
+        masked_softmax,
         relu,
         relu_gradient,
         scatter_add,

@@ -47,10 +47,17 @@ def sign(x: Any) -> Any:
 
 
 def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
-    """Select slices with indices of one axis, none of them negative; PyTorch itself raises for others."""
+    """Index, where the indices have one axis."""
     if axis is None or indices.ndim != 1:
         return NotImplemented
-    return torch.index_select(x, axis, indices % x.shape[axis] if x.shape[axis] else indices)
+    return x[(slice(None),) * (axis % x.ndim) + (indices,)]
+
+
+def masked_softmax(scores: Any, allowed: Any) -> Any:
+    """Refuse rows in which nothing is allowed, on a CPU."""
+    if scores.device.type == "cpu" and not bool(allowed.any(-1).all()):
+        raise ValueError("a row of the mask is empty")
+    return torch.softmax(scores.masked_fill(~allowed, -torch.inf), -1)
 
 
 def where(condition: Any, x1: Any, x2: Any) -> Any:
@@ -168,6 +175,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
             getitem,
             index_add,
             log_softmax,
+            masked_softmax,
             matmul,
             place,
             relu_gradient,

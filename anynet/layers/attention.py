@@ -1,0 +1,121 @@
+"""Attention, and the encoder layer of a transformer."""
+
+import math
+
+from anynet.array import Array, array_namespace, device
+from anynet.errors import ArgumentError, ShapeError
+from anynet.functions import softmax
+from anynet.layers.activations import ReLU
+from anynet.layers.dropout import Dropout
+from anynet.layers.linear import Linear
+from anynet.layers.module import Module
+from anynet.layers.norm import LayerNorm
+from anynet.layers.sequential import Sequential
+from anynet.primitives import masked_softmax
+
+
+class MultiHeadAttention(Module):
+    """Return softmax(q kᵀ / √(features / heads)) v for each of the heads, side by side, through a last linear map.
+
+    Queries are (N, length, features), keys and values (N, other length, features), both the queries unless given; q, k
+    and v are linear maps of them. Source: Vaswani et al., Attention is all you need, NeurIPS 2017.
+    """
+
+    def __init__(self, features: int, heads: int, *, dropout: float = 0.0, bias: bool = True) -> None:
+        if heads < 1 or features % heads:
+            raise ArgumentError(f"{features} features for {heads} heads: wanted a number that the heads divide")
+        self.query = Linear(features, features, bias=bias)
+        self.key = Linear(features, features, bias=bias)
+        self.value = Linear(features, features, bias=bias)
+        self.out = Linear(features, features, bias=bias)
+        self.dropout = Dropout(dropout)
+        self.heads = heads
+
+    def forward(
+        self,
+        query: Array,
+        key: Array | None = None,
+        value: Array | None = None,
+        *,
+        mask: Array | None = None,
+        key_mask: Array | None = None,
+        causal: bool = False,
+    ) -> Array:
+        """Attend. Masks are boolean, True where a key counts.
+
+        Args:
+            query: (N, length, features).
+            key: (N, other length, features).
+            value: (N, other length, features).
+            mask: of a shape that broadcasts to (N, heads, length, other length).
+            key_mask: (N, other length), False for padding.
+            causal: let position i see the positions up to i only.
+
+        """
+        key = query if key is None else key
+        q, k = self._split(self.query(query)), self._split(self.key(key))
+        v = self._split(self.value(key if value is None else value))
+        xp = array_namespace(q)
+        scores = xp.matmul(q, xp.matrix_transpose(k)) * (1 / math.sqrt(q.shape[-1]))
+        allowed = self._allowed(scores, mask, key_mask, causal=causal)
+        weights = softmax(scores) if allowed is None else masked_softmax(scores, allowed)
+        heads = xp.matmul(self.dropout(weights), v)
+        return self.out(xp.reshape(xp.permute_dims(heads, (0, 2, 1, 3)), (-1, *query.shape[1:])))
+
+    def _split(self, x: Array) -> Array:
+        """Return (N, length, features) as (N, heads, length, features / heads)."""
+        if x.ndim != 3:
+            raise ShapeError(f"sequences of shape {tuple(x.shape)}: wanted (N, length, features)")
+        xp = array_namespace(x)
+        _, length, features = x.shape
+        return xp.permute_dims(xp.reshape(x, (-1, length, self.heads, features // self.heads)), (0, 2, 1, 3))
+
+    def _allowed(self, scores: Array, mask: Array | None, key_mask: Array | None, *, causal: bool) -> Array | None:
+        xp = array_namespace(scores)
+        parts = [] if mask is None else [mask]
+        if key_mask is not None:
+            parts.append(xp.reshape(key_mask, (key_mask.shape[0], 1, 1, key_mask.shape[1])))
+        if causal:
+            parts.append(xp.tril(xp.ones(scores.shape[-2:], dtype=xp.bool, device=device(scores))))
+        allowed = None
+        for part in parts:
+            allowed = part if allowed is None else xp.logical_and(allowed, part)
+        return allowed
+
+
+class TransformerEncoderLayer(Module):
+    """Return x after attention to itself and two linear maps, each with a residual connection and a LayerNorm.
+
+    Sequences are (N, length, features), and so is the result. The norm comes after each connection, or, with
+    ``norm_first``, before what it goes around. Source: Vaswani et al., Attention is all you need, NeurIPS 2017; Xiong
+    et al., On layer normalization in the transformer architecture, ICML 2020.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        heads: int,
+        hidden: int,
+        *,
+        dropout: float = 0.1,
+        activation: Module | None = None,
+        norm_first: bool = False,
+    ) -> None:
+        self.attention = MultiHeadAttention(features, heads, dropout=dropout)
+        self.maps = Sequential(
+            Linear(features, hidden), activation or ReLU(), Dropout(dropout), Linear(hidden, features)
+        )
+        self.norms = [LayerNorm(features), LayerNorm(features)]
+        self.dropouts = [Dropout(dropout), Dropout(dropout)]
+        self.norm_first = norm_first
+
+    def forward(
+        self, x: Array, *, mask: Array | None = None, key_mask: Array | None = None, causal: bool = False
+    ) -> Array:
+        """Attend and map; the masks are those of `MultiHeadAttention`."""
+        settings = {"mask": mask, "key_mask": key_mask, "causal": causal}
+        if self.norm_first:
+            x = self.dropouts[0](self.attention(self.norms[0](x), **settings)) + x
+            return self.dropouts[1](self.maps(self.norms[1](x))) + x
+        x = self.norms[0](self.dropouts[0](self.attention(x, **settings)) + x)
+        return self.norms[1](self.dropouts[1](self.maps(x)) + x)

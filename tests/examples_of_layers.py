@@ -1,0 +1,44 @@
+"""One of each layer, and what it takes: for tests that hold of all layers."""
+
+import numpy as np
+
+from anynet import layers
+
+#: Name: (layer, shape of its input without the batch); an Embedding takes integers.
+EXAMPLES = {
+    "Linear": (lambda: layers.Linear(6, 3), (6,)),
+    "Conv1d": (lambda: layers.Conv1d(2, 3, 3, padding=1, stride=2), (2, 7)),
+    "Conv2d": (lambda: layers.Conv2d(2, 4, 3, padding="same", groups=2), (2, 5, 6)),
+    "Conv2d strided": (lambda: layers.Conv2d(2, 3, (2, 3), stride=2, padding=(0, 1), dilation=(1, 2)), (2, 6, 7)),
+    "ConvTranspose2d": (lambda: layers.ConvTranspose2d(2, 3, 3, stride=2, padding=1, output_padding=1), (2, 3, 4)),
+    "ConvTranspose2d same": (lambda: layers.ConvTranspose2d(2, 3, 3, stride=2, padding="same"), (2, 3, 4)),
+    "MaxPool2d": (lambda: layers.MaxPool2d(3, stride=2, padding=1), (2, 6, 5)),
+    "AvgPool2d": (lambda: layers.AvgPool2d(2), (2, 4, 5)),
+    "GlobalAvgPool2d": (layers.GlobalAvgPool2d, (2, 4, 3)),
+    "GlobalMaxPool2d": (layers.GlobalMaxPool2d, (2, 4, 3)),
+    "Flatten": (layers.Flatten, (2, 3)),
+    "BatchNorm": (lambda: layers.BatchNorm(3), (3, 2, 2)),
+    "LayerNorm": (lambda: layers.LayerNorm(4), (3, 4)),
+    "GroupNorm": (lambda: layers.GroupNorm(2, 4), (4, 3, 2)),
+    "RMSNorm": (lambda: layers.RMSNorm(4), (3, 4)),
+    "Dropout": (lambda: layers.Dropout(0.4), (6,)),
+    "Embedding": (lambda: layers.Embedding(7, 3), (4,)),
+    "MultiHeadAttention": (lambda: layers.MultiHeadAttention(4, 2), (3, 4)),
+    "TransformerEncoderLayer": (lambda: layers.TransformerEncoderLayer(4, 2, 6), (3, 4)),
+    "RNN": (lambda: layers.RNN(3, 4), (3, 3)),
+    "LSTM": (lambda: layers.LSTM(3, 4), (3, 3)),
+    "GRU": (lambda: layers.GRU(3, 4), (3, 3)),
+    "Residual": (lambda: layers.Residual(layers.Linear(4, 4), layers.Tanh()), (4,)),
+}
+
+
+def example(name, backend, dtype="float64", batch=2):
+    """Return the layer, with numbers, and an input."""
+    make, shape = EXAMPLES[name]
+    net = layers.Sequential(make(), seed=0, backend=backend, dtype=getattr(backend.xp, dtype))
+    generator = np.random.default_rng(0)
+    if name == "Embedding":
+        return net, backend.asarray(generator.integers(0, 7, (batch, *shape)))
+    # All different, and none near another: largest elements then stay where they are.
+    data = generator.permutation(batch * int(np.prod(shape))).reshape(batch, *shape) / 7 - 1.03
+    return net, backend.asarray(data.astype(dtype))

@@ -1,0 +1,249 @@
+"""Every layer beside PyTorch's own with the same weights: outputs, and the gradients of parameters and inputs."""
+
+import numpy as np
+import pytest
+from helpers import host
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+import anynet
+from anynet import layers
+from anynet.array import array_namespace
+
+torch = pytest.importorskip("torch", reason="needs torch")
+nn = torch.nn
+
+few = st.integers(1, 3)
+
+
+def same(x):
+    return x
+
+
+def transposed(x):
+    return x.T
+
+
+WEIGHTS = {"weight": ("weight", same), "bias": ("bias", same)}
+
+
+def images(draw, n, least, most):
+    return (2, n, draw(st.integers(least, most)), draw(st.integers(least, most)))
+
+
+def channels(draw):
+    groups = draw(st.integers(1, 2))
+    return groups, groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2))
+
+
+def linear(draw):
+    n, m = draw(few), draw(few)
+    ours, theirs = layers.Linear(n, m), nn.Linear(n, m)
+    return (
+        ours,
+        theirs,
+        (*draw(st.sampled_from([(), (2,), (2, 3)])), n),
+        {"weight": ("weight", transposed), "bias": ("bias", same)},
+    )
+
+
+def conv2d(draw):
+    groups, n, m = channels(draw)
+    config = {
+        "stride": draw(st.tuples(few, few)),
+        "padding": draw(st.tuples(st.integers(0, 2), st.integers(0, 2))),
+        "dilation": draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
+        "groups": groups,
+    }
+    if draw(st.booleans()):
+        config |= {"padding": "same", "stride": 1}
+    kernel = draw(st.tuples(few, few))
+    ours, theirs = layers.Conv2d(n, m, kernel, **config), nn.Conv2d(n, m, kernel, **config)
+    return (
+        ours,
+        theirs,
+        images(draw, n, 5, 7),
+        dict(WEIGHTS),
+    )
+
+
+def conv1d(draw):
+    groups, n, m = channels(draw)
+    config = {
+        "stride": draw(few),
+        "padding": draw(st.integers(0, 2)),
+        "dilation": draw(st.integers(1, 2)),
+        "groups": groups,
+    }
+    kernel = draw(few)
+    ours, theirs = layers.Conv1d(n, m, kernel, **config), nn.Conv1d(n, m, kernel, **config)
+    return ours, theirs, (2, n, draw(st.integers(5, 8))), dict(WEIGHTS)
+
+
+def conv_transpose2d(draw):
+    groups, n, m = channels(draw)
+    stride, dilation = draw(st.tuples(few, few)), draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    config = {
+        "stride": stride,
+        "padding": draw(st.tuples(st.integers(0, 1), st.integers(0, 1))),
+        "output_padding": tuple(draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True)),
+        "dilation": dilation,
+        "groups": groups,
+    }
+    kernel = draw(st.tuples(st.integers(2, 3), st.integers(2, 3)))
+    ours, theirs = layers.ConvTranspose2d(n, m, kernel, **config), nn.ConvTranspose2d(n, m, kernel, **config)
+    return (
+        ours,
+        theirs,
+        images(draw, n, 3, 5),
+        dict(WEIGHTS),
+    )
+
+
+def pool(name):
+    def build(draw):
+        kernel, stride = draw(st.tuples(few, few)), draw(st.none() | st.tuples(few, few))
+        padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
+        ours = getattr(layers, name)(kernel, stride=stride, padding=padding)
+        theirs = getattr(nn, name)(kernel, stride=stride, padding=padding)
+        return ours, theirs, images(draw, draw(few), 3, 6), {}
+
+    return build
+
+
+def batch_norm(draw):
+    n = draw(few)
+    shape = draw(st.sampled_from([(4, n), (3, n, 2), (2, n, 2, 3)]))
+    theirs = [nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d][len(shape) - 2](n)
+    return layers.BatchNorm(n), theirs, shape, dict(WEIGHTS)
+
+
+def layer_norm(draw):
+    n = draw(st.integers(2, 4))
+    return layers.LayerNorm(n), nn.LayerNorm(n), (2, 3, n), dict(WEIGHTS)
+
+
+def group_norm(draw):
+    groups, n, _ = channels(draw)
+    return (
+        layers.GroupNorm(groups, n),
+        nn.GroupNorm(groups, n),
+        (2, n, 3, 2),
+        dict(WEIGHTS),
+    )
+
+
+def rms_norm(draw):
+    n = draw(st.integers(2, 4))
+    return layers.RMSNorm(n), nn.RMSNorm(n, eps=1e-5), (2, 3, n), {"weight": ("weight", same)}
+
+
+def recurrent(name):
+    def build(draw):
+        n, m = draw(few), draw(few)
+        ours, theirs = getattr(layers, name)(n, m), getattr(nn, name)(n, m, batch_first=True)
+        names = {
+            "input_weight": ("weight_ih_l0", transposed),
+            "hidden_weight": ("weight_hh_l0", transposed),
+            "input_bias": ("bias_ih_l0", same),
+            "hidden_bias": ("bias_hh_l0", same),
+        }
+        return ours, lambda x: theirs(x)[0], (2, draw(few), n), names, theirs
+
+    return build
+
+
+def attention_names(prefix, width):
+    def part(i, flip):
+        return lambda x: x[i * width : (i + 1) * width].T if flip else x[i * width : (i + 1) * width]
+
+    names = {}
+    for i, name in enumerate(("query", "key", "value")):
+        names[f"{name}.weight"] = (f"{prefix}in_proj_weight", part(i, True))
+        names[f"{name}.bias"] = (f"{prefix}in_proj_bias", part(i, False))
+    return names | {
+        "out.weight": (f"{prefix}out_proj.weight", transposed),
+        "out.bias": (f"{prefix}out_proj.bias", same),
+    }
+
+
+def attention(draw):
+    heads = draw(st.integers(1, 2))
+    width = heads * draw(st.integers(1, 2))
+    ours, theirs = layers.MultiHeadAttention(width, heads), nn.MultiheadAttention(width, heads, batch_first=True)
+    length, causal = draw(few), draw(st.booleans())
+    mask = torch.triu(torch.ones(length, length, dtype=torch.bool), 1) if causal else None
+    call = lambda x: theirs(x, x, x, attn_mask=mask, need_weights=False)[0]
+    settings = {"causal": causal}
+    return ours, call, (2, length, width), attention_names("", width), theirs, settings
+
+
+def encoder_layer(draw):
+    heads = draw(st.integers(1, 2))
+    width, hidden, first = heads * 2, draw(few), draw(st.booleans())
+    ours = layers.TransformerEncoderLayer(width, heads, hidden, dropout=0.0, norm_first=first)
+    theirs = nn.TransformerEncoderLayer(width, heads, hidden, dropout=0.0, batch_first=True, norm_first=first)
+    names = {f"attention.{ours}": theirs for ours, theirs in attention_names("self_attn.", width).items()}
+    for i, name in ((0, "linear1"), (3, "linear2")):
+        names[f"maps.layers.{i}.weight"] = (f"{name}.weight", transposed)
+        names[f"maps.layers.{i}.bias"] = (f"{name}.bias", same)
+    for i in (0, 1):
+        names[f"norms.{i}.weight"] = (f"norm{i + 1}.weight", same)
+        names[f"norms.{i}.bias"] = (f"norm{i + 1}.bias", same)
+    return ours, theirs, (2, draw(few), width), names
+
+
+BUILDERS = {
+    "Linear": linear, "Conv2d": conv2d, "Conv1d": conv1d, "ConvTranspose2d": conv_transpose2d,
+    "MaxPool2d": pool("MaxPool2d"), "AvgPool2d": pool("AvgPool2d"), "BatchNorm": batch_norm, "LayerNorm": layer_norm,
+    "GroupNorm": group_norm, "RMSNorm": rms_norm, "RNN": recurrent("RNN"), "LSTM": recurrent("LSTM"),
+    "GRU": recurrent("GRU"), "MultiHeadAttention": attention, "TransformerEncoderLayer": encoder_layer,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_layer(backend, name):
+    examples = 2 if backend.name == "jax" else 12
+    checks = settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    checks(given(st.data())(lambda data: compare(backend, *BUILDERS[name](data.draw))))()
+
+
+def compare(backend, ours, theirs, shape, names, module=None, call=None):
+    torch.manual_seed(0)
+    module = (module if module is not None else theirs).double()
+    generator = np.random.default_rng(0)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.copy_(torch.tensor(generator.normal(size=p.shape)))
+    ours.initialize(0, backend, backend.xp.float64)
+    for path, (source, arrange) in names.items():
+        ours[path] = backend.asarray(np.ascontiguousarray(arrange(module.get_parameter(source).detach().numpy())))
+    assert set(names) == set(ours.parameters())
+    data = generator.normal(size=shape)
+    x = torch.tensor(data, requires_grad=True)
+    try:
+        y = theirs(x)
+    except RuntimeError:
+        # A kernel larger than the image.
+        assume(False)
+    cotangent = generator.normal(size=y.shape)
+    (y * torch.tensor(cotangent)).sum().backward()
+    g = backend.asarray(cotangent)
+    f = lambda net, x: array_namespace(x).sum(net(x, **(call or {})) * anynet.autodiff.trace.lift(g))
+    (grads, of_x) = anynet.grad(f, (0, 1))(ours, backend.asarray(data))
+    close(of_x, x.grad)
+    for path, (source, arrange) in names.items():
+        close(grads[path], arrange(module.get_parameter(source).grad))
+    state = dict(module.named_buffers())
+    for path, buffer in ours.buffers().items():
+        if path.startswith("running"):
+            close(buffer, state[path.replace("variance", "var")])
+    # In inference, after the step.
+    module.eval()
+    close(ours(backend.asarray(data), **(call or {})), theirs(torch.tensor(data)).detach())
+
+
+def close(ours, theirs):
+    theirs = np.asarray(theirs.numpy())
+    assert tuple(ours.shape) == theirs.shape
+    np.testing.assert_allclose(host(ours), theirs, rtol=1e-5, atol=1e-7)

@@ -1,0 +1,169 @@
+"""What holds of all layers: right derivatives, no value read on the way, no array written into, nothing left behind."""
+
+import numpy as np
+import pytest
+from examples_of_layers import EXAMPLES, example
+from helpers import host
+
+import anynet
+from anynet import layers, optimizers
+from anynet.array import array_namespace, is_floating
+from anynet.errors import ArgumentError, DataError, ShapeError
+
+
+def distance(y):
+    xp = array_namespace(y)
+    targets = xp.cos(xp.arange(int(np.prod(y.shape)), dtype=y.dtype, device=y.device))
+    return xp.sum((y - xp.reshape(targets, y.shape)) ** 2)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_gradient_check(backend, name):
+    net, x = example(name, backend)
+    if net.parameters():
+        assert anynet.check_gradients(lambda net: distance(net(x)), net, directions=2)
+    if is_floating(x):
+        assert anynet.check_gradients(lambda x: distance(net(x)), x, every_element=False, directions=2)
+        net.set_training(True)
+        keys = net.buffers()
+        again = lambda x: distance(net.map(lambda a: a)(x))
+        assert anynet.check_gradients(again, x, every_element=False, directions=2)
+        assert net.buffers().keys() == keys.keys()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_no_value_is_read_in_a_step(strictest, name):
+    net, x = example(name, strictest, "float32")
+    optimizer = optimizers.SGD(0.1)
+    loss, grads = anynet.value_and_grad(lambda net: distance(net(x)))(net) if net.parameters() else (net(x), None)
+    if grads is not None:
+        optimizer.update(net, grads)
+    assert loss.device == strictest.device
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_nothing_is_written_into(name):
+    backend = anynet.get_backend("numpy")
+    net, x = example(name, backend, "float32")
+    for array in (x, *net.parameters().values(), *net.buffers().values()):
+        array.flags.writeable = False
+    before = [array.copy() for array in net.parameters().values()]
+    if net.parameters():
+        _, grads = anynet.value_and_grad(lambda net, x: distance(net(x)))(net, x)
+        optimizers.SGD(0.1).update(net, grads)
+    net(x)
+    net.set_training(True)(x)
+    assert len(before) == len(net.parameters())
+
+
+def test_a_network_of_many_layers_learns(backend):
+    net = layers.Sequential(
+        layers.Conv2d(1, 4, 3, padding=1),
+        layers.BatchNorm(4),
+        layers.ReLU(),
+        layers.MaxPool2d(2),
+        layers.Residual(layers.Conv2d(4, 4, 3, padding="same"), layers.GroupNorm(2, 4)),
+        layers.Flatten(),
+        layers.Dropout(0.1),
+        layers.Linear(64, 3),
+        seed=0,
+        backend=backend,
+    )
+    generator = np.random.default_rng(0)
+    t = generator.integers(0, 3, 30)
+    x = generator.normal(size=(30, 1, 8, 8)).astype("float32") * 0.3
+    for i, label in enumerate(t):
+        x[i, 0, 2 * label : 2 * label + 2] += 1
+    history = anynet.fit(
+        net, (backend.asarray(x), backend.asarray(t)), epochs=6, batch_size=10, progress=False, metric=None,
+        optimizer=optimizers.SGD(0.1),
+    )  # fmt: skip
+    assert history.epochs[-1].loss < 0.3 * history.epochs[0].loss
+    assert anynet.evaluate(net, (backend.asarray(x), backend.asarray(t))) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "error", "message"),
+    [
+        (lambda: layers.Conv2d(1, 2, 5), (2, 1, 3, 9), ShapeError, r"layers\.0: a kernel of 5×5.*padded image of 3×9"),
+        (lambda: layers.MaxPool2d(4), (2, 1, 3, 9), ShapeError, r"layers\.0: a kernel of 4×4.*padded image of 3×9"),
+        (lambda: layers.Conv2d(3, 2, 1), (2, 1, 3, 3), ShapeError, r"layers\.0: input of 1 channels.*wanted 3"),
+        (lambda: layers.Conv2d(4, 2, 1, groups=2), (2, 2, 3, 3), ShapeError, "in 2 groups: wanted 4 channels"),
+        (lambda: layers.Conv1d(3, 2, 1), (2, 3), ShapeError, r"layers\.0: input of shape \(2, 3\): wanted sequences"),
+        (lambda: layers.ConvTranspose2d(3, 2, 1), (2, 1, 3, 3), ShapeError, r"layers\.0: .*wanted images of 3"),
+        (lambda: layers.BatchNorm(3), (2, 4), ShapeError, r"layers\.0: .*wanted 3 features"),
+        (lambda: layers.LayerNorm(3), (2, 4), ShapeError, r"layers\.0: .*wanted 3 features"),
+        (lambda: layers.GroupNorm(1, 3), (2, 4), ShapeError, r"layers\.0: .*wanted 3 channels"),
+        (lambda: layers.MultiHeadAttention(4, 2), (2, 4), ShapeError, r"layers\.0: sequences of shape"),
+        (lambda: layers.LSTM(4, 2), (2, 4), ShapeError, r"layers\.0: sequences of shape"),
+        (lambda: layers.LSTM(3, 2), (2, 5, 4), ShapeError, r"layers\.0: input of shape \(2, 5, 4\) does not fit"),
+    ],
+)  # fmt: skip
+def test_shapes_that_do_not_fit(backend, make, shape, error, message):
+    net = layers.Sequential(make(), seed=0, backend=backend)
+    with pytest.raises(error, match=message):
+        net(backend.asarray(np.zeros(shape, "float32")))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: layers.Conv2d(3, 4, 3, groups=2), "4 and 3 channels in 2 groups"),
+        (lambda: layers.Conv2d(3, 4, 0), "kernel_size is 0: wanted a whole number of 1 or more"),
+        (lambda: layers.Conv2d(3, 4, 3, stride=(1, 2, 3)), r"stride is \(1, 2, 3\)"),
+        (lambda: layers.Conv2d(3, 4, 3, padding=-1), "padding is -1: wanted a whole number of 0 or more"),
+        (lambda: layers.Conv2d(3, 4, 3, padding="full"), "padding is 'full': wanted .*'same'"),
+        (lambda: layers.GroupNorm(2, 3), "3 channels in 2 groups"),
+        (lambda: layers.MultiHeadAttention(5, 2), "5 features for 2 heads"),
+    ],
+)
+def test_settings_out_of_range(make, message):
+    with pytest.raises(ArgumentError, match=message):
+        make()
+
+
+def test_indices_outside_an_embedding(backend):
+    net = layers.Sequential(layers.Embedding(5, 2), seed=0, backend=backend)
+    assert net(backend.asarray(np.array([[0, 4]]))).shape == (1, 2, 2)
+    for index in (5, -1):
+        found, error = outcome(lambda index=index: net(backend.asarray(np.array([[0, index]]))))
+        if error is None:
+            # A device that is not waited for.
+            assert np.isnan(found[0, 1]).all()
+        else:
+            assert str(error) == f"layers.0: index {index} is outside the table of 5 rows"
+
+
+def outcome(f):
+    """Return what came out, or the error of data that came up."""
+    try:
+        return host(f()), None
+    except DataError as error:
+        return None, error
+
+
+def test_rows_of_a_mask_that_allow_nothing(backend):
+    layer = layers.MultiHeadAttention(4, 2).initialize(0, backend)
+    x = backend.asarray(np.ones((2, 3, 4), "float32"))
+    valid = backend.asarray(np.array([[True, True, False], [False, False, False]]))
+    ours = host(layer(x, key_mask=backend.asarray(np.array([[True, True, False]] * 2))))
+    assert np.isfinite(ours).all()
+    found, error = outcome(lambda: layer(x, key_mask=valid))
+    if error is None:
+        assert np.isnan(found[1]).all()
+        assert np.isfinite(found[0]).all()
+    else:
+        assert "row (1, 0, 0) of the mask, of shape (2, 1, 1, 3), allows no key" in str(error)
+
+
+def test_padding_is_not_seen(backend):
+    """What stands behind the mask makes no difference."""
+    layer = layers.TransformerEncoderLayer(4, 2, 8).initialize(0, backend)
+    data = np.random.default_rng(0).normal(size=(1, 3, 4)).astype("float32")
+    other = data.copy()
+    other[0, 2] = 9
+    valid = backend.asarray(np.array([[True, True, False]]))
+    first, second = (host(layer(backend.asarray(x), key_mask=valid))[0, :2] for x in (data, other))
+    np.testing.assert_allclose(first, second, rtol=1e-5)
+    causal, changed = (host(layer(backend.asarray(x), causal=True))[0, :2] for x in (data, other))
+    np.testing.assert_allclose(causal, changed, rtol=1e-5)
