@@ -116,7 +116,7 @@ def _function(primitive: Primitive) -> Callable[..., Any]:
             for name in in_order[len(args) :]:
                 args = (*args, settings.pop(name, None))
             if primitive.composition is not None:
-                return primitive.composition(named.__array_namespace__(), *args, **settings)
+                return primitive.composition(named.__array_namespace__(), *map(lift, args), **settings)
             settings = {name: lower(value) for name, value in settings.items()}
         out = primitive(*map(lift, args), **settings)
         return out if result is None else result(*out)

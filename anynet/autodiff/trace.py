@@ -90,7 +90,7 @@ class Primitive:
         if innermost is not None:
             if self.composition is not None:
                 xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
-                return self.composition(xp, *args, **settings)
+                return self.composition(xp, *map(lift, args), **settings)
             return innermost.apply(self, args, settings)
         return lift(self.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)[0])
 
