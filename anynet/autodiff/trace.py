@@ -163,11 +163,13 @@ def _numbers_for_scalars(args: Sequence[Any]) -> list[Any] | None:
 
 
 def lift(x: Any) -> Any:
-    """Return an array (or a tuple of them) as a traced constant; what is traced already stays, and so do settings."""
+    """Return an array (or several) as a traced constant; what is traced already stays, and so do settings."""
     if type(x) is Traced:
         return x
     if isinstance(x, tuple):
         return type(x)(*map(lift, x)) if hasattr(x, "_fields") else tuple(map(lift, x))
+    if isinstance(x, list):
+        return list(map(lift, x))
     return Traced(x) if is_array(x) else x
 
 

@@ -8,6 +8,7 @@ from helpers import assert_close, host, numbers
 import anynet
 from anynet import autodiff, tree
 from anynet.array import array_namespace
+from anynet.autodiff.trace import Traced, lift
 from anynet.errors import DifferentiationError, MixedArraysError, NoRuleError
 
 
@@ -184,6 +185,14 @@ def test_several_outputs(backend):
     x = numbers(backend, 3)
     assert_close(anynet.grad(lambda x: total(both(x)[0]))(x), np.full(3, 2.0))
     assert_close(anynet.grad(lambda x: total(both(x)[0] + both(x)[1]))(x), np.full(3, 5.0))
+
+
+def test_several_arrays_are_lifted_one_by_one():
+    x = np.ones(2)
+    for several in ([x, 3], (x, 3)):
+        lifted = lift(several)
+        assert type(lifted) is type(several)
+        assert [type(part) for part in lifted] == [Traced, int]
 
 
 def test_the_differentiable_namespace(backend):
