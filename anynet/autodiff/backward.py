@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from anynet import tree
 from anynet.array import Array, Namespace, array_namespace, conj, is_array, is_complex, is_floating
-from anynet.autodiff.trace import Primitive, Trace, Traced, lift, next_level, primitive
+from anynet.autodiff.trace import STANDARD, Primitive, Trace, Traced, lift, next_level, primitive
 from anynet.errors import DifferentiationError
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ _EMPTY: list[tuple[list[_Parent], int]] = [([], 0)]
 
 def _sum_to_rule(xp: Namespace, out: Array, g: Array, shape: tuple[int, ...]) -> Any:
     given = g.shape
-    return lambda h: xp.broadcast_to(h, given), None
+    return lambda h: STANDARD["broadcast_to"](h, given), None
 
 
 @primitive(_sum_to_rule)

@@ -74,6 +74,19 @@ def test_closed_over_arrays_are_constants(backend):
     assert_close(g, np.repeat(host(xp.sum(x, axis=0))[:, None], 2, axis=1))
 
 
+def test_products_with_repeated_cotangents(backend):
+    """What comes back through a sum is the same for every row, a view that takes no memory of its own."""
+    x, w, b, v = (numbers(backend, *shape) for shape in ((5, 4, 3), (5, 3, 2), (2,), (5, 2)))
+    product = lambda w: array_namespace(w).matmul(x, w)
+    g = anynet.grad(lambda w: total(product(w)))(w)
+    assert_close(g, np.repeat(host(x).sum(axis=1)[..., None], 2, axis=-1))
+    g = anynet.grad(lambda w: total(array_namespace(w).mean(product(w), axis=1) * v))(w)
+    assert_close(g, host(x).mean(axis=1)[..., None] * host(v)[:, None, :])
+    of_bias = lambda w: anynet.grad(lambda b: total((product(w) + b) ** 2))(b)
+    g = anynet.grad(lambda w: total(of_bias(w) * v[0, :]))(w)
+    assert_close(g, 2 * host(x).sum(axis=1)[..., None] * host(v)[0])
+
+
 def test_derivatives_of_derivatives(backend):
     x = backend.asarray(np.array(0.7))
     derivative = lambda x: array_namespace(x).sin(x)

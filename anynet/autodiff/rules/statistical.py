@@ -8,6 +8,7 @@ from typing import Any
 
 from anynet.array import Array, Namespace, device
 from anynet.autodiff.rules.table import Table
+from anynet.autodiff.trace import STANDARD
 
 RULES = rule = Table()
 COMPOSITIONS = composition = Table()
@@ -27,6 +28,11 @@ def _restore(xp: Namespace, reduced: Array, shape: tuple[int, ...], axis: Axes) 
     return xp.reshape(reduced, tuple(1 if i in gone else n for i, n in enumerate(shape)))
 
 
+def _spread(g: Array, shape: tuple[int, ...]) -> Array:
+    """Repeat a cotangent, by the backend's kernel where it has one: what comes next is often a product of matrices."""
+    return STANDARD["broadcast_to"](g, shape)
+
+
 def _count(shape: tuple[int, ...], axis: Axes) -> int:
     return math.prod(shape[i] for i in _axes(axis, len(shape)))
 
@@ -34,13 +40,13 @@ def _count(shape: tuple[int, ...], axis: Axes) -> int:
 @rule
 def sum(xp: Namespace, out: Array, x: Array, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
     shape = x.shape
-    return lambda g: xp.broadcast_to(_restore(xp, g, shape, axis), shape)
+    return lambda g: _spread(_restore(xp, g, shape, axis), shape)
 
 
 @rule
 def mean(xp: Namespace, out: Array, x: Array, *, axis: Axes = None, keepdims: bool = False) -> Any:
     shape = x.shape
-    return lambda g: xp.broadcast_to(_restore(xp, g, shape, axis) / _count(shape, axis), shape)
+    return lambda g: _spread(_restore(xp, g, shape, axis) / _count(shape, axis), shape)
 
 
 @rule
