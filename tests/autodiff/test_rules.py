@@ -85,6 +85,9 @@ def test_power_at_zero(backend):
     assert host(anynet.grad(lambda x: array_namespace(x).sum(x**0))(zero)) == 0
     power = anynet.grad(lambda y: array_namespace(y).sum(array_namespace(y).pow(zero, y)))
     assert host(power(backend.asarray([2.0]))) == 0
+    real = lambda f: lambda x: array_namespace(x).sum(array_namespace(x).real(f(x)))
+    second = anynet.grad(real(anynet.grad(real(lambda x: x**2))))
+    assert host(second(backend.asarray(np.zeros(1, "complex128")))) == 2
 
 
 def one_sided(f, backend, *numbers):

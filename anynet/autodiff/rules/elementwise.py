@@ -200,10 +200,17 @@ def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
         lambda g: (
             g * x2 * x1 ** xp.where(x2 == 0, xp.ones_like(x2), x2 - 1)
             if hasattr(x2, "dtype")
-            else g * (x2 * x1 ** (x2 - 1) if x2 != 0 else xp.zeros_like(x1))
+            else g * _slope(xp, x1, x2)
         ),
         lambda g: g * out * xp.log(_nonzero(xp, x1) if hasattr(x1, "dtype") else xp.full_like(out, x1 or 1)),
     )
+
+
+def _slope(xp: Namespace, x: Array, n: Any) -> Array:
+    """Return n xⁿ⁻¹ without raising x to the power of 0: of a complex 0, that is not 1 on every library."""
+    if n in (0, 1):
+        return xp.zeros_like(x) if n == 0 else xp.ones_like(x)
+    return n * (x if n == 2 else x ** (n - 1))
 
 
 @rule
