@@ -3,15 +3,26 @@
 from anynet.primitives.activation import log_softmax, relu, relu_gradient, sigmoid, softmax
 from anynet.primitives.affine import affine
 from anynet.primitives.cross_entropy import softmax_cross_entropy
+from anynet.primitives.erf import erf
+from anynet.primitives.piecewise import elu, hard_sigmoid, leaky_relu, selu
+from anynet.primitives.smooth import gelu, mish, softplus
 from anynet.primitives.update import sgd_update
 
 __all__ = [
     "affine",
+    "elu",
+    "erf",
+    "gelu",
+    "hard_sigmoid",
+    "leaky_relu",
     "log_softmax",
+    "mish",
     "relu",
     "relu_gradient",
+    "selu",
     "sgd_update",
     "sigmoid",
     "softmax",
     "softmax_cross_entropy",
+    "softplus",
 ]

@@ -82,6 +82,16 @@ def softmax(x: Any, axis: int = -1) -> Any:
     return torch.softmax(x, axis)
 
 
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """Compute it in one call."""
+    return torch.nn.functional.gelu(x, approximate="tanh" if approximate else "none")
+
+
+def softplus(x: Any) -> Any:
+    """Compute it in one call; PyTorch takes x itself above its threshold, and from 40 on that is exact."""
+    return torch.nn.functional.softplus(x, threshold=40)
+
+
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """Compute it in one call."""
     return torch.log_softmax(x, axis)
@@ -159,12 +169,18 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
     **{name: _direct(getattr(torch, name)) for name in _OF_TWO},
     **{name: _direct_with_numbers(getattr(torch, name)) for name in _WITH_NUMBERS},
     "equal": _direct(torch.eq),
+    "elu": torch.nn.functional.elu,
+    "erf": torch.erf,
+    "leaky_relu": torch.nn.functional.leaky_relu,
+    "mish": torch.nn.functional.mish,
     "relu": torch.relu,
+    "selu": torch.selu,
     "sigmoid": torch.sigmoid,
     **{
         function.__name__: function
         for function in (
             affine,
+            gelu,
             getitem,
             index_add,
             log_softmax,
@@ -176,6 +192,7 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
             sign,
             softmax,
             softmax_cross_entropy,
+            softplus,
             take,
             where,
         )

@@ -3,6 +3,7 @@
 On a machine with a GPU all other tests run on CuPy as on every backend that works.
 """
 
+import math
 import re
 import shutil
 import subprocess
@@ -111,7 +112,7 @@ def cuda_source(name, scalar):
     body = "".join(f"T& {parameter} = {parameter}_[i]; " for _, parameter in parts)
     return (
         f"typedef {scalar} T;\n"
-        f'extern "C" __global__ void {name}({parameters}, int n) {{\n'
+        f'extern "C" __global__ void anynet_{name}({parameters}, int n) {{\n'
         f"  int i = blockIdx.x * blockDim.x + threadIdx.x;\n  if (i < n) {{ {body}{operation}; }}\n}}\n"
     )
 
@@ -124,10 +125,11 @@ def test_sources_compile_for_a_gpu(tmp_path, name, scalar):
     source.write_text(cuda_source(name, scalar))
     done = subprocess.run(["nvcc", "-ptx", source.name], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f".entry {name}(" in (tmp_path / "kernel.ptx").read_text()
+    assert f".entry anynet_{name}(" in (tmp_path / "kernel.ptx").read_text()
 
 
 EXPECTED = {
+    "erf": math.erf,
     "relu": lambda x: max(x, 0.0) if x == x else x,
     "relu_gradient": lambda g, y: g if y > 0 else 0.0,
     "sgd_update": lambda parameter, gradient, learning_rate: parameter - learning_rate * gradient,
