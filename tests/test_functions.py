@@ -10,7 +10,6 @@ from scipy import special
 import anynet
 from anynet import functions, layers
 from anynet.array import array_namespace
-from anynet.errors import ArgumentError
 
 
 def gradient(function, x):
@@ -137,8 +136,3 @@ def test_layers_against_pytorch(backend, name, settings):
 def test_settings_are_to_be_seen():
     assert repr(layers.LeakyReLU(0.2)) == "LeakyReLU(negative_slope=0.2)"
     assert repr(layers.GELU()) == "GELU(approximate=False)"
-
-
-def test_an_unknown_activation():
-    with pytest.raises(ArgumentError, match="unknown activation 'relux'; there are elu, gelu, "):
-        layers.activation("relux")
