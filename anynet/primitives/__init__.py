@@ -6,9 +6,10 @@ from anynet.primitives.cross_entropy import softmax_cross_entropy
 from anynet.primitives.erf import erf
 from anynet.primitives.piecewise import elu, hard_sigmoid, leaky_relu, selu
 from anynet.primitives.smooth import gelu, mish, softplus
-from anynet.primitives.update import sgd_update
+from anynet.primitives.update import adam_update, momentum_update, sgd_update
 
 __all__ = [
+    "adam_update",
     "affine",
     "elu",
     "erf",
@@ -17,6 +18,7 @@ __all__ = [
     "leaky_relu",
     "log_softmax",
     "mish",
+    "momentum_update",
     "relu",
     "relu_gradient",
     "selu",

@@ -3,6 +3,7 @@
 Bringing two arrays to one dtype by the standard's rules is most of that way; arrays of one dtype can go directly.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -75,6 +76,37 @@ def relu_gradient(g: Any, y: Any) -> Any:
 def sgd_update(parameter: Any, gradient: Any, learning_rate: float) -> Any:
     """Multiply and subtract in one call."""
     return torch.sub(parameter, gradient, alpha=learning_rate)
+
+
+def momentum_update(
+    parameter: Any, gradient: Any, velocity: Any, learning_rate: float, momentum: float, nesterov: bool
+) -> Any:
+    """Multiply and add in one call each."""
+    velocity = torch.add(gradient, velocity, alpha=momentum)
+    along = torch.add(gradient, velocity, alpha=momentum) if nesterov else velocity
+    return torch.sub(parameter, along, alpha=learning_rate), velocity
+
+
+def adam_update(
+    parameter: Any,
+    gradient: Any,
+    mean: Any,
+    square: Any,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+    step: int,
+) -> Any:
+    """Multiply, divide and add in one call each, into arrays of its own."""
+    if not parameter.dtype is gradient.dtype is mean.dtype is square.dtype:
+        return NotImplemented
+    mean = torch.lerp(mean, gradient, 1 - beta1)
+    square = torch.mul(square, beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    root = torch.sqrt(square).div_(math.sqrt(1 - beta2**step)).add_(epsilon)
+    decayed = torch.mul(parameter, 1 - learning_rate * weight_decay) if weight_decay else parameter
+    return torch.addcdiv(decayed, mean, root, value=-learning_rate / (1 - beta1**step)), mean, square
 
 
 def softmax(x: Any, axis: int = -1) -> Any:
@@ -179,12 +211,14 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
     **{
         function.__name__: function
         for function in (
+            adam_update,
             affine,
             gelu,
             getitem,
             index_add,
             log_softmax,
             matmul,
+            momentum_update,
             place,
             relu_gradient,
             scatter_add,
