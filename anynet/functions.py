@@ -1,9 +1,40 @@
 """Activations and other functions without state; any array in, the same kind of array out."""
 
 from anynet.array import Array, array_namespace, device
-from anynet.primitives import log_softmax, relu, sigmoid, softmax
+from anynet.primitives import (
+    elu,
+    erf,
+    gelu,
+    hard_sigmoid,
+    leaky_relu,
+    log_softmax,
+    mish,
+    relu,
+    selu,
+    sigmoid,
+    softmax,
+    softplus,
+)
 
-__all__ = ["identity", "log_softmax", "one_hot", "relu", "sigmoid", "softmax", "step", "tanh"]
+__all__ = [
+    "elu",
+    "erf",
+    "gelu",
+    "hard_sigmoid",
+    "identity",
+    "leaky_relu",
+    "log_softmax",
+    "mish",
+    "one_hot",
+    "relu",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "step",
+    "tanh",
+]
 
 
 def identity(x: Array) -> Array:
@@ -14,6 +45,15 @@ def identity(x: Array) -> Array:
 def step(x: Array) -> Array:
     """Return 1 where x > 0 and 0 elsewhere, of x's shape and dtype (Deep Learning from Scratch, chapter 3.2.2)."""
     return array_namespace(x).astype(x > 0, x.dtype)
+
+
+def silu(x: Array) -> Array:
+    """Return x / (1 + exp(-x)) for every element, also called swish, of x's shape and floating dtype.
+
+    Source: Elfwing, Uchibe and Doya, Sigmoid-weighted linear units for neural network function approximation in
+    reinforcement learning, Neural Networks 107, 2018.
+    """
+    return x * sigmoid(x)
 
 
 def tanh(x: Array) -> Array:

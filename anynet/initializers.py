@@ -1,7 +1,11 @@
 """Initializers: how parameters get their first numbers, each a function of (key, shape, dtype).
 
-Weights are stored (in, out), so the fan-in of a weight is its first axis and the fan-out its second; those of
-convolutions are (out, in, *kernel).
+The fan-in of a weight is how many numbers one output is the sum of, the fan-out how many outputs one input goes into. A
+weight of two axes is (in, out), as Linear's. One of more is a convolution's, (out_channels, in_channels / groups, …),
+where each fan counts the positions of the kernel too: in_channels / groups or out_channels times kernel height times
+kernel width. What groups take from the fan-out is not to be seen in a shape, and does not count.
+
+The same key gives the same numbers on every library; those of float64 are those of float32.
 """
 
 import math
@@ -29,9 +33,77 @@ def normal(standard_deviation: float = 0.01) -> Initializer:
 
     Source: Deep Learning from Scratch, chapters 4.5.1 and 6.2.
     """
-    if not 0 <= standard_deviation < math.inf:
-        raise ArgumentError(f"standard_deviation is {standard_deviation}: wanted a finite number of 0 or more")
+    _check_deviation(standard_deviation)
     return lambda key, shape, dtype: standard_deviation * random.normal(key, shape, dtype)
+
+
+def uniform(low: float = -0.1, high: float = 0.1) -> Initializer:
+    """Return an initializer that draws evenly from low ≤ x < high.
+
+    Raises:
+        ArgumentError: the limits are not finite, or low is not below high.
+
+    """
+    if not -math.inf < low < high < math.inf:
+        raise ArgumentError(f"low is {low} and high is {high}: wanted two finite numbers, low < high")
+    return lambda key, shape, dtype: _uniform(key, shape, dtype, low, high)
+
+
+def truncated_normal(standard_deviation: float = 0.01, cut: float = 2.0) -> Initializer:
+    """Return an initializer that draws from N(0, standard_deviation²) what is within cut · standard_deviation of 0.
+
+    With the cut at 2 the numbers that are left deviate by 0.88 · standard_deviation.
+
+    Raises:
+        ArgumentError: a deviation that is not a finite number of 0 or more, or a cut not above 0 and up to 5.
+
+    """
+    _check_deviation(standard_deviation)
+    if not 0 < cut <= 5:
+        raise ArgumentError(f"cut is {cut}: wanted a number above 0 and up to 5, beyond which float32 draws nothing")
+    probability = math.erf(cut / math.sqrt(2))
+
+    def draw(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+        xp = array_namespace(key)
+        # The inverse of the distribution function, as in `random.normal`, but of a part of (-1, 1) only.
+        numbers = math.sqrt(2) * random._inverse_erf(xp, random.uniform(key, shape, None, -probability, probability))
+        limit = xp.full_like(numbers, cut)
+        # Rounding may lead past the cut.
+        numbers = xp.minimum(xp.maximum(numbers, -limit), limit)
+        return standard_deviation * xp.astype(numbers, dtype, copy=False)
+
+    return draw
+
+
+def variance_scaling(scale: float = 1.0, fan: str = "in", distribution: str = "normal") -> Initializer:
+    """Return an initializer whose numbers have the variance scale / fan.
+
+    Args:
+        scale: above 0; 1 for tanh and sigmoid, 2 for ReLU.
+        fan: "in" keeps the variance on the way forward, "out" that of the derivatives on the way back, "average", half
+            of their sum, a bit of both.
+        distribution: "normal", or "uniform" in ±√(3 · scale / fan).
+
+    Raises:
+        ArgumentError: a setting that is none of these.
+
+    `xavier` is (1, "average") and `he` is (2, "in").
+
+    """
+    if not 0 < scale < math.inf:
+        raise ArgumentError(f"scale is {scale}: wanted a finite number above 0")
+    if fan not in _FANS:
+        raise ArgumentError(f"fan is {fan!r}: wanted 'in', 'out' or 'average'")
+    if distribution not in ("normal", "uniform"):
+        raise ArgumentError(f"distribution is {distribution!r}: wanted 'normal' or 'uniform'")
+
+    def draw(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+        deviation = math.sqrt(scale / _FANS[fan](*_fans(shape)))
+        if distribution == "normal":
+            return deviation * random.normal(key, shape, dtype)
+        return _uniform(key, shape, dtype, -math.sqrt(3) * deviation, math.sqrt(3) * deviation)
+
+    return draw
 
 
 def xavier(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
@@ -40,8 +112,16 @@ def xavier(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
     Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, AISTATS
     2010, equation 12; Deep Learning from Scratch, chapter 6.2.2.
     """
-    fan_in, fan_out = _fans(shape)
-    return math.sqrt(2 / (fan_in + fan_out)) * random.normal(key, shape, dtype)
+    return _XAVIER(key, shape, dtype)
+
+
+def xavier_uniform(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+    """Draw evenly from ±√(6 / (fan_in + fan_out)), for sigmoid and tanh.
+
+    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, AISTATS
+    2010, equation 16.
+    """
+    return _XAVIER_UNIFORM(key, shape, dtype)
 
 
 def he(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
@@ -50,17 +130,79 @@ def he(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
     Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, ICCV 2015, equation 10; Deep Learning from Scratch,
     chapter 6.2.3.
     """
-    fan_in, _ = _fans(shape)
-    return math.sqrt(2 / fan_in) * random.normal(key, shape, dtype)
+    return _HE(key, shape, dtype)
+
+
+def he_uniform(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+    """Draw evenly from ±√(6 / fan_in), for ReLU.
+
+    Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, ICCV 2015, equation 10.
+    """
+    return _HE_UNIFORM(key, shape, dtype)
+
+
+def orthogonal(gain: float = 1.0) -> Initializer:
+    """Return an initializer of matrices Q, evenly drawn, with Qᵀ Q = gain² · I, or Q Qᵀ where there are more columns.
+
+    A convolution's weight counts as (out_channels, …), flattened. The library's own QR decomposition computes it, so
+    that libraries agree up to rounding only.
+    Source: Saxe, McClelland and Ganguli, Exact solutions to the nonlinear dynamics of learning in deep linear neural
+    networks, ICLR 2014; Mezzadri, How to generate random matrices from the classical compact groups, Notices of the
+    AMS 54, 2007.
+
+    Raises:
+        ArgumentError: a gain that is not a finite number above 0.
+        ShapeError: when it draws, a shape of fewer than two axes.
+
+    """
+    if not 0 < gain < math.inf:
+        raise ArgumentError(f"gain is {gain}: wanted a finite number above 0")
+
+    def draw(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+        if len(shape) < 2 or 0 in shape:
+            raise ShapeError(f"a weight of shape {shape} cannot be orthogonal: wanted two axes or more, all above 0")
+        xp = array_namespace(key)
+        rows, columns = shape[0], math.prod(shape[1:])
+        tall = (max(rows, columns), min(rows, columns))
+        # Decompositions are for these two dtypes.
+        precise = xp.float64 if dtype == xp.float64 else xp.float32
+        q, r = xp.linalg.qr(random.normal(key, tall, precise))
+        diagonal = xp.linalg.diagonal(r)
+        # Which sign a library gives a column is its own affair; R with a positive diagonal is unique, and Q even.
+        q = q * xp.where(diagonal < 0, -xp.ones_like(diagonal), xp.ones_like(diagonal))
+        return gain * xp.astype(xp.reshape(q if rows >= columns else q.T, shape), dtype, copy=False)
+
+    return draw
+
+
+_FANS: dict[str, Callable[[int, int], float]] = {
+    "in": lambda fan_in, fan_out: fan_in,
+    "out": lambda fan_in, fan_out: fan_out,
+    "average": lambda fan_in, fan_out: (fan_in + fan_out) / 2,
+}
+_XAVIER = variance_scaling(1.0, "average")
+_XAVIER_UNIFORM = variance_scaling(1.0, "average", "uniform")
+_HE = variance_scaling(2.0, "in")
+_HE_UNIFORM = variance_scaling(2.0, "in", "uniform")
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return how many numbers one output is made of, and how many outputs one number goes into."""
     if len(shape) < 2 or 0 in shape:
         raise ShapeError(
-            f"a weight of shape {shape} has no fan-in and fan-out: wanted (in, out), or (out, in, *kernel), all above 0"
+            f"a weight of shape {shape} has no fan-in and fan-out: wanted (in, out), or a convolution's "
+            "(out_channels, in_channels, …), all above 0"
         )
     if len(shape) == 2:
         return shape[0], shape[1]
-    window = math.prod(shape[2:])
-    return shape[1] * window, shape[0] * window
+    positions = math.prod(shape[2:])
+    return shape[1] * positions, shape[0] * positions
+
+
+def _uniform(key: Array, shape: tuple[int, ...], dtype: DType, low: float, high: float) -> Array:
+    xp = array_namespace(key)
+    return xp.astype(random.uniform(key, shape, xp.float32, low, high), dtype, copy=False)
+
+
+def _check_deviation(standard_deviation: float) -> None:
+    if not 0 <= standard_deviation < math.inf:
+        raise ArgumentError(f"standard_deviation is {standard_deviation}: wanted a finite number of 0 or more")

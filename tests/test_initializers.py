@@ -3,9 +3,11 @@ import math
 import numpy as np
 import pytest
 from helpers import host
+from scipy import stats
 
-from anynet import initializers, random
-from anynet.errors import ShapeError
+from anynet import initializers, layers, random
+from anynet.backend import get_backend
+from anynet.errors import ArgumentError, ShapeError
 
 
 @pytest.mark.parametrize(
@@ -16,6 +18,13 @@ from anynet.errors import ShapeError
         (initializers.xavier, math.sqrt(2 / 700)),
         (initializers.he, math.sqrt(2 / 300)),
         (initializers.zeros, 0.0),
+        (initializers.uniform(-3.0, 3.0), math.sqrt(3)),
+        (initializers.truncated_normal(0.5), 0.5 * stats.truncnorm(-2, 2).std()),
+        (initializers.truncated_normal(0.5, 5.0), 0.5),
+        (initializers.xavier_uniform, math.sqrt(2 / 700)),
+        (initializers.he_uniform, math.sqrt(2 / 300)),
+        (initializers.variance_scaling(3.0, "out"), math.sqrt(3 / 400)),
+        (initializers.orthogonal(), math.sqrt(1 / 400)),
     ],
 )
 def test_spread(backend, initializer, deviation):
@@ -30,10 +39,102 @@ def test_ones(backend):
 
 
 def test_a_fan_needs_a_matrix():
-    with pytest.raises(ShapeError, match="wanted \\(in, out\\)"):
-        initializers.he(random.key(0), (3,), np.float32)
+    for shape in ((3,), (3, 0), ()):
+        with pytest.raises(ShapeError, match="wanted \\(in, out\\)"):
+            initializers.he(random.key(0), shape, np.float32)
+        with pytest.raises(ShapeError, match="wanted two axes or more, all above 0"):
+            initializers.orthogonal()(random.key(0), shape, np.float32)
 
 
 def test_a_negative_deviation():
-    with pytest.raises(ValueError, match="standard_deviation is -1"):
-        initializers.normal(-1)
+    for make in (initializers.normal, initializers.truncated_normal):
+        with pytest.raises(ValueError, match="standard_deviation is -1"):
+            make(-1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: initializers.uniform(1.0, 1.0), "low is 1.0 and high is 1.0: wanted two finite numbers, low < high"),
+        (lambda: initializers.truncated_normal(1.0, 6.0), "cut is 6.0: wanted a number above 0 and up to 5"),
+        (lambda: initializers.variance_scaling(0), "scale is 0: wanted a finite number above 0"),
+        (lambda: initializers.variance_scaling(fan="up"), "fan is 'up': wanted 'in', 'out' or 'average'"),
+        (lambda: initializers.variance_scaling(distribution="even"), "distribution is 'even': wanted 'normal' or"),
+        (lambda: initializers.orthogonal(0), "gain is 0: wanted a finite number above 0"),
+    ],
+)
+def test_settings_that_cannot_be(make, message):
+    with pytest.raises(ArgumentError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (8, 3, 5), (8, 2, 3, 3)])
+def test_fans_against_pytorch(shape):
+    """A weight of two axes lies transposed there; that of a convolution does not."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    fans = torch.nn.init._calculate_fan_in_and_fan_out(torch.empty(shape[::-1] if len(shape) == 2 else shape))
+    for fan, expected in (("in", fans[0]), ("out", fans[1]), ("average", sum(fans) / 2)):
+        drawn = initializers.variance_scaling(1.0, fan)(random.key(0), shape, np.float64)
+        unit = random.normal(random.key(0), shape, np.float64)
+        np.testing.assert_allclose(drawn, unit / math.sqrt(expected))
+
+
+@pytest.mark.parametrize(
+    ("initializer", "limit"),
+    [
+        (initializers.xavier_uniform, math.sqrt(6 / (200 * 9 + 300 * 9))),
+        (initializers.he_uniform, math.sqrt(6 / (200 * 9))),
+        (initializers.truncated_normal(0.25, 3.0), 0.75),
+    ],
+)
+def test_limits(backend, initializer, limit):
+    drawn = host(initializer(random.key(0, backend), (300, 200, 3, 3), backend.xp.float32))
+    assert drawn.shape == (300, 200, 3, 3)
+    assert np.max(np.abs(drawn)) <= limit * (1 + 1e-6)
+    assert np.max(np.abs(drawn)) > 0.98 * limit
+
+
+def test_the_truncated_distribution():
+    drawn = initializers.truncated_normal(0.5, 1.5)(random.key(3), (20000,), np.float32)
+    assert stats.kstest(drawn / 0.5, stats.truncnorm(-1.5, 1.5).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    "initializer",
+    [initializers.uniform(), initializers.truncated_normal(), initializers.he_uniform, initializers.xavier_uniform],
+    ids=["uniform", "truncated_normal", "he_uniform", "xavier_uniform"],
+)
+def test_the_same_bits_everywhere(backend, initializer):
+    shape = (20, 30)
+    expected = initializer(random.key(1), shape, np.float32)
+    np.testing.assert_array_equal(host(initializer(random.key(1, backend), shape, backend.xp.float32)), expected)
+    of_double = host(initializer(random.key(1, backend), shape, backend.xp.float64))
+    assert of_double.dtype == np.float64
+    np.testing.assert_allclose(of_double, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5), (8, 2, 3, 1), (3, 2, 3, 1)])
+def test_orthogonal(backend, shape):
+    xp = backend.xp
+    key = random.key(2, backend)
+    w = initializers.orthogonal(2.0)(key, shape, xp.float64)
+    assert get_backend(w).device == backend.device
+    q = host(w).reshape(shape[0], -1) / 2
+    product = q @ q.T if q.shape[0] <= q.shape[1] else q.T @ q
+    np.testing.assert_allclose(product, np.eye(min(q.shape)), atol=1e-12)
+    np.testing.assert_allclose(host(w), initializers.orthogonal(2.0)(random.key(2), shape, np.float64), atol=1e-12)
+    np.testing.assert_allclose(host(initializers.orthogonal(2.0)(key, shape, xp.float32)), host(w), atol=1e-5)
+
+
+def test_orthogonal_matrices_are_evenly_drawn():
+    """The mean of the trace is 0 and that of its square is 1, as for Haar's measure; without the signs it is not."""
+    initializer = initializers.orthogonal()
+    traces = np.array([np.trace(initializer(key, (3, 3), np.float64)) for key in random.split(random.key(0), 2000)])
+    assert abs(traces.mean()) < 0.1
+    assert (traces**2).mean() == pytest.approx(1, abs=0.1)
+
+
+def test_a_layer_takes_them(backend):
+    net = layers.Linear(6, 4, initializer=initializers.orthogonal()).initialize(0, backend)
+    q = host(net.weight)
+    np.testing.assert_allclose(q.T @ q, np.eye(4), atol=1e-6)

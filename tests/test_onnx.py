@@ -5,7 +5,7 @@ import pytest
 from helpers import host
 
 import anynet
-from anynet import layers
+from anynet import functions, layers
 from anynet.errors import BackendError, DataError, ShapeError
 
 pytest.importorskip("ndonnx", reason="needs ndonnx")
@@ -36,13 +36,60 @@ def test_every_layer(backend, tmp_path, name):
 
 @pytest.mark.parametrize(
     ("name", "operator"),
-    [("relu", "Relu"), ("sigmoid", "Sigmoid"), ("softmax", "Softmax"), ("log_softmax", "LogSoftmax"), ("tanh", "Tanh")],
+    [
+        ("elu", "Elu"),
+        ("gelu", "Gelu"),
+        ("hard_sigmoid", "HardSigmoid"),
+        ("leaky_relu", "LeakyRelu"),
+        ("log_softmax", "LogSoftmax"),
+        ("mish", "Mish"),
+        ("relu", "Relu"),
+        ("selu", "Selu"),
+        ("sigmoid", "Sigmoid"),
+        ("softmax", "Softmax"),
+        ("softplus", "Softplus"),
+        ("tanh", "Tanh"),
+    ],
 )
 def test_operators_of_onnx_come_out_as_one(tmp_path, name, operator):
     net = layers.Sequential(layers.Linear(6, 5), layers.activation(name), seed=0)
     anynet.export_onnx(net, tmp_path / "net.onnx", (6,))
     found = [node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node]
     assert [kind for kind in found if kind not in ("Constant", "Identity")] == ["Gemm", operator]
+
+
+@pytest.mark.parametrize("name", layers.ACTIVATIONS)
+def test_networks_of_float64_run_too(tmp_path, name):
+    """Though onnxruntime has many operators for float32 only."""
+    float64 = anynet.get_backend("ndonnx").xp.float64
+    net = layers.Sequential(layers.Linear(6, 5), layers.activation(name), seed=0, dtype=np.float64)
+    anynet.export_onnx(net, tmp_path / "net.onnx", (6,), dtype=float64)
+    x = np.random.default_rng(0).normal(size=(4, 6))
+    np.testing.assert_allclose(run(tmp_path / "net.onnx", x), net(x), rtol=1e-12, atol=1e-14)
+
+
+class ErrorFunction(layers.Module):
+    def forward(self, x):
+        return functions.erf(x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "operator"),
+    [
+        (layers.ELU(0.5), "Elu"),
+        (layers.GELU(approximate=True), "Gelu"),
+        (layers.LeakyReLU(0.3), "LeakyRelu"),
+        (ErrorFunction(), "Erf"),
+    ],
+    ids=["alpha", "approximate", "negative_slope", "erf"],
+)
+def test_settings_go_into_the_operator(tmp_path, layer, operator):
+    path = tmp_path / "net.onnx"
+    anynet.export_onnx(layers.Sequential(layers.Linear(6, 5), layer, seed=0), path, (6,))
+    net = layers.Sequential(layers.Linear(6, 5), layer, seed=0)
+    assert operator in [node.op_type for node in onnx.load(path).graph.node]
+    x = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
+    np.testing.assert_allclose(run(path, x), net(x), rtol=1e-5, atol=1e-6)
 
 
 def test_inputs_of_more_axes(tmp_path):

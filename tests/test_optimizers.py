@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from helpers import assert_close, host, numbers
 
-from anynet import optimizers, schedulers
+import anynet
+from anynet import layers, optimizers, schedulers, tree
+from anynet.errors import ArgumentError, ShapeError
 
 
 def test_sgd(backend):
@@ -17,6 +19,103 @@ def test_sgd(backend):
     assert_close(tree["deep"][0], before["deep"] - 0.5 * host(grads["deep"][0]))
     assert tree["fixed"] is fixed
     np.testing.assert_array_equal(host(old), before["w"])
+
+
+STATEFUL = {
+    "momentum": (lambda rate: optimizers.Momentum(rate, 0.8), "SGD", {"momentum": 0.8}),
+    "nesterov": (
+        lambda rate: optimizers.Momentum(rate, 0.8, nesterov=True),
+        "SGD",
+        {"momentum": 0.8, "nesterov": True},
+    ),
+    "adam": (lambda rate: optimizers.Adam(rate, beta1=0.8, beta2=0.95), "Adam", {"betas": (0.8, 0.95)}),
+    "adamw": (lambda rate: optimizers.AdamW(rate, weight_decay=0.1), "AdamW", {"weight_decay": 0.1}),
+}
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_twenty_steps_against_pytorch(backend, name):
+    """With a schedule, a parameter that never has a gradient, and one that has none in the first steps."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    make, theirs, settings = STATEFUL[name]
+    rng = np.random.default_rng(0)
+    start = {"w": rng.normal(size=(4, 3)), "b": rng.normal(size=3), "late": rng.normal(size=2)}
+    net = {part: backend.asarray(x) for part, x in start.items()}
+    net["steps"] = counts = backend.asarray(np.array([1, 2]))
+    peers = {part: torch.asarray(x.copy()).requires_grad_() for part, x in start.items()}
+    rate = schedulers.Cosine(0.1, 25)
+    ours, peer = make(rate), getattr(torch.optim, theirs)(peers.values(), lr=0.1, **settings)
+    for i in range(20):
+        gradients = {part: rng.normal(size=x.shape) + x for part, x in start.items() if part != "late" or i > 5}
+        grads = {part: backend.asarray(gradients[part]) if part in gradients else None for part in net}
+        ours.update(net, grads)
+        peer.param_groups[0]["lr"] = rate(i)
+        for part, x in peers.items():
+            x.grad = torch.asarray(gradients[part]) if part in gradients else None
+        peer.step()
+    for part, x in peers.items():
+        assert_close(net[part], x.detach().numpy(), like=backend.asarray(start[part]), rtol=1e-6)
+    assert net["steps"] is counts
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_the_state_is_a_tree_and_no_array_is_written_into(backend, name):
+    make, _, _ = STATEFUL[name]
+    net = layers.Sequential(layers.Linear(3, 2), layers.Tanh(), layers.Linear(2, 1), seed=0, backend=backend)
+    optimizer = make(0.1)
+    grads = tree.map(lambda x: x + 1, net)
+    optimizer.update(net, grads)
+    assert list(optimizer.state) == list(net.parameters())
+    seen = [x for part in (net, grads, optimizer.state) for _, x in tree.leaves(part)]
+    before = [host(x).copy() for x in seen]
+    optimizer.update(net, grads)
+    for x, numbers_before in zip(seen, before, strict=True):
+        np.testing.assert_array_equal(host(x), numbers_before)
+    paths = [path for path, _ in tree.leaves(optimizer.state)]
+    assert paths[0] in ("layers.0.weight.velocity", "layers.0.weight.mean")
+    assert all(x.dtype == backend.xp.float32 for _, x in tree.leaves(optimizer.state))
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_a_network_learns(backend, name):
+    make, _, _ = STATEFUL[name]
+    rng = np.random.default_rng(0)
+    x = backend.asarray(rng.normal(size=(40, 3)).astype("float32"))
+    t = backend.asarray((host(x).sum(axis=1) > 0).astype("int64"))
+    net = layers.Sequential(layers.Linear(3, 8), layers.GELU(), layers.Linear(8, 2), seed=0, backend=backend)
+    history = anynet.fit(net, (x, t), optimizer=make(0.05), epochs=10, batch_size=20, progress=False)
+    assert history.losses[-1] < 0.5 * history.losses[0]
+
+
+def test_an_optimizer_belongs_to_one_network():
+    optimizer = optimizers.Adam()
+    make = lambda *shapes: {f"p{i}": np.ones(shape) for i, shape in enumerate(shapes)}
+    optimizer.update(make((2, 3)), make((2, 3)))
+    with pytest.raises(ShapeError, match=r"p0 is of shape \(3,\), its state of \(2, 3\): an optimizer belongs to one"):
+        optimizer.update(make((3,)), make((3,)))
+    with pytest.raises(ArgumentError, match="there is state for 1 parameters, the network has more: an optimizer"):
+        optimizer.update(make((2, 3), (2,)), make((2, 3), (2,)))
+
+
+def test_optimizers_show_their_settings():
+    assert repr(optimizers.Momentum()) == "Momentum(0.01, 0.9, nesterov=False)"
+    assert repr(optimizers.Adam()) == "Adam(0.001, beta1=0.9, beta2=0.999, epsilon=1e-08)"
+    assert repr(optimizers.AdamW(0.1)).endswith("weight_decay=0.01)")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: optimizers.Momentum(momentum=1.0), "momentum is 1.0: wanted a number of 0 or more and below 1"),
+        (lambda: optimizers.Adam(beta1=-0.1), "beta1 is -0.1: wanted a number of 0 or more and below 1"),
+        (lambda: optimizers.Adam(beta2=1), "beta2 is 1: wanted a number of 0 or more and below 1"),
+        (lambda: optimizers.Adam(epsilon=-1e-8), "epsilon is -1e-08: wanted a finite number of 0 or more"),
+        (lambda: optimizers.AdamW(weight_decay=math.nan), "weight_decay is nan: wanted a finite number of 0 or more"),
+    ],
+)
+def test_settings_that_cannot_be(make, message):
+    with pytest.raises(ArgumentError, match=message):
+        make()
 
 
 def test_a_schedule_is_asked_at_every_update(backend):
@@ -46,7 +145,13 @@ def test_cosine():
 
 @pytest.mark.parametrize("rate", [0, -0.1, math.nan, math.inf])
 def test_a_learning_rate_that_cannot_be(rate):
-    for make in (optimizers.SGD, lambda rate: schedulers.Cosine(rate, 10)):
+    for make in (
+        optimizers.SGD,
+        optimizers.Momentum,
+        optimizers.Adam,
+        optimizers.AdamW,
+        lambda rate: schedulers.Cosine(rate, 10),
+    ):
         with pytest.raises(ValueError, match=r"learning_rate is .*: wanted a finite number above 0"):
             make(rate)
 

@@ -74,6 +74,38 @@ def test_updates_leave_their_arguments_alone(manner, backend):
     np.testing.assert_array_equal(host(g), before[1])
 
 
+UPDATES = {
+    "sgd_update": (2, (0.5,)),
+    "momentum_update": (3, (0.5, 0.9, False)),
+    "momentum_update by Nesterov": (3, (0.5, 0.9, True)),
+    "adam_update": (4, (0.1, 0.9, 0.999, 1e-8, 0.0, 3)),
+    "adam_update decaying": (4, (0.1, 0.9, 0.999, 1e-8, 0.01, 1)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", UPDATES)
+def test_kernels_of_updates(backend, name, dtype):
+    """As the references do, for arrays of no axes, larger than a kernel's blocks, transposed; read-only ones."""
+    count, settings = UPDATES[name]
+    tolerance = 1e-6 if dtype == "float32" else 1e-14
+    update = getattr(primitives, name.partition(" ")[0])
+    for shape in [(), (3, 2), (0, 3), (300, 250)]:
+        given = [np.random.default_rng(seed).uniform(0.1, 1, size=shape).astype(dtype) for seed in range(count)]
+        for transposed in (False, True):
+            arrays = [backend.asarray(x.T if transposed else x) for x in given]
+            if backend.name == "numpy":
+                for x in arrays:
+                    x.setflags(write=False)
+            found, expected = update(*arrays, *settings), update.reference(*arrays, *settings)
+            if not isinstance(found, tuple):
+                found, expected = (found,), (expected,)
+            for x, wanted in zip(found, expected, strict=True):
+                assert_close(x, host(wanted), like=arrays[0], rtol=tolerance, atol=tolerance)
+            for x, before in zip(arrays, given, strict=True):
+                np.testing.assert_array_equal(host(x), before.T if transposed else before)
+
+
 def expected_cross_entropy(logits, labels):
     log_p = special.log_softmax(logits.astype(np.float64), axis=-1)
     rows = labels if labels.ndim == logits.ndim else np.eye(logits.shape[-1])[labels]
@@ -133,8 +165,17 @@ def test_labels_of_a_wrong_shape(backend):
 
 
 FUNCTIONS = {
+    "elu": lambda x: np.where(x > 0, x, special.expm1(np.minimum(x, 0))),
+    "erf": special.erf,
+    "gelu": lambda x: x * special.ndtr(x),
+    "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "mish": lambda x: x * np.tanh(np.logaddexp(x, 0)),
     "relu": lambda x: np.maximum(x, 0),
+    "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * special.expm1(np.minimum(x, 0))),
     "sigmoid": special.expit,
+    "silu": lambda x: x * special.expit(x),
+    "softplus": lambda x: np.logaddexp(x, 0),
     "tanh": np.tanh,
     "identity": lambda x: x,
     "step": lambda x: (x > 0).astype(x.dtype),
@@ -171,7 +212,7 @@ def test_activations_differentiate(manner, backend, name):
     weights = backend.asarray(np.random.default_rng(1).normal(size=(3, 4)))
     f = lambda x: array_namespace(x).sum(getattr(functions, name)(x) * weights)
     assert anynet.check_gradients(f, x)
-    if name not in ("relu", "identity"):
+    if name not in ("hard_sigmoid", "identity", "leaky_relu", "relu"):
         assert anynet.check_gradients(lambda x: array_namespace(x).sum(anynet.grad(f)(x) ** 2), x)
 
 

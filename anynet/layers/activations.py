@@ -22,12 +22,85 @@ class ReLU(Module):
         return functions.relu(x)
 
 
+class LeakyReLU(Module):
+    """Return x where x > 0 and negative_slope · x elsewhere; see `anynet.functions.leaky_relu`."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Array) -> Array:
+        """Apply it to every element."""
+        return functions.leaky_relu(x, self.negative_slope)
+
+
+class ELU(Module):
+    """Return x where x > 0 and alpha · (exp(x) - 1) elsewhere; see `anynet.functions.elu`."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Array) -> Array:
+        """Apply it to every element."""
+        return functions.elu(x, self.alpha)
+
+
+class SELU(Module):
+    """Return the exponential linear unit that keeps mean and variance; see `anynet.functions.selu`."""
+
+    def forward(self, x: Array) -> Array:
+        """Apply it to every element."""
+        return functions.selu(x)
+
+
+class GELU(Module):
+    """Return x · Φ(x), exactly or by tanh; see `anynet.functions.gelu`."""
+
+    def __init__(self, approximate: bool = False) -> None:
+        self.approximate = approximate
+
+    def forward(self, x: Array) -> Array:
+        """Apply it to every element."""
+        return functions.gelu(x, self.approximate)
+
+
+class SiLU(Module):
+    """Return x / (1 + exp(-x)); see `anynet.functions.silu`."""
+
+    def forward(self, x: Array) -> Array:
+        """Apply it to every element."""
+        return functions.silu(x)
+
+
+class Mish(Module):
+    """Return x · tanh(log(1 + exp(x))); see `anynet.functions.mish`."""
+
+    def forward(self, x: Array) -> Array:
+        """Apply it to every element."""
+        return functions.mish(x)
+
+
+class Softplus(Module):
+    """Return log(1 + exp(x)); see `anynet.functions.softplus`."""
+
+    def forward(self, x: Array) -> Array:
+        """Apply it to every element."""
+        return functions.softplus(x)
+
+
 class Sigmoid(Module):
     """Return 1 / (1 + exp(-x)); see `anynet.functions.sigmoid`."""
 
     def forward(self, x: Array) -> Array:
         """Apply it to every element."""
         return functions.sigmoid(x)
+
+
+class HardSigmoid(Module):
+    """Return x/6 + ½, cut off at 0 and 1; see `anynet.functions.hard_sigmoid`."""
+
+    def forward(self, x: Array) -> Array:
+        """Apply it to every element."""
+        return functions.hard_sigmoid(x)
 
 
 class Softmax(Module):
@@ -63,11 +136,19 @@ class Tanh(Module):
 
 
 ACTIVATIONS: dict[str, type[Module]] = {
+    "elu": ELU,
+    "gelu": GELU,
+    "hard_sigmoid": HardSigmoid,
     "identity": Identity,
+    "leaky_relu": LeakyReLU,
     "log_softmax": LogSoftmax,
+    "mish": Mish,
     "relu": ReLU,
+    "selu": SELU,
     "sigmoid": Sigmoid,
+    "silu": SiLU,
     "softmax": Softmax,
+    "softplus": Softplus,
     "step": Step,
     "tanh": Tanh,
 }

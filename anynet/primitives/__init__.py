@@ -6,27 +6,40 @@ from anynet.primitives.attention import masked_softmax
 from anynet.primitives.convolution import conv2d, conv2d_transposed, conv2d_weight
 from anynet.primitives.cross_entropy import softmax_cross_entropy
 from anynet.primitives.embedding import embedding
+from anynet.primitives.erf import erf
+from anynet.primitives.piecewise import elu, hard_sigmoid, leaky_relu, selu
 from anynet.primitives.pooling import avg_pool2d, max_pool2d, spread_to_largest, take_at_largest
+from anynet.primitives.smooth import gelu, mish, softplus
 from anynet.primitives.standardize import scale_shift, standardize
-from anynet.primitives.update import sgd_update
+from anynet.primitives.update import adam_update, momentum_update, sgd_update
 
 __all__ = [
+    "adam_update",
     "affine",
     "avg_pool2d",
     "conv2d",
     "conv2d_transposed",
     "conv2d_weight",
+    "elu",
     "embedding",
+    "erf",
+    "gelu",
+    "hard_sigmoid",
+    "leaky_relu",
     "log_softmax",
     "masked_softmax",
     "max_pool2d",
+    "mish",
+    "momentum_update",
     "relu",
     "relu_gradient",
     "scale_shift",
+    "selu",
     "sgd_update",
     "sigmoid",
     "softmax",
     "softmax_cross_entropy",
+    "softplus",
     "spread_to_largest",
     "standardize",
     "take_at_largest",

@@ -44,7 +44,8 @@ def sigmoid(x: Array) -> Array:
     xp = array_namespace(x)
     # The exponential of a negative number only: it cannot overflow, and small results keep all their digits.
     e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, xp.ones_like(x), e) / (1 + e)
+    # The numerator is 1 where x ≥ 0, and the larger of two: a choice, whose sides are hard to guess, takes longer.
+    return xp.maximum(e, xp.astype(x >= 0, x.dtype)) / (1 + e)
 
 
 def _softmax_rule(xp: Namespace, out: Array, x: Array, axis: int = -1) -> Any:

@@ -11,6 +11,13 @@ def _operator(name: str, *arrays: Any, **settings: Any) -> Any:
     return ndonnx.asarray(getattr(operators, name)(*(x.unwrap_spox() for x in arrays), **settings))
 
 
+def _in_single(name: str, x: Any, **settings: Any) -> Any:
+    """Take the operator for float32 only: ONNX has it for float64 too, programs that run ONNX files mostly not."""
+    import ndonnx
+
+    return _operator(name, x, **settings) if x.dtype == ndonnx.float32 else NotImplemented
+
+
 def affine(x: Any, weight: Any, bias: Any) -> Any:
     """Gemm, for matrices."""
     if x.ndim != 2:
@@ -18,9 +25,44 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
     return _operator("gemm", x, weight) if bias is None else _operator("gemm", x, weight, bias)
 
 
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """Elu."""
+    return _in_single("elu", x, alpha=alpha)
+
+
+def erf(x: Any) -> Any:
+    """Erf."""
+    return _in_single("erf", x)
+
+
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """Gelu."""
+    return _in_single("gelu", x, approximate="tanh" if approximate else "none")
+
+
+def hard_sigmoid(x: Any) -> Any:
+    """HardSigmoid, whose own slope is another one."""
+    return _in_single("hard_sigmoid", x, alpha=1 / 6, beta=0.5)
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+    """LeakyRelu."""
+    return _in_single("leaky_relu", x, alpha=negative_slope)
+
+
+def mish(x: Any) -> Any:
+    """Mish."""
+    return _in_single("mish", x)
+
+
 def relu(x: Any) -> Any:
     """Relu."""
     return _operator("relu", x)
+
+
+def selu(x: Any) -> Any:
+    """Selu."""
+    return _in_single("selu", x)
 
 
 def sigmoid(x: Any) -> Any:
@@ -31,6 +73,11 @@ def sigmoid(x: Any) -> Any:
 def softmax(x: Any, axis: int = -1) -> Any:
     """Softmax."""
     return _operator("softmax", x, axis=axis)
+
+
+def softplus(x: Any) -> Any:
+    """Softplus."""
+    return _in_single("softplus", x)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
@@ -95,12 +142,20 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
         avg_pool2d,
         conv2d,
         conv2d_transposed,
+        elu,
         embedding,
+        erf,
+        gelu,
+        hard_sigmoid,
+        leaky_relu,
         log_softmax,
         max_pool2d,
+        mish,
         relu,
         scale_shift,
+        selu,
         sigmoid,
         softmax,
+        softplus,
     )
 }

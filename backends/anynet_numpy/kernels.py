@@ -4,12 +4,16 @@ A kernel takes what it is quick at and returns NotImplemented for the rest, whic
 into arrays that it made itself, never into one it was given.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 _ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
+
+# Elements of a block: what one step of an update leaves in the cache, the next one finds there.
+_BLOCK = 32768
 
 
 def affine(x: Any, weight: Any, bias: Any) -> Any:
@@ -71,6 +75,73 @@ def sgd_update(parameter: Any, gradient: Any, learning_rate: float) -> Any:
     return np.subtract(parameter, out, out=out) if out.ndim else parameter - out
 
 
+def momentum_update(
+    parameter: Any, gradient: Any, velocity: Any, learning_rate: float, momentum: float, nesterov: bool
+) -> Any:
+    """Take the new arrays' own memory for the products."""
+    if not parameter.dtype == gradient.dtype == velocity.dtype or not parameter.ndim:
+        return NotImplemented
+    velocity = np.multiply(velocity, momentum)
+    velocity += gradient
+    out = np.multiply(velocity, momentum * learning_rate if nesterov else learning_rate)
+    if nesterov:
+        out += learning_rate * gradient
+    return np.subtract(parameter, out, out=out), velocity
+
+
+def adam_update(
+    parameter: Any,
+    gradient: Any,
+    mean: Any,
+    square: Any,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+    step: int,
+) -> Any:
+    """Work in blocks that fit a cache: a dozen passes over large arrays would read them from memory each time."""
+    given = (parameter, gradient, mean, square)
+    if not parameter.ndim or any(x.dtype != parameter.dtype or not x.flags.c_contiguous for x in given):
+        return NotImplemented
+    made = (np.empty_like(parameter), np.empty_like(parameter), np.empty_like(parameter))
+    numbers = (
+        learning_rate / (1 - beta1**step),
+        beta1,
+        beta2,
+        1 / math.sqrt(1 - beta2**step),
+        epsilon,
+        1 - learning_rate * weight_decay,
+    )
+    if parameter.size <= _BLOCK:
+        _adam((*given, *made), numbers)
+    else:
+        flat = [x.reshape(-1) for x in (*given, *made)]
+        for start in range(0, parameter.size, _BLOCK):
+            _adam([x[start : start + _BLOCK] for x in flat], numbers)
+    return made
+
+
+def _adam(arrays: Sequence[Any], numbers: Sequence[float]) -> None:
+    """Write the update of the first four arrays into the last three."""
+    p, g, m, s, new_p, new_m, new_s = arrays
+    rate, beta1, beta2, correction, epsilon, decay = numbers
+    work = np.multiply(g, 1 - beta1)
+    np.multiply(m, beta1, out=new_m)
+    new_m += work
+    np.multiply(g, g, out=work)
+    work *= 1 - beta2
+    np.multiply(s, beta2, out=new_s)
+    new_s += work
+    np.sqrt(new_s, out=work)
+    work *= correction
+    work += epsilon
+    np.divide(new_m, work, out=work)
+    work *= rate
+    np.subtract(p if decay == 1 else np.multiply(p, decay, out=new_p), work, out=new_p)
+
+
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum a matrix to one row, as for the bias of a layer: a product with ones is quicker than a reduction."""
     if g.ndim != 2 or shape != g.shape[1:] or g.dtype not in _ZERO:
@@ -98,9 +169,11 @@ def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
 KERNELS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
+        adam_update,
         affine,
         index_add,
         masked_softmax,
+        momentum_update,
         relu,
         relu_gradient,
         scatter_add,

@@ -3,6 +3,7 @@
 Bringing two arrays to one dtype by the standard's rules is most of that way; arrays of one dtype can go directly.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -84,9 +85,50 @@ def sgd_update(parameter: Any, gradient: Any, learning_rate: float) -> Any:
     return torch.sub(parameter, gradient, alpha=learning_rate)
 
 
+def momentum_update(
+    parameter: Any, gradient: Any, velocity: Any, learning_rate: float, momentum: float, nesterov: bool
+) -> Any:
+    """Multiply and add in one call each."""
+    velocity = torch.add(gradient, velocity, alpha=momentum)
+    along = torch.add(gradient, velocity, alpha=momentum) if nesterov else velocity
+    return torch.sub(parameter, along, alpha=learning_rate), velocity
+
+
+def adam_update(
+    parameter: Any,
+    gradient: Any,
+    mean: Any,
+    square: Any,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+    step: int,
+) -> Any:
+    """Multiply, divide and add in one call each, into arrays of its own."""
+    if not parameter.dtype is gradient.dtype is mean.dtype is square.dtype:
+        return NotImplemented
+    mean = torch.lerp(mean, gradient, 1 - beta1)
+    square = torch.mul(square, beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    root = torch.sqrt(square).div_(math.sqrt(1 - beta2**step)).add_(epsilon)
+    decayed = torch.mul(parameter, 1 - learning_rate * weight_decay) if weight_decay else parameter
+    return torch.addcdiv(decayed, mean, root, value=-learning_rate / (1 - beta1**step)), mean, square
+
+
 def softmax(x: Any, axis: int = -1) -> Any:
     """Compute it in one call."""
     return torch.softmax(x, axis)
+
+
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """Compute it in one call."""
+    return torch.nn.functional.gelu(x, approximate="tanh" if approximate else "none")
+
+
+def softplus(x: Any) -> Any:
+    """Compute it in one call; PyTorch takes x itself above its threshold, and from 40 on that is exact."""
+    return torch.nn.functional.softplus(x, threshold=40)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
@@ -166,17 +208,25 @@ KERNELS: dict[str, Callable[..., Any]] = {
     **{name: _direct(getattr(torch, name)) for name in _OF_TWO},
     **{name: _direct_with_numbers(getattr(torch, name)) for name in _WITH_NUMBERS},
     "equal": _direct(torch.eq),
+    "elu": torch.nn.functional.elu,
+    "erf": torch.erf,
+    "leaky_relu": torch.nn.functional.leaky_relu,
+    "mish": torch.nn.functional.mish,
     "relu": torch.relu,
+    "selu": torch.selu,
     "sigmoid": torch.sigmoid,
     **{
         function.__name__: function
         for function in (
+            adam_update,
             affine,
+            gelu,
             getitem,
             index_add,
             log_softmax,
             masked_softmax,
             matmul,
+            momentum_update,
             place,
             relu_gradient,
             scatter_add,
@@ -184,6 +234,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
             sign,
             softmax,
             softmax_cross_entropy,
+            softplus,
             take,
             where,
         )

@@ -3,12 +3,14 @@
 On a machine with a GPU all other tests run on CuPy as on every backend that works.
 """
 
+import math
 import re
 import shutil
 import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
 from anynet_cupy import kernels
 
@@ -111,7 +113,7 @@ def cuda_source(name, scalar):
     body = "".join(f"T& {parameter} = {parameter}_[i]; " for _, parameter in parts)
     return (
         f"typedef {scalar} T;\n"
-        f'extern "C" __global__ void {name}({parameters}, int n) {{\n'
+        f'extern "C" __global__ void anynet_{name}({parameters}, int n) {{\n'
         f"  int i = blockIdx.x * blockDim.x + threadIdx.x;\n  if (i < n) {{ {body}{operation}; }}\n}}\n"
     )
 
@@ -124,10 +126,24 @@ def test_sources_compile_for_a_gpu(tmp_path, name, scalar):
     source.write_text(cuda_source(name, scalar))
     done = subprocess.run(["nvcc", "-ptx", source.name], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f".entry {name}(" in (tmp_path / "kernel.ptx").read_text()
+    assert f".entry anynet_{name}(" in (tmp_path / "kernel.ptx").read_text()
+
+
+def expected_adam(parameter, gradient, mean, square, rate, beta1, beta2, correction, epsilon, decay):
+    mean = beta1 * mean + (1 - beta1) * gradient
+    square = beta2 * square + (1 - beta2) * gradient * gradient
+    return decay * parameter - rate * (mean / (np.sqrt(square) * correction + epsilon)), mean, square
+
+
+def expected_momentum(parameter, gradient, velocity, learning_rate, momentum, nesterov):
+    velocity = momentum * velocity + gradient
+    return parameter - learning_rate * (gradient + momentum * velocity if nesterov > 0 else velocity), velocity
 
 
 EXPECTED = {
+    "adam_update": expected_adam,
+    "momentum_update": expected_momentum,
+    "erf": math.erf,
     "relu": lambda x: max(x, 0.0) if x == x else x,
     "relu_gradient": lambda g, y: g if y > 0 else 0.0,
     "sgd_update": lambda parameter, gradient, learning_rate: parameter - learning_rate * gradient,
@@ -138,24 +154,26 @@ EXPECTED = {
 @pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
 def test_sources_compute_what_the_references_do(tmp_path, name):
     """The operations are plain C++: compile them for the CPU and try them on a few numbers."""
-    inputs, _, operation = kernels.SOURCES[name]
+    inputs, outputs, operation = kernels.SOURCES[name]
+    results = [part.split()[1] for part in outputs.split(", ")]
     names = [part.split()[1] for part in inputs.split(", ")]
     values = [-2.0, -0.0, 0.0, 0.5, 3.0, float("nan")]
     cases = [[values[(i + 2 * k) % len(values)] for k in range(len(names))] for i in range(len(values))]
     arguments = ", ".join(f"T {name}" for name in names)
     numbers = ["NAN" if v != v else repr(v) for case in cases for v in case]
     width = len(names)
-    calls = "".join(
-        f'printf("%.17g\\n", f({", ".join(numbers[i * width : (i + 1) * width])}));\n' for i in range(len(cases))
-    )
+    calls = "".join(f"f({', '.join(numbers[i * width : (i + 1) * width])});\n" for i in range(len(cases)))
+    shown = "".join(f'printf("%.17g\\n", {result}); ' for result in results)
     (tmp_path / "k.cpp").write_text(
         f"#include <cmath>\n#include <cstdio>\ntypedef double T;\n"
-        f"T f({arguments}) {{ T out; {operation}; return out; }}\nint main() {{\n{calls}}}\n"
+        f"void f({arguments}) {{ T {', '.join(results)}; {operation}; {shown}}}\nint main() {{\n{calls}}}\n"
     )
     subprocess.run(["c++", "-o", "k", "k.cpp"], cwd=tmp_path, check=True)
     out = subprocess.run(["./k"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    for line, case in zip(out.split(), cases, strict=True):
-        assert float(line) == pytest.approx(EXPECTED[name](*case), nan_ok=True)
+    with np.errstate(all="ignore"):
+        expected = [np.ravel(EXPECTED[name](*map(np.float64, case))) for case in cases]
+    for found, wanted in zip(map(float, out.split()), np.concatenate(expected), strict=True):
+        assert found == pytest.approx(float(wanted), nan_ok=True)
 
 
 def test_every_source_has_its_kernel():

@@ -1,0 +1,285 @@
+"""Losses beside PyTorch's and scikit-learn's: values, derivatives, every setting, and what cannot be.
+
+The plain cross-entropy, which is a primitive, and the losses of the book are in test_primitives.py.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from helpers import assert_close, host, numbers
+from scipy import special
+
+import anynet
+from anynet import functions, losses
+from anynet.array import array_namespace
+from anynet.errors import ArgumentError, ShapeError
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch", reason="compares with PyTorch")
+
+
+def agree(torch, backend, ours, theirs, *points, rtol=1e-10, atol=1e-13):
+    """Compare values under every reduction, and derivatives by the first array; both are called with reduction=."""
+    x = backend.asarray(points[0])
+    others = [backend.asarray(point) for point in points[1:]]
+    first = torch.asarray(points[0]).requires_grad_()
+    rest = [torch.asarray(point) for point in points[1:]]
+    for reduction in REDUCTIONS:
+        expected = theirs(first, *rest, reduction=reduction)
+        found = ours(x, *others, reduction=reduction)
+        assert_close(found, expected.detach().numpy(), like=x, rtol=rtol, atol=atol)
+    for reduction in ("mean", "sum"):
+        (slope,) = torch.autograd.grad(theirs(first, *rest, reduction=reduction), first)
+        g = anynet.grad(lambda x, reduction=reduction: ours(x, *others, reduction=reduction))(x)
+        assert_close(g, slope.numpy(), like=x, rtol=rtol, atol=atol)
+
+
+def classes_last(torch, loss, **settings):
+    """PyTorch's loss, with the axis of the classes last as it is here."""
+
+    def function(x, t, *, reduction):
+        x = torch.movedim(x, -1, 1)
+        if t.is_floating_point():
+            t = torch.movedim(t, -1, 1)
+        return loss(x, t, reduction=reduction, **settings)
+
+    return function
+
+
+LABELS = np.array([0, 2, 1, 1, -7])
+WEIGHT = np.array([0.5, 2.0, 0.0])
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["indices", "ignored", "planes", "rows"])
+def test_cross_entropy(torch, backend, kind, weighted, label_smoothing):
+    """All settings and kinds of labels; where the plain loss is the primitive, that one too."""
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(5, 3)), np.abs(LABELS) % 3
+    if kind == "rows":
+        t = special.softmax(rng.normal(size=(5, 3)), axis=-1)
+    elif kind == "ignored":
+        t = LABELS
+    elif kind == "planes":
+        x, t = rng.normal(size=(2, 4, 3)), rng.integers(0, 3, size=(2, 4))
+    ignored = {"ignore_index": -7} if kind == "ignored" else {}
+    w = WEIGHT if weighted else None
+    ours = lambda *args, **settings: losses.cross_entropy(
+        *args,
+        weight=None if w is None else backend.asarray(w),
+        label_smoothing=label_smoothing,
+        **ignored,
+        **settings,
+    )
+    theirs = classes_last(
+        torch,
+        torch.nn.functional.cross_entropy,
+        weight=None if w is None else torch.asarray(w),
+        label_smoothing=label_smoothing,
+        **ignored,
+    )
+    agree(torch, backend, ours, theirs, x, t)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_negative_log_likelihood(torch, backend, weighted):
+    w = WEIGHT if weighted else None
+    ours = lambda *args, **settings: losses.negative_log_likelihood(
+        *args, weight=None if w is None else backend.asarray(w), ignore_index=-7, **settings
+    )
+    theirs = classes_last(
+        torch, torch.nn.functional.nll_loss, weight=None if w is None else torch.asarray(w), ignore_index=-7
+    )
+    agree(torch, backend, ours, theirs, special.log_softmax(np.random.default_rng(0).normal(size=(5, 3)), -1), LABELS)
+
+
+def test_an_index_among_the_classes_can_be_ignored(backend):
+    x, t = numbers(backend, 5, 3), backend.asarray(np.array([0, 2, 1, 1, 0]))
+    kept = np.array([1, 2, 3])
+    expected = -special.log_softmax(host(x), -1)[kept, host(t)[kept]]
+    assert_close(losses.cross_entropy(x, t, ignore_index=0), expected.mean())
+    assert_close(losses.cross_entropy(x, t, ignore_index=0, reduction="sum"), expected.sum())
+
+
+def test_the_mean_of_no_example(backend):
+    x, t = numbers(backend, 2, 3), backend.asarray(np.array([-1, -1]))
+    value, g = anynet.value_and_grad(losses.cross_entropy)(x, t, ignore_index=-1)
+    assert np.isnan(host(value))
+    assert_close(g, np.zeros((2, 3)))
+
+
+def test_labels_that_are_no_class_show(backend):
+    x, t = numbers(backend, 3, 3), backend.asarray(np.array([0, 3, 2]))
+    for loss in (losses.cross_entropy, losses.hinge, losses.multi_margin, losses.negative_log_likelihood):
+        np.testing.assert_array_equal(np.isnan(host(loss(x, t, reduction="none"))), [False, True, False])
+
+
+def test_classes_that_are_ruled_out(backend):
+    """A logit of minus infinity is a probability of 0; that costs nothing where the class is not the label."""
+    x = backend.asarray(np.array([[0.0, 1, -np.inf], [2, -np.inf, 0]]))
+    t = backend.asarray(np.array([0, 2]))
+    expected = [math.log(1 + math.e), math.log(1 + math.exp(2))]
+    assert_close(losses.cross_entropy(x, t, reduction="none"), expected)
+    g = host(anynet.grad(losses.cross_entropy)(x, t, reduction="sum"))
+    assert np.isfinite(g).all()
+    assert (g[[0, 1], [2, 1]] == 0).all()
+
+
+@pytest.mark.parametrize("pos_weight", [None, 3.0, np.array([0.5, 1.0, 2.0, 3.0])])
+def test_binary_cross_entropy_with_logits(torch, backend, pos_weight):
+    rng = np.random.default_rng(0)
+    weight = backend.asarray(pos_weight) if isinstance(pos_weight, np.ndarray) else pos_weight
+    ours = lambda *args, **settings: losses.binary_cross_entropy_with_logits(*args, pos_weight=weight, **settings)
+    theirs = lambda *args, **settings: torch.nn.functional.binary_cross_entropy_with_logits(
+        *args, pos_weight=None if pos_weight is None else torch.asarray(pos_weight), **settings
+    )
+    agree(torch, backend, ours, theirs, 30 * rng.normal(size=(5, 4)), rng.uniform(size=(5, 4)))
+
+
+REGRESSION = {
+    "mean_squared_error": ("mse_loss", {}),
+    "mean_absolute_error": ("l1_loss", {}),
+    "huber": ("huber_loss", {"delta": 0.7}),
+}
+
+
+@pytest.mark.parametrize("name", REGRESSION)
+def test_regression(torch, backend, name):
+    loss, settings = REGRESSION[name]
+    ours = lambda *args, **more: getattr(losses, name)(*args, **settings, **more)
+    theirs = lambda *args, **more: getattr(torch.nn.functional, loss)(*args, **settings, **more)
+    y = np.array([[-3.0, -0.7, 0.0, 0.7], [3.0, 0.1, -0.1, 100.0]])
+    # Equal numbers, and differences of delta, among them.
+    t = np.array([[1.0, 0.0, 0.0, 0.0], [2.0, 0.0, 0.0, -100.0]])
+    agree(torch, backend, ours, theirs, y, t)
+
+
+def test_multi_margin(torch, backend):
+    x, t = np.random.default_rng(0).normal(size=(5, 3)), np.abs(LABELS) % 3
+    ours = lambda *args, **more: losses.multi_margin(*args, margin=0.5, **more)
+    theirs = lambda *args, **more: torch.nn.functional.multi_margin_loss(*args, margin=0.5, **more)
+    agree(torch, backend, ours, theirs, x, t)
+
+
+def test_hinge(backend):
+    metrics = pytest.importorskip("sklearn.metrics", reason="compares with scikit-learn")
+    x, t = numbers(backend, 6, 3), np.array([0, 2, 1, 1, 0, 2])
+    labels = backend.asarray(t)
+    assert_close(losses.hinge(x, labels), metrics.hinge_loss(t, host(x)))
+    assert_close(losses.hinge(x, functions.one_hot(labels, 3)), metrics.hinge_loss(t, host(x)))
+    assert losses.hinge(x, labels, reduction="none").shape == (6,)
+    assert anynet.check_gradients(lambda x: losses.hinge(x, labels, margin=2.0), x)
+
+
+def test_kl_divergence(torch, backend):
+    rng = np.random.default_rng(0)
+    t = special.softmax(rng.normal(size=(4, 3)), -1)
+    t[0] = [0, 0.25, 0.75]
+
+    def theirs(x, t, *, reduction):
+        if reduction == "none":
+            return torch.nn.functional.kl_div(x, t, reduction="none").sum(-1)
+        return torch.nn.functional.kl_div(x, t, reduction="batchmean" if reduction == "mean" else reduction)
+
+    agree(torch, backend, losses.kl_divergence, theirs, special.log_softmax(rng.normal(size=(4, 3)), -1), t)
+    impossible = backend.asarray(np.array([[-np.inf, 0.0]]))
+    assert host(losses.kl_divergence(impossible, backend.asarray(np.array([[0.0, 1.0]])))) == 0
+
+
+def test_cosine_embedding(torch, backend):
+    rng = np.random.default_rng(0)
+    x1, x2, t = rng.normal(size=(6, 4)), rng.normal(size=(6, 4)), np.array([1, -1, 1, -1, -1, 1])
+    x1[4] = x2[4] + 0.1
+    ours = lambda *args, **more: losses.cosine_embedding(*args, margin=0.2, **more)
+    theirs = lambda *args, **more: torch.nn.functional.cosine_embedding_loss(*args, margin=0.2, **more)
+    agree(torch, backend, ours, theirs, x1, x2, t)
+    theirs = lambda x1, x2, **more: torch.nn.functional.cosine_embedding_loss(x1, x2, torch.ones(6), **more)
+    agree(torch, backend, losses.cosine, theirs, x1, x2)
+
+
+def test_triplet_margin(torch, backend):
+    rng = np.random.default_rng(0)
+    triplet = [rng.normal(size=(6, 4)) for _ in range(3)]
+    triplet[1][0] = triplet[0][0]
+    agree(torch, backend, losses.triplet_margin, torch.nn.functional.triplet_margin_loss, *triplet)
+
+
+LOSSES = {
+    "binary_cross_entropy_with_logits": (losses.binary_cross_entropy_with_logits, "unit"),
+    "cosine": (losses.cosine, "same"),
+    "cross_entropy": (losses.cross_entropy, "index"),
+    "cross_entropy smoothed": (lambda x, t: losses.cross_entropy(x, t, label_smoothing=0.1), "index"),
+    "huber": (losses.huber, "same"),
+    "kl_divergence": (lambda x, t: losses.kl_divergence(functions.log_softmax(x), t), "unit"),
+    "mean_absolute_error": (losses.mean_absolute_error, "same"),
+    "mean_squared_error": (losses.mean_squared_error, "same"),
+    "triplet_margin": (lambda x, t: losses.triplet_margin(x, t, 2 * t), "same"),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_derivatives(backend, name):
+    """First and second ones, also by labels that are outputs too; far out in float32 they are finite."""
+    loss, kind = LOSSES[name]
+    x, t = numbers(backend, 3, 4), numbers(backend, 3, 4, seed=1)
+    t = {"unit": functions.softmax(t), "same": t, "index": backend.asarray(np.array([3, 0, 1]))}[kind]
+    assert anynet.check_gradients(lambda x: loss(x, t), x)
+    assert anynet.check_gradients(lambda x: array_namespace(x).sum(anynet.grad(loss)(x, t) ** 2), x)
+    if kind == "same":
+        assert anynet.check_gradients(lambda t: loss(x, t), t)
+    xp = backend.xp
+    far = backend.asarray(np.array([[-1e4, 1e4, 0.0, 1.0]] * 3, "float32"))
+    value, g = anynet.value_and_grad(loss)(far, t if kind == "index" else xp.astype(t, xp.float32))
+    assert value.dtype == xp.float32
+    assert np.isfinite(host(value))
+    assert np.isfinite(host(g)).all()
+
+
+def test_no_setting_is_the_plain_loss(backend):
+    x, t = numbers(backend, 5, 3), backend.asarray(np.array([0, 2, 1, 1, 0]))
+    plain = host(losses.cross_entropy(x, t))
+    assert_close(losses.cross_entropy(x, t, weight=backend.asarray(np.ones(3))), plain)
+    assert_close(losses.cross_entropy(x, t, ignore_index=-1), plain)
+    assert_close(losses.sum_of_squares(x, t, reduction="sum"), 5 * host(losses.sum_of_squares(x, t)))
+    y = functions.softmax(x)
+    assert_close(losses.cross_entropy_of_probabilities(y, t, 0, reduction="sum"), 5 * plain)
+
+
+def test_the_host_waits_for_no_loss(strictest):
+    x, t = numbers(strictest, 4, 3), strictest.asarray(np.array([0, 2, 1, -1]))
+    w = strictest.asarray(np.array([1.0, 2.0, 3.0]))
+    anynet.grad(losses.cross_entropy)(x, t, weight=w, label_smoothing=0.1, ignore_index=-1)
+    anynet.grad(losses.hinge)(x, t)
+    anynet.grad(losses.kl_divergence)(x, functions.softmax(x))
+    anynet.grad(losses.triplet_margin)(x, 2 * x, 3 * x)
+    anynet.grad(losses.cosine_embedding)(x, 2 * x, t)
+
+
+def test_what_cannot_be(backend):
+    x, t = numbers(backend, 4, 3), backend.asarray(np.array([0, 2, 1, 1]))
+    for loss in (losses.cross_entropy, losses.hinge, losses.sum_of_squares, losses.negative_log_likelihood):
+        with pytest.raises(ArgumentError, match="reduction is 'avg': wanted 'mean', 'sum' or 'none'"):
+            loss(x, t, reduction="avg")
+    with pytest.raises(ArgumentError, match=r"label_smoothing is 1\.5: wanted a number from 0 to 1"):
+        losses.cross_entropy(x, t, label_smoothing=1.5)
+    with pytest.raises(ArgumentError, match=r"ignore_index is 1 and the labels are probabilities of shape \(4, 3\)"):
+        losses.cross_entropy(x, x, ignore_index=1)
+    for weight in (backend.asarray([1.0, 2.0]), 2.0):
+        with pytest.raises(ShapeError, match=r"with a weight of .*: wanted an array of \(3,\)"):
+            losses.cross_entropy(x, t, weight=weight)
+    with pytest.raises(ShapeError, match=r"with a weight of \(4,\): wanted an array of \(3,\)"):
+        losses.binary_cross_entropy_with_logits(x, x, pos_weight=t)
+    for loss in (losses.mean_squared_error, losses.kl_divergence, losses.cosine):
+        with pytest.raises(ShapeError, match=r"arrays of shapes \(4, 3\) and \(3,\) were given: wanted one shape"):
+            loss(x, x[0, ...])
+    with pytest.raises(ShapeError, match=r"labels of shape \(4, 3\): wanted \(4,\)"):
+        losses.cosine_embedding(x, x, x)
+    for loss, setting in ((losses.huber, "delta"), (losses.hinge, "margin"), (losses.multi_margin, "margin")):
+        with pytest.raises(ArgumentError, match=f"{setting} is 0: wanted a finite number above 0"):
+            loss(x, x, **{setting: 0})
