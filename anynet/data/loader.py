@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from anynet import random
 from anynet.array import Array, array_namespace, is_array, is_floating, mixed_message, on_two_grounds
 from anynet.backend import get_backend
+from anynet.data.augment import Augmentation
 from anynet.errors import ArgumentError, DataError, MixedArraysError
 
 
@@ -21,6 +22,7 @@ class Loader:
         seed: of the shuffles.
         shuffle: False keeps the order of the data.
         drop_last: leave out a last batch that is shorter.
+        augment: changes the rows of x of each batch at random, called with a key and them; see `random_affine`.
 
     Raises:
         DataError: no data, x and t of different lengths, a number in x that is not finite, or a label below 0.
@@ -38,6 +40,7 @@ class Loader:
         seed: int = 0,
         shuffle: bool = True,
         drop_last: bool = False,
+        augment: Augmentation | None = None,
     ) -> None:
         if batch_size < 1:
             raise ArgumentError(f"batch_size is {batch_size}: wanted 1 or more")
@@ -49,6 +52,7 @@ class Loader:
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.drop_last = drop_last
+        self.augment = augment
         self.epoch = 0
         self._key = random.key(seed, get_backend(x))
 
@@ -60,14 +64,16 @@ class Loader:
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         xp = array_namespace(self.x)
         rows = self.x.shape[0]
-        order = random.permutation(random.fold_in(self._key, self.epoch), rows) if self.shuffle else None
+        key = random.fold_in(self._key, self.epoch)
+        order = random.permutation(key, rows) if self.shuffle else None
         self.epoch += 1
         for i in range(len(self)):
             here = slice(i * self.batch_size, min((i + 1) * self.batch_size, rows))
             if order is None:
-                yield self.x[here, ...], self.t[here, ...]
+                x, t = self.x[here, ...], self.t[here, ...]
             else:
-                yield xp.take(self.x, order[here], axis=0), xp.take(self.t, order[here], axis=0)
+                x, t = xp.take(self.x, order[here], axis=0), xp.take(self.t, order[here], axis=0)
+            yield x if self.augment is None else self.augment(random.fold_in(key, i), x), t
 
 
 def random_batch(key: Array, size: int, x: Array, t: Array) -> tuple[Array, Array]:

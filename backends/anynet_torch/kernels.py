@@ -138,10 +138,10 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     """Gather at the labels instead of multiplying with one-hot rows; a GPU would not survive a label out of range."""
-    if labels.ndim != 1 or labels.dtype is not torch.int64 or logits.device.type != "cpu":
+    if labels.ndim != 1 or labels.dtype.is_floating_point or logits.device.type != "cpu":
         return NotImplemented
     logarithms = torch.log_softmax(logits, -1)
-    at_labels = labels.unsqueeze(-1)
+    at_labels = labels.long().unsqueeze(-1)
     difference = logarithms.exp()
     difference.scatter_add_(-1, at_labels, difference.new_full((1, 1), -1.0).expand(at_labels.shape))
     return -torch.mean(torch.gather(logarithms, -1, at_labels)), difference

@@ -1,0 +1,78 @@
+"""Augmentation: images changed at random, a little, as the things they show might have been seen; on the device."""
+
+import math
+from collections.abc import Callable
+
+from anynet import random
+from anynet.array import Array, array_namespace
+from anynet.errors import ArgumentError, ShapeError
+
+#: From a key and a batch of inputs to the batch that is trained on.
+Augmentation = Callable[[Array, Array], Array]
+
+
+def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0.1) -> Augmentation:
+    """Return an augmentation that shifts, rotates and scales every image by amounts of its own.
+
+    Shifts are up to so many pixels along each axis, rotations up to so many degrees, both ways; sizes change by a
+    factor from 1 - scale to 1 + scale. Images are (N, channels, height, width), floating; what comes in from outside
+    is 0. Source: Simard, Steinkraus and Platt, Best practices for convolutional neural networks, ICDAR 2003.
+    """
+    for name, value, below in (("shift", shift, math.inf), ("degrees", degrees, 360.0), ("scale", scale, 1.0)):
+        if not 0 <= value < below:
+            raise ArgumentError(f"{name} is {value}: wanted a number from 0 up to but not {below}")
+
+    def augment(key: Array, x: Array) -> Array:
+        if x.ndim != 4:
+            raise ShapeError(f"images of shape {tuple(x.shape)}: wanted (N, channels, height, width)")
+        xp = array_namespace(x)
+        drawn = random.uniform(key, (4, x.shape[0], 1, 1), low=-1.0, high=1.0)
+        down, right = shift * drawn[0, ...], shift * drawn[1, ...]
+        angle = math.radians(degrees) * drawn[2, ...]
+        factor = 1 / (1 + scale * drawn[3, ...])
+        height, width = x.shape[2:]
+        rows, columns = (
+            xp.reshape(xp.arange(n, dtype=drawn.dtype, device=drawn.device) - (n - 1) / 2, shape)
+            for n, shape in ((height, (1, -1, 1)), (width, (1, 1, -1)))
+        )
+        # Where each pixel comes from.
+        cosine, sine = factor * xp.cos(angle), factor * xp.sin(angle)
+        from_rows = cosine * rows - sine * columns - down + (height - 1) / 2
+        from_columns = sine * rows + cosine * columns - right + (width - 1) / 2
+        return sample(x, xp.astype(from_rows, x.dtype), xp.astype(from_columns, x.dtype))
+
+    return augment
+
+
+def sample(x: Array, rows: Array, columns: Array) -> Array:
+    """Return images (N, channels, …) read at places between pixels, rows and columns (N, …), by bilinear interpolation.
+
+    x is (N, channels, height, width); places outside are 0.
+    """
+    xp = array_namespace(x, rows)
+    images, channels, height, width = x.shape
+    # A frame of zeros one pixel wide, in which everything outside ends.
+    frame = xp.zeros((images, channels, height, 1), dtype=x.dtype, device=x.device)
+    x = xp.concat([frame, x, frame], axis=3)
+    frame = xp.zeros((images, channels, 1, width + 2), dtype=x.dtype, device=x.device)
+    x = xp.concat([frame, x, frame], axis=2)
+    rows, columns = (
+        xp.minimum(xp.maximum(p + 1, xp.zeros_like(p)), xp.full_like(p, n + 1 - 1e-3))
+        for p, n in ((rows, height), (columns, width))
+    )
+    top, left = xp.floor(rows), xp.floor(columns)
+    down, right = rows - top, columns - left
+    first = xp.reshape(xp.arange(images, dtype=xp.int32, device=x.device), (-1,) + (1,) * (rows.ndim - 1))
+    corner = (first * (height + 2) + xp.astype(top, xp.int32)) * (width + 2) + xp.astype(left, xp.int32)
+    pixels = xp.reshape(xp.permute_dims(x, (0, 2, 3, 1)), (-1, channels))
+
+    def at(offset: int, weight: Array) -> Array:
+        return xp.take(pixels, xp.reshape(corner + offset, (-1,)), axis=0) * xp.reshape(weight, (-1, 1))
+
+    mixed = (
+        at(0, (1 - down) * (1 - right))
+        + at(1, (1 - down) * right)
+        + at(width + 2, down * (1 - right))
+        + at(width + 3, down * right)
+    )
+    return xp.moveaxis(xp.reshape(mixed, (*rows.shape, channels)), -1, 1)
