@@ -10,7 +10,7 @@ from anynet.primitives.erf import erf
 from anynet.primitives.piecewise import elu, hard_sigmoid, leaky_relu, selu
 from anynet.primitives.pooling import avg_pool2d, max_pool2d, spread_to_largest, take_at_largest
 from anynet.primitives.smooth import gelu, mish, softplus
-from anynet.primitives.standardize import scale_shift, standardize
+from anynet.primitives.standardize import scale_shift, standardize, standardize_gradient
 from anynet.primitives.update import adam_update, momentum_update, sgd_update
 
 __all__ = [
@@ -42,5 +42,6 @@ __all__ = [
     "softplus",
     "spread_to_largest",
     "standardize",
+    "standardize_gradient",
     "take_at_largest",
 ]

@@ -12,7 +12,10 @@ def _relu_gradient_rule(xp: Namespace, out: Array, g: Array, y: Array) -> Any:
 
 @primitive(_relu_gradient_rule)
 def relu_gradient(g: Array, y: Array) -> Array:
-    """Return g where y = relu(x) is positive and 0 elsewhere, at x = 0 too; all of one shape and dtype."""
+    """Return g where y = relu(x) is positive and 0 elsewhere, at x = 0 too; all of one shape and dtype.
+
+    Where y is not a number, so is the loss, and what comes out is either of the two.
+    """
     xp = array_namespace(g, y)
     return xp.where(y > 0, g, xp.zeros_like(g))
 

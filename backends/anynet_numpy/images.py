@@ -160,6 +160,22 @@ def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
     return out, mean, variance
 
 
+def standardize_gradient(g: Any, x: Any, out: Any, axis: tuple[int, ...], epsilon: float) -> Any:
+    """Take one pass for both means, and work in one array."""
+    y, _, variance = out
+    if not _suits(g, y):
+        return NotImplemented
+    n = math.prod(x.shape[i] for i in axis)
+    letters = "abcdefgh"[: x.ndim]
+    kept = "".join(letter for i, letter in enumerate(letters) if i not in axis)
+    along = (np.einsum(f"{letters},{letters}->{kept}", g, y) / n).reshape(variance.shape)
+    c = y * -along
+    c += g
+    c -= g.mean(axis=axis, keepdims=True)
+    c *= 1 / np.sqrt(variance + variance.dtype.type(epsilon))
+    return c
+
+
 KERNELS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
@@ -169,5 +185,6 @@ KERNELS: dict[str, Callable[..., Any]] = {
         max_pool2d,
         spread_to_largest,
         standardize,
+        standardize_gradient,
     )
 }

@@ -79,9 +79,23 @@ def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
 
 
 def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
-    """Take mean and variance in one call."""
-    variance, mean = torch.var_mean(x, axis, correction=0, keepdim=True)
-    return (x - mean) * torch.rsqrt(variance + epsilon), mean, variance
+    """Take the batch norm without weights, where the axes are those of one."""
+    if axis != (0, *range(2, x.ndim)):
+        variance, mean = torch.var_mean(x, axis, correction=0, keepdim=True)
+        return (x - mean) * torch.rsqrt(variance + epsilon), mean, variance
+    y, mean, scale = torch.native_batch_norm(x, None, None, None, None, True, 0.0, epsilon)
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    return y, mean.reshape(shape), torch.clamp(scale.reshape(shape) ** -2 - epsilon, 0)
+
+
+def standardize_gradient(g: Any, x: Any, out: Any, axis: tuple[int, ...], epsilon: float) -> Any:
+    """Take the way back through the batch norm."""
+    _, mean, variance = out
+    if axis != (0, *range(2, x.ndim)) or g.dtype is not x.dtype:
+        return NotImplemented
+    statistics = mean.reshape(-1), torch.rsqrt(variance.reshape(-1) + epsilon)
+    settings = (None, None, None, *statistics, True, epsilon, (True, False, False))
+    return torch.ops.aten.native_batch_norm_backward(g, x, *settings)[0]
 
 
 KERNELS: dict[str, Callable[..., Any]] = {
@@ -94,5 +108,6 @@ KERNELS: dict[str, Callable[..., Any]] = {
         max_pool2d,
         spread_to_largest,
         standardize,
+        standardize_gradient,
     )
 }

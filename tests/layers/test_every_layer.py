@@ -32,6 +32,18 @@ def test_gradient_check(backend, name):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
+def test_derivatives_of_derivatives(backend, name):
+    if backend.name == "jax" and name.startswith("Transformer"):
+        pytest.skip(reason="JAX compiles for too long; its parts are tested")
+    net, x = example(name, backend)
+    if is_floating(x) and name != "Flatten":
+        net.set_training(name == "BatchNorm")
+        slope = anynet.grad(lambda x: distance(net.map(lambda a: a)(x)))
+        squared = lambda x: array_namespace(x).sum(slope(x) ** 2)
+        assert anynet.check_gradients(squared, x, every_element=False, directions=2)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_no_value_is_read_in_a_step(strictest, name):
     net, x = example(name, strictest, "float32")
     optimizer = optimizers.SGD(0.1)
