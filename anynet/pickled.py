@@ -9,6 +9,7 @@ Source: Deep Learning from Scratch, chapter 3.6 (sample_weight.pkl); Python's mo
 import math
 import os
 import pickletools
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,11 @@ class _Reader:
 
     def read(self, content: bytes) -> Any:
         argument: Any
-        for opcode, argument, position in pickletools.genops(content):
+        with warnings.catch_warnings():
+            # Of escapes that are none, in damaged texts.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            opcodes = list(pickletools.genops(content))
+        for opcode, argument, position in opcodes:
             name = opcode.name
             if name in _INTEGERS or name in _TEXTS:
                 self.stack.append(argument)

@@ -33,8 +33,8 @@ for backend in ${ANYNET_BACKENDS:-numpy array_api_strict torch}; do
   comm -13 "$work/plain.failed" "$work/xp.failed" > "$work/new"
   if [ -s "$work/new" ]; then
     # Examples are random: what is new may be the library's own failing, met on one side only. Try harder, bare.
-    cut -d '[' -f 1 "$work/new" | sort -u | xargs bash -c "$(declare -f suite); suite=$suite; suite plain $work/again \
-      --max-examples 100 \"\$@\"" bash > /dev/null
+    xargs -d '\n' bash -c "$(declare -f suite); suite=$suite; suite plain $work/again \
+      --max-examples 1000 \"\$@\"" bash < "$work/new" > /dev/null
     comm -13 "$work/again.failed" "$work/new" > "$work/left"
     if [ -s "$work/left" ]; then
       echo "fails on the differentiable namespace only, over $backend:"

@@ -1,26 +1,69 @@
-"""Train the network 784-50-100-10 on MNIST, on any array library.
+"""Train a network on MNIST, on any array library: 784-50-100-10, or one of convolutions.
 
 python examples/mnist.py
-ANYNET_BACKEND=cupy python examples/mnist.py
+ANYNET_BACKEND=cupy python examples/mnist.py --model cnn
 """
 
 import argparse
+from dataclasses import dataclass
+from typing import Any
 
 import anynet
 from anynet import checkpoint, cli, data, layers, optimizers, plotting, schedulers
 from anynet.errors import DataError
 
 
-def network(activation: str, seed: int, backend: anynet.Backend) -> layers.Sequential:
-    return layers.Sequential(
+@dataclass(frozen=True)
+class Recipe:
+    """A network and how it is trained."""
+
+    title: str
+    shape: tuple[int, ...]  # of an image, as the network takes it
+    epochs: int
+    batch_size: int
+    augment: Any = None
+
+
+RECIPES = {
+    "mlp": Recipe("784-50-100-10", (784,), epochs=12, batch_size=50),
+    "cnn": Recipe("convolutions", (1, 28, 28), epochs=15, batch_size=100, augment=data.random_affine()),
+}
+
+
+def fully_connected(activation: str) -> list[layers.Module]:
+    return [
         layers.Linear(784, 50),
         layers.activation(activation),
         layers.Linear(50, 100),
         layers.activation(activation),
         layers.Linear(100, 10),
-        seed=seed,
-        backend=backend,
-    )
+    ]
+
+
+def convolutional(activation: str) -> list[layers.Module]:
+    def block(before: int, after: int) -> list[layers.Module]:
+        """Two convolutions, then images of half the size."""
+        found: list[layers.Module] = []
+        for channels in (before, after):
+            convolution = layers.Conv2d(channels, after, 3, padding="same", bias=False)
+            found += [convolution, layers.BatchNorm(after), layers.activation(activation)]
+        return [*found, layers.MaxPool2d(2)]
+
+    return [
+        *block(1, 16),
+        *block(16, 32),
+        layers.Flatten(),
+        layers.Dropout(0.25),
+        layers.Linear(32 * 7 * 7, 128),
+        layers.activation(activation),
+        layers.Dropout(0.25),
+        layers.Linear(128, 10),
+    ]
+
+
+def network(model: str, activation: str, seed: int, backend: anynet.Backend) -> layers.Sequential:
+    make = {"mlp": fully_connected, "cnn": convolutional}[model]
+    return layers.Sequential(*make(activation), seed=seed, backend=backend)
 
 
 def load(backend: anynet.Backend) -> tuple[str, data.Dataset, float]:
@@ -34,12 +77,19 @@ def load(backend: anynet.Backend) -> tuple[str, data.Dataset, float]:
         return "scikit-learn's digits", data.load_digits(backend), 0.1
 
 
+def chosen_optimizer(model: str, given: float | None, suited: float, steps: int) -> Any:
+    if model == "mlp":
+        return optimizers.SGD(schedulers.Cosine(suited if given is None else given, steps))
+    return optimizers.Adam(schedulers.WarmupCosine(0.002 if given is None else given, steps, steps // 20))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_backend_argument(parser)
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--batch-size", type=int, default=50)
-    parser.add_argument("--learning-rate", type=float, help="at the start; falls to 0 along a cosine")
+    parser.add_argument("--model", choices=RECIPES, default="mlp")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--learning-rate", type=float, help="at its height; falls to 0 along a cosine")
     parser.add_argument("--activation", default="relu", help="of the hidden layers: relu, sigmoid, tanh, …")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="train on so many images only")
@@ -49,21 +99,25 @@ def main() -> None:
 
     backend = anynet.get_backend(options.backend)
     print(f"{backend.name} {backend.version} on {backend.device_name}")
-    net = network(options.activation, options.seed, backend)
+    recipe = RECIPES[options.model]
+    net = network(options.model, options.activation, options.seed, backend)
     print(anynet.summary(net))
     name, (train, test), rate = load(backend)
+    # Rows of pixels, or images.
+    train, test = ((backend.xp.reshape(x, (-1, *recipe.shape)), t) for x, t in (train, test))
     train = (train[0][: options.limit, ...], train[1][: options.limit])
-    loader = data.Loader(*train, batch_size=options.batch_size, seed=options.seed)
+    batch_size = recipe.batch_size if options.batch_size is None else options.batch_size
+    loader = data.Loader(*train, batch_size=batch_size, seed=options.seed, augment=recipe.augment)
     print(f"{name}: {train[0].shape[0]:,} images to train on, {test[0].shape[0]:,} to test on")
 
-    rate = rate if options.learning_rate is None else options.learning_rate
-    schedule = schedulers.Cosine(rate, max(1, options.epochs * len(loader)))
-    history = anynet.fit(net, loader, test, optimizer=optimizers.SGD(schedule), epochs=options.epochs)
+    epochs = recipe.epochs if options.epochs is None else options.epochs
+    optimizer = chosen_optimizer(options.model, options.learning_rate, rate, max(1, epochs * len(loader)))
+    history = anynet.fit(net, loader, test, optimizer=optimizer, epochs=epochs)
 
     accuracy = anynet.evaluate(net, test)
     print(f"{'interrupted; ' if history.interrupted else ''}final test accuracy: {accuracy:.4f}")
     if history.epochs:
-        plotting.accuracy_curve(history, options.plot, f"{name}, 784-50-100-10, {backend.name}")
+        plotting.accuracy_curve(history, options.plot, f"{name}, {recipe.title}, {backend.name}")
         print(f"accuracy curve: {options.plot}")
     if options.save:
         about = {"data": name, "activation": options.activation, "seed": str(options.seed)}

@@ -34,6 +34,17 @@ def test_mnist_without_mnist_trains_on_digits(backend, tmp_path):
     assert checkpoint.metadata(tmp_path / "net")["test accuracy"] == f"{accuracy:.4f}"
 
 
+def test_mnist_with_convolutions(backend, tmp_path):
+    code, out, err = run(
+        "examples/mnist.py", "--model", "cnn", "--epochs", "1", "--limit", "400", "--plot", str(tmp_path / "curve.png"),
+        "--backend", backend_argument(backend),
+        ANYNET_OFFLINE="1", ANYNET_DATA_DIR="", XDG_CACHE_HOME=str(tmp_path),
+    )  # fmt: skip
+    assert code == 0, err
+    assert "Conv2d" in out
+    assert float(out.split("final test accuracy: ")[1].split()[0]) > 0.15
+
+
 def test_the_gradient_check_agrees(backend):
     code, out, err = run("examples/gradient_check.py", ANYNET_BACKEND=backend_argument(backend))
     assert code == 0, err
@@ -54,8 +65,9 @@ def test_the_gradient_check_fails_on_a_wrong_rule(tmp_path):
     )
     code, out, _ = run(str(program))
     assert code == 1
-    assert out.count("WRONG") == 3
-    assert out.rstrip().endswith("1 wrong")
+    # Two activations are made of it: three arrays each.
+    assert out.count("WRONG") == 6
+    assert out.rstrip().endswith("2 wrong")
 
 
 def test_the_weights_that_are_shipped():
