@@ -69,7 +69,7 @@ def test_a_backend_that_is_not_there_ends_in_one_line(example, arguments, enviro
     [
         (["--batch-size", "0"], "batch_size is 0: wanted 1 or more"),
         (["--learning-rate", "-1"], "learning_rate is -1.0: wanted a finite number above 0, such as 0.1"),
-        (["--activation", "rely"], "unknown activation 'rely'; there are identity, log_softmax, relu"),
+        (["--activation", "rely"], "unknown activation 'rely'; there are elu, gelu, hard_sigmoid, identity"),
         (["--epochs", "-1"], "epochs is -1: wanted 0 or more"),
         (["--limit", "0"], "x has 0 rows and t has 0: wanted the same number, and at least one"),
         (["--seed", "-4"], "seed is -4: wanted an integer from 0 to 2**64 - 1"),
