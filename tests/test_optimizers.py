@@ -76,14 +76,12 @@ def test_the_state_is_a_tree_and_no_array_is_written_into(backend, name):
     assert all(x.dtype == backend.xp.float32 for _, x in tree.leaves(optimizer.state))
 
 
-@pytest.mark.parametrize("name", STATEFUL)
-def test_a_network_learns(backend, name):
-    make, _, _ = STATEFUL[name]
+def test_a_network_learns(backend):
     rng = np.random.default_rng(0)
     x = backend.asarray(rng.normal(size=(40, 3)).astype("float32"))
     t = backend.asarray((host(x).sum(axis=1) > 0).astype("int64"))
     net = layers.Sequential(layers.Linear(3, 8), layers.GELU(), layers.Linear(8, 2), seed=0, backend=backend)
-    history = anynet.fit(net, (x, t), optimizer=make(0.05), epochs=10, batch_size=20, progress=False)
+    history = anynet.fit(net, (x, t), optimizer=optimizers.AdamW(0.05), epochs=10, batch_size=20, progress=False)
     assert history.losses[-1] < 0.5 * history.losses[0]
 
 

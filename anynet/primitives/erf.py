@@ -8,7 +8,7 @@ from anynet.autodiff.trace import primitive
 
 # Rational approximations in double precision, highest power first: S. L. Moshier, Cephes mathematical library, ndtr.c.
 # erf(x) = x · P(x²) / Q(x²) for |x| < 1.
-_CENTRE = (
+CENTRE = (
     (
         *(9.60497373987051638749, 90.0260197203842689217, 2232.00534594684319226, 7003.32514112805075473),
         55592.3013010394962768,
@@ -19,7 +19,7 @@ _CENTRE = (
     ),
 )
 # erf(x) = 1 - exp(-x²) · P(x) / Q(x) for 1 ≤ x < 8.
-_TAIL = (
+TAIL = (
     (
         *(2.46196981473530512524e-10, 0.564189564831068821977, 7.46321056442269912687, 48.6371970985681366614),
         *(196.520832956077098242, 526.445194995477358631, 934.528527171957607540, 1027.55188689515710272),
@@ -31,7 +31,7 @@ _TAIL = (
     ),
 )
 # From here on erf(x) is 1, in float64 too.
-_LIMIT = 6.0
+LIMIT = 6.0
 
 
 def _rule(xp: Namespace, out: Array, x: Array) -> Any:
@@ -46,11 +46,11 @@ def erf(x: Array) -> Array:
     Source: Abramowitz and Stegun, Handbook of mathematical functions, 7.1.1.
     """
     xp = array_namespace(x)
-    limit = xp.full_like(x, _LIMIT)
+    limit = xp.full_like(x, LIMIT)
     x = xp.minimum(xp.maximum(x, -limit), limit)
     size, square = xp.abs(x), x * x
-    centre = x * _ratio(_CENTRE, square)
-    tail = 1 - xp.exp(-square) * _ratio(_TAIL, size)
+    centre = x * _ratio(CENTRE, square)
+    tail = 1 - xp.exp(-square) * _ratio(TAIL, size)
     return xp.where(size < 1, centre, xp.where(x < 0, -tail, tail))
 
 

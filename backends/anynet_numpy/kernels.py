@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from anynet.primitives.erf import CENTRE, LIMIT, TAIL
+
 _ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
 
 # Elements of a block: what one step of an update leaves in the cache, the next one finds there.
 _BLOCK = 32768
+_SMALL_BLOCK = 8192
 
 
 def affine(x: Any, weight: Any, bias: Any) -> Any:
@@ -142,6 +145,42 @@ def _adam(arrays: Sequence[Any], numbers: Sequence[float]) -> None:
     np.subtract(p if decay == 1 else np.multiply(p, decay, out=new_p), work, out=new_p)
 
 
+def erf(x: Any) -> Any:
+    """Evaluate the polynomials in place, in blocks that fit a cache."""
+    if x.dtype not in _ZERO or not x.ndim or not x.flags.c_contiguous:
+        return NotImplemented
+    out = np.empty_like(x)
+    given, made = x.reshape(-1), out.reshape(-1)
+    for start in range(0, x.size, _SMALL_BLOCK):
+        _erf(given[start : start + _SMALL_BLOCK], made[start : start + _SMALL_BLOCK])
+    return out
+
+
+def _erf(x: Any, out: Any) -> None:
+    size = np.abs(x)
+    np.minimum(size, LIMIT, out=size)
+    square = size * size
+    tail, below = np.negative(square), np.empty_like(x)
+    np.exp(tail, out=tail)
+    tail *= _polynomial(TAIL[0], size, out)
+    tail /= _polynomial(TAIL[1], size, below)
+    np.subtract(1, tail, out=tail)
+    np.copysign(tail, x, out=tail)
+    _polynomial(CENTRE[0], square, out)
+    out *= x
+    out /= _polynomial(CENTRE[1], square, below)
+    np.copyto(out, tail, where=size >= 1)
+
+
+def _polynomial(coefficients: Sequence[float], x: Any, out: Any) -> Any:
+    np.multiply(x, coefficients[0], out=out)
+    out += coefficients[1]
+    for coefficient in coefficients[2:]:
+        out *= x
+        out += coefficient
+    return out
+
+
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum a matrix to one row, as for the bias of a layer: a product with ones is quicker than a reduction."""
     if g.ndim != 2 or shape != g.shape[1:] or g.dtype not in _ZERO:
@@ -171,6 +210,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     for function in (
         adam_update,
         affine,
+        erf,
         index_add,
         masked_softmax,
         momentum_update,
