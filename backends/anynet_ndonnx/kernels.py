@@ -19,9 +19,12 @@ def _in_single(name: str, x: Any, **settings: Any) -> Any:
 
 
 def affine(x: Any, weight: Any, bias: Any) -> Any:
-    """Gemm, for matrices."""
-    if x.ndim != 2:
+    """Gemm for matrices, MatMul and Add for more axes: ndonnx's own product asks the file whether there is any row."""
+    if x.dtype != weight.dtype:
         return NotImplemented
+    if x.ndim != 2:
+        y = _operator("matmul", x, weight)
+        return y if bias is None else y + bias
     return _operator("gemm", x, weight) if bias is None else _operator("gemm", x, weight, bias)
 
 
@@ -117,12 +120,34 @@ def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
 
 
 def scale_shift(x: Any, mean: Any, variance: Any, weight: Any, bias: Any, epsilon: float) -> Any:
-    """BatchNormalization."""
+    """BatchNormalization, with the one output that it has in inference; spox's function always gives it three."""
     import ndonnx
+    import spox
+    from onnx import helper
+
+    arrays = {"x": x, "weight": weight, "bias": bias, "mean": mean, "variance": variance}
+    if any(a.dtype != x.dtype for a in arrays.values()):
+        return NotImplemented
+    kind = helper.np_dtype_to_tensor_dtype(x.dtype.unwrap_numpy())
+    info = {name: helper.make_tensor_value_info(name, kind, a.shape) for name, a in {**arrays, "y": x}.items()}
+    node = helper.make_node("BatchNormalization", [*arrays], ["y"], epsilon=epsilon)
+    graph = helper.make_graph([node], "scale_shift", [info[name] for name in arrays], [info["y"]])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    return ndonnx.asarray(spox.inline(model)(*(a.unwrap_spox() for a in arrays.values()))["y"])
+
+
+def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
+    """LayerNormalization, for the last axis; the moments are written to the file only where they are used."""
+    import ndonnx
+    import numpy as np
     import spox.opset.ai.onnx.v21 as operators
 
-    arrays = (a.unwrap_spox() for a in (x, weight, bias, mean, variance))
-    return ndonnx.asarray(operators.batch_normalization(*arrays, epsilon=epsilon)[0])
+    if axis != (x.ndim - 1,) or x.dtype != ndonnx.float32 or not isinstance(x.shape[-1], int):
+        return NotImplemented
+    scale = ndonnx.asarray(np.ones(x.shape[-1], np.float32))
+    y = operators.layer_normalization(x.unwrap_spox(), scale.unwrap_spox(), axis=-1, epsilon=epsilon)[0]
+    moments = (f(x, axis=axis, keepdims=True) for f in (ndonnx.mean, ndonnx.var))
+    return ndonnx.asarray(y), *moments
 
 
 def embedding(weight: Any, indices: Any) -> Any:
@@ -157,5 +182,6 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
         sigmoid,
         softmax,
         softplus,
+        standardize,
     )
 }
