@@ -169,6 +169,28 @@ def test_inputs_of_more_axes(tmp_path):
     np.testing.assert_allclose(run(tmp_path / "net.onnx", x), net(x), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (layers.Linear(4, 3), r"input of shape \(None, 2, 5, 5\) does not fit weights of shape \(4, 3\)"),
+        (layers.Conv2d(1, 2, 3), "input of 2 channels does not fit"),
+        (layers.Conv2d(2, 2, 3, dilation=3), "a kernel of 3×3, which reaches over 7×7, is larger"),
+        (layers.MaxPool2d(6), "a kernel of 6×6"),
+        (layers.AvgPool2d(6), "a kernel of 6×6"),
+    ],
+)
+def test_shapes_that_do_not_fit(tmp_path, layer, message):
+    """The file would be valid, and fail wherever it is run."""
+    with pytest.raises(ShapeError, match=rf"layers\.0: {message}"):
+        anynet.export_onnx(layers.Sequential(layer).initialize(0), tmp_path / "net.onnx", (2, 5, 5))
+
+
+def test_embeddings_need_integers(tmp_path):
+    net = layers.Sequential(layers.Embedding(7, 3), seed=0)
+    with pytest.raises(DataError, match=r"layers\.0: indices of float32 were given: wanted integers"):
+        anynet.export_onnx(net, tmp_path / "net.onnx", (4,))
+
+
 def test_what_cannot_be_exported(tmp_path):
     path = tmp_path / "net.onnx"
     with pytest.raises(DataError, match="no numbers yet"):

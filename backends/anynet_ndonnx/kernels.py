@@ -90,6 +90,9 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """Conv."""
+    if x.shape[1] != weight.shape[1] * groups:
+        raise ValueError("the channels do not fit")
+    _check_windows(x, weight.shape[2:], padding, dilation)
     arrays = (x, weight) if bias is None else (x, weight, bias)
     return _operator("conv", *arrays, strides=stride, pads=_pads(padding), dilations=dilation, group=groups)
 
@@ -106,6 +109,7 @@ def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: A
 
 def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     """MaxPool."""
+    _check_windows(x, kernel, padding)
     import ndonnx
     import spox.opset.ai.onnx.v21 as operators
 
@@ -115,6 +119,7 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
 
 def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     """AveragePool."""
+    _check_windows(x, kernel, padding)
     settings = {"kernel_shape": kernel, "strides": stride, "pads": _pads(padding), "count_include_pad": 1}
     return _operator("average_pool", x, **settings)
 
@@ -153,6 +158,12 @@ def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
 def embedding(weight: Any, indices: Any) -> Any:
     """Gather."""
     return _operator("gather", weight, indices, axis=0)
+
+
+def _check_windows(x: Any, kernel: Any, padding: Any, dilation: Any = (1, 1)) -> None:
+    """Refuse windows that the image has no room for: ONNX would find that out when the file is run."""
+    if any(x.shape[2 + i] + sum(padding[i]) <= dilation[i] * (kernel[i] - 1) for i in (0, 1)):
+        raise ValueError("the kernel is larger than the image")
 
 
 def _pads(padding: Any) -> tuple[int, ...]:
