@@ -138,6 +138,15 @@ def test_networks_of_float64_run_too(tmp_path, name):
     np.testing.assert_allclose(run(tmp_path / "net.onnx", x), net(x), rtol=1e-12, atol=1e-14)
 
 
+# onnxruntime convolves and averages in float32 only.
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if not name.startswith(("Conv", "AvgPool"))])
+def test_layers_of_float64_run_too(tmp_path, name):
+    ndonnx, numpy = anynet.get_backend("ndonnx"), anynet.get_backend("numpy")
+    net, x = example(name, numpy, batch=3)
+    anynet.export_onnx(net, tmp_path / "net.onnx", x.shape[1:], dtype=getattr(ndonnx.xp, str(x.dtype)))
+    np.testing.assert_allclose(run(tmp_path / "net.onnx", x), net(x), rtol=1e-12, atol=1e-12)
+
+
 class ErrorFunction(layers.Module):
     def forward(self, x):
         return functions.erf(x)
