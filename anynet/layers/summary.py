@@ -1,72 +1,242 @@
-"""A network in a table: each layer, the shapes of its parameters, and how many numbers they hold."""
+"""A network in a table: each layer, what it holds, and for an input's shape what comes out and how much work it is."""
 
 import html
 import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
 
-from anynet.array import is_array
+from anynet import tree
+from anynet.array import DType, is_array, is_floating
+from anynet.backend import get_backend
+from anynet.errors import ArgumentError
 from anynet.layers.module import Module, Parameter
+from anynet.primitives.counting import Counting
+
+Shape = tuple[int, ...]
+
+TRAINED, FROZEN, BUFFER = "trained", "frozen", "buffer"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One layer: its path, its class, the shapes of its own parameters by name, and their count."""
+    """One layer: its path, its class, and the arrays of its own by name, their shapes and what training does to them.
+
+    Where the summary was given an input's shape: the shapes of the layer's outputs, for a batch of one, and the
+    multiply-adds of what is in no layer inside it, all calls together.
+    """
 
     path: str
     kind: str
-    shapes: dict[str, tuple[int, ...]]
+    shapes: dict[str, Shape]
+    states: dict[str, str]
+    outputs: tuple[Shape, ...] = ()
+    multiply_adds: int = 0
 
     @property
     def count(self) -> int:
         """How many numbers the parameters hold."""
-        return sum(map(math.prod, self.shapes.values()))
+        return self.numbers(TRAINED) + self.numbers(FROZEN)
+
+    def numbers(self, state: str) -> int:
+        """Return how many numbers are in this state: "trained", "frozen" or "buffer"."""
+        return sum(math.prod(shape) for name, shape in self.shapes.items() if self.states[name] == state)
 
 
 class Summary:
     """The table of a network; a string in a terminal, a table in a notebook."""
 
-    def __init__(self, net: Module) -> None:
-        self.rows = [
-            Row(path or "(network)", type(module).__name__, shapes)
-            for path, module in net.modules()
-            if (shapes := _shapes(module)) or len(module.modules()) == 1
-        ]
+    def __init__(self, net: Module, input_shape: Shape | None = None, *, dtype: DType = None) -> None:
+        self._with_outputs = input_shape is not None
+        outputs: dict[str, tuple[Shape, ...]] = {}
+        counts: Mapping[str, int] = {}
+        if input_shape is not None:
+            outputs, counts = _run(net, input_shape, dtype)
+        self.outputs = outputs.get("", ())
+        self.rows = []
+        for path, module in net.modules():
+            shapes = _shapes(module)
+            if shapes or counts.get(path) or len(module.modules()) == 1:
+                states = {name: _state(module, name) for name in shapes}
+                kind = type(module).__name__
+                row = Row(path or "(network)", kind, shapes, states, outputs.get(path, ()), counts.get(path, 0))
+                self.rows.append(row)
 
     @property
     def count(self) -> int:
         """How many numbers all parameters hold."""
         return sum(row.count for row in self.rows)
 
-    def _cells(self) -> list[tuple[str, str, str, str]]:
-        return [
-            (row.path, row.kind, ", ".join(f"{name} {shape}" for name, shape in row.shapes.items()), f"{row.count:,}")
-            for row in self.rows
-        ]
+    @property
+    def trained(self) -> int:
+        """How many of them are trained."""
+        return self.numbers(TRAINED)
+
+    @property
+    def frozen(self) -> int:
+        """How many of them are not trained for now."""
+        return self.numbers(FROZEN)
+
+    @property
+    def buffers(self) -> int:
+        """How many numbers all buffers hold, which are no parameters."""
+        return self.numbers(BUFFER)
+
+    @property
+    def multiply_adds(self) -> int:
+        """How many multiply-adds one input takes."""
+        return sum(row.multiply_adds for row in self.rows)
+
+    def numbers(self, state: str) -> int:
+        """Return how many numbers are in this state: "trained", "frozen" or "buffer"."""
+        return sum(row.numbers(state) for row in self.rows)
+
+    def _lines(self) -> Iterator[tuple[str, ...]]:
+        """Yield the cells of every line, the titles first."""
+        yield self._chosen("layer", "kind", "parameters", "output", "count", "multiply-adds")
+        for row in self.rows:
+            arrays = ", ".join(f"{name} {shape}{_mark(row.states[name])}" for name, shape in row.shapes.items())
+            outputs = ", ".join(map(_with_batch, row.outputs))
+            yield self._chosen(row.path, row.kind, arrays, outputs, f"{row.count:,}", f"{row.multiply_adds:,}")
+        outputs = ", ".join(map(_with_batch, self.outputs))
+        yield self._chosen("total", "", "", outputs, f"{self.count:,}", f"{self.multiply_adds:,}")
+        if self.frozen:
+            yield self._chosen("trained", "", "", "", f"{self.trained:,}", "")
+            yield self._chosen("frozen", "", "", "", f"{self.frozen:,}", "")
+        if self.buffers:
+            yield self._chosen("buffers", "", "", "", f"{self.buffers:,}", "")
+
+    def _chosen(self, layer: str, kind: str, arrays: str, output: str, count: str, work: str) -> tuple[str, ...]:
+        """Return the cells of a line, without those that nothing is known of."""
+        return (layer, kind, arrays, count) if not self._with_outputs else (layer, kind, arrays, output, count, work)
 
     def __str__(self) -> str:
-        cells = [("layer", "kind", "parameters", "count"), *self._cells(), ("total", "", "", f"{self.count:,}")]
-        widths = [max(len(row[i]) for row in cells) for i in range(4)]
+        lines = list(self._lines())
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        numbers = [title in ("count", "multiply-adds") for title in lines[0]]
         return "\n".join(
-            f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in cells
+            "  ".join(
+                cell.rjust(width) if number else cell.ljust(width)
+                for cell, width, number in zip(line, widths, numbers, strict=True)
+            )
+            for line in lines
         )
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{title}</th>" for title in ("layer", "kind", "parameters", "count"))
-        body = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
-            for row in [*self._cells(), ("total", "", "", f"{self.count:,}")]
-        )
+        titles, *lines = self._lines()
+        head = "".join(f"<th>{title}</th>" for title in titles)
+        body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def summary(net: Module) -> Summary:
-    """Return the table of a network's layers with the shapes and counts of their parameters."""
-    return Summary(net)
+def summary(net: Module, input_shape: Shape | None = None, *, dtype: DType = None) -> Summary:
+    """Return the table of a network's layers with the shapes and counts of their parameters.
+
+    With the shape of one input, as (1, 28, 28), also with the shape of every layer's output, N being the batch, and
+    its multiply-adds for one input: those of products of matrices and of convolutions, an average pool being one. They
+    are found by running a copy of the network on zeros, in inference; a layer that runs several times shows its last
+    output and all its work, and one that holds others the work that is in none of them. Zeros are of the parameters'
+    dtype unless another is given: an `Embedding` takes integers.
+
+    Raises:
+        ArgumentError: the shape is no tuple of whole numbers.
+
+    """
+    return Summary(net, input_shape, dtype=dtype)
 
 
-def _shapes(module: Module) -> dict[str, tuple[int, ...]]:
-    return {
-        name: tuple(value.shape) for name, value in vars(module).items() if is_array(value) or type(value) is Parameter
-    }
+def _run(net: Module, input_shape: Shape, dtype: DType) -> tuple[dict[str, tuple[Shape, ...]], Mapping[str, int]]:
+    """Run a copy of the network on zeros; return its layers' output shapes and multiply-adds by path."""
+    if not isinstance(input_shape, tuple | list) or not all(isinstance(n, int) and n >= 0 for n in input_shape):
+        raise ArgumentError(f"input_shape is {input_shape!r}: wanted that of one input, such as (784,) or (1, 28, 28)")
+    arrays = [x for _, x in tree.leaves(net)]
+    backend = get_backend(arrays[0] if arrays else None)
+    if dtype is None:
+        dtype = next((x.dtype for x in arrays if is_floating(x)), backend.xp.float32)
+    # The default makes a copy of every module, also of one without attributes.
+    copy = tree.map(lambda x: x, net, defaults={"training": False}).set_training(False)
+    if any(type(value) is Parameter for _, module in copy.modules() for value in vars(module).values()):
+        copy.initialize(0, backend)
+    notes = _Notes()
+    zeros = backend.xp.zeros((1, *input_shape), dtype=dtype, device=backend.device)
+    notes.taken_by(copy)(notes.counting.begin(zeros))
+    return notes.outputs, notes.counting.counts
+
+
+class _Notes:
+    """What the layers of a network note while it runs."""
+
+    def __init__(self) -> None:
+        self.counting = Counting()
+        self.outputs: dict[str, tuple[Shape, ...]] = {}
+
+    def taken_by(self, net: Module) -> Module:
+        """Return a network whose layers note their outputs and work."""
+        traced = self.counting.begin(net)
+        for path, module in traced.modules():
+            vars(module)[_NOTE] = partial(self.take, path)
+            kind: Any = type(module)
+            module.__class__ = _noting(kind)
+        return traced
+
+    def take(self, path: str, forward: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+        """Call a layer's forward; what it does counts for it, up to the layers that it calls."""
+        outer, self.counting.part = self.counting.part, path
+        try:
+            out = forward(*args, **settings)
+        finally:
+            self.counting.part = outer
+        self.outputs[path] = tuple(tuple(x.shape) for _, x in tree.leaves(out))
+        return out
+
+
+_NOTE = "_summary_note"
+
+
+@cache
+def _noting(kind: Any) -> Any:
+    """Return a subclass whose forward is called by its instance's note.
+
+    No function in the instance in forward's place: that would belong to this instance still when a transformation
+    inside the network copies it.
+    """
+
+    def forward(self: Module, *args: Any, **settings: Any) -> Any:
+        return vars(self)[_NOTE](partial(kind.forward, self), *args, **settings)
+
+    return type(kind)(kind.__name__, (kind,), {"forward": forward})
+
+
+def _shapes(module: Module) -> dict[str, Shape]:
+    """Return the shapes of a module's own arrays by name, also of those in lists, tuples and dicts."""
+    return {name: shape for own, value in vars(module).items() for name, shape in _shapes_in(value, own)}
+
+
+def _shapes_in(value: Any, name: str) -> Iterator[tuple[str, Shape]]:
+    if is_array(value) or type(value) is Parameter:
+        yield name, tuple(value.shape)
+    elif isinstance(value, dict | list | tuple):
+        for inner, child in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _shapes_in(child, f"{name}.{inner}")
+
+
+def _state(module: Module, name: str) -> str:
+    """Return what training does to the array of this name."""
+    attribute = name.partition(".")[0]
+    if attribute in module.BUFFERS:
+        return BUFFER
+    return FROZEN if attribute in vars(module).get("frozen", ()) else TRAINED
+
+
+def _mark(state: str) -> str:
+    return "" if state == TRAINED else f" {state}"
+
+
+def _with_batch(shape: Shape) -> str:
+    """Write a shape for one input as one for N of them."""
+    batch = ["N"] if shape[:1] == (1,) else list(map(str, shape[:1]))
+    lengths = [*batch, *map(str, shape[1:])]
+    return f"({', '.join(lengths)}{',' if len(lengths) == 1 else ''})"

@@ -19,9 +19,12 @@ def _in_single(name: str, x: Any, **settings: Any) -> Any:
 
 
 def affine(x: Any, weight: Any, bias: Any) -> Any:
-    """Gemm, for matrices."""
-    if x.ndim != 2:
+    """Gemm for matrices, MatMul and Add for more axes: ndonnx's own product asks the file whether there is any row."""
+    if x.dtype != weight.dtype:
         return NotImplemented
+    if x.ndim != 2:
+        y = _operator("matmul", x, weight)
+        return y if bias is None else y + bias
     return _operator("gemm", x, weight) if bias is None else _operator("gemm", x, weight, bias)
 
 
@@ -87,6 +90,9 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """Conv."""
+    if x.shape[1] != weight.shape[1] * groups:
+        raise ValueError("the channels do not fit")
+    _check_windows(x, weight.shape[2:], padding, dilation)
     arrays = (x, weight) if bias is None else (x, weight, bias)
     return _operator("conv", *arrays, strides=stride, pads=_pads(padding), dilations=dilation, group=groups)
 
@@ -103,6 +109,7 @@ def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: A
 
 def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     """MaxPool."""
+    _check_windows(x, kernel, padding)
     import ndonnx
     import spox.opset.ai.onnx.v21 as operators
 
@@ -112,22 +119,51 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
 
 def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     """AveragePool."""
+    _check_windows(x, kernel, padding)
     settings = {"kernel_shape": kernel, "strides": stride, "pads": _pads(padding), "count_include_pad": 1}
     return _operator("average_pool", x, **settings)
 
 
 def scale_shift(x: Any, mean: Any, variance: Any, weight: Any, bias: Any, epsilon: float) -> Any:
-    """BatchNormalization."""
+    """BatchNormalization, with the one output that it has in inference; spox's function always gives it three."""
     import ndonnx
+    import spox
+    from onnx import helper
+
+    arrays = {"x": x, "weight": weight, "bias": bias, "mean": mean, "variance": variance}
+    if any(a.dtype != x.dtype for a in arrays.values()):
+        return NotImplemented
+    kind = helper.np_dtype_to_tensor_dtype(x.dtype.unwrap_numpy())
+    info = {name: helper.make_tensor_value_info(name, kind, a.shape) for name, a in {**arrays, "y": x}.items()}
+    node = helper.make_node("BatchNormalization", [*arrays], ["y"], epsilon=epsilon)
+    graph = helper.make_graph([node], "scale_shift", [info[name] for name in arrays], [info["y"]])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    return ndonnx.asarray(spox.inline(model)(*(a.unwrap_spox() for a in arrays.values()))["y"])
+
+
+def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
+    """LayerNormalization, for the last axis; the moments are written to the file only where they are used."""
+    import ndonnx
+    import numpy as np
     import spox.opset.ai.onnx.v21 as operators
 
-    arrays = (a.unwrap_spox() for a in (x, weight, bias, mean, variance))
-    return ndonnx.asarray(operators.batch_normalization(*arrays, epsilon=epsilon)[0])
+    if axis != (x.ndim - 1,) or x.dtype != ndonnx.float32 or not isinstance(x.shape[-1], int):
+        return NotImplemented
+    scale = ndonnx.asarray(np.ones(x.shape[-1], np.float32))
+    y = operators.layer_normalization(x.unwrap_spox(), scale.unwrap_spox(), axis=-1, epsilon=epsilon)[0]
+    moments = (f(x, axis=axis, keepdims=True) for f in (ndonnx.mean, ndonnx.var))
+    return ndonnx.asarray(y), *moments
 
 
 def embedding(weight: Any, indices: Any) -> Any:
     """Gather."""
     return _operator("gather", weight, indices, axis=0)
+
+
+def _check_windows(x: Any, kernel: Any, padding: Any, dilation: Any = (1, 1)) -> None:
+    """Refuse windows that the image has no room for: ONNX would find that out when the file is run."""
+    if any(x.shape[2 + i] + sum(padding[i]) <= dilation[i] * (kernel[i] - 1) for i in (0, 1)):
+        raise ValueError("the kernel is larger than the image")
 
 
 def _pads(padding: Any) -> tuple[int, ...]:
@@ -157,5 +193,6 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
         sigmoid,
         softmax,
         softplus,
+        standardize,
     )
 }

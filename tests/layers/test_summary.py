@@ -1,0 +1,205 @@
+"""The table of a network: numbers that are known, and those that PyTorch counts while it computes."""
+
+import re
+
+import numpy as np
+import pytest
+from examples_of_layers import EXAMPLES, example
+from helpers import numbers
+
+import anynet
+from anynet import autodiff, layers
+from anynet.array import array_namespace
+from anynet.errors import ArgumentError, DataError, ShapeError
+
+
+def convolutional(backend=None, seed=0):
+    return layers.Sequential(
+        layers.Conv2d(1, 30, 5),
+        layers.BatchNorm(30),
+        layers.ReLU(),
+        layers.MaxPool2d(2),
+        layers.Flatten(),
+        layers.Dropout(0.5),
+        layers.Linear(30 * 12 * 12, 10),
+        seed=seed,
+        backend=backend,
+    )
+
+
+def test_outputs_and_multiply_adds(backend):
+    table = anynet.summary(convolutional(backend), (1, 28, 28))
+    found = [(row.kind, row.outputs, row.count, row.multiply_adds) for row in table.rows]
+    image, row = (1, 30, 12, 12), (1, 4320)
+    assert found == [
+        ("Conv2d", ((1, 30, 24, 24),), 30 * 25 + 30, 30 * 24 * 24 * 25),
+        ("BatchNorm", ((1, 30, 24, 24),), 60, 0),
+        ("ReLU", ((1, 30, 24, 24),), 0, 0),
+        ("MaxPool2d", (image,), 0, 0),
+        ("Flatten", (row,), 0, 0),
+        ("Dropout", (row,), 0, 0),
+        ("Linear", ((1, 10),), 43_210, 43_200),
+    ]
+    assert table.outputs == ((1, 10),)
+    assert table.multiply_adds == 432_000 + 43_200
+    assert anynet.summary(layers.Linear(784, 50).initialize(0, backend), (784,)).multiply_adds == 39_200
+
+
+def test_the_text_with_a_shape():
+    net = layers.Sequential(layers.Linear(784, 50), layers.BatchNorm(50), layers.ReLU(), layers.Linear(50, 10), seed=0)
+    net.freeze("layers.0.weight").freeze("layers.3")
+    lines = str(anynet.summary(net, (784,))).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert [re.split(" {2,}", line.strip()) for line in lines] == [
+        ["layer", "kind", "parameters", "output", "count", "multiply-adds"],
+        ["layers.0", "Linear", "weight (784, 50) frozen, bias (50,)", "(N, 50)", "39,250", "39,200"],
+        [
+            *("layers.1", "BatchNorm"),
+            "weight (50,), bias (50,), running_mean (50,) buffer, running_variance (50,) buffer",
+            *("(N, 50)", "100", "0"),
+        ],
+        ["layers.2", "ReLU", "(N, 50)", "0", "0"],
+        ["layers.3", "Linear", "weight (50, 10) frozen, bias (10,) frozen", "(N, 10)", "510", "500"],
+        ["total", "(N, 10)", "39,860", "39,700"],
+        ["trained", "150"],
+        ["frozen", "39,710"],
+        ["buffers", "100"],
+    ]
+
+
+def test_html_has_the_same_cells():
+    table = anynet.summary(convolutional(), (1, 28, 28))
+    assert "<th>output</th><th>count</th><th>multiply-adds</th>" in table._repr_html_()
+    assert "<td>(N, 30, 24, 24)</td><td>780</td><td>432,000</td>" in table._repr_html_()
+    assert "output" not in convolutional()._repr_html_()
+
+
+def test_totals(backend):
+    net = convolutional(backend).freeze("layers.1")
+    table = anynet.summary(net)
+    assert table.count == sum(int(np.prod(p.shape)) for p in net.parameters().values())
+    assert table.buffers == sum(int(np.prod(p.shape)) for p in net.buffers().values())
+    assert (table.frozen, table.trained) == (60, table.count - 60)
+
+
+class Own(layers.Module):
+    """A layer of a user's own: products in the standard's functions, another layer called twice, arrays in a list."""
+
+    def __init__(self, backend):
+        self.factors = [numbers(backend, 6, 2, dtype="float32"), numbers(backend, 2, 5, dtype="float32")]
+        self.inner = layers.Linear(5, 3)
+
+    def forward(self, x):
+        left, right = self.factors
+        xp = array_namespace(x, left)
+        y = x @ xp.matmul(left, right)
+        z = self.inner(y * self.inner(y)[:, :1])
+        return {"z": z, "all": (xp.vecdot(y, y), xp.tensordot(y, right, axes=((1,), (1,))))}
+
+
+def test_a_layer_of_ones_own(backend):
+    table = anynet.summary(Own(backend).initialize(0, backend), (6,))
+    assert [(row.path, row.kind, row.outputs, row.multiply_adds) for row in table.rows] == [
+        ("(network)", "Own", ((1, 3), (1,), (1, 2)), 6 * 2 * 5 + 6 * 5 + 5 + 5 * 2),
+        ("inner", "Linear", ((1, 3),), 2 * 15),
+    ]
+    assert table.rows[0].shapes == {"factors.0": (6, 2), "factors.1": (2, 5)}
+    assert "(N, 3), (N,), (N, 2)" in str(table)
+
+
+def test_the_network_is_left_as_it_was(backend):
+    net = layers.Sequential(layers.ReLU(), layers.BatchNorm(5), layers.Dropout(0.5)).initialize(0, backend)
+    net.layers[1].set_training(True)
+
+    def state():
+        return [(type(m), {name: id(value) for name, value in vars(m).items()}) for _, m in net.modules()]
+
+    before = state()
+    anynet.summary(net, (5,))
+    with pytest.raises(ShapeError, match=r"layers\.1: .*wanted 5 features"):
+        anynet.summary(net, (4,))
+    assert state() == before
+
+
+class Recomputed(layers.Module):
+    def __init__(self):
+        self.block = layers.Sequential(layers.Linear(4, 3), layers.Tanh())
+        self.last = layers.Linear(4, 2)
+
+    def forward(self, x):
+        slopes = autodiff.vjp(lambda x: self.block(x), x)[1](autodiff.checkpoint(self.block)(x))[0]
+        return self.last(slopes)
+
+
+def test_what_is_computed_again_or_differentiated_counts(backend):
+    table = anynet.summary(Recomputed().initialize(0, backend), (4,))
+    found = {row.path: (row.outputs, row.multiply_adds) for row in table.rows}
+    # The way back is a product of the network's own.
+    assert found["block.layers.0"] == (((1, 3),), 2 * 12)
+    assert found["(network)"] == (((1, 2),), 12)
+    assert found["last"] == (((1, 2),), 8)
+
+
+@autodiff.primitive(lambda xp, out, x: lambda g: g)
+def gram(x):
+    xp = array_namespace(x)
+    return xp.matmul(x, xp.matrix_transpose(x))
+
+
+class Gram(layers.Module):
+    def forward(self, x):
+        return gram(x)
+
+
+def test_primitives_of_ones_own(backend):
+    """Without parameters, too: the default backend then runs it."""
+    net = layers.Sequential(layers.Linear(3, 3), Gram(), seed=0, backend=backend)
+    assert anynet.summary(net, (5, 3)).rows[1].multiply_adds == 5 * 5 * 3
+    assert anynet.summary(Gram(), (5, 3)).multiply_adds == 5 * 5 * 3
+
+
+def test_embeddings_take_integers(backend):
+    net = layers.Sequential(layers.Embedding(7, 3), layers.Linear(3, 2), seed=0, backend=backend)
+    table = anynet.summary(net, (4,), dtype=backend.xp.int32)
+    assert [row.outputs for row in table.rows] == [((1, 4, 3),), ((1, 4, 2),)]
+    assert [row.multiply_adds for row in table.rows] == [0, 24]
+    with pytest.raises(DataError, match=r"^layers\.0: indices of .*float32 were given: wanted integers"):
+        anynet.summary(net, (4,))
+
+
+def test_a_network_without_numbers_stays_so():
+    net = convolutional(seed=None)
+    assert anynet.summary(net, (1, 28, 28)).multiply_adds == 432_000 + 43_200
+    assert isinstance(net.layers[0].weight, layers.Parameter)
+
+
+def test_shapes_that_do_not_fit(backend):
+    net = convolutional(backend)
+    with pytest.raises(ArgumentError, match=r"input_shape is 784: wanted that of one input, such as \(784,\)"):
+        anynet.summary(net, 784)
+    with pytest.raises(ShapeError, match=r"^layers\.6: input of shape \(1, 3000\) does not fit"):
+        anynet.summary(net, (1, 24, 24))
+
+
+def summary_of(name, net, x):
+    return anynet.summary(net, tuple(x.shape[1:]), dtype=x.dtype if name == "Embedding" else None)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_layer(backend, name):
+    net, x = example(name, backend, "float32", batch=1)
+    table = summary_of(name, net, x)
+    assert table.outputs == (tuple(net(x).shape),)
+    assert all(row.outputs for row in table.rows)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_pytorch_counts_the_same(name):
+    counter = pytest.importorskip("torch.utils.flop_counter", reason="needs torch").FlopCounterMode(display=False)
+    net, x = example(name, anynet.get_backend("torch"), "float32", batch=1)
+    with counter:
+        net(x)
+    table = summary_of(name, net, x)
+    # PyTorch counts multiplications and additions apart, and no pools.
+    wanted = 2 * (2 * 2 * 2 * 4) if name == "AvgPool2d" else counter.get_total_flops()
+    assert 2 * table.multiply_adds == wanted
