@@ -162,6 +162,18 @@ def _numbers_for_scalars(args: Sequence[Any]) -> list[Any] | None:
     return plain if any(x is not arg for x, arg in zip(plain, args, strict=True)) else None
 
 
+def shared(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return f, computed once for all the pullbacks of a step, which get the same cotangent one after the other."""
+    last: list[Any] = [None, None]
+
+    def of_cotangent(g: Any) -> Any:
+        if last[0] is not g:
+            last[:] = [g, f(g)]
+        return last[1]
+
+    return of_cotangent
+
+
 def lift(x: Any) -> Any:
     """Return an array (or several) as a traced constant; what is traced already stays, and so do settings."""
     if type(x) is Traced:

@@ -8,7 +8,7 @@ from typing import Any
 from anynet import tree
 from anynet.array import Array, array_namespace, conj, device, size
 from anynet.autodiff.backward import Tape, grad
-from anynet.autodiff.trace import Primitive, Traced, lift, lower
+from anynet.autodiff.trace import Primitive, Traced, lift, lower, shared
 from anynet.errors import DifferentiationError, ShapeError
 
 
@@ -153,17 +153,8 @@ def _step(name: str, f: Callable[..., Any], pullback: Callable[..., Any]) -> Cal
 
         def rule(xp: Any, out: Any, *leaves: Array) -> Any:
             several = out if isinstance(out, tuple) else (out,)
-            last: list[Any] = [None, None]
 
-            def of_leaf(i: int) -> Callable[[Any], Array]:
-                def pull(g: Any) -> Array:
-                    if last[0] is not g:
-                        last[:] = [g, all_at_once(g)]
-                    c = last[1][i]
-                    return xp.zeros_like(leaves[i]) if c is None else c
-
-                return pull
-
+            @shared
             def all_at_once(g: Any) -> list[Any]:
                 given = g if isinstance(g, tuple) else (g,)
                 parts = [xp.zeros_like(x) if c is None else conj(c) for x, c in zip(several, given, strict=True)]
@@ -174,6 +165,13 @@ def _step(name: str, f: Callable[..., Any], pullback: Callable[..., Any]) -> Cal
                 found = found if isinstance(found, tuple) else (found,)
                 flattened = [c for argument, c in zip(arguments, found, strict=True) for c in _beside(argument, c)]
                 return [None if c is None else conj(c) for c in flattened]
+
+            def of_leaf(i: int) -> Callable[[Any], Array]:
+                def pull(g: Any) -> Array:
+                    c = all_at_once(g)[i]
+                    return xp.zeros_like(leaves[i]) if c is None else c
+
+                return pull
 
             return tuple(of_leaf(i) for i in range(len(leaves)))
 

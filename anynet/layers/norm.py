@@ -7,7 +7,7 @@ from anynet import initializers
 from anynet.array import Array, array_namespace
 from anynet.errors import ArgumentError, ShapeError
 from anynet.layers.module import Module, Parameter
-from anynet.primitives import scale_shift, standardize
+from anynet.primitives import batch_norm, scale_shift, standardize
 
 
 class BatchNorm(Module):
@@ -34,15 +34,15 @@ class BatchNorm(Module):
             raise ShapeError(f"input of shape {tuple(x.shape)}: wanted {features} features, (N, {features}, …)")
         if not self.training:
             return scale_shift(x, self.running_mean, self.running_variance, self.weight, self.bias, self.epsilon)
-        y, mean, variance = standardize(x, (0, *range(2, x.ndim)), self.epsilon)
+        y, mean, variance = batch_norm(x, self.weight, self.bias, self.epsilon)
         n = math.prod(x.shape) // features
         self.running_mean = self._follow(self.running_mean, mean)
         self.running_variance = self._follow(self.running_variance, variance * (n / max(1, n - 1)))
-        return _scaled(y, self.weight, self.bias, x.ndim - 2)
+        return y
 
     def _follow(self, running: Array, of_batch: Array) -> Array:
         xp = array_namespace(running, of_batch)
-        return xp.add((1 - self.momentum) * running, self.momentum * xp.reshape(of_batch, (-1,)))
+        return xp.add((1 - self.momentum) * running, self.momentum * of_batch)
 
 
 class LayerNorm(Module):

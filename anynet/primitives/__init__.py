@@ -3,6 +3,7 @@
 from anynet.primitives.activation import log_softmax, relu, relu_gradient, sigmoid, softmax
 from anynet.primitives.affine import affine
 from anynet.primitives.attention import masked_softmax
+from anynet.primitives.batch_norm import batch_norm, batch_norm_gradient, scale_shift
 from anynet.primitives.convolution import conv2d, conv2d_transposed, conv2d_weight
 from anynet.primitives.cross_entropy import softmax_cross_entropy
 from anynet.primitives.embedding import embedding
@@ -10,13 +11,15 @@ from anynet.primitives.erf import erf
 from anynet.primitives.piecewise import elu, hard_sigmoid, leaky_relu, selu
 from anynet.primitives.pooling import avg_pool2d, max_pool2d, spread_to_largest, take_at_largest
 from anynet.primitives.smooth import gelu, mish, softplus
-from anynet.primitives.standardize import scale_shift, standardize, standardize_gradient
+from anynet.primitives.standardize import standardize, standardize_gradient
 from anynet.primitives.update import adam_update, momentum_update, sgd_update
 
 __all__ = [
     "adam_update",
     "affine",
     "avg_pool2d",
+    "batch_norm",
+    "batch_norm_gradient",
     "conv2d",
     "conv2d_transposed",
     "conv2d_weight",

@@ -50,19 +50,3 @@ def standardize(x: Array, axis: tuple[int, ...], epsilon: float) -> tuple[Array,
     centred = x - mean
     variance = xp.mean(centred * centred, axis=axis, keepdims=True)
     return centred / xp.sqrt(variance + epsilon), mean, variance
-
-
-def _scale_shift(
-    xp: Namespace, x: Array, mean: Array, variance: Array, weight: Array, bias: Array, epsilon: float
-) -> Array:
-    scale = weight / xp.sqrt(variance + epsilon)
-    shape = (-1,) + (1,) * (x.ndim - 2)
-    return x * xp.reshape(scale, shape) + xp.reshape(bias - mean * scale, shape)
-
-
-def _scale_shift_reference(x: Array, *args: Any) -> Array:
-    """Return weight · (x - mean) / √(variance + epsilon) + bias, all (features,), for x of (N, features, …)."""
-    return _scale_shift(array_namespace(x), x, *args)
-
-
-scale_shift = Primitive("scale_shift", None, _scale_shift_reference, composition=_scale_shift)

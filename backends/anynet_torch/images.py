@@ -53,61 +53,69 @@ def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dil
     return torch.ops.aten.convolution_backward(g, x, like, None, *settings)[1]
 
 
-def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
-    """Take PyTorch's, where it allows so much padding."""
+def _pools(kernel: Any, padding: Any) -> list[int] | None:
+    """Return the padding as PyTorch takes it, None where it allows not so much."""
     even = _symmetric(padding)
-    if even is None or 2 * even[0] > kernel[0] or 2 * even[1] > kernel[1]:
+    return None if even is None or 2 * even[0] > kernel[0] or 2 * even[1] > kernel[1] else even
+
+
+def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+    """Keep the places of the largest elements beside them, for the way back."""
+    even = _pools(kernel, padding)
+    if even is None:
         return NotImplemented
-    return functional.max_pool2d(x, kernel, stride, even)
+    out, out.places = torch.ops.aten.max_pool2d_with_indices(x, kernel, stride, even)
+    return out
 
 
 def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
-    """Find the places again, which costs less than keeping them did."""
-    even = _symmetric(padding)
-    if even is None or 2 * even[0] > kernel[0] or 2 * even[1] > kernel[1] or g.dtype is not x.dtype:
+    """Go back to the places that were kept."""
+    even, places = _pools(kernel, padding), getattr(largest, "places", None)
+    if even is None or places is None or g.dtype is not x.dtype:
         return NotImplemented
-    places = torch.ops.aten.max_pool2d_with_indices(x, kernel, stride, even)[1]
     return torch.ops.aten.max_pool2d_with_indices_backward(g, x, kernel, stride, even, [1, 1], False, places)
 
 
 def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     """Take PyTorch's, where it allows so much padding."""
-    even = _symmetric(padding)
-    if even is None or 2 * even[0] > kernel[0] or 2 * even[1] > kernel[1]:
-        return NotImplemented
-    return functional.avg_pool2d(x, kernel, stride, even)
+    even = _pools(kernel, padding)
+    return NotImplemented if even is None else functional.avg_pool2d(x, kernel, stride, even)
 
 
 def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
-    """Take the batch norm without weights, where the axes are those of one."""
-    if axis != (0, *range(2, x.ndim)):
-        variance, mean = torch.var_mean(x, axis, correction=0, keepdim=True)
-        return (x - mean) * torch.rsqrt(variance + epsilon), mean, variance
-    y, mean, scale = torch.native_batch_norm(x, None, None, None, None, True, 0.0, epsilon)
-    shape = (1, -1) + (1,) * (x.ndim - 2)
-    return y, mean.reshape(shape), torch.clamp(scale.reshape(shape) ** -2 - epsilon, 0)
+    """Take mean and variance in one call."""
+    variance, mean = torch.var_mean(x, axis, correction=0, keepdim=True)
+    return (x - mean) * torch.rsqrt(variance + epsilon), mean, variance
 
 
-def standardize_gradient(g: Any, x: Any, out: Any, axis: tuple[int, ...], epsilon: float) -> Any:
-    """Take the way back through the batch norm."""
-    _, mean, variance = out
-    if axis != (0, *range(2, x.ndim)) or g.dtype is not x.dtype:
+def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
+    """Take PyTorch's, which knows the inverse of the standard deviation."""
+    if not x.dtype is weight.dtype is bias.dtype:
         return NotImplemented
-    statistics = mean.reshape(-1), torch.rsqrt(variance.reshape(-1) + epsilon)
-    settings = (None, None, None, *statistics, True, epsilon, (True, False, False))
-    return torch.ops.aten.native_batch_norm_backward(g, x, *settings)[0]
+    y, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, epsilon)
+    return y, mean, torch.clamp(inverse**-2 - epsilon, 0)
+
+
+def batch_norm_gradient(g: Any, x: Any, weight: Any, mean: Any, variance: Any, epsilon: float) -> Any:
+    """Take PyTorch's."""
+    if not g.dtype is x.dtype is weight.dtype:
+        return NotImplemented
+    statistics = mean, torch.rsqrt(variance + epsilon)
+    settings = (None, None, *statistics, True, epsilon, (True, True, True))
+    return torch.ops.aten.native_batch_norm_backward(g, x, weight, *settings)
 
 
 KERNELS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         avg_pool2d,
+        batch_norm,
+        batch_norm_gradient,
         conv2d,
         conv2d_transposed,
         conv2d_weight,
         max_pool2d,
         spread_to_largest,
         standardize,
-        standardize_gradient,
     )
 }

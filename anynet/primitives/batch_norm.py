@@ -1,0 +1,82 @@
+"""Batch normalization: standardized over the batch, scaled and shifted, in training; with known statistics after it.
+
+Arrays are (N, features, …); weight, bias, mean and variance are (features,). Source: Ioffe and Szegedy, Batch
+normalization, ICML 2015; Deep Learning from Scratch, chapter 6.3.
+"""
+
+import math
+from typing import Any
+
+from anynet.array import Array, Namespace, array_namespace
+from anynet.autodiff.trace import Primitive, primitive, shared
+from anynet.primitives.standardize import standardize, standardize_gradient
+
+
+def _axes(x: Array) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+def _like(xp: Namespace, x: Array, of_features: Array) -> Array:
+    """Return an array of the features so that it broadcasts to x."""
+    return xp.reshape(of_features, (-1,) + (1,) * (x.ndim - 2))
+
+
+def _gradient(
+    xp: Namespace, g: Array, x: Array, weight: Array, mean: Array, variance: Array, epsilon: float
+) -> tuple[Array, Array, Array]:
+    wide_mean, wide_variance = (xp.expand_dims(_like(xp, x, part), axis=0) for part in (mean, variance))
+    y = (x - wide_mean) / xp.sqrt(wide_variance + epsilon)
+    of_x = standardize_gradient(g * _like(xp, x, weight), x, (y, wide_mean, wide_variance), _axes(x), epsilon)
+    return of_x, xp.sum(g * y, axis=_axes(x)), xp.sum(g, axis=_axes(x))
+
+
+def _gradient_reference(g: Array, x: Array, *args: Any) -> tuple[Array, Array, Array]:
+    """Return the cotangents of x, weight and bias, for g of the first of `batch_norm`'s results."""
+    return _gradient(array_namespace(g, x), g, x, *args)
+
+
+batch_norm_gradient = Primitive("batch_norm_gradient", None, _gradient_reference, composition=_gradient)
+
+
+def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, weight: Array, bias: Array, epsilon: float) -> Any:
+    _, mean, variance = out
+    n = math.prod(x.shape[i] for i in _axes(x))
+
+    @shared
+    def pullbacks(g: tuple[Array | None, ...]) -> tuple[Array, Array, Array]:
+        of_y, of_mean, of_variance = g
+        if of_y is None:
+            of_x, of_weight, of_bias = xp.zeros_like(x), xp.zeros_like(weight), xp.zeros_like(bias)
+        else:
+            of_x, of_weight, of_bias = batch_norm_gradient(of_y, x, weight, mean, variance, epsilon)
+        if of_mean is not None:
+            of_x = of_x + _like(xp, x, of_mean / n)
+        if of_variance is not None:
+            of_x = of_x + _like(xp, x, of_variance * (2 / n)) * (x - _like(xp, x, mean))
+        return of_x, of_weight, of_bias
+
+    return tuple(lambda g, i=i: pullbacks(g)[i] for i in range(3))
+
+
+@primitive(_rule)
+def batch_norm(x: Array, weight: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:
+    """Return weight · (x - mean) / √(variance + epsilon) + bias, and the mean and variance of the batch."""
+    xp = array_namespace(x, weight)
+    y, mean, variance = standardize(x, _axes(x), epsilon)
+    out = xp.add(xp.multiply(y, _like(xp, x, weight)), _like(xp, x, bias))
+    return out, xp.reshape(mean, (-1,)), xp.reshape(variance, (-1,))
+
+
+def _scale_shift(
+    xp: Namespace, x: Array, mean: Array, variance: Array, weight: Array, bias: Array, epsilon: float
+) -> Array:
+    scale = weight / xp.sqrt(variance + epsilon)
+    return x * _like(xp, x, scale) + _like(xp, x, bias - mean * scale)
+
+
+def _scale_shift_reference(x: Array, *args: Any) -> Array:
+    """Return weight · (x - mean) / √(variance + epsilon) + bias, all (features,), for x of (N, features, …)."""
+    return _scale_shift(array_namespace(x), x, *args)
+
+
+scale_shift = Primitive("scale_shift", None, _scale_shift_reference, composition=_scale_shift)
