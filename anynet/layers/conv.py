@@ -12,7 +12,7 @@ from anynet.array import Array, array_namespace
 from anynet.errors import ArgumentError, ShapeError
 from anynet.layers.module import Module, Parameter
 from anynet.primitives import conv2d, conv2d_transposed
-from anynet.primitives.convolution import Padding, Pair
+from anynet.primitives.convolution import Padding, Pair, check_images
 
 
 class Conv2d(Module):
@@ -44,6 +44,7 @@ class Conv2d(Module):
 
     def forward(self, x: Array) -> Array:
         """Convolve images."""
+        check_images(x)
         return conv2d(x, self.weight, self.bias, **_settings(self, x.shape[2:]))
 
 

@@ -6,7 +6,7 @@ from anynet.array import Array, array_namespace
 from anynet.layers.conv import pair
 from anynet.layers.module import Module
 from anynet.primitives import avg_pool2d, max_pool2d
-from anynet.primitives.convolution import Pair
+from anynet.primitives.convolution import Pair, check_images
 
 
 class MaxPool2d(Module):
@@ -49,6 +49,7 @@ class GlobalAvgPool2d(Module):
 
     def forward(self, x: Array) -> Array:
         """Take the means."""
+        check_images(x)
         return array_namespace(x).mean(x, axis=(2, 3))
 
 
@@ -57,6 +58,7 @@ class GlobalMaxPool2d(Module):
 
     def forward(self, x: Array) -> Array:
         """Take the largest elements."""
+        check_images(x)
         return array_namespace(x).max(x, axis=(2, 3))
 
 

@@ -24,6 +24,17 @@ def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilati
     return tuple((size[i] + sum(padding[i]) - reach[i]) // stride[i] + 1 for i in (0, 1))  # type: ignore[return-value]
 
 
+def check_images(x: Array) -> None:
+    """Look at the number of axes.
+
+    Raises:
+        ShapeError: there are not four.
+
+    """
+    if x.ndim != 4:
+        raise ShapeError(f"input of shape {tuple(x.shape)}: wanted images, (N, channels, height, width)")
+
+
 def check_windows(size: Pair, kernel: Pair, padding: Padding, dilation: Pair) -> None:
     """Compare the reach of a window with the padded image.
 
@@ -80,8 +91,7 @@ def _rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array | None
 
 def _explain(x: Array, weight: Array, bias: Array | None, **settings: Any) -> None:
     groups = settings["groups"]
-    if x.ndim != 4:
-        raise ShapeError(f"input of shape {tuple(x.shape)}: wanted images, (N, channels, height, width)")
+    check_images(x)
     if x.shape[1] != weight.shape[1] * groups:
         raise ShapeError(
             f"input of {x.shape[1]} channels does not fit weights of shape {tuple(weight.shape)}"

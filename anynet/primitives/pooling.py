@@ -9,13 +9,11 @@ from typing import Any
 from anynet.array import Array, Namespace, array_namespace, device
 from anynet.autodiff.rules.indexing import scatter_add
 from anynet.autodiff.trace import Primitive, primitive
-from anynet.errors import ShapeError
-from anynet.primitives.convolution import Padding, Pair, check_windows, conv2d, windows
+from anynet.primitives.convolution import Padding, Pair, check_images, check_windows, conv2d, windows
 
 
 def _explain(x: Array, **settings: Any) -> None:
-    if x.ndim != 4:
-        raise ShapeError(f"input of shape {tuple(x.shape)}: wanted images, (N, channels, height, width)")
+    check_images(x)
     check_windows(x.shape[2:], settings["kernel"], settings["padding"], (1, 1))
 
 
