@@ -122,7 +122,7 @@ _Pair = tuple[str, tuple[int, ...], list[float], list[float]]
 def _elements(analytic: Any, numerical: Any) -> Iterator[_Pair]:
     for (path, a), (_, n) in zip(tree.leaves(analytic), tree.leaves(numerical), strict=True):
         to_list = get_backend(a).to_host
-        yield path or "argument", a.shape, to_list(a).reshape(-1).tolist(), to_list(n).reshape(-1).tolist()
+        yield path or "argument", tuple(a.shape), to_list(a).reshape(-1).tolist(), to_list(n).reshape(-1).tolist()
 
 
 def _along_directions(f: Callable[[T], Array], argument: T, analytic: T, directions: int, seed: int) -> Iterator[_Pair]:
@@ -140,7 +140,7 @@ def _along_directions(f: Callable[[T], Array], argument: T, analytic: T, directi
             a.append(float(xp.sum(gradients[path] * v)))
             above, below = (f(with_leaf(argument, place, x + h * v)) for h in (step, -step))
             n.append(float((above - below) / (2 * step)))
-        yield path or "argument", x.shape, a, n
+        yield path or "argument", tuple(x.shape), a, n
 
 
 def _compare(

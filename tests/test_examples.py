@@ -45,6 +45,38 @@ def test_mnist_with_convolutions(backend, tmp_path):
     assert float(out.split("final test accuracy: ")[1].split()[0]) > 0.15
 
 
+def test_regression():
+    code, out, err = run("examples/regression.py")
+    assert code == 0, err
+    assert float(out.split("on the points: ")[1].split()[0]) < 0.04
+
+
+def test_a_layer_of_ones_own():
+    code, out, err = run("examples/custom_layer.py")
+    assert code == 0, err
+    assert "layers.0.centers" in out
+    assert float(out.split("accuracy: ")[1].split()[0]) > 0.9
+
+
+def test_the_autoencoder(tmp_path):
+    code, out, err = run(
+        "examples/autoencoder.py", "--epochs", "2", "--plot", str(tmp_path / "both.png"),
+        ANYNET_OFFLINE="1", ANYNET_DATA_DIR="", XDG_CACHE_HOME=str(tmp_path),
+    )  # fmt: skip
+    assert code == 0, err
+    before, after = (float(word.split()[0]) for word in out.split("not trained on: ")[1].split("before, "))
+    assert after < 0.7 * before
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_transformer_learns_to_write():
+    code, out, err = run("examples/character_transformer.py", "--epochs", "2", "--length", "16")
+    assert code == 0, err
+    first, last = (float(part.split()[0]) for part in out.split("loss per character: ")[1].split("epoch, "))
+    assert last < first - 0.3
+    assert "The river " in out
+
+
 def test_the_gradient_check_agrees(backend):
     code, out, err = run("examples/gradient_check.py", ANYNET_BACKEND=backend_argument(backend))
     assert code == 0, err

@@ -1,0 +1,90 @@
+"""A transformer that learns to write, letter by letter, from one page of text.
+
+python examples/character_transformer.py --backend torch
+"""
+
+import argparse
+
+import anynet
+from anynet import cli, functions, layers, losses, optimizers, random, schedulers
+from anynet.array import Array, array_namespace
+from anynet.layers import Module, Parameter
+
+TEXT = """
+The river came down from the hills and turned the wheel, and the wheel turned the stone, and the stone ground the corn.
+All day the miller carried the corn to the stone, and all day the stone gave him flour. In the evening he stopped the
+wheel, and the river went on without him. When the rain came, the river rose, and the wheel turned faster, and the
+stone ground the corn too fine. When the sun came, the river fell, and the wheel turned slower, and the stone ground
+the corn too coarse. The miller looked at the hills and the miller looked at the river, and he said: the rain is not
+mine and the sun is not mine, but the wheel is mine. So he built a gate across the river. When the rain came, he closed
+the gate, and when the sun came, he opened the gate, and the wheel turned as it had turned before, and the stone ground
+the corn as it had ground it before. All day the miller carried the corn to the stone, and in the evening he closed the
+gate, and the river waited for him.
+"""
+
+
+class Writer(Module):
+    """Return scores for the next character at every position: characters are integers (N, length)."""
+
+    def __init__(self, characters: int, length: int, features: int = 64) -> None:
+        self.characters = layers.Embedding(characters, features)
+        self.positions: Array = Parameter((length, features), anynet.initializers.normal(0.1))
+        self.blocks = [
+            layers.TransformerEncoderLayer(features, 4, 4 * features, dropout=0.1, norm_first=True) for _ in range(2)
+        ]
+        self.norm = layers.LayerNorm(features)
+        self.out = layers.Linear(features, characters)
+
+    def forward(self, text: Array) -> Array:
+        vectors = self.characters(text)
+        x = array_namespace(vectors, self.positions).add(vectors, self.positions[: text.shape[1], ...])
+        for block in self.blocks:
+            x = block(x, causal=True)
+        return self.out(self.norm(x))
+
+
+def write(net: Writer, alphabet: str, start: str, count: int, key: Array, backend: anynet.Backend) -> str:
+    """Continue a text, one character drawn at a time."""
+    length, text = net.positions.shape[0], start
+    for i in range(count):
+        seen = backend.asarray([[alphabet.index(c) for c in text[-length:]]])
+        probabilities = functions.softmax(net(seen)[0, -1, :] / 0.5)
+        drawn = random.uniform(random.fold_in(key, i), ())
+        reached = backend.xp.astype(backend.xp.cumulative_sum(probabilities) < drawn, backend.xp.int32)
+        text += alphabet[min(int(backend.xp.sum(reached)), len(alphabet) - 1)]
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_backend_argument(parser)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--length", type=int, default=48, help="how many characters the network sees")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+
+    backend = anynet.get_backend(options.backend)
+    print(f"{backend.name} {backend.version} on {backend.device_name}")
+    text = " ".join(TEXT.split())
+    alphabet = "".join(sorted(set(text)))
+    codes, n = [alphabet.index(c) for c in text], options.length
+    windows = range(0, len(codes) - n - 1, 3)
+    x = backend.asarray([codes[i : i + n] for i in windows])
+    t = backend.asarray([codes[i + 1 : i + n + 1] for i in windows])
+    net = Writer(len(alphabet), n).initialize(options.seed, backend)
+    print(f"{len(text):,} characters, {len(alphabet)} different ones, {anynet.summary(net).count:,} parameters")
+
+    steps = options.epochs * -(-len(windows) // 32)
+    optimizer = optimizers.AdamW(schedulers.WarmupCosine(0.003, steps, steps // 10))
+    history = anynet.fit(
+        net, (x, t), loss=losses.cross_entropy, optimizer=optimizer, epochs=options.epochs, batch_size=32,
+        seed=options.seed, metric=None,
+    )  # fmt: skip
+    if history.epochs:
+        first, last = history.epochs[0].loss, history.epochs[-1].loss
+        print(f"loss per character: {first:.3f} in the first epoch, {last:.3f} in the last")
+    print(write(net, alphabet, "The river ", 120, random.key(options.seed, backend), backend))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,46 @@
+"""Fit a curve through noisy points with a small network.
+
+python examples/regression.py --backend torch
+"""
+
+import argparse
+import math
+
+import anynet
+from anynet import cli, layers, losses, optimizers, random, schedulers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_backend_argument(parser)
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+
+    backend = anynet.get_backend(options.backend)
+    xp = backend.xp
+    print(f"{backend.name} {backend.version} on {backend.device_name}")
+    keys = random.split(random.key(options.seed, backend), 2)
+    x = random.uniform(keys[0, ...], (200, 1), low=-math.pi, high=math.pi)
+    noise = 0.1 * random.normal(keys[1, ...], (200, 1))
+    t = xp.sin(x) + 0.5 * xp.cos(3 * x) + noise
+
+    net = layers.Sequential(
+        layers.Linear(1, 32), layers.Tanh(), layers.Linear(32, 32), layers.Tanh(), layers.Linear(32, 1),
+        seed=options.seed, backend=backend,
+    )  # fmt: skip
+    optimizer = optimizers.Adam(schedulers.Cosine(0.01, options.epochs * 4))
+    anynet.fit(
+        net, (x, t), loss=losses.mean_squared_error, optimizer=optimizer, epochs=options.epochs, batch_size=50,
+        seed=options.seed, metric=None, progress=False,
+    )  # fmt: skip
+    grid = xp.reshape(xp.linspace(-3, 3, 13, dtype=x.dtype, device=backend.device), (-1, 1))
+    truth = xp.sin(grid) + 0.5 * xp.cos(3 * grid)
+    print("\n     x     curve   network")
+    for row in backend.to_host(xp.concat([grid, truth, net(grid)], axis=1)).tolist():
+        print(f"{row[0]:6.2f}  {row[1]:8.3f}  {row[2]:8.3f}")
+    print(f"\nmean squared error on the points: {float(losses.mean_squared_error(net(x), t)):.4f} (noise: 0.01)")
+
+
+if __name__ == "__main__":
+    cli.run(main)
