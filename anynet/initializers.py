@@ -66,7 +66,7 @@ def truncated_normal(standard_deviation: float = 0.01, cut: float = 2.0) -> Init
     def draw(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
         xp = array_namespace(key)
         # The inverse of the distribution function, as in `random.normal`, but of a part of (-1, 1) only.
-        numbers = math.sqrt(2) * random._inverse_erf(xp, random.uniform(key, shape, None, -probability, probability))
+        numbers = math.sqrt(2) * random.inverse_erf(xp, random.uniform(key, shape, None, -probability, probability))
         limit = xp.full_like(numbers, cut)
         # Rounding may lead past the cut.
         numbers = xp.minimum(xp.maximum(numbers, -limit), limit)

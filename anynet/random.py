@@ -81,7 +81,7 @@ def normal(key: Array, shape: tuple[int, ...], dtype: DType = None) -> Array:
     # The middle of 2^24 cells of (0, 1): never 0 or 1, and symmetric about a half.
     cells = xp.astype(_shift_right(bits(key, shape), 9), xp.float32)
     x = (2.0 * cells + 1.0) * 2.0**-23 - 1.0
-    numbers = math.sqrt(2.0) * _inverse_erf(xp, x)
+    numbers = math.sqrt(2.0) * inverse_erf(xp, x)
     return numbers if dtype is None else xp.astype(numbers, dtype, copy=False)
 
 
@@ -141,7 +141,7 @@ _TAIL = (
 )
 
 
-def _inverse_erf(xp: Namespace, x: Array) -> Array:
+def inverse_erf(xp: Namespace, x: Array) -> Array:
     """Return the inverse error function of -1 < x < 1, float32."""
     w = -_log(xp, (1.0 - x) * (1.0 + x))
     centre = _polynomial(_CENTRE, w - 2.5)

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import convolutional
 import fully_connected
 import numerical_gradient
 import startup
@@ -52,6 +53,10 @@ def main() -> None:
     candidates = fully_connected.inference((784, 50, 100, 10), name)
     found[title] = interleaved(candidates, max(1, options.rounds // 2), calls=1)
     _show(title, found[title], "products")
+    for network, (batch, _) in convolutional.NETWORKS.items():
+        title = f"training step of {network}, batch {batch}, float32"
+        found[title] = interleaved(convolutional.steps(network, name), max(1, options.rounds // 4), calls=1)
+        _show(title, found[title], "PyTorch eager" if "PyTorch eager" in found[title] else "anynet")
     title = "numerical gradient of all 39,760 parameters of 784-50-10, batch 100, float32"
     found[title] = numerical_gradient.measure(backend, max(1, options.rounds // 10))
     _show(title, found[title], "anynet")
