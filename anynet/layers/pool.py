@@ -1,6 +1,7 @@
 """Pooling: fewer pixels from many. Images are (N, channels, height, width)."""
 
 import math
+from typing import Any
 
 from anynet.array import Array, array_namespace
 from anynet.layers.conv import pair
@@ -9,39 +10,40 @@ from anynet.primitives import avg_pool2d, max_pool2d
 from anynet.primitives.convolution import Pair, check_images
 
 
-class MaxPool2d(Module):
+class _Pool2d(Module):
+    """What pooling layers share: the stride is the kernel size unless given."""
+
+    def __init__(self, kernel_size: int | Pair, *, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
+        self.kernel_size = pair("kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else pair("stride", stride)
+        self.padding = pair("padding", padding, least=0)
+
+    def _settings(self) -> dict[str, Any]:
+        padding = tuple((n, n) for n in self.padding)
+        return {"kernel": self.kernel_size, "stride": self.stride, "padding": padding}
+
+
+class MaxPool2d(_Pool2d):
     """Return the largest element of every window over images (N, channels, h, w): (N, channels, h', w').
 
     The stride is the kernel size unless given; h' = (h + 2 padding - kernel) // stride + 1. Padding never counts.
     Source: Deep Learning from Scratch, chapter 7.3.
     """
 
-    def __init__(self, kernel_size: int | Pair, *, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
-        self.kernel_size = pair("kernel_size", kernel_size)
-        self.stride = self.kernel_size if stride is None else pair("stride", stride)
-        self.padding = pair("padding", padding, least=0)
-
     def forward(self, x: Array) -> Array:
         """Take the largest elements."""
-        padding = tuple((n, n) for n in self.padding)
-        return max_pool2d(x, kernel=self.kernel_size, stride=self.stride, padding=padding)
+        return max_pool2d(x, **self._settings())
 
 
-class AvgPool2d(Module):
+class AvgPool2d(_Pool2d):
     """Return the mean of every window over images (N, channels, h, w): (N, channels, h', w').
 
     Settings and sizes as for `MaxPool2d`; padding counts as zeros.
     """
 
-    def __init__(self, kernel_size: int | Pair, *, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
-        self.kernel_size = pair("kernel_size", kernel_size)
-        self.stride = self.kernel_size if stride is None else pair("stride", stride)
-        self.padding = pair("padding", padding, least=0)
-
     def forward(self, x: Array) -> Array:
         """Take the means."""
-        padding = tuple((n, n) for n in self.padding)
-        return avg_pool2d(x, kernel=self.kernel_size, stride=self.stride, padding=padding)
+        return avg_pool2d(x, **self._settings())
 
 
 class GlobalAvgPool2d(Module):

@@ -53,7 +53,7 @@ def main() -> None:
     candidates = fully_connected.inference((784, 50, 100, 10), name)
     found[title] = interleaved(candidates, max(1, options.rounds // 2), calls=1)
     _show(title, found[title], "products")
-    for network, (batch, _) in convolutional.NETWORKS.items():
+    for network, (batch, *_) in convolutional.NETWORKS.items():
         title = f"training step of {network}, batch {batch}, float32"
         found[title] = interleaved(convolutional.steps(network, name), max(1, options.rounds // 4), calls=1)
         _show(title, found[title], "PyTorch eager" if "PyTorch eager" in found[title] else "anynet")

@@ -14,10 +14,26 @@ from anynet.backend import get_backend
 
 RATE = 0.001
 
-#: Title: (batch, whether Adam trains it).
-NETWORKS = {
-    "conv30(5×5)-pool-100-10": (100, False),
-    "32-32-bn-pool-64-64-bn-pool-10": (128, True),
+# Both libraries call their layers the same, but for the batch norm.
+
+
+def _small(kinds: Any, norm: Any) -> list[Any]:
+    first = [kinds.Conv2d(1, 30, 5), kinds.ReLU(), kinds.MaxPool2d(2), kinds.Flatten()]
+    return [*first, kinds.Linear(4320, 100), kinds.ReLU(), kinds.Linear(100, 10)]
+
+
+def _large(kinds: Any, norm: Any) -> list[Any]:
+    parts = []
+    for before, after in ((1, 32), (32, 64)):
+        parts += [kinds.Conv2d(before, after, 3, padding=1), kinds.ReLU(), kinds.Conv2d(after, after, 3, padding=1)]
+        parts += [norm(after), kinds.ReLU(), kinds.MaxPool2d(2)]
+    return [*parts, kinds.Flatten(), kinds.Linear(3136, 10)]
+
+
+#: Title: (batch, whether Adam trains it, its layers).
+NETWORKS: dict[str, tuple[int, bool, Callable[..., list[Any]]]] = {
+    "conv30(5×5)-pool-100-10": (100, False, _small),
+    "32-32-bn-pool-64-64-bn-pool-10": (128, True, _large),
 }
 
 
@@ -47,9 +63,8 @@ def _times(work: Callable[[], object], synchronize: Callable[[], object]) -> Cal
 
 def _anynet(title: str, backend: str) -> Callable[[int], None]:
     there = get_backend(backend)
-    batch, with_adam = NETWORKS[title]
-    parts = _small(layers) if batch == 100 else _large(layers.BatchNorm, layers)
-    net = layers.Sequential(*parts, seed=0, backend=there)
+    batch, with_adam, parts = NETWORKS[title]
+    net = layers.Sequential(*parts(layers, layers.BatchNorm), seed=0, backend=there)
     x, t = map(there.asarray, _data(batch))
     step = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))
     optimizer = optimizers.Adam(RATE) if with_adam else optimizers.SGD(RATE)
@@ -66,10 +81,9 @@ def _torch(title: str, backend: str) -> Callable[[int], None]:
 
     there = get_backend(backend)
     place = there.device if there.name == "torch" else torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    batch, with_adam = NETWORKS[title]
+    batch, with_adam, parts = NETWORKS[title]
     nn = torch.nn
-    parts = _small(nn) if batch == 100 else _large(nn.BatchNorm2d, nn)
-    net = nn.Sequential(*parts).to(place)
+    net = nn.Sequential(*parts(nn, nn.BatchNorm2d)).to(place)
     x, t = (torch.tensor(part, device=place) for part in _data(batch))
     optimizer = (torch.optim.Adam if with_adam else torch.optim.SGD)(net.parameters(), RATE)
     loss = nn.CrossEntropyLoss()
@@ -80,17 +94,3 @@ def _torch(title: str, backend: str) -> Callable[[int], None]:
         optimizer.step()
 
     return _times(work, torch.cuda.synchronize if place.type == "cuda" else lambda: None)
-
-
-def _small(kinds: Any) -> list[Any]:
-    """Return the layers of the first network: both libraries call them the same."""
-    first = [kinds.Conv2d(1, 30, 5), kinds.ReLU(), kinds.MaxPool2d(2), kinds.Flatten()]
-    return [*first, kinds.Linear(4320, 100), kinds.ReLU(), kinds.Linear(100, 10)]
-
-
-def _large(norm: Any, kinds: Any) -> list[Any]:
-    parts = []
-    for before, after in ((1, 32), (32, 64)):
-        parts += [kinds.Conv2d(before, after, 3, padding=1), kinds.ReLU(), kinds.Conv2d(after, after, 3, padding=1)]
-        parts += [norm(after), kinds.ReLU(), kinds.MaxPool2d(2)]
-    return [*parts, kinds.Flatten(), kinds.Linear(3136, 10)]
