@@ -12,7 +12,6 @@ for backend in "$@"; do
   test -s "$out/mnist.png"
   python examples/mnist_inference.py --limit 1000 --weights "$out/mnist.safetensors"
   python examples/gradient_check.py
-  python examples/mnist.py --model cnn --epochs 1 --limit 500 --plot "$out/cnn.png"
   python examples/regression.py --epochs 20
   python examples/custom_layer.py --epochs 5
   python examples/autoencoder.py --epochs 1 --limit 500 --plot "$out/autoencoder.png"
