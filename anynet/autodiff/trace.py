@@ -70,29 +70,28 @@ class Primitive:
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Compute the result, or hand the call to the innermost trace among the arguments."""
-        if Traced not in map(type, args):
+        innermost: Any = None
+        traced = False
+        for arg in args:
+            if type(arg) is Traced:
+                traced = True
+                trace = arg.trace
+                if trace is not None and (innermost is None or trace.level > innermost.level):
+                    innermost = trace
+        if not traced:
             return self.evaluate(args, settings)[0]
         try:
-            return self._dispatch(args, settings)
+            if innermost is None:
+                return lift(self.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)[0])
+            if self.composition is None:
+                return innermost.apply(self, args, settings)
+            xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
+            return self.composition(xp, *map(lift, args), **settings)
         except MixedArraysError:
             plain = _numbers_for_scalars(args)
             if plain is None:
                 raise
-            return self._dispatch(plain, settings)
-
-    def _dispatch(self, args: Sequence[Any], settings: dict[str, Any]) -> Any:
-        innermost: Any = None
-        for arg in args:
-            if type(arg) is Traced:
-                trace = arg.trace
-                if trace is not None and (innermost is None or trace.level > innermost.level):
-                    innermost = trace
-        if innermost is not None:
-            if self.composition is not None:
-                xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
-                return self.composition(xp, *map(lift, args), **settings)
-            return innermost.apply(self, args, settings)
-        return lift(self.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)[0])
+            return self(*plain, **settings)
 
     def evaluate(self, args: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, Namespace]:
         """Return the result for plain arguments, or those of traces further out, and the namespace it came from."""
@@ -201,13 +200,15 @@ def lower(x: Any) -> Any:
 def _operator(name: str, *, reflected: bool = False) -> Any:
     """Make the method of an operator; strings, lists and the like are left to the other operand."""
 
-    def method(self: "Traced", *others: Any) -> Any:
-        for other in others:
-            if type(other) is not Traced and not isinstance(other, int | float | complex) and not is_array(other):
-                return NotImplemented
-        return STANDARD[name](*others, self) if reflected else STANDARD[name](self, *others)
+    def unary(self: "Traced") -> Any:
+        return STANDARD[name](self)
 
-    return method
+    def binary(self: "Traced", other: Any) -> Any:
+        if type(other) is Traced or isinstance(other, int | float | complex) or is_array(other):
+            return STANDARD[name](other, self) if reflected else STANDARD[name](self, other)
+        return NotImplemented
+
+    return unary if name in ("negative", "positive", "abs", "bitwise_invert") else binary
 
 
 class Traced:
