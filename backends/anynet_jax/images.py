@@ -1,4 +1,8 @@
-"""JAX's kernels for images: its own convolutions, and its own ways back through them."""
+"""JAX's kernels for images: its own convolution, and its own way back to the weights.
+
+Not the one to the input: for some strides and paddings XLA for CPUs (jaxlib 0.10.2) fails a check of its own on it, and
+ends the process. The reference spreads the cotangent itself, and convolves what it got.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,17 +33,9 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
     if x.dtype != weight.dtype:
         return NotImplemented
     y = _conv(x, weight, stride, padding, dilation, groups)
+    if min(y.shape[2:]) < 1:
+        raise ValueError("the kernel is larger than the image")
     return y if bias is None else y + bias[:, None, None]
-
-
-def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
-    """Transpose the function that is linear in x."""
-    from jax import linear_transpose
-
-    if g.dtype != weight.dtype:
-        return NotImplemented
-    x = _empty((g.shape[0], weight.shape[1] * groups, *size), g)
-    return linear_transpose(lambda x: _conv(x, weight, stride, padding, dilation, groups), x)(g)[0]
 
 
 def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
@@ -52,6 +48,4 @@ def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dil
     return linear_transpose(lambda weight: _conv(x, weight, stride, padding, dilation, groups), weight)(g)[0]
 
 
-KERNELS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (conv2d, conv2d_transposed, conv2d_weight)
-}
+KERNELS: dict[str, Callable[..., Any]] = {function.__name__: function for function in (conv2d, conv2d_weight)}
