@@ -93,7 +93,7 @@ def update_buffers(fn: Callable[[Array, Array], Array], tree: Any, other: Any) -
         return
     holder, others = (vars(tree), vars(other)) if kind == _NODE else (tree, other)
     for name in list(holder) if kind <= _DICT else range(len(holder)):
-        if kind == _NODE and name in type(tree).BUFFERS:
+        if kind == _NODE and name in _buffers(tree):
             holder[name] = fn(holder[name], others[name])
         else:
             update_buffers(fn, holder[name], others[name])
@@ -109,7 +109,7 @@ def leaves(tree: Any, path: str = "", *, buffers: bool = True) -> Iterator[tuple
     if kind == _LEAF:
         yield path, tree
         return
-    left_out = () if buffers or kind != _NODE else type(tree).BUFFERS
+    left_out = () if buffers or kind != _NODE else _buffers(tree)
     if kind == _NODE:
         tree = vars(tree)
     in_order = kind > _DICT
@@ -118,8 +118,12 @@ def leaves(tree: Any, path: str = "", *, buffers: bool = True) -> Iterator[tuple
             yield from leaves(child, f"{path}.{name}" if path else str(name), buffers=buffers)
 
 
+def _buffers(node: Any) -> tuple[str, ...]:
+    return getattr(type(node), "BUFFERS", ())
+
+
 def _untrained(node: Any) -> tuple[str, ...]:
-    return (*type(node).BUFFERS, *vars(node).get("frozen", ()))
+    return (*_buffers(node), *vars(node).get("frozen", ()))
 
 
 def _kind(tree: Any) -> int:

@@ -40,6 +40,19 @@ def test_gradients_of_trees(backend):
     assert g["none"] is None
 
 
+def test_a_class_takes_part_by_saying_so(backend):
+    class Pair:
+        tree_node = True
+
+        def __init__(self, first, second):
+            self.first, self.second = first, second
+
+    pair = Pair(numbers(backend, 2), [numbers(backend, 2, seed=1)])
+    g = anynet.grad(lambda p: total(p.first * p.second[0]))(pair)
+    assert_close(g.first, host(pair.second[0]))
+    assert list(dict(tree.leaves(g, buffers=False))) == ["first", "second.0"]
+
+
 def test_argnums(backend):
     x, y = numbers(backend, 2, seed=1), numbers(backend, 2, seed=2)
     f = lambda x, y: total(x * y)
