@@ -58,7 +58,7 @@ def write(net: Writer, alphabet: str, start: str, count: int, key: Array, backen
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_backend_argument(parser)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--length", type=int, default=48, help="how many characters the network sees")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
