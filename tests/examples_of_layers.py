@@ -23,7 +23,7 @@ EXAMPLES = {
     "RMSNorm": (lambda: layers.RMSNorm(4), (3, 4)),
     "Dropout": (lambda: layers.Dropout(0.4), (6,)),
     "Embedding": (lambda: layers.Embedding(7, 3), (4,)),
-    "MultiHeadAttention": (lambda: layers.MultiHeadAttention(4, 2), (3, 4)),
+    "MultiHeadAttention": (lambda: layers.MultiHeadAttention(4, 2, dropout=0.2), (3, 4)),
     "TransformerEncoderLayer": (lambda: layers.TransformerEncoderLayer(4, 2, 6), (3, 4)),
     "RNN": (lambda: layers.RNN(3, 4), (3, 3)),
     "LSTM": (lambda: layers.LSTM(3, 4), (3, 3)),
@@ -34,11 +34,33 @@ EXAMPLES = {
 
 def example(name, backend, dtype="float64", batch=2):
     """Return the layer, with numbers, and an input."""
-    make, shape = EXAMPLES[name]
+    make, _ = EXAMPLES[name]
     net = layers.Sequential(make(), seed=0, backend=backend, dtype=getattr(backend.xp, dtype))
+    return net, given_to(name, backend, dtype, batch)
+
+
+class Everything(layers.Module):
+    """A network that holds all layers, each with an input of its own: {name: input} to {name: output}."""
+
+    def __init__(self):
+        self.layers = {name: make() for name, (make, _) in EXAMPLES.items()}
+
+    def forward(self, inputs):
+        return {name: layer(inputs[name]) for name, layer in self.layers.items()}
+
+
+def everything(backend, dtype="float32", batch=2):
+    """Return the network of all layers, with numbers, and its inputs."""
+    net = Everything().initialize(0, backend, getattr(backend.xp, dtype))
+    return net, {name: given_to(name, backend, dtype, batch) for name in EXAMPLES}
+
+
+def given_to(name, backend, dtype, batch):
+    """Return an input of a layer."""
+    shape = EXAMPLES[name][1]
     generator = np.random.default_rng(0)
     if name == "Embedding":
-        return net, backend.asarray(generator.integers(0, 7, (batch, *shape)))
+        return backend.asarray(generator.integers(0, 7, (batch, *shape)))
     # All different, and none near another: largest elements then stay where they are.
     data = generator.permutation(batch * int(np.prod(shape))).reshape(batch, *shape) / 7 - 1.03
-    return net, backend.asarray(data.astype(dtype))
+    return backend.asarray(data.astype(dtype))

@@ -35,4 +35,5 @@ class Dropout(Module):
         keys = random.split(self.key, 2)
         self.key = keys[0, ...]
         kept = random.bernoulli(keys[1, ...], 1 - self.rate, x.shape)
-        return x * (array_namespace(x).astype(kept, x.dtype) * (1 / (1 - self.rate)))
+        xp = array_namespace(x, kept)
+        return xp.multiply(x, xp.astype(kept, x.dtype) * (1 / (1 - self.rate)))

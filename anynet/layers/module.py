@@ -165,9 +165,9 @@ class Module:
 def _modules_in(value: Any, path: str) -> list[tuple[str, Module]]:
     if isinstance(value, Module):
         return value.modules(path)
-    if isinstance(value, list | tuple):
+    if type(value) is list or isinstance(value, tuple):
         value = dict(enumerate(value))
-    if isinstance(value, dict):
+    if type(value) is dict:
         return [found for name, child in value.items() for found in _modules_in(child, f"{path}.{name}")]
     return []
 
@@ -179,7 +179,7 @@ def _is_open(value: Any) -> bool:
 def _show(value: Any) -> str:
     if is_array(value) or _is_open(value):
         return str(tuple(value.shape))
-    if isinstance(value, list | tuple) and _modules_in(value, ""):
+    if (type(value) is list or isinstance(value, tuple)) and _modules_in(value, ""):
         return f"[{_indent([f'{i}: {_show(child)}' for i, child in enumerate(value)])}]"
     return repr(value)
 

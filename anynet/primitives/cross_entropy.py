@@ -63,5 +63,7 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     exponentials = xp.exp(shifted)
     total = xp.sum(exponentials, axis=-1, keepdims=True)
     wanted = targets(labels, logits)
-    losses = xp.sum(wanted * (xp.log(total) - shifted), axis=-1)
+    # Chosen before the product: a class that is not wanted may have a logit of minus infinity.
+    surprise = xp.where(wanted == 0, xp.zeros_like(shifted), xp.log(total) - shifted)
+    losses = xp.sum(wanted * surprise, axis=-1)
     return xp.mean(losses), exponentials / total - wanted

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from examples_of_layers import EXAMPLES, example
+from examples_of_layers import EXAMPLES, everything, example
 from helpers import host
 
 import anynet
@@ -43,29 +43,45 @@ def test_derivatives_of_derivatives(backend, name):
         assert anynet.check_gradients(squared, x, every_element=False, directions=2)
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_no_value_is_read_in_a_step(strictest, name):
-    net, x = example(name, strictest, "float32")
-    optimizer = optimizers.SGD(0.1)
-    loss, grads = anynet.value_and_grad(lambda net: distance(net(x)))(net) if net.parameters() else (net(x), None)
-    if grads is not None:
+def test_no_value_is_read_in_a_step_of_all_layers(strictest, optimizer):
+    net, inputs = everything(strictest)
+    loss = steps(net, inputs, optimizer)
+    assert {x.device for x in (loss, *net.parameters().values(), *net.buffers().values())} == {strictest.device}
+
+
+def test_nothing_is_written_into_in_a_step_of_all_layers(optimizer):
+    net, inputs = everything(anynet.get_backend("numpy"))
+    given = [*inputs.values(), *net.parameters().values(), *net.buffers().values()]
+    for x in given:
+        x.flags.writeable = False
+    before = [x.copy() for x in given]
+    steps(net, inputs, optimizer)
+    net.set_training(True)(inputs)
+    for x, was in zip(given, before, strict=True):
+        np.testing.assert_array_equal(x, was)
+
+
+def test_a_step_changes_all_parameters_and_buffers(backend, optimizer):
+    net, inputs = everything(backend)
+    before = {path: host(x).copy() for path, x in (net.parameters() | net.buffers()).items()}
+    steps(net, inputs, optimizer)
+    same = [path for path, x in before.items() if np.array_equal(host(net[path]), x)]
+    assert same == []
+
+
+@pytest.fixture(params=[optimizers.SGD, optimizers.Momentum, optimizers.Adam, optimizers.AdamW])
+def optimizer(request):
+    return request.param(0.01)
+
+
+def steps(net, inputs, optimizer):
+    """Train for two steps, look at the outputs, and return the last loss."""
+    step = anynet.value_and_grad(lambda net: sum(distance(y) for y in net(inputs).values()))
+    for _ in range(2):
+        loss, grads = step(net)
         optimizer.update(net, grads)
-    assert loss.device == strictest.device
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_nothing_is_written_into(name):
-    backend = anynet.get_backend("numpy")
-    net, x = example(name, backend, "float32")
-    for array in (x, *net.parameters().values(), *net.buffers().values()):
-        array.flags.writeable = False
-    before = [array.copy() for array in net.parameters().values()]
-    if net.parameters():
-        _, grads = anynet.value_and_grad(lambda net, x: distance(net(x)))(net, x)
-        optimizers.SGD(0.1).update(net, grads)
-    net(x)
-    net.set_training(True)(x)
-    assert len(before) == len(net.parameters())
+    net(inputs)
+    return loss
 
 
 def test_a_network_of_many_layers_learns(backend):
