@@ -6,7 +6,7 @@ from typing import Any
 from anynet.array import is_array
 from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
-from anynet_cupy.kernels import KERNELS
+from anynet_cupy import images, kernels
 
 _INSTALL = 'pip install "anynet[cuda13]" (or "anynet[cuda12]", by what nvidia-smi shows as CUDA version)'
 
@@ -20,7 +20,7 @@ _STATUS = {
 class CupyBackend(Backend):
     """CuPy on one GPU, number 0 or the one given."""
 
-    kernels = KERNELS
+    kernels = kernels.KERNELS | images.KERNELS
 
     def __init__(self, device: str = "") -> None:
         cupy = _import()

@@ -1,41 +1,10 @@
-"""CuPy's kernels: element-wise steps that the references take in several launches, in one launch each.
-
-The sources are compiled when they are first used, so that this module can be imported without a GPU.
-"""
+"""CuPy's kernels: element-wise steps that the references take in several launches, in one launch each."""
 
 import math
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable
 from typing import Any
 
-#: name: (arguments in, arguments out, operation), in the words of cupy.ElementwiseKernel.
-SOURCES = {
-    "adam_update": (
-        "T parameter, T gradient, T mean, T square, T rate, T beta1, T beta2, T correction, T epsilon, T decay",
-        "T out, T new_mean, T new_square",
-        "new_mean = beta1 * mean + (T(1) - beta1) * gradient; "
-        "new_square = beta2 * square + (T(1) - beta2) * gradient * gradient; "
-        "out = decay * parameter - rate * (new_mean / (sqrt(new_square) * correction + epsilon))",
-    ),
-    "erf": ("T x", "T out", "out = erf(x)"),
-    "momentum_update": (
-        "T parameter, T gradient, T velocity, T learning_rate, T momentum, T nesterov",
-        "T out, T new_velocity",
-        "new_velocity = momentum * velocity + gradient; "
-        "out = parameter - learning_rate * (nesterov > 0 ? gradient + momentum * new_velocity : new_velocity)",
-    ),
-    "relu": ("T x", "T out", "out = x > 0 ? x : (x == x ? T(0) : x)"),
-    "relu_gradient": ("T g, T y", "T out", "out = y > 0 ? g : T(0)"),
-    "sgd_update": ("T parameter, T gradient, T learning_rate", "T out", "out = parameter - learning_rate * gradient"),
-}
-
-
-@cache
-def elementwise(name: str) -> Any:
-    """Return the compiled kernel of a name."""
-    import cupy
-
-    return cupy.ElementwiseKernel(*SOURCES[name], f"anynet_{name}")
+from anynet_cupy.sources import elementwise
 
 
 def erf(x: Any) -> Any:
@@ -99,6 +68,6 @@ def adam_update(
     return elementwise("adam_update")(parameter, gradient, mean, square, *numbers)
 
 
-KERNELS: Mapping[str, Callable[..., Any]] = {
+KERNELS: dict[str, Callable[..., Any]] = {
     function.__name__: function for function in (adam_update, erf, momentum_update, relu, relu_gradient, sgd_update)
 }

@@ -12,8 +12,10 @@ import types
 
 import numpy as np
 import pytest
-from anynet_cupy import kernels
+from anynet_cupy import images, kernels, sources
+from elementwise_on_a_cpu import ElementwiseKernel, loop
 
+from anynet import primitives
 from anynet.backend import get_backend, probe
 from anynet.errors import BackendError
 
@@ -105,77 +107,113 @@ def test_a_device_that_is_not_there(monkeypatch, name):
         get_backend(name)
 
 
-def cuda_source(name, scalar):
-    """Write out the loop that cupy.ElementwiseKernel makes of a source."""
-    inputs, outputs, operation = kernels.SOURCES[name]
-    parts = [part.split() for part in (inputs + ", " + outputs).split(", ")]
-    parameters = ", ".join(f"{kind}* {parameter}_" for kind, parameter in parts)
-    body = "".join(f"T& {parameter} = {parameter}_[i]; " for _, parameter in parts)
-    return (
-        f"typedef {scalar} T;\n"
-        f'extern "C" __global__ void anynet_{name}({parameters}, int n) {{\n'
-        f"  int i = blockIdx.x * blockDim.x + threadIdx.x;\n  if (i < n) {{ {body}{operation}; }}\n}}\n"
-    )
-
-
-@pytest.mark.parametrize("name", kernels.SOURCES)
+@pytest.mark.parametrize("name", sources.SOURCES)
 @pytest.mark.parametrize("scalar", ["float", "double"])
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs CUDA's compiler, nvcc")
 def test_sources_compile_for_a_gpu(tmp_path, name, scalar):
-    source = tmp_path / "kernel.cu"
-    source.write_text(cuda_source(name, scalar))
-    done = subprocess.run(["nvcc", "-ptx", source.name], cwd=tmp_path, capture_output=True, text=True, check=False)
+    index = "int i = blockIdx.x * blockDim.x + threadIdx.x; if (i < elements)"
+    (tmp_path / "kernel.cu").write_text(loop(sources.SOURCES[name], scalar, f"anynet_{name}", "__global__", index))
+    done = subprocess.run(["nvcc", "-ptx", "kernel.cu"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f".entry anynet_{name}(" in (tmp_path / "kernel.ptx").read_text()
 
 
-def expected_adam(parameter, gradient, mean, square, rate, beta1, beta2, correction, epsilon, decay):
-    mean = beta1 * mean + (1 - beta1) * gradient
-    square = beta2 * square + (1 - beta2) * gradient * gradient
-    return decay * parameter - rate * (mean / (np.sqrt(square) * correction + epsilon)), mean, square
+@pytest.fixture
+def on_a_cpu(monkeypatch):
+    """Put NumPy in CuPy's place, with kernels that C++ computes."""
+    if shutil.which("c++") is None:
+        pytest.skip(reason="needs a C++ compiler")
+    module = types.ModuleType("cupy")
+    vars(module).update(vars(np))
+    module.ElementwiseKernel = ElementwiseKernel
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    sources.elementwise.cache_clear()
+    yield
+    sources.elementwise.cache_clear()
 
 
-def expected_momentum(parameter, gradient, velocity, learning_rate, momentum, nesterov):
-    velocity = momentum * velocity + gradient
-    return parameter - learning_rate * (gradient + momentum * velocity if nesterov > 0 else velocity), velocity
+def same(found, wanted, tolerance=1e-14):
+    for x, y in zip(*(z if isinstance(z, tuple) else (z,) for z in (found, wanted)), strict=True):
+        assert x.dtype == y.dtype
+        assert x.flags.c_contiguous
+        np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
 
 
-EXPECTED = {
-    "adam_update": expected_adam,
-    "momentum_update": expected_momentum,
-    "erf": math.erf,
-    "relu": lambda x: max(x, 0.0) if x == x else x,
-    "relu_gradient": lambda g, y: g if y > 0 else 0.0,
-    "sgd_update": lambda parameter, gradient, learning_rate: parameter - learning_rate * gradient,
-}
+def spread(*shape, seed=0):
+    return np.random.default_rng(seed).permutation(math.prod(shape)).reshape(shape) / 7.0 - 3
 
 
-@pytest.mark.parametrize("name", kernels.SOURCES)
-@pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
-def test_sources_compute_what_the_references_do(tmp_path, name):
-    """The operations are plain C++: compile them for the CPU and try them on a few numbers."""
-    inputs, outputs, operation = kernels.SOURCES[name]
-    results = [part.split()[1] for part in outputs.split(", ")]
-    names = [part.split()[1] for part in inputs.split(", ")]
-    values = [-2.0, -0.0, 0.0, 0.5, 3.0, float("nan")]
-    cases = [[values[(i + 2 * k) % len(values)] for k in range(len(names))] for i in range(len(values))]
-    arguments = ", ".join(f"T {name}" for name in names)
-    numbers = ["NAN" if v != v else repr(v) for case in cases for v in case]
-    width = len(names)
-    calls = "".join(f"f({', '.join(numbers[i * width : (i + 1) * width])});\n" for i in range(len(cases)))
-    shown = "".join(f'printf("%.17g\\n", {result}); ' for result in results)
-    (tmp_path / "k.cpp").write_text(
-        f"#include <cmath>\n#include <cstdio>\ntypedef double T;\n"
-        f"void f({arguments}) {{ T {', '.join(results)}; {operation}; {shown}}}\nint main() {{\n{calls}}}\n"
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_kernels_of_elements_compute_what_the_references_do(on_a_cpu, dtype):
+    p, g, m, s = (np.abs(spread(3, 5, seed=i)).astype(dtype) for i in range(4))
+    x = np.array([-2.0, -0.0, 0.0, 0.5, 3.0, np.nan, np.inf], dtype)
+    for name, *args in (
+        ("adam_update", p, g, m, s, 0.01, 0.9, 0.999, 1e-8, 0.0, 3),
+        ("adam_update", p, g, m, s, 0.01, 0.9, 0.999, 1e-8, 0.1, 1),
+        ("erf", x),
+        ("momentum_update", p, g, m, 0.1, 0.9, False),
+        ("momentum_update", p, g, m, 0.1, 0.9, True),
+        ("relu", x),
+        ("relu_gradient", np.ones(7, dtype), x),
+        ("sgd_update", p, g, 0.1),
+    ):
+        same(
+            kernels.KERNELS[name](*args),
+            getattr(primitives, name).reference(*args),
+            1e-5 if dtype == "float32" else 1e-12,
+        )
+    assert set(kernels.KERNELS) == {"adam_update", "erf", "momentum_update", "relu", "relu_gradient", "sgd_update"}
+
+
+@pytest.mark.parametrize(
+    ("stride", "padding", "dilation", "groups"),
+    [
+        ((1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+        ((2, 1), ((1, 2), (0, 1)), (1, 2), 1),
+        ((1, 3), ((2, 1), (2, 2)), (2, 1), 2),
+        ((2, 2), ((1, -1), (0, -2)), (1, 1), 2),
+    ],
+)
+def test_convolutions_compute_what_the_references_do(on_a_cpu, stride, padding, dilation, groups):
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    x, weight, bias = spread(2, 4, 7, 9), spread(6, 4 // groups, 2, 3), spread(6)
+    wanted = primitives.conv2d.reference(x, weight, bias, **settings)
+    same(images.conv2d(x, weight, bias, **settings), wanted, 1e-12)
+    same(
+        images.conv2d(x[:, ::-1], weight, None, **settings), images.conv2d(x[:, ::-1].copy(), weight, None, **settings)
     )
-    subprocess.run(["c++", "-o", "k", "k.cpp"], cwd=tmp_path, check=True)
-    out = subprocess.run(["./k"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    with np.errstate(all="ignore"):
-        expected = [np.ravel(EXPECTED[name](*map(np.float64, case))) for case in cases]
-    for found, wanted in zip(map(float, out.split()), np.concatenate(expected), strict=True):
-        assert found == pytest.approx(float(wanted), nan_ok=True)
+    g = spread(*wanted.shape)
+    for name, *args in (("conv2d_weight", g, x, (2, 3)), ("conv2d_transposed", g, weight, (7, 9))):
+        same(images.KERNELS[name](*args, **settings), getattr(primitives, name).reference(*args, **settings), 1e-12)
+
+
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 2)])
+@pytest.mark.parametrize("stride", [(2, 2), (1, 2), (3, 3)])
+@pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 1), (1, 0))])
+def test_pooling_computes_what_the_references_do(on_a_cpu, kernel, stride, padding):
+    settings = {"kernel": kernel, "stride": stride, "padding": padding}
+    # Equal elements in many windows: the first of them counts.
+    x = np.round(spread(2, 3, 6, 7) / 4)
+    largest = primitives.max_pool2d.reference(x, **settings)
+    same(images.max_pool2d(x, **settings), largest)
+    g = spread(*largest.shape)
+    same(
+        images.spread_to_largest(g, x, largest, **settings),
+        primitives.spread_to_largest.reference(g, x, largest, **settings),
+        1e-12,
+    )
+
+
+def test_what_the_kernels_leave_to_the_references(on_a_cpu):
+    x, weight = spread(1, 2, 4, 4), spread(3, 2, 2, 2)
+    settings = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
+    assert images.conv2d(x.astype("float32"), weight, None, **settings) is NotImplemented
+    assert images.conv2d(x[:0], weight, None, **settings) is NotImplemented
+    with pytest.raises(ValueError, match="larger than the padded image"):
+        images.conv2d(x, spread(3, 2, 5, 5), None, **settings)
 
 
 def test_every_source_has_its_kernel():
-    assert set(kernels.SOURCES) == set(kernels.KERNELS) == set(EXPECTED)
-    assert all(re.search(r"\bout = ", operation) for _, _, operation in kernels.SOURCES.values())
+    names = set(kernels.KERNELS) | set(images.KERNELS) - {"conv2d", "conv2d_weight", "conv2d_transposed"}
+    assert set(sources.SOURCES) == names | {"fold", "unfold"}
+    assert all(re.search(r"\bout = ", operation) for _, _, operation in sources.SOURCES.values())

@@ -1,0 +1,106 @@
+"""CuPy's kernels for images: a convolution is its images unfolded, in one launch, and one product of matrices."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from anynet.primitives.convolution import output_size
+from anynet_cupy.sources import elementwise
+
+_ONES = (1, 1)
+
+
+def _suits(*arrays: Any) -> bool:
+    first = arrays[0]
+    return first.dtype.char in "fd" and first.size > 0 and all(x.dtype == first.dtype for x in arrays)
+
+
+def _numbers(size: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any = _ONES) -> tuple[int, ...]:
+    """Return the whole numbers that the loops over windows ask for."""
+    return (*size, *kernel, *out, *stride, padding[0][0], padding[1][0], *dilation)
+
+
+def _unfold(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+    """Return what the windows see, (channels · kernel height · kernel width, images · out height · out width)."""
+    import cupy
+
+    images, channels, *size = x.shape
+    out = output_size(size, kernel, stride, padding, dilation)
+    if min(out) < 1:
+        raise ValueError("the kernel is larger than the padded image")
+    columns = cupy.empty((channels * math.prod(kernel), images * math.prod(out)), x.dtype)
+    numbers = _numbers(size, kernel, out, stride, padding, dilation)
+    return elementwise("unfold")(cupy.ascontiguousarray(x), images, channels, *numbers, columns), out
+
+
+def _channels_first(g: Any, groups: int) -> Any:
+    """Return images (N, channels, h, w) as (groups, channels / groups, N · h · w)."""
+    return g.swapaxes(0, 1).reshape(groups, g.shape[1] // groups, -1)
+
+
+def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    """Unfold all images and multiply once."""
+    import cupy
+
+    if not _suits(x, weight) or x.shape[1] != weight.shape[1] * groups:
+        return NotImplemented
+    channels, _, *kernel = weight.shape
+    columns, size = _unfold(x, kernel, stride, padding, dilation)
+    rows = weight.reshape(groups, channels // groups, -1)
+    out = cupy.matmul(rows, columns.reshape(groups, rows.shape[2], -1))
+    out = out.reshape(channels, x.shape[0], *size).swapaxes(0, 1)
+    return cupy.ascontiguousarray(out if bias is None else out + bias[:, None, None])
+
+
+def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    """Unfold all images and multiply once."""
+    import cupy
+
+    if not _suits(g, x):
+        return NotImplemented
+    columns, _ = _unfold(x, kernel, stride, padding, dilation)
+    columns = columns.reshape(groups, -1, columns.shape[1])
+    found = cupy.matmul(_channels_first(g, groups), columns.swapaxes(1, 2))
+    return found.reshape(g.shape[1], x.shape[1] // groups, *kernel)
+
+
+def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    """Multiply once, and let every pixel gather what is meant for it."""
+    import cupy
+
+    if not _suits(g, weight):
+        return NotImplemented
+    in_channels, *kernel = weight.shape[1:]
+    rows = weight.reshape(groups, weight.shape[0] // groups, -1).swapaxes(1, 2)
+    columns = cupy.ascontiguousarray(cupy.matmul(rows, _channels_first(g, groups)))
+    out = cupy.empty((g.shape[0], groups * in_channels, *size), g.dtype)
+    numbers = _numbers(size, kernel, g.shape[2:], stride, padding, dilation)
+    return elementwise("fold")(columns, g.shape[0], groups * in_channels, *numbers, out)
+
+
+def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+    """Look through every window in one launch."""
+    import cupy
+
+    size = output_size(x.shape[2:], kernel, stride, padding, _ONES)
+    if not _suits(x) or min(size) < 1:
+        return NotImplemented
+    numbers = _numbers(x.shape[2:], kernel, size, stride, padding)
+    return elementwise("max_pool2d")(cupy.ascontiguousarray(x), *numbers, cupy.empty((*x.shape[:2], *size), x.dtype))
+
+
+def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+    """Let every pixel look for the windows whose largest it is; nothing is added by two at once."""
+    import cupy
+
+    if not _suits(x, g, largest):
+        return NotImplemented
+    numbers = _numbers(x.shape[2:], kernel, largest.shape[2:], stride, padding)
+    given = map(cupy.ascontiguousarray, (g, x, largest))
+    return elementwise("spread_to_largest")(*given, *numbers, cupy.empty(x.shape, x.dtype))
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (conv2d, conv2d_transposed, conv2d_weight, max_pool2d, spread_to_largest)
+}

@@ -1,0 +1,121 @@
+"""Loops for a GPU, in the words of cupy.ElementwiseKernel; each is compiled when it is first used.
+
+So these modules can be imported without a GPU. A window's place in the kernel is (u, v), an output's in the image of
+outputs (y, x); what lies outside an image is skipped, so that no padded copy is made.
+"""
+
+from functools import cache
+from typing import Any
+
+_SIZES = "int32 height, int32 width, int32 kernel_height, int32 kernel_width, int32 out_height, int32 out_width"
+_STEPS = "int32 stride_y, int32 stride_x, int32 top, int32 left, int32 dilation_y, int32 dilation_x"
+
+#: name: (arguments in, arguments out, operation for the element number i).
+SOURCES = {
+    "adam_update": (
+        "T parameter, T gradient, T mean, T square, T rate, T beta1, T beta2, T correction, T epsilon, T decay",
+        "T out, T new_mean, T new_square",
+        "new_mean = beta1 * mean + (T(1) - beta1) * gradient; "
+        "new_square = beta2 * square + (T(1) - beta2) * gradient * gradient; "
+        "out = decay * parameter - rate * (new_mean / (sqrt(new_square) * correction + epsilon))",
+    ),
+    "erf": ("T x", "T out", "out = erf(x)"),
+    # Columns are (channels, kernel height, kernel width, images, out height, out width).
+    "fold": (
+        f"raw T columns, int32 images, int32 channels, {_SIZES}, {_STEPS}",
+        "T out",
+        """
+        int x = i % width + left, y = i / width % height + top;
+        int c = i / width / height % channels, n = i / width / height / channels;
+        T sum = 0;
+        for (int u = 0; u < kernel_height; ++u) {
+            int row = y - u * dilation_y;
+            if (row < 0 || row % stride_y || row / stride_y >= out_height) continue;
+            for (int v = 0; v < kernel_width; ++v) {
+                int column = x - v * dilation_x;
+                if (column < 0 || column % stride_x || column / stride_x >= out_width) continue;
+                long long place = ((long long) c * kernel_height + u) * kernel_width + v;
+                place = ((place * images + n) * out_height + row / stride_y) * out_width + column / stride_x;
+                sum += columns[place];
+            }
+        }
+        out = sum
+        """,
+    ),
+    "max_pool2d": (
+        f"raw T images, {_SIZES}, {_STEPS}",
+        "T out",
+        """
+        int x = i % out_width * stride_x - left, y = i / out_width % out_height * stride_y - top;
+        long long start = (long long) (i / out_width / out_height) * height * width;
+        T largest = -INFINITY;
+        for (int row = y; row < y + kernel_height; ++row) {
+            for (int column = x; column < x + kernel_width; ++column) {
+                if (row < 0 || row >= height || column < 0 || column >= width) continue;
+                T seen = images[start + (long long) row * width + column];
+                largest = seen > largest || seen != seen ? seen : largest;
+            }
+        }
+        out = largest
+        """,
+    ),
+    "momentum_update": (
+        "T parameter, T gradient, T velocity, T learning_rate, T momentum, T nesterov",
+        "T out, T new_velocity",
+        "new_velocity = momentum * velocity + gradient; "
+        "out = parameter - learning_rate * (nesterov > 0 ? gradient + momentum * new_velocity : new_velocity)",
+    ),
+    "relu": ("T x", "T out", "out = x > 0 ? x : (x == x ? T(0) : x)"),
+    "relu_gradient": ("T g, T y", "T out", "out = y > 0 ? g : T(0)"),
+    "sgd_update": ("T parameter, T gradient, T learning_rate", "T out", "out = parameter - learning_rate * gradient"),
+    # An element looks through the windows that it is in, and takes from those of which it is the first largest.
+    "spread_to_largest": (
+        f"raw T g, raw T images, raw T largest, {_SIZES}, {_STEPS}",
+        "T out",
+        """
+        int x = i % width, y = i / width % height;
+        long long image = i / width / height, start = image * height * width;
+        T sum = 0;
+        for (int u = 0; u < kernel_height; ++u) {
+            int row = y + top - u;
+            if (row < 0 || row % stride_y || row / stride_y >= out_height) continue;
+            for (int v = 0; v < kernel_width; ++v) {
+                int column = x + left - v;
+                if (column < 0 || column % stride_x || column / stride_x >= out_width) continue;
+                long long window = (image * out_height + row / stride_y) * out_width + column / stride_x;
+                T wanted = largest[window];
+                bool first = images[i] == wanted;
+                for (int before = 0; first && before < u * kernel_width + v; ++before) {
+                    int r = row - top + before / kernel_width, s = column - left + before % kernel_width;
+                    if (r < 0 || r >= height || s < 0 || s >= width) continue;
+                    first = images[start + (long long) r * width + s] != wanted;
+                }
+                if (first) sum += g[window];
+            }
+        }
+        out = sum
+        """,
+    ),
+    "unfold": (
+        f"raw T images, int32 number, int32 channels, {_SIZES}, {_STEPS}",
+        "T out",
+        """
+        int x = i % out_width, y = i / out_width % out_height;
+        int n = i / out_width / out_height % number;
+        long long place = i / out_width / out_height / number;
+        int v = place % kernel_width, u = place / kernel_width % kernel_height;
+        int c = place / kernel_width / kernel_height;
+        int row = y * stride_y - top + u * dilation_y, column = x * stride_x - left + v * dilation_x;
+        bool inside = row >= 0 && row < height && column >= 0 && column < width;
+        out = inside ? images[(((long long) n * channels + c) * height + row) * width + column] : T(0)
+        """,
+    ),
+}
+
+
+@cache
+def elementwise(name: str) -> Any:
+    """Return the compiled kernel of a name."""
+    import cupy
+
+    return cupy.ElementwiseKernel(*SOURCES[name], f"anynet_{name}")
