@@ -78,5 +78,6 @@ def load(net: Any, path: str | os.PathLike[str]) -> None:
     ]
     if wrong:
         raise ShapeError(f"{path} does not fit the network: {'; '.join(wrong)}")
-    values = iter([array_namespace(x).astype(found[name], x.dtype, copy=False) for name, x in own.items()])
-    tree.update(lambda _, __: next(values), net, net)
+    values = [array_namespace(x).astype(found[name], x.dtype, copy=False) for name, x in own.items()]
+    for (holder, name, _, _), value in zip(tree.pairs(net, net), values, strict=True):
+        holder[name] = value

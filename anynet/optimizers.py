@@ -1,33 +1,73 @@
 """Optimizers: how gradients change parameters.
 
 Those that keep something from one update to the next keep it in ``state``, a dict of arrays for each parameter by its
-path; a parameter has none until its first gradient. So an optimizer belongs to one network.
+path, and how many updates the parameter has missed, for want of a gradient; it has no state until its first gradient.
+So an optimizer belongs to one network.
 """
 
 import math
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, ClassVar
 
 from anynet import tree
 from anynet.array import Array, array_namespace
 from anynet.errors import ArgumentError, ShapeError
 from anynet.primitives import adam_update, momentum_update, sgd_update
+from anynet.primitives.update import in_turn
 from anynet.schedulers import Schedule, check_learning_rate
 
+Numbers = tuple[float, ...]
 
-class _Optimizer:
+
+class Clock:
+    """The updates that were made, and the learning rate of the next one."""
+
     def __init__(self, learning_rate: float | Schedule) -> None:
         if not callable(learning_rate):
             check_learning_rate(learning_rate)
         self.learning_rate = learning_rate
         self.updates = 0
+        self.rate = math.nan
 
-    def _next_rate(self) -> float:
-        rate = self.learning_rate(self.updates) if callable(self.learning_rate) else self.learning_rate
+    def advance(self) -> Numbers:
+        """Begin an update; return its learning rate."""
+        self.rate = self.learning_rate(self.updates) if callable(self.learning_rate) else self.learning_rate
         self.updates += 1
-        return rate
+        return (self.rate,)
 
 
-class SGD(_Optimizer):
+class Optimizer:
+    """The base of optimizers: a clock, and state that is a tree of arrays."""
+
+    tree_node = True
+    #: Where an update gets its numbers from; a compiled step asks for them anew each time it runs.
+    ask: Callable[[Callable[[], Numbers]], Numbers] = staticmethod(lambda numbers: numbers())
+
+    def __init__(self, learning_rate: float | Schedule) -> None:
+        self._clock = Clock(learning_rate)
+
+    @property
+    def learning_rate(self) -> float | Schedule:
+        """A number above 0, or a schedule."""
+        return self._clock.learning_rate
+
+    @property
+    def updates(self) -> int:
+        """How many updates were made."""
+        return self._clock.updates
+
+    def update(self, net: Any, grads: Any) -> None:
+        """Put new arrays in the place of all parameters that have a gradient; the old arrays stay as they were.
+
+        Raises:
+            ArgumentError: the network is built differently from the gradients, or from that of the first update.
+
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no update()")
+
+
+class SGD(Optimizer):
     """Stochastic gradient descent: parameter ← parameter - learning_rate · gradient.
 
     The learning rate is a number above 0, or a schedule from `anynet.schedulers`, asked at every update.
@@ -39,14 +79,20 @@ class SGD(_Optimizer):
 
     def update(self, net: Any, grads: Any) -> None:
         """Put new arrays in the place of all parameters that have a gradient; the old arrays stay as they were."""
-        rate = self._next_rate()
-        tree.update(lambda p, g: p if g is None else sgd_update(p, g, rate), net, grads)
+        (rate,) = self.ask(self._clock.advance)
+        places = [place for place in tree.pairs(net, grads) if place[3] is not None]
+        if places:
+            _put(places, sgd_update(rate, *[p for _, _, p, _ in places], *[g for _, _, _, g in places]))
 
     def __repr__(self) -> str:
         return f"SGD({self.learning_rate!r})"
 
 
-class _StatefulOptimizer(_Optimizer):
+class _StatefulOptimizer(Optimizer):
+    """An optimizer that keeps arrays beside each parameter, zeros at first, under these names."""
+
+    KEPT: ClassVar[tuple[str, ...]]
+
     def __init__(self, learning_rate: float | Schedule) -> None:
         super().__init__(learning_rate)
         self.state: dict[str, dict[str, Any]] = {}
@@ -60,28 +106,44 @@ class _StatefulOptimizer(_Optimizer):
         """
         if not self.state:
             self.state = {path: {} for path, _ in tree.leaves(net)}
-        rate = self._next_rate()
+        places = tree.pairs(net, grads)
+        if len(places) > len(self.state):
+            raise ArgumentError(f"there is state for {len(self.state)} parameters, the network has more: {_REMEDY}")
+        rate = self.ask(self._clock.advance)
+        # Those that have missed as many updates go together: as a rule all, having missed none.
+        together: dict[int, list[Any]] = {}
         # In the order of the parameters, which costs less than to look for each by its path.
-        states = iter(self.state.items())
-
-        def step(parameter: Array, gradient: Array | None) -> Array:
-            path, state = next(states, ("", None))
-            if state is None:
-                raise ArgumentError(f"there is state for {len(self.state)} parameters, the network has more: {_REMEDY}")
+        for place, (path, state) in zip(places, self.state.items(), strict=False):
+            _, _, parameter, gradient = place
             if gradient is None:
-                return parameter
-            for name, kept in state.items():
-                if name != "updates" and kept.shape != parameter.shape:
-                    raise ShapeError(
-                        f"{path} is of shape {tuple(parameter.shape)}, its state of {tuple(kept.shape)}: {_REMEDY}"
-                    )
-            return self._step(parameter, gradient, state, rate)
+                if state:
+                    state["missed"] += 1
+                continue
+            if not state:
+                zeros_like = array_namespace(parameter).zeros_like
+                state.update({name: zeros_like(parameter) for name in self.KEPT}, missed=self._clock.updates - 1)
+            kept = [state[name] for name in self.KEPT]
+            if kept[0].shape != parameter.shape:
+                raise ShapeError(
+                    f"{path} is of shape {tuple(parameter.shape)}, its state of {tuple(kept[0].shape)}: {_REMEDY}"
+                )
+            together.setdefault(state["missed"], []).append((place, state, (parameter, gradient, *kept)))
+        for missed, group in together.items():
+            arrays = in_turn([arrays for _, _, arrays in group])
+            new = iter(self._step(rate, missed, arrays))
+            _put([place for place, _, _ in group], new)
+            for name in self.KEPT:
+                for _, state, _ in group:
+                    state[name] = next(new)
 
-        tree.update(step, net, grads)
-
-    def _step(self, parameter: Array, gradient: Array, state: dict[str, Any], rate: float) -> Array:
-        """Return the new parameter, and renew the state; it is empty at first."""
+    def _step(self, rate: Numbers, missed: int, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Return the new parameters and what is kept of them, in turn."""
         raise NotImplementedError
+
+
+def _put(places: Iterable[Any], new: Iterable[Array]) -> None:
+    for (holder, name, _, _), array in zip(places, new, strict=False):
+        holder[name] = array
 
 
 _REMEDY = "an optimizer belongs to one network, make a new one for another"
@@ -96,6 +158,8 @@ class Momentum(_StatefulOptimizer):
     ICML 2013; Deep Learning from Scratch, chapter 6.1.4, where the learning rate is inside the velocity.
     """
 
+    KEPT = ("velocity",)
+
     def __init__(
         self, learning_rate: float | Schedule = 0.01, momentum: float = 0.9, *, nesterov: bool = False
     ) -> None:
@@ -104,19 +168,16 @@ class Momentum(_StatefulOptimizer):
         self.momentum = momentum
         self.nesterov = nesterov
 
-    def _step(self, parameter: Array, gradient: Array, state: dict[str, Any], rate: float) -> Array:
-        if not state:
-            state["velocity"] = array_namespace(parameter).zeros_like(parameter)
-        new, state["velocity"] = momentum_update(
-            parameter, gradient, state["velocity"], rate, self.momentum, self.nesterov
-        )
-        return new
+    def _step(self, rate: Numbers, missed: int, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        return momentum_update(*rate, self.momentum, self.nesterov, *arrays)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"Momentum({self.learning_rate!r}, {self.momentum!r}, nesterov={self.nesterov})"
 
 
 class _AdamFamily(_StatefulOptimizer):
+    KEPT = ("mean", "square")
+
     def __init__(
         self, learning_rate: float | Schedule, beta1: float, beta2: float, epsilon: float, weight_decay: float
     ) -> None:
@@ -131,24 +192,15 @@ class _AdamFamily(_StatefulOptimizer):
         self.epsilon = epsilon
         self.weight_decay = weight_decay
 
-    def _step(self, parameter: Array, gradient: Array, state: dict[str, Any], rate: float) -> Array:
-        if not state:
-            zeros_like = array_namespace(parameter).zeros_like
-            state.update(mean=zeros_like(parameter), square=zeros_like(parameter), updates=0)
-        state["updates"] += 1
-        new, state["mean"], state["square"] = adam_update(
-            parameter,
-            gradient,
-            state["mean"],
-            state["square"],
-            rate,
-            self.beta1,
-            self.beta2,
-            self.epsilon,
-            self.weight_decay,
-            state["updates"],
-        )
-        return new
+    def _step(self, rate: Numbers, missed: int, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        numbers = self.ask(partial(self._numbers, self._clock, missed))
+        return adam_update(*numbers, self.beta1, self.beta2, self.epsilon, *arrays)  # type: ignore[no-any-return]
+
+    def _numbers(self, clock: Clock, missed: int) -> Numbers:
+        """Return the rate and the correction, by which mean and square make up for their zeros, and the decay."""
+        t = clock.updates - missed
+        rate, correction = clock.rate / (1 - self.beta1**t), 1 / math.sqrt(1 - self.beta2**t)
+        return rate, correction, 1 - clock.rate * self.weight_decay
 
 
 class Adam(_AdamFamily):

@@ -60,30 +60,38 @@ def map(
     return type(tree)(mapped) if kind == _TUPLE else type(tree)(*mapped)  # type: ignore[call-arg]
 
 
-def update(fn: Callable[[Array, Any], Array], tree: Any, other: Any) -> None:
-    """Put ``fn(leaf, what other has at its place)`` in place of every leaf that a list, dict or module holds.
+def pairs(tree: Any, other: Any) -> list[tuple[Any, Any, Array, Any]]:
+    """Return (holder, name, leaf, what other has at its place) of every leaf that a list, dict or module holds.
+
+    ``holder[name] = new`` then puts another array in a leaf's place.
 
     Raises:
         TypeError: a tuple holds arrays itself, and tuples cannot be changed.
         ArgumentError: ``other`` is built differently.
 
     """
+    found: list[tuple[Any, Any, Array, Any]] = []
+    _pair(found, tree, other)
+    return found
+
+
+def _pair(found: list[tuple[Any, Any, Array, Any]], tree: Any, other: Any) -> None:
     kind = _kinds.get(type(tree)) or _kind(tree)
     if kind <= _LEAF:
         return
     holder, others = (vars(tree), vars(other)) if kind == _NODE else (tree, other)
-    for name in list(holder) if kind <= _DICT else range(len(holder)):
+    for name in holder if kind <= _DICT else range(len(holder)):
         child = holder[name]
         try:
             beside = others[name]
         except (KeyError, IndexError, TypeError):
             raise ArgumentError(f"the trees differ: {name!r} is in the first and not in the other") from None
         if (_kinds.get(type(child)) or _kind(child)) != _LEAF:
-            update(fn, child, beside)
+            _pair(found, child, beside)
         elif kind >= _TUPLE:
             raise TypeError(f"a tuple of arrays cannot be changed in place: make it a list; given {tree!r:.80}")
         else:
-            holder[name] = fn(child, beside)
+            found.append((holder, name, child, beside))
 
 
 def update_buffers(fn: Callable[[Array, Array], Array], tree: Any, other: Any) -> None:

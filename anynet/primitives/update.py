@@ -1,62 +1,65 @@
-"""Optimizers' updates: a new parameter from an old one and its gradient; nothing is written into.
+"""Optimizers' updates of all parameters at once: new arrays from old ones and gradients; nothing is written into.
 
-All arrays of one update are of one shape and dtype. What an optimizer keeps from one update to the next goes in beside
-the parameter and comes out renewed.
+The arrays come in turn: all parameters, all their gradients, then all of each kind that an optimizer keeps from one
+update to the next, which come out renewed. Those of one parameter are of one shape and dtype.
 """
-
-import math
 
 from anynet.array import Array, array_namespace
 from anynet.autodiff.trace import primitive
 
 
+def by_parameter(count: int, arrays: tuple[Array, ...]) -> list[tuple[Array, ...]]:
+    """Return so many arrays of each parameter, from as many of each kind in turn."""
+    n = len(arrays) // count
+    return list(zip(*(arrays[i * n : (i + 1) * n] for i in range(count)), strict=True))
+
+
+def in_turn(found: list[tuple[Array, ...]]) -> tuple[Array, ...]:
+    """Return all arrays of each kind in turn, from those of each parameter."""
+    return tuple([x for kind in zip(*found, strict=True) for x in kind])
+
+
 @primitive()
-def sgd_update(parameter: Array, gradient: Array, learning_rate: float) -> Array:
-    """Return parameter - learning_rate · gradient; both arrays are of one shape and dtype.
+def sgd_update(learning_rate: float, *arrays: Array) -> tuple[Array, ...]:
+    """Return parameter - learning_rate · gradient, for parameters and gradients in turn.
 
     Source: Deep Learning from Scratch, chapter 6.1.2.
     """
-    return parameter - learning_rate * gradient
+    return tuple([p - learning_rate * g for p, g in by_parameter(2, arrays)])
 
 
 @primitive()
-def momentum_update(
-    parameter: Array, gradient: Array, velocity: Array, learning_rate: float, momentum: float, nesterov: bool
-) -> tuple[Array, Array]:
-    """Return parameter - learning_rate · velocity, with velocity = momentum · velocity + gradient, and the velocity.
+def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Array) -> tuple[Array, ...]:
+    """Return parameter - learning_rate · velocity, with velocity = momentum · velocity + gradient, and the velocities.
 
-    By Nesterov, the step is along gradient + momentum · velocity, what the next velocity would be.
+    By Nesterov, the step is along gradient + momentum · velocity, what the next velocity would be. In turn come
+    parameters, gradients, velocities.
     Source: Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep learning, ICML
     2013, section 2, with the learning rate outside the velocity.
     """
-    velocity = momentum * velocity + gradient
-    along = gradient + momentum * velocity if nesterov else velocity
-    return parameter - learning_rate * along, velocity
+    found = []
+    for p, g, velocity in by_parameter(3, arrays):
+        new = momentum * velocity + g
+        found.append((p - learning_rate * (g + momentum * new if nesterov else new), new))
+    return in_turn(found)
 
 
 @primitive()
 def adam_update(
-    parameter: Array,
-    gradient: Array,
-    mean: Array,
-    square: Array,
-    learning_rate: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-    weight_decay: float,
-    step: int,
-) -> tuple[Array, Array, Array]:
-    """Return the parameter, less learning_rate · mean / (√square + epsilon), the mean and the square.
+    rate: float, correction: float, decay: float, beta1: float, beta2: float, epsilon: float, *arrays: Array
+) -> tuple[Array, ...]:
+    """Return decay · parameter - rate · mean / (correction · √square + epsilon), the means and the squares.
 
     mean = beta1 · mean + (1 - beta1) · gradient and square = beta2 · square + (1 - beta2) · gradient², both zeros at
-    first, of which the step, counted from 1, says how much they are still too small; the parameter itself decays by
-    learning_rate · weight_decay.
+    first; rate and correction make up for that, see `anynet.optimizers.Adam`. In turn come parameters, gradients,
+    means, squares.
     Source: Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1; Loshchilov and Hutter,
     Decoupled weight decay regularization, ICLR 2019, algorithm 2.
     """
-    mean = beta1 * mean + (1 - beta1) * gradient
-    square = beta2 * square + (1 - beta2) * (gradient * gradient)
-    root = array_namespace(square).sqrt(square) / math.sqrt(1 - beta2**step) + epsilon
-    decayed = (1 - learning_rate * weight_decay) * parameter if weight_decay else parameter
-    return decayed - (learning_rate / (1 - beta1**step)) * (mean / root), mean, square
+    found = []
+    for p, g, mean, square in by_parameter(4, arrays):
+        new = beta1 * mean + (1 - beta1) * g
+        squared = beta2 * square + (1 - beta2) * (g * g)
+        root = correction * array_namespace(squared).sqrt(squared) + epsilon
+        found.append((decay * p - rate * (new / root), new, squared))
+    return in_turn(found)

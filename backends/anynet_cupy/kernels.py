@@ -1,9 +1,9 @@
 """CuPy's kernels: element-wise steps that the references take in several launches, in one launch each."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from anynet.primitives.update import by_parameter, in_turn
 from anynet_cupy.sources import elementwise
 
 
@@ -22,50 +22,33 @@ def relu_gradient(g: Any, y: Any) -> Any:
     return elementwise("relu_gradient")(g, y) if g.dtype == y.dtype else NotImplemented
 
 
-def sgd_update(parameter: Any, gradient: Any, learning_rate: float) -> Any:
+def _each(name: str, numbers: Sequence[float], count: int, arrays: tuple[Any, ...]) -> Any:
+    """Update every parameter in one launch; the numbers come after its arrays."""
+    found = []
+    for given in by_parameter(count, arrays):
+        dtype = given[0].dtype
+        if any(x.dtype != dtype for x in given):
+            return NotImplemented
+        out = elementwise(name)(*given, *map(dtype.type, numbers))
+        found.append(out if isinstance(out, tuple) else (out,))
+    return in_turn(found)
+
+
+def sgd_update(learning_rate: float, *arrays: Any) -> Any:
     """One launch instead of two."""
-    if parameter.dtype != gradient.dtype:
-        return NotImplemented
-    return elementwise("sgd_update")(parameter, gradient, parameter.dtype.type(learning_rate))
+    return _each("sgd_update", (learning_rate,), 2, arrays)
 
 
-def momentum_update(
-    parameter: Any, gradient: Any, velocity: Any, learning_rate: float, momentum: float, nesterov: bool
-) -> Any:
+def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Any) -> Any:
     """One launch instead of four or six."""
-    if not parameter.dtype == gradient.dtype == velocity.dtype:
-        return NotImplemented
-    numbers = map(parameter.dtype.type, (learning_rate, momentum, nesterov))
-    return elementwise("momentum_update")(parameter, gradient, velocity, *numbers)
+    return _each("momentum_update", (learning_rate, momentum, nesterov), 3, arrays)
 
 
 def adam_update(
-    parameter: Any,
-    gradient: Any,
-    mean: Any,
-    square: Any,
-    learning_rate: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-    weight_decay: float,
-    step: int,
+    rate: float, correction: float, decay: float, beta1: float, beta2: float, epsilon: float, *arrays: Any
 ) -> Any:
     """One launch instead of fourteen."""
-    if not parameter.dtype == gradient.dtype == mean.dtype == square.dtype:
-        return NotImplemented
-    numbers = map(
-        parameter.dtype.type,
-        (
-            learning_rate / (1 - beta1**step),
-            beta1,
-            beta2,
-            1 / math.sqrt(1 - beta2**step),
-            epsilon,
-            1 - learning_rate * weight_decay,
-        ),
-    )
-    return elementwise("adam_update")(parameter, gradient, mean, square, *numbers)
+    return _each("adam_update", (rate, correction, decay, beta1, beta2, epsilon), 4, arrays)
 
 
 KERNELS: dict[str, Callable[..., Any]] = {

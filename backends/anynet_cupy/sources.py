@@ -13,7 +13,7 @@ _STEPS = "int32 stride_y, int32 stride_x, int32 top, int32 left, int32 dilation_
 #: name: (arguments in, arguments out, operation for the element number i).
 SOURCES = {
     "adam_update": (
-        "T parameter, T gradient, T mean, T square, T rate, T beta1, T beta2, T correction, T epsilon, T decay",
+        "T parameter, T gradient, T mean, T square, T rate, T correction, T decay, T beta1, T beta2, T epsilon",
         "T out, T new_mean, T new_square",
         "new_mean = beta1 * mean + (T(1) - beta1) * gradient; "
         "new_square = beta2 * square + (T(1) - beta2) * gradient * gradient; "

@@ -4,13 +4,13 @@ A kernel takes what it is quick at and returns NotImplemented for the rest, whic
 into arrays that it made itself, never into one it was given.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from anynet.primitives.erf import CENTRE, LIMIT, TAIL
+from anynet.primitives.update import by_parameter, in_turn
 
 _ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
 
@@ -70,66 +70,57 @@ def masked_softmax(scores: Any, allowed: Any) -> Any:
     return e
 
 
-def sgd_update(parameter: Any, gradient: Any, learning_rate: float) -> Any:
-    """Take the new parameter's own memory for the product."""
-    if parameter.dtype != gradient.dtype:
-        return NotImplemented
-    out = np.multiply(gradient, learning_rate)
-    return np.subtract(parameter, out, out=out) if out.ndim else parameter - out
+def sgd_update(learning_rate: float, *arrays: Any) -> Any:
+    """Take the new parameters' own memory for the products."""
+    found = []
+    for parameter, gradient in by_parameter(2, arrays):
+        if parameter.dtype != gradient.dtype or not parameter.ndim:
+            return NotImplemented
+        out = np.multiply(gradient, learning_rate)
+        found.append(np.subtract(parameter, out, out=out))
+    return tuple(found)
 
 
-def momentum_update(
-    parameter: Any, gradient: Any, velocity: Any, learning_rate: float, momentum: float, nesterov: bool
-) -> Any:
+def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Any) -> Any:
     """Take the new arrays' own memory for the products."""
-    if not parameter.dtype == gradient.dtype == velocity.dtype or not parameter.ndim:
-        return NotImplemented
-    velocity = np.multiply(velocity, momentum)
-    velocity += gradient
-    out = np.multiply(velocity, momentum * learning_rate if nesterov else learning_rate)
-    if nesterov:
-        out += learning_rate * gradient
-    return np.subtract(parameter, out, out=out), velocity
+    found = []
+    for parameter, gradient, velocity in by_parameter(3, arrays):
+        if not parameter.dtype == gradient.dtype == velocity.dtype or not parameter.ndim:
+            return NotImplemented
+        new = np.multiply(velocity, momentum)
+        new += gradient
+        out = np.multiply(new, momentum * learning_rate if nesterov else learning_rate)
+        if nesterov:
+            out += learning_rate * gradient
+        found.append((np.subtract(parameter, out, out=out), new))
+    return in_turn(found)
 
 
 def adam_update(
-    parameter: Any,
-    gradient: Any,
-    mean: Any,
-    square: Any,
-    learning_rate: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-    weight_decay: float,
-    step: int,
+    rate: float, correction: float, decay: float, beta1: float, beta2: float, epsilon: float, *arrays: Any
 ) -> Any:
     """Work in blocks that fit a cache: a dozen passes over large arrays would read them from memory each time."""
-    given = (parameter, gradient, mean, square)
-    if not parameter.ndim or any(x.dtype != parameter.dtype or not x.flags.c_contiguous for x in given):
-        return NotImplemented
-    made = (np.empty_like(parameter), np.empty_like(parameter), np.empty_like(parameter))
-    numbers = (
-        learning_rate / (1 - beta1**step),
-        beta1,
-        beta2,
-        1 / math.sqrt(1 - beta2**step),
-        epsilon,
-        1 - learning_rate * weight_decay,
-    )
-    if parameter.size <= _BLOCK:
-        _adam((*given, *made), numbers)
-    else:
-        flat = [x.reshape(-1) for x in (*given, *made)]
-        for start in range(0, parameter.size, _BLOCK):
-            _adam([x[start : start + _BLOCK] for x in flat], numbers)
-    return made
+    numbers = rate, correction, decay, beta1, beta2, epsilon
+    found = []
+    for given in by_parameter(4, arrays):
+        parameter = given[0]
+        if not parameter.ndim or any(x.dtype != parameter.dtype or not x.flags.c_contiguous for x in given):
+            return NotImplemented
+        made = (np.empty_like(parameter), np.empty_like(parameter), np.empty_like(parameter))
+        if parameter.size <= _BLOCK:
+            _adam((*given, *made), numbers)
+        else:
+            flat = [x.reshape(-1) for x in (*given, *made)]
+            for start in range(0, parameter.size, _BLOCK):
+                _adam([x[start : start + _BLOCK] for x in flat], numbers)
+        found.append(made)
+    return in_turn(found)
 
 
 def _adam(arrays: Sequence[Any], numbers: Sequence[float]) -> None:
     """Write the update of the first four arrays into the last three."""
     p, g, m, s, new_p, new_m, new_s = arrays
-    rate, beta1, beta2, correction, epsilon, decay = numbers
+    rate, correction, decay, beta1, beta2, epsilon = numbers
     work = np.multiply(g, 1 - beta1)
     np.multiply(m, beta1, out=new_m)
     new_m += work

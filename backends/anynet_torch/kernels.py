@@ -3,7 +3,6 @@
 Bringing two arrays to one dtype by the standard's rules is most of that way; arrays of one dtype can go directly.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -80,40 +79,37 @@ def relu_gradient(g: Any, y: Any) -> Any:
     return torch.ops.aten.threshold_backward(g, y, 0) if g.dtype is y.dtype else NotImplemented
 
 
-def sgd_update(parameter: Any, gradient: Any, learning_rate: float) -> Any:
-    """Multiply and subtract in one call."""
-    return torch.sub(parameter, gradient, alpha=learning_rate)
+def sgd_update(learning_rate: float, *arrays: Any) -> Any:
+    """Multiply and subtract all parameters in one call."""
+    n = len(arrays) // 2
+    return tuple(torch._foreach_add(arrays[:n], arrays[n:], alpha=-learning_rate))
 
 
-def momentum_update(
-    parameter: Any, gradient: Any, velocity: Any, learning_rate: float, momentum: float, nesterov: bool
-) -> Any:
-    """Multiply and add in one call each."""
-    velocity = torch.add(gradient, velocity, alpha=momentum)
-    along = torch.add(gradient, velocity, alpha=momentum) if nesterov else velocity
-    return torch.sub(parameter, along, alpha=learning_rate), velocity
+def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Any) -> Any:
+    """Multiply and add all parameters in one call each."""
+    n = len(arrays) // 3
+    parameters, gradients = arrays[:n], arrays[n : 2 * n]
+    velocities = torch._foreach_add(gradients, arrays[2 * n :], alpha=momentum)
+    along = torch._foreach_add(gradients, velocities, alpha=momentum) if nesterov else velocities
+    return (*torch._foreach_add(parameters, along, alpha=-learning_rate), *velocities)
 
 
 def adam_update(
-    parameter: Any,
-    gradient: Any,
-    mean: Any,
-    square: Any,
-    learning_rate: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-    weight_decay: float,
-    step: int,
+    rate: float, correction: float, decay: float, beta1: float, beta2: float, epsilon: float, *arrays: Any
 ) -> Any:
-    """Multiply, divide and add in one call each, into arrays of its own."""
-    if not parameter.dtype is gradient.dtype is mean.dtype is square.dtype:
+    """Multiply, divide and add all parameters in one call each, into arrays of their own."""
+    n = len(arrays) // 4
+    parameters, gradients, means, squares = (arrays[i * n : (i + 1) * n] for i in range(4))
+    if any(x.dtype is not parameters[0].dtype for x in arrays):
         return NotImplemented
-    mean = torch.lerp(mean, gradient, 1 - beta1)
-    square = torch.mul(square, beta2).addcmul_(gradient, gradient, value=1 - beta2)
-    root = torch.sqrt(square).div_(math.sqrt(1 - beta2**step)).add_(epsilon)
-    decayed = torch.mul(parameter, 1 - learning_rate * weight_decay) if weight_decay else parameter
-    return torch.addcdiv(decayed, mean, root, value=-learning_rate / (1 - beta1**step)), mean, square
+    means = torch._foreach_lerp(means, gradients, 1 - beta1)
+    squares = torch._foreach_mul(squares, beta2)
+    torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
+    roots = torch._foreach_sqrt(squares)
+    torch._foreach_mul_(roots, correction)
+    torch._foreach_add_(roots, epsilon)
+    decayed = parameters if decay == 1 else torch._foreach_mul(parameters, decay)
+    return (*torch._foreach_addcdiv(decayed, means, roots, -rate), *means, *squares)
 
 
 def softmax(x: Any, axis: int = -1) -> Any:

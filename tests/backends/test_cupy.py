@@ -148,14 +148,14 @@ def test_kernels_of_elements_compute_what_the_references_do(on_a_cpu, dtype):
     p, g, m, s = (np.abs(spread(3, 5, seed=i)).astype(dtype) for i in range(4))
     x = np.array([-2.0, -0.0, 0.0, 0.5, 3.0, np.nan, np.inf], dtype)
     for name, *args in (
-        ("adam_update", p, g, m, s, 0.01, 0.9, 0.999, 1e-8, 0.0, 3),
-        ("adam_update", p, g, m, s, 0.01, 0.9, 0.999, 1e-8, 0.1, 1),
+        ("adam_update", 0.01, 1.5, 1.0, 0.9, 0.999, 1e-8, p, g, m, s),
+        ("adam_update", 0.01, 1.5, 0.99, 0.9, 0.999, 1e-8, p, p, g, g, m, m, s, s),
         ("erf", x),
-        ("momentum_update", p, g, m, 0.1, 0.9, False),
-        ("momentum_update", p, g, m, 0.1, 0.9, True),
+        ("momentum_update", 0.1, 0.9, False, p, g, m),
+        ("momentum_update", 0.1, 0.9, True, p, g, m),
         ("relu", x),
         ("relu_gradient", np.ones(7, dtype), x),
-        ("sgd_update", p, g, 0.1),
+        ("sgd_update", 0.1, p, g),
     ):
         same(
             kernels.KERNELS[name](*args),
