@@ -20,6 +20,7 @@ from anynet import (
 )
 from anynet.autodiff import custom_vjp, grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
 from anynet.backend import Backend, get_backend
+from anynet.compilation import compile
 from anynet.gradient_check import check_gradients
 from anynet.layers import summary
 from anynet.numerical import numerical_gradient
@@ -34,6 +35,7 @@ __all__ = [
     "autodiff",
     "check_gradients",
     "checkpoint",
+    "compile",
     "custom_vjp",
     "data",
     "evaluate",

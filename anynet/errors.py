@@ -49,5 +49,9 @@ class NoRuleError(AnynetError, NotImplementedError):
     """A function of the standard for which the table has no rule yet."""
 
 
+class CompilationError(AnynetError, TypeError):
+    """A step that cannot be recorded, for what it does depends on the numbers it computes."""
+
+
 class NonFiniteError(AnynetError, ArithmeticError):
     """A loss became infinite or not a number."""

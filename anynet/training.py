@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from anynet import losses, metrics
+from anynet import compilation, losses, metrics
 from anynet.array import Array, array_namespace
 from anynet.autodiff import value_and_grad
 from anynet.backend import get_backend
@@ -63,6 +63,7 @@ def fit(
     batch_size: int = 100,
     seed: int = 0,
     metric: Metric | None = metrics.accuracy,
+    compile: bool = False,
     progress: bool = True,
 ) -> History:
     """Train the network in place and return the history.
@@ -81,6 +82,8 @@ def fit(
         batch_size: 1 or more; not used where train is a loader.
         seed: of the shuffles; not used where train is a loader.
         metric: called as metric(net(x), t), the score of a batch; None to measure nothing.
+        compile: record the step and replay it, see `anynet.compile`; the optimizer is one of `anynet.optimizers`, or
+            another whose state is a tree of arrays.
         progress: show a bar and a line for each epoch in the terminal.
 
     Raises:
@@ -96,7 +99,8 @@ def fit(
     for part in parts:
         if part is not None:
             _check_labels(net, part)
-    run = _Run(net, loader, value_and_grad(lambda net, x, t: loss(net(x), t)), optimizer or SGD())
+    step = training_step(loss)
+    run = _Run(net, loader, compilation.compile(step) if compile else step, optimizer or SGD())
     with Display(progress, epochs, len(loader)) as display:
         try:
             for number in range(1, epochs + 1):
@@ -109,6 +113,18 @@ def fit(
         except KeyboardInterrupt:
             run.history.interrupted = True
     return run.history
+
+
+def training_step(loss: Callable[[Array, Array], Array]) -> Callable[[Module, Optimizer, Array, Array], Array]:
+    """Return step(net, optimizer, x, t), which trains the network on one batch and returns loss(net(x), t)."""
+    both = value_and_grad(lambda net, x, t: loss(net(x), t))
+
+    def step(net: Module, optimizer: Optimizer, x: Array, t: Array) -> Array:
+        value, grads = both(net, x, t)
+        optimizer.update(net, grads)
+        return value
+
+    return step
 
 
 def evaluate(net: Module, data: Loader | tuple[Array, Array], metric: Metric = metrics.accuracy) -> float:
@@ -129,7 +145,7 @@ class _Run:
 
     net: Module
     loader: Loader
-    step: Callable[..., tuple[Array, Any]]
+    step: Callable[[Module, Optimizer, Array, Array], Array]
     optimizer: Optimizer
     history: History = field(default_factory=History)
 
@@ -139,8 +155,7 @@ class _Run:
         looked = time.perf_counter()
         try:
             for x, t in self.loader:
-                value, grads = self.step(self.net, x, t)
-                self.optimizer.update(self.net, grads)
+                value = self.step(self.net, self.optimizer, x, t)
                 found.append(value)
                 now = time.perf_counter()
                 if now - looked > LOOK_INTERVAL:

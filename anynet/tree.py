@@ -126,6 +126,33 @@ def leaves(tree: Any, path: str = "", *, buffers: bool = True) -> Iterator[tuple
             yield from leaves(child, f"{path}.{name}" if path else str(name), buffers=buffers)
 
 
+def take_apart(tree: Any, leaves: list[Array], holders: list[tuple[Any, Any]], outline: list[Any]) -> None:
+    """Add the leaves, (holder, name) of each, and all else there is to the tree: two alike have equal outlines.
+
+    Of leaves the outline holds type, shape, dtype and device; a leaf that is the tree itself has no holder.
+    """
+    kind = _kinds.get(type(tree)) or _kind(tree)
+    if kind == _LEAF:
+        leaves.append(tree)
+        outline += (type(tree), tree.shape, tree.dtype, getattr(tree, "device", None))
+        return
+    if kind == _SETTING:
+        outline.append(tree)
+        return
+    outline.append(type(tree))
+    holder = vars(tree) if kind == _NODE else tree
+    for name, child in holder.items() if kind <= _DICT else enumerate(holder):
+        outline.append(name)
+        kind = _kinds.get(type(child)) or _kind(child)
+        if kind == _SETTING:
+            outline.append(child)
+            continue
+        if kind == _LEAF:
+            holders.append((holder, name))
+        take_apart(child, leaves, holders, outline)
+    outline.append(None)
+
+
 def _buffers(node: Any) -> tuple[str, ...]:
     return getattr(type(node), "BUFFERS", ())
 

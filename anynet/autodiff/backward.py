@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from anynet import tree
 from anynet.array import Array, Namespace, array_namespace, conj, is_array, is_complex, is_floating
-from anynet.autodiff.trace import STANDARD, Primitive, Trace, Traced, lift, next_level, primitive
+from anynet.autodiff.trace import CUT, STANDARD, Primitive, Trace, Traced, lift, next_level, primitive
 from anynet.errors import DifferentiationError
 
 T = TypeVar("T")
@@ -42,6 +42,8 @@ class Tape:
     """A trace that records: each step holds its parents, never their values beyond what pullbacks close over."""
 
     hidden_axes = 0
+    whole = False
+    reason = CUT
 
     def __init__(self) -> None:
         self.level = next_level()

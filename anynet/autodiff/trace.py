@@ -7,6 +7,7 @@ function one level further out, until plain arrays are left. So traces nest in a
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import count
 from numbers import Number
 from typing import Any, Protocol
@@ -21,12 +22,23 @@ Rule = Callable[..., Any]
 next_level = count().__next__
 
 
+CUT = (
+    "would be cut out of the derivative: use the functions of its namespace (where() for a choice), "
+    "anynet.stop_gradient(x) if the numbers alone are meant, or anynet.custom_vjp for compiled code with a derivative "
+    "of your own"
+)
+
+
 class Trace(Protocol):
     """What is done with functions of traced arrays."""
 
     level: int
     #: Leading axes of the value that the traced array does not show.
     hidden_axes: int
+    #: Whether functions that others are put together of are handed over as they are, not in their parts.
+    whole: bool
+    #: Why a number cannot be taken out of a traced array, and what to do.
+    reason: str
 
     def apply(self, step: "Primitive", args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Evaluate the primitive, at least one of whose arguments belongs to this trace."""
@@ -83,7 +95,7 @@ class Primitive:
         try:
             if innermost is None:
                 return lift(self.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)[0])
-            if self.composition is None:
+            if self.composition is None or innermost.whole:
                 return innermost.apply(self, args, settings)
             xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
             return self.composition(xp, *map(lift, args), **settings)
@@ -115,6 +127,12 @@ class Primitive:
             raise
         return out, xp
 
+    def chosen(self, args: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, Callable[..., Any]]:
+        """Return the result for plain arguments, and the function that can be called for others like them."""
+        out, _ = self.evaluate(args, settings)
+        implementation, general, _ = self._implementations[tuple(map(type, args))]
+        return out, _either(implementation, general)
+
     def _find(self, args: Sequence[Any]) -> tuple[Callable[..., Any], Callable[..., Any], Namespace]:
         arrays = [arg for arg in args if is_array(arg)]
         if not arrays:
@@ -133,6 +151,19 @@ class Primitive:
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
+
+
+@cache
+def _either(kernel: Callable[..., Any], reference: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the kernel, and the reference for what that declines."""
+    if kernel is reference:
+        return reference
+
+    def quickest(*args: Any, **settings: Any) -> Any:
+        found = kernel(*args, **settings)
+        return reference(*args, **settings) if found is NotImplemented else found
+
+    return quickest
 
 
 #: The standard's functions as primitives, by name; `anynet.autodiff.rules` holds their rules and fills it.
@@ -188,9 +219,7 @@ def lower(x: Any) -> Any:
     """Undo `lift`: traced constants become plain arrays, also inside lists and tuples."""
     if type(x) is Traced:
         if x.trace is not None:
-            raise DifferentiationError(
-                f"a plain array was wanted, {x!r} was given; anynet.stop_gradient(x) makes it one"
-            )
+            raise DifferentiationError(f"a plain array was wanted, not a traced one: {x!r} {x.trace.reason}")
         return x.value
     if isinstance(x, list | tuple) and not hasattr(x, "_fields"):
         return type(x)(map(lower, x))
@@ -283,6 +312,10 @@ class Traced:
         return self
 
     def __getitem__(self, key: Any) -> Any:
+        parts = key if type(key) is tuple else (key,)
+        if any(type(part) is Traced and part.trace is not None and part.trace.whole for part in parts):
+            # Their numbers may be others next time: then they are arguments, no settings.
+            return STANDARD["getitem_at"](self, *parts)
         return STANDARD["getitem"](self, lower(key))
 
     def __len__(self) -> int:
@@ -345,11 +378,7 @@ class Traced:
 
     def _concrete(self, wanted: str) -> Any:
         if self.trace is not None:
-            raise DifferentiationError(
-                f"{wanted} of {self!r} would cut it out of the derivative: use the functions of its namespace "
-                "(where() for a choice), anynet.stop_gradient(x) if the numbers alone are meant, or anynet.custom_vjp "
-                "for compiled code with a derivative of your own"
-            )
+            raise DifferentiationError(f"{wanted} of {self!r} {self.trace.reason}")
         return self.value
 
     def __repr__(self) -> str:

@@ -26,7 +26,7 @@ def _gradient(
 ) -> tuple[Array, Array, Array]:
     wide_mean, wide_variance = (xp.expand_dims(_like(xp, x, part), axis=0) for part in (mean, variance))
     y = (x - wide_mean) / xp.sqrt(wide_variance + epsilon)
-    of_x = standardize_gradient(g * _like(xp, x, weight), x, (y, wide_mean, wide_variance), _axes(x), epsilon)
+    of_x = standardize_gradient(g * _like(xp, x, weight), y, wide_variance, _axes(x), epsilon)
     return of_x, xp.sum(g * y, axis=_axes(x)), xp.sum(g, axis=_axes(x))
 
 

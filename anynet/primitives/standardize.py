@@ -7,29 +7,26 @@ from anynet.array import Array, Namespace, array_namespace
 from anynet.autodiff.trace import Primitive, primitive
 
 
-def _gradient(
-    xp: Namespace, g: Array, x: Array, out: tuple[Array, ...], axis: tuple[int, ...], epsilon: float
-) -> Array:
-    y, _, variance = out
+def _gradient(xp: Namespace, g: Array, y: Array, variance: Array, axis: tuple[int, ...], epsilon: float) -> Array:
     along = xp.mean(g * y, axis=axis, keepdims=True)
     return (g - xp.mean(g, axis=axis, keepdims=True) - y * along) / xp.sqrt(variance + epsilon)
 
 
-def _gradient_reference(g: Array, x: Array, out: tuple[Array, ...], axis: tuple[int, ...], epsilon: float) -> Array:
-    """Return the cotangent of x for g of the first of `standardize`'s results, all of which are in out."""
-    return _gradient(array_namespace(g, x), g, x, out, axis, epsilon)
+def _gradient_reference(g: Array, y: Array, variance: Array, axis: tuple[int, ...], epsilon: float) -> Array:
+    """Return the cotangent of x for g of y; y and variance are what `standardize` made of x."""
+    return _gradient(array_namespace(g, y), g, y, variance, axis, epsilon)
 
 
 standardize_gradient = Primitive("standardize_gradient", None, _gradient_reference, composition=_gradient)
 
 
 def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, axis: tuple[int, ...], epsilon: float) -> Any:
-    mean = out[1]
+    y, mean, variance = out
     n = math.prod(x.shape[i] for i in axis)
 
     def pullback(g: tuple[Array | None, ...]) -> Array:
         of_y, of_mean, of_variance = g
-        c = xp.zeros_like(x) if of_y is None else standardize_gradient(of_y, x, out, axis, epsilon)
+        c = xp.zeros_like(x) if of_y is None else standardize_gradient(of_y, y, variance, axis, epsilon)
         if of_mean is not None:
             c = c + of_mean / n
         if of_variance is not None:

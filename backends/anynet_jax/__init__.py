@@ -56,6 +56,10 @@ class JaxBackend(Backend):
         """Copy to main memory."""
         return get_backend("numpy").from_host(x)
 
+    def compile(self, function: Any) -> Any:
+        """Let XLA compile it."""
+        return self._jax.jit(function)
+
     def synchronize(self) -> None:
         """Wait for what was given to the device last."""
         self._jax.block_until_ready(self._jax.device_put(0, self.device))

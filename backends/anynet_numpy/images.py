@@ -160,13 +160,12 @@ def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
     return out, mean, variance
 
 
-def standardize_gradient(g: Any, x: Any, out: Any, axis: tuple[int, ...], epsilon: float) -> Any:
+def standardize_gradient(g: Any, y: Any, variance: Any, axis: tuple[int, ...], epsilon: float) -> Any:
     """Take one pass for both means, and work in one array."""
-    y, _, variance = out
     if not _suits(g, y):
         return NotImplemented
-    n = math.prod(x.shape[i] for i in axis)
-    letters = "abcdefgh"[: x.ndim]
+    n = math.prod(y.shape[i] for i in axis)
+    letters = "abcdefgh"[: y.ndim]
     kept = "".join(letter for i, letter in enumerate(letters) if i not in axis)
     along = (np.einsum(f"{letters},{letters}->{kept}", g, y) / n).reshape(variance.shape)
     c = y * -along

@@ -72,7 +72,10 @@ STANDARD.update(
     }
 )
 STANDARD.update(
-    {primitive.name: primitive for primitive in (indexing.getitem, indexing.put, *manipulation.SEQUENCE_PRIMITIVES)}
+    {
+        primitive.name: primitive
+        for primitive in (indexing.getitem, indexing.getitem_at, indexing.put, *manipulation.SEQUENCE_PRIMITIVES)
+    }
 )
 # In the extension too, under the same names.
 for _name in ("matmul", "matrix_transpose", "tensordot", "vecdot"):

@@ -56,6 +56,11 @@ def _axes_of(part: Any) -> int:
 
 getitem = Primitive("getitem", _getitem_rule, operator.getitem)
 
+#: The same with the parts of the key as arguments, among them integer arrays whose numbers are not settled yet.
+getitem_at = Primitive(
+    "getitem_at", lambda xp, out, x, *parts: _getitem_rule(xp, out, x, parts)[:1], lambda x, *parts: x[parts]
+)
+
 
 def _index_add_rule(xp: Namespace, out: Array, g: Array, indices: Array, axis: int, length: int) -> Any:
     return lambda h: xp.take(h, indices, axis=axis), None, None, None

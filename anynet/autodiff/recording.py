@@ -1,0 +1,156 @@
+"""Recording: what a function of arrays computes, as a list of calls, and as Python code that makes them again."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anynet.array import array_namespace, is_array
+from anynet.autodiff.trace import Primitive, Traced, next_level
+from anynet.errors import CompilationError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value is kept while the calls are made."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: each argument, also in tuples, is a place or what it was; results go to places in order."""
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    settings: dict[str, Any]
+    results: tuple[Place, ...]
+    several: bool
+
+
+class Recorder:
+    """A trace that evaluates, and notes what was called: arrays are places, whatever their numbers are now."""
+
+    hidden_axes = 0
+    whole = True
+    reason = (
+        "is not settled while a step is recorded, and may be another when it runs again: use the functions of its "
+        "namespace (where() for a choice), or leave this part out of what is compiled"
+    )
+
+    def __init__(self) -> None:
+        self.level = next_level()
+        self.calls: list[Call] | None = []
+        #: What says numbers, and the places of these: asked in order before the calls.
+        self.questions: list[tuple[Callable[[], tuple[float, ...]], tuple[Place, ...]]] = []
+        self._places = 0
+
+    def variable(self, x: Any) -> Traced:
+        """Begin with an array, or a number, that may be another next time."""
+        self._places += 1
+        return Traced(x, self, self._places - 1)
+
+    def ask(self, question: Callable[[], tuple[float, ...]]) -> tuple[Any, ...]:
+        """Return the numbers that a function says, which is asked again each time."""
+        numbers = tuple(map(self.variable, question()))
+        self.questions.append((question, tuple([Place(x.node) for x in numbers])))
+        return numbers
+
+    def place(self, x: Any) -> Any:
+        """Return the place of a traced array, the array of a constant; anything else is as it is."""
+        if type(x) is not Traced:
+            return x
+        if x.trace is self:
+            return Place(x.node)
+        if x.trace is not None:
+            raise CompilationError(f"{x!r} belongs to another trace: what is compiled cannot be differentiated")
+        return x.value
+
+    def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """Evaluate the primitive and note the call."""
+        if self.calls is None:
+            raise CompilationError(
+                f"{step.name}: an array of a compiled step was kept from when it was recorded: "
+                "return it, or hand what it is kept in (a network, an optimizer) to the step as an argument"
+            )
+        if step.name in _OPEN_ENDED or (step.name == "getitem_at" and any(map(_is_mask, args[1:]))):
+            raise CompilationError(
+                f"{step.name}: how many elements come out depends on the numbers, and a compiled step has fixed "
+                "shapes: use where(), or leave this part out of what is compiled"
+            )
+        places = tuple(map(self.place, args))
+        out, function = step.chosen([arg.value if type(arg) is Traced else arg for arg in args], settings)
+        several = isinstance(out, tuple | list)
+        parts = [self.variable(x) for x in (out if several else (out,))]
+        results = tuple([Place(x.node) for x in parts])
+        self.calls.append(Call(step.name, function, places, settings, results, several))
+        if not several:
+            return parts[0]
+        return type(out)(*parts) if hasattr(out, "_fields") else tuple(parts)
+
+
+#: Functions whose results have as many elements as the numbers say.
+_OPEN_ENDED = frozenset(["nonzero", "repeat", "unique_all", "unique_counts", "unique_inverse", "unique_values"])
+
+
+def _is_mask(x: Any) -> bool:
+    return is_array(x) and bool(array_namespace(x).isdtype(x.dtype, "bool"))
+
+
+def write(recorder: Recorder, names: list[str], outputs: list[Any]) -> tuple[str, dict[str, Any]]:
+    """Return the calls that the outputs need as the source of a function ``run``, and what its names stand for."""
+    known: dict[str, Any] = {}
+    places = dict(enumerate(names))
+    for _, asked in recorder.questions:
+        places |= {place.number: f"n{place.number}" for place in asked}
+
+    def name(x: Any) -> str:
+        if isinstance(x, Place):
+            return places.setdefault(x.number, f"v{x.number}")
+        if isinstance(x, tuple) and not hasattr(x, "_fields"):
+            return f"({', '.join(map(name, x))}{',' * (len(x) == 1)})"
+        if isinstance(x, slice):
+            return f"slice({name(x.start)}, {name(x.stop)}, {name(x.step)})"
+        if x is None or x is ... or type(x) in (bool, int, str) or (type(x) is float and math.isfinite(x)):
+            return "..." if x is ... else repr(x)
+        return free_name(known, "c", x)
+
+    needed = {x.number for x in outputs if isinstance(x, Place)}
+    inputs = set(places)
+    lines: list[str] = []
+    for call in reversed(recorder.calls or []):
+        if needed.isdisjoint(place.number for place in call.results):
+            continue
+        used = {place.number for place in _places(call)}
+        # Freed as soon as nothing asks for it.
+        freed = sorted((used | {place.number for place in call.results}) - needed - inputs)
+        if freed:
+            lines.append(f"del {', '.join(places.setdefault(i, f'v{i}') for i in freed)}")
+        needed |= used
+        lines.append(_line(call, name, known))
+    lines = [f"def run({', '.join(places[i] for i in sorted(inputs))}):", *reversed(lines)]
+    lines.append(f"return [{', '.join(map(name, outputs))}]")
+    return "\n    ".join(lines) + "\n", known
+
+
+def _line(call: Call, name: Callable[[Any], str], known: dict[str, Any]) -> str:
+    function = free_name(known, call.name.replace(".", "_"), call.function)
+    results = ", ".join(map(name, call.results))
+    arguments = [*map(name, call.args), *(f"{key}={name(value)}" for key, value in call.settings.items())]
+    comma = "," if call.several and len(call.results) == 1 else ""
+    return f"{results}{comma} = {function}({', '.join(arguments)})"
+
+
+def _places(call: Call) -> Iterator[Place]:
+    return (x for x in call.args if isinstance(x, Place))
+
+
+def free_name(known: dict[str, Any], name: str, value: Any) -> str:
+    """Return a name under which the value is known, like the one wished for."""
+    tries = 0
+    free = name
+    while known.setdefault(free, value) is not value:
+        tries += 1
+        free = f"{name}{tries}"
+    return free

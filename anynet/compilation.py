@@ -1,0 +1,217 @@
+"""Compiled steps: what a step computes is recorded once, and then done again without the steps in between.
+
+A recording is a flat list of calls of the library's own functions and kernels: no tape, no modules, no choice of a
+function. It becomes the source of one Python function, which the backend may compile further.
+"""
+
+import dis
+import inspect
+import keyword
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from functools import update_wrapper
+from types import CodeType
+from typing import Any
+
+from anynet import tree
+from anynet.array import is_array
+from anynet.autodiff.recording import Place, Recorder, free_name, write
+from anynet.autodiff.trace import Traced
+from anynet.backend import get_backend
+from anynet.errors import CompilationError
+
+
+def compile(step: Callable[..., Any]) -> "CompiledStep":
+    """Return the step, recorded when it is first called and from then on replayed.
+
+    A step is a function of trees (networks, optimizers, arrays): it returns a tree, and may put new arrays into
+    networks and optimizers that it is given, as training does. All that it changes or that may change before the next
+    call is to be an argument; other arrays are constants. It is recorded anew where shapes, dtypes or settings among
+    the arguments differ. What it prints, or keeps elsewhere, it does only when it is recorded. A network is a step.
+
+    Raises:
+        CompilationError: the step uses a network or an optimizer that is no argument, or (when it is called) does
+            different things by the numbers it computes.
+
+    """
+    return CompiledStep(step)
+
+
+class CompiledStep:
+    """A step and its recordings, one for each kind of arguments."""
+
+    def __init__(self, step: Callable[..., Any]) -> None:
+        _check_outside(step)
+        self.step = step
+        self.recordings: list[Recording] = []
+        # A network is an argument of its own.
+        self._bound = (step,) if _is_node(step) else ()
+        self._function: Any = type(step).__call__ if self._bound else step
+        if not self._bound:
+            update_wrapper(self, step, updated=())
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Do the step."""
+        given = (self._bound + args, named)
+        leaves: list[Any] = []
+        holders: list[tuple[Any, Any]] = []
+        outline: list[Any] = []
+        tree.take_apart(given, leaves, holders, outline)
+        for recording in self.recordings:
+            if recording.outline == outline:
+                return recording.replay(leaves, holders, lambda: self.step(*args, **named))
+        if any(type(x) is Traced for x in leaves):
+            # It is being differentiated, or recorded as part of another step.
+            return self.step(*args, **named)
+        result, recorded = record(self._function, given, leaves, outline)
+        if recorded is not None:
+            self.recordings.append(recorded)
+        return result
+
+    def __repr__(self) -> str:
+        return f"compile({getattr(self.step, '__name__', self.step)}): {len(self.recordings)} recorded"
+
+
+class Recording:
+    """What a step does with arguments of one outline."""
+
+    def __init__(self, outline: list[Any], recorder: Recorder, names: list[str], outputs: list[Any]) -> None:
+        self.outline = outline
+        self.questions = [question for question, _ in recorder.questions]
+        #: The calls as Python code.
+        self.source, known = write(recorder, names, outputs)
+        code: dict[str, Any] = dict(known)
+        exec(self.source, code)  # a function of our own writing
+        self._run = code["run"]
+        #: (number of a leaf, number of what takes its place), and the result with numbers for its arrays.
+        self.changes: list[tuple[int, int]] = []
+        self.result: Any = None
+
+    def compile(self, leaves: list[Any]) -> None:
+        """Let the backend do what else it can."""
+        arrays = [x for x in leaves if is_array(x)]
+        if arrays:
+            self._run = get_backend(arrays[0]).compile(self._run)
+
+    def replay(self, leaves: list[Any], holders: list[tuple[Any, Any]], plainly: Callable[[], Any]) -> Any:
+        """Make the calls with these leaves, and put new arrays where they belong."""
+        numbers = [number for question in self.questions for number in question()]
+        try:
+            found = self._run(*leaves, *numbers)
+        except Exception as error:
+            # The step itself says better what is wrong, and where.
+            result = plainly()
+            warnings.warn(f"a compiled step failed, and did not when not compiled: {error!r}", stacklevel=3)
+            return result
+        for leaf, output in self.changes:
+            holder, name = holders[leaf]
+            holder[name] = found[output]
+        if type(self.result) is Traced:
+            return found[self.result.node]
+        return tree.map(lambda leaf: found[leaf.node], self.result)
+
+
+def record(
+    step: Callable[..., Any], given: tuple[Any, Any], leaves: list[Any], outline: list[Any]
+) -> tuple[Any, Recording | None]:
+    """Do the step once; return its result, and the recording unless the arguments are built differently afterwards."""
+    recorder = Recorder()
+    args, named = tree.map(recorder.variable, given, None, {"ask": recorder.ask})
+    result = step(*args, **named)
+    after: list[Any] = []
+    tree.take_apart((args, named), after, [], [])
+    _graft(given, (args, named))
+    outline_after: list[Any] = []
+    tree.take_apart(given, [], [], outline_after)
+    recording = None
+    if outline_after == outline:
+        changed = [i for i, x in enumerate(after) if recorder.place(x) != Place(i)]
+        outputs = [after[i] for i in changed] + [x for _, x in tree.leaves(result)]
+        recording = Recording(outline, recorder, _names(step, given), [recorder.place(x) for x in outputs])
+        recording.changes = [(i, number) for number, i in enumerate(changed)]
+        numbers = iter(range(len(changed), len(outputs)))
+        recording.result = tree.map(lambda _: Traced(None, None, next(numbers)), result)
+        recording.compile(leaves)
+    recorder.calls = None
+    return tree.map(_settled, result), recording
+
+
+def _names(step: Callable[..., Any], given: tuple[Any, Any]) -> list[str]:
+    """Name the leaves of the arguments by their paths."""
+    args, named = given
+    parameters = list(inspect.signature(step).parameters.values())
+    known: dict[str, Any] = {}
+    names = []
+    for i, arg in enumerate(args):
+        positional = i < len(parameters) and parameters[i].kind is not inspect.Parameter.VAR_POSITIONAL
+        names += [path for path, _ in tree.leaves(arg, parameters[i].name if positional else f"argument_{i}")]
+    names += [path for path, _ in tree.leaves(named)]
+    clean = [re.sub(r"\W", "_", path) for path in names]
+    return [free_name(known, f"{path}_" if keyword.iskeyword(path) else path, object()) for path in clean]
+
+
+def _settled(x: Any) -> Any:
+    return x.value if type(x) is Traced else x
+
+
+def _graft(original: Any, copy: Any) -> None:
+    """Put what a copy has and the original has not into the original: arrays, and what is new."""
+    if type(original) is tuple:
+        for child, other in zip(original, copy, strict=True):
+            _graft(child, other)
+        return
+    node = _is_node(original)
+    if not node and type(original) not in (list, dict):
+        return
+    holder, others = (vars(original), vars(copy)) if node else (original, copy)
+    for name in others if type(others) is dict else range(len(others)):
+        if node and name == "ask":
+            continue
+        before = holder.get(name) if type(holder) is dict else holder[name]
+        if is_array(others[name]) or type(before) is not type(others[name]) or _is_setting(before):
+            holder[name] = tree.map(_settled, others[name])
+        else:
+            _graft(before, others[name])
+
+
+def _is_node(x: Any) -> bool:
+    return bool(getattr(type(x), "tree_node", False))
+
+
+def _is_setting(x: Any) -> bool:
+    return not (_is_node(x) or type(x) in (list, dict) or isinstance(x, tuple))
+
+
+def _check_outside(step: Callable[..., Any]) -> None:
+    """Look for networks and optimizers that the function has from outside."""
+    function: Any = inspect.unwrap(step)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return
+    cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
+    outside = {name: cell.cell_contents for name, cell in cells if _is_filled(cell)}
+    outside |= {name: function.__globals__.get(name) for name in _globals(code)}
+    for name, value in outside.items():
+        if _is_node(value):
+            raise CompilationError(
+                f"the step uses {name!r}, a {type(value).__name__}, from outside, and would see its numbers of now for "
+                "ever: make it an argument of the step"
+            )
+
+
+def _globals(code: CodeType) -> Iterator[str]:
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "LOAD_GLOBAL":
+            yield instruction.argval
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _globals(inner)
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,226 @@
+"""Compiled steps do what the steps do, and say so where they cannot."""
+
+import numpy as np
+import pytest
+from examples_of_layers import everything
+from helpers import assert_close, host, numbers
+
+import anynet
+from anynet import layers, losses, optimizers, schedulers, tree
+from anynet.array import array_namespace
+from anynet.errors import CompilationError, DataError, ShapeError
+from anynet.training import training_step
+
+OPTIMIZERS = {
+    "SGD": lambda: optimizers.SGD(schedulers.Cosine(0.1, 10)),
+    "Momentum": lambda: optimizers.Momentum(schedulers.Cosine(0.1, 10), nesterov=True),
+    "Adam": lambda: optimizers.Adam(schedulers.WarmupCosine(0.01, 10, 3)),
+    "AdamW": lambda: optimizers.AdamW(schedulers.Cosine(0.01, 10)),
+}
+
+
+def total(x):
+    return array_namespace(x).sum(x)
+
+
+def small(backend, **settings):
+    return layers.Sequential(
+        layers.Linear(3, 4), layers.BatchNorm(4), layers.ReLU(), layers.Dropout(0.3), layers.Linear(4, 2),
+        seed=0, backend=backend, **settings,
+    )  # fmt: skip
+
+
+def batch(backend, rows=6):
+    rng = np.random.default_rng(rows)
+    x = rng.normal(size=(rows, 3)).astype("float32")
+    return backend.asarray(x), backend.asarray(rng.integers(0, 2, rows))
+
+
+def same(backend, found, wanted):
+    """The same bits on NumPy; elsewhere a compiler may fuse, and round otherwise."""
+    if backend.name == "numpy":
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(host(found), host(wanted))
+    else:
+        assert_close(found, host(wanted), rtol=1e-4, atol=1e-5)
+
+
+def same_bits(backend, found, wanted):
+    """The same arrays throughout, on NumPy; elsewhere small gradients are all rounding, which Adam makes large."""
+    for (_, x), (_, y) in zip(tree.leaves(found), tree.leaves(wanted), strict=True):
+        assert x.dtype == y.dtype
+        assert x.shape == y.shape
+        if backend.name == "numpy":
+            same(backend, x, y)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_of_all_layers(backend, name):
+    step = anynet.value_and_grad(lambda net, inputs: sum(total(y * y) for y in net(inputs).values()))
+
+    def train(net, optimizer, inputs):
+        loss, grads = step(net, inputs)
+        optimizer.update(net, grads)
+        return loss
+
+    compiled = anynet.compile(train)
+    # JAX would take long to compile all of it again and again.
+    if backend.name == "jax" and name != "Adam":
+        pytest.skip(reason="JAX compiles for too long; one optimizer is tested")
+    (net, inputs), (other, _) = everything(backend), everything(backend)
+    optimizer, other_optimizer = OPTIMIZERS[name](), OPTIMIZERS[name]()
+    for _ in range(4):
+        same(backend, compiled(net, optimizer, inputs), train(other, other_optimizer, inputs))
+    same_bits(backend, (net, optimizer), (other, other_optimizer))
+    # State that begins is another kind of argument.
+    assert len(compiled.recordings) == 1
+    assert optimizer.updates == 4
+
+
+def test_the_function_runs_once_for_each_kind_of_arguments(backend):
+    seen = []
+
+    def f(net, x, power):
+        seen.append((x.shape, power))
+        return net(x) ** power
+
+    net, compiled = small(backend), anynet.compile(f)
+    for rows, power in ((6, 2), (6, 2), (5, 2), (6, 3), (5, 2), (6, 2)):
+        x, _ = batch(backend, rows)
+        same(backend, compiled(net, x, power), net(x) ** power)
+    assert seen == [((6, 3), 2), ((5, 3), 2), ((6, 3), 3)]
+    # A setting inside the network.
+    x, _ = batch(backend)
+    net.set_training(True)
+    compiled(net, x, 2)
+    assert len(seen) == 4
+
+
+def test_arrays_that_a_user_holds_stay_as_they_were(backend):
+    net, optimizer, (x, t) = small(backend), optimizers.Adam(0.1), batch(backend)
+    step = anynet.compile(training_step(losses.cross_entropy))
+    seen = []
+    for _ in range(5):
+        arrays = [step(net, optimizer, x, t), *net.parameters().values(), *net.buffers().values()]
+        arrays += [x for _, x in tree.leaves(optimizer)]
+        seen.append((arrays, [host(x).copy() for x in arrays]))
+    for arrays, before in seen:
+        for x, was in zip(arrays, before, strict=True):
+            np.testing.assert_array_equal(host(x), was)
+    if backend.name == "numpy":
+        kept = [x for arrays, _ in seen for x in arrays if x.ndim]
+        assert not any(np.shares_memory(x, y) for i, x in enumerate(kept) for y in kept[:i] if x is not y)
+
+
+def test_results_are_trees(backend):
+    net, (x, t) = small(backend).freeze("layers.0"), batch(backend)
+    both = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))
+    compiled = anynet.compile(both)
+    copy = small(backend).freeze("layers.0")
+    for _ in range(3):
+        (loss, grads), (other, wanted) = compiled(net, x, t), both(copy, x, t)
+        same(backend, loss, other)
+        assert list(grads.parameters()) == list(wanted.parameters())
+        for path, g in wanted.parameters().items():
+            same(backend, grads[path], g)
+    for path, buffer in copy.buffers().items():
+        same(backend, net[path], buffer)
+    assert anynet.compile(lambda x: (x, [1, x + 1, None]))(x)[1][0] == 1
+
+
+def test_a_network_is_a_step(backend):
+    net, (x, t) = small(backend), batch(backend)
+    infer = anynet.compile(net)
+    same(backend, infer(x), net(x))
+    optimizers.SGD(0.5).update(net, anynet.grad(lambda net: losses.cross_entropy(net(x), t))(net))
+    same(backend, infer(x), net(x))
+    assert len(infer.recordings) == 1
+
+
+def test_a_compiled_function_has_a_derivative(backend):
+    cube = anynet.compile(lambda x: total(x**3))
+    x = numbers(backend, 4)
+    cube(x)
+    assert_close(anynet.grad(cube)(x), 3 * host(x) ** 2)
+    assert_close(anynet.compile(anynet.grad(cube))(x), 3 * host(x) ** 2)
+
+
+def test_arrays_as_indices(backend):
+    picked = anynet.compile(anynet.grad(lambda x, i: total(x[i, 0] ** 2)))
+    x = numbers(backend, 4, 2)
+    for places in ([0, 2, 2], [3, 1, 0]):
+        wanted = np.zeros((4, 2))
+        np.add.at(wanted[:, 0], places, 2 * host(x)[places, 0])
+        assert_close(picked(x, backend.asarray(np.array(places))), wanted)
+    assert len(picked.recordings) == 1
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda x: x if float(total(x)) > 0 else -x, r"float\(\) of Traced.*is not settled while a step is recorded"),
+        (lambda x: x if total(x) > 0 else -x, r"bool\(\) of Traced.*where\(\) for a choice"),
+        (lambda x: x[x > 0], "getitem_at: how many elements come out depends on the numbers"),
+        (lambda x: array_namespace(x).unique_values(x), "unique_values: how many elements come out depends"),
+        (lambda x: array_namespace(x).nonzero(x)[0], "nonzero: how many elements come out depends"),
+    ],
+)
+def test_what_cannot_be_recorded(backend, f, message):
+    with pytest.raises(TypeError, match=message):
+        anynet.compile(f)(numbers(backend, 3))
+
+
+def test_networks_and_optimizers_from_outside():
+    net, optimizer = small("numpy"), optimizers.SGD(0.1)
+    for step, name in ((lambda x: net(x), "net"), (lambda net, g: optimizer.update(net, g), "optimizer")):
+        with pytest.raises(CompilationError, match=rf"the step uses '{name}', a .*make it an argument"):
+            anynet.compile(step)
+    with pytest.raises(CompilationError, match="the step uses 'OUTSIDE', a Sequential, from outside"):
+        anynet.compile(anynet.grad(lambda x: total((lambda part: OUTSIDE(part))(x))))
+
+
+OUTSIDE = small("numpy")
+
+
+def test_arrays_kept_from_a_recording():
+    kept = []
+    anynet.compile(lambda x: kept.append(x) or x + 1)(np.ones(2))
+    with pytest.raises(CompilationError, match="add: an array of a compiled step was kept"):
+        kept[0] + 1
+
+
+def test_errors_are_those_of_the_step(backend):
+    net = layers.Sequential(layers.Embedding(5, 2), layers.Flatten(), layers.Linear(4, 3), seed=0, backend=backend)
+    step = anynet.compile(training_step(losses.cross_entropy))
+    x, t = backend.asarray(np.array([[0, 4]])), backend.asarray(np.array([2]))
+    step(net, optimizers.SGD(0.1), x, t)
+    if backend.name in ("numpy", "torch"):
+        with pytest.raises(DataError, match="label 3 is no class"):
+            step(net, optimizers.SGD(0.1), x, t + 1)
+        with pytest.raises(DataError, match=r"layers\.0: index 5 is outside the table of 5 rows"):
+            step(net, optimizers.SGD(0.1), x + 1, t)
+    with pytest.raises(ShapeError, match=r"layers\.2: input of shape \(1, 6\) does not fit"):
+        step(net, optimizers.SGD(0.1), backend.asarray(np.array([[0, 4, 1]])), t)
+
+
+def test_fit(backend):
+    x, t = batch(backend, 20)
+    histories, nets = [], []
+    for compiled in (False, True):
+        nets.append(small(backend))
+        histories.append(
+            anynet.fit(
+                nets[-1], (x, t), epochs=3, batch_size=8, optimizer=optimizers.Adam(schedulers.Cosine(0.1, 9)),
+                compile=compiled, progress=False,
+            )
+        )  # fmt: skip
+    np.testing.assert_allclose(histories[1].losses, histories[0].losses, rtol=0 if backend.name == "numpy" else 1e-4)
+    same_bits(backend, *nets)
+
+
+def test_the_recording_can_be_read():
+    compiled = anynet.compile(anynet.grad(lambda w, x: total((x @ w) ** 2)))
+    compiled(np.ones((2, 3)), np.ones((4, 2)))
+    source = compiled.recordings[0].source
+    assert source.startswith("def run(w, x):\n    v2 = matmul(x, w)\n")
+    assert repr(compiled) == "compile(<lambda>): 1 recorded"
