@@ -7,7 +7,7 @@ the entry-point group ``anynet.backends``, under the name of the library it serv
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
@@ -34,6 +34,10 @@ class Backend:
     #: The name of a primitive, or of a function of the standard, to a quicker version of it for this library; one that
     #: returns NotImplemented declines.
     kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}
+    #: Kernels and functions that never return a view of an argument, and those among them that take an ``out`` for
+    #: their (first) result: compiled steps give them memory that is used again.
+    fresh: ClassVar[Set[Callable[..., Any]]] = frozenset()
+    into: ClassVar[Set[Callable[..., Any]]] = frozenset()
 
     def __init__(self, xp: Namespace, device: Device = None) -> None:
         self.xp = xp
@@ -83,6 +87,10 @@ class Backend:
 
     def synchronize(self) -> None:
         """Wait until all work given to the device is done; nothing to wait for unless a library overrides it."""
+
+    def empty(self, shape: tuple[int, ...], dtype: DType, strides: Any) -> Array:
+        """Return memory with any numbers in it, in the order of the strides that an array of the library told."""
+        return self.xp.empty(shape, dtype=dtype, device=self.device)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a quicker version of a function of arrays and numbers that changes nothing; here, the function."""

@@ -8,6 +8,7 @@ import dis
 import inspect
 import keyword
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from functools import update_wrapper
@@ -16,7 +17,8 @@ from typing import Any
 
 from anynet import tree
 from anynet.array import is_array
-from anynet.autodiff.recording import Place, Recorder, free_name, write
+from anynet.autodiff.buffers import with_buffers
+from anynet.autodiff.recording import Place, Recorder, free_name, needed_calls, write
 from anynet.autodiff.trace import Traced
 from anynet.backend import get_backend
 from anynet.errors import CompilationError
@@ -76,26 +78,31 @@ class CompiledStep:
 class Recording:
     """What a step does with arguments of one outline."""
 
-    def __init__(self, outline: list[Any], recorder: Recorder, names: list[str], outputs: list[Any]) -> None:
+    def __init__(self, outline: list[Any], recorder: Recorder, inputs: list[str], outputs: list[Any]) -> None:
         self.outline = outline
         self.questions = [question for question, _ in recorder.questions]
+        named = dict(enumerate(inputs))
+        for _, asked in recorder.questions:
+            named |= {place.number: f"n{place.number}" for place in asked}
+        calls = needed_calls(recorder.calls or [], outputs)
+        backend = get_backend(recorder.home)
+        if backend.into:
+            calls = with_buffers(calls, outputs, backend)
         #: The calls as Python code.
-        self.source, known = write(recorder, names, outputs)
-        code: dict[str, Any] = dict(known)
+        self.source, known = write(calls, named, outputs)
+        code = dict(known)
         exec(self.source, code)  # a function of our own writing
-        self._run = code["run"]
+        self._run = backend.compile(code["run"])
+        # Two at once would write into the same buffers.
+        self._lock = threading.Lock()
         #: (number of a leaf, number of what takes its place), and the result with numbers for its arrays.
         self.changes: list[tuple[int, int]] = []
         self.result: Any = None
 
-    def compile(self, leaves: list[Any]) -> None:
-        """Let the backend do what else it can."""
-        arrays = [x for x in leaves if is_array(x)]
-        if arrays:
-            self._run = get_backend(arrays[0]).compile(self._run)
-
     def replay(self, leaves: list[Any], holders: list[tuple[Any, Any]], plainly: Callable[[], Any]) -> Any:
         """Make the calls with these leaves, and put new arrays where they belong."""
+        if not self._lock.acquire(blocking=False):
+            return plainly()
         numbers = [number for question in self.questions for number in question()]
         try:
             found = self._run(*leaves, *numbers)
@@ -104,6 +111,8 @@ class Recording:
             result = plainly()
             warnings.warn(f"a compiled step failed, and did not when not compiled: {error!r}", stacklevel=3)
             return result
+        finally:
+            self._lock.release()
         for leaf, output in self.changes:
             holder, name = holders[leaf]
             holder[name] = found[output]
@@ -132,7 +141,6 @@ def record(
         recording.changes = [(i, number) for number, i in enumerate(changed)]
         numbers = iter(range(len(changed), len(outputs)))
         recording.result = tree.map(lambda _: Traced(None, None, next(numbers)), result)
-        recording.compile(leaves)
     recorder.calls = None
     return tree.map(_settled, result), recording
 

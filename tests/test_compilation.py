@@ -222,5 +222,5 @@ def test_the_recording_can_be_read():
     compiled = anynet.compile(anynet.grad(lambda w, x: total((x @ w) ** 2)))
     compiled(np.ones((2, 3)), np.ones((4, 2)))
     source = compiled.recordings[0].source
-    assert source.startswith("def run(w, x):\n    v2 = matmul(x, w)\n")
+    assert source.startswith("def run(w, x):\n    v2 = matmul(x, w, out=c")
     assert repr(compiled) == "compile(<lambda>): 1 recorded"

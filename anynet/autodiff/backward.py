@@ -99,7 +99,7 @@ class Tape:
             if type(arg) is Traced and (arg.trace is self or arg.trace is None):
                 arg = arg.value
             values.append(arg)
-        out, xp = step.evaluate(values, settings)
+        out, xp, _ = step.evaluate(values, settings)
         rule = step.rule
         if rule is None:
             return lift(out)

@@ -27,6 +27,12 @@ class Call:
     settings: dict[str, Any]
     results: tuple[Place, ...]
     several: bool
+    #: Shape, dtype and order in memory of the first result.
+    kind: tuple[Any, ...]
+
+    def places(self) -> Iterator[Place]:
+        """Return the places among the arguments."""
+        return (x for x in self.args if isinstance(x, Place))
 
 
 class Recorder:
@@ -44,11 +50,15 @@ class Recorder:
         self.calls: list[Call] | None = []
         #: What says numbers, and the places of these: asked in order before the calls.
         self.questions: list[tuple[Callable[[], tuple[float, ...]], tuple[Place, ...]]] = []
+        #: Any array of the library that computes.
+        self.home: Any = None
         self._places = 0
 
     def variable(self, x: Any) -> Traced:
         """Begin with an array, or a number, that may be another next time."""
         self._places += 1
+        if self.home is None and is_array(x):
+            self.home = x
         return Traced(x, self, self._places - 1)
 
     def ask(self, question: Callable[[], tuple[float, ...]]) -> tuple[Any, ...]:
@@ -80,11 +90,13 @@ class Recorder:
                 "shapes: use where(), or leave this part out of what is compiled"
             )
         places = tuple(map(self.place, args))
-        out, function = step.chosen([arg.value if type(arg) is Traced else arg for arg in args], settings)
+        out, _, function = step.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)
         several = isinstance(out, tuple | list)
         parts = [self.variable(x) for x in (out if several else (out,))]
         results = tuple([Place(x.node) for x in parts])
-        self.calls.append(Call(step.name, function, places, settings, results, several))
+        first = parts[0].value
+        kind = first.shape, first.dtype, getattr(first, "strides", None)
+        self.calls.append(Call(step.name, function, places, settings, results, several, kind))
         if not several:
             return parts[0]
         return type(out)(*parts) if hasattr(out, "_fields") else tuple(parts)
@@ -98,12 +110,24 @@ def _is_mask(x: Any) -> bool:
     return is_array(x) and bool(array_namespace(x).isdtype(x.dtype, "bool"))
 
 
-def write(recorder: Recorder, names: list[str], outputs: list[Any]) -> tuple[str, dict[str, Any]]:
-    """Return the calls that the outputs need as the source of a function ``run``, and what its names stand for."""
+def needed_calls(calls: list[Call], outputs: list[Any]) -> list[Call]:
+    """Return the calls without which the outputs would not be there, in order."""
+    needed = {x.number for x in outputs if isinstance(x, Place)}
+    found = []
+    for call in reversed(calls):
+        if not needed.isdisjoint(place.number for place in call.results):
+            needed |= {place.number for place in call.places()}
+            found.append(call)
+    return found[::-1]
+
+
+def write(calls: list[Call], inputs: dict[int, str], outputs: list[Any]) -> tuple[str, dict[str, Any]]:
+    """Return the calls as the source of a function ``run``, and what its names stand for.
+
+    Inputs are names by their places, in order.
+    """
     known: dict[str, Any] = {}
-    places = dict(enumerate(names))
-    for _, asked in recorder.questions:
-        places |= {place.number: f"n{place.number}" for place in asked}
+    places = dict(inputs)
 
     def name(x: Any) -> str:
         if isinstance(x, Place):
@@ -116,20 +140,17 @@ def write(recorder: Recorder, names: list[str], outputs: list[Any]) -> tuple[str
             return "..." if x is ... else repr(x)
         return free_name(known, "c", x)
 
-    needed = {x.number for x in outputs if isinstance(x, Place)}
-    inputs = set(places)
+    needed = {x.number for x in outputs if isinstance(x, Place)} | set(inputs)
     lines: list[str] = []
-    for call in reversed(recorder.calls or []):
-        if needed.isdisjoint(place.number for place in call.results):
-            continue
-        used = {place.number for place in _places(call)}
+    for call in reversed(calls):
+        used = {place.number for place in call.places()}
         # Freed as soon as nothing asks for it.
-        freed = sorted((used | {place.number for place in call.results}) - needed - inputs)
+        freed = sorted((used | {place.number for place in call.results}) - needed)
         if freed:
             lines.append(f"del {', '.join(places.setdefault(i, f'v{i}') for i in freed)}")
         needed |= used
         lines.append(_line(call, name, known))
-    lines = [f"def run({', '.join(places[i] for i in sorted(inputs))}):", *reversed(lines)]
+    lines = [f"def run({', '.join(inputs.values())}):", *reversed(lines)]
     lines.append(f"return [{', '.join(map(name, outputs))}]")
     return "\n    ".join(lines) + "\n", known
 
@@ -140,10 +161,6 @@ def _line(call: Call, name: Callable[[Any], str], known: dict[str, Any]) -> str:
     arguments = [*map(name, call.args), *(f"{key}={name(value)}" for key, value in call.settings.items())]
     comma = "," if call.several and len(call.results) == 1 else ""
     return f"{results}{comma} = {function}({', '.join(arguments)})"
-
-
-def _places(call: Call) -> Iterator[Place]:
-    return (x for x in call.args if isinstance(x, Place))
 
 
 def free_name(known: dict[str, Any], name: str, value: Any) -> str:

@@ -7,7 +7,6 @@ function one level further out, until plain arrays are left. So traces nest in a
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from itertools import count
 from numbers import Number
 from typing import Any, Protocol
@@ -105,19 +104,20 @@ class Primitive:
                 raise
             return self(*plain, **settings)
 
-    def evaluate(self, args: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, Namespace]:
-        """Return the result for plain arguments, or those of traces further out, and the namespace it came from."""
+    def evaluate(self, args: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, Namespace, Callable[..., Any]]:
+        """Return the result for plain arguments or those of traces further out, its namespace, and what computed it."""
         types = tuple(map(type, args))
         found = self._implementations.get(types)
         if found is None:
             if Traced in types:
                 out = self(*(lift(arg) if is_array(arg) else arg for arg in args), **settings)
-                return out, (out[0] if isinstance(out, tuple) else out).__array_namespace__()
+                return out, (out[0] if isinstance(out, tuple) else out).__array_namespace__(), self
             found = self._implementations[types] = self._find(args)
         implementation, general, xp = found
         try:
             out = implementation(*args, **settings)
             if out is NotImplemented:
+                implementation = general
                 out = general(*args, **settings)
         except Exception as error:
             if on_two_grounds(args):
@@ -125,13 +125,7 @@ class Primitive:
             if self.explain is not None:
                 self.explain(*args, **settings)
             raise
-        return out, xp
-
-    def chosen(self, args: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, Callable[..., Any]]:
-        """Return the result for plain arguments, and the function that can be called for others like them."""
-        out, _ = self.evaluate(args, settings)
-        implementation, general, _ = self._implementations[tuple(map(type, args))]
-        return out, _either(implementation, general)
+        return out, xp, implementation
 
     def _find(self, args: Sequence[Any]) -> tuple[Callable[..., Any], Callable[..., Any], Namespace]:
         arrays = [arg for arg in args if is_array(arg)]
@@ -151,19 +145,6 @@ class Primitive:
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
-
-
-@cache
-def _either(kernel: Callable[..., Any], reference: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the kernel, and the reference for what that declines."""
-    if kernel is reference:
-        return reference
-
-    def quickest(*args: Any, **settings: Any) -> Any:
-        found = kernel(*args, **settings)
-        return reference(*args, **settings) if found is NotImplemented else found
-
-    return quickest
 
 
 #: The standard's functions as primitives, by name; `anynet.autodiff.rules` holds their rules and fills it.

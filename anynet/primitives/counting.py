@@ -43,7 +43,7 @@ class Counting:
         values = [
             arg.value if type(arg) is Traced and (arg.trace is self or arg.trace is None) else arg for arg in args
         ]
-        out, _ = step.evaluate(values, settings)
+        out, _, _ = step.evaluate(values, settings)
         if step.name in _OF_PRIMITIVES:
             self.counts[self.part] += _OF_PRIMITIVES[step.name](out, *values, **settings)
         return tuple(map(self._traced, out)) if isinstance(out, tuple | list) else self._traced(out)

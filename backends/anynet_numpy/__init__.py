@@ -9,11 +9,25 @@ from anynet.backend import Backend
 from anynet.errors import BackendError
 from anynet_numpy import images, kernels
 
+_KERNELS = kernels.KERNELS | images.KERNELS
+
+
+def _functions(names: str) -> frozenset[Any]:
+    return frozenset(_KERNELS.get(name) or getattr(array_api_compat.numpy, name) for name in names.split())
+
 
 class NumpyBackend(Backend):
     """NumPy on the CPU."""
 
-    kernels = kernels.KERNELS | images.KERNELS
+    kernels = _KERNELS
+    into = _functions(
+        "add affine conv2d conv2d_transposed divide exp matmul max_pool2d multiply negative relu relu_gradient "
+        "spread_to_largest sqrt square subtract sum_to tanh"
+    )
+    fresh = into | _functions(
+        "adam_update batch_norm batch_norm_gradient conv2d_weight equal erf greater less log masked_softmax mean "
+        "momentum_update not_equal pow sgd_update softmax_cross_entropy standardize standardize_gradient sum"
+    )
 
     def __init__(self, device: str = "") -> None:
         if device not in ("", "cpu"):
@@ -23,3 +37,8 @@ class NumpyBackend(Backend):
     def from_array(self, x: Any) -> Any:
         """Take over any library's array, copied from its device where that is not the CPU."""
         return x if isinstance(x, np.ndarray | np.generic) else np.from_dlpack(x, device="cpu")
+
+    def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
+        """Put the axes in the order of the strides: sums of rows are rounded otherwise than sums of columns."""
+        order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
+        return np.empty([shape[axis] for axis in order], dtype).transpose(np.argsort(order))

@@ -11,32 +11,34 @@ import numpy as np
 
 from anynet.primitives.erf import CENTRE, LIMIT, TAIL
 from anynet.primitives.update import by_parameter, in_turn
+from anynet_numpy.memory import blocks, scratch
 
 _ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
 
-# Elements of a block: what one step of an update leaves in the cache, the next one finds there.
-_BLOCK = 32768
 _SMALL_BLOCK = 8192
 
 
-def affine(x: Any, weight: Any, bias: Any) -> Any:
+def affine(x: Any, weight: Any, bias: Any, out: Any = None) -> Any:
     """Add the bias in place."""
-    y = np.matmul(x, weight)
+    y = np.matmul(x, weight, out=out)
     if bias is None:
         return y
-    return np.add(y, bias, out=y) if bias.dtype == y.dtype and y.ndim else y + bias
+    return np.add(y, bias, out=y) if bias.dtype == y.dtype and y.ndim else np.add(y, bias, out=out)
 
 
-def relu(x: Any) -> Any:
+def relu(x: Any, out: Any = None) -> Any:
     """Compare with an array of no axes: quicker than with a Python number, which has to be converted."""
     zero = _ZERO.get(x.dtype)
-    return NotImplemented if zero is None else np.maximum(x, zero)
+    return NotImplemented if zero is None else np.maximum(x, zero, out=out)
 
 
-def relu_gradient(g: Any, y: Any) -> Any:
-    """Multiply by a mask: half the time of a choice."""
+def relu_gradient(g: Any, y: Any, out: Any = None) -> Any:
+    """Multiply by a mask of floating numbers, in their own place: a third of the time of a choice."""
     zero = _ZERO.get(y.dtype)
-    return NotImplemented if zero is None or g.dtype != y.dtype else np.multiply(g, np.greater(y, zero))
+    if zero is None or g.dtype != y.dtype or not y.ndim:
+        return NotImplemented
+    out = np.greater(y, zero, out=np.empty_like(y) if out is None else out)
+    return np.multiply(g, out, out=out)
 
 
 def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
@@ -71,13 +73,17 @@ def masked_softmax(scores: Any, allowed: Any) -> Any:
 
 
 def sgd_update(learning_rate: float, *arrays: Any) -> Any:
-    """Take the new parameters' own memory for the products."""
+    """Work in blocks that fit a cache, with one of them for the products."""
     found = []
     for parameter, gradient in by_parameter(2, arrays):
         if parameter.dtype != gradient.dtype or not parameter.ndim:
             return NotImplemented
-        out = np.multiply(gradient, learning_rate)
-        found.append(np.subtract(parameter, out, out=out))
+        new = np.empty(parameter.shape, parameter.dtype)
+        for p, g, out in blocks(parameter, gradient, new):
+            product = scratch("product", g.shape, g.dtype)
+            np.multiply(g, learning_rate, out=product)
+            np.subtract(p, product, out=out)
+        found.append(new)
     return tuple(found)
 
 
@@ -104,15 +110,11 @@ def adam_update(
     found = []
     for given in by_parameter(4, arrays):
         parameter = given[0]
-        if not parameter.ndim or any(x.dtype != parameter.dtype or not x.flags.c_contiguous for x in given):
+        if not parameter.ndim or any(x.dtype != parameter.dtype for x in given):
             return NotImplemented
-        made = (np.empty_like(parameter), np.empty_like(parameter), np.empty_like(parameter))
-        if parameter.size <= _BLOCK:
-            _adam((*given, *made), numbers)
-        else:
-            flat = [x.reshape(-1) for x in (*given, *made)]
-            for start in range(0, parameter.size, _BLOCK):
-                _adam([x[start : start + _BLOCK] for x in flat], numbers)
+        made = tuple([np.empty(parameter.shape, parameter.dtype) for _ in range(3)])
+        for block in blocks(*given, *made):
+            _adam(block, numbers)
         found.append(made)
     return in_turn(found)
 
@@ -121,7 +123,8 @@ def _adam(arrays: Sequence[Any], numbers: Sequence[float]) -> None:
     """Write the update of the first four arrays into the last three."""
     p, g, m, s, new_p, new_m, new_s = arrays
     rate, correction, decay, beta1, beta2, epsilon = numbers
-    work = np.multiply(g, 1 - beta1)
+    work = scratch("product", g.shape, g.dtype)
+    np.multiply(g, 1 - beta1, out=work)
     np.multiply(m, beta1, out=new_m)
     new_m += work
     np.multiply(g, g, out=work)
@@ -138,12 +141,11 @@ def _adam(arrays: Sequence[Any], numbers: Sequence[float]) -> None:
 
 def erf(x: Any) -> Any:
     """Evaluate the polynomials in place, in blocks that fit a cache."""
-    if x.dtype not in _ZERO or not x.ndim or not x.flags.c_contiguous:
+    if x.dtype not in _ZERO or not x.ndim:
         return NotImplemented
-    out = np.empty_like(x)
-    given, made = x.reshape(-1), out.reshape(-1)
-    for start in range(0, x.size, _SMALL_BLOCK):
-        _erf(given[start : start + _SMALL_BLOCK], made[start : start + _SMALL_BLOCK])
+    out = np.empty(x.shape, x.dtype)
+    for given, made in blocks(x, out, size=_SMALL_BLOCK):
+        _erf(given, made)
     return out
 
 
@@ -172,11 +174,18 @@ def _polynomial(coefficients: Sequence[float], x: Any, out: Any) -> Any:
     return out
 
 
-def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+def sum_to(g: Any, shape: tuple[int, ...], out: Any = None) -> Any:
     """Sum a matrix to one row, as for the bias of a layer: a product with ones is quicker than a reduction."""
     if g.ndim != 2 or shape != g.shape[1:] or g.dtype not in _ZERO:
         return NotImplemented
-    return np.dot(np.ones(g.shape[0], g.dtype), g)
+    ones = scratch("ones", g.shape[:1], g.dtype)
+    ones.fill(1)
+    return np.dot(ones, g, out=out)
+
+
+def matrix_transpose(x: Any) -> Any:
+    """Ask the array itself."""
+    return x.mT
 
 
 def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
@@ -204,6 +213,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         erf,
         index_add,
         masked_softmax,
+        matrix_transpose,
         momentum_update,
         relu,
         relu_gradient,

@@ -1,0 +1,53 @@
+"""Buffers: memory of a recording's own for what it computes on the way, used again at every replay.
+
+A fresh array of some size costs more than what is computed into it: the machine hands out its memory page by page. So
+results that no one sees outside are kept in buffers. What a buffer holds is not needed any more when it is written to
+again, neither itself nor by a view of it, and no result that leaves the recording is in one, or a view of one.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Set
+from dataclasses import replace
+from typing import Any
+
+from anynet.array import Array
+from anynet.autodiff.recording import Call, Place
+from anynet.backend import Backend
+
+
+def with_buffers(calls: list[Call], outputs: list[Any], backend: Backend) -> list[Call]:
+    """Return the calls, with an ``out=`` where there can be one; the backend says which functions take it."""
+    roots = _roots(calls, backend.fresh)
+    leaving = {root for x in outputs if isinstance(x, Place) for root in roots.get(x.number, ())}
+    last_use: dict[int, int] = {}
+    for i, call in enumerate(calls):
+        for place in (*call.places(), *call.results):
+            last_use |= dict.fromkeys(roots.get(place.number, ()), i)
+    free: dict[Any, list[Array]] = defaultdict(list)
+    # What becomes free after each call.
+    ends: dict[int, list[tuple[Any, Array]]] = defaultdict(list)
+    found = []
+    for i, call in enumerate(calls):
+        root = call.results[0].number
+        shape = call.kind[0]
+        if call.function in backend.into and root not in leaving and shape:
+            buffer = free[call.kind].pop() if free[call.kind] else backend.empty(*call.kind)
+            ends[last_use[root]].append((call.kind, buffer))
+            found.append(replace(call, settings={**call.settings, "out": buffer}))
+        else:
+            found.append(call)
+        for kind, buffer in ends.pop(i, ()):
+            free[kind].append(buffer)
+    return found
+
+
+def _roots(calls: list[Call], fresh: Set[Callable[..., Any]]) -> dict[int, set[int]]:
+    """Return for every place the results in whose memory it may be."""
+    roots: dict[int, set[int]] = {}
+    for call in calls:
+        shared: set[int] = set()
+        if call.function not in fresh:
+            shared = set().union(*(roots.get(place.number, set()) for place in call.places()))
+        for place in call.results:
+            roots[place.number] = shared | {place.number}
+    return roots
