@@ -213,8 +213,7 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
             raise DifferentiationError(_nothing([args[i] for i in chosen]))
         out = f(*lifted, **tree.map(lift, settings))
         _check_output(out, tape)
-        # Any number to the power of 0 is 1, not-a-number too: a one of this dtype, where the loss is.
-        cotangents = tape.backward({out.node: out.value**0})
+        cotangents = tape.backward({out.node: _one(out.value)})
         # In the order in which the variables were made.
         places = iter(tape.places)
         gradients = tuple([tape.gradient(args[i], places, cotangents) for i in chosen])
@@ -223,6 +222,12 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
         return out.value, gradients[0] if isinstance(argnums, int) else gradients
 
     return value_and_gradient
+
+
+def _one(x: Array) -> Array:
+    """Return a one of this dtype, where x is."""
+    # Any number to the power of 0 is 1, not-a-number too: quicker, but for a trace further out it is a step.
+    return x.__array_namespace__().ones_like(x) if type(x) is Traced else x**0
 
 
 def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from anynet_numpy.memory import scratch
+from anynet_numpy.memory import fresh, scratch
 
 _FLOATS = (np.dtype("float32"), np.dtype("float64"))
 
@@ -85,7 +85,7 @@ def conv2d(
         raise ValueError("the kernel is larger than the image")
     rows = weight.reshape(groups, channels // groups, -1)
     if out is None:
-        out = np.empty((n, channels, *size), x.dtype)
+        out = fresh((n, channels, *size), x.dtype)
     grouped = out.reshape(n, groups, channels // groups, -1)
     for some, columns in _columns(x, kernel, groups, stride, padding, dilation):
         np.matmul(rows, columns, out=grouped[some])
@@ -118,7 +118,7 @@ def conv2d_transposed(
     reach = [(g.shape[2 + i] - 1) * stride[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in (0, 1)]
     around = tuple((-padding[i][0], size[i] + padding[i][0] - reach[i]) for i in (0, 1))
     if out is None:
-        out = np.empty((n, groups * in_channels, *size), g.dtype)
+        out = fresh((n, groups * in_channels, *size), g.dtype)
     for some in _blocks(n, groups * rows.shape[1] * oh * ow * g.itemsize):
         part = np.ascontiguousarray(g[some]).reshape(-1, groups, channels // groups, oh * ow)
         columns = scratch("columns", (len(part), groups, rows.shape[1], oh * ow), g.dtype)
@@ -143,7 +143,7 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any, out: Any = Non
     if min(size) < 1:
         raise ValueError("the kernel is larger than the image")
     if out is None:
-        out = np.empty((*x.shape[:2], *size), x.dtype)
+        out = fresh((*x.shape[:2], *size), x.dtype)
     for some in _blocks(x.shape[0], x[:1].nbytes):
         views = _windows(_padded(x[some], padding, -math.inf), kernel, stride)
         part = out[some]
@@ -162,7 +162,7 @@ def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any,
     apart = stride[0] >= kernel[0] and stride[1] >= kernel[1]
     covers = apart and stride == kernel and not (padded[0] % kernel[0] or padded[1] % kernel[1])
     if out is None:
-        out = np.empty(x.shape, x.dtype)
+        out = fresh(x.shape, x.dtype)
     for some in _blocks(x.shape[0], x[:1].nbytes):
         views = _windows(_padded(x[some], padding, -math.inf), kernel, stride)
         wide = out[some] if padded == x.shape[2:] else scratch("spread", (*x[some].shape[:2], *padded), x.dtype)

@@ -5,22 +5,30 @@ into arrays that it made itself, never into one it was given.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from anynet.primitives.erf import CENTRE, LIMIT, TAIL
 from anynet.primitives.update import by_parameter, in_turn
-from anynet_numpy.memory import blocks, scratch
+from anynet_numpy.memory import blocks, fresh, scratch
 
 _ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
 
 _SMALL_BLOCK = 8192
 
 
+def matmul(x1: Any, x2: Any, out: Any = None) -> Any:
+    """Multiply into memory that was used before."""
+    if out is None and x1.ndim == x2.ndim == 2 and x1.dtype == x2.dtype and x1.dtype in _ZERO:
+        out = fresh((x1.shape[0], x2.shape[1]), x1.dtype)
+    return np.matmul(x1, x2, out=out)
+
+
 def affine(x: Any, weight: Any, bias: Any, out: Any = None) -> Any:
     """Add the bias in place."""
-    y = np.matmul(x, weight, out=out)
+    y = matmul(x, weight, out)
     if bias is None:
         return y
     return np.add(y, bias, out=y) if bias.dtype == y.dtype and y.ndim else np.add(y, bias, out=out)
@@ -29,7 +37,9 @@ def affine(x: Any, weight: Any, bias: Any, out: Any = None) -> Any:
 def relu(x: Any, out: Any = None) -> Any:
     """Compare with an array of no axes: quicker than with a Python number, which has to be converted."""
     zero = _ZERO.get(x.dtype)
-    return NotImplemented if zero is None else np.maximum(x, zero, out=out)
+    if zero is None:
+        return NotImplemented
+    return np.maximum(x, zero, out=fresh(x.shape, x.dtype) if out is None and x.flags.c_contiguous else out)
 
 
 def relu_gradient(g: Any, y: Any, out: Any = None) -> Any:
@@ -37,7 +47,7 @@ def relu_gradient(g: Any, y: Any, out: Any = None) -> Any:
     zero = _ZERO.get(y.dtype)
     if zero is None or g.dtype != y.dtype or not y.ndim:
         return NotImplemented
-    out = np.greater(y, zero, out=np.empty_like(y) if out is None else out)
+    out = np.greater(y, zero, out=fresh(y.shape, y.dtype) if out is None else out)
     return np.multiply(g, out, out=out)
 
 
@@ -75,14 +85,14 @@ def masked_softmax(scores: Any, allowed: Any) -> Any:
 def sgd_update(learning_rate: float, *arrays: Any) -> Any:
     """Work in blocks that fit a cache, with one of them for the products."""
     found = []
-    for parameter, gradient in by_parameter(2, arrays):
-        if parameter.dtype != gradient.dtype or not parameter.ndim:
+    for p, g in by_parameter(2, arrays):
+        if p.dtype != g.dtype or not p.ndim:
             return NotImplemented
-        new = np.empty(parameter.shape, parameter.dtype)
-        for p, g, out in blocks(parameter, gradient, new):
-            product = scratch("product", g.shape, g.dtype)
-            np.multiply(g, learning_rate, out=product)
-            np.subtract(p, product, out=out)
+        new = fresh(p.shape, p.dtype)
+        for old, change, out in blocks(p, g, new):
+            product = scratch("product", change.shape, change.dtype)
+            np.multiply(change, learning_rate, out=product)
+            np.subtract(old, product, out=out)
         found.append(new)
     return tuple(found)
 
@@ -112,7 +122,7 @@ def adam_update(
         parameter = given[0]
         if not parameter.ndim or any(x.dtype != parameter.dtype for x in given):
             return NotImplemented
-        made = tuple([np.empty(parameter.shape, parameter.dtype) for _ in range(3)])
+        made = tuple([fresh(parameter.shape, parameter.dtype) for _ in range(3)])
         for block in blocks(*given, *made):
             _adam(block, numbers)
         found.append(made)
@@ -143,7 +153,7 @@ def erf(x: Any) -> Any:
     """Evaluate the polynomials in place, in blocks that fit a cache."""
     if x.dtype not in _ZERO or not x.ndim:
         return NotImplemented
-    out = np.empty(x.shape, x.dtype)
+    out = fresh(x.shape, x.dtype)
     for given, made in blocks(x, out, size=_SMALL_BLOCK):
         _erf(given, made)
     return out
@@ -178,9 +188,12 @@ def sum_to(g: Any, shape: tuple[int, ...], out: Any = None) -> Any:
     """Sum a matrix to one row, as for the bias of a layer: a product with ones is quicker than a reduction."""
     if g.ndim != 2 or shape != g.shape[1:] or g.dtype not in _ZERO:
         return NotImplemented
-    ones = scratch("ones", g.shape[:1], g.dtype)
-    ones.fill(1)
-    return np.dot(ones, g, out=out)
+    return np.dot(_ones(len(g), g.dtype.char), g, out=out)
+
+
+@lru_cache(maxsize=64)
+def _ones(length: int, char: str) -> Any:
+    return np.ones(length, char)
 
 
 def matrix_transpose(x: Any) -> Any:
@@ -213,6 +226,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         erf,
         index_add,
         masked_softmax,
+        matmul,
         matrix_transpose,
         momentum_update,
         relu,
