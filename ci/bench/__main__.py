@@ -1,8 +1,10 @@
-"""Speed as ratios: what a user's training step costs beyond its matrix products, and beside its peers.
+"""Speed as ratios: what the work of a user costs with anynet, beside its peers and beside its matrix products alone.
 
-python ci/bench                                 on NumPy; with PyTorch and JAX installed, beside them
-python ci/bench --backend cupy --json FILE      on a GPU, and into a file
+python ci/bench                                      on NumPy, and on PyTorch and JAX where they are installed
+python ci/bench --backend cupy --backend torch:cuda  on a GPU
+python ci/bench --json FILE --plot FILE              with all numbers, and a chart
 
+Peers that are not installed are left out: pip install torch jax optax mygrad dezero autograd scikit-learn.
 Only ratios of one run mean something: machines differ, and are busy with other things at times.
 """
 
@@ -10,76 +12,139 @@ import argparse
 import json
 import os
 import platform
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import convolutional
-import fully_connected
+import epoch
+import memory
 import numerical_gradient
+import ours
 import startup
 import tape
 from measure import interleaved
+from peers import peers
+from rows import ROWS
 
 import anynet
 from anynet import cli
-from anynet.backend import DEFAULT, VARIABLE
+from anynet.errors import BackendError
+
+LIBRARIES = ("torch", "jax", "optax", "mygrad", "dezero", "autograd", "scikit-learn")
+UNITS = ("PyTorch eager", "products")
+
+Found = dict[str, dict[str, float]]
 
 
 def main() -> None:
-    """Measure, print Markdown tables, and write JSON where asked."""
+    """Measure, print Markdown tables, and write files where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_backend_argument(parser)
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument(
+        "--backend", action="append", help="may be repeated (default: numpy, and torch and jax if there)"
+    )
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--only", default="", help="only what has this in its title")
     parser.add_argument("--json", type=Path, help="write all that was measured to this file")
+    parser.add_argument("--plot", type=Path, help="draw the rows to this file")
     options = parser.parse_args()
-    backend = anynet.get_backend(options.backend)
+    names = options.backend or [name for name in ("numpy", "torch", "jax") if _works(name)]
+    backends = [anynet.get_backend(name) for name in names]
     about = {
-        "machine": f"{platform.system()} {platform.machine()}, {_cores()} cores",
+        "machine": f"{platform.system()} {platform.machine()}, {_processor()}, {_cores()} cores",
         "python": platform.python_version(),
-        "backend": f"{backend.name} {backend.version} on {backend.device_name}",
-        **{name: version(name) for name in ("torch", "jax") if find_spec(name)},
+        "backends": [f"{backend.name} {backend.version} on {backend.device_name}" for backend in backends],
+        **{name: version(name) for name in LIBRARIES if find_spec(name.replace("scikit-learn", "sklearn"))},
     }
     print("\n".join(f"{name}: {value}" for name, value in about.items()))
+    rounds = options.rounds
+    found: Found = {}
 
-    found: dict[str, dict[str, float]] = {}
-    name = options.backend or os.environ.get(VARIABLE) or DEFAULT
-    for network, widths in (("784-50-10", (784, 50, 10)), ("784-50-100-10", (784, 50, 100, 10))):
-        title = f"training step of {network}, batch 100, float32"
-        found[title] = interleaved(fully_connected.steps(widths, name), options.rounds, calls=10)
-        _show(title, found[title], "products")
-    title = "inference on 10,000 images by 784-50-100-10, batches of 100, float32"
-    candidates = fully_connected.inference((784, 50, 100, 10), name)
-    found[title] = interleaved(candidates, max(1, options.rounds // 2), calls=1)
-    _show(title, found[title], "products")
-    for network, (batch, *_) in convolutional.NETWORKS.items():
-        title = f"training step of {network}, batch {batch}, float32"
-        found[title] = interleaved(convolutional.steps(network, name), max(1, options.rounds // 4), calls=1)
-        _show(title, found[title], "PyTorch eager" if "PyTorch eager" in found[title] else "anynet")
-    title = "numerical gradient of all 39,760 parameters of 784-50-10, batch 100, float32"
-    found[title] = numerical_gradient.measure(backend, max(1, options.rounds // 10))
-    _show(title, found[title], "anynet")
+    def measure(title: str, work: Callable[[], dict[str, float]], *units: str) -> dict[str, float] | None:
+        if options.only not in title:
+            return None
+        found[title] = work()
+        _show(title, found[title], units)
+        return found[title]
+
+    for row in ROWS:
+        candidates: dict[str, Any] = {"products": partial(ours.products, row, names[0])}
+        for name in names:
+            candidates[f"anynet on {name}"] = partial(ours.candidate, row, name, False)
+            candidates[f"anynet on {name}, compiled"] = partial(ours.candidate, row, name, True)
+        candidates |= {name: partial(make, row) for name, make in peers(row).items()}
+        quick = row.dense and not row.images and row.batch == 100
+        measure(
+            row.title,
+            lambda c=candidates, q=quick: interleaved(c, rounds if q else rounds // 3, 10 if q else 1),
+            *UNITS,
+        )
+    measure("an epoch of 784-50-10", lambda: interleaved(epoch.epochs(names), max(1, rounds // 6), 1), UNITS[0])
+    if any(backend.name == "numpy" for backend in backends):
+        gradient = partial(numerical_gradient.measure, backends[0], max(1, rounds // 8))
+        measure("numerical gradient of all 39,760 parameters of 784-50-10, batch 100", gradient, "anynet")
     title = f"gradient of a chain of {tape.LENGTH} multiplications of 4 numbers"
-    found[title] = interleaved(tape.chains(), options.rounds, calls=5)
-    _show(title, found[title], "NumPy, forwards only")
-    beyond = (found[title]["anynet"] - found[title]["NumPy, forwards only"]) / tape.LENGTH
-    print(f"\nrecording one and walking back takes {1e6 * beyond:.1f} µs more than computing it")
-    title = "start of a program"
-    found[title] = interleaved(startup.programs(), max(1, options.rounds // 2), calls=1)
-    _show(title, found[title], "python")
-    extra = found[title]["import anynet"] - found[title]["python"]
-    print(f"\nimport anynet takes {1000 * extra:.0f} ms more than Python alone")
+    if chain := measure(title, lambda: interleaved(tape.chains(), rounds, 5), "NumPy, forwards only"):
+        beyond = (chain["anynet"] - chain["NumPy, forwards only"]) / tape.LENGTH
+        print(f"\nrecording one and walking back takes {1e6 * beyond:.1f} µs more than computing it")
+    if start := measure(
+        "start of a program", lambda: interleaved(startup.programs(), max(1, rounds // 2), 1), "python"
+    ):
+        print(
+            f"\nimport anynet takes {1000 * (start['import anynet'] - start['python']):.0f} ms more than Python alone"
+        )
+    measure("peak memory of 784-2048-2048-10 in bytes", partial(memory.measure, names), UNITS[0])
+    measure(f"bytes that {memory.STEPS:,} steps of 784-50-10 add", partial(memory.growth, names))
 
     if options.json:
-        result: dict[str, Any] = {**about, "median seconds": found}
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+        options.json.write_text(json.dumps({**about, "medians": found}, indent=2) + "\n")
+    if options.plot:
+        _plot({row.title: found[row.title] for row in ROWS if row.title in found}, options.plot)
 
 
-def _show(title: str, seconds: dict[str, float], unit: str) -> None:
-    print(f"\n| {title} | × {unit} |\n|---|--:|")
-    for name, value in sorted(seconds.items(), key=lambda item: item[1]):
-        print(f"| {name} | {value / seconds[unit]:.2f} |")
+def _show(title: str, values: dict[str, float], units: tuple[str, ...]) -> None:
+    units = tuple(unit for unit in units if unit in values)
+    print(f"\n| {title} |{''.join(f' × {unit} |' for unit in units) or ' |'}\n|---|{'--:|' * max(1, len(units))}")
+    for name, value in sorted(values.items(), key=lambda item: item[1]):
+        shown = [f"{value / values[unit]:.2f}" for unit in units] or [f"{value:,.0f}"]
+        print(f"| {name} | {' | '.join(shown)} |", flush=True)
+
+
+def _plot(rows: Found, path: Path) -> None:
+    """Draw the best of anynet and its peers, as multiples of PyTorch eager's time."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(len(rows), 1, figsize=(8, 2.4 * len(rows)), layout="constrained", squeeze=False)
+    for ax, (title, values) in zip(axes[:, 0], rows.items(), strict=True):
+        unit = UNITS[0] if UNITS[0] in values else UNITS[1]
+        shown = sorted(values.items(), key=lambda item: -item[1])
+        ratios = [value / values[unit] for _, value in shown]
+        colours = ["tab:blue" if "anynet" in name else "tab:gray" for name, _ in shown]
+        bars = ax.barh([name for name, _ in shown], ratios, color=colours)
+        ax.bar_label(bars, [f"{ratio:.2f}" for ratio in ratios], padding=2, fontsize=7)
+        ax.set_xscale("log")
+        ax.set_xlim(0.5 * min(ratios), 2 * max(ratios))
+        ax.set_title(f"{title} (× {unit})", fontsize=9)
+        ax.tick_params(labelsize=7)
+    figure.savefig(path, dpi=120)
+
+
+def _works(name: str) -> bool:
+    try:
+        anynet.get_backend(name)
+    except BackendError:
+        return False
+    return True
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def _cores() -> int:
