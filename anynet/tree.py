@@ -127,29 +127,25 @@ def leaves(tree: Any, path: str = "", *, buffers: bool = True) -> Iterator[tuple
 
 
 def take_apart(tree: Any, leaves: list[Array], holders: list[tuple[Any, Any]], outline: list[Any]) -> None:
-    """Add the leaves, (holder, name) of each, and all else there is to the tree: two alike have equal outlines.
+    """Add the leaves of a list, dict, tuple or module, (holder, name) of each, and all else that there is to the tree.
 
-    Of leaves the outline holds type, shape, dtype and device; a leaf that is the tree itself has no holder.
+    Two trees alike have equal outlines; of leaves these hold type, shape, dtype and device.
     """
     kind = _kinds.get(type(tree)) or _kind(tree)
-    if kind == _LEAF:
-        leaves.append(tree)
-        outline += (type(tree), tree.shape, tree.dtype, getattr(tree, "device", None))
-        return
-    if kind == _SETTING:
-        outline.append(tree)
-        return
-    outline.append(type(tree))
     holder = vars(tree) if kind == _NODE else tree
+    outline.append(type(tree))
     for name, child in holder.items() if kind <= _DICT else enumerate(holder):
-        outline.append(name)
-        kind = _kinds.get(type(child)) or _kind(child)
-        if kind == _SETTING:
-            outline.append(child)
-            continue
+        of = type(child)
+        kind = _kinds.get(of) or _kind(child)
         if kind == _LEAF:
+            leaves.append(child)
             holders.append((holder, name))
-        take_apart(child, leaves, holders, outline)
+            outline += (name, of, child.shape, child.dtype, getattr(child, "device", None))
+        elif kind == _SETTING:
+            outline += (name, child)
+        else:
+            outline.append(name)
+            take_apart(child, leaves, holders, outline)
     outline.append(None)
 
 

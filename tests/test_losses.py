@@ -120,6 +120,14 @@ def test_labels_that_are_no_class_show(backend):
         np.testing.assert_array_equal(np.isnan(host(loss(x, t, reduction="none"))), [False, True, False])
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64"])
+def test_labels_of_all_integer_dtypes(backend, dtype):
+    """As many rows as would be too many for the smallest dtypes, were these counted in it."""
+    x, t = numbers(backend, 300, 10), np.arange(300) % 10
+    wanted = host(losses.cross_entropy(x, backend.asarray(t)))
+    assert_close(losses.cross_entropy(x, backend.asarray(t.astype(dtype))), wanted)
+
+
 def test_classes_that_are_ruled_out(backend):
     """A logit of minus infinity is a probability of 0; that costs nothing where the class is not the label."""
     x = backend.asarray(np.array([[0.0, 1, -np.inf], [2, -np.inf, 0]]))

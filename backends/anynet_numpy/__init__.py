@@ -8,6 +8,7 @@ import numpy as np
 from anynet.backend import Backend
 from anynet.errors import BackendError
 from anynet_numpy import images, kernels
+from anynet_numpy.memory import aligned
 
 _KERNELS = kernels.KERNELS | images.KERNELS
 
@@ -41,4 +42,4 @@ class NumpyBackend(Backend):
     def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
         """Put the axes in the order of the strides: sums of rows are rounded otherwise than sums of columns."""
         order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
-        return np.empty([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
+        return aligned(tuple(shape[axis] for axis in order), dtype).transpose(np.argsort(order))

@@ -12,7 +12,7 @@ import numpy as np
 
 from anynet.primitives.erf import CENTRE, LIMIT, TAIL
 from anynet.primitives.update import by_parameter, in_turn
-from anynet_numpy.memory import blocks, fresh, scratch
+from anynet_numpy.memory import LEAST, blocks, fresh, scratch
 
 _ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
 
@@ -62,7 +62,8 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     work = logits.T.copy()
     work -= np.maximum.reduce(work, axis=0)
     flat = work.reshape(-1)
-    places = labels * labels.size + np.arange(labels.size)
+    places = np.multiply(labels, labels.size, dtype=np.intp, casting="unsafe")
+    places += _range(labels.size)
     at_labels = flat[places]
     np.exp(work, out=work)
     total = np.add.reduce(work, axis=0)
@@ -88,11 +89,15 @@ def sgd_update(learning_rate: float, *arrays: Any) -> Any:
     for p, g in by_parameter(2, arrays):
         if p.dtype != g.dtype or not p.ndim:
             return NotImplemented
-        new = fresh(p.shape, p.dtype)
-        for old, change, out in blocks(p, g, new):
-            product = scratch("product", change.shape, change.dtype)
-            np.multiply(change, learning_rate, out=product)
-            np.subtract(old, product, out=out)
+        if p.nbytes < LEAST:
+            new = np.multiply(g, learning_rate)
+            np.subtract(p, new, out=new)
+        else:
+            new = fresh(p.shape, p.dtype)
+            for old, change, out in blocks(p, g, new):
+                product = scratch("product", change.shape, change.dtype)
+                np.multiply(change, learning_rate, out=product)
+                np.subtract(old, product, out=out)
         found.append(new)
     return tuple(found)
 
@@ -189,6 +194,11 @@ def sum_to(g: Any, shape: tuple[int, ...], out: Any = None) -> Any:
     if g.ndim != 2 or shape != g.shape[1:] or g.dtype not in _ZERO:
         return NotImplemented
     return np.dot(_ones(len(g), g.dtype.char), g, out=out)
+
+
+@lru_cache(maxsize=64)
+def _range(length: int) -> Any:
+    return np.arange(length)
 
 
 @lru_cache(maxsize=64)
