@@ -4,9 +4,13 @@ from collections.abc import Iterator
 
 from anynet import random
 from anynet.array import Array, array_namespace, is_array, is_floating, mixed_message, on_two_grounds
+from anynet.autodiff.trace import STANDARD
 from anynet.backend import get_backend
 from anynet.data.augment import Augmentation
 from anynet.errors import ArgumentError, DataError, MixedArraysError
+
+#: The standard's function, by a backend's kernel where there is one.
+_take = STANDARD["take"]
 
 
 class Loader:
@@ -62,7 +66,6 @@ class Loader:
         return whole if self.drop_last or not rest else whole + 1
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        xp = array_namespace(self.x)
         rows = self.x.shape[0]
         key = random.fold_in(self._key, self.epoch)
         order = random.permutation(key, rows) if self.shuffle else None
@@ -72,7 +75,7 @@ class Loader:
             if order is None:
                 x, t = self.x[here, ...], self.t[here, ...]
             else:
-                x, t = xp.take(self.x, order[here], axis=0), xp.take(self.t, order[here], axis=0)
+                x, t = (_take(part, order[here], axis=0) for part in (self.x, self.t))
             yield x if self.augment is None else self.augment(random.fold_in(key, i), x), t
 
 
@@ -83,9 +86,8 @@ def random_batch(key: Array, size: int, x: Array, t: Array) -> tuple[Array, Arra
     """
     if size < 1:
         raise ArgumentError(f"size is {size}: wanted 1 or more")
-    xp = array_namespace(x, t)
     rows = random.integers(key, (size,), 0, x.shape[0])
-    return xp.take(x, rows, axis=0), xp.take(t, rows, axis=0)
+    return _take(x, rows, axis=0), _take(t, rows, axis=0)
 
 
 def _check(x: Array, t: Array) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from anynet.primitives.erf import CENTRE, LIMIT, TAIL
 from anynet.primitives.update import by_parameter, in_turn
-from anynet_numpy.memory import LEAST, blocks, fresh, scratch
+from anynet_numpy.memory import blocks, fresh, scratch
 
 _ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
 
@@ -84,20 +84,15 @@ def masked_softmax(scores: Any, allowed: Any) -> Any:
 
 
 def sgd_update(learning_rate: float, *arrays: Any) -> Any:
-    """Work in blocks that fit a cache, with one of them for the products."""
+    """Take the new parameters' own memory for the products, in blocks that fit a cache."""
     found = []
     for p, g in by_parameter(2, arrays):
         if p.dtype != g.dtype or not p.ndim:
             return NotImplemented
-        if p.nbytes < LEAST:
-            new = np.multiply(g, learning_rate)
-            np.subtract(p, new, out=new)
-        else:
-            new = fresh(p.shape, p.dtype)
-            for old, change, out in blocks(p, g, new):
-                product = scratch("product", change.shape, change.dtype)
-                np.multiply(change, learning_rate, out=product)
-                np.subtract(old, product, out=out)
+        new = fresh(p.shape, p.dtype)
+        for old, change, out in blocks(p, g, new):
+            np.multiply(change, learning_rate, out=out)
+            np.subtract(old, out, out=out)
         found.append(new)
     return tuple(found)
 

@@ -81,12 +81,12 @@ def main() -> None:
             lambda c=candidates, q=quick: interleaved(c, rounds if q else rounds // 3, 10 if q else 1),
             *UNITS,
         )
-    measure("an epoch of 784-50-10", lambda: interleaved(epoch.epochs(names), max(1, rounds // 6), 1), UNITS[0])
+    measure("an epoch of 784-50-10", partial(interleaved, epoch.epochs(names), max(1, rounds // 6), 1), UNITS[0])
     if any(backend.name == "numpy" for backend in backends):
         gradient = partial(numerical_gradient.measure, backends[0], max(1, rounds // 8))
         measure("numerical gradient of all 39,760 parameters of 784-50-10, batch 100", gradient, "anynet")
     title = f"gradient of a chain of {tape.LENGTH} multiplications of 4 numbers"
-    if chain := measure(title, lambda: interleaved(tape.chains(), rounds, 5), "NumPy, forwards only"):
+    if chain := measure(title, partial(interleaved, tape.chains(), rounds, 5), "NumPy, forwards only"):
         beyond = (chain["anynet"] - chain["NumPy, forwards only"]) / tape.LENGTH
         print(f"\nrecording one and walking back takes {1e6 * beyond:.1f} µs more than computing it")
     if start := measure(

@@ -56,7 +56,8 @@ def _batches(generator: np.random.Generator) -> Any:
 
 def _anynet(name: str, compiled: bool) -> Run:
     backend = get_backend(name)
-    net, loader = network(ROW, backend), Loader(*map(backend.asarray, _data()), ROW.batch)
+    x, t = map(backend.asarray, _data())
+    net, loader = network(ROW, backend), Loader(x, t, ROW.batch)
     step: Any = training_step(losses.cross_entropy)
     step, optimizer = anynet.compile(step) if compiled else step, optimizers.SGD(ROW.rate)
 
@@ -116,8 +117,7 @@ def _jax() -> Run:
         logits = jax.nn.relu(x @ w1 + b1) @ w2 + b2
         return optax.softmax_cross_entropy_with_integer_labels(logits, t).mean()
 
-    @jax.jit
-    def compiled(parameters: Any, state: Any, key: Any) -> Any:
+    def whole(parameters: Any, state: Any, key: Any) -> Any:
         order = jax.random.permutation(key, IMAGES).reshape(-1, ROW.batch)
 
         def step(carried: Any, rows: Any) -> Any:
@@ -128,6 +128,7 @@ def _jax() -> Run:
 
         return jax.lax.scan(step, (parameters, state), order)
 
+    compiled = jax.jit(whole)
     parameters: Any = [tuple(map(jnp.asarray, given)) for given in ROW.parameters() if given]
     state, key = optimizer.init(parameters), jax.random.key(0)
 

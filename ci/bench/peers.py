@@ -194,7 +194,7 @@ def mygrad(row: Row) -> Run:
     from mygrad.nnet.losses import softmax_crossentropy
 
     mg.turn_memory_guarding_off()
-    parameters = [None if given is None else tuple(map(mg.tensor, given)) for given in row.parameters()]
+    parameters: list[Any] = [given and tuple(map(mg.tensor, given)) for given in row.parameters()]
     x, t = row.data()
 
     def forward(x: Any) -> Any:
