@@ -31,6 +31,8 @@ class Backend:
     raises `BackendError` where the library cannot work.
     """
 
+    #: Whether arrays only note what is to be done, and nothing is computed until numbers are read.
+    lazy: ClassVar[bool] = False
     #: The name of a primitive, or of a function of the standard, to a quicker version of it for this library; one that
     #: returns NotImplemented declines.
     kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}

@@ -4,23 +4,19 @@ import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace
-from anynet.autodiff.trace import primitive
+from anynet.autodiff.trace import STANDARD, primitive
 from anynet.errors import ShapeError
 
 
 def _affine_rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array | None) -> Any:
-    # Operators, which cost less than functions; but not all libraries multiply two dtypes with them.
-    mixed = x.dtype != weight.dtype
-
-    def to_x(g: Array) -> Array:
-        return xp.matmul(g, weight.T) if mixed else g @ weight.T
+    matmul = STANDARD["matmul"]
 
     def to_weight(g: Array) -> Array:
-        if x.ndim != 2 or mixed:
-            return xp.matmul(xp.reshape(x, (-1, x.shape[-1])).T, xp.reshape(g, (-1, g.shape[-1])))
-        return x.T @ g
+        if x.ndim == 2:
+            return matmul(x.T, g)
+        return matmul(xp.reshape(x, (-1, x.shape[-1])).T, xp.reshape(g, (-1, g.shape[-1])))
 
-    return to_x, to_weight, lambda g: g
+    return lambda g: matmul(g, weight.T), to_weight, lambda g: g
 
 
 def _explain(x: Array, weight: Array, bias: Array | None) -> None:

@@ -13,6 +13,7 @@ from anynet_ndonnx.kernels import KERNELS
 class NdonnxBackend(Backend):
     """ndonnx, which has no devices."""
 
+    lazy = True
     kernels = KERNELS
 
     def __init__(self, device: str = "") -> None:

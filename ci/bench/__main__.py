@@ -25,12 +25,12 @@ import numerical_gradient
 import ours
 import startup
 import tape
-from measure import interleaved
 from peers import peers
 from rows import ROWS
 
 import anynet
 from anynet import cli
+from anynet.bench import interleaved
 from anynet.errors import BackendError
 
 LIBRARIES = ("torch", "jax", "optax", "mygrad", "dezero", "autograd", "scikit-learn")
@@ -76,11 +76,8 @@ def main() -> None:
             candidates[f"anynet on {name}, compiled"] = partial(ours.candidate, row, name, True)
         candidates |= {name: partial(make, row) for name, make in peers(row).items()}
         quick = row.dense and not row.images and row.batch == 100
-        measure(
-            row.title,
-            lambda c=candidates, q=quick: interleaved(c, rounds if q else rounds // 3, 10 if q else 1),
-            *UNITS,
-        )
+        turns = (rounds, 10) if quick else (rounds // 3, 1)
+        measure(row.title, partial(interleaved, candidates, *turns), *UNITS)
     measure("an epoch of 784-50-10", partial(interleaved, epoch.epochs(names), max(1, rounds // 6), 1), UNITS[0])
     if any(backend.name == "numpy" for backend in backends):
         gradient = partial(numerical_gradient.measure, backends[0], max(1, rounds // 8))

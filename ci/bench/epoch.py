@@ -6,13 +6,13 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from measure import Maker
 from ours import network
 from rows import ROWS, Run
 
 import anynet
 from anynet import losses, optimizers
 from anynet.backend import get_backend
+from anynet.bench import Maker
 from anynet.data import Loader
 from anynet.training import training_step
 

@@ -5,10 +5,11 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from measure import Maker
 from ours import candidate
 from peers import torch_eager
 from rows import ROWS
+
+from anynet.bench import Maker
 
 WIDE, SMALL = ROWS[3], ROWS[0]
 STEPS = 10_000

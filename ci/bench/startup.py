@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from measure import Maker
+from anynet.bench import Maker
 
 
 def programs() -> dict[str, Maker]:

@@ -6,10 +6,10 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from measure import Maker
 
 import anynet
 from anynet.array import array_namespace
+from anynet.bench import Maker
 
 #: Operations in the chain; what a call costs beside them is shared by so many.
 LENGTH = 100
