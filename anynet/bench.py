@@ -87,9 +87,7 @@ def load(name: str) -> Module:
         raise ArgumentError(f"network is {name!r}, which is not there: {error}") from error
     net = found() if callable(found) and not isinstance(found, Module) else found
     if not isinstance(net, Module):
-        raise ArgumentError(
-            f"network is {name!r}, which gives a {type(net).__name__}: wanted a module of anynet.layers"
-        )
+        raise ArgumentError(f"network is {name!r}, which gives a {type(net).__name__}: wanted a layer or network")
     return net
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from anynet import tree
 from anynet.array import Array, Namespace, array_namespace, conj, is_array, is_complex, is_floating
-from anynet.autodiff.trace import CUT, STANDARD, Primitive, Trace, Traced, lift, next_level, primitive
+from anynet.autodiff.trace import STANDARD, Primitive, Trace, Traced, lift, next_level, primitive, refused
 from anynet.errors import DifferentiationError
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Tape:
 
     hidden_axes = 0
     whole = False
-    reason = CUT
+    refused = staticmethod(refused)
 
     def __init__(self) -> None:
         self.level = next_level()
@@ -226,8 +226,12 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
 
 def _one(x: Array) -> Array:
     """Return a one of this dtype, where x is."""
-    # Any number to the power of 0 is 1, not-a-number too: quicker, but for a trace further out it is a step.
-    return x.__array_namespace__().ones_like(x) if type(x) is Traced else x**0
+    if type(x) is Traced and x.trace is not None and x.trace.whole:
+        # In a recording, one that is known.
+        return x.__array_namespace__().ones_like(x)
+    # Any number to the power of 0 is 1, not-a-number too. For a tape further out it comes from x, though it is
+    # constant: the derivative of a derivative that does not change is 0, and no error.
+    return x**0
 
 
 def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:

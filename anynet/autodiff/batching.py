@@ -10,7 +10,7 @@ from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, device, is_array
 from anynet.autodiff.rules.chapters import CHAPTERS
-from anynet.autodiff.trace import CUT, Primitive, Traced, lift, next_level
+from anynet.autodiff.trace import Primitive, Traced, lift, next_level, refused
 from anynet.errors import NoRuleError
 
 # Called with the namespace, the primitive's function, the values, which of them are batched, and the settings; a
@@ -53,7 +53,7 @@ class Batch:
 
     hidden_axes = 1
     whole = False
-    reason = CUT
+    refused = staticmethod(refused)
 
     def __init__(self, points: int) -> None:
         self.level = next_level()

@@ -40,10 +40,6 @@ class Recorder:
 
     hidden_axes = 0
     whole = True
-    reason = (
-        "is not settled while a step is recorded, and may be another when it runs again: use the functions of its "
-        "namespace (where() for a choice), or leave this part out of what is compiled"
-    )
 
     def __init__(self) -> None:
         self.level = next_level()
@@ -66,6 +62,13 @@ class Recorder:
         numbers = tuple(map(self.variable, question()))
         self.questions.append((question, tuple([Place(x.node) for x in numbers])))
         return numbers
+
+    def refused(self, what: str) -> CompilationError:
+        """Return the error for a number that is taken out of an array while it is recorded."""
+        return CompilationError(
+            f"{what} is not settled while a step is recorded, and may be another when it runs again: use the functions "
+            "of its namespace (where() for a choice), or leave this part out of what is compiled"
+        )
 
     def place(self, x: Any) -> Any:
         """Return the place of a traced array, the array of a constant; anything else is as it is."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from anynet.array import Array, Namespace, array_namespace, device, is_array, mixed_message, on_two_grounds
 from anynet.backend import get_backend, kernels_for
-from anynet.errors import DifferentiationError, MixedArraysError
+from anynet.errors import AnynetError, DifferentiationError, MixedArraysError
 
 Rule = Callable[..., Any]
 
@@ -21,11 +21,13 @@ Rule = Callable[..., Any]
 next_level = count().__next__
 
 
-CUT = (
-    "would be cut out of the derivative: use the functions of its namespace (where() for a choice), "
-    "anynet.stop_gradient(x) if the numbers alone are meant, or anynet.custom_vjp for compiled code with a derivative "
-    "of your own"
-)
+def refused(what: str) -> DifferentiationError:
+    """Return the error for a number that is taken out of a traced array, in a trace that differentiates."""
+    return DifferentiationError(
+        f"{what} would cut it out of the derivative: use the functions of its namespace (where() for a choice), "
+        "anynet.stop_gradient(x) if the numbers alone are meant, or anynet.custom_vjp for compiled code with a "
+        "derivative of your own"
+    )
 
 
 class Trace(Protocol):
@@ -36,8 +38,8 @@ class Trace(Protocol):
     hidden_axes: int
     #: Whether functions that others are put together of are handed over as they are, not in their parts.
     whole: bool
-    #: Why a number cannot be taken out of a traced array, and what to do.
-    reason: str
+    #: From what was asked of a traced array, and cannot be, to the error.
+    refused: Callable[[str], AnynetError]
 
     def apply(self, step: "Primitive", args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Evaluate the primitive, at least one of whose arguments belongs to this trace."""
@@ -200,7 +202,7 @@ def lower(x: Any) -> Any:
     """Undo `lift`: traced constants become plain arrays, also inside lists and tuples."""
     if type(x) is Traced:
         if x.trace is not None:
-            raise DifferentiationError(f"a plain array was wanted, not a traced one: {x!r} {x.trace.reason}")
+            raise x.trace.refused(f"a plain array of {x!r}")
         return x.value
     if isinstance(x, list | tuple) and not hasattr(x, "_fields"):
         return type(x)(map(lower, x))
@@ -359,7 +361,7 @@ class Traced:
 
     def _concrete(self, wanted: str) -> Any:
         if self.trace is not None:
-            raise DifferentiationError(f"{wanted} of {self!r} {self.trace.reason}")
+            raise self.trace.refused(f"{wanted} of {self!r}")
         return self.value
 
     def __repr__(self) -> str:
