@@ -38,11 +38,12 @@ class Trace(Protocol):
     hidden_axes: int
     #: Whether functions that others are put together of are handed over as they are, not in their parts.
     whole: bool
-    #: From what was asked of a traced array, and cannot be, to the error.
-    refused: Callable[[str], AnynetError]
 
     def apply(self, step: "Primitive", args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Evaluate the primitive, at least one of whose arguments belongs to this trace."""
+
+    def refused(self, what: str, /) -> AnynetError:
+        """Return the error for what was asked of a traced array and cannot be."""
 
 
 class Primitive:
