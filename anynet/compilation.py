@@ -40,6 +40,10 @@ def compile(step: Callable[..., Any]) -> "CompiledStep":
     return CompiledStep(step)
 
 
+#: Recordings that a step keeps; each may hold memory. Beyond, the oldest are dropped.
+KEPT = 32
+
+
 class CompiledStep:
     """A step and its recordings, one for each kind of arguments."""
 
@@ -68,7 +72,7 @@ class CompiledStep:
             return self.step(*args, **named)
         result, recorded = record(self._function, given, leaves, outline)
         if recorded is not None:
-            self.recordings.append(recorded)
+            self.recordings = [*self.recordings[1 - KEPT :], recorded]
         return result
 
     def __repr__(self) -> str:
@@ -126,7 +130,7 @@ def record(
 ) -> tuple[Any, Recording | None]:
     """Do the step once; return its result, and the recording unless the arguments are built differently afterwards."""
     recorder = Recorder()
-    args, named = tree.map(recorder.variable, given, None, {"ask": recorder.ask})
+    args, named = tree.map(recorder.variable, given, None, {"ask_numbers": recorder.ask})
     result = step(*args, **named)
     after: list[Any] = []
     tree.take_apart((args, named), after, [], [])
@@ -174,7 +178,7 @@ def _graft(original: Any, copy: Any) -> None:
         return
     holder, others = (vars(original), vars(copy)) if node else (original, copy)
     for name in others if type(others) is dict else range(len(others)):
-        if node and name == "ask":
+        if node and name == "ask_numbers":
             continue
         before = holder.get(name) if type(holder) is dict else holder[name]
         if is_array(others[name]) or type(before) is not type(others[name]) or _is_setting(before):

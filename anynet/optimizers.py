@@ -42,7 +42,7 @@ class Optimizer:
 
     tree_node = True
     #: Where an update gets its numbers from; a compiled step asks for them anew each time it runs.
-    ask: Callable[[Callable[[], Numbers]], Numbers] = staticmethod(lambda numbers: numbers())
+    ask_numbers: Callable[[Callable[[], Numbers]], Numbers] = staticmethod(lambda numbers: numbers())
 
     def __init__(self, learning_rate: float | Schedule) -> None:
         self._clock = Clock(learning_rate)
@@ -79,7 +79,7 @@ class SGD(Optimizer):
 
     def update(self, net: Any, grads: Any) -> None:
         """Put new arrays in the place of all parameters that have a gradient; the old arrays stay as they were."""
-        (rate,) = self.ask(self._clock.advance)
+        (rate,) = self.ask_numbers(self._clock.advance)
         places = [place for place in tree.pairs(net, grads) if place[3] is not None]
         if places:
             _put(places, sgd_update(rate, *[p for _, _, p, _ in places], *[g for _, _, _, g in places]))
@@ -109,7 +109,7 @@ class _StatefulOptimizer(Optimizer):
         places = tree.pairs(net, grads)
         if len(places) > len(self.state):
             raise ArgumentError(f"there is state for {len(self.state)} parameters, the network has more: {_REMEDY}")
-        rate = self.ask(self._clock.advance)
+        rate = self.ask_numbers(self._clock.advance)
         # Those that have missed as many updates go together: as a rule all, having missed none.
         together: dict[int, list[Any]] = {}
         # In the order of the parameters, which costs less than to look for each by its path.
@@ -193,7 +193,7 @@ class _AdamFamily(_StatefulOptimizer):
         self.weight_decay = weight_decay
 
     def _step(self, rate: Numbers, missed: int, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        numbers = self.ask(partial(self._numbers, self._clock, missed))
+        numbers = self.ask_numbers(partial(self._numbers, self._clock, missed))
         return adam_update(*numbers, self.beta1, self.beta2, self.epsilon, *arrays)  # type: ignore[no-any-return]
 
     def _numbers(self, clock: Clock, missed: int) -> Numbers:

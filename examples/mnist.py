@@ -92,6 +92,9 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, help="at its height; falls to 0 along a cosine")
     parser.add_argument("--activation", default="relu", help="of the hidden layers: relu, sigmoid, tanh, …")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, default=True, help="record the training step and replay it"
+    )
     parser.add_argument("--limit", type=int, help="train on so many images only")
     parser.add_argument("--plot", default="mnist.png", help="where the accuracy curve goes")
     parser.add_argument("--save", metavar="FILE", help="write the trained weights to this safetensors file")
@@ -112,7 +115,7 @@ def main() -> None:
 
     epochs = recipe.epochs if options.epochs is None else options.epochs
     optimizer = chosen_optimizer(options.model, options.learning_rate, rate, max(1, epochs * len(loader)))
-    history = anynet.fit(net, loader, test, optimizer=optimizer, epochs=epochs)
+    history = anynet.fit(net, loader, test, optimizer=optimizer, epochs=epochs, compile=options.compile)
 
     accuracy = anynet.evaluate(net, test)
     print(f"{'interrupted; ' if history.interrupted else ''}final test accuracy: {accuracy:.4f}")

@@ -1,12 +1,14 @@
 """Compiled steps do what the steps do, and say so where they cannot."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from examples_of_layers import everything
 from helpers import assert_close, host, numbers
 
 import anynet
-from anynet import layers, losses, optimizers, schedulers, tree
+from anynet import compilation, layers, losses, optimizers, schedulers, tree
 from anynet.array import array_namespace
 from anynet.errors import CompilationError, DataError, ShapeError
 from anynet.training import training_step
@@ -216,6 +218,26 @@ def test_fit(backend):
         )  # fmt: skip
     np.testing.assert_allclose(histories[1].losses, histories[0].losses, rtol=0 if backend.name == "numpy" else 1e-4)
     same_bits(backend, *nets)
+
+
+def test_old_recordings_are_dropped():
+    compiled = anynet.compile(lambda x: x + 1)
+    for n in range(compilation.KEPT + 3):
+        np.testing.assert_array_equal(compiled(np.zeros(n)), np.ones(n))
+    assert len(compiled.recordings) == compilation.KEPT
+
+
+def test_several_threads_at_once():
+    """They would write into the same buffers."""
+    compiled = anynet.compile(lambda x, w: total((x @ w) * (x @ w)))
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(200, 300))
+    given = [rng.normal(size=(100, 200)) for _ in range(8)]
+    wanted = [compiled(x, w) for x in given]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            found = list(pool.map(lambda x: compiled(x, w), given))
+            np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
 def test_the_recording_can_be_read():

@@ -1,6 +1,6 @@
-"""JAX's kernels for images: its own convolution, and its own way back to the weights.
+"""JAX's kernels for images: its own pooling and convolution, and its own way back to the weights.
 
-Not the one to the input: for some strides and paddings XLA for CPUs (jaxlib 0.10.2) fails a check of its own on it, and
+Not the one from a convolution to its input: for some strides and paddings XLA for CPUs (jaxlib 0.10.2) fails a check of its own on it, and
 ends the process. The reference spreads the cotangent itself, and convolves what it got.
 """
 
@@ -48,4 +48,30 @@ def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dil
     return linear_transpose(lambda weight: _conv(x, weight, stride, padding, dilation, groups), weight)(g)[0]
 
 
-KERNELS: dict[str, Callable[..., Any]] = {function.__name__: function for function in (conv2d, conv2d_weight)}
+def _pool(x: Any, kernel: Any, stride: Any, padding: Any) -> Any:
+    from jax import lax, numpy
+
+    windows, strides = (1, 1, *kernel), (1, 1, *stride)
+    return lax.reduce_window(x, -numpy.inf, lax.max, windows, strides, ((0, 0), (0, 0), *padding))
+
+
+def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+    """Reduce every window."""
+    y = _pool(x, kernel, stride, padding) if x.dtype.kind == "f" else NotImplemented
+    if y is not NotImplemented and min(y.shape[2:]) < 1:
+        raise ValueError("the kernel is larger than the image")
+    return y
+
+
+def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+    """Let XLA select and scatter; of equal elements it, too, takes the first."""
+    from jax import vjp
+
+    if g.dtype != x.dtype or x.dtype.kind != "f":
+        return NotImplemented
+    return vjp(lambda x: _pool(x, kernel, stride, padding), x)[1](g)[0]
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    function.__name__: function for function in (conv2d, conv2d_weight, max_pool2d, spread_to_largest)
+}
