@@ -1,7 +1,7 @@
 """JAX's kernels for images: its own pooling and convolution, and its own way back to the weights.
 
-Not the one from a convolution to its input: for some strides and paddings XLA for CPUs (jaxlib 0.10.2) fails a check of its own on it, and
-ends the process. The reference spreads the cotangent itself, and convolves what it got.
+Not the one from a strided convolution to its input: for some strides and paddings XLA for CPUs (jaxlib 0.10.2) fails a
+check of its own on it, and ends the process. The reference spreads the cotangent itself, and convolves what it got.
 """
 
 from collections.abc import Callable
@@ -48,6 +48,18 @@ def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dil
     return linear_transpose(lambda weight: _conv(x, weight, stride, padding, dilation, groups), weight)(g)[0]
 
 
+def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    """Transpose the function that is linear in the images, where that is safe."""
+    from jax import linear_transpose
+
+    reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+    within = all(0 <= n <= most for sides, most in zip(padding, reach, strict=True) for n in sides)
+    if g.dtype != weight.dtype or tuple(stride) != (1, 1) or not within:
+        return NotImplemented
+    x = _empty((g.shape[0], weight.shape[1] * groups, *size), g)
+    return linear_transpose(lambda x: _conv(x, weight, stride, padding, dilation, groups), x)(g)[0]
+
+
 def _pool(x: Any, kernel: Any, stride: Any, padding: Any) -> Any:
     from jax import lax, numpy
 
@@ -72,6 +84,5 @@ def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any,
     return vjp(lambda x: _pool(x, kernel, stride, padding), x)[1](g)[0]
 
 
-KERNELS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (conv2d, conv2d_weight, max_pool2d, spread_to_largest)
-}
+_FUNCTIONS = (conv2d, conv2d_transposed, conv2d_weight, max_pool2d, spread_to_largest)
+KERNELS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _FUNCTIONS}
