@@ -131,7 +131,11 @@ def record(
     """Do the step once; return its result, and the recording unless the arguments are built differently afterwards."""
     recorder = Recorder()
     args, named = tree.map(recorder.variable, given, None, {"ask_numbers": recorder.ask})
+    opaque = [x for x in (*args, *named.values()) if tree.is_setting(x) and hasattr(x, "__dict__")]
+    before = [_inside(x) for x in opaque]
     result = step(*args, **named)
+    for x, inside in zip(opaque, before, strict=True):
+        _check_unchanged(x, inside)
     after: list[Any] = []
     tree.take_apart((args, named), after, [], [])
     _graft(given, (args, named))
@@ -181,7 +185,7 @@ def _graft(original: Any, copy: Any) -> None:
         if node and name == "ask_numbers":
             continue
         before = holder.get(name) if type(holder) is dict else holder[name]
-        if is_array(others[name]) or type(before) is not type(others[name]) or _is_setting(before):
+        if is_array(others[name]) or type(before) is not type(others[name]) or tree.is_setting(before):
             holder[name] = tree.map(_settled, others[name])
         else:
             _graft(before, others[name])
@@ -191,8 +195,23 @@ def _is_node(x: Any) -> bool:
     return bool(getattr(type(x), "tree_node", False))
 
 
-def _is_setting(x: Any) -> bool:
-    return not (_is_node(x) or type(x) in (list, dict) or isinstance(x, tuple))
+def _inside(x: Any) -> tuple[list[Any], list[Any]]:
+    """Return the arrays that the attributes of something hold, and all else there."""
+    leaves: list[Any] = []
+    outline: list[Any] = []
+    tree.take_apart(vars(x), leaves, [], outline)
+    return leaves, outline
+
+
+def _check_unchanged(x: Any, before: tuple[list[Any], list[Any]]) -> None:
+    """Look whether an argument that is no tree has kept something: a replay would leave that as it is."""
+    (leaves, outline), (leaves_before, outline_before) = _inside(x), before
+    if outline != outline_before or any(a is not b for a, b in zip(leaves, leaves_before, strict=True)):
+        raise CompilationError(
+            f"the step changes a {type(x).__name__} that it is given, which is no tree of arrays: a replay would leave "
+            "it as it is. Write `tree_node = True` in its class and keep arrays in its attributes, or leave it out of "
+            "what is compiled"
+        )
 
 
 def _check_outside(step: Callable[..., Any]) -> None:

@@ -126,6 +126,11 @@ def leaves(tree: Any, path: str = "", *, buffers: bool = True) -> Iterator[tuple
             yield from leaves(child, f"{path}.{name}" if path else str(name), buffers=buffers)
 
 
+def is_setting(x: Any) -> bool:
+    """Tell whether x is neither an array nor something that may hold arrays."""
+    return _kind(x) == _SETTING
+
+
 def take_apart(tree: Any, leaves: list[Array], holders: list[tuple[Any, Any]], outline: list[Any]) -> None:
     """Add the leaves of a list, dict, tuple or module, (holder, name) of each, and all else that there is to the tree.
 

@@ -184,6 +184,34 @@ def test_networks_and_optimizers_from_outside():
 OUTSIDE = small("numpy")
 
 
+class Descent:
+    """An optimizer of a user's own: it may keep arrays, and numbers."""
+
+    def __init__(self, keep=None):
+        self.kept, self.keep = {}, keep
+
+    def update(self, net, grads):
+        for holder, name, parameter, gradient in tree.pairs(net, grads):
+            if gradient is not None:
+                holder[name] = parameter - 0.1 * gradient
+                if self.keep == "array":
+                    self.kept[name] = gradient
+        if self.keep == "number":
+            self.kept["updates"] = self.kept.get("updates", 0) + 1
+
+
+def test_optimizers_of_ones_own():
+    x, t = batch(anynet.get_backend("numpy"), 20)
+    histories = [
+        anynet.fit(small("numpy"), (x, t), epochs=2, optimizer=Descent(), compile=compiled, progress=False)
+        for compiled in (False, True)
+    ]
+    assert histories[0].losses == histories[1].losses
+    for keep in ("array", "number"):
+        with pytest.raises(CompilationError, match="the step changes a Descent that it is given, which is no tree"):
+            anynet.fit(small("numpy"), (x, t), optimizer=Descent(keep), compile=True, progress=False)
+
+
 def test_arrays_kept_from_a_recording():
     kept = []
     anynet.compile(lambda x: kept.append(x) or x + 1)(np.ones(2))

@@ -19,7 +19,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Call:
-    """One call: each argument, also in tuples, is a place or what it was; results go to places in order."""
+    """One call: each argument is a place or what it was; results go to places in order."""
 
     name: str
     function: Callable[..., Any]
