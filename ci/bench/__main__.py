@@ -126,8 +126,10 @@ def _plot(rows: Found, path: Path) -> None:
         ax.bar_label(bars, [f"{ratio:.2f}" for ratio in ratios], padding=2, fontsize=7)
         ax.set_xscale("log")
         ax.set_xlim(0.5 * min(ratios), 2 * max(ratios))
+        # The bars say their numbers.
+        ax.tick_params(axis="x", which="both", bottom=False, labelbottom=False)
         ax.set_title(f"{title} (× {unit})", fontsize=9)
-        ax.tick_params(labelsize=7)
+        ax.tick_params(axis="y", labelsize=7)
     figure.savefig(path, dpi=120)
 
 
