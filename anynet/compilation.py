@@ -11,6 +11,7 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import update_wrapper
 from types import CodeType
 from typing import Any
@@ -52,7 +53,7 @@ class CompiledStep:
         self.step = step
         self.recordings: list[Recording] = []
         # A network is an argument of its own.
-        self._bound = (step,) if _is_node(step) else ()
+        self._bound = (step,) if tree.is_node(step) else ()
         self._function: Any = type(step).__call__ if self._bound else step
         if not self._bound:
             update_wrapper(self, step, updated=())
@@ -164,7 +165,9 @@ def _names(step: Callable[..., Any], given: tuple[Any, Any]) -> list[str]:
         names += [path for path, _ in tree.leaves(arg, parameters[i].name if positional else f"argument_{i}")]
     names += [path for path, _ in tree.leaves(named)]
     clean = [re.sub(r"\W", "_", path) for path in names]
-    return [free_name(known, f"{path}_" if keyword.iskeyword(path) else path, object()) for path in clean]
+    # What else stands in the code: Python's words, results and numbers.
+    taken = [keyword.iskeyword(path) or re.fullmatch(r"[vn]\d+|slice", path) for path in clean]
+    return [free_name(known, path + "_" * bool(t), object()) for path, t in zip(clean, taken, strict=True)]
 
 
 def _settled(x: Any) -> Any:
@@ -177,7 +180,7 @@ def _graft(original: Any, copy: Any) -> None:
         for child, other in zip(original, copy, strict=True):
             _graft(child, other)
         return
-    node = _is_node(original)
+    node = tree.is_node(original)
     if not node and type(original) not in (list, dict):
         return
     holder, others = (vars(original), vars(copy)) if node else (original, copy)
@@ -189,10 +192,6 @@ def _graft(original: Any, copy: Any) -> None:
             holder[name] = tree.map(_settled, others[name])
         else:
             _graft(before, others[name])
-
-
-def _is_node(x: Any) -> bool:
-    return bool(getattr(type(x), "tree_node", False))
 
 
 def _inside(x: Any) -> tuple[list[Any], list[Any]]:
@@ -220,11 +219,13 @@ def _check_outside(step: Callable[..., Any]) -> None:
     code = getattr(function, "__code__", None)
     if code is None:
         return
-    cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-    outside = {name: cell.cell_contents for name, cell in cells if _is_filled(cell)}
-    outside |= {name: function.__globals__.get(name) for name in _globals(code)}
+    outside = {name: function.__globals__.get(name) for name in _globals(code)}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        # One that is assigned later is empty.
+        with suppress(ValueError):
+            outside[name] = cell.cell_contents
     for name, value in outside.items():
-        if _is_node(value):
+        if tree.is_node(value):
             raise CompilationError(
                 f"the step uses {name!r}, a {type(value).__name__}, from outside, and would see its numbers of now for "
                 "ever: make it an argument of the step"
@@ -238,11 +239,3 @@ def _globals(code: CodeType) -> Iterator[str]:
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
             yield from _globals(inner)
-
-
-def _is_filled(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018
-    except ValueError:
-        return False
-    return True

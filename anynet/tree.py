@@ -131,6 +131,11 @@ def is_setting(x: Any) -> bool:
     return _kind(x) == _SETTING
 
 
+def is_node(x: Any) -> bool:
+    """Tell whether the attributes of x are its children, as those of modules and optimizers are."""
+    return _kind(x) == _NODE
+
+
 def take_apart(tree: Any, leaves: list[Array], holders: list[tuple[Any, Any]], outline: list[Any]) -> None:
     """Add the leaves of a list, dict, tuple or module, (holder, name) of each, and all else that there is to the tree.
 

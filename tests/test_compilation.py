@@ -268,6 +268,16 @@ def test_several_threads_at_once():
             np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
+def test_arguments_of_any_name(backend):
+    """Also of such as the code of a recording has itself."""
+    constant = numbers(backend, 3)
+    f = lambda c, v4, multiply, n2, slice: multiply * (c * constant + v4) - n2 / slice
+    compiled, args = anynet.compile(f), [numbers(backend, 3, seed=i + 1) for i in range(5)]
+    for _ in range(3):
+        assert_close(compiled(*args), host(f(*args)), rtol=1e-6)
+    assert len(compiled.recordings) == 1
+
+
 def test_the_recording_can_be_read():
     compiled = anynet.compile(anynet.grad(lambda w, x: total((x @ w) ** 2)))
     compiled(np.ones((2, 3)), np.ones((4, 2)))

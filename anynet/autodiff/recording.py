@@ -129,7 +129,8 @@ def write(calls: list[Call], inputs: dict[int, str], outputs: list[Any]) -> tupl
 
     Inputs are names by their places, in order.
     """
-    known: dict[str, Any] = {}
+    # An input would hide a function or a constant of its name.
+    known: dict[str, Any] = dict.fromkeys(inputs.values())
     places = dict(inputs)
 
     def name(x: Any) -> str:

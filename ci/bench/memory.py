@@ -17,15 +17,17 @@ STEPS = 10_000
 
 def measure(backends: list[str]) -> dict[str, float]:
     """Return bytes by candidate, each in a process of its own."""
-    names = [f"anynet on {name}{end}" for name in backends for end in ("", ", compiled")]
-    names += ["PyTorch eager"] if find_spec("torch") else []
+    names = [*_ours(backends), *(["PyTorch eager"] if find_spec("torch") else [])]
     return {name: _in_a_process("wide", name) for name in names}
 
 
 def growth(backends: list[str]) -> dict[str, float]:
     """Return the bytes that 10,000 steps of the small network add to the first 100."""
-    names = [f"anynet on {name}{end}" for name in backends for end in ("", ", compiled")]
-    return {name: _in_a_process("growth", name) for name in names}
+    return {name: _in_a_process("growth", name) for name in _ours(backends)}
+
+
+def _ours(backends: list[str]) -> list[str]:
+    return [f"anynet on {name}{end}" for name in backends for end in ("", ", compiled")]
 
 
 def _in_a_process(what: str, name: str) -> float:
