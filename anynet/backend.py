@@ -36,10 +36,14 @@ class Backend:
     #: The name of a primitive, or of a function of the standard, to a quicker version of it for this library; one that
     #: returns NotImplemented declines.
     kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}
-    #: Kernels and functions that never return a view of an argument, and those among them that take an ``out`` for
-    #: their (first) result: compiled steps give them memory that is used again.
+    #: What compiled steps make of kernels: a kernel to a function that is called as ``parts(do, *args, **settings)``
+    #: and makes the kernel's own calls by ``do(function, *args, **settings)``, or declines like a kernel.
+    parts: ClassVar[Mapping[Callable[..., Any], Callable[..., Any]]] = {}
+    #: Functions that never return a view of an argument; those among them that take an ``out`` for their result, to
+    #: which compiled steps give memory that is used again; and those whose ``out`` may be an argument.
     fresh: ClassVar[Set[Callable[..., Any]]] = frozenset()
     into: ClassVar[Set[Callable[..., Any]]] = frozenset()
+    in_place: ClassVar[Set[Callable[..., Any]]] = frozenset()
 
     def __init__(self, xp: Namespace, device: Device = None) -> None:
         self.xp = xp

@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import update_wrapper
+from itertools import chain
+from operator import is_
 from types import CodeType
 from typing import Any
 
@@ -52,6 +54,7 @@ class CompiledStep:
         _check_outside(step)
         self.step = step
         self.recordings: list[Recording] = []
+        self._left: _Left | None = None
         # A network is an argument of its own.
         self._bound = (step,) if tree.is_node(step) else ()
         self._function: Any = type(step).__call__ if self._bound else step
@@ -60,18 +63,24 @@ class CompiledStep:
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Do the step."""
+        left = self._left
+        if left is not None and not named:
+            leaves = left.leaves(self._bound + args)
+            if leaves is not None:
+                result = left.recording.replay(leaves, left.holders, lambda: self.step(*args))
+                left.look()
+                return result
         given = (self._bound + args, named)
-        leaves: list[Any] = []
-        holders: list[tuple[Any, Any]] = []
-        outline: list[Any] = []
-        tree.take_apart(given, leaves, holders, outline)
+        parts = tree.Parts(given)
         for recording in self.recordings:
-            if recording.outline == outline:
-                return recording.replay(leaves, holders, lambda: self.step(*args, **named))
-        if any(type(x) is Traced for x in leaves):
+            if recording.outline == parts.outline:
+                result = recording.replay(parts.leaves, parts.holders, lambda: self.step(*args, **named))
+                self._left = None if named else _Left(recording, given[0], parts)
+                return result
+        if any(type(x) is Traced for x in parts.leaves):
             # It is being differentiated, or recorded as part of another step.
             return self.step(*args, **named)
-        result, recorded = record(self._function, given, leaves, outline)
+        result, recorded = record(self._function, given, parts)
         if recorded is not None:
             self.recordings = [*self.recordings[1 - KEPT :], recorded]
         return result
@@ -89,7 +98,7 @@ class Recording:
         named = dict(enumerate(inputs))
         for _, asked in recorder.questions:
             named |= {place.number: f"n{place.number}" for place in asked}
-        calls = needed_calls(recorder.calls or [], outputs)
+        calls = needed_calls(recorder.calls, outputs)
         backend = get_backend(recorder.home)
         if backend.into:
             calls = with_buffers(calls, outputs, backend)
@@ -114,7 +123,7 @@ class Recording:
         except Exception as error:
             # The step itself says better what is wrong, and where.
             result = plainly()
-            warnings.warn(f"a compiled step failed, and did not when not compiled: {error!r}", stacklevel=3)
+            warnings.warn(f"a compiled step failed, and did not when not compiled: {error!r}", stacklevel=4)
             return result
         finally:
             self._lock.release()
@@ -126,9 +135,43 @@ class Recording:
         return tree.map(lambda leaf: found[leaf.node], self.result)
 
 
-def record(
-    step: Callable[..., Any], given: tuple[Any, Any], leaves: list[Any], outline: list[Any]
-) -> tuple[Any, Recording | None]:
+class _Left:
+    """The arguments of a call as it left them: while trees stay so, they need not be taken apart again."""
+
+    def __init__(self, recording: Recording, args: tuple[Any, ...], parts: tree.Parts) -> None:
+        self.recording = recording
+        self.holders = parts.holders
+        self.args = args
+        self.arrays = [_alike(arg) if is_array(arg) else None for arg in args]
+        # Live views of all that the lists and dicts of the trees hold.
+        self.containers = parts.containers
+        self.views = [x.values() if isinstance(x, dict) else x for x in parts.containers]
+        self.look()
+
+    def look(self) -> None:
+        """See what the trees hold now."""
+        self.lengths = [*map(len, self.containers)]
+        self.inside = [*chain.from_iterable(self.views)]
+
+    def leaves(self, args: tuple[Any, ...]) -> list[Any] | None:
+        """Return the leaves of the arguments if nothing is new among these but arrays, alike in shape and dtype."""
+        if len(args) != len(self.args):
+            return None
+        for arg, before, alike in zip(args, self.args, self.arrays, strict=True):
+            if arg is not before and (alike is None or not is_array(arg) or _alike(arg) != alike):
+                return None
+        inside = chain.from_iterable(self.views)
+        if [*map(len, self.containers)] != self.lengths or not all(map(is_, inside, self.inside)):
+            return None
+        return [(args if holder is self.args else holder)[name] for holder, name in self.holders]
+
+
+def _alike(x: Any) -> tuple[Any, ...]:
+    """Return what makes an array another one to a recording."""
+    return type(x), x.shape, x.dtype, getattr(x, "device", None)
+
+
+def record(step: Callable[..., Any], given: tuple[Any, Any], parts: tree.Parts) -> tuple[Any, Recording | None]:
     """Do the step once; return its result, and the recording unless the arguments are built differently afterwards."""
     recorder = Recorder()
     args, named = tree.map(recorder.variable, given, None, {"ask_numbers": recorder.ask})
@@ -137,20 +180,17 @@ def record(
     result = step(*args, **named)
     for x, inside in zip(opaque, before, strict=True):
         _check_unchanged(x, inside)
-    after: list[Any] = []
-    tree.take_apart((args, named), after, [], [])
+    after = tree.Parts((args, named)).leaves
     _graft(given, (args, named))
-    outline_after: list[Any] = []
-    tree.take_apart(given, [], [], outline_after)
     recording = None
-    if outline_after == outline:
+    if tree.Parts(given).outline == parts.outline:
         changed = [i for i, x in enumerate(after) if recorder.place(x) != Place(i)]
         outputs = [after[i] for i in changed] + [x for _, x in tree.leaves(result)]
-        recording = Recording(outline, recorder, _names(step, given), [recorder.place(x) for x in outputs])
+        recording = Recording(parts.outline, recorder, _names(step, given), [recorder.place(x) for x in outputs])
         recording.changes = [(i, number) for number, i in enumerate(changed)]
         numbers = iter(range(len(changed), len(outputs)))
         recording.result = tree.map(lambda _: Traced(None, None, next(numbers)), result)
-    recorder.calls = None
+    recorder.close()
     return tree.map(_settled, result), recording
 
 
@@ -196,10 +236,8 @@ def _graft(original: Any, copy: Any) -> None:
 
 def _inside(x: Any) -> tuple[list[Any], list[Any]]:
     """Return the arrays that the attributes of something hold, and all else there."""
-    leaves: list[Any] = []
-    outline: list[Any] = []
-    tree.take_apart(vars(x), leaves, [], outline)
-    return leaves, outline
+    parts = tree.Parts(vars(x))
+    return parts.leaves, parts.outline
 
 
 def _check_unchanged(x: Any, before: tuple[list[Any], list[Any]]) -> None:

@@ -136,27 +136,42 @@ def is_node(x: Any) -> bool:
     return _kind(x) == _NODE
 
 
-def take_apart(tree: Any, leaves: list[Array], holders: list[tuple[Any, Any]], outline: list[Any]) -> None:
-    """Add the leaves of a list, dict, tuple or module, (holder, name) of each, and all else that there is to the tree.
+class Parts:
+    """A tree taken apart: leaves, (holder, name) of each, the dicts and lists that hold anything, and an outline.
 
-    Two trees alike have equal outlines; of leaves these hold type, shape, dtype and device.
+    The outline is all else that there is to the tree: two trees alike have equal ones. Of leaves it has type, shape,
+    dtype and device.
     """
-    kind = _kinds.get(type(tree)) or _kind(tree)
-    holder = vars(tree) if kind == _NODE else tree
-    outline.append(type(tree))
-    for name, child in holder.items() if kind <= _DICT else enumerate(holder):
-        of = type(child)
-        kind = _kinds.get(of) or _kind(child)
-        if kind == _LEAF:
-            leaves.append(child)
-            holders.append((holder, name))
-            outline += (name, of, child.shape, child.dtype, getattr(child, "device", None))
-        elif kind == _SETTING:
-            outline += (name, child)
-        else:
-            outline.append(name)
-            take_apart(child, leaves, holders, outline)
-    outline.append(None)
+
+    __slots__ = ("containers", "holders", "leaves", "outline")
+
+    def __init__(self, tree: Any) -> None:
+        self.leaves: list[Array] = []
+        self.holders: list[tuple[Any, Any]] = []
+        self.containers: list[Any] = []
+        self.outline: list[Any] = []
+        self._add(tree)
+
+    def _add(self, tree: Any) -> None:
+        kind = _kinds.get(type(tree)) or _kind(tree)
+        holder = vars(tree) if kind == _NODE else tree
+        outline = self.outline
+        outline.append(type(tree))
+        if kind <= _LIST:
+            self.containers.append(holder)
+        for name, child in holder.items() if kind <= _DICT else enumerate(holder):
+            of = type(child)
+            kind = _kinds.get(of) or _kind(child)
+            if kind == _LEAF:
+                self.leaves.append(child)
+                self.holders.append((holder, name))
+                outline += (name, of, child.shape, child.dtype, getattr(child, "device", None))
+            elif kind == _SETTING:
+                outline += (name, child)
+            else:
+                outline.append(name)
+                self._add(child)
+        outline.append(None)
 
 
 def _buffers(node: Any) -> tuple[str, ...]:

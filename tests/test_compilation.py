@@ -10,6 +10,7 @@ from helpers import assert_close, host, numbers
 import anynet
 from anynet import compilation, layers, losses, optimizers, schedulers, tree
 from anynet.array import array_namespace
+from anynet.backend import get_backend
 from anynet.errors import CompilationError, DataError, ShapeError
 from anynet.training import training_step
 
@@ -112,6 +113,64 @@ def test_arrays_that_a_user_holds_stay_as_they_were(backend):
     if backend.name == "numpy":
         kept = [x for arrays, _ in seen for x in arrays if x.ndim]
         assert not any(np.shares_memory(x, y) for i, x in enumerate(kept) for y in kept[:i] if x is not y)
+
+
+class Chain(layers.Module):
+    """Layers in a list, which may change, and a setting."""
+
+    def __init__(self, parts):
+        self.parts = list(parts)
+        self.factor = 1.0
+
+    def forward(self, x):
+        for part in self.parts:
+            x = part(x)
+        return total(x) * self.factor
+
+
+def test_changes_between_calls_are_seen(backend):
+    """Also where the network is the one that the last call left."""
+    compiled, f = anynet.compile(lambda net, x: net(x)), lambda net, x: net(x)
+    nets = [Chain(layers.Linear(3, 3) for _ in range(3)).initialize(seed, backend) for seed in (0, 1)]
+    net, (x, _) = nets[0], batch(backend)
+
+    def swap():
+        net.parts[0], net.parts[2] = net.parts[2], net.parts[0]
+
+    for change in (
+        lambda: None,
+        lambda: setattr(net, "factor", 2.0),
+        lambda: setattr(net.parts[0], "weight", net.parts[0].weight + 1),
+        lambda: setattr(net, "factor", backend.asarray(2.0)),
+        lambda: setattr(net.parts[1], "weight", net.parts[0].weight),
+        lambda: setattr(net.parts[1], "weight", net.parts[0].weight + 1),
+        lambda: net.parts.append(layers.ReLU()),
+        swap,
+        lambda: net.parts.insert(1, net.parts.pop()),
+        lambda: net.parts.pop(0),
+        lambda: vars(net).pop("factor") and setattr(net, "factor", 3.0),
+    ):
+        change()
+        for given in (net, net, nets[1], net):
+            same(backend, compiled(given, x), f(given, x))
+    half = backend.asarray(host(x)[:3])
+    for given in (half, x, half, backend.xp.astype(half, backend.xp.float64), half):
+        same(backend, compiled(net, given), f(net, given))
+
+
+def test_arrays_that_train_together():
+    """One array in two places goes two ways when it is trained, with or without a compiler."""
+    step = training_step(losses.mean_squared_error)
+    compiled, x = anynet.compile(step), np.random.default_rng(0).normal(size=(5, 3))
+    nets = []
+    for train in (step, compiled):
+        net = layers.Sequential(layers.Linear(3, 3), layers.Tanh(), layers.Linear(3, 3), seed=0)
+        net.layers[2].weight = net.layers[0].weight
+        optimizer = optimizers.SGD()
+        for _ in range(4):
+            train(net, optimizer, x, x)
+        nets.append(net)
+    same_bits(get_backend("numpy"), *nets)
 
 
 def test_results_are_trees(backend):
@@ -282,5 +341,5 @@ def test_the_recording_can_be_read():
     compiled = anynet.compile(anynet.grad(lambda w, x: total((x @ w) ** 2)))
     compiled(np.ones((2, 3)), np.ones((4, 2)))
     source = compiled.recordings[0].source
-    assert source.startswith("def run(w, x):\n    v2 = matmul(x, w, out=c")
+    assert source.startswith("def run(w, x):\n    v2 = dot(x, w, out=c")
     assert repr(compiled) == "compile(<lambda>): 1 recorded"

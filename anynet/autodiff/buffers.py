@@ -23,19 +23,34 @@ def with_buffers(calls: list[Call], outputs: list[Any], backend: Backend) -> lis
     for i, call in enumerate(calls):
         for place in (*call.places(), *call.results):
             last_use |= dict.fromkeys(roots.get(place.number, ()), i)
+    # The result in whose memory another one is: the first of those that follow each other there, and all of them.
+    first: dict[int, int] = {}
+    there: dict[int, list[int]] = {}
+    own: dict[int, Any] = {}
+    inside: dict[int, Place] = {}
+    for i, call in enumerate(calls):
+        root = call.results[0].number
+        if call.function in backend.in_place and call.kind[0]:
+            for x in call.places():
+                if own.get(x.number) == call.kind and last_use[x.number] == i and x.number not in leaving:
+                    inside[root] = x
+                    break
+        head = first[inside[root].number] if root in inside else root
+        if call.function in backend.fresh and not call.several:
+            own[root] = call.kind
+            first[root] = head
+            there.setdefault(head, []).append(root)
     free: dict[Any, list[Array]] = defaultdict(list)
     # What becomes free after each call.
     ends: dict[int, list[tuple[Any, Array]]] = defaultdict(list)
     found = []
     for i, call in enumerate(calls):
         root = call.results[0].number
-        shape = call.kind[0]
-        if call.function in backend.into and root not in leaving and shape:
-            buffer = free[call.kind].pop() if free[call.kind] else backend.empty(*call.kind)
-            ends[last_use[root]].append((call.kind, buffer))
-            found.append(replace(call, settings={**call.settings, "out": buffer}))
-        else:
-            found.append(call)
+        out: Any = inside.get(root)
+        if out is None and call.function in backend.into and call.kind[0] and leaving.isdisjoint(there[root]):
+            out = free[call.kind].pop() if free[call.kind] else backend.empty(*call.kind)
+            ends[max(last_use[x] for x in there[root])].append((call.kind, out))
+        found.append(call if out is None else replace(call, settings={**call.settings, "out": out}))
         for kind, buffer in ends.pop(i, ()):
             free[kind].append(buffer)
     return found

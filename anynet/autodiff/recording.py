@@ -1,12 +1,13 @@
 """Recording: what a function of arrays computes, as a list of calls, and as Python code that makes them again."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from anynet.array import array_namespace, is_array
 from anynet.autodiff.trace import Primitive, Traced, next_level
+from anynet.backend import get_backend
 from anynet.errors import CompilationError
 
 
@@ -43,18 +44,21 @@ class Recorder:
 
     def __init__(self) -> None:
         self.level = next_level()
-        self.calls: list[Call] | None = []
+        self.calls: list[Call] = []
         #: What says numbers, and the places of these: asked in order before the calls.
         self.questions: list[tuple[Callable[[], tuple[float, ...]], tuple[Place, ...]]] = []
         #: Any array of the library that computes.
         self.home: Any = None
         self._places = 0
+        self._closed = False
+        self._parts: Mapping[Callable[..., Any], Callable[..., Any]] = {}
 
     def variable(self, x: Any) -> Traced:
         """Begin with an array, or a number, that may be another next time."""
         self._places += 1
         if self.home is None and is_array(x):
             self.home = x
+            self._parts = get_backend(x).parts
         return Traced(x, self, self._places - 1)
 
     def ask(self, question: Callable[[], tuple[float, ...]]) -> tuple[Any, ...]:
@@ -62,6 +66,11 @@ class Recorder:
         numbers = tuple(map(self.variable, question()))
         self.questions.append((question, tuple([Place(x.node) for x in numbers])))
         return numbers
+
+    def close(self) -> None:
+        """End the recording; arrays that were kept from it are of no use any more."""
+        self.calls = []
+        self._closed = True
 
     def refused(self, what: str) -> CompilationError:
         """Return the error for a number that is taken out of an array while it is recorded."""
@@ -82,7 +91,7 @@ class Recorder:
 
     def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Evaluate the primitive and note the call."""
-        if self.calls is None:
+        if self._closed:
             raise CompilationError(
                 f"{step.name}: an array of a compiled step was kept from when it was recorded: "
                 "return it, or hand what it is kept in (a network, an optimizer) to the step as an argument"
@@ -92,17 +101,37 @@ class Recorder:
                 f"{step.name}: how many elements come out depends on the numbers, and a compiled step has fixed "
                 "shapes: use where(), or leave this part out of what is compiled"
             )
-        places = tuple(map(self.place, args))
-        out, _, function = step.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)
+        out, _, function = step.evaluate([_value(arg) for arg in args], settings)
+        if function in self._parts:
+            found = self._parts[function](self.do, *args, **settings)
+            if found is not NotImplemented:
+                return found
+        return self._noted(step.name, function, args, settings, out)
+
+    def do(self, function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+        """Call one of the library's own functions and note the call."""
+        # maximum.reduce calls itself reduce.
+        owner: Any = getattr(function, "__self__", None)
+        name = f"{owner.__name__}_{function.__name__}" if callable(owner) else function.__name__
+        return self._noted(name, function, args, settings, function(*map(_value, args), **settings))
+
+    def _noted(
+        self, name: str, function: Callable[..., Any], args: Sequence[Any], settings: dict[str, Any], out: Any
+    ) -> Any:
         several = isinstance(out, tuple | list)
+        places = tuple(map(self.place, args))
         parts = [self.variable(x) for x in (out if several else (out,))]
         results = tuple([Place(x.node) for x in parts])
         first = parts[0].value
         kind = first.shape, first.dtype, getattr(first, "strides", None)
-        self.calls.append(Call(step.name, function, places, settings, results, several, kind))
+        self.calls.append(Call(name, function, places, settings, results, several, kind))
         if not several:
             return parts[0]
         return type(out)(*parts) if hasattr(out, "_fields") else tuple(parts)
+
+
+def _value(x: Any) -> Any:
+    return x.value if type(x) is Traced else x
 
 
 #: Functions whose results have as many elements as the numbers say.

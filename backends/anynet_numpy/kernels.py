@@ -14,62 +14,76 @@ from anynet.primitives.erf import CENTRE, LIMIT, TAIL
 from anynet.primitives.update import by_parameter, in_turn
 from anynet_numpy.memory import blocks, fresh, scratch
 
-_ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
+#: The dtypes that kernels take, and a zero of each: arithmetic with an array is quicker than with a Python number.
+ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
 
 _SMALL_BLOCK = 8192
 
 
 def matmul(x1: Any, x2: Any, out: Any = None) -> Any:
-    """Multiply into memory that was used before."""
-    if out is None and x1.ndim == x2.ndim == 2 and x1.dtype == x2.dtype and x1.dtype in _ZERO:
-        out = fresh((x1.shape[0], x2.shape[1]), x1.dtype)
+    """Multiply into memory that was used before; `dot` has less to look at than `matmul`."""
+    if x1.ndim == x2.ndim == 2 and x1.dtype == x2.dtype and x1.dtype in ZERO:
+        return np.dot(x1, x2, out=fresh((len(x1), x2.shape[1]), x1.dtype) if out is None else out)
     return np.matmul(x1, x2, out=out)
 
 
-def affine(x: Any, weight: Any, bias: Any, out: Any = None) -> Any:
+def affine(x: Any, weight: Any, bias: Any) -> Any:
     """Add the bias in place."""
-    y = matmul(x, weight, out)
+    y = matmul(x, weight)
     if bias is None:
         return y
-    return np.add(y, bias, out=y) if bias.dtype == y.dtype and y.ndim else np.add(y, bias, out=out)
+    return np.add(y, bias, out=y if bias.dtype == y.dtype and y.ndim else None)
 
 
-def relu(x: Any, out: Any = None) -> Any:
+def relu(x: Any) -> Any:
     """Compare with an array of no axes: quicker than with a Python number, which has to be converted."""
-    zero = _ZERO.get(x.dtype)
+    zero = ZERO.get(x.dtype)
     if zero is None:
         return NotImplemented
-    return np.maximum(x, zero, out=fresh(x.shape, x.dtype) if out is None and x.flags.c_contiguous else out)
+    return np.maximum(x, zero, out=fresh(x.shape, x.dtype) if x.flags.c_contiguous else None)
 
 
-def relu_gradient(g: Any, y: Any, out: Any = None) -> Any:
+def relu_gradient(g: Any, y: Any) -> Any:
     """Multiply by a mask of floating numbers, in their own place: a third of the time of a choice."""
-    zero = _ZERO.get(y.dtype)
+    zero = ZERO.get(y.dtype)
     if zero is None or g.dtype != y.dtype or not y.ndim:
         return NotImplemented
-    out = np.greater(y, zero, out=fresh(y.shape, y.dtype) if out is None else out)
+    out = np.greater(y, zero, out=fresh(y.shape, y.dtype))
     return np.multiply(g, out, out=out)
 
 
 def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     """Work on the transposed logits: reductions along a short last axis are slow, along the first axis quick."""
-    if logits.dtype not in _ZERO or labels.ndim != 1 or labels.dtype.kind not in "iu" or not labels.size:
+    if logits.dtype not in ZERO or labels.ndim != 1 or labels.dtype.kind not in "iu" or not labels.size:
         return NotImplemented
-    classes = logits.shape[1]
+    rows, classes = logits.shape
+    places = places_of_labels(labels, classes)
+    work = logits.T.copy()
+    work -= np.maximum.reduce(work)
+    at_labels = work.take(places)
+    np.exp(work, out=work)
+    total = np.dot(ones(classes, work.dtype.char), work)
+    work /= total
+    difference = less_one_at(work, places, out=work)
+    return np.add.reduce(np.log(total) - at_labels) / rows, difference.T
+
+
+def places_of_labels(labels: Any, classes: int) -> Any:
+    """Return where in an array of (classes, rows) elements, counted through, that of each row's label is."""
     # As unsigned numbers, negative labels are large ones.
     if np.maximum.reduce(labels.view(f"u{labels.itemsize}")) >= classes:
         raise IndexError("a label is no class")
-    work = logits.T.copy()
-    work -= np.maximum.reduce(work, axis=0)
-    flat = work.reshape(-1)
     places = np.multiply(labels, labels.size, dtype=np.intp, casting="unsafe")
-    places += _range(labels.size)
-    at_labels = flat[places]
-    np.exp(work, out=work)
-    total = np.add.reduce(work, axis=0)
-    work /= total
-    flat[places] -= 1
-    return np.add.reduce(np.log(total) - at_labels) / labels.size, work.T
+    places += positions(labels.size)
+    return places
+
+
+def less_one_at(x: Any, places: Any, out: Any = None) -> Any:
+    """Return x less one at the places of its elements, counted through."""
+    if out is not x:
+        out = np.positive(x, out=out)
+    out.reshape(-1)[places] -= 1
+    return out
 
 
 def masked_softmax(scores: Any, allowed: Any) -> Any:
@@ -85,30 +99,36 @@ def masked_softmax(scores: Any, allowed: Any) -> Any:
 
 def sgd_update(learning_rate: float, *arrays: Any) -> Any:
     """Take the new parameters' own memory for the products, in blocks that fit a cache."""
+    dtype = arrays[0].dtype
+    rate = np.array(learning_rate, dtype)
     found = []
     for p, g in by_parameter(2, arrays):
-        if p.dtype != g.dtype or not p.ndim:
+        if p.dtype != dtype or g.dtype != dtype or not p.ndim:
             return NotImplemented
-        new = fresh(p.shape, p.dtype)
-        for old, change, out in blocks(p, g, new):
-            np.multiply(change, learning_rate, out=out)
-            np.subtract(old, out, out=out)
+        new = fresh(p.shape, dtype)
+        for old, change, made in blocks(p, g, new):
+            np.multiply(change, rate, out=made)
+            np.subtract(old, made, out=made)
         found.append(new)
     return tuple(found)
 
 
 def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Any) -> Any:
-    """Take the new arrays' own memory for the products."""
+    """Take the new arrays' own memory for the products, in blocks that fit a cache."""
     found = []
-    for parameter, gradient, velocity in by_parameter(3, arrays):
-        if not parameter.dtype == gradient.dtype == velocity.dtype or not parameter.ndim:
+    for given in by_parameter(3, arrays):
+        parameter = given[0]
+        if not parameter.ndim or any(x.dtype != parameter.dtype for x in given):
             return NotImplemented
-        new = np.multiply(velocity, momentum)
-        new += gradient
-        out = np.multiply(new, momentum * learning_rate if nesterov else learning_rate)
-        if nesterov:
-            out += learning_rate * gradient
-        found.append((np.subtract(parameter, out, out=out), new))
+        made = tuple([fresh(parameter.shape, parameter.dtype) for _ in range(2)])
+        for p, g, velocity, new, moved in blocks(*given, *made):
+            np.multiply(velocity, momentum, out=moved)
+            moved += g
+            np.multiply(moved, momentum * learning_rate if nesterov else learning_rate, out=new)
+            if nesterov:
+                new += np.multiply(g, learning_rate, out=scratch("product", g.shape, g.dtype))
+            np.subtract(p, new, out=new)
+        found.append(made)
     return in_turn(found)
 
 
@@ -151,7 +171,7 @@ def _adam(arrays: Sequence[Any], numbers: Sequence[float]) -> None:
 
 def erf(x: Any) -> Any:
     """Evaluate the polynomials in place, in blocks that fit a cache."""
-    if x.dtype not in _ZERO or not x.ndim:
+    if x.dtype not in ZERO or not x.ndim:
         return NotImplemented
     out = fresh(x.shape, x.dtype)
     for given, made in blocks(x, out, size=_SMALL_BLOCK):
@@ -184,20 +204,22 @@ def _polynomial(coefficients: Sequence[float], x: Any, out: Any) -> Any:
     return out
 
 
-def sum_to(g: Any, shape: tuple[int, ...], out: Any = None) -> Any:
+def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum a matrix to one row, as for the bias of a layer: a product with ones is quicker than a reduction."""
-    if g.ndim != 2 or shape != g.shape[1:] or g.dtype not in _ZERO:
+    if g.ndim != 2 or shape != g.shape[1:] or g.dtype not in ZERO:
         return NotImplemented
-    return np.dot(_ones(len(g), g.dtype.char), g, out=out)
+    return np.dot(ones(len(g), g.dtype.char), g)
 
 
 @lru_cache(maxsize=64)
-def _range(length: int) -> Any:
+def positions(length: int) -> Any:
+    """Return 0, 1, 2, …"""
     return np.arange(length)
 
 
 @lru_cache(maxsize=64)
-def _ones(length: int, char: str) -> Any:
+def ones(length: int, char: str) -> Any:
+    """Return ones of a dtype, which is told by its letter."""
     return np.ones(length, char)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 BLOCK = 65536
 
 #: Bytes of an array for which looking for used memory pays, and of all that is kept for that.
-_LEAST, _MOST = 1 << 16, 1 << 27
+LEAST, _MOST = 1 << 16, 1 << 27
 
 _local = threading.local()
 
@@ -82,7 +82,7 @@ def _kept() -> _Kept:
 
 def fresh(shape: tuple[int, ...], dtype: Any) -> Any:
     """Return an array with any numbers in it, whose memory nothing else can see."""
-    if math.prod(shape) * dtype.itemsize < _LEAST or not _COUNTABLE:
+    if math.prod(shape) * dtype.itemsize < LEAST or not _COUNTABLE:
         return np.empty(shape, dtype)
     return _kept().find(shape, dtype)
 

@@ -101,3 +101,72 @@ def test_images_larger_than_a_block():
     ):
         function = getattr(primitives, name)
         np.testing.assert_allclose(function(*args, **named), function.reference(*args, **named), rtol=1e-9, atol=1e-9)
+
+
+def test_memory_of_a_recording_is_not_written_while_it_is_looked_at():
+    """Views, arrays used twice, and what leaves the recording, where NumPy could write into an argument."""
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(6, 6)), rng.normal(size=(6, 6))
+
+    def f(x, w):
+        y = x @ w
+        turned = y.T
+        squares = y * y
+        z = turned + y
+        kept = z + 1
+        both = (kept - 1) * kept
+        again = kept / (both + turned)
+        return squares, kept, again + again, again, y.T, (y.T - 1) * 2
+
+    compiled = anynet.compile(f)
+    seen = []
+    for _ in range(4):
+        found = compiled(x, w)
+        seen.append(found)
+        for part, wanted in zip(found, f(x, w), strict=True):
+            np.testing.assert_array_equal(part, wanted)
+        x = x + 1
+    for i, found in enumerate(seen):
+        for part, wanted in zip(found, f(x - (4 - i), w), strict=True):
+            np.testing.assert_allclose(part, wanted, rtol=1e-6)
+
+
+FLOATS, SMALL = np.random.default_rng(0).normal(size=(7, 5)), np.random.default_rng(1).normal(size=(5, 3))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("affine", (FLOATS, SMALL, SMALL[0])),
+        ("affine", (FLOATS, SMALL, None)),
+        ("affine", (FLOATS[0], SMALL, SMALL[0])),
+        ("affine", (np.stack([FLOATS, -FLOATS]), SMALL, SMALL[0])),
+        ("affine", (np.ones((200, 5)), np.ones((5, 300)), np.ones(300))),
+        ("matmul", (FLOATS, SMALL)),
+        ("matrix_transpose", (FLOATS,)),
+        ("matrix_transpose", (np.stack([FLOATS, -FLOATS]),)),
+        ("relu", (FLOATS,)),
+        ("relu_gradient", (FLOATS, np.maximum(FLOATS, 0))),
+        ("sgd_update", (0.3, FLOATS, SMALL, FLOATS + 1, SMALL + 1)),
+        ("sgd_update", (0.3, np.ones((300, 300)), np.ones((300, 300)))),
+        ("softmax_cross_entropy", (FLOATS, np.arange(7) % 5)),
+        ("softmax_cross_entropy", (FLOATS.T[:, :4], np.arange(5, dtype="uint8") % 4)),
+        ("softmax_cross_entropy", (FLOATS, np.eye(5)[np.arange(7) % 5])),
+    ],
+)
+def test_kernels_and_their_parts_agree_to_the_last_bit(name, args, dtype):
+    function = anynet.autodiff.trace.STANDARD.get(name) or getattr(primitives, name)
+    args = [x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in args]
+    arrays = [x for x in args if isinstance(x, np.ndarray)]
+    compiled = anynet.compile(lambda *arrays: function(*_beside(args, arrays)))
+    for _ in range(3):
+        found, wanted = compiled(*arrays), function(*args)
+        several = wanted if isinstance(wanted, tuple) else (wanted,)
+        for part, other in zip(found if isinstance(found, tuple) else (found,), several, strict=True):
+            np.testing.assert_array_equal(part, other, strict=True)
+
+
+def _beside(args, arrays):
+    left = iter(arrays)
+    return [next(left) if isinstance(x, np.ndarray) else x for x in args]
