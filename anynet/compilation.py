@@ -68,7 +68,8 @@ class CompiledStep:
             leaves = left.leaves(self._bound + args)
             if leaves is not None:
                 result = left.recording.replay(leaves, left.holders, lambda: self.step(*args))
-                left.look()
+                if left.recording.changes:
+                    left.look()
                 return result
         given = (self._bound + args, named)
         parts = tree.Parts(given)

@@ -19,14 +19,14 @@ def _functions(names: str, *others: Any) -> frozenset[Any]:
 
 
 _IN_PLACE = _functions(
-    "add divide exp log maximum multiply negative sqrt square subtract tanh", parts.above_zero, kernels.less_one_at
+    "add divide exp log maximum multiply negative relu sqrt square subtract tanh", parts.above_zero, kernels.less_one_at
 )
 _INTO = _IN_PLACE | _functions(
     "conv2d conv2d_transposed matmul max_pool2d positive spread_to_largest", np.dot, np.maximum.reduce
 )
 _FRESH = _INTO | _functions(
     "adam_update affine batch_norm batch_norm_gradient conv2d_weight equal erf greater index_add less masked_softmax "
-    "mean momentum_update not_equal pow relu relu_gradient scatter_add sgd_update softmax_cross_entropy standardize "
+    "mean momentum_update not_equal pow relu_gradient scatter_add sgd_update softmax_cross_entropy standardize "
     "standardize_gradient sum sum_to",
     np.add.reduce,
     np.ndarray.take,

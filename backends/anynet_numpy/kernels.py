@@ -17,7 +17,12 @@ from anynet_numpy.memory import blocks, fresh, scratch
 #: The dtypes that kernels take, and a zero of each: arithmetic with an array is quicker than with a Python number.
 ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
 
+_UNSIGNED = {np.dtype(name).itemsize: np.dtype(name) for name in ("uint8", "uint16", "uint32", "uint64")}
+
 _SMALL_BLOCK = 8192
+
+#: Elements of the arrays of zeros that are kept to compare with.
+MOST_ZEROS = 32768
 
 
 def matmul(x1: Any, x2: Any, out: Any = None) -> Any:
@@ -35,12 +40,18 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
     return np.add(y, bias, out=y if bias.dtype == y.dtype and y.ndim else None)
 
 
-def relu(x: Any) -> Any:
-    """Compare with an array of no axes: quicker than with a Python number, which has to be converted."""
+def relu(x: Any, out: Any = None) -> Any:
+    """Compare with as many zeros, block by block: NumPy has vector instructions for two arrays, and none for one."""
     zero = ZERO.get(x.dtype)
     if zero is None:
         return NotImplemented
-    return np.maximum(x, zero, out=fresh(x.shape, x.dtype) if x.flags.c_contiguous else None)
+    if not x.flags.c_contiguous:
+        return np.maximum(x, zero, out=out)
+    if out is None:
+        out = fresh(x.shape, x.dtype)
+    for given, made in blocks(x, out, size=MOST_ZEROS):
+        np.maximum(given, zeros(given.shape, x.dtype.char) if given.size <= MOST_ZEROS else zero, out=made)
+    return out
 
 
 def relu_gradient(g: Any, y: Any) -> Any:
@@ -71,7 +82,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
 def places_of_labels(labels: Any, classes: int) -> Any:
     """Return where in an array of (classes, rows) elements, counted through, that of each row's label is."""
     # As unsigned numbers, negative labels are large ones.
-    if np.maximum.reduce(labels.view(f"u{labels.itemsize}")) >= classes:
+    if np.maximum.reduce(labels.view(_UNSIGNED[labels.itemsize])) >= classes:
         raise IndexError("a label is no class")
     places = np.multiply(labels, labels.size, dtype=np.intp, casting="unsafe")
     places += positions(labels.size)
@@ -213,7 +224,7 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
 
 @lru_cache(maxsize=64)
 def positions(length: int) -> Any:
-    """Return 0, 1, 2, …"""
+    """Return so many numbers from 0 up."""
     return np.arange(length)
 
 
@@ -221,6 +232,12 @@ def positions(length: int) -> Any:
 def ones(length: int, char: str) -> Any:
     """Return ones of a dtype, which is told by its letter."""
     return np.ones(length, char)
+
+
+@lru_cache(maxsize=64)
+def zeros(shape: tuple[int, ...], char: str) -> Any:
+    """Return zeros of a dtype, which is told by its letter."""
+    return np.zeros(shape, char)
 
 
 def matrix_transpose(x: Any) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 
 from anynet.primitives.update import by_parameter
 from anynet_numpy import kernels
-from anynet_numpy.kernels import KERNELS, ZERO, ones
+from anynet_numpy.kernels import KERNELS, MOST_ZEROS, ZERO, ones, zeros
 from anynet_numpy.memory import BLOCK, LEAST
 
 Do = Callable[..., Any]
@@ -35,8 +35,10 @@ def affine(do: Do, x: Any, weight: Any, bias: Any) -> Any:
 
 
 def relu(do: Do, x: Any) -> Any:
-    """Compare with an array of no axes."""
-    return do(np.maximum, x, ZERO[x.dtype]) if x.dtype in ZERO else NotImplemented
+    """Compare with as many zeros; what is large, or in another order, is left to the kernel."""
+    if x.dtype not in ZERO or x.size > MOST_ZEROS or not getattr(x, "value", x).flags.c_contiguous:
+        return NotImplemented
+    return do(np.maximum, x, zeros(x.shape, x.dtype.char))
 
 
 def relu_gradient(do: Do, g: Any, y: Any) -> Any:
