@@ -6,18 +6,20 @@ from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
 
 try:
-    from anynet_torch import images, kernels
-
-    KERNELS = kernels.KERNELS | images.KERNELS
+    from anynet_torch import images, kernels, parts
 except ImportError:
     # Told when the backend is opened.
-    KERNELS = {}
+    INSTALLED = False
+else:
+    INSTALLED = True
 
 
 class TorchBackend(Backend):
     """PyTorch on ``cpu``, ``cuda``, ``cuda:1``, ``mps``; the first GPU where there is one, unless told."""
 
-    kernels = KERNELS
+    if INSTALLED:
+        kernels = kernels.KERNELS | images.KERNELS
+        parts, fresh, into, in_place = parts.PARTS, parts.FRESH, parts.INTO, parts.IN_PLACE
 
     def __init__(self, device: str = "") -> None:
         try:
@@ -58,6 +60,10 @@ class TorchBackend(Backend):
     def to_host(self, x: Any) -> Any:
         """Copy to main memory, without PyTorch's own derivative."""
         return x.detach().cpu().numpy()
+
+    def compile(self, function: Any) -> Any:
+        """Leave PyTorch's own derivatives out, with which results cannot go to memory of ours."""
+        return self._torch.no_grad()(function)
 
     def synchronize(self) -> None:
         """Wait for the GPU."""

@@ -3,8 +3,10 @@ import pytest
 from helpers import host
 
 import anynet
+from anynet import layers, losses, optimizers, primitives
 from anynet.array import array_namespace
 from anynet.errors import BackendError
+from anynet.training import training_step
 
 torch = pytest.importorskip("torch", reason="needs torch")
 
@@ -26,3 +28,41 @@ def test_numbers_are_copied_and_pytorchs_own_derivatives_are_left_alone():
     y = torch.ones(3, dtype=torch.float64, requires_grad=True)
     assert host(anynet.grad(lambda y: array_namespace(y).sum(y**2))(y.detach())).tolist() == [2, 2, 2]
     assert y.grad is None
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 6, 8), (1, 2, 7, 9), (2, 1, 2, 3), (3, 2, 2, 2)])
+def test_pooling_in_pairs_is_pytorchs_own(shape):
+    """Of equal elements the first one has the cotangent; a last row without another has none."""
+    x = torch.relu(torch.tensor(np.random.default_rng(0).normal(size=shape)).round())
+    x.requires_grad_(True)
+    wanted = torch.nn.functional.max_pool2d(x, 2)
+    g = torch.tensor(np.random.default_rng(1).normal(size=wanted.shape))
+    wanted.backward(g)
+    settings = {"kernel": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0))}
+    found = primitives.max_pool2d(x.detach(), **settings)
+    assert torch.equal(found, wanted)
+    assert torch.equal(primitives.spread_to_largest(g, x.detach(), found, **settings), x.grad)
+
+
+@pytest.mark.parametrize("columns", [1, 10, 15, 16])
+def test_products_with_few_columns(columns):
+    rng = np.random.default_rng(0)
+    x, w = (torch.tensor(rng.normal(size=shape)) for shape in ((300, 400), (400, columns)))
+    b = torch.tensor(rng.normal(size=columns))
+    np.testing.assert_allclose(primitives.affine(x, w, b), x @ w + b, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(anynet.compile(lambda x, w: x @ w)(x, w), x @ w, rtol=1e-10, atol=1e-10)
+
+
+def test_weights_of_pytorchs_own_are_trained_in_compiled_steps():
+    """They ask for PyTorch's derivatives, and get none."""
+    net = layers.Sequential(
+        layers.Conv2d(1, 2, 3), layers.ReLU(), layers.MaxPool2d(2), layers.Flatten(), layers.Linear(18, 20), seed=0,
+        backend="torch",
+    )  # fmt: skip
+    own = net.map(lambda p: torch.nn.Parameter(p.clone()))
+    x, t = torch.ones((50, 1, 8, 8)), torch.arange(50) % 20
+    step = training_step(losses.cross_entropy)
+    compiled = anynet.compile(step)
+    plain = [float(step(net, optimizers.SGD(), x, t)) for _ in range(3)]
+    assert [float(compiled(own, optimizers.SGD(), x, t).detach()) for _ in range(3)] == pytest.approx(plain)
+    assert not own["layers.0.weight"].requires_grad

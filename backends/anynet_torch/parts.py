@@ -1,0 +1,73 @@
+"""What kernels come down to: PyTorch's own calls, which take memory for their results.
+
+A compiled step makes these in a kernel's place; ``do(function, *args)`` stands for each.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from anynet.primitives.update import by_parameter
+from anynet_torch import images
+from anynet_torch.kernels import KERNELS, is_narrow
+
+Do = Callable[..., Any]
+
+
+def affine(do: Do, x: Any, weight: Any, bias: Any) -> Any:
+    """Multiply and add in one call, the narrow way round where that is quicker."""
+    return NotImplemented if is_narrow(x, weight) else do(torch.addmm, bias, x, weight)
+
+
+def matmul(do: Do, x1: Any, x2: Any) -> Any:
+    """Multiply."""
+    return NotImplemented if is_narrow(x1, x2) else do(torch.matmul, x1, x2)
+
+
+def relu(do: Do, x: Any) -> Any:
+    """Clamp from below."""
+    return do(torch.clamp_min, x, 0)
+
+
+def relu_gradient(do: Do, g: Any, y: Any) -> Any:
+    """Compare and choose in one call."""
+    return do(threshold_gradient, g, y)
+
+
+def threshold_gradient(g: Any, y: Any, out: Any = None) -> Any:
+    """Return g where y is above 0."""
+    if out is None:
+        return torch.ops.aten.threshold_backward(g, y, 0)
+    return torch.ops.aten.threshold_backward.grad_input(g, y, 0, grad_input=out)
+
+
+def sgd_update(do: Do, learning_rate: float, *arrays: Any) -> Any:
+    """Multiply and subtract in one call for each parameter."""
+    return tuple([do(descend, p, g, learning_rate) for p, g in by_parameter(2, arrays)])
+
+
+def descend(p: Any, g: Any, rate: float, out: Any = None) -> Any:
+    """Return p - rate · g."""
+    return torch.sub(p, g, alpha=rate, out=out)
+
+
+def _same(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda do, x1, x2: do(function, x1, x2)
+
+
+_OF_TWO = {"add": torch.add, "divide": torch.div, "multiply": torch.mul, "subtract": torch.sub}
+
+PARTS: dict[Callable[..., Any], Callable[..., Any]] = {
+    KERNELS[function.__name__]: function for function in (affine, matmul, relu, relu_gradient, sgd_update)
+} | {KERNELS[name]: _same(function) for name, function in _OF_TWO.items()}
+
+_ALWAYS_NEW = """
+    affine avg_pool2d batch_norm batch_norm_gradient conv2d conv2d_transposed conv2d_weight gelu index_add log_softmax
+    masked_softmax matmul max_pool2d scatter_add sigmoid softmax softmax_cross_entropy spread_to_largest standardize
+""".split()
+
+#: See `anynet.backend.Backend`.
+IN_PLACE = frozenset([*_OF_TWO.values(), torch.clamp_min, threshold_gradient, descend])
+INTO = IN_PLACE | {torch.addmm, torch.matmul}
+FRESH = INTO | {(KERNELS | images.KERNELS)[name] for name in _ALWAYS_NEW}
