@@ -33,6 +33,8 @@ class Backend:
 
     #: Whether arrays only note what is to be done, and nothing is computed until numbers are read.
     lazy: ClassVar[bool] = False
+    #: Whether the device can repeat a compiled step by itself, see `loop`.
+    loops: ClassVar[bool] = False
     #: The name of a primitive, or of a function of the standard, to a quicker version of it for this library; one that
     #: returns NotImplemented declines.
     kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}
@@ -101,6 +103,15 @@ class Backend:
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a quicker version of a function of arrays and numbers that changes nothing; here, the function."""
         return function
+
+    def loop(self, function: Callable[..., Any], carried: list[tuple[int, int]]) -> Callable[..., Any]:
+        """Return a loop of the device's own over a function; only where ``loops`` says that there is one.
+
+        The function takes arrays, of which the last is one of the entries, and numbers. The loop is called with the
+        other arrays, all entries, the numbers of each of them, and where among these to begin and to end. What is
+        carried, (argument, result), goes from one call to the next, and is returned; so are the other results, stacked.
+        """
+        raise NotImplementedError(f"{self.name} has no loops")
 
     def supports(self, dtype: DType) -> bool:
         """Tell whether this library has the dtype on this device."""

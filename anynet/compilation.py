@@ -12,19 +12,19 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import update_wrapper
+from functools import cached_property, update_wrapper
 from itertools import chain
 from operator import is_
 from types import CodeType
 from typing import Any
 
 from anynet import tree
-from anynet.array import is_array
+from anynet.array import array_namespace, is_array
 from anynet.autodiff.buffers import with_buffers
 from anynet.autodiff.recording import Place, Recorder, free_name, needed_calls, write
 from anynet.autodiff.trace import Traced
 from anynet.backend import get_backend
-from anynet.errors import CompilationError
+from anynet.errors import ArgumentError, CompilationError
 
 
 def compile(step: Callable[..., Any]) -> "CompiledStep":
@@ -73,11 +73,11 @@ class CompiledStep:
                 return result
         given = (self._bound + args, named)
         parts = tree.Parts(given)
-        for recording in self.recordings:
-            if recording.outline == parts.outline:
-                result = recording.replay(parts.leaves, parts.holders, lambda: self.step(*args, **named))
-                self._left = None if named else _Left(recording, given[0], parts)
-                return result
+        recording = self._known(parts)
+        if recording is not None:
+            result = recording.replay(parts.leaves, parts.holders, lambda: self.step(*args, **named))
+            self._left = None if named else _Left(recording, given[0], parts)
+            return result
         if any(type(x) is Traced for x in parts.leaves):
             # It is being differentiated, or recorded as part of another step.
             return self.step(*args, **named)
@@ -85,6 +85,38 @@ class CompiledStep:
         if recorded is not None:
             self.recordings = [*self.recordings[1 - KEPT :], recorded]
         return result
+
+    def for_each(self, entries: Any, *args: Any, start: int = 0, stop: int | None = None) -> Any:
+        """Do the step with each of the entries, from start to stop, as its last argument; return the results, stacked.
+
+        Entries are along the first axis of an array. With JAX's arrays all steps together are one call, in which
+        nothing can be looked at.
+
+        Raises:
+            ArgumentError: there is no entry.
+
+        """
+        stop = entries.shape[0] if stop is None else min(stop, entries.shape[0])
+        if start >= stop:
+            raise ArgumentError(
+                f"for_each: no entry from {start} to {stop}; there are {entries.shape[0]}: give one or more"
+            )
+        found = []
+        while start < stop:
+            entry = entries[start, ...]
+            parts = tree.Parts((self._bound + args + (entry,), {}))
+            recording = self._known(parts)
+            if recording is not None and recording.backend.loops and stop - start > 1:
+                found.append(recording.loop(parts, entries, start, stop))
+                break
+            found.append(tree.map(lambda x: array_namespace(x).expand_dims(x, axis=0), self(*args, entry)))
+            start += 1
+        columns = zip(*([x for _, x in tree.leaves(result)] for result in found), strict=True)
+        joined = iter([array_namespace(*column).concat(column) for column in columns])
+        return tree.map(lambda _: next(joined), found[0])
+
+    def _known(self, parts: tree.Parts) -> "Recording | None":
+        return next((recording for recording in self.recordings if recording.outline == parts.outline), None)
 
     def __repr__(self) -> str:
         return f"compile({getattr(self.step, '__name__', self.step)}): {len(self.recordings)} recorded"
@@ -107,7 +139,8 @@ class Recording:
         self.source, known = write(calls, named, outputs)
         code = dict(known)
         exec(self.source, code)  # a function of our own writing
-        self._run = backend.compile(code["run"])
+        self._plain, self.backend = code["run"], backend
+        self._run = backend.compile(self._plain)
         # Two at once would write into the same buffers.
         self._lock = threading.Lock()
         #: (number of a leaf, number of what takes its place), and the result with numbers for its arrays.
@@ -134,6 +167,22 @@ class Recording:
         if type(self.result) is Traced:
             return found[self.result.node]
         return tree.map(lambda leaf: found[leaf.node], self.result)
+
+    @cached_property
+    def _loop(self) -> Callable[..., Any]:
+        return self.backend.loop(self._plain, self.changes)
+
+    def loop(self, parts: tree.Parts, entries: Any, start: int, stop: int) -> Any:
+        """Replay for each of the entries, the last of the leaves, and put new arrays where they belong."""
+        asked = [[n for question in self.questions for n in question()] for _ in range(start, stop)]
+        # The number of entries is what is compiled for, not that of the steps.
+        numbers = [asked[0]] * start + asked + [asked[0]] * (entries.shape[0] - stop)
+        numbers = self.backend.xp.asarray(numbers, dtype=self.backend.xp.float64)
+        carried, others = self._loop(parts.leaves[:-1], entries, numbers, start, stop)
+        for (leaf, _), x in zip(self.changes, carried, strict=True):
+            holder, name = parts.holders[leaf]
+            holder[name] = x
+        return tree.map(lambda leaf: others[leaf.node - len(carried)][start:stop, ...], self.result)
 
 
 class _Left:

@@ -2,15 +2,15 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from anynet import compilation, losses, metrics
-from anynet.array import Array, array_namespace
+from anynet.array import Array, array_namespace, device
 from anynet.autodiff import value_and_grad
 from anynet.backend import get_backend
-from anynet.data.loader import Loader
+from anynet.data.loader import Loader, batch
 from anynet.display import Display
 from anynet.errors import ArgumentError, DataError, NonFiniteError
 from anynet.layers import Module
@@ -99,8 +99,9 @@ def fit(
     for part in parts:
         if part is not None:
             _check_labels(net, part)
-    step = training_step(loss)
-    run = _Run(net, loader, compilation.compile(step) if compile else step, optimizer or SGD())
+    run = _Run(net, loader, training_step(loss), optimizer or SGD())
+    if compile:
+        run.compile()
     with Display(progress, epochs, len(loader)) as display:
         try:
             for number in range(1, epochs + 1):
@@ -148,20 +149,32 @@ class _Run:
     step: Callable[[Module, Optimizer, Array, Array], Array]
     optimizer: Optimizer
     history: History = field(default_factory=History)
+    #: A step on rows of the data, where the device can do many by itself.
+    on_rows: compilation.CompiledStep | None = None
+
+    def compile(self) -> None:
+        """Record the step and replay it."""
+        step = self.step
+        self.step = compilation.compile(step)
+        if get_backend(self.loader.x).loops and self.loader.augment is None:
+            self.on_rows = compilation.compile(
+                lambda net, optimizer, x, t, rows: step(net, optimizer, *batch(x, t, rows))
+            )
 
     def epoch(self, number: int, display: Display) -> float:
         """Train on every batch once; return the mean loss."""
         found: list[Array] = []
+        done = 0
         looked = time.perf_counter()
         try:
-            for x, t in self.loader:
-                value = self.step(self.net, self.optimizer, x, t)
-                found.append(value)
+            for values in self._batches() if self.on_rows is None else self._loops(self.on_rows):
+                found.append(values)
+                done += math.prod(values.shape)
                 now = time.perf_counter()
                 if now - looked > LOOK_INTERVAL:
                     looked = now
-                    seen = float(value)
-                    display.show(number, len(found), seen)
+                    seen = float(values[-1] if values.ndim else values)
+                    display.show(number, done, seen)
                     if not math.isfinite(seen):
                         break
         finally:
@@ -173,10 +186,36 @@ class _Run:
                 self._stop(number, i + 1, value)
         return math.fsum(steps) / len(steps)
 
+    def _batches(self) -> Iterator[Array]:
+        """Train on every batch; yield the losses."""
+        for x, t in self.loader:
+            yield self.step(self.net, self.optimizer, x, t)
+
+    def _loops(self, on_rows: compilation.CompiledStep) -> Iterator[Array]:
+        """Train on every batch, on as many at once as one look after the other allows; yield the losses."""
+        x, t, size = self.loader.x, self.loader.t, self.loader.batch_size
+        order = self.loader.order()
+        if order is None:
+            order = array_namespace(x).arange(x.shape[0], device=device(x))
+        whole = x.shape[0] // size
+        rows = array_namespace(x).reshape(order[: whole * size], (whole, size))
+        start, count = 0, 1
+        while start < whole:
+            began = time.perf_counter()
+            values = on_rows.for_each(rows, self.net, self.optimizer, x, t, start=start, stop=start + count)
+            yield values
+            # Reading one waits for the device.
+            float(values[-1])
+            start += count
+            count = max(1, int(count * LOOK_INTERVAL / (time.perf_counter() - began)))
+        if len(self.loader) > whole:
+            yield on_rows(self.net, self.optimizer, x, t, order[whole * size :])
+
     def _read(self, found: list[Array]) -> list[float]:
         if not found:
             return []
-        host = get_backend(self.loader.x).to_host(array_namespace(found[0]).stack(found))
+        xp = array_namespace(*found)
+        host = get_backend(self.loader.x).to_host(xp.concat([xp.reshape(values, (-1,)) for values in found]))
         return [float(value) for value in host.tolist()]
 
     def _stop(self, number: int, step: int, value: float) -> None:

@@ -11,7 +11,9 @@ import anynet
 from anynet import compilation, layers, losses, optimizers, schedulers, tree
 from anynet.array import array_namespace
 from anynet.backend import get_backend
-from anynet.errors import CompilationError, DataError, ShapeError
+from anynet.data import Loader
+from anynet.data.loader import batch as batch_of
+from anynet.errors import ArgumentError, CompilationError, DataError, ShapeError
 from anynet.training import training_step
 
 OPTIMIZERS = {
@@ -290,6 +292,56 @@ def test_errors_are_those_of_the_step(backend):
             step(net, optimizers.SGD(0.1), x + 1, t)
     with pytest.raises(ShapeError, match=r"layers\.2: input of shape \(1, 6\) does not fit"):
         step(net, optimizers.SGD(0.1), backend.asarray(np.array([[0, 4, 1]])), t)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_steps_in_a_loop(backend, name):
+    """Each with its own learning rate, from where the last loop ended, with what changes in the network."""
+    x, t = batch(backend, 60)
+    rows = backend.asarray(np.random.default_rng(0).permutation(60).reshape(10, 6))
+    train = training_step(losses.cross_entropy)
+    step = anynet.compile(lambda net, optimizer, x, t, rows: train(net, optimizer, *batch_of(x, t, rows)))
+    net, optimizer, other, other_optimizer = small(backend), OPTIMIZERS[name](), small(backend), OPTIMIZERS[name]()
+    wanted = [train(other, other_optimizer, *batch_of(x, t, rows[i, ...])) for i in range(10)]
+    found = [
+        loss
+        for start, stop in ((0, 3), (3, 4), (4, 20))
+        for loss in host(step.for_each(rows, net, optimizer, x, t, start=start, stop=stop)).tolist()
+    ]
+    assert found == pytest.approx([float(x) for x in wanted], rel=1e-4)
+    assert optimizer.updates == 10
+    same_bits(backend, (net, optimizer), (other, other_optimizer))
+
+
+def test_results_of_a_loop(backend):
+    pair = anynet.compile(lambda net, x: (net(x), {"rows": x}))
+    net, x = small(backend), backend.asarray(np.ones((4, 5, 3), "float32"))
+    y, rest = pair.for_each(x, net)
+    assert y.shape == (4, 5, 2)
+    assert rest["rows"].shape == x.shape
+    infer = anynet.compile(net)
+    assert_close(infer.for_each(x), host(y), rtol=1e-5)
+    with pytest.raises(ArgumentError, match="no entry from 4 to 4; there are 4"):
+        pair.for_each(x, net, start=4)
+
+
+@pytest.mark.parametrize("rows", [64, 70, 5])
+def test_an_epoch_in_loops(backend, rows):
+    """The losses are those of one step after the other, the last batch is shorter, order or none."""
+    x, t = batch(backend, rows)
+    for shuffle in (True, False):
+        histories = []
+        for compile in (False, True):
+            loader = Loader(x, t, 8, shuffle=shuffle)
+            histories.append(
+                anynet.fit(
+                    small(backend), loader, optimizer=optimizers.Momentum(0.1), epochs=2, compile=compile,
+                    progress=False,
+                )
+            )  # fmt: skip
+        plain, compiled = histories
+        assert compiled.losses == pytest.approx(plain.losses, rel=1e-3)
+        assert compiled.epochs[-1].train_score == pytest.approx(plain.epochs[-1].train_score)
 
 
 def test_fit(backend):

@@ -65,17 +65,22 @@ class Loader:
         whole, rest = divmod(rows, self.batch_size)
         return whole if self.drop_last or not rest else whole + 1
 
+    def order(self) -> Array | None:
+        """Begin an epoch; return the numbers of its rows in order, or None where that is how they are."""
+        key = random.fold_in(self._key, self.epoch)
+        self.epoch += 1
+        return random.permutation(key, self.x.shape[0]) if self.shuffle else None
+
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         rows = self.x.shape[0]
         key = random.fold_in(self._key, self.epoch)
-        order = random.permutation(key, rows) if self.shuffle else None
-        self.epoch += 1
+        order = self.order()
         for i in range(len(self)):
             here = slice(i * self.batch_size, min((i + 1) * self.batch_size, rows))
             if order is None:
                 x, t = self.x[here, ...], self.t[here, ...]
             else:
-                x, t = (_take(part, order[here], axis=0) for part in (self.x, self.t))
+                x, t = batch(self.x, self.t, order[here])
             yield x if self.augment is None else self.augment(random.fold_in(key, i), x), t
 
 
@@ -87,6 +92,11 @@ def random_batch(key: Array, size: int, x: Array, t: Array) -> tuple[Array, Arra
     if size < 1:
         raise ArgumentError(f"size is {size}: wanted 1 or more")
     rows = random.integers(key, (size,), 0, x.shape[0])
+    return batch(x, t, rows)
+
+
+def batch(x: Array, t: Array, rows: Array) -> tuple[Array, Array]:
+    """Return the rows of x and t with these numbers."""
     return _take(x, rows, axis=0), _take(t, rows, axis=0)
 
 

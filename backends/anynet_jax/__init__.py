@@ -14,6 +14,7 @@ class JaxBackend(Backend):
     """
 
     kernels = kernels.KERNELS | images.KERNELS
+    loops = True
 
     def __init__(self, device: str = "") -> None:
         try:
@@ -59,6 +60,34 @@ class JaxBackend(Backend):
     def compile(self, function: Any) -> Any:
         """Let XLA compile it."""
         return self._jax.jit(function)
+
+    def loop(self, function: Any, carried: list[tuple[int, int]]) -> Any:
+        """Loop as XLA does, which needs no Python between the steps."""
+        jax, numpy = self._jax, self._jax.numpy
+        results = {result for _, result in carried}
+
+        def run(given: list[Any], entries: Any, numbers: Any, start: int, stop: int) -> Any:
+            begin = [given[argument] for argument, _ in carried]
+            floating = [x.dtype for x in begin if numpy.issubdtype(x.dtype, numpy.floating)]
+            # Numbers of 64 bits would make parameters of 64 bits.
+            numbers = numbers.astype(numpy.result_type(numpy.float32, *floating))
+
+            def call(i: Any, state: list[Any]) -> Any:
+                arguments = list(given)
+                for (argument, _), x in zip(carried, state, strict=True):
+                    arguments[argument] = x
+                found = function(*arguments, entries[i], *numbers[i])
+                new = [found[result].astype(x.dtype) for (_, result), x in zip(carried, state, strict=True)]
+                return new, [x for i, x in enumerate(found) if i not in results]
+
+            def body(i: Any, state: Any) -> Any:
+                new, others = call(i, state[0])
+                return new, [all_.at[i].set(x) for all_, x in zip(state[1], others, strict=True)]
+
+            others = [numpy.zeros((len(entries), *x.shape), x.dtype) for x in jax.eval_shape(call, 0, begin)[1]]
+            return jax.lax.fori_loop(start, stop, body, (begin, others))
+
+        return jax.jit(run)
 
     def synchronize(self) -> None:
         """Wait for every array that is still to be computed; what no one holds is not waited for."""
