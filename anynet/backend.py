@@ -109,7 +109,8 @@ class Backend:
 
         The function takes arrays, of which the last is one of the entries, and numbers. The loop is called with the
         other arrays, all entries, the numbers of each of them, and where among these to begin and to end. What is
-        carried, (argument, result), goes from one call to the next, and is returned; so are the other results, stacked.
+        carried, (argument, result), goes from one call to the next, and is returned; so are the other results of all
+        calls, stacked.
         """
         raise NotImplementedError(f"{self.name} has no loops")
 

@@ -111,6 +111,8 @@ class CompiledStep:
                 break
             found.append(tree.map(lambda x: array_namespace(x).expand_dims(x, axis=0), self(*args, entry)))
             start += 1
+        if len(found) == 1:
+            return found[0]
         columns = zip(*([x for _, x in tree.leaves(result)] for result in found), strict=True)
         joined = iter([array_namespace(*column).concat(column) for column in columns])
         return tree.map(lambda _: next(joined), found[0])
@@ -182,7 +184,7 @@ class Recording:
         for (leaf, _), x in zip(self.changes, carried, strict=True):
             holder, name = parts.holders[leaf]
             holder[name] = x
-        return tree.map(lambda leaf: others[leaf.node - len(carried)][start:stop, ...], self.result)
+        return tree.map(lambda leaf: others[leaf.node - len(carried)], self.result)
 
 
 class _Left:

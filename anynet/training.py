@@ -207,16 +207,19 @@ class _Run:
             # Reading one waits for the device.
             float(values[-1])
             start += count
-            count = max(1, int(count * LOOK_INTERVAL / (time.perf_counter() - began)))
+            # A power of two: each number of steps is compiled for.
+            count = 2 ** int(math.log2(max(1, count * LOOK_INTERVAL / (time.perf_counter() - began))))
         if len(self.loader) > whole:
             yield on_rows(self.net, self.optimizer, x, t, order[whole * size :])
 
     def _read(self, found: list[Array]) -> list[float]:
         if not found:
             return []
-        xp = array_namespace(*found)
-        host = get_backend(self.loader.x).to_host(xp.concat([xp.reshape(values, (-1,)) for values in found]))
-        return [float(value) for value in host.tolist()]
+        if self.on_rows is None:
+            # One transfer.
+            found = [array_namespace(*found).stack(found)]
+        to_host = get_backend(self.loader.x).to_host
+        return [float(value) for values in found for value in to_host(values).reshape(-1).tolist()]
 
     def _stop(self, number: int, step: int, value: float) -> None:
         error = NonFiniteError(

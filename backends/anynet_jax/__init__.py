@@ -87,7 +87,15 @@ class JaxBackend(Backend):
             others = [numpy.zeros((len(entries), *x.shape), x.dtype) for x in jax.eval_shape(call, 0, begin)[1]]
             return jax.lax.fori_loop(start, stop, body, (begin, others))
 
-        return jax.jit(run)
+        compiled = jax.jit(run)
+        # Compiled for each number of steps, not for each place.
+        part = jax.jit(jax.lax.dynamic_slice_in_dim, static_argnums=2)
+
+        def loop(given: list[Any], entries: Any, numbers: Any, start: int, stop: int) -> Any:
+            new, others = compiled(given, entries, numbers, start, stop)
+            return new, [part(x, start, stop - start) for x in others]
+
+        return loop
 
     def synchronize(self) -> None:
         """Wait for every array that is still to be computed; what no one holds is not waited for."""
