@@ -96,8 +96,12 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until all work given to the device is done; nothing to wait for unless a library overrides it."""
 
+    def strides(self, x: Array) -> Any:
+        """Return how far apart in memory the elements along each axis are, None where no one can tell."""
+        return getattr(x, "strides", None)
+
     def empty(self, shape: tuple[int, ...], dtype: DType, strides: Any) -> Array:
-        """Return memory with any numbers in it, in the order of the strides that an array of the library told."""
+        """Return memory with any numbers in it, in the order of the strides of another array."""
         return self.xp.empty(shape, dtype=dtype, device=self.device)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:

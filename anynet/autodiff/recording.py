@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anynet.array import array_namespace, is_array
+from anynet.array import Array, array_namespace, is_array
 from anynet.autodiff.trace import Primitive, Traced, next_level
 from anynet.backend import get_backend
 from anynet.errors import CompilationError
@@ -52,13 +52,15 @@ class Recorder:
         self._places = 0
         self._closed = False
         self._parts: Mapping[Callable[..., Any], Callable[..., Any]] = {}
+        self._strides: Callable[[Array], Any] = lambda x: None
 
     def variable(self, x: Any) -> Traced:
         """Begin with an array, or a number, that may be another next time."""
         self._places += 1
         if self.home is None and is_array(x):
             self.home = x
-            self._parts = get_backend(x).parts
+            backend = get_backend(x)
+            self._parts, self._strides = backend.parts, backend.strides
         return Traced(x, self, self._places - 1)
 
     def ask(self, question: Callable[[], tuple[float, ...]]) -> tuple[Any, ...]:
@@ -123,7 +125,7 @@ class Recorder:
         parts = [self.variable(x) for x in (out if several else (out,))]
         results = tuple([Place(x.node) for x in parts])
         first = parts[0].value
-        kind = first.shape, first.dtype, getattr(first, "strides", None)
+        kind = first.shape, first.dtype, self._strides(first)
         self.calls.append(Call(name, function, places, settings, results, several, kind))
         if not several:
             return parts[0]

@@ -6,6 +6,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+#: Channels for which turning images round is worth while.
+_CHANNELS = 8
+
 
 def _symmetric(padding: Any) -> list[int] | None:
     """Return the padding as PyTorch takes it, None where the sides differ."""
@@ -25,6 +28,7 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
     even = _symmetric(padding)
     if even is None:
         x, even = _padded(x, padding), [0, 0]
+    x, weight = _channels_last(weight.shape[1], x, weight)
     return torch.conv2d(x, weight, bias, stride, even, dilation, groups)
 
 
@@ -37,6 +41,7 @@ def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: A
     shape = (g.shape[0], weight.shape[1] * groups, size[0] + top + bottom, size[1] + left + right)
     like = weight.new_empty(1).expand(shape)
     settings = (stride, even or [0, 0], dilation, False, [0, 0], groups, (True, False, False))
+    g, weight = _channels_last(weight.shape[1], g, weight)
     found = torch.ops.aten.convolution_backward(g, like, weight, None, *settings)[0]
     return found if even else _padded(found, ((-top, -bottom), (-left, -right)))
 
@@ -50,7 +55,15 @@ def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dil
         x, even = _padded(x, padding), [0, 0]
     like = x.new_empty(1).expand((g.shape[1], x.shape[1] // groups, *kernel))
     settings = (stride, even, dilation, False, [0, 0], groups, (False, True, False))
+    x, g = _channels_last(like.shape[1], x, g)
     return torch.ops.aten.convolution_backward(g, x, like, None, *settings)[1]
+
+
+def _channels_last(channels: int, *arrays: Any) -> Any:
+    """Lay images out with their channels beside each other on a CPU, whose library takes many channels at a time."""
+    if channels < _CHANNELS or not arrays[0].is_cpu:
+        return arrays
+    return [x.contiguous(memory_format=torch.channels_last) for x in arrays]
 
 
 def _pools(kernel: Any, padding: Any) -> list[int] | None:
@@ -81,8 +94,8 @@ def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any,
         left, right = _pairs(x, -1)
         upper, lower = _pairs(torch.maximum(left, right), -2)
         # Of equal elements the first one.
-        rows = _spread(g, lower > upper, -2, x.shape[-2])
-        return _spread(rows, right > left, -1, x.shape[-1])
+        rows = _spread(g, lower > upper, -2, torch.empty_like(left))
+        return _spread(rows, right > left, -1, torch.empty_like(x))
     places = getattr(largest, "places", None)
     if places is None:
         return NotImplemented
@@ -100,11 +113,10 @@ def _pairs(x: Any, axis: int) -> tuple[Any, Any]:
     return (whole[..., ::2], whole[..., 1::2]) if axis == -1 else (whole[..., ::2, :], whole[..., 1::2, :])
 
 
-def _spread(g: Any, second: Any, axis: int, length: int) -> Any:
-    """Return an array of this length along an axis, with each cotangent at the first or the second of two."""
-    shape = list(g.shape)
-    shape[axis] = length
-    out = g.new_empty(shape) if length % 2 == 0 else g.new_zeros(shape)
+def _spread(g: Any, second: Any, axis: int, out: Any) -> Any:
+    """Write each cotangent to the first or the second of two along an axis, and zeros to the others; return them."""
+    if out.shape[axis] % 2:
+        out.zero_()
     firsts, seconds = _pairs(out, axis)
     torch.mul(g, second, out=seconds)
     torch.sub(g, seconds, out=firsts)
