@@ -67,7 +67,7 @@ class CompiledStep:
         if left is not None and not named:
             leaves = left.leaves(self._bound + args)
             if leaves is not None:
-                result = left.recording.replay(leaves, left.holders, lambda: self.step(*args))
+                result = left.recording.replay(leaves, left.sources, lambda: self.step(*args))
                 if left.recording.changes:
                     left.look()
                 return result
@@ -192,9 +192,15 @@ class _Left:
 
     def __init__(self, recording: Recording, args: tuple[Any, ...], parts: tree.Parts) -> None:
         self.recording = recording
-        self.holders = parts.holders
-        self.args = args
-        self.arrays = [_alike(arg) if is_array(arg) else None for arg in args]
+        self.count = len(args)
+        self.trees, self.arrays = [], []
+        for i, arg in enumerate(args):
+            if is_array(arg):
+                self.arrays.append((i, type(arg), arg.shape, arg.dtype, getattr(arg, "device", None)))
+            else:
+                self.trees.append((i, arg))
+        # Where leaves are: in a tree, or the arguments themselves, which are not to be held.
+        self.sources = [(None if holder is args else holder, name) for holder, name in parts.holders]
         # Live views of all that the lists and dicts of the trees hold.
         self.containers = parts.containers
         self.views = [x.values() if isinstance(x, dict) else x for x in parts.containers]
@@ -207,20 +213,19 @@ class _Left:
 
     def leaves(self, args: tuple[Any, ...]) -> list[Any] | None:
         """Return the leaves of the arguments if nothing is new among these but arrays, alike in shape and dtype."""
-        if len(args) != len(self.args):
+        if len(args) != self.count:
             return None
-        for arg, before, alike in zip(args, self.args, self.arrays, strict=True):
-            if arg is not before and (alike is None or not is_array(arg) or _alike(arg) != alike):
+        for i, before in self.trees:
+            if args[i] is not before:
+                return None
+        for i, kind, shape, dtype, device in self.arrays:
+            x = args[i]
+            if type(x) is not kind or x.shape != shape or x.dtype != dtype or getattr(x, "device", None) != device:
                 return None
         inside = chain.from_iterable(self.views)
         if [*map(len, self.containers)] != self.lengths or not all(map(is_, inside, self.inside)):
             return None
-        return [(args if holder is self.args else holder)[name] for holder, name in self.holders]
-
-
-def _alike(x: Any) -> tuple[Any, ...]:
-    """Return what makes an array another one to a recording."""
-    return type(x), x.shape, x.dtype, getattr(x, "device", None)
+        return [(args if holder is None else holder)[name] for holder, name in self.sources]
 
 
 def record(step: Callable[..., Any], given: tuple[Any, Any], parts: tree.Parts) -> tuple[Any, Recording | None]:

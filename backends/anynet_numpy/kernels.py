@@ -84,7 +84,7 @@ def places_of_labels(labels: Any, classes: int) -> Any:
     # As unsigned numbers, negative labels are large ones.
     if np.maximum.reduce(labels.view(_UNSIGNED[labels.itemsize])) >= classes:
         raise IndexError("a label is no class")
-    places = np.multiply(labels, labels.size, dtype=np.intp, casting="unsafe")
+    places = labels * labels.size if labels.dtype == np.intp else np.multiply(labels, labels.size, dtype=np.intp)
     places += positions(labels.size)
     return places
 
