@@ -14,6 +14,7 @@ from anynet import losses, optimizers
 from anynet.backend import get_backend
 from anynet.bench import Maker
 from anynet.data import Loader
+from anynet.data.loader import batch
 from anynet.training import training_step
 
 IMAGES = 60_000
@@ -58,15 +59,20 @@ def _anynet(name: str, compiled: bool) -> Run:
     backend = get_backend(name)
     x, t = map(backend.asarray, _data())
     net, loader = network(ROW, backend), Loader(x, t, ROW.batch)
-    step: Any = training_step(losses.cross_entropy)
-    step, optimizer = anynet.compile(step) if compiled else step, optimizers.SGD(ROW.rate)
+    train, optimizer = training_step(losses.cross_entropy), optimizers.SGD(ROW.rate)
+    step: Any = anynet.compile(train) if compiled else train
+    on_rows = anynet.compile(lambda net, optimizer, x, t, rows: train(net, optimizer, *batch(x, t, rows)))
 
     def epoch() -> None:
         for x, t in loader:
             step(net, optimizer, x, t)
         backend.synchronize()
 
-    return _calls(epoch)
+    def loop() -> None:
+        on_rows.for_each(backend.xp.reshape(loader.order(), (-1, ROW.batch)), net, optimizer, x, t)
+        backend.synchronize()
+
+    return _calls(loop if compiled and backend.loops else epoch)
 
 
 def _numpy() -> Run:

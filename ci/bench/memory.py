@@ -2,11 +2,10 @@
 
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from ours import candidate
-from peers import torch_eager
+from peers import peers
 from rows import ROWS
 
 from anynet.bench import Maker
@@ -17,7 +16,7 @@ STEPS = 10_000
 
 def measure(backends: list[str]) -> dict[str, float]:
     """Return bytes by candidate, each in a process of its own."""
-    names = [*_ours(backends), *(["PyTorch eager"] if find_spec("torch") else [])]
+    names = [*_ours(backends), *(name for name in ("PyTorch eager", "JAX jit + optax") if name in peers(WIDE))]
     return {name: _in_a_process("wide", name) for name in names}
 
 
@@ -37,8 +36,8 @@ def _in_a_process(what: str, name: str) -> float:
 
 def _maker(name: str) -> Maker:
     row = WIDE if sys.argv[1] == "wide" else SMALL
-    if name == "PyTorch eager":
-        return lambda: torch_eager(row)
+    if name in (there := peers(row)):
+        return lambda: there[name](row)
     backend, _, compiled = name.removeprefix("anynet on ").partition(", ")
     return lambda: candidate(row, backend, bool(compiled))
 
