@@ -160,6 +160,18 @@ def test_changes_between_calls_are_seen(backend):
         same(backend, compiled(net, given), f(net, given))
 
 
+def test_results_are_not_written_over_a_view_of_another_argument(backend):
+    """A sum of a matrix and its transpose, both seen for the last time."""
+
+    def f(x, w):
+        y = x @ w
+        return y + y.T
+
+    compiled, x, w = anynet.compile(f), numbers(backend, 4, 4), numbers(backend, 4, 4, seed=1)
+    for _ in range(3):
+        assert_close(compiled(x, w), host(f(x, w)), rtol=1e-6)
+
+
 def test_arrays_that_train_together():
     """One array in two places goes two ways when it is trained, with or without a compiler."""
     step = training_step(losses.mean_squared_error)

@@ -23,37 +23,50 @@ def with_buffers(calls: list[Call], outputs: list[Any], backend: Backend) -> lis
     for i, call in enumerate(calls):
         for place in (*call.places(), *call.results):
             last_use |= dict.fromkeys(roots.get(place.number, ()), i)
-    # The result in whose memory another one is: the first of those that follow each other there, and all of them.
-    first: dict[int, int] = {}
-    there: dict[int, list[int]] = {}
-    own: dict[int, Any] = {}
-    inside: dict[int, Place] = {}
-    for i, call in enumerate(calls):
+    over = _over_arguments(calls, roots, leaving, last_use, backend)
+    # The results that follow each other in one memory.
+    shared: dict[int, list[int]] = {}
+    for call in calls:
         root = call.results[0].number
-        if call.function in backend.in_place and call.kind[0]:
-            for x in call.places():
-                if own.get(x.number) == call.kind and last_use[x.number] == i and x.number not in leaving:
-                    inside[root] = x
-                    break
-        head = first[inside[root].number] if root in inside else root
-        if call.function in backend.fresh and not call.several:
-            own[root] = call.kind
-            first[root] = head
-            there.setdefault(head, []).append(root)
+        shared[root] = shared[over[root].number] if root in over else []
+        shared[root].append(root)
     free: dict[Any, list[Array]] = defaultdict(list)
     # What becomes free after each call.
     ends: dict[int, list[tuple[Any, Array]]] = defaultdict(list)
     found = []
     for i, call in enumerate(calls):
         root = call.results[0].number
-        out: Any = inside.get(root)
-        if out is None and call.function in backend.into and call.kind[0] and leaving.isdisjoint(there[root]):
+        out: Any = over.get(root)
+        if out is None and call.function in backend.into and call.kind[0] and leaving.isdisjoint(shared[root]):
             out = free[call.kind].pop() if free[call.kind] else backend.empty(*call.kind)
-            ends[max(last_use[x] for x in there[root])].append((call.kind, out))
+            ends[max(last_use[x] for x in shared[root])].append((call.kind, out))
         found.append(call if out is None else replace(call, settings={**call.settings, "out": out}))
         for kind, buffer in ends.pop(i, ()):
             free[kind].append(buffer)
     return found
+
+
+def _over_arguments(
+    calls: list[Call], roots: dict[int, set[int]], leaving: set[int], last_use: dict[int, int], backend: Backend
+) -> dict[int, Place]:
+    """Return for results the argument that they may be written over: one of like kind that the call is the last to see.
+
+    Nothing else that the call is given may be in that memory.
+    """
+    kinds: dict[int, Any] = {}
+    over: dict[int, Place] = {}
+    for i, call in enumerate(calls):
+        root = call.results[0].number
+        if call.function in backend.in_place and call.kind[0]:
+            given = list(call.places())
+            for x in given:
+                alone = all(y == x or x.number not in roots.get(y.number, ()) for y in given)
+                if alone and kinds.get(x.number) == call.kind and last_use[x.number] == i and x.number not in leaving:
+                    over[root] = x
+                    break
+        if call.function in backend.fresh and not call.several:
+            kinds[root] = call.kind
+    return over
 
 
 def _roots(calls: list[Call], fresh: Set[Callable[..., Any]]) -> dict[int, set[int]]:
