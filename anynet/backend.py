@@ -39,7 +39,7 @@ class Backend:
     #: returns NotImplemented declines.
     kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}
     #: What compiled steps make of kernels: a kernel to a function that is called as ``parts(do, *args, **settings)``
-    #: and makes the kernel's own calls by ``do(function, *args, **settings)``, or declines like a kernel.
+    #: with what the kernel has not declined, and makes its calls by ``do(function, *args, **settings)``, or declines.
     parts: ClassVar[Mapping[Callable[..., Any], Callable[..., Any]]] = {}
     #: Functions that never return a view of an argument; those among them that take an ``out`` for their result, to
     #: which compiled steps give memory that is used again; and those whose ``out`` may be an argument.

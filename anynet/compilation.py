@@ -21,7 +21,7 @@ from typing import Any
 from anynet import tree
 from anynet.array import array_namespace, is_array
 from anynet.autodiff.buffers import with_buffers
-from anynet.autodiff.recording import Place, Recorder, free_name, needed_calls, write
+from anynet.autodiff.recording import Place, Recorder, free_name, needed_calls, settled, write
 from anynet.autodiff.trace import Traced
 from anynet.backend import get_backend
 from anynet.errors import ArgumentError, CompilationError
@@ -89,8 +89,8 @@ class CompiledStep:
     def for_each(self, entries: Any, *args: Any, start: int = 0, stop: int | None = None) -> Any:
         """Do the step with each of the entries, from start to stop, as its last argument; return the results, stacked.
 
-        Entries are along the first axis of an array. With JAX's arrays all steps together are one call, in which
-        nothing can be looked at.
+        Entries are along the first axis of an array. Where the device can repeat a step by itself, all steps together
+        are one call, in which nothing can be looked at.
 
         Raises:
             ArgumentError: there is no entry.
@@ -248,7 +248,7 @@ def record(step: Callable[..., Any], given: tuple[Any, Any], parts: tree.Parts) 
         numbers = iter(range(len(changed), len(outputs)))
         recording.result = tree.map(lambda _: Traced(None, None, next(numbers)), result)
     recorder.close()
-    return tree.map(_settled, result), recording
+    return tree.map(settled, result), recording
 
 
 def _names(step: Callable[..., Any], given: tuple[Any, Any]) -> list[str]:
@@ -267,10 +267,6 @@ def _names(step: Callable[..., Any], given: tuple[Any, Any]) -> list[str]:
     return [free_name(known, path + "_" * bool(t), object()) for path, t in zip(clean, taken, strict=True)]
 
 
-def _settled(x: Any) -> Any:
-    return x.value if type(x) is Traced else x
-
-
 def _graft(original: Any, copy: Any) -> None:
     """Put what a copy has and the original has not into the original: arrays, and what is new."""
     if type(original) is tuple:
@@ -286,7 +282,7 @@ def _graft(original: Any, copy: Any) -> None:
             continue
         before = holder.get(name) if type(holder) is dict else holder[name]
         if is_array(others[name]) or type(before) is not type(others[name]) or tree.is_setting(before):
-            holder[name] = tree.map(_settled, others[name])
+            holder[name] = tree.map(settled, others[name])
         else:
             _graft(before, others[name])
 

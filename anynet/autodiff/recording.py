@@ -103,7 +103,7 @@ class Recorder:
                 f"{step.name}: how many elements come out depends on the numbers, and a compiled step has fixed "
                 "shapes: use where(), or leave this part out of what is compiled"
             )
-        out, _, function = step.evaluate([_value(arg) for arg in args], settings)
+        out, _, function = step.evaluate([settled(arg) for arg in args], settings)
         if function in self._parts:
             found = self._parts[function](self.do, *args, **settings)
             if found is not NotImplemented:
@@ -115,7 +115,7 @@ class Recorder:
         # maximum.reduce calls itself reduce.
         owner: Any = getattr(function, "__self__", None)
         name = f"{owner.__name__}_{function.__name__}" if callable(owner) else function.__name__
-        return self._noted(name, function, args, settings, function(*map(_value, args), **settings))
+        return self._noted(name, function, args, settings, function(*map(settled, args), **settings))
 
     def _noted(
         self, name: str, function: Callable[..., Any], args: Sequence[Any], settings: dict[str, Any], out: Any
@@ -132,7 +132,8 @@ class Recorder:
         return type(out)(*parts) if hasattr(out, "_fields") else tuple(parts)
 
 
-def _value(x: Any) -> Any:
+def settled(x: Any) -> Any:
+    """Return what a traced array stands for, anything else as it is."""
     return x.value if type(x) is Traced else x
 
 

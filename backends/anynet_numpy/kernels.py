@@ -50,7 +50,7 @@ def relu(x: Any, out: Any = None) -> Any:
     if out is None:
         out = fresh(x.shape, x.dtype)
     for given, made in blocks(x, out, size=MOST_ZEROS):
-        np.maximum(given, zeros(given.shape, x.dtype.char) if given.size <= MOST_ZEROS else zero, out=made)
+        np.maximum(given, zeros(given.shape, x.dtype.char), out=made)
     return out
 
 

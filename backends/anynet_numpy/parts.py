@@ -1,19 +1,20 @@
 """What kernels come down to: NumPy's own calls, one after the other.
 
-A compiled step makes these in a kernel's place; ``do(function, *args)`` stands for each. What a kernel has to look at
-every time is known then, and where results go is the recording's to choose. To the last bit they compute what the
-kernel does.
+A compiled step makes these in a kernel's place; ``do(function, *args)`` stands for each. What a kernel looks at every
+time is known then, for it has not declined, and where results go is the recording's to choose. To the last bit they
+compute what the kernel does.
 """
 
 from collections.abc import Callable
-from math import prod
 from operator import truediv
 from typing import Any
 
+import array_api_compat.numpy
 import numpy as np
 
+from anynet.autodiff.recording import settled
 from anynet.primitives.update import by_parameter
-from anynet_numpy import kernels
+from anynet_numpy import images, kernels
 from anynet_numpy.kernels import KERNELS, MOST_ZEROS, ZERO, ones, zeros
 from anynet_numpy.memory import BLOCK, LEAST
 
@@ -36,15 +37,13 @@ def affine(do: Do, x: Any, weight: Any, bias: Any) -> Any:
 
 def relu(do: Do, x: Any) -> Any:
     """Compare with as many zeros; what is large, or in another order, is left to the kernel."""
-    if x.dtype not in ZERO or x.size > MOST_ZEROS or not getattr(x, "value", x).flags.c_contiguous:
+    if x.size > MOST_ZEROS or not settled(x).flags.c_contiguous:
         return NotImplemented
     return do(np.maximum, x, zeros(x.shape, x.dtype.char))
 
 
 def relu_gradient(do: Do, g: Any, y: Any) -> Any:
     """Multiply by a mask."""
-    if y.dtype not in ZERO or g.dtype != y.dtype or not y.ndim:
-        return NotImplemented
     return do(np.multiply, g, do(above_zero, y))
 
 
@@ -55,8 +54,6 @@ def above_zero(x: Any, out: Any = None) -> Any:
 
 def softmax_cross_entropy(do: Do, logits: Any, labels: Any) -> Any:
     """Work on the transposed logits."""
-    if logits.dtype not in ZERO or labels.ndim != 1 or labels.dtype.kind not in "iu" or not labels.size:
-        return NotImplemented
     rows, classes = logits.shape
     places = do(kernels.places_of_labels, labels, classes)
     shifted = do(np.positive, do(_transpose, logits), order="C")
@@ -71,17 +68,14 @@ def softmax_cross_entropy(do: Do, logits: Any, labels: Any) -> Any:
 
 def sgd_update(do: Do, learning_rate: float, *arrays: Any) -> Any:
     """Multiply and subtract; large arrays are left to the kernel and its blocks."""
-    dtype = arrays[0].dtype
-    if any(x.dtype != dtype or not x.ndim or prod(x.shape) > BLOCK for x in arrays):
+    if any(x.size > BLOCK for x in arrays):
         return NotImplemented
-    rate = do(np.array, learning_rate, dtype)
+    rate = do(np.array, learning_rate, arrays[0].dtype)
     return tuple([do(np.subtract, p, do(np.multiply, g, rate)) for p, g in by_parameter(2, arrays)])
 
 
 def sum_to(do: Do, g: Any, shape: tuple[int, ...]) -> Any:
     """Multiply with ones."""
-    if g.ndim != 2 or shape != g.shape[1:] or g.dtype not in ZERO:
-        return NotImplemented
     return do(np.dot, ones(g.shape[0], g.dtype.char), g)
 
 
@@ -94,3 +88,23 @@ PARTS: dict[Callable[..., Any], Callable[..., Any]] = {
     KERNELS[function.__name__]: function
     for function in (affine, matmul, matrix_transpose, relu, relu_gradient, sgd_update, softmax_cross_entropy, sum_to)
 }
+
+
+def _functions(names: str, *others: Any) -> frozenset[Any]:
+    named = [(KERNELS | images.KERNELS).get(name) or getattr(array_api_compat.numpy, name) for name in names.split()]
+    return frozenset([*named, *others])
+
+
+#: See `anynet.backend.Backend`.
+IN_PLACE = _functions(
+    "add divide exp log maximum multiply negative relu sqrt square subtract tanh", above_zero, kernels.less_one_at
+)
+INTO = IN_PLACE | _functions("conv2d conv2d_transposed matmul max_pool2d positive spread_to_largest", np.dot, _largest)
+FRESH = INTO | _functions(
+    "adam_update affine batch_norm batch_norm_gradient conv2d_weight equal erf greater index_add less masked_softmax "
+    "mean momentum_update not_equal pow relu_gradient scatter_add sgd_update softmax_cross_entropy standardize "
+    "standardize_gradient sum sum_to",
+    _sum,
+    _at,
+    kernels.places_of_labels,
+)

@@ -13,9 +13,10 @@ _OF_TWO = """
     atan2 bitwise_and bitwise_or bitwise_xor copysign floor_divide greater greater_equal hypot less less_equal logaddexp
     maximum minimum nextafter not_equal remainder
 """.split()
-_COLUMNS, _LARGE = 16, 1 << 16
-
 _WITH_NUMBERS = ("add", "divide", "multiply", "pow", "subtract")
+
+#: Columns that the library multiplies at a time, and elements from which on fewer are better turned round.
+_COLUMNS, _LARGE = 16, 1 << 16
 
 
 def _direct(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,9 +88,13 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
     return torch.addmm(bias, x, weight)
 
 
-def relu_gradient(g: Any, y: Any) -> Any:
+def relu_gradient(g: Any, y: Any, out: Any = None) -> Any:
     """Compare and choose in one call."""
-    return torch.ops.aten.threshold_backward(g, y, 0) if g.dtype is y.dtype else NotImplemented
+    if g.dtype is not y.dtype:
+        return NotImplemented
+    if out is None:
+        return torch.ops.aten.threshold_backward(g, y, 0)
+    return torch.ops.aten.threshold_backward.grad_input(g, y, 0, grad_input=out)
 
 
 def sgd_update(learning_rate: float, *arrays: Any) -> Any:

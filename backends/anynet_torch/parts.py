@@ -30,18 +30,6 @@ def relu(do: Do, x: Any) -> Any:
     return do(torch.clamp_min, x, 0)
 
 
-def relu_gradient(do: Do, g: Any, y: Any) -> Any:
-    """Compare and choose in one call."""
-    return do(threshold_gradient, g, y)
-
-
-def threshold_gradient(g: Any, y: Any, out: Any = None) -> Any:
-    """Return g where y is above 0."""
-    if out is None:
-        return torch.ops.aten.threshold_backward(g, y, 0)
-    return torch.ops.aten.threshold_backward.grad_input(g, y, 0, grad_input=out)
-
-
 def sgd_update(do: Do, learning_rate: float, *arrays: Any) -> Any:
     """Multiply and subtract in one call for each parameter."""
     return tuple([do(descend, p, g, learning_rate) for p, g in by_parameter(2, arrays)])
@@ -59,7 +47,7 @@ def _same(function: Callable[..., Any]) -> Callable[..., Any]:
 _OF_TWO = {"add": torch.add, "divide": torch.div, "multiply": torch.mul, "subtract": torch.sub}
 
 PARTS: dict[Callable[..., Any], Callable[..., Any]] = {
-    KERNELS[function.__name__]: function for function in (affine, matmul, relu, relu_gradient, sgd_update)
+    KERNELS[function.__name__]: function for function in (affine, matmul, relu, sgd_update)
 } | {KERNELS[name]: _same(function) for name, function in _OF_TWO.items()}
 
 _ALWAYS_NEW = """
@@ -68,6 +56,6 @@ _ALWAYS_NEW = """
 """.split()
 
 #: See `anynet.backend.Backend`.
-IN_PLACE = frozenset([*_OF_TWO.values(), torch.clamp_min, threshold_gradient, descend])
+IN_PLACE = frozenset([*_OF_TWO.values(), torch.clamp_min, KERNELS["relu_gradient"], descend])
 INTO = IN_PLACE | {torch.addmm, torch.matmul}
 FRESH = INTO | {(KERNELS | images.KERNELS)[name] for name in _ALWAYS_NEW}
