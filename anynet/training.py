@@ -128,6 +128,11 @@ def training_step(loss: Callable[[Array, Array], Array]) -> Callable[[Module, Op
     return step
 
 
+def on_rows(step: Callable[[Module, Optimizer, Array, Array], Array]) -> Callable[..., Array]:
+    """Return step(net, optimizer, x, t, rows), which trains on the rows of x and t with these numbers."""
+    return lambda net, optimizer, x, t, rows: step(net, optimizer, *batch(x, t, rows))
+
+
 def evaluate(net: Module, data: Loader | tuple[Array, Array], metric: Metric = metrics.accuracy) -> float:
     """Return the mean of a metric over all rows of (x, t), computed batch by batch and read from the device once."""
     loader = data if isinstance(data, Loader) else _in_order(*data)
@@ -157,9 +162,7 @@ class _Run:
         step = self.step
         self.step = compilation.compile(step)
         if get_backend(self.loader.x).loops and self.loader.augment is None:
-            self.on_rows = compilation.compile(
-                lambda net, optimizer, x, t, rows: step(net, optimizer, *batch(x, t, rows))
-            )
+            self.on_rows = compilation.compile(on_rows(step))
 
     def epoch(self, number: int, display: Display) -> float:
         """Train on every batch once; return the mean loss."""

@@ -14,7 +14,7 @@ from anynet.backend import get_backend
 from anynet.data import Loader
 from anynet.data.loader import batch as batch_of
 from anynet.errors import ArgumentError, CompilationError, DataError, ShapeError
-from anynet.training import training_step
+from anynet.training import on_rows, training_step
 
 OPTIMIZERS = {
     "SGD": lambda: optimizers.SGD(schedulers.Cosine(0.1, 10)),
@@ -312,7 +312,7 @@ def test_steps_in_a_loop(backend, name):
     x, t = batch(backend, 60)
     rows = backend.asarray(np.random.default_rng(0).permutation(60).reshape(10, 6))
     train = training_step(losses.cross_entropy)
-    step = anynet.compile(lambda net, optimizer, x, t, rows: train(net, optimizer, *batch_of(x, t, rows)))
+    step = anynet.compile(on_rows(train))
     net, optimizer, other, other_optimizer = small(backend), OPTIMIZERS[name](), small(backend), OPTIMIZERS[name]()
     wanted = [train(other, other_optimizer, *batch_of(x, t, rows[i, ...])) for i in range(10)]
     found = [

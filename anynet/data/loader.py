@@ -67,14 +67,16 @@ class Loader:
 
     def order(self) -> Array | None:
         """Begin an epoch; return the numbers of its rows in order, or None where that is how they are."""
+        return self._begin()[1]
+
+    def _begin(self) -> tuple[Array, Array | None]:
         key = random.fold_in(self._key, self.epoch)
         self.epoch += 1
-        return random.permutation(key, self.x.shape[0]) if self.shuffle else None
+        return key, random.permutation(key, self.x.shape[0]) if self.shuffle else None
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         rows = self.x.shape[0]
-        key = random.fold_in(self._key, self.epoch)
-        order = self.order()
+        key, order = self._begin()
         for i in range(len(self)):
             here = slice(i * self.batch_size, min((i + 1) * self.batch_size, rows))
             if order is None:

@@ -14,8 +14,7 @@ from anynet import losses, optimizers
 from anynet.backend import get_backend
 from anynet.bench import Maker
 from anynet.data import Loader
-from anynet.data.loader import batch
-from anynet.training import training_step
+from anynet.training import on_rows, training_step
 
 IMAGES = 60_000
 ROW = ROWS[0]
@@ -61,7 +60,7 @@ def _anynet(name: str, compiled: bool) -> Run:
     net, loader = network(ROW, backend), Loader(x, t, ROW.batch)
     train, optimizer = training_step(losses.cross_entropy), optimizers.SGD(ROW.rate)
     step: Any = anynet.compile(train) if compiled else train
-    on_rows = anynet.compile(lambda net, optimizer, x, t, rows: train(net, optimizer, *batch(x, t, rows)))
+    step_on_rows = anynet.compile(on_rows(train))
 
     def epoch() -> None:
         for x, t in loader:
@@ -69,7 +68,7 @@ def _anynet(name: str, compiled: bool) -> Run:
         backend.synchronize()
 
     def loop() -> None:
-        on_rows.for_each(backend.xp.reshape(loader.order(), (-1, ROW.batch)), net, optimizer, x, t)
+        step_on_rows.for_each(backend.xp.reshape(loader.order(), (-1, ROW.batch)), net, optimizer, x, t)
         backend.synchronize()
 
     return _calls(loop if compiled and backend.loops else epoch)
