@@ -66,3 +66,15 @@ def test_weights_of_pytorchs_own_are_trained_in_compiled_steps():
     plain = [float(step(net, descents[0], x, t)) for _ in range(3)]
     assert [float(compiled(own, descents[1], x, t).detach()) for _ in range(3)] == pytest.approx(plain)
     assert not own["layers.0.weight"].requires_grad
+
+
+def test_adam_takes_arrays_in_any_order_of_memory():
+    rng = np.random.default_rng(0)
+    square = torch.tensor(rng.random((4, 3, 5, 5)))
+    numbers = 0.1, 1.5, 0.99, 0.9, 0.999, 1e-8
+    other = square.contiguous(memory_format=torch.channels_last)
+    wanted = primitives.adam_update(*numbers, square, square, square, square)
+    for given in [(other, square, square, square), (square, other, square, square), (square, square, other, other)]:
+        for found, expected in zip(primitives.adam_update(*numbers, *given), wanted, strict=True):
+            assert torch.equal(found, expected)
+    assert torch.equal(square, other)
