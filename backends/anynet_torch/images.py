@@ -1,10 +1,13 @@
 """PyTorch's kernels for images: its own convolutions and pooling, and the ways back through them."""
 
 from collections.abc import Callable
+from operator import call
 from typing import Any
 
 import torch
 from torch.nn import functional
+
+Do = Callable[..., Any]
 
 #: Channels for which turning images round is worth while.
 _CHANNELS = 8
@@ -28,7 +31,7 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
     even = _symmetric(padding)
     if even is None:
         x, even = _padded(x, padding), [0, 0]
-    x, weight = _channels_last(weight.shape[1], x, weight)
+    x, weight = _channels_last(weight.shape, x, weight)
     return torch.conv2d(x, weight, bias, stride, even, dilation, groups)
 
 
@@ -41,7 +44,7 @@ def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: A
     shape = (g.shape[0], weight.shape[1] * groups, size[0] + top + bottom, size[1] + left + right)
     like = weight.new_empty(1).expand(shape)
     settings = (stride, even or [0, 0], dilation, False, [0, 0], groups, (True, False, False))
-    g, weight = _channels_last(weight.shape[1], g, weight)
+    g, weight = _channels_last(weight.shape, g, weight)
     found = torch.ops.aten.convolution_backward(g, like, weight, None, *settings)[0]
     return found if even else _padded(found, ((-top, -bottom), (-left, -right)))
 
@@ -55,15 +58,23 @@ def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dil
         x, even = _padded(x, padding), [0, 0]
     like = x.new_empty(1).expand((g.shape[1], x.shape[1] // groups, *kernel))
     settings = (stride, even, dilation, False, [0, 0], groups, (False, True, False))
-    x, g = _channels_last(like.shape[1], x, g)
+    x, g = _channels_last(like.shape, x, g)
     return torch.ops.aten.convolution_backward(g, x, like, None, *settings)[1]
 
 
-def _channels_last(channels: int, *arrays: Any) -> Any:
+def _channels_last(weight: Any, *arrays: Any) -> Any:
     """Lay images out with their channels beside each other on a CPU, whose library takes many channels at a time."""
-    if channels < _CHANNELS or not arrays[0].is_cpu:
+    if max(weight[:2]) < _CHANNELS or not arrays[0].is_cpu:
         return arrays
-    return [x.contiguous(memory_format=torch.channels_last) for x in arrays]
+    return [_turned(x) for x in arrays]
+
+
+def _turned(x: Any) -> Any:
+    if x.shape[1] > 1:
+        return x.contiguous(memory_format=torch.channels_last)
+    # Of one channel both orders are one, and only strides tell which is meant.
+    n, c, h, w = x.shape
+    return x.reshape(n, h, w, c).permute(0, 3, 1, 2)
 
 
 def _pools(kernel: Any, padding: Any) -> list[int] | None:
@@ -77,10 +88,8 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     even = _pools(kernel, padding)
     if even is None:
         return NotImplemented
-    if _in_pairs(x, kernel, stride, even):
-        left, right = _pairs(x, -1)
-        upper, lower = _pairs(torch.maximum(left, right), -2)
-        return torch.maximum(upper, lower)
+    if in_pairs(x, kernel, stride, padding):
+        return largest_in_pairs(call, x)
     out, out.places = torch.ops.aten.max_pool2d_with_indices(x, kernel, stride, even)
     return out
 
@@ -90,21 +99,29 @@ def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any,
     even = _pools(kernel, padding)
     if even is None or g.dtype is not x.dtype:
         return NotImplemented
-    if _in_pairs(x, kernel, stride, even) and not g.requires_grad:
-        left, right = _pairs(x, -1)
-        upper, lower = _pairs(torch.maximum(left, right), -2)
-        # Of equal elements the first one.
-        rows = _spread(g, lower > upper, -2, torch.empty_like(left))
-        return _spread(rows, right > left, -1, torch.empty_like(x))
+    if in_pairs(x, kernel, stride, padding) and not g.requires_grad:
+        return spread_in_pairs(call, g, x)
     places = getattr(largest, "places", None)
     if places is None:
         return NotImplemented
     return torch.ops.aten.max_pool2d_with_indices_backward(g, x, kernel, stride, even, [1, 1], False, places)
 
 
-def _in_pairs(x: Any, kernel: Any, stride: Any, padding: list[int]) -> bool:
+def in_pairs(x: Any, kernel: Any, stride: Any, padding: Any) -> bool:
     """Tell whether windows are of 2×2 and side by side: PyTorch's own pooling on a CPU takes ten times as long."""
-    return tuple(kernel) == tuple(stride) == (2, 2) and padding == [0, 0] and min(x.shape[2:]) > 1 and x.is_cpu
+    sides = tuple(kernel) == tuple(stride) == (2, 2) and not any(map(any, padding))
+    return sides and min(x.shape[2:]) > 1 and bool(x.is_cpu)
+
+
+def largest_in_pairs(do: Do, x: Any) -> Any:
+    """Return the larger one of each two in a row, and of each two of these in a column."""
+    return do(larger, do(larger, x, -1), -2)
+
+
+def spread_in_pairs(do: Do, g: Any, x: Any) -> Any:
+    """Go back to one of two in a column, and from there to one of two in a row."""
+    rows = do(spread, g, do(second, do(larger, x, -1), -2), -2, x.shape[-2])
+    return do(spread, rows, do(second, x, -1), -1, x.shape[-1])
 
 
 def _pairs(x: Any, axis: int) -> tuple[Any, Any]:
@@ -113,13 +130,29 @@ def _pairs(x: Any, axis: int) -> tuple[Any, Any]:
     return (whole[..., ::2], whole[..., 1::2]) if axis == -1 else (whole[..., ::2, :], whole[..., 1::2, :])
 
 
-def _spread(g: Any, second: Any, axis: int, out: Any) -> Any:
-    """Write each cotangent to the first or the second of two along an axis, and zeros to the others; return them."""
-    if out.shape[axis] % 2:
+def larger(x: Any, axis: int, out: Any = None) -> Any:
+    """Return the larger one of each two along an axis."""
+    return torch.maximum(*_pairs(x, axis), out=out)
+
+
+def second(x: Any, axis: int, out: Any = None) -> Any:
+    """Return for each two along an axis 1 where the second is larger, 0 elsewhere: of equal ones, the first counts."""
+    first, other = _pairs(x, axis)
+    return torch.gt(other, first, out=torch.empty_like(first) if out is None else out)
+
+
+def spread(g: Any, seconds: Any, axis: int, length: int, out: Any = None) -> Any:
+    """Give each cotangent to the first or the second of two along an axis of this length, zeros to the others."""
+    if out is None:
+        shape = list(g.shape)
+        shape[axis] = length
+        order = torch.channels_last if seconds.is_contiguous(memory_format=torch.channels_last) else None
+        out = torch.empty(shape, dtype=g.dtype, memory_format=order or torch.contiguous_format)
+    if length % 2:
         out.zero_()
-    firsts, seconds = _pairs(out, axis)
-    torch.mul(g, second, out=seconds)
-    torch.sub(g, seconds, out=firsts)
+    first, other = _pairs(out, axis)
+    torch.mul(g, seconds, out=other)
+    torch.sub(g, other, out=first)
     return out
 
 

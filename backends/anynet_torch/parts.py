@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from anynet.autodiff.recording import settled
 from anynet.primitives.update import by_parameter
 from anynet_torch import images
+from anynet_torch.images import Do, in_pairs, larger, largest_in_pairs, second, spread, spread_in_pairs
 from anynet_torch.kernels import KERNELS, is_narrow
-
-Do = Callable[..., Any]
 
 
 def affine(do: Do, x: Any, weight: Any, bias: Any) -> Any:
@@ -40,6 +40,16 @@ def descend(p: Any, g: Any, rate: float, out: Any = None) -> Any:
     return torch.sub(p, g, alpha=rate, out=out)
 
 
+def max_pool2d(do: Do, x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+    """Look for the largest in pairs."""
+    return largest_in_pairs(do, x) if in_pairs(settled(x), kernel, stride, padding) else NotImplemented
+
+
+def spread_to_largest(do: Do, g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+    """Spread in pairs."""
+    return spread_in_pairs(do, g, x) if in_pairs(settled(x), kernel, stride, padding) else NotImplemented
+
+
 def _same(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda do, x1, x2: do(function, x1, x2)
 
@@ -47,7 +57,8 @@ def _same(function: Callable[..., Any]) -> Callable[..., Any]:
 _OF_TWO = {"add": torch.add, "divide": torch.div, "multiply": torch.mul, "subtract": torch.sub}
 
 PARTS: dict[Callable[..., Any], Callable[..., Any]] = {
-    KERNELS[function.__name__]: function for function in (affine, matmul, relu, sgd_update)
+    (KERNELS | images.KERNELS)[function.__name__]: function
+    for function in (affine, matmul, max_pool2d, relu, sgd_update, spread_to_largest)
 } | {KERNELS[name]: _same(function) for name, function in _OF_TWO.items()}
 
 _ALWAYS_NEW = """
@@ -57,5 +68,5 @@ _ALWAYS_NEW = """
 
 #: See `anynet.backend.Backend`.
 IN_PLACE = frozenset([*_OF_TWO.values(), torch.clamp_min, KERNELS["relu_gradient"], descend])
-INTO = IN_PLACE | {torch.addmm, torch.matmul}
+INTO = IN_PLACE | {torch.addmm, torch.matmul, larger, second, spread}
 FRESH = INTO | {(KERNELS | images.KERNELS)[name] for name in _ALWAYS_NEW}
