@@ -4,6 +4,7 @@ from typing import Any
 
 from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
+from anynet_torch.memory import keep_freed
 
 try:
     from anynet_torch import images, kernels, parts
@@ -39,6 +40,8 @@ class TorchBackend(Backend):
                 f"torch cannot use the device {device!r} ({line}): leave the device out for 'cpu', "
                 "or install a build of PyTorch for your GPU"
             ) from error
+        if place.type == "cpu":
+            keep_freed()
         super().__init__(xp, place)
 
     @property

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from helpers import host
@@ -66,6 +70,22 @@ def test_weights_of_pytorchs_own_are_trained_in_compiled_steps():
     plain = [float(step(net, descents[0], x, t)) for _ in range(3)]
     assert [float(compiled(own, descents[1], x, t).detach()) for _ in range(3)] == pytest.approx(plain)
     assert not own["layers.0.weight"].requires_grad
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is kept by the GNU C library's own means")
+def test_memory_is_used_again():
+    """In a process of its own: what others freed would do for it. A fresh array of 40 MiB has 10,000 pages."""
+    program = (
+        "import anynet, resource\n"
+        "ones = anynet.get_backend('torch').xp.ones\n"
+        "made = [ones(10 * 2**20).sum() for _ in range(3)]\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "made += [ones(10 * 2**20).sum() for _ in range(10)]\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert int(done.stdout) < 10_000
 
 
 def test_adam_takes_arrays_in_any_order_of_memory():
