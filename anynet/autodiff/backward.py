@@ -21,7 +21,7 @@ _Parent = tuple[int, tuple[int, ...], Any, Callable[[Any], Array]]
 #: What the modules of a tree that is being differentiated are told.
 TRAINING = {"training": True}
 
-_EMPTY: list[tuple[list[_Parent], int]] = [([], 0)]
+_EMPTY: list[tuple[list[_Parent], int | None]] = [([], 0)]
 
 
 def _sum_to_rule(xp: Namespace, out: Array, g: Array, shape: tuple[int, ...]) -> Any:
@@ -47,8 +47,8 @@ class Tape:
 
     def __init__(self) -> None:
         self.level = next_level()
-        # (parents, number of outputs); a step with several outputs is followed by empty places for the others.
-        self.steps: list[tuple[list[_Parent], int]] | None = []
+        # (parents, number of outputs, None for one that is no tuple); those after the first have empty places.
+        self.steps: list[tuple[list[_Parent], int | None]] | None = []
         # Only counted: a list of them would be a cycle, and keep every array alive until the collector runs. They
         # take the places 0, 1, 2, …; the steps follow.
         self.variables = 0
@@ -101,9 +101,9 @@ class Tape:
             values.append(arg)
         out, xp, _ = step.evaluate(values, settings)
         rule = step.rule
-        if rule is None:
-            return lift(out)
         several = isinstance(out, tuple)
+        if rule is None or (several and not out):
+            return lift(out)
         if type(out[0] if several else out) is Traced:
             # Evaluated by a trace further out: then all arrays belong to it, as variables or as constants.
             values = [lift(value) if is_array(value) else value for value in values]
@@ -122,7 +122,7 @@ class Tape:
             steps.append((parents, len(out)))
             steps.extend(_EMPTY * (len(out) - 1))
             return tuple(map(Traced, out, repeat(self), range(node, node + len(out))))
-        steps.append((parents, 1))
+        steps.append((parents, None))
         return Traced(out, self, node)
 
     def backward(self, cotangents: dict[int, Array], *, keep: bool = False) -> list[Array | None]:
@@ -142,9 +142,9 @@ class Tape:
         for place in range(inputs + len(steps) - 1, inputs - 1, -1):
             parents, outputs = steps.pop()
             g: Any
-            if outputs == 1:
+            if outputs is None:
                 g = cotangents.pop(place, None)
-            elif outputs > 1:
+            elif outputs:
                 several = tuple(map(cotangents.pop, range(place, place + outputs), repeat(None)))
                 g = several if any(map(is_array, several)) else None
             else:

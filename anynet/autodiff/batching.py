@@ -86,7 +86,7 @@ class Batch:
 
         x = next(v for v, b in zip(values, batched, strict=True) if b)
         out = _BATCHERS[primitive.name](array_namespace(x), function, values, batched, **settings)
-        return Traced(out, self)
+        return tuple([Traced(x, self) for x in out]) if isinstance(out, tuple) else Traced(out, self)
 
 
 def _elementwise(xp: Namespace, function: Any, values: list[Any], batched: list[bool], **settings: Any) -> Any:
@@ -197,6 +197,10 @@ def _sequence(xp: Namespace, function: Any, values: list[Any], batched: list[boo
     return function(*values, axis=axis + 1 if axis >= 0 else axis)
 
 
+def _unstack(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: int = 0) -> Any:
+    return function(*values, axis=_shift(axis, values[0].ndim - 1))
+
+
 def _as_is(xp: Namespace, function: Any, values: list[Any], batched: list[bool], **settings: Any) -> Any:
     return function(*values, **settings)
 
@@ -214,4 +218,5 @@ _BATCHERS: dict[str, _Batcher] = {
     "permute_dims": _permute_dims,
     "reshape": _reshape,
     "squeeze": _squeeze,
+    "unstack": _unstack,
 }

@@ -121,6 +121,8 @@ class Recorder:
         self, name: str, function: Callable[..., Any], args: Sequence[Any], settings: dict[str, Any], out: Any
     ) -> Any:
         several = isinstance(out, tuple | list)
+        if several and not out:
+            return out
         places = tuple(map(self.place, args))
         parts = [self.variable(x) for x in (out if several else (out,))]
         results = tuple([Place(x.node) for x in parts])

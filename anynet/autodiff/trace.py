@@ -113,8 +113,9 @@ class Primitive:
         found = self._implementations.get(types)
         if found is None:
             if Traced in types:
-                out = self(*(lift(arg) if is_array(arg) else arg for arg in args), **settings)
-                return out, (out[0] if isinstance(out, tuple) else out).__array_namespace__(), self
+                args = [lift(arg) if is_array(arg) else arg for arg in args]
+                xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
+                return self(*args, **settings), xp, self
             found = self._implementations[types] = self._find(args)
         implementation, general, xp = found
         try:

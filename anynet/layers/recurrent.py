@@ -46,8 +46,8 @@ class _Recurrent(Module):
         if state is None:
             state = self.start(xp.zeros_like(inputs[:, 0, : self.hidden_weight.shape[0]]))
         outputs = []
-        for i in range(x.shape[1]):
-            out, state = self.step(inputs[:, i, :], state)
+        for at_step in xp.unstack(inputs, axis=1):
+            out, state = self.step(at_step, state)
             outputs.append(out)
         return xp.stack(outputs, axis=1), state
 
@@ -62,9 +62,10 @@ class _Recurrent(Module):
     def _hidden(self, h: Array) -> Array:
         return affine(h, self.hidden_weight, self.hidden_bias)
 
-    def _parts(self, x: Array) -> list[Array]:
-        n = self.hidden_weight.shape[0]
-        return [x[:, i * n : (i + 1) * n] for i in range(self.GATES)]
+    def _parts(self, x: Array) -> tuple[Array, ...]:
+        xp = array_namespace(x)
+        parts: tuple[Array, ...] = xp.unstack(xp.reshape(x, (-1, self.GATES, self.hidden_weight.shape[0])), axis=1)
+        return parts
 
 
 class RNN(_Recurrent):

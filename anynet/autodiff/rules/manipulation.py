@@ -121,10 +121,9 @@ def tile(xp: Namespace, x: Array, repetitions: tuple[int, ...], /) -> Array:
     return xp.reshape(wide, tuple(r * n for r, n in zip(repetitions, shape, strict=True)))
 
 
-@composition
-def unstack(xp: Namespace, x: Array, /, *, axis: int = 0) -> Any:
-    before = (slice(None),) * (axis % x.ndim)
-    return tuple(x[(*before, i, ...)] for i in range(x.shape[axis]))
+@rule
+def unstack(xp: Namespace, out: tuple[Array, ...], x: Array, /, *, axis: int = 0) -> Any:
+    return lambda g: xp.stack([xp.zeros_like(y) if c is None else c for y, c in zip(out, g, strict=True)], axis=axis)
 
 
 # The standard takes these arrays in a sequence; as primitives the functions take them one by one.
