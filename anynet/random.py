@@ -1,8 +1,7 @@
 """Random numbers without a hidden state: a key goes in, an array comes out, the same on every library.
 
-The generator is Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2,
-3, SC 2011): a counter enciphered with a key. It adds, shifts and xors 32-bit words, so every library computes the same
-bits. The words are int32, which all libraries have in full; sums wrap around, and right shifts are masked.
+The generator is a counter enciphered with a key, by `anynet.primitives.threefry`. It adds, shifts and xors 32-bit
+words, so every library computes the same bits. The words are int32, which all libraries have in full.
 
 A key is used once. `split` and `fold_in` make new ones of it.
 """
@@ -12,9 +11,7 @@ import math
 from anynet.array import Array, DType, Namespace, array_namespace, device
 from anynet.backend import Backend, get_backend
 from anynet.errors import ArgumentError
-
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = 0x1BD11BDA
+from anynet.primitives.threefry import shift_right, threefry
 
 
 def key(seed: int, backend: Backend | str | None = None) -> Array:
@@ -31,14 +28,14 @@ def fold_in(key: Array, number: int) -> Array:
         raise ArgumentError(f"number is {number}: wanted an integer from 0 to 2**32 - 1")
     xp = array_namespace(key)
     counter = xp.full((1,), _signed(number), dtype=xp.int32, device=device(key))
-    return xp.concat(_threefry(xp, key, xp.zeros_like(counter), counter))
+    return xp.concat(threefry(key, xp.zeros_like(counter), counter))
 
 
 def split(key: Array, number: int = 2) -> Array:
     """Return (number, 2) new keys, independent of each other and of the key."""
     xp = array_namespace(key)
     counter = xp.arange(number, dtype=xp.int32, device=device(key))
-    return xp.stack(_threefry(xp, key, xp.full_like(counter, -1), counter), axis=-1)
+    return xp.stack(threefry(key, xp.full_like(counter, -1), counter), axis=-1)
 
 
 def bits(key: Array, shape: tuple[int, ...]) -> Array:
@@ -47,7 +44,7 @@ def bits(key: Array, shape: tuple[int, ...]) -> Array:
     count = math.prod(shape)
     half = (count + 1) // 2
     counter = xp.arange(half, dtype=xp.int32, device=device(key))
-    words = xp.concat(_threefry(xp, key, xp.full_like(counter, -2), counter))
+    words = xp.concat(threefry(key, xp.full_like(counter, -2), counter))
     return xp.reshape(words[:count], shape)
 
 
@@ -61,12 +58,12 @@ def uniform(key: Array, shape: tuple[int, ...], dtype: DType = None, low: float 
     if dtype == xp.float64:
         words = bits(key, (*shape, 2))
         upper, lower = (
-            xp.astype(_shift_right(words[..., 0], 6), dtype),
-            xp.astype(_shift_right(words[..., 1], 5), dtype),
+            xp.astype(shift_right(words[..., 0], 6), dtype),
+            xp.astype(shift_right(words[..., 1], 5), dtype),
         )
         unit = (upper * 2.0**27 + lower) * 2.0**-53
     else:
-        unit = xp.astype(xp.astype(_shift_right(bits(key, shape), 8), xp.float32) * 2.0**-24, dtype, copy=False)
+        unit = xp.astype(xp.astype(shift_right(bits(key, shape), 8), xp.float32) * 2.0**-24, dtype, copy=False)
     return unit if (low, high) == (0.0, 1.0) else low + (high - low) * unit
 
 
@@ -79,7 +76,7 @@ def normal(key: Array, shape: tuple[int, ...], dtype: DType = None) -> Array:
     """
     xp = array_namespace(key)
     # The middle of 2^24 cells of (0, 1): never 0 or 1, and symmetric about a half.
-    cells = xp.astype(_shift_right(bits(key, shape), 9), xp.float32)
+    cells = xp.astype(shift_right(bits(key, shape), 9), xp.float32)
     x = (2.0 * cells + 1.0) * 2.0**-23 - 1.0
     numbers = math.sqrt(2.0) * inverse_erf(xp, x)
     return numbers if dtype is None else xp.astype(numbers, dtype, copy=False)
@@ -91,14 +88,19 @@ def integers(key: Array, shape: tuple[int, ...], low: int, high: int) -> Array:
         raise ArgumentError(f"low is {low} and high is {high}: wanted low < high, both within int32")
     xp = array_namespace(key)
     span = xp.full((1,) * max(len(shape), 1), high - low, dtype=xp.int32, device=device(key))
-    return xp.reshape(xp.remainder(_shift_right(bits(key, shape), 1), span) + low, shape)
+    return xp.reshape(xp.remainder(shift_right(bits(key, shape), 1), span) + low, shape)
 
 
-def bernoulli(key: Array, probability: float, shape: tuple[int, ...]) -> Array:
-    """Return booleans that are true with the probability, to a multiple of 2⁻²⁴."""
+def bernoulli(key: Array, probability: float, shape: tuple[int, ...], *, coarse: bool = False) -> Array:
+    """Return booleans, true with the probability to a multiple of 2⁻²⁴; coarsely, for half the work, of 2⁻¹⁶."""
     if not 0 <= probability <= 1:
         raise ArgumentError(f"probability is {probability}: wanted a number from 0 to 1")
-    return uniform(key, shape) < probability
+    if not coarse:
+        return shift_right(bits(key, shape), 8) < math.ceil(probability * 2**24)
+    count = math.prod(shape)
+    words = bits(key, ((count + 1) // 2,))
+    halves = array_namespace(words).concat([words & 0xFFFF, shift_right(words, 16)])
+    return array_namespace(words).reshape(halves[:count] < math.ceil(probability * 2**16), shape)
 
 
 def permutation(key: Array, n: int) -> Array:
@@ -109,25 +111,6 @@ def permutation(key: Array, n: int) -> Array:
 
 def _signed(word: int) -> int:
     return word - 2**32 if word >= 2**31 else word
-
-
-def _shift_right(x: Array, n: int) -> Array:
-    """Shift zeros in from the left: int32 would repeat the sign."""
-    return (x >> n) & ((1 << (32 - n)) - 1)
-
-
-def _threefry(xp: Namespace, key: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
-    """Encipher the counters (x0, x1) with the key; arrays of one axis, for those wrap around silently."""
-    k0, k1 = key[0:1], key[1:2]
-    schedule = (k0, k1, k0 ^ k1 ^ _PARITY)
-    x0, x1 = x0 + k0, x1 + k1
-    for group in range(5):
-        for rotation in _ROTATIONS[group % 2]:
-            x0 = x0 + x1
-            x1 = ((x1 << rotation) | _shift_right(x1, 32 - rotation)) ^ x0
-        x0 = x0 + schedule[(group + 1) % 3]
-        x1 = x1 + schedule[(group + 2) % 3] + (group + 1)
-    return x0, x1
 
 
 # Polynomials in w = -log(1 - x²), lowest power last: M. Giles, Approximating the erfinv function, 2010.

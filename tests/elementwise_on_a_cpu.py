@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-SCALARS = {np.dtype("float32"): "float", np.dtype("float64"): "double"}
+SCALARS = {np.dtype("float32"): "float", np.dtype("float64"): "double", np.dtype("int32"): "int"}
 
 
 def parameters(declared):

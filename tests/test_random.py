@@ -7,6 +7,7 @@ from scipy import special, stats
 
 from anynet import random
 from anynet.backend import get_backend
+from anynet.primitives import threefry
 
 # Known answers of Threefry-2x32 with 20 rounds, from the authors' library Random123.
 KNOWN = [
@@ -23,7 +24,7 @@ def words(*values):
 @pytest.mark.parametrize(("counter", "key", "expected"), KNOWN)
 def test_known_answers(backend, counter, key, expected):
     x0, x1 = (backend.asarray(words(c)) for c in counter)
-    out = random._threefry(backend.xp, backend.asarray(words(*key)), x0, x1)
+    out = threefry(backend.asarray(words(*key)), x0, x1)
     assert [int(host(x)[0]) & 0xFFFFFFFF for x in out] == list(expected)
 
 
@@ -35,6 +36,7 @@ DRAWS = {
     "normal": lambda k: random.normal(k, (1001,)),
     "integers": lambda k: random.integers(k, (5, 5), -3, 100),
     "bernoulli": lambda k: random.bernoulli(k, 0.3, (100,)),
+    "bernoulli, coarse": lambda k: random.bernoulli(k, 0.3, (5, 3), coarse=True),
     "permutation": lambda k: random.permutation(k, 1000),
     "split": lambda k: random.split(k, 3),
     "fold_in": lambda k: random.fold_in(k, 2**32 - 1),
@@ -69,7 +71,9 @@ def test_distributions():
     assert stats.kstest(random.normal(key, (n,)), "norm").pvalue > 1e-3
     counts = np.bincount(random.integers(key, (n,), 0, 10), minlength=10)
     assert stats.chisquare(counts).pvalue > 1e-3
-    assert abs(random.bernoulli(key, 0.3, (n,)).mean() - 0.3) < 0.005
+    for coarse in (False, True):
+        assert abs(random.bernoulli(key, 0.3, (n,), coarse=coarse).mean() - 0.3) < 0.005
+        assert [random.bernoulli(key, p, (n,), coarse=coarse).mean() for p in (0, 1)] == [0, 1]
     places = np.stack([random.permutation(k, 5) for k in random.split(key, 5000)])
     for column in places.T:
         assert stats.chisquare(np.bincount(column, minlength=5)).pvalue > 1e-4

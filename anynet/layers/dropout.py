@@ -34,6 +34,6 @@ class Dropout(Module):
             return x
         keys = random.split(self.key, 2)
         self.key = keys[0, ...]
-        kept = random.bernoulli(keys[1, ...], 1 - self.rate, x.shape)
+        kept = random.bernoulli(keys[1, ...], 1 - self.rate, x.shape, coarse=True)
         xp = array_namespace(x, kept)
         return xp.multiply(x, xp.astype(kept, x.dtype) * (1 / (1 - self.rate)))

@@ -12,6 +12,7 @@ from anynet.primitives.piecewise import elu, hard_sigmoid, leaky_relu, selu
 from anynet.primitives.pooling import avg_pool2d, max_pool2d, spread_to_largest, take_at_largest
 from anynet.primitives.smooth import gelu, mish, softplus
 from anynet.primitives.standardize import standardize, standardize_gradient
+from anynet.primitives.threefry import threefry
 from anynet.primitives.update import adam_update, momentum_update, sgd_update
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "standardize",
     "standardize_gradient",
     "take_at_largest",
+    "threefry",
 ]

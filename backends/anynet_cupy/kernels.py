@@ -51,6 +51,12 @@ def adam_update(
     return _each("adam_update", (rate, correction, decay, beta1, beta2, epsilon), 4, arrays)
 
 
+def threefry(key: Any, x0: Any, x1: Any) -> Any:
+    """One launch instead of 180."""
+    return elementwise("threefry")(key, x0, x1)
+
+
 KERNELS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (adam_update, erf, momentum_update, relu, relu_gradient, sgd_update)
+    function.__name__: function
+    for function in (adam_update, erf, momentum_update, relu, relu_gradient, sgd_update, threefry)
 }

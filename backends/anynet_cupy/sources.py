@@ -7,6 +7,8 @@ outputs (y, x); what lies outside an image is skipped, so that no padded copy is
 from functools import cache
 from typing import Any
 
+from anynet.primitives.threefry import PARITY, ROTATIONS
+
 _SIZES = "int32 height, int32 width, int32 kernel_height, int32 kernel_width, int32 out_height, int32 out_width"
 _STEPS = "int32 stride_y, int32 stride_x, int32 top, int32 left, int32 dilation_y, int32 dilation_x"
 
@@ -95,6 +97,27 @@ SOURCES = {
         }
         out = sum
         """,
+    ),
+    "threefry": (
+        "raw int32 key, int32 x0, int32 x1",
+        "int32 out0, int32 out1",
+        """
+        const int rotations[8] = {ROTATIONS};
+        unsigned keys[3] = {(unsigned) key[0], (unsigned) key[1], (unsigned) key[0] ^ (unsigned) key[1] ^ PARITY};
+        unsigned a = x0 + keys[0], b = x1 + keys[1];
+        for (int round = 0; round < 20; ++round) {
+            int rotation = rotations[round % 8], group = round / 4;
+            a += b;
+            b = (b << rotation | b >> (32 - rotation)) ^ a;
+            if (round % 4 < 3) continue;
+            a += keys[(group + 1) % 3];
+            b += keys[(group + 2) % 3] + group + 1;
+        }
+        out0 = a;
+        out1 = b
+        """.replace("ROTATIONS", ", ".join(str(n) for turns in ROTATIONS for n in turns)).replace(
+            "PARITY", f"{PARITY}u"
+        ),
     ),
     "unfold": (
         f"raw T images, int32 number, int32 channels, {_SIZES}, {_STEPS}",

@@ -4,6 +4,7 @@ A kernel takes what it is quick at and returns NotImplemented for the rest, whic
 into arrays that it made itself, never into one it was given.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from anynet.primitives.erf import CENTRE, LIMIT, TAIL
+from anynet.primitives.threefry import PARITY, ROTATIONS
 from anynet.primitives.update import by_parameter, in_turn
 from anynet_numpy.memory import blocks, fresh, scratch
 
@@ -21,15 +23,28 @@ _UNSIGNED = {np.dtype(name).itemsize: np.dtype(name) for name in ("uint8", "uint
 
 _SMALL_BLOCK = 8192
 
+#: Bits to the left, and those to the right that come round.
+_ROTATIONS = [[(np.uint32(n), np.uint32(32 - n)) for n in turns] for turns in ROTATIONS]
+
 #: Elements of the arrays of zeros that are kept to compare with.
 MOST_ZEROS = 32768
 
 
 def matmul(x1: Any, x2: Any, out: Any = None) -> Any:
-    """Multiply into memory that was used before; `dot` has less to look at than `matmul`."""
-    if x1.ndim == x2.ndim == 2 and x1.dtype == x2.dtype and x1.dtype in ZERO:
-        return np.dot(x1, x2, out=fresh((len(x1), x2.shape[1]), x1.dtype) if out is None else out)
-    return np.matmul(x1, x2, out=out)
+    """Multiply into memory that was used before; `dot` has less to look at than `matmul`.
+
+    A stack of matrices by one is a product of all rows, of which `matmul` makes many small ones.
+    """
+    if x1.ndim < 2 or x2.ndim != 2 or x1.dtype != x2.dtype or x1.dtype not in ZERO:
+        return np.matmul(x1, x2, out=out)
+    shape = (*x1.shape[:-1], x2.shape[1])
+    if out is None:
+        out = fresh(shape, x1.dtype)
+    if x1.ndim == 2:
+        return np.dot(x1, x2, out=out)
+    rows = math.prod(shape[:-1])
+    np.dot(x1.reshape(rows, x1.shape[-1]), x2, out=out.reshape(rows, shape[-1]))
+    return out
 
 
 def affine(x: Any, weight: Any, bias: Any) -> Any:
@@ -222,6 +237,31 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     return np.dot(ones(len(g), g.dtype.char), g)
 
 
+def threefry(key: Any, x0: Any, x1: Any) -> Any:
+    """Work on words without a sign, whose right shifts bring zeros in, in blocks that fit a cache."""
+    words = np.uint32
+    if not key.dtype == x0.dtype == x1.dtype == np.int32:
+        return NotImplemented
+    k0, k1 = key.view(words)[0:1], key.view(words)[1:2]
+    schedule = k0, k1, k0 ^ k1 ^ words(PARITY)
+    made = fresh((2, x0.size), x0.dtype)
+    for given0, given1, out0, out1 in blocks(x0, x1, *made):
+        a, b = out0.view(words), out1.view(words)
+        turned = scratch("turned", a.shape, a.dtype)
+        np.add(given0.view(words), k0, out=a)
+        np.add(given1.view(words), k1, out=b)
+        for group in range(5):
+            for left, right in _ROTATIONS[group % 2]:
+                a += b
+                np.left_shift(b, left, out=turned)
+                b >>= right
+                b |= turned
+                b ^= a
+            a += schedule[(group + 1) % 3]
+            b += schedule[(group + 2) % 3] + words(group + 1)
+    return made[0], made[1]
+
+
 @lru_cache(maxsize=64)
 def positions(length: int) -> Any:
     """Return so many numbers from 0 up."""
@@ -279,5 +319,6 @@ KERNELS: dict[str, Callable[..., Any]] = {
         sgd_update,
         softmax_cross_entropy,
         sum_to,
+        threefry,
     )
 }

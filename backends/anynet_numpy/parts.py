@@ -5,7 +5,7 @@ time is known then, for it has not declined, and where results go is the recordi
 compute what the kernel does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import truediv
 from typing import Any
 
@@ -13,6 +13,7 @@ import array_api_compat.numpy
 import numpy as np
 
 from anynet.autodiff.recording import settled
+from anynet.autodiff.rules.chapters import CHAPTERS
 from anynet.primitives.update import by_parameter
 from anynet_numpy import images, kernels
 from anynet_numpy.kernels import KERNELS, MOST_ZEROS, ZERO, ones, zeros
@@ -90,20 +91,21 @@ PARTS: dict[Callable[..., Any], Callable[..., Any]] = {
 }
 
 
-def _functions(names: str, *others: Any) -> frozenset[Any]:
-    named = [(KERNELS | images.KERNELS).get(name) or getattr(array_api_compat.numpy, name) for name in names.split()]
+def _functions(names: Iterable[str], *others: Any) -> frozenset[Any]:
+    named = [(KERNELS | images.KERNELS).get(name) or getattr(array_api_compat.numpy, name) for name in names]
     return frozenset([*named, *others])
 
 
+_UFUNCS = [name for name in CHAPTERS["elementwise"] if isinstance(getattr(array_api_compat.numpy, name), np.ufunc)]
+
 #: See `anynet.backend.Backend`.
-IN_PLACE = _functions(
-    "add divide exp log maximum multiply negative relu sqrt square subtract tanh", above_zero, kernels.less_one_at
-)
-INTO = IN_PLACE | _functions("conv2d conv2d_transposed matmul max_pool2d positive spread_to_largest", np.dot, _largest)
+IN_PLACE = _functions([*_UFUNCS, "relu"], above_zero, kernels.less_one_at)
+INTO = IN_PLACE | _functions("conv2d conv2d_transposed matmul max_pool2d spread_to_largest".split(), np.dot, _largest)
 FRESH = INTO | _functions(
-    "adam_update affine batch_norm batch_norm_gradient conv2d_weight equal erf greater index_add less masked_softmax "
-    "mean momentum_update not_equal pow relu_gradient scatter_add sgd_update softmax_cross_entropy standardize "
-    "standardize_gradient sum sum_to",
+    """
+    adam_update affine batch_norm batch_norm_gradient conv2d_weight erf index_add masked_softmax mean momentum_update
+    relu_gradient scatter_add sgd_update softmax_cross_entropy standardize standardize_gradient sum sum_to threefry
+    """.split(),
     _sum,
     _at,
     kernels.places_of_labels,

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from anynet.primitives.threefry import PARITY, ROTATIONS
+
 # PyTorch's functions of two arrays that do as the standard says, once the dtypes are the same.
 _OF_TWO = """
     atan2 bitwise_and bitwise_or bitwise_xor copysign floor_divide greater greater_equal hypot less less_equal logaddexp
@@ -211,6 +213,25 @@ def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
     return out.scatter_add_(axis, indices.expand(g.shape) % length, g)
 
 
+def threefry(key: Any, x0: Any, x1: Any) -> Any:
+    """Work in place: signed words, for those without a sign cannot be shifted."""
+    k0, k1 = key[0:1], key[1:2]
+    schedule = k0, k1, k0 ^ k1 ^ PARITY
+    x0, x1 = x0 + k0, x1 + k1
+    turned = torch.empty_like(x1)
+    for group in range(5):
+        for rotation in ROTATIONS[group % 2]:
+            x0 += x1
+            torch.bitwise_left_shift(x1, rotation, out=turned)
+            x1 >>= 32 - rotation
+            x1 &= (1 << rotation) - 1
+            x1 |= turned
+            x1 ^= x0
+        x0 += schedule[(group + 1) % 3]
+        x1 += schedule[(group + 2) % 3] + (group + 1)
+    return x0, x1
+
+
 def _parts(key: Any) -> tuple[Any, ...]:
     return key if isinstance(key, tuple) else (key,)
 
@@ -271,6 +292,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
             softmax_cross_entropy,
             softplus,
             take,
+            threefry,
             where,
         )
     },

@@ -64,6 +64,7 @@ PARTS: dict[Callable[..., Any], Callable[..., Any]] = {
 _ALWAYS_NEW = """
     affine avg_pool2d batch_norm batch_norm_gradient conv2d conv2d_transposed conv2d_weight gelu index_add log_softmax
     masked_softmax matmul max_pool2d scatter_add sigmoid softmax softmax_cross_entropy spread_to_largest standardize
+    threefry
 """.split()
 
 #: See `anynet.backend.Backend`.
