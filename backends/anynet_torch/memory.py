@@ -5,11 +5,12 @@ import os
 import sys
 from functools import cache
 
-#: Bytes of one array, and of what is free in all, from which on memory goes back to the machine.
-_MOST = 1 << 30
-
 # From malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+#: Bytes that may be free before any go back to the machine, and those of an array whose memory goes back at once: what
+#: the C library itself comes to in time. Above, aligned arrays of one size may not fit where others were.
+_FREE, _LARGE = 1 << 30, 1 << 25
 
 
 @cache
@@ -22,5 +23,5 @@ def keep_freed() -> None:
     told = any(name.startswith(("GLIBC_TUNABLES", "MALLOC_")) for name in os.environ)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" and not told else None
     if mallopt is not None:
-        mallopt(_TRIM_THRESHOLD, _MOST)
-        mallopt(_MMAP_THRESHOLD, _MOST)
+        mallopt(_TRIM_THRESHOLD, _FREE)
+        mallopt(_MMAP_THRESHOLD, _LARGE)
