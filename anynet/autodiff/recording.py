@@ -1,12 +1,14 @@
 """Recording: what a function of arrays computes, as a list of calls, and as Python code that makes them again."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from anynet.array import Array, array_namespace, is_array
-from anynet.autodiff.trace import Primitive, Traced, next_level
+from anynet.autodiff.trace import STANDARD, Primitive, Traced, next_level
 from anynet.backend import get_backend
 from anynet.errors import CompilationError
 
@@ -108,6 +110,10 @@ class Recorder:
             found = self._parts[function](self.do, *args, **settings)
             if found is not NotImplemented:
                 return found
+        if function is step.reference and step.name not in STANDARD:
+            # Its parts may be done in place, and what it leaves in buffers is seen; a user's own may refuse.
+            with suppress(Exception):
+                return step.reference(*args, **settings)
         return self._noted(step.name, function, args, settings, out)
 
     def do(self, function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
@@ -163,8 +169,8 @@ def write(calls: list[Call], inputs: dict[int, str], outputs: list[Any]) -> tupl
 
     Inputs are names by their places, in order.
     """
-    # An input would hide a function or a constant of its name.
-    known: dict[str, Any] = dict.fromkeys(inputs.values())
+    # An input would hide a function or a constant of its name; the code has two names of its own.
+    known: dict[str, Any] = dict.fromkeys(inputs.values()) | {"run": None, "slice": slice}
     places = dict(inputs)
 
     def name(x: Any) -> str:
@@ -194,7 +200,7 @@ def write(calls: list[Call], inputs: dict[int, str], outputs: list[Any]) -> tupl
 
 
 def _line(call: Call, name: Callable[[Any], str], known: dict[str, Any]) -> str:
-    function = free_name(known, call.name.replace(".", "_"), call.function)
+    function = free_name(known, re.sub(r"\W", "_", call.name), call.function)
     results = ", ".join(map(name, call.results))
     arguments = [*map(name, call.args), *(f"{key}={name(value)}" for key, value in call.settings.items())]
     comma = "," if call.several and len(call.results) == 1 else ""
