@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from random import Random
 from statistics import median
 from typing import Any
 
@@ -119,9 +120,10 @@ def measure(work: Work, backends: list[str], rounds: int = 10) -> tuple[dict[str
 def interleaved(
     candidates: Mapping[str, Maker], rounds: int, calls: int, failed: dict[str, str] | None = None
 ) -> dict[str, float]:
-    """Return the median seconds per call of each candidate; each round begins with another one.
+    """Return the median seconds per call of each candidate; each round is in another order.
 
-    The first moments of a turn are not timed. With 0 calls a turn has as many as fill its time. Where ``failed`` is
+    For what ran before may leave the machine in a state that suits one and not another. The first moments of a turn are
+    not timed. With 0 calls a turn has as many as fill its time. Where ``failed`` is
     given, it receives the errors of candidates that cannot be made.
 
     Raises:
@@ -142,8 +144,9 @@ def interleaved(
             del connections[name]
     seconds: dict[str, list[float]] = {name: [] for name in connections}
     names = list(connections)
-    for i in range(rounds if names else 0):
-        for name in names[i % len(names) :] + names[: i % len(names)]:
+    generator = Random(0)
+    for _ in range(rounds if names else 0):
+        for name in generator.sample(names, len(names)):
             connections[name].send(calls)
             seconds[name].append(connections[name].recv())
     for connection in connections.values():
