@@ -117,7 +117,7 @@ def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arra
 def adam_update(
     rate: float, correction: float, decay: float, beta1: float, beta2: float, epsilon: float, *arrays: Any
 ) -> Any:
-    """On a CPU go over memory once, by PyTorch's own step on copies; elsewhere make a call for each operation."""
+    """On a CPU copy, and let PyTorch's own step go over the copies once; elsewhere make a call for each operation."""
     n = len(arrays) // 4
     parameters, gradients, means, squares = (arrays[i * n : (i + 1) * n] for i in range(4))
     if any(x.dtype is not parameters[0].dtype for x in arrays):

@@ -8,9 +8,12 @@ from functools import cache
 # From malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
-#: Bytes that may be free before any go back to the machine, and those of an array whose memory goes back at once: what
-#: the C library itself comes to in time. Above, aligned arrays of one size may not fit where others were.
-_FREE, _LARGE = 1 << 30, 1 << 25
+#: Bytes that may be free before any go back to the machine.
+_FREE = 1 << 30
+
+#: Bytes of an array whose memory goes back at once: as many as the C library itself comes to in time. Were there more,
+#: a loop that keeps small results could take new memory without end, for aligned arrays may not fit where others were.
+_LARGE = 1 << 25
 
 
 @cache

@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def _in_several_processes(candidates: dict[str, Maker], rounds: int, calls: int) -> dict[str, float]:
-    """Return the medians of three times as many processes: the memory that one happens to get may slow small steps."""
+    """Return the medians of three times as many processes: one in which a small step is slow may stay so to its end."""
     found = [interleaved(candidates, max(1, rounds // 3), calls) for _ in range(3)]
     return {name: median(medians[name] for medians in found) for name in candidates}
 
