@@ -13,6 +13,8 @@ from anynet.errors import BackendError
 
 # SciPy reads this once, when it is imported: its functions then take arrays of any library.
 os.environ["SCIPY_ARRAY_API"] = "1"
+# On a GPU it would round the factors of a product to ten bits.
+os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

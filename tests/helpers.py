@@ -23,6 +23,11 @@ def assert_close(actual: Any, expected: Any, *, like: Any = None, rtol: float = 
     np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)
 
 
+def checks_labels(backend: Backend) -> bool:
+    """Tell whether a label that is no class is an error at once; a GPU would have to be waited for."""
+    return backend.name == "numpy" or (backend.name == "torch" and backend.device.type == "cpu")
+
+
 def numbers(backend: Backend, *shape: int, seed: int = 0, dtype: str = "float64") -> Any:
     """Return normal random numbers on a backend."""
     return backend.asarray(np.random.default_rng(seed).normal(size=shape).astype(dtype))

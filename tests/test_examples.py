@@ -11,7 +11,7 @@ from anynet import checkpoint
 
 
 def backend_argument(backend):
-    return f"{backend.name}:{backend.device_name}"
+    return f"{backend.name}:{backend.device_name.partition(' ')[0]}"
 
 
 def test_mnist_without_mnist_trains_on_digits(backend, tmp_path):

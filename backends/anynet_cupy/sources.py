@@ -50,7 +50,7 @@ SOURCES = {
         """
         int x = i % out_width * stride_x - left, y = i / out_width % out_height * stride_y - top;
         long long start = (long long) (i / out_width / out_height) * height * width;
-        T largest = -INFINITY;
+        T largest = -T(1) / T(0);
         for (int row = y; row < y + kernel_height; ++row) {
             for (int column = x; column < x + kernel_width; ++column) {
                 if (row < 0 || row >= height || column < 0 || column >= width) continue;

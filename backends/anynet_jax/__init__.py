@@ -24,11 +24,13 @@ class JaxBackend(Backend):
         jax.config.update("jax_enable_x64", True)
         self._jax = jax
         platform, _, number = device.partition(":")
+        there = jax.devices()
         try:
-            place = jax.devices(platform or None)[int(number or 0)]
+            there = jax.devices(platform or None)
+            place = there[int(number or 0)]
         except (RuntimeError, IndexError, ValueError) as error:
-            there = ", ".join(f"{d.platform}:{d.id}" for d in jax.devices())
-            raise BackendError(f"jax has no device {device!r}; it has {there}") from error
+            names = ", ".join(f"{d.platform}:{d.id}" for d in there)
+            raise BackendError(f"jax has no device {device!r}; it has {names}") from error
         super().__init__(jax.numpy, place)
 
     @property

@@ -32,8 +32,8 @@ class TorchBackend(Backend):
             ) from error
         self._torch = torch
         try:
-            place = torch.device(device or "cpu")
-            torch.zeros((), device=place)
+            # With its number: a tensor on "cuda" says "cuda:0".
+            place = torch.zeros((), device=device or "cpu").device
         except (AssertionError, NotImplementedError, RuntimeError) as error:
             line = str(error).partition("\n")[0]
             raise BackendError(

@@ -67,6 +67,15 @@ def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
     return x[(slice(None),) * (axis % x.ndim) + (indices,)]
 
 
+def embedding(weight: Any, indices: Any) -> Any:
+    """Return not-a-numbers for an index outside on a GPU, which would not survive looking for its row."""
+    if weight.device.type == "cpu" or indices.dtype.is_floating_point or not len(weight):
+        return NotImplemented
+    inside = (indices >= 0) & (indices < len(weight))
+    rows = weight[torch.where(inside, indices, 0).long()]
+    return torch.where(inside.unsqueeze(-1), rows, torch.nan)
+
+
 def masked_softmax(scores: Any, allowed: Any) -> Any:
     """Refuse rows in which nothing is allowed, on a CPU."""
     if scores.device.type == "cpu" and not bool(allowed.any(-1).all()):
@@ -276,6 +285,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         for function in (
             adam_update,
             affine,
+            embedding,
             gelu,
             getitem,
             index_add,
