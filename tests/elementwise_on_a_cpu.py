@@ -24,7 +24,7 @@ def loop(source, scalar, function, before, index):
     arguments = ", ".join(f"{kind}* {name}{'' if raw else '_'}" for raw, kind, name in given)
     body = "".join(f"{kind}& {name} = {name}_[i]; " for raw, kind, name in given if not raw)
     return (
-        f"typedef {scalar} T;\ntypedef int int32;\n"
+        f"typedef {scalar} T;\ntypedef int int32;\ntypedef long long L;\n"
         f'extern "C" {before} void {function}({arguments}, long long elements)\n'
         f"{{ {index} {{ {body}{operation}; }} }}\n"
     )
@@ -38,7 +38,7 @@ class ElementwiseKernel:
 
     def __call__(self, *args):
         dtype = next(x.dtype for x in args if isinstance(x, np.ndarray))
-        types = {"T": dtype, "int32": np.dtype("int32")}
+        types = {"T": dtype, "int32": np.dtype("int32"), "L": np.dtype("int64")}
         given = [np.asarray(x, types[kind]) for x, (_, kind, _) in zip(args, self.inputs, strict=False)]
         made = list(args[len(given) :])
         plain = [x for x, (raw, _, _) in zip(given, self.inputs, strict=True) if not raw]
@@ -60,6 +60,7 @@ class ElementwiseKernel:
 def compiled(source, name, scalar):
     code = loop(source, scalar, name, "", "for (long long i = 0; i < elements; ++i)")
     folder = Path(tempfile.mkdtemp())
-    (folder / "k.cpp").write_text(f"#include <cmath>\n{code}")
+    # CUDA's compiler for sources has no such macros.
+    (folder / "k.cpp").write_text(f"#include <cmath>\n#undef INFINITY\n#undef NAN\n{code}")
     subprocess.run(["c++", "-O1", "-shared", "-fPIC", "-o", "k.so", "k.cpp"], cwd=folder, check=True)
     return ctypes.CDLL(str(folder / "k.so"))[name]

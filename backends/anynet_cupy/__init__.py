@@ -7,6 +7,7 @@ from anynet.array import is_array
 from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
 from anynet_cupy import images, kernels
+from anynet_cupy.graph import CudaGraph
 
 _INSTALL = 'pip install "anynet[cuda13]" (or "anynet[cuda12]", by what nvidia-smi shows as CUDA version)'
 
@@ -58,6 +59,10 @@ class CupyBackend(Backend):
     def to_host(self, x: Any) -> Any:
         """Copy to main memory."""
         return self._cupy.asnumpy(x)
+
+    def compile(self, function: Any) -> Any:
+        """Let the GPU repeat it by itself."""
+        return CudaGraph(function, self.device)
 
     def synchronize(self) -> None:
         """Wait for the current stream."""

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from anynet.primitives.convolution import output_size
-from anynet_cupy.sources import elementwise
+from anynet_cupy.elementwise import elementwise
+from anynet_cupy.product import product
 
 _ONES = (1, 1)
 
@@ -47,20 +48,18 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
     channels, _, *kernel = weight.shape
     columns, size = _unfold(x, kernel, stride, padding, dilation)
     rows = weight.reshape(groups, channels // groups, -1)
-    out = cupy.matmul(rows, columns.reshape(groups, rows.shape[2], -1))
+    out = product(rows, columns.reshape(groups, rows.shape[2], -1))
     out = out.reshape(channels, x.shape[0], *size).swapaxes(0, 1)
     return cupy.ascontiguousarray(out if bias is None else out + bias[:, None, None])
 
 
 def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """Unfold all images and multiply once."""
-    import cupy
-
     if not _suits(g, x):
         return NotImplemented
     columns, _ = _unfold(x, kernel, stride, padding, dilation)
     columns = columns.reshape(groups, -1, columns.shape[1])
-    found = cupy.matmul(_channels_first(g, groups), columns.swapaxes(1, 2))
+    found = product(_channels_first(g, groups), columns.swapaxes(1, 2))
     return found.reshape(g.shape[1], x.shape[1] // groups, *kernel)
 
 
@@ -72,7 +71,7 @@ def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: A
         return NotImplemented
     in_channels, *kernel = weight.shape[1:]
     rows = weight.reshape(groups, weight.shape[0] // groups, -1).swapaxes(1, 2)
-    columns = cupy.ascontiguousarray(cupy.matmul(rows, _channels_first(g, groups)))
+    columns = cupy.ascontiguousarray(product(rows, _channels_first(g, groups)))
     out = cupy.empty((g.shape[0], groups * in_channels, *size), g.dtype)
     numbers = _numbers(size, kernel, g.shape[2:], stride, padding, dilation)
     return elementwise("fold")(columns, g.shape[0], groups * in_channels, *numbers, out)

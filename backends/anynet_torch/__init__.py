@@ -8,6 +8,7 @@ from anynet_torch.memory import keep_freed
 
 try:
     from anynet_torch import images, kernels, parts
+    from anynet_torch.graph import CudaGraph
 except ImportError:
     # Told when the backend is opened.
     INSTALLED = False
@@ -73,7 +74,9 @@ class TorchBackend(Backend):
         return self._torch.empty_strided(shape, strides, dtype=dtype, device=self.device)
 
     def compile(self, function: Any) -> Any:
-        """Leave PyTorch's own derivatives out, with which results cannot go to memory of ours."""
+        """Let a GPU repeat it; leave PyTorch's own derivatives out, with which results cannot go to memory of ours."""
+        if self.device.type == "cuda":
+            return CudaGraph(function, self.device)
         return self._torch.no_grad()(function)
 
     def synchronize(self) -> None:

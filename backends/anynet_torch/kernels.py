@@ -4,11 +4,14 @@ Bringing two arrays to one dtype by the standard's rules is most of that way; ar
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 
 from anynet.primitives.threefry import PARITY, ROTATIONS
+from anynet.primitives.update import by_parameter, in_turn
+from anynet_torch.elementwise import elementwise
 
 # PyTorch's functions of two arrays that do as the standard says, once the dtypes are the same.
 _OF_TWO = """
@@ -111,7 +114,14 @@ def relu_gradient(g: Any, y: Any, out: Any = None) -> Any:
 def sgd_update(learning_rate: float, *arrays: Any) -> Any:
     """Multiply and subtract all parameters in one call."""
     n = len(arrays) // 2
-    return tuple(torch._foreach_add(arrays[:n], arrays[n:], alpha=-learning_rate))
+    return tuple(_descend(arrays[:n], arrays[n:], learning_rate))
+
+
+def _descend(parameters: Any, along: Any, rate: Any) -> Any:
+    """Return p - rate · along for all; the rate of a graph is an array without axes."""
+    if isinstance(rate, torch.Tensor):
+        return [torch.addcmul(p, a, rate, value=-1) for p, a in zip(parameters, along, strict=True)]
+    return torch._foreach_add(parameters, along, alpha=-rate)
 
 
 def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Any) -> Any:
@@ -120,17 +130,23 @@ def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arra
     parameters, gradients = arrays[:n], arrays[n : 2 * n]
     velocities = torch._foreach_add(gradients, arrays[2 * n :], alpha=momentum)
     along = torch._foreach_add(gradients, velocities, alpha=momentum) if nesterov else velocities
-    return (*torch._foreach_add(parameters, along, alpha=-learning_rate), *velocities)
+    return (*_descend(parameters, along, learning_rate), *velocities)
 
 
 def adam_update(
     rate: float, correction: float, decay: float, beta1: float, beta2: float, epsilon: float, *arrays: Any
 ) -> Any:
-    """On a CPU copy, and let PyTorch's own step go over the copies once; elsewhere make a call for each operation."""
+    """On a CPU copy, and let PyTorch's own step go over the copies once; elsewhere make a call for each operation.
+
+    In a graph, where the first three numbers are arrays, one loop goes over each parameter.
+    """
     n = len(arrays) // 4
     parameters, gradients, means, squares = (arrays[i * n : (i + 1) * n] for i in range(4))
     if any(x.dtype is not parameters[0].dtype for x in arrays):
         return NotImplemented
+    if isinstance(rate, torch.Tensor):
+        numbers = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon}
+        return in_turn([_adam(given, (rate, correction, decay), numbers) for given in by_parameter(4, arrays)])
     if parameters[0].device.type == "cpu" and rate:
         new, new_means, new_squares = ([_copy(x) for x in kind] for kind in (parameters, means, squares))
         torch._fused_adamw_(
@@ -153,6 +169,15 @@ def adam_update(
     decayed = parameters if decay == 1 else torch._foreach_mul(parameters, decay)
     return (*torch._foreach_addcdiv(decayed, means, roots, -rate), *means, *squares)
 
+
+def _adam(arrays: Any, asked: Any, numbers: dict[str, float]) -> Any:
+    """Update one parameter in one loop, which has to reckon in no less than 32 bits."""
+    dtype = arrays[0].dtype
+    wide = arrays if dtype in _WIDE else [x.float() for x in arrays]
+    return tuple([x.to(dtype) for x in elementwise("adam_update", *wide, *asked, **numbers)])
+
+
+_WIDE = torch.float32, torch.float64
 
 #: Updates after which PyTorch's step has nothing to make up for: that is in the numbers of ours already.
 _MANY = torch.tensor(1e9)
@@ -184,13 +209,26 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     """Gather at the labels instead of multiplying with one-hot rows; a GPU would not survive a label out of range."""
-    if labels.ndim != 1 or labels.dtype.is_floating_point or logits.device.type != "cpu":
+    place = logits.device.type
+    if labels.ndim != 1 or labels.dtype.is_floating_point or place not in ("cpu", "cuda"):
+        return NotImplemented
+    if place == "cuda" and logits.dtype not in _WIDE:
         return NotImplemented
     logarithms = torch.log_softmax(logits, -1)
+    if place == "cuda":
+        rows, classes = logits.shape
+        given = logarithms, labels.unsqueeze(-1), _numbers(classes, logits.device)
+        difference, surprise = elementwise("cross_entropy", *given, classes=classes, share=1 / rows)
+        return torch.sum(surprise), difference
     at_labels = labels.long().unsqueeze(-1)
     difference = logarithms.exp()
     difference.scatter_add_(-1, at_labels, difference.new_full((1, 1), -1.0).expand(at_labels.shape))
     return -torch.mean(torch.gather(logarithms, -1, at_labels)), difference
+
+
+@cache
+def _numbers(classes: int, device: Any) -> Any:
+    return torch.arange(classes, device=device)
 
 
 def getitem(x: Any, key: Any) -> Any:
@@ -225,6 +263,8 @@ def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
 def threefry(key: Any, x0: Any, x1: Any) -> Any:
     """Work in place: signed words, for those without a sign cannot be shifted."""
     k0, k1 = key[0:1], key[1:2]
+    if key.device.type == "cuda":
+        return elementwise("threefry", k0, k1, x0, x1)
     schedule = k0, k1, k0 ^ k1 ^ PARITY
     x0, x1 = x0 + k0, x1 + k1
     turned = torch.empty_like(x1)

@@ -37,6 +37,8 @@ def sgd_update(do: Do, learning_rate: float, *arrays: Any) -> Any:
 
 def descend(p: Any, g: Any, rate: float, out: Any = None) -> Any:
     """Return p - rate · g."""
+    if isinstance(rate, torch.Tensor):
+        return torch.addcmul(p, g, rate, value=-1, out=out)
     return torch.sub(p, g, alpha=rate, out=out)
 
 

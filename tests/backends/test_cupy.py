@@ -12,7 +12,9 @@ import types
 
 import numpy as np
 import pytest
-from anynet_cupy import images, kernels, sources
+from anynet_cuda.sources import SOURCES
+from anynet_cupy import images, kernels, product
+from anynet_cupy.elementwise import elementwise
 from elementwise_on_a_cpu import ElementwiseKernel, loop
 
 from anynet import primitives
@@ -107,12 +109,12 @@ def test_a_device_that_is_not_there(monkeypatch, name):
         get_backend(name)
 
 
-@pytest.mark.parametrize("name", sources.SOURCES)
+@pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("scalar", ["float", "double"])
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs CUDA's compiler, nvcc")
 def test_sources_compile_for_a_gpu(tmp_path, name, scalar):
     index = "int i = blockIdx.x * blockDim.x + threadIdx.x; if (i < elements)"
-    (tmp_path / "kernel.cu").write_text(loop(sources.SOURCES[name], scalar, f"anynet_{name}", "__global__", index))
+    (tmp_path / "kernel.cu").write_text(loop(SOURCES[name], scalar, f"anynet_{name}", "__global__", index))
     done = subprocess.run(["nvcc", "-ptx", "kernel.cu"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f".entry anynet_{name}(" in (tmp_path / "kernel.ptx").read_text()
@@ -127,9 +129,9 @@ def on_a_cpu(monkeypatch):
     vars(module).update(vars(np))
     module.ElementwiseKernel = ElementwiseKernel
     monkeypatch.setitem(sys.modules, "cupy", module)
-    sources.elementwise.cache_clear()
+    elementwise.cache_clear()
     yield
-    sources.elementwise.cache_clear()
+    elementwise.cache_clear()
 
 
 def same(found, wanted, tolerance=1e-14):
@@ -162,6 +164,38 @@ def test_kernels_of_elements_compute_what_the_references_do(on_a_cpu, dtype):
             getattr(primitives, name).reference(*args),
             1e-5 if dtype == "float32" else 1e-12,
         )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_cross_entropy(on_a_cpu, dtype):
+    logits, labels = 30 * spread(4, 7).astype(dtype), np.array([6, 0, 3, 3], "uint8")
+    wanted = primitives.softmax_cross_entropy.reference(logits, labels)
+    same(tuple(map(np.asarray, kernels.softmax_cross_entropy(logits, labels))), tuple(map(np.asarray, wanted)), 1e-5)
+    for label in (7, -1):
+        loss, difference = kernels.softmax_cross_entropy(logits, np.array([1, label, 2, 0]))
+        assert np.isnan(loss)
+        assert list(np.isnan(difference).all(axis=1)) == [False, True, False, False]
+    assert kernels.softmax_cross_entropy(logits, np.eye(7)[:4]) is NotImplemented
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        spread(5, 7), spread(7, 5).T, spread(5, 7)[:, 2:4], spread(9, 7)[2:4].T, spread(5, 1), spread(1, 5).T,
+        spread(5, 7)[::2], spread(5, 7)[:, ::2], spread(5, 7)[::-1], np.broadcast_to(spread(7), (5, 7)), spread(1, 1),
+        np.broadcast_to(spread(5, 1), (5, 7)), spread(5, 7)[2:3], spread(5, 7)[:, 2:3], spread(7, 5).T[2:3],
+        spread(2, 3, 4), spread(2, 4, 3).swapaxes(1, 2), spread(3, 2, 4).swapaxes(0, 1), spread(2, 3, 4, 2)[:, :, ::2],
+    ],
+    ids=lambda x: f"{x.shape}{x.strides}",
+)  # fmt: skip
+def test_where_cublas_finds_the_numbers(on_a_cpu, x):
+    stored, across, apart = product.layout(x)
+    rows, columns = x.shape[-2:]
+    assert apart >= max(1, rows if across else columns)
+    # A stack's matrices follow each other.
+    strides = [rows * columns * 8 * math.prod(x.shape[i + 1 : -2]) for i in range(x.ndim - 2)]
+    strides += [8, 8 * apart] if across else [8 * apart, 8]
+    np.testing.assert_array_equal(np.lib.stride_tricks.as_strided(stored, x.shape, strides), x)
 
 
 def test_the_cipher(on_a_cpu):
@@ -218,6 +252,8 @@ def test_what_the_kernels_leave_to_the_references(on_a_cpu):
 
 
 def test_every_source_has_its_kernel():
-    names = set(kernels.KERNELS) | set(images.KERNELS) - {"conv2d", "conv2d_weight", "conv2d_transposed"}
-    assert set(sources.SOURCES) == names | {"fold", "unfold"}
-    assert all(re.search(r"\bout0? = ", operation) for _, _, operation in sources.SOURCES.values())
+    made_of_others = {"conv2d", "conv2d_weight", "conv2d_transposed", "matmul", "softmax_cross_entropy"}
+    names = (set(kernels.KERNELS) | set(images.KERNELS)) - made_of_others
+    assert set(SOURCES) == names | {"cross_entropy", "fold", "unfold"}
+    for _, out, operation in SOURCES.values():
+        assert re.search(rf"\b{out.split(', ')[0].split()[-1]} = ", operation)

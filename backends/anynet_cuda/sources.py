@@ -1,18 +1,15 @@
-"""Loops for a GPU, in the words of cupy.ElementwiseKernel; each is compiled when it is first used.
+"""Loops for a GPU: arguments in, arguments out, and what is done for the element number i.
 
-So these modules can be imported without a GPU. A window's place in the kernel is (u, v), an output's in the image of
-outputs (y, x); what lies outside an image is skipped, so that no padded copy is made.
+The words are those of cupy.ElementwiseKernel: T is the dtype of the arrays, and what is raw is read by number, not
+element by element. A window's place in the kernel is (u, v), an output's in the image of outputs (y, x); what lies
+outside an image is skipped, so that no padded copy is made.
 """
-
-from functools import cache
-from typing import Any
 
 from anynet.primitives.threefry import PARITY, ROTATIONS
 
 _SIZES = "int32 height, int32 width, int32 kernel_height, int32 kernel_width, int32 out_height, int32 out_width"
 _STEPS = "int32 stride_y, int32 stride_x, int32 top, int32 left, int32 dilation_y, int32 dilation_x"
 
-#: name: (arguments in, arguments out, operation for the element number i).
 SOURCES = {
     "adam_update": (
         "T parameter, T gradient, T mean, T square, T rate, T correction, T decay, T beta1, T beta2, T epsilon",
@@ -20,6 +17,21 @@ SOURCES = {
         "new_mean = beta1 * mean + (T(1) - beta1) * gradient; "
         "new_square = beta2 * square + (T(1) - beta2) * gradient * gradient; "
         "out = decay * parameter - rate * (new_mean / (sqrt(new_square) * correction + epsilon))",
+    ),
+    # Every element looks through its row, which costs less than a launch as long as rows are short.
+    "cross_entropy": (
+        "T logit, raw T logits, L label, int32 classes, T share",
+        "T difference, T surprise",
+        """
+        long long start = (long long) (i / classes) * classes;
+        T largest = logits[start], sum = 0;
+        bool wanted = label == i % classes, none = label < 0 || label >= classes;
+        for (int c = 1; c < classes; ++c) largest = logits[start + c] > largest ? logits[start + c] : largest;
+        for (int c = 0; c < classes; ++c) sum += exp(logits[start + c] - largest);
+        T nan = T(0) / T(0);
+        difference = none ? nan : exp(logit - largest) / sum - T(wanted);
+        surprise = none ? nan : wanted ? (log(sum) - (logit - largest)) * share : T(0)
+        """,
     ),
     "erf": ("T x", "T out", "out = erf(x)"),
     # Columns are (channels, kernel height, kernel width, images, out height, out width).
@@ -99,11 +111,11 @@ SOURCES = {
         """,
     ),
     "threefry": (
-        "raw int32 key, int32 x0, int32 x1",
+        "int32 k0, int32 k1, int32 x0, int32 x1",
         "int32 out0, int32 out1",
         """
         const int rotations[8] = {ROTATIONS};
-        unsigned keys[3] = {(unsigned) key[0], (unsigned) key[1], (unsigned) key[0] ^ (unsigned) key[1] ^ PARITY};
+        unsigned keys[3] = {(unsigned) k0, (unsigned) k1, (unsigned) k0 ^ (unsigned) k1 ^ PARITY};
         unsigned a = x0 + keys[0], b = x1 + keys[1];
         for (int round = 0; round < 20; ++round) {
             int rotation = rotations[round % 8], group = round / 4;
@@ -134,11 +146,3 @@ SOURCES = {
         """,
     ),
 }
-
-
-@cache
-def elementwise(name: str) -> Any:
-    """Return the compiled kernel of a name."""
-    import cupy
-
-    return cupy.ElementwiseKernel(*SOURCES[name], f"anynet_{name}")
