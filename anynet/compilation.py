@@ -127,8 +127,18 @@ class CompiledStep:
 class Recording:
     """What a step does with arguments of one outline."""
 
-    def __init__(self, outline: list[Any], recorder: Recorder, inputs: list[str], outputs: list[Any]) -> None:
+    def __init__(
+        self,
+        outline: list[Any],
+        recorder: Recorder,
+        inputs: list[str],
+        outputs: list[Any],
+        changes: list[tuple[int, int]],
+        result: Any,
+    ) -> None:
         self.outline = outline
+        #: (number of a leaf, number of what takes its place), and the result with numbers for its arrays.
+        self.changes, self.result = changes, result
         self.questions = [question for question, _ in recorder.questions]
         named = dict(enumerate(inputs))
         for _, asked in recorder.questions:
@@ -142,12 +152,9 @@ class Recording:
         code = dict(known)
         exec(self.source, code)  # a function of our own writing
         self._plain, self.backend = code["run"], backend
-        self._run = backend.compile(self._plain)
+        self._run = backend.compile(self._plain, changes)
         # Two at once would write into the same buffers.
         self._lock = threading.Lock()
-        #: (number of a leaf, number of what takes its place), and the result with numbers for its arrays.
-        self.changes: list[tuple[int, int]] = []
-        self.result: Any = None
 
     def replay(self, leaves: list[Any], holders: list[tuple[Any, Any]], plainly: Callable[[], Any]) -> Any:
         """Make the calls with these leaves, and put new arrays where they belong."""
@@ -155,7 +162,7 @@ class Recording:
             return plainly()
         numbers = [number for question in self.questions for number in question()]
         try:
-            found = self._run(*leaves, *numbers)
+            found = self._run(leaves, numbers)
         except Exception as error:
             # The step itself says better what is wrong, and where.
             result = plainly()
@@ -243,10 +250,15 @@ def record(step: Callable[..., Any], given: tuple[Any, Any], parts: tree.Parts) 
     if tree.Parts(given).outline == parts.outline:
         changed = [i for i, x in enumerate(after) if recorder.place(x) != Place(i)]
         outputs = [after[i] for i in changed] + [x for _, x in tree.leaves(result)]
-        recording = Recording(parts.outline, recorder, _names(step, given), [recorder.place(x) for x in outputs])
-        recording.changes = [(i, number) for number, i in enumerate(changed)]
         numbers = iter(range(len(changed), len(outputs)))
-        recording.result = tree.map(lambda _: Traced(None, None, next(numbers)), result)
+        recording = Recording(
+            parts.outline,
+            recorder,
+            _names(step, given),
+            [recorder.place(x) for x in outputs],
+            [(i, number) for number, i in enumerate(changed)],
+            tree.map(lambda _: Traced(None, None, next(numbers)), result),
+        )
     recorder.close()
     return tree.map(settled, result), recording
 

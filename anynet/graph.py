@@ -5,12 +5,12 @@ A small network's step on a GPU is dozens of calls of some microseconds each, an
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from weakref import ref
 
-from anynet.array import Array, is_array
+from anynet.array import Array
 
 
 @dataclass
@@ -22,16 +22,16 @@ class _Captured:
     held: list[Array | None]
     own: list[Array]
     numbers: list[Array]
-    values: tuple[float, ...]
+    values: list[float]
     results: list[Array]
 
-    def takes(self, arrays: Sequence[Array]) -> bool:
+    def takes(self, arrays: list[Array]) -> bool:
         """Tell whether all arrays that are read where they are have been given."""
         return all(held is None or held is x for held, x in zip(self.held, arrays, strict=True))
 
 
 class Graph(ABC):
-    """A function of arrays and numbers, in this order, that returns a list of arrays and changes nothing.
+    """A function of arrays and numbers that returns a list of arrays and changes nothing.
 
     A graph reads and writes where it did when it was captured. So what is given is copied to memory of its own, unless
     it is the very array of the call before, as a data set that every step reads; numbers are there as arrays without
@@ -39,8 +39,10 @@ class Graph(ABC):
     device cannot capture stays what it is, with one warning.
     """
 
-    def __init__(self, function: Callable[..., list[Array]]) -> None:
+    def __init__(self, function: Callable[..., list[Array]], carried: list[tuple[int, int]]) -> None:
         self._function = function
+        #: As many results, the first ones, go from one call to the next.
+        self._carried = len(carried)
         self._before: list[Any] | None = None
         self._captured: _Captured | None = None
         self._refused = False
@@ -54,39 +56,40 @@ class Graph(ABC):
         """Let what comes wait for the last launch, wherever that was."""
 
     @abstractmethod
-    def like(self, x: Array) -> Array:
-        """Return memory for an array of the same kind."""
+    def memory(self, arrays: list[Array]) -> list[Array]:
+        """Return memory for as many arrays of the same kinds, which may be one piece."""
 
     @abstractmethod
     def copy(self, to: list[Array], given: list[Array]) -> None:
         """Copy arrays to memory."""
 
     @abstractmethod
-    def number(self, arrays: Sequence[Array]) -> Array:
+    def number(self, arrays: list[Array]) -> Array:
         """Return memory for a number, of a dtype that leaves those of the arrays as they are."""
 
-    def __call__(self, *args: Any) -> list[Array]:
+    def __call__(self, arrays: list[Array], numbers: list[float]) -> list[Array]:
         """Return the function's results."""
-        count = next((i for i, x in enumerate(args) if not is_array(x)), len(args))
-        arrays, values = args[:count], args[count:]
         captured = self._captured
         if captured is None or not captured.takes(arrays):
-            captured = self._begin(arrays, values)
+            captured = self._begin(arrays, numbers)
             if captured is None:
-                return self._function(*args)
+                return self._function(*arrays, *numbers)
         self.wait()
         self.copy(captured.own, [x for held, x in zip(captured.held, arrays, strict=True) if held is None])
-        if values != captured.values:
-            for number, value, before in zip(captured.numbers, values, captured.values, strict=True):
+        if numbers != captured.values:
+            for there, value, before in zip(captured.numbers, numbers, captured.values, strict=True):
                 if value != before:
-                    number[...] = value
-            captured.values = values
+                    there[...] = value
+            captured.values = numbers
         captured.launch()
-        new = [self.like(x) for x in captured.results]
+        # A loss that is kept is not to keep all parameters of its time.
+        new = self.memory(captured.results[: self._carried])
+        for result in captured.results[self._carried :]:
+            new += self.memory([result])
         self.copy(new, captured.results)
         return new
 
-    def _begin(self, arrays: Sequence[Array], values: tuple[float, ...]) -> _Captured | None:
+    def _begin(self, arrays: list[Array], values: list[float]) -> _Captured | None:
         """Capture, now that it is known which arrays are given again."""
         if self._refused:
             return None
@@ -95,13 +98,14 @@ class Graph(ABC):
             return None
         before = self._captured.held if self._captured else [known() for known in self._before]
         held = [x if x is known else None for x, known in zip(arrays, before, strict=True)]
-        own = [self.like(x) for x, kept in zip(arrays, held, strict=True) if kept is None]
+        copied = [x for x, kept in zip(arrays, held, strict=True) if kept is None]
+        own = self.memory(copied)
         numbers = [self.number(arrays) for _ in values]
         copies = iter(own)
         inputs = [next(copies) if kept is None else kept for kept in held]
         try:
             # What stands in the copies does not matter yet, but they may be looked at.
-            self.copy(own, [x for x, kept in zip(arrays, held, strict=True) if kept is None])
+            self.copy(own, copied)
             for number, value in zip(numbers, values, strict=True):
                 number[...] = value
             launch, results = self.capture(lambda: self._function(*inputs, *numbers))

@@ -12,8 +12,8 @@ from anynet.graph import Graph
 class Pretended(Graph):
     """A graph whose launch calls the function with the arrays it was captured with."""
 
-    def __init__(self, function):
-        super().__init__(function)
+    def __init__(self, function, carried=()):
+        super().__init__(function, list(carried))
         self.captured = self.launched = self.copied = 0
 
     def capture(self, function):
@@ -32,8 +32,8 @@ class Pretended(Graph):
     def wait(self):
         pass
 
-    def like(self, x):
-        return np.full_like(x, 77)
+    def memory(self, arrays):
+        return [np.full_like(x, 77) for x in arrays]
 
     def copy(self, to, given):
         self.copied += len(to)
@@ -54,7 +54,7 @@ def test_results_are_those_of_the_function_and_nobody_elses():
     seen = []
     for i in range(6):
         p, x = generator.normal(size=(2, 3))
-        found = graph(p, x, 0.1 * i, 1.0)
+        found = graph([p, x], [0.1 * i, 1.0])
         for one, wanted in zip(found, step(p, x, 0.1 * i, 1.0), strict=True):
             np.testing.assert_allclose(one, wanted, rtol=1e-14)
         seen += [(x, np.array(x)) for x in found]
@@ -68,13 +68,13 @@ def test_what_is_given_again_is_read_where_it_is():
     for i in range(4):
         # What is written into it is seen.
         x[...] = i
-        found = graph(np.zeros(3), x, 1.0, 0.0)
+        found = graph([np.zeros(3), x], [1.0, 0.0])
         np.testing.assert_array_equal(found[0], [-i] * 3)
     assert graph.captured == 1
     # Three calls by the graph: p in, two results out.
     assert graph.copied == 1 + 3 * 3
     for i in range(4):
-        found = graph(np.zeros(3), np.full(3, i), 1.0, 0.0)
+        found = graph([np.zeros(3), np.full(3, i)], [1.0, 0.0])
         np.testing.assert_array_equal(found[0], [-i] * 3)
     assert graph.captured == 2
     np.testing.assert_array_equal(x, [3] * 3)
@@ -86,7 +86,7 @@ def test_parameters_are_not_held():
     known = []
     for _ in range(4):
         known.append(weakref.ref(p))
-        p, _ = graph(p, x, 1.0, 0.0)
+        p, _ = graph([p, x], [1.0, 0.0])
     gc.collect()
     assert [reference() is None for reference in known] == [True] * 4
 
@@ -101,13 +101,13 @@ def test_what_cannot_be_captured_stays_what_it_is():
     for i in range(4):
         if i == 1:
             with pytest.warns(UserWarning, match="no graph, its calls are made one by one: .*not while capturing"):
-                found = graph(p, x, 1.0, 0.5)
+                found = graph([p, x], [1.0, 0.5])
         else:
-            found = graph(p, x, 1.0, 0.5)
+            found = graph([p, x], [1.0, 0.5])
         np.testing.assert_array_equal(found[0], [0.5] * 3)
 
 
 def test_a_function_of_numbers_alone_and_of_arrays_alone():
     graph = Pretended(lambda x: [x + 1])
     for i in range(3):
-        np.testing.assert_array_equal(graph(np.full(2, i))[0], [i + 1] * 2)
+        np.testing.assert_array_equal(graph([np.full(2, i)], [])[0], [i + 1] * 2)

@@ -60,9 +60,9 @@ class CupyBackend(Backend):
         """Copy to main memory."""
         return self._cupy.asnumpy(x)
 
-    def compile(self, function: Any) -> Any:
+    def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Let the GPU repeat it by itself."""
-        return CudaGraph(function, self.device)
+        return CudaGraph(function, carried, self.device)
 
     def synchronize(self) -> None:
         """Wait for the current stream."""

@@ -59,28 +59,50 @@ class JaxBackend(Backend):
         """Copy to main memory."""
         return get_backend("numpy").from_host(x)
 
-    def compile(self, function: Any) -> Any:
-        """Let XLA compile it."""
-        return self._jax.jit(function)
+    def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
+        """Let XLA compile it; numbers go to the device together, and only when they are others."""
+        compiled, asarray = self._jax.jit(self._with_numbers(function, carried)), self._jax.numpy.asarray
+        known: list[float] = []
+        there = asarray(known)
+
+        def run(arrays: list[Any], numbers: list[float]) -> Any:
+            nonlocal known, there
+            if numbers != known:
+                known, there = numbers, asarray(numbers)
+            return compiled(arrays, there)
+
+        return run
+
+    def _with_numbers(self, function: Any, carried: list[tuple[int, int]]) -> Any:
+        """Return the function with its numbers as one array; dtypes are what they are beside numbers of Python's."""
+        numpy = self._jax.numpy
+
+        def run(arrays: list[Any], numbers: Any) -> Any:
+            dtypes = [arrays[argument].dtype for argument, _ in carried]
+            floating = [dtype for dtype in dtypes if numpy.issubdtype(dtype, numpy.floating)]
+            # Numbers of 64 bits would make parameters of 64 bits.
+            found = function(*arrays, *numbers.astype(numpy.result_type(numpy.float32, *floating)))
+            for argument, result in carried:
+                found[result] = found[result].astype(arrays[argument].dtype)
+            return found
+
+        return run
 
     def loop(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Loop as XLA does, which needs no Python between the steps."""
         jax, numpy = self._jax, self._jax.numpy
         results = {result for _, result in carried}
+        with_numbers = self._with_numbers(function, carried)
 
         def run(given: list[Any], entries: Any, numbers: Any, start: int, stop: int) -> Any:
             begin = [given[argument] for argument, _ in carried]
-            floating = [x.dtype for x in begin if numpy.issubdtype(x.dtype, numpy.floating)]
-            # Numbers of 64 bits would make parameters of 64 bits.
-            numbers = numbers.astype(numpy.result_type(numpy.float32, *floating))
 
             def call(i: Any, state: list[Any]) -> Any:
-                arguments = list(given)
+                arguments = [*given, entries[i]]
                 for (argument, _), x in zip(carried, state, strict=True):
                     arguments[argument] = x
-                found = function(*arguments, entries[i], *numbers[i])
-                new = [found[result].astype(x.dtype) for (_, result), x in zip(carried, state, strict=True)]
-                return new, [x for i, x in enumerate(found) if i not in results]
+                found = with_numbers(arguments, numbers[i])
+                return [found[result] for _, result in carried], [x for i, x in enumerate(found) if i not in results]
 
             def body(i: Any, state: Any) -> Any:
                 new, others = call(i, state[0])

@@ -73,11 +73,11 @@ class TorchBackend(Backend):
         """Lay it out alike: going through two orders at once takes several times as long."""
         return self._torch.empty_strided(shape, strides, dtype=dtype, device=self.device)
 
-    def compile(self, function: Any) -> Any:
+    def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Let a GPU repeat it; leave PyTorch's own derivatives out, with which results cannot go to memory of ours."""
         if self.device.type == "cuda":
-            return CudaGraph(function, self.device)
-        return self._torch.no_grad()(function)
+            return CudaGraph(function, carried, self.device)
+        return self._torch.no_grad()(super().compile(function, carried))
 
     def synchronize(self) -> None:
         """Wait for the GPU."""

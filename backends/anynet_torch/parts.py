@@ -16,8 +16,12 @@ from anynet_torch.kernels import KERNELS, is_narrow
 
 
 def affine(do: Do, x: Any, weight: Any, bias: Any) -> Any:
-    """Multiply and add in one call, the narrow way round where that is quicker."""
-    return NotImplemented if is_narrow(x, weight) else do(torch.addmm, bias, x, weight)
+    """Multiply and add in one call, in two on a GPU, or the narrow way round where that is quicker."""
+    if is_narrow(x, weight):
+        return NotImplemented
+    if settled(x).is_cuda:
+        return do(torch.add, do(torch.matmul, x, weight), bias)
+    return do(torch.addmm, bias, x, weight)
 
 
 def matmul(do: Do, x1: Any, x2: Any) -> Any:

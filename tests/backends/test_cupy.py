@@ -15,6 +15,7 @@ import pytest
 from anynet_cuda.sources import SOURCES
 from anynet_cupy import images, kernels, product
 from anynet_cupy.elementwise import elementwise
+from anynet_cupy.graph import CudaGraph
 from elementwise_on_a_cpu import ElementwiseKernel, loop
 
 from anynet import primitives
@@ -129,6 +130,7 @@ def on_a_cpu(monkeypatch):
     vars(module).update(vars(np))
     module.ElementwiseKernel = ElementwiseKernel
     monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(product, "_cublas", lambda: None)
     elementwise.cache_clear()
     yield
     elementwise.cache_clear()
@@ -196,6 +198,49 @@ def test_where_cublas_finds_the_numbers(on_a_cpu, x):
     strides = [rows * columns * 8 * math.prod(x.shape[i + 1 : -2]) for i in range(x.ndim - 2)]
     strides += [8, 8 * apart] if across else [8 * apart, 8]
     np.testing.assert_array_equal(np.lib.stride_tricks.as_strided(stored, x.shape, strides), x)
+
+
+def test_a_graph_copies_together_what_lies_together(monkeypatch):
+    """With memory that is pretended: a long line of bytes, and arrays that know where in it they are."""
+    line, calls = np.zeros(1 << 16, "uint8"), []
+
+    class Memory(int):
+        ptr = property(int)
+
+        def __add__(self, place):
+            return Memory(int(self) + place)
+
+    class Array:
+        def __init__(self, shape, dtype, memory):
+            self.shape, self.dtype, self.data, self.nbytes = shape, np.dtype(dtype), memory, math.prod(shape) * 4
+            self.numbers = line[memory : memory + self.nbytes].view(dtype)
+            self.flags = types.SimpleNamespace(c_contiguous=True)
+
+    free = iter(range(1024, 1 << 16, 8192))
+
+    def memcpy(to, source, size, kind, stream):
+        calls.append(size)
+        line[to : to + size] = line[source : source + size]
+
+    cuda = types.SimpleNamespace(
+        alloc=lambda size: Memory(next(free)),
+        get_current_stream=lambda: types.SimpleNamespace(ptr=0),
+        runtime=types.SimpleNamespace(memcpyAsync=memcpy, memcpyDefault=4),
+    )
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(cuda=cuda, ndarray=Array))
+    graph = CudaGraph(lambda: [], [], None)
+    kinds = [Array(shape, "float32", Memory(0)) for shape in ((20, 30), (3,), (0,), (64,))]
+    there, here = graph.memory(kinds), graph.memory(kinds)
+    alone = [graph.memory([kind])[0] for kind in kinds]
+    for source in (here, alone, [here[0], *alone[1:]], [here[1], here[0]], here[2:]):
+        to = there if len(source) == 4 else graph.memory(source)
+        calls.clear()
+        for i, x in enumerate(source):
+            x.numbers[...] = np.random.default_rng(i).normal(size=x.numbers.size)
+        graph.copy(to, source)
+        for x, y in zip(to, source, strict=True):
+            np.testing.assert_array_equal(x.numbers, y.numbers)
+        assert len(calls) == (1 if source is here else len([x for x in source if x.nbytes]))
 
 
 def test_the_cipher(on_a_cpu):
