@@ -33,8 +33,6 @@ class Backend:
 
     #: Whether arrays only note what is to be done, and nothing is computed until numbers are read.
     lazy: ClassVar[bool] = False
-    #: Whether the device can repeat a compiled step by itself, see `loop`.
-    loops: ClassVar[bool] = False
     #: The name of a primitive, or of a function of the standard, to a quicker version of it for this library; one that
     #: returns NotImplemented declines.
     kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}
@@ -60,6 +58,11 @@ class Backend:
     def device_name(self) -> str:
         """The device in words."""
         return str(self.device)
+
+    @property
+    def loops(self) -> bool:
+        """Whether the device can repeat a compiled step by itself, see `loop`."""
+        return False
 
     @property
     def version(self) -> str:

@@ -186,8 +186,8 @@ class Recording:
         asked = [[n for question in self.questions for n in question()] for _ in range(start, stop)]
         # The number of entries is what is compiled for, not that of the steps.
         numbers = [asked[0]] * start + asked + [asked[0]] * (entries.shape[0] - stop)
-        numbers = self.backend.xp.asarray(numbers, dtype=self.backend.xp.float64)
-        carried, others = self._loop(parts.leaves[:-1], entries, numbers, start, stop)
+        with self._lock:
+            carried, others = self._loop(parts.leaves[:-1], entries, numbers, start, stop)
         for (leaf, _), x in zip(self.changes, carried, strict=True):
             holder, name = parts.holders[leaf]
             holder[name] = x

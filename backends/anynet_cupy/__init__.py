@@ -6,8 +6,9 @@ from typing import Any
 from anynet.array import is_array
 from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
+from anynet.graph import Graph, Loop
 from anynet_cupy import images, kernels
-from anynet_cupy.graph import CudaGraph
+from anynet_cupy.graph import CudaLaunches
 
 _INSTALL = 'pip install "anynet[cuda13]" (or "anynet[cuda12]", by what nvidia-smi shows as CUDA version)'
 
@@ -40,6 +41,11 @@ class CupyBackend(Backend):
         super().__init__(array_api_compat.cupy, place)
 
     @property
+    def loops(self) -> bool:
+        """It can."""
+        return True
+
+    @property
     def device_name(self) -> str:
         """The number of the GPU and its model."""
         properties = self._cupy.cuda.runtime.getDeviceProperties(self.device.id)
@@ -62,7 +68,11 @@ class CupyBackend(Backend):
 
     def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Let the GPU repeat it by itself."""
-        return CudaGraph(function, carried, self.device)
+        return Graph(function, carried, CudaLaunches(self.device))
+
+    def loop(self, function: Any, carried: list[tuple[int, int]]) -> Any:
+        """Let the GPU repeat it by itself, with nothing in between."""
+        return Loop(function, carried, CudaLaunches(self.device))
 
     def synchronize(self) -> None:
         """Wait for the current stream."""

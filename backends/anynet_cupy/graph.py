@@ -1,10 +1,10 @@
-"""A compiled step as a CUDA graph."""
+"""CUDA graphs of CuPy's launches."""
 
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from anynet.graph import Graph
+from anynet.graph import Launches
 
 #: Bytes of which arrays in one piece take whole multiples, and up to which they are copied once more for fewer calls.
 _LINE, _SMALL = 256, 1 << 20
@@ -15,21 +15,19 @@ def _whole(size: int) -> int:
     return -(-size // _LINE) * _LINE
 
 
-class CudaGraph(Graph):
-    """A graph of all launches on one GPU, in memory of its own."""
+class CudaLaunches(Launches):
+    """The launches on one GPU; a graph has memory of its own for what is made on the way."""
 
-    def __init__(self, function: Callable[..., list[Any]], carried: list[tuple[int, int]], device: Any) -> None:
+    def __init__(self, device: Any) -> None:
         import cupy
 
-        super().__init__(function, carried)
         self._cupy = cupy
         self._device = device
         self._last: Any = None
 
-    def __call__(self, arrays: list[Any], numbers: list[float]) -> list[Any]:
-        """Make its GPU the current one."""
-        with self._device:
-            return super().__call__(arrays, numbers)
+    def current(self) -> Any:
+        """Make the GPU the current one."""
+        return self._device
 
     def capture(self, function: Callable[[], list[Any]]) -> tuple[Callable[[], object], list[Any]]:
         """Call once beside what is under way, for kernels to be compiled, and once more to capture."""
@@ -40,7 +38,7 @@ class CudaGraph(Graph):
             function()
             beside.begin_capture()
             try:
-                results = self._together(function())
+                results = function()
             finally:
                 graph = beside.end_capture()
         current.wait_event(beside.record())
@@ -50,15 +48,6 @@ class CudaGraph(Graph):
             graph.launch()
 
         return launch, results
-
-    def _together(self, results: list[Any]) -> list[Any]:
-        """Bring small results that are carried to one piece, so that they leave it in one call."""
-        carried = results[: self._carried]
-        if sum(x.nbytes for x in carried) > _SMALL:
-            return results
-        piece = self.memory(carried)
-        self.copy(piece, carried)
-        return piece + results[self._carried :]
 
     def wait(self) -> None:
         """Wait for the stream of the last launch, if this is another."""
@@ -70,6 +59,8 @@ class CudaGraph(Graph):
 
     def memory(self, arrays: list[Any]) -> list[Any]:
         """Return one piece with all arrays in it, in order, each read row by row."""
+        if not arrays:
+            return []
         places, end = [], 0
         for x in arrays:
             places.append(end)
@@ -99,10 +90,18 @@ class CudaGraph(Graph):
         if size:
             runtime.memcpyAsync(there, here, size, runtime.memcpyDefault, stream)
 
-    def number(self, arrays: list[Any]) -> Any:
-        """Return a number of the smallest dtype: beside that of another it would be in a larger one's place."""
+    def together(self, arrays: list[Any]) -> list[Any]:
+        """Copy small results to one piece, once more, for they leave it in one call."""
+        if sum(x.nbytes for x in arrays) > _SMALL:
+            return arrays
+        piece = self.memory(arrays)
+        self.copy(piece, arrays)
+        return piece
+
+    def number_dtype(self, arrays: list[Any]) -> Any:
+        """Return the smallest: beside a larger one it is in that one's place, and not the other way round."""
         dtypes = [x.dtype for x in arrays if x.dtype.kind == "f"]
-        return self._cupy.empty((), min(dtypes, key=lambda dtype: dtype.itemsize, default="float32"))
+        return min(dtypes, key=lambda dtype: dtype.itemsize, default=self._cupy.dtype("float32"))
 
 
 @cache

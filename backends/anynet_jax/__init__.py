@@ -14,7 +14,6 @@ class JaxBackend(Backend):
     """
 
     kernels = kernels.KERNELS | images.KERNELS
-    loops = True
 
     def __init__(self, device: str = "") -> None:
         try:
@@ -37,6 +36,11 @@ class JaxBackend(Backend):
     def version(self) -> str:
         """The version of jax."""
         return str(self._jax.__version__)
+
+    @property
+    def loops(self) -> bool:
+        """It can."""
+        return True
 
     @property
     def device_name(self) -> str:
@@ -115,8 +119,8 @@ class JaxBackend(Backend):
         # Compiled for each number of steps, not for each place.
         part = jax.jit(jax.lax.dynamic_slice_in_dim, static_argnums=2)
 
-        def loop(given: list[Any], entries: Any, numbers: Any, start: int, stop: int) -> Any:
-            new, others = compiled(given, entries, numbers, start, stop)
+        def loop(given: list[Any], entries: Any, numbers: list[list[float]], start: int, stop: int) -> Any:
+            new, others = compiled(given, entries, numpy.asarray(numbers, dtype=float), start, stop)
             return new, [part(x, start, stop - start) for x in others]
 
         return loop

@@ -4,11 +4,12 @@ from typing import Any
 
 from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
+from anynet.graph import Graph, Loop
 from anynet_torch.memory import keep_freed
 
 try:
     from anynet_torch import images, kernels, parts
-    from anynet_torch.graph import CudaGraph
+    from anynet_torch.graph import CudaLaunches
 except ImportError:
     # Told when the backend is opened.
     INSTALLED = False
@@ -46,6 +47,11 @@ class TorchBackend(Backend):
         super().__init__(xp, place)
 
     @property
+    def loops(self) -> bool:
+        """Whether it is a GPU of CUDA's."""
+        return bool(self.device.type == "cuda")
+
+    @property
     def version(self) -> str:
         """The version of torch."""
         return str(self._torch.__version__)
@@ -76,8 +82,12 @@ class TorchBackend(Backend):
     def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Let a GPU repeat it; leave PyTorch's own derivatives out, with which results cannot go to memory of ours."""
         if self.device.type == "cuda":
-            return CudaGraph(function, carried, self.device)
+            return Graph(function, carried, CudaLaunches(self.device))
         return self._torch.no_grad()(super().compile(function, carried))
+
+    def loop(self, function: Any, carried: list[tuple[int, int]]) -> Any:
+        """Let a GPU repeat it by itself, with nothing in between."""
+        return Loop(function, carried, CudaLaunches(self.device))
 
     def synchronize(self) -> None:
         """Wait for the GPU."""

@@ -1,25 +1,26 @@
-"""A compiled step as a CUDA graph."""
+"""CUDA graphs of PyTorch's launches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from anynet.graph import Graph
+from anynet.graph import Launches
 
 
-class CudaGraph(Graph):
-    """A graph of all launches on one GPU, in memory of its own."""
+class CudaLaunches(Launches):
+    """The launches on one GPU; a graph has memory of its own for what is made on the way."""
 
-    def __init__(self, function: Callable[..., list[Any]], carried: list[tuple[int, int]], device: Any) -> None:
-        super().__init__(function, carried)
+    def __init__(self, device: Any) -> None:
         self._device = device
-        self._stream: Any = None
+        self._last: Any = None
 
-    def __call__(self, arrays: list[Any], numbers: list[float]) -> list[Any]:
-        """Make its GPU the current one, and leave PyTorch's own derivatives out."""
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Make the GPU the current one, and leave PyTorch's own derivatives out."""
         with torch.no_grad(), torch.cuda.device(self._device):
-            return super().__call__(arrays, numbers)
+            yield
 
     def capture(self, function: Callable[[], list[Any]]) -> tuple[Callable[[], object], list[Any]]:
         """Call once beside what is under way, for libraries to load what they need, and once more to capture."""
@@ -36,10 +37,10 @@ class CudaGraph(Graph):
     def wait(self) -> None:
         """Wait for the stream of the last launch, if this is another."""
         stream = torch.cuda.current_stream()
-        if stream != self._stream:
-            if self._stream is not None:
-                stream.wait_stream(self._stream)
-            self._stream = stream
+        if stream != self._last:
+            if self._last is not None:
+                stream.wait_stream(self._last)
+            self._last = stream
 
     def memory(self, arrays: list[Any]) -> list[Any]:
         """Return memory in the same order."""
@@ -50,10 +51,6 @@ class CudaGraph(Graph):
         if to:
             torch._foreach_copy_(to, given)
 
-    def number(self, arrays: list[Any]) -> Any:
-        """Return a number without axes, whose dtype PyTorch does not mind beside floating numbers."""
-        return torch.empty(
-            (),
-            dtype=torch.float64 if torch.float64 in [x.dtype for x in arrays] else torch.float32,
-            device=self._device,
-        )
+    def number_dtype(self, arrays: list[Any]) -> Any:
+        """Return one that is exact enough: PyTorch does not mind a number's dtype beside floating arrays."""
+        return torch.float64 if any(x.dtype is torch.float64 for x in arrays) else torch.float32

@@ -15,7 +15,7 @@ import pytest
 from anynet_cuda.sources import SOURCES
 from anynet_cupy import images, kernels, product
 from anynet_cupy.elementwise import elementwise
-from anynet_cupy.graph import CudaGraph
+from anynet_cupy.graph import CudaLaunches
 from elementwise_on_a_cpu import ElementwiseKernel, loop
 
 from anynet import primitives
@@ -228,7 +228,7 @@ def test_a_graph_copies_together_what_lies_together(monkeypatch):
         runtime=types.SimpleNamespace(memcpyAsync=memcpy, memcpyDefault=4),
     )
     monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(cuda=cuda, ndarray=Array))
-    graph = CudaGraph(lambda: [], [], None)
+    graph = CudaLaunches(None)
     kinds = [Array(shape, "float32", Memory(0)) for shape in ((20, 30), (3,), (0,), (64,))]
     there, here = graph.memory(kinds), graph.memory(kinds)
     alone = [graph.memory([kind])[0] for kind in kinds]
