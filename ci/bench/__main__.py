@@ -1,8 +1,8 @@
 """Speed as ratios: what the work of a user costs with anynet, beside its peers and beside its matrix products alone.
 
-python ci/bench                                      on NumPy, and on PyTorch and JAX where they are installed
-python ci/bench --backend cupy --backend torch:cuda  on a GPU
-python ci/bench --json FILE --plot FILE              with all numbers, and a chart
+python ci/bench                          on NumPy, and on PyTorch and JAX where they are installed
+python ci/bench --gpu                    on CuPy, PyTorch and JAX on a GPU, beside those peers that use one
+python ci/bench --json FILE --plot FILE  with all numbers, and a chart
 
 Peers that are not installed are left out: pip install torch jax optax mygrad dezero autograd scikit-learn.
 Only ratios of one run mean something: machines differ, and are busy with other things at times.
@@ -20,13 +20,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import accuracy
+import bfloat16
 import epoch
 import memory
 import numerical_gradient
 import ours
 import startup
 import tape
-from peers import peers
+from peers import ON_GPU, peers
 from rows import ROWS
 
 import anynet
@@ -46,12 +48,14 @@ def main() -> None:
     parser.add_argument(
         "--backend", action="append", help="may be repeated (default: numpy, and torch and jax if there)"
     )
+    parser.add_argument("--gpu", action="store_true", help="the backends and peers that use a GPU")
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--only", default="", help="only what has this in its title")
+    parser.add_argument("--only", action="append", help="only what has this in its title; may be repeated")
     parser.add_argument("--json", type=Path, help="write all that was measured to this file")
     parser.add_argument("--plot", type=Path, help="draw the rows to this file")
     options = parser.parse_args()
-    names = options.backend or [name for name in ("numpy", "torch", "jax") if _works(name)]
+    usual = ("cupy", "torch:cuda", "jax:gpu") if options.gpu else ("numpy", "torch", "jax")
+    names = options.backend or [name for name in usual if _works(name)]
     backends = [anynet.get_backend(name) for name in names]
     about = {
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}, {_cores()} cores",
@@ -64,7 +68,7 @@ def main() -> None:
     found: Found = {}
 
     def measure(title: str, work: Callable[[], dict[str, float]], *units: str) -> dict[str, float] | None:
-        if options.only not in title:
+        if options.only and not any(part in title for part in options.only):
             return None
         found[title] = work()
         _show(title, found[title], units)
@@ -75,14 +79,21 @@ def main() -> None:
         for name in names:
             candidates[f"anynet on {name}"] = partial(ours.candidate, row, name, False)
             candidates[f"anynet on {name}, compiled"] = partial(ours.candidate, row, name, True)
-        candidates |= {name: partial(make, row) for name, make in peers(row).items()}
-        quick = row.dense and not row.images and row.batch == 100
-        work = (
-            partial(_in_several_processes, candidates, rounds, 10)
-            if quick
-            else partial(interleaved, candidates, rounds // 3, 1)
-        )
+        for name, make in peers(row).items():
+            if name in ON_GPU or not options.gpu:
+                candidates[name] = partial(make, row)
+        if options.gpu:
+            # As many calls as fill a turn: one call is over long before the device is.
+            work = partial(interleaved, candidates, rounds // 3, 0)
+        elif row.dense and not row.images and row.batch == 100:
+            work = partial(_in_several_processes, candidates, rounds, 10)
+        else:
+            work = partial(interleaved, candidates, rounds // 3, 1)
         measure(row.title, work, *UNITS)
+    if options.gpu:
+        _on_a_gpu(names, rounds, measure)
+        _write(options, about, found)
+        return
     measure("an epoch of 784-50-10", partial(interleaved, epoch.epochs(names), max(1, rounds // 6), 1), UNITS[0])
     if any(backend.name == "numpy" for backend in backends):
         gradient = partial(numerical_gradient.measure, backends[0], max(1, rounds // 8))
@@ -100,6 +111,19 @@ def main() -> None:
     measure("peak memory of 784-2048-2048-10 in bytes", partial(memory.measure, names), UNITS[0])
     measure(f"bytes that {memory.STEPS:,} steps of 784-50-10 add", partial(memory.growth, names))
 
+    _write(options, about, found)
+
+
+def _on_a_gpu(names: list[str], rounds: int, measure: Callable[..., dict[str, float] | None]) -> None:
+    title = f"seconds to {accuracy.WANTED:.0%} of MNIST's test images, {accuracy.ROW.title}"
+    measure(title, partial(interleaved, accuracy.trainings(names), max(1, rounds // 8), 1), UNITS[0])
+    title = f"{bfloat16.LAYERS} layers of {bfloat16.WIDTH}, batch {bfloat16.BATCH}, bfloat16"
+    if seconds := measure(title, partial(interleaved, bfloat16.steps(names), max(1, rounds // 6), 0), UNITS[0]):
+        for name, share in bfloat16.shares(seconds).items():
+            print(f"{name}: {share:.0%} of the rate of one product")
+
+
+def _write(options: argparse.Namespace, about: dict[str, Any], found: Found) -> None:
     if options.json:
         options.json.write_text(json.dumps({**about, "medians": found}, indent=2) + "\n")
     if options.plot:

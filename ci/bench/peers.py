@@ -1,6 +1,7 @@
 """The peers: the same work in each of the libraries that a user might take, the way its documentation does it."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -84,7 +85,8 @@ def torch_compiled(row: Row) -> Run:
     return _torch(row, compiled=True)
 
 
-def _torch(row: Row, *, compiled: bool) -> Run:
+def torch_network(row: Row) -> tuple[Any, Any]:
+    """Return the row's network in torch.nn, on the first GPU where there is one, and where it is."""
     import torch
     from torch import nn
 
@@ -102,7 +104,14 @@ def _torch(row: Row, *, compiled: bool) -> Run:
         if given is not None:
             weight = given[0].T.copy() if isinstance(layer, nn.Linear) else given[0]
             layer.weight.data, layer.bias.data = torch.tensor(weight), torch.tensor(given[1])
-    net: Any = nn.Sequential(*parts).to(place)
+    return nn.Sequential(*parts).to(place), place
+
+
+def _torch(row: Row, *, compiled: bool) -> Run:
+    import torch
+    from torch import nn
+
+    net, place = torch_network(row)
     x, t = (torch.tensor(part, device=place) for part in row.data())
     synchronize = torch.cuda.synchronize if place.type == "cuda" else lambda: None
     mode = "reduce-overhead" if place.type == "cuda" else None
@@ -131,30 +140,36 @@ def _torch(row: Row, *, compiled: bool) -> Run:
     return times(work, synchronize)
 
 
+def jax_forward(row: Row, parameters: Any, x: Any) -> Any:
+    """Return the outputs of the row's network, in plain JAX."""
+    import jax
+
+    for (kind, *sizes), given in zip(row.layers, parameters, strict=True):
+        if kind == "linear":
+            x = x @ given[0] + given[1]
+        elif kind == "conv":
+            x = jax.lax.conv_general_dilated(x, given[0], (1, 1), [(sizes[3], sizes[3])] * 2)
+            x = x + given[1][:, None, None]
+        elif kind == "norm":
+            mean, variance = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
+            scale, shift = (p[:, None, None] for p in given)
+            x = (x - mean) * jax.lax.rsqrt(variance + 1e-5) * scale + shift
+        elif kind == "relu":
+            x = jax.nn.relu(x)
+        elif kind == "pool":
+            x = jax.lax.reduce_window(x, -np.inf, jax.lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+        else:
+            x = x.reshape(x.shape[0], -1)
+    return x
+
+
 def jax_jit(row: Row) -> Run:
     """Compile a step of optax with jax.jit."""
     import jax
     import jax.numpy as jnp
     import optax
 
-    def forward(parameters: Any, x: Any) -> Any:
-        for (kind, *sizes), given in zip(row.layers, parameters, strict=True):
-            if kind == "linear":
-                x = x @ given[0] + given[1]
-            elif kind == "conv":
-                x = jax.lax.conv_general_dilated(x, given[0], (1, 1), [(sizes[3], sizes[3])] * 2)
-                x = x + given[1][:, None, None]
-            elif kind == "norm":
-                mean, variance = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
-                scale, shift = (p[:, None, None] for p in given)
-                x = (x - mean) * jax.lax.rsqrt(variance + 1e-5) * scale + shift
-            elif kind == "relu":
-                x = jax.nn.relu(x)
-            elif kind == "pool":
-                x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
-            else:
-                x = x.reshape(x.shape[0], -1)
-        return x
+    forward = partial(jax_forward, row)
 
     def loss(parameters: Any, x: Any, t: Any) -> Any:
         return optax.softmax_cross_entropy_with_integer_labels(forward(parameters, x), t).mean()
@@ -317,6 +332,10 @@ def scikit_learn(row: Row) -> Run:
     if row.images:
         return times(lambda: [net.predict_proba(x[i : i + row.batch]) for i in range(0, row.images, row.batch)])
     return times(lambda: net.partial_fit(x, t))
+
+
+#: Those that use a GPU where there is one.
+ON_GPU = ("PyTorch eager", "torch.compile", "JAX jit + optax")
 
 
 def peers(row: Row) -> dict[str, Maker]:
