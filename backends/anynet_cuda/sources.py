@@ -2,12 +2,14 @@
 
 The words are those of cupy.ElementwiseKernel: T is the dtype of the arrays, and what is raw is read by number, not
 element by element. A window's place in the kernel is (u, v), an output's in the image of outputs (y, x); what lies
-outside an image is skipped, so that no padded copy is made.
+outside an image is skipped, so that no padded copy is made. Places are counted with 32 bits, which a GPU divides
+several times as quickly as 64.
 """
 
 from anynet.primitives.threefry import PARITY, ROTATIONS
 
 _SIZES = "int32 height, int32 width, int32 kernel_height, int32 kernel_width, int32 out_height, int32 out_width"
+_FEATURES = "int32 pixels, int32 features"
 _STEPS = "int32 stride_y, int32 stride_x, int32 top, int32 left, int32 dilation_y, int32 dilation_x"
 
 SOURCES = {
@@ -17,6 +19,17 @@ SOURCES = {
         "new_mean = beta1 * mean + (T(1) - beta1) * gradient; "
         "new_square = beta2 * square + (T(1) - beta2) * gradient * gradient; "
         "out = decay * parameter - rate * (new_mean / (sqrt(new_square) * correction + epsilon))",
+    ),
+    # Of images (N, features, pixels), and sums of the products of g with what was standardized, and of g.
+    "batch_norm_gradient": (
+        "T g, T x, raw T weight, raw T mean, raw T variance, raw T of_weight, raw T of_bias, "
+        f"{_FEATURES}, T epsilon, T share",
+        "T out",
+        """
+        int f = (int) i / pixels % features;
+        T inverse = T(1) / sqrt(variance[f] + epsilon), y = (x - mean[f]) * inverse;
+        out = weight[f] * inverse * (g - share * (of_bias[f] + y * of_weight[f]))
+        """,
     ),
     # Every element looks through its row, which costs less than a launch as long as rows are short.
     "cross_entropy": (
@@ -39,8 +52,8 @@ SOURCES = {
         f"raw T columns, int32 images, int32 channels, {_SIZES}, {_STEPS}",
         "T out",
         """
-        int x = i % width + left, y = i / width % height + top;
-        int c = i / width / height % channels, n = i / width / height / channels;
+        int k = i, x = k % width + left, y = k / width % height + top;
+        int c = k / width / height % channels, n = k / width / height / channels;
         T sum = 0;
         for (int u = 0; u < kernel_height; ++u) {
             int row = y - u * dilation_y;
@@ -48,9 +61,8 @@ SOURCES = {
             for (int v = 0; v < kernel_width; ++v) {
                 int column = x - v * dilation_x;
                 if (column < 0 || column % stride_x || column / stride_x >= out_width) continue;
-                long long place = ((long long) c * kernel_height + u) * kernel_width + v;
-                place = ((place * images + n) * out_height + row / stride_y) * out_width + column / stride_x;
-                sum += columns[place];
+                int place = ((c * kernel_height + u) * kernel_width + v) * images + n;
+                sum += columns[(place * out_height + row / stride_y) * out_width + column / stride_x];
             }
         }
         out = sum
@@ -60,13 +72,13 @@ SOURCES = {
         f"raw T images, {_SIZES}, {_STEPS}",
         "T out",
         """
-        int x = i % out_width * stride_x - left, y = i / out_width % out_height * stride_y - top;
-        long long start = (long long) (i / out_width / out_height) * height * width;
+        int k = i, x = k % out_width * stride_x - left, y = k / out_width % out_height * stride_y - top;
+        int start = k / out_width / out_height * height * width;
         T largest = -T(1) / T(0);
         for (int row = y; row < y + kernel_height; ++row) {
             for (int column = x; column < x + kernel_width; ++column) {
                 if (row < 0 || row >= height || column < 0 || column >= width) continue;
-                T seen = images[start + (long long) row * width + column];
+                T seen = images[start + row * width + column];
                 largest = seen > largest || seen != seen ? seen : largest;
             }
         }
@@ -79,16 +91,29 @@ SOURCES = {
         "new_velocity = momentum * velocity + gradient; "
         "out = parameter - learning_rate * (nesterov > 0 ? gradient + momentum * new_velocity : new_velocity)",
     ),
+    "normalize": (
+        f"T x, raw T weight, raw T bias, raw T mean, raw T variance, {_FEATURES}, T epsilon",
+        "T out",
+        """
+        int f = (int) i / pixels % features;
+        out = (x - mean[f]) / sqrt(variance[f] + epsilon) * weight[f] + bias[f]
+        """,
+    ),
     "relu": ("T x", "T out", "out = x > 0 ? x : (x == x ? T(0) : x)"),
     "relu_gradient": ("T g, T y", "T out", "out = y > 0 ? g : T(0)"),
     "sgd_update": ("T parameter, T gradient, T learning_rate", "T out", "out = parameter - learning_rate * gradient"),
+    "square_around": (
+        f"T x, raw T mean, {_FEATURES}",
+        "T out",
+        "T difference = x - mean[(int) i / pixels % features]; out = difference * difference",
+    ),
     # An element looks through the windows that it is in, and takes from those of which it is the first largest.
     "spread_to_largest": (
         f"raw T g, raw T images, raw T largest, {_SIZES}, {_STEPS}",
         "T out",
         """
-        int x = i % width, y = i / width % height;
-        long long image = i / width / height, start = image * height * width;
+        int k = i, x = k % width, y = k / width % height, image = k / width / height;
+        int start = image * height * width;
         T sum = 0;
         for (int u = 0; u < kernel_height; ++u) {
             int row = y + top - u;
@@ -96,19 +121,24 @@ SOURCES = {
             for (int v = 0; v < kernel_width; ++v) {
                 int column = x + left - v;
                 if (column < 0 || column % stride_x || column / stride_x >= out_width) continue;
-                long long window = (image * out_height + row / stride_y) * out_width + column / stride_x;
+                int window = (image * out_height + row / stride_y) * out_width + column / stride_x;
                 T wanted = largest[window];
-                bool first = images[i] == wanted;
+                bool first = images[k] == wanted;
                 for (int before = 0; first && before < u * kernel_width + v; ++before) {
                     int r = row - top + before / kernel_width, s = column - left + before % kernel_width;
                     if (r < 0 || r >= height || s < 0 || s >= width) continue;
-                    first = images[start + (long long) r * width + s] != wanted;
+                    first = images[start + r * width + s] != wanted;
                 }
                 if (first) sum += g[window];
             }
         }
         out = sum
         """,
+    ),
+    "times_standardized": (
+        f"T g, T x, raw T mean, raw T variance, {_FEATURES}, T epsilon",
+        "T out",
+        "int f = (int) i / pixels % features; out = g * (x - mean[f]) / sqrt(variance[f] + epsilon)",
     ),
     "threefry": (
         "int32 k0, int32 k1, int32 x0, int32 x1",
@@ -135,14 +165,13 @@ SOURCES = {
         f"raw T images, int32 number, int32 channels, {_SIZES}, {_STEPS}",
         "T out",
         """
-        int x = i % out_width, y = i / out_width % out_height;
-        int n = i / out_width / out_height % number;
-        long long place = i / out_width / out_height / number;
+        int k = i, x = k % out_width, y = k / out_width % out_height;
+        int n = k / out_width / out_height % number, place = k / out_width / out_height / number;
         int v = place % kernel_width, u = place / kernel_width % kernel_height;
         int c = place / kernel_width / kernel_height;
         int row = y * stride_y - top + u * dilation_y, column = x * stride_x - left + v * dilation_x;
         bool inside = row >= 0 && row < height && column >= 0 && column < width;
-        out = inside ? images[(((long long) n * channels + c) * height + row) * width + column] : T(0)
+        out = inside ? images[((n * channels + c) * height + row) * width + column] : T(0)
         """,
     ),
 }

@@ -5,7 +5,7 @@ from typing import Any
 
 from anynet.primitives.update import by_parameter, in_turn
 from anynet_cupy.elementwise import elementwise
-from anynet_cupy.product import matmul
+from anynet_cupy.product import matmul, sums
 
 
 def erf(x: Any) -> Any:
@@ -75,6 +75,17 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     return cupy.sum(surprise), difference
 
 
+def sum(x: Any, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """Sum a matrix to one row."""
+    plain = x.ndim == 2 and axis in (0, (0,)) and dtype is None and not keepdims and x.dtype.char in "fd"
+    return sums(x, 0) if plain else NotImplemented
+
+
+def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum a matrix to one row, as for the bias of a layer."""
+    return sums(g, 0) if g.ndim == 2 and shape == g.shape[1:] and g.dtype.char in "fd" else NotImplemented
+
+
 def threefry(key: Any, x0: Any, x1: Any) -> Any:
     """One launch instead of 180."""
     return elementwise("threefry")(key[0:1], key[1:2], x0, x1)
@@ -91,6 +102,8 @@ KERNELS: dict[str, Callable[..., Any]] = {
         relu_gradient,
         sgd_update,
         softmax_cross_entropy,
+        sum,
+        sum_to,
         threefry,
     )
 }

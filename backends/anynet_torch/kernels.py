@@ -217,7 +217,8 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     logarithms = torch.log_softmax(logits, -1)
     if place == "cuda":
         rows, classes = logits.shape
-        given = logarithms, labels.unsqueeze(-1), _numbers(classes, logits.device)
+        # Of one dtype: a loop that converts takes several times as long.
+        given = logarithms, labels.to(logits.dtype).unsqueeze(-1), _numbers(classes, logits.dtype, logits.device)
         difference, surprise = elementwise("cross_entropy", *given, classes=classes, share=1 / rows)
         surprise = surprise.reshape(-1)
         return torch.dot(surprise, _ones(len(surprise), surprise.dtype, surprise.device)), difference
@@ -228,8 +229,8 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
 
 
 @cache
-def _numbers(classes: int, device: Any) -> Any:
-    return torch.arange(classes, device=device)
+def _numbers(classes: int, dtype: Any, device: Any) -> Any:
+    return torch.arange(classes, dtype=dtype, device=device)
 
 
 def getitem(x: Any, key: Any) -> Any:

@@ -287,18 +287,44 @@ def test_pooling_computes_what_the_references_do(on_a_cpu, kernel, stride, paddi
     )
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (4, 3, 2), (4, 3, 2, 5), (1, 1, 3, 3)])
+def test_batch_norm_computes_what_the_reference_does(on_a_cpu, shape):
+    x, weight, bias = spread(*shape), *spread(2, shape[1], seed=1)
+    out = primitives.batch_norm.reference(x, weight, bias, 1e-3)
+    same(images.batch_norm(x, weight, bias, 1e-3), out, 1e-12)
+    given = spread(*shape, seed=2), x, weight, *out[1:], 1e-3
+    same(images.batch_norm_gradient(*given), primitives.batch_norm_gradient.reference(*given), 1e-12)
+    assert images.batch_norm(x.astype("float32"), weight, bias, 1e-3) is NotImplemented
+
+
+def test_sums_of_a_matrix(on_a_cpu):
+    x = spread(4, 3)
+    same(kernels.sum_to(x, (3,)), x.sum(axis=0))
+    same(kernels.sum(x, axis=(0,)), x.sum(axis=0))
+    for left in (kernels.sum_to(x, (1, 3)), kernels.sum(x), kernels.sum(x, axis=0, keepdims=True)):
+        assert left is NotImplemented
+
+
 def test_what_the_kernels_leave_to_the_references(on_a_cpu):
     x, weight = spread(1, 2, 4, 4), spread(3, 2, 2, 2)
     settings = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
     assert images.conv2d(x.astype("float32"), weight, None, **settings) is NotImplemented
     assert images.conv2d(x[:0], weight, None, **settings) is NotImplemented
+    # Of which 32 bits do not count the elements, without having them.
+    many = np.broadcast_to(np.zeros((1, 2, 1, 1)), (1 << 20, 2, 64, 64))
+    assert images.conv2d(many, weight, None, **settings) is NotImplemented
+    assert images.max_pool2d(many, kernel=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0))) is NotImplemented
     with pytest.raises(ValueError, match="larger than the padded image"):
         images.conv2d(x, spread(3, 2, 5, 5), None, **settings)
 
 
 def test_every_source_has_its_kernel():
-    made_of_others = {"conv2d", "conv2d_weight", "conv2d_transposed", "matmul", "softmax_cross_entropy"}
+    made_of_others = {
+        *("batch_norm", "conv2d", "conv2d_weight", "conv2d_transposed", "matmul", "softmax_cross_entropy"),
+        *("sum", "sum_to"),
+    }
     names = (set(kernels.KERNELS) | set(images.KERNELS)) - made_of_others
-    assert set(SOURCES) == names | {"cross_entropy", "fold", "unfold"}
+    parts = {"cross_entropy", "fold", "normalize", "square_around", "times_standardized", "unfold"}
+    assert set(SOURCES) == names | parts
     for _, out, operation in SOURCES.values():
         assert re.search(rf"\b{out.split(', ')[0].split()[-1]} = ", operation)
