@@ -30,7 +30,8 @@ class Launches(ABC):
     def capture(self, function: Callable[[], list[Array]]) -> tuple[Callable[[], object], list[Array]]:
         """Return the launch of all that the function asks the device for, and its results, which a launch writes.
 
-        The function is called twice, and the first time does what it is asked for.
+        The function is called twice, and the first time does what it is asked for. It is to be kept as long as it is
+        launched: it has what the device reads.
         """
 
     @abstractmethod
@@ -59,6 +60,7 @@ class _Captured:
     """What is launched, the memory that it reads and writes, and the numbers that are there now."""
 
     launch: Callable[[], object]
+    function: Callable[[], list[Array]]
     #: For each array that is given: itself where it is read, None where a copy is.
     held: list[Array | None]
     own: list[Array]
@@ -140,7 +142,7 @@ class Graph:
             _warn(error)
             self._refused = True
             return None
-        self._captured = _Captured(launch, held, own, numbers, values, results)
+        self._captured = _Captured(launch, function, held, own, numbers, values, results)
         return self._captured
 
 
@@ -156,6 +158,7 @@ class Loop:
         self._carried = carried
         self._launches = launches
         self._launch: Callable[[], object] | None = None
+        self._captured: Callable[[], list[Array]] | None = None
         self._kind: Any = None
         self._refused = False
         #: What is read where it is, and memory for the other arguments, the carried ones first.
@@ -235,6 +238,7 @@ class Loop:
             return []
 
         self._launch, _ = launches.capture(function)
+        self._captured = function
 
     def _plainly(
         self, given: list[Array], entries: Array, numbers: list[list[float]], start: int, stop: int

@@ -1,6 +1,7 @@
 """cupy.ElementwiseKernel for NumPy's arrays: the same source in a loop of plain C++, to try kernels without a GPU."""
 
 import ctypes
+import math
 import subprocess
 import tempfile
 from functools import cache
@@ -36,13 +37,13 @@ class ElementwiseKernel:
         self.name = name
         self.inputs, self.outputs = parameters(inputs), parameters(outputs)
 
-    def __call__(self, *args):
+    def __call__(self, *args, size=None):
         dtype = next(x.dtype for x in args if isinstance(x, np.ndarray))
         types = {"T": dtype, "int32": np.dtype("int32"), "L": np.dtype("int64")}
         given = [np.asarray(x, types[kind]) for x, (_, kind, _) in zip(args, self.inputs, strict=False)]
         made = list(args[len(given) :])
         plain = [x for x, (raw, _, _) in zip(given, self.inputs, strict=True) if not raw]
-        shape = np.broadcast_shapes(*(x.shape for x in (*plain, *made)))
+        shape = np.broadcast_shapes(*(x.shape for x in (*plain, *made))) if size is None else (size,)
         made = made or [np.empty(shape, dtype) for _ in self.outputs]
         arrays = [
             np.ascontiguousarray(x if raw else np.broadcast_to(x, shape))
@@ -52,7 +53,7 @@ class ElementwiseKernel:
         for x, (raw, _, _) in zip(given, self.inputs, strict=True):
             assert x.flags.c_contiguous or not raw, "a source that reads by number wants its array in order"
         pointers = [ctypes.c_void_p(x.ctypes.data) for x in (*arrays, *made)]
-        compiled(self.source, self.name, SCALARS[dtype])(*pointers, ctypes.c_longlong(made[0].size))
+        compiled(self.source, self.name, SCALARS[dtype])(*pointers, ctypes.c_longlong(math.prod(shape)))
         return made[0] if len(made) == 1 else tuple(made)
 
 

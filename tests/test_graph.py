@@ -23,10 +23,12 @@ class Pretended(Launches):
         self.captured += 1
         function()
         results = [np.array(x) for x in function()]
+        # A device keeps nothing of what it reads.
+        known = weakref.ref(function)
 
         def launch():
             self.launched += 1
-            for result, new in zip(results, function(), strict=True):
+            for result, new in zip(results, known()(), strict=True):
                 result[...] = new
 
         for result in results:

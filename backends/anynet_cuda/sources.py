@@ -3,14 +3,17 @@
 The words are those of cupy.ElementwiseKernel: T is the dtype of the arrays, and what is raw is read by number, not
 element by element. A window's place in the kernel is (u, v), an output's in the image of outputs (y, x); what lies
 outside an image is skipped, so that no padded copy is made. Places are counted with 32 bits, which a GPU divides
-several times as quickly as 64.
+several times as quickly as 64; and what `WINDOW` names is known when a loop is compiled, which leaves out most of the
+divisions.
 """
 
 from anynet.primitives.threefry import PARITY, ROTATIONS
 
-_SIZES = "int32 height, int32 width, int32 kernel_height, int32 kernel_width, int32 out_height, int32 out_width"
+_SIZES = "int32 height, int32 width, int32 out_height, int32 out_width, int32 top, int32 left"
 _FEATURES = "int32 pixels, int32 features"
-_STEPS = "int32 stride_y, int32 stride_x, int32 top, int32 left, int32 dilation_y, int32 dilation_x"
+
+#: Whole numbers that loops over windows take as constants.
+WINDOW = ("kernel_height", "kernel_width", "stride_y", "stride_x", "dilation_y", "dilation_x")
 
 SOURCES = {
     "adam_update": (
@@ -49,7 +52,7 @@ SOURCES = {
     "erf": ("T x", "T out", "out = erf(x)"),
     # Columns are (channels, kernel height, kernel width, images, out height, out width).
     "fold": (
-        f"raw T columns, int32 images, int32 channels, {_SIZES}, {_STEPS}",
+        f"raw T columns, int32 images, int32 channels, {_SIZES}",
         "T out",
         """
         int k = i, x = k % width + left, y = k / width % height + top;
@@ -69,7 +72,7 @@ SOURCES = {
         """,
     ),
     "max_pool2d": (
-        f"raw T images, {_SIZES}, {_STEPS}",
+        f"raw T images, {_SIZES}",
         "T out",
         """
         int k = i, x = k % out_width * stride_x - left, y = k / out_width % out_height * stride_y - top;
@@ -109,7 +112,7 @@ SOURCES = {
     ),
     # An element looks through the windows that it is in, and takes from those of which it is the first largest.
     "spread_to_largest": (
-        f"raw T g, raw T images, raw T largest, {_SIZES}, {_STEPS}",
+        f"raw T g, raw T images, raw T largest, {_SIZES}",
         "T out",
         """
         int k = i, x = k % width, y = k / width % height, image = k / width / height;
@@ -161,17 +164,23 @@ SOURCES = {
             "PARITY", f"{PARITY}u"
         ),
     ),
+    # Goes through the windows of one channel, and writes all that each sees.
     "unfold": (
-        f"raw T images, int32 number, int32 channels, {_SIZES}, {_STEPS}",
-        "T out",
+        f"raw T images, int32 number, int32 channels, {_SIZES}",
+        "raw T columns",
         """
         int k = i, x = k % out_width, y = k / out_width % out_height;
-        int n = k / out_width / out_height % number, place = k / out_width / out_height / number;
-        int v = place % kernel_width, u = place / kernel_width % kernel_height;
-        int c = place / kernel_width / kernel_height;
-        int row = y * stride_y - top + u * dilation_y, column = x * stride_x - left + v * dilation_x;
-        bool inside = row >= 0 && row < height && column >= 0 && column < width;
-        out = inside ? images[((n * channels + c) * height + row) * width + column] : T(0)
+        int n = k / out_width / out_height % number, c = k / out_width / out_height / number;
+        int start = (n * channels + c) * height, apart = number * out_height * out_width;
+        int place = c * kernel_height * kernel_width * apart + k - c * apart;
+        for (int u = 0; u < kernel_height; ++u) {
+            int row = y * stride_y - top + u * dilation_y;
+            for (int v = 0; v < kernel_width; ++v, place += apart) {
+                int column = x * stride_x - left + v * dilation_x;
+                bool inside = row >= 0 && row < height && column >= 0 && column < width;
+                columns[place] = inside ? images[(start + row) * width + column] : T(0);
+            }
+        }
         """,
     ),
 }

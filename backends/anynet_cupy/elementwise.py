@@ -3,12 +3,14 @@
 from functools import cache
 from typing import Any
 
-from anynet_cuda.sources import SOURCES
+from anynet_cuda.sources import SOURCES, WINDOW
 
 
 @cache
-def elementwise(name: str) -> Any:
-    """Return the compiled loop of a name."""
+def elementwise(name: str, *window: int) -> Any:
+    """Return the compiled loop of a name, for windows of these constants where it goes over some."""
     import cupy
 
-    return cupy.ElementwiseKernel(*SOURCES[name], f"anynet_{name}")
+    inputs, outputs, operation = SOURCES[name]
+    constants = "".join(f"const int {constant} = {value}; " for constant, value in zip(WINDOW, window, strict=False))
+    return cupy.ElementwiseKernel(inputs, outputs, constants + operation, f"anynet_{name}")

@@ -75,18 +75,20 @@ class CudaLaunches(Launches):
         stream = self._cupy.cuda.get_current_stream().ptr
         # Of what is still to be copied: where to, where from, and how many bytes; between arrays nothing is kept.
         there = here = size = 0
+        # Pieces that happen to follow each other are not one for CUDA.
+        pieces: Any = None
         for own, x in zip(to, given, strict=True):
             if not x.flags.c_contiguous:
                 self._cupy.copyto(own, x)
                 continue
-            target, source = own.data.ptr, x.data.ptr
-            whole = _whole(size)
-            if size and target == there + whole and source == here + whole:
+            target, source, whole = own.data, x.data, _whole(size)
+            follows = size and target.ptr == there + whole and source.ptr == here + whole
+            if follows and pieces[0] is target.mem and pieces[1] is source.mem:
                 size = whole + x.nbytes
                 continue
             if size:
                 runtime.memcpyAsync(there, here, size, runtime.memcpyDefault, stream)
-            there, here, size = target, source, x.nbytes
+            there, here, size, pieces = target.ptr, source.ptr, x.nbytes, (target.mem, source.mem)
         if size:
             runtime.memcpyAsync(there, here, size, runtime.memcpyDefault, stream)
 

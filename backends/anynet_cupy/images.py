@@ -21,9 +21,9 @@ def _suits(*arrays: Any) -> bool:
     return bool(kinds and max(x.size for x in arrays) < _COUNTED)
 
 
-def _numbers(size: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any = _ONES) -> tuple[int, ...]:
+def _numbers(size: Any, out: Any, padding: Any) -> tuple[int, ...]:
     """Return the whole numbers that the loops over windows ask for."""
-    return (*size, *kernel, *out, *stride, padding[0][0], padding[1][0], *dilation)
+    return (*size, *out, padding[0][0], padding[1][0])
 
 
 def _counted(*lengths: int) -> bool:
@@ -37,8 +37,8 @@ def _unfold(x: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: 
 
     images, channels, *size = x.shape
     columns = cupy.empty((channels * math.prod(kernel), images * math.prod(out)), x.dtype)
-    numbers = _numbers(size, kernel, out, stride, padding, dilation)
-    return elementwise("unfold")(cupy.ascontiguousarray(x), images, channels, *numbers, columns)
+    given = cupy.ascontiguousarray(x), images, channels, *_numbers(size, out, padding), columns
+    return elementwise("unfold", *kernel, *stride, *dilation)(*given, size=images * channels * math.prod(out))
 
 
 def _channels_first(g: Any, groups: int) -> Any:
@@ -87,8 +87,8 @@ def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: A
     rows = weight.reshape(groups, weight.shape[0] // groups, -1).swapaxes(1, 2)
     columns = cupy.ascontiguousarray(product(rows, _channels_first(g, groups)))
     out = cupy.empty((g.shape[0], groups * in_channels, *size), g.dtype)
-    numbers = _numbers(size, kernel, g.shape[2:], stride, padding, dilation)
-    return elementwise("fold")(columns, g.shape[0], groups * in_channels, *numbers, out)
+    given = columns, g.shape[0], groups * in_channels, *_numbers(size, g.shape[2:], padding), out
+    return elementwise("fold", *kernel, *stride, *dilation)(*given)
 
 
 def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
@@ -98,8 +98,9 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     size = output_size(x.shape[2:], kernel, stride, padding, _ONES)
     if not _suits(x) or min(size) < 1:
         return NotImplemented
-    numbers = _numbers(x.shape[2:], kernel, size, stride, padding)
-    return elementwise("max_pool2d")(cupy.ascontiguousarray(x), *numbers, cupy.empty((*x.shape[:2], *size), x.dtype))
+    out = cupy.empty((*x.shape[:2], *size), x.dtype)
+    given = cupy.ascontiguousarray(x), *_numbers(x.shape[2:], size, padding), out
+    return elementwise("max_pool2d", *kernel, *stride)(*given)
 
 
 def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
@@ -108,9 +109,9 @@ def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any,
 
     if not _suits(x, g, largest):
         return NotImplemented
-    numbers = _numbers(x.shape[2:], kernel, largest.shape[2:], stride, padding)
+    numbers = _numbers(x.shape[2:], largest.shape[2:], padding)
     given = map(cupy.ascontiguousarray, (g, x, largest))
-    return elementwise("spread_to_largest")(*given, *numbers, cupy.empty(x.shape, x.dtype))
+    return elementwise("spread_to_largest", *kernel, *stride)(*given, *numbers, cupy.empty(x.shape, x.dtype))
 
 
 def _of_features(x: Any, share: float = 1.0) -> Any:

@@ -12,7 +12,7 @@ import types
 
 import numpy as np
 import pytest
-from anynet_cuda.sources import SOURCES
+from anynet_cuda.sources import SOURCES, WINDOW
 from anynet_cupy import images, kernels, product
 from anynet_cupy.elementwise import elementwise
 from anynet_cupy.graph import CudaLaunches
@@ -115,7 +115,9 @@ def test_a_device_that_is_not_there(monkeypatch, name):
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs CUDA's compiler, nvcc")
 def test_sources_compile_for_a_gpu(tmp_path, name, scalar):
     index = "int i = blockIdx.x * blockDim.x + threadIdx.x; if (i < elements)"
-    (tmp_path / "kernel.cu").write_text(loop(SOURCES[name], scalar, f"anynet_{name}", "__global__", index))
+    inputs, outputs, operation = SOURCES[name]
+    source = inputs, outputs, "".join(f"const int {constant} = 2; " for constant in WINDOW) + operation
+    (tmp_path / "kernel.cu").write_text(loop(source, scalar, f"anynet_{name}", "__global__", index))
     done = subprocess.run(["nvcc", "-ptx", "kernel.cu"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f".entry anynet_{name}(" in (tmp_path / "kernel.ptx").read_text()
@@ -206,9 +208,15 @@ def test_a_graph_copies_together_what_lies_together(monkeypatch):
 
     class Memory(int):
         ptr = property(int)
+        mem = None
 
         def __add__(self, place):
-            return Memory(int(self) + place)
+            return at(int(self) + place, self.mem)
+
+    def at(place, piece):
+        memory = Memory(place)
+        memory.mem = piece
+        return memory
 
     class Array:
         def __init__(self, shape, dtype, memory):
@@ -223,7 +231,7 @@ def test_a_graph_copies_together_what_lies_together(monkeypatch):
         line[to : to + size] = line[source : source + size]
 
     cuda = types.SimpleNamespace(
-        alloc=lambda size: Memory(next(free)),
+        alloc=lambda size: at(next(free), object()),
         get_current_stream=lambda: types.SimpleNamespace(ptr=0),
         runtime=types.SimpleNamespace(memcpyAsync=memcpy, memcpyDefault=4),
     )
@@ -232,7 +240,9 @@ def test_a_graph_copies_together_what_lies_together(monkeypatch):
     kinds = [Array(shape, "float32", Memory(0)) for shape in ((20, 30), (3,), (0,), (64,))]
     there, here = graph.memory(kinds), graph.memory(kinds)
     alone = [graph.memory([kind])[0] for kind in kinds]
-    for source in (here, alone, [here[0], *alone[1:]], [here[1], here[0]], here[2:]):
+    # Of several pieces, which are not to be copied together, and happen to follow each other.
+    touching = [Array(x.shape, "float32", at(int(x.data), object())) for x in here]
+    for source in (here, alone, touching, [here[0], *alone[1:]], [here[1], here[0]], here[2:]):
         to = there if len(source) == 4 else graph.memory(source)
         calls.clear()
         for i, x in enumerate(source):
@@ -327,4 +337,4 @@ def test_every_source_has_its_kernel():
     parts = {"cross_entropy", "fold", "normalize", "square_around", "times_standardized", "unfold"}
     assert set(SOURCES) == names | parts
     for _, out, operation in SOURCES.values():
-        assert re.search(rf"\b{out.split(', ')[0].split()[-1]} = ", operation)
+        assert re.search(rf"\b{out.split(', ')[0].split()[-1]}(\[place\])? = ", operation)
