@@ -127,7 +127,7 @@ def interleaved(
     given, it receives the errors of candidates that cannot be made.
 
     Raises:
-        RuntimeError: a candidate cannot be made.
+        RuntimeError: a candidate cannot be made, or ends in between.
 
     """
     context = multiprocessing.get_context("spawn")
@@ -135,8 +135,10 @@ def interleaved(
     for name, maker in candidates.items():
         connections[name], theirs = context.Pipe()
         context.Process(target=_serve, args=(theirs, maker), daemon=True).start()
+        # So that the end of the process is the end of the connection.
+        theirs.close()
     for name in list(connections):
-        error = connections[name].recv()
+        error = _answer(connections[name], "its process ended")
         if error:
             if failed is None:
                 raise RuntimeError(f"{name}: {error}")
@@ -148,10 +150,21 @@ def interleaved(
     for _ in range(rounds if names else 0):
         for name in generator.sample(names, len(names)):
             connections[name].send(calls)
-            seconds[name].append(connections[name].recv())
+            found = _answer(connections[name], None)
+            if found is None:
+                raise RuntimeError(f"{name}: its process ended")
+            seconds[name].append(found)
     for connection in connections.values():
         connection.send(None)
-    return {name: median(found) for name, found in seconds.items()}
+    return {name: median(times) for name, times in seconds.items()}
+
+
+def _answer(connection: Connection, at_the_end: Any) -> Any:
+    """Return what comes, or this where nothing can come any more."""
+    try:
+        return connection.recv()
+    except EOFError:
+        return at_the_end
 
 
 def _serve(connection: Connection, maker: Maker) -> None:

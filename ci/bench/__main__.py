@@ -49,6 +49,7 @@ def main() -> None:
         "--backend", action="append", help="may be repeated (default: numpy, and torch and jax if there)"
     )
     parser.add_argument("--gpu", action="store_true", help="the backends and peers that use a GPU")
+    parser.add_argument("--compiled", action="store_true", help="leave out steps of anynet that are not compiled")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--only", action="append", help="only what has this in its title; may be repeated")
     parser.add_argument("--json", type=Path, help="write all that was measured to this file")
@@ -66,33 +67,37 @@ def main() -> None:
     print("\n".join(f"{name}: {value}" for name, value in about.items()))
     rounds = options.rounds
     found: Found = {}
+    failed: dict[str, str] = {}
 
     def measure(title: str, work: Callable[[], dict[str, float]], *units: str) -> dict[str, float] | None:
         if options.only and not any(part in title for part in options.only):
             return None
         found[title] = work()
         _show(title, found[title], units)
+        print("".join(f"\nleft out: {name}, {error}" for name, error in failed.items()))
+        # After each: what is known stays, also when time runs out.
+        _write(options, about | ({"failed": failed} if failed else {}), found)
         return found[title]
 
     for row in ROWS:
         candidates: dict[str, Any] = {"products": partial(ours.products, row, names[0])}
         for name in names:
-            candidates[f"anynet on {name}"] = partial(ours.candidate, row, name, False)
+            if not options.compiled:
+                candidates[f"anynet on {name}"] = partial(ours.candidate, row, name, False)
             candidates[f"anynet on {name}, compiled"] = partial(ours.candidate, row, name, True)
         for name, make in peers(row).items():
             if name in ON_GPU or not options.gpu:
                 candidates[name] = partial(make, row)
         if options.gpu:
             # As many calls as fill a turn: one call is over long before the device is.
-            work = partial(interleaved, candidates, rounds // 3, 0)
+            work = partial(interleaved, candidates, rounds // 3, 0, failed)
         elif row.dense and not row.images and row.batch == 100:
             work = partial(_in_several_processes, candidates, rounds, 10)
         else:
-            work = partial(interleaved, candidates, rounds // 3, 1)
+            work = partial(interleaved, candidates, rounds // 3, 1, failed)
         measure(row.title, work, *UNITS)
     if options.gpu:
-        _on_a_gpu(names, rounds, measure)
-        _write(options, about, found)
+        _on_a_gpu(names, rounds, measure, failed)
         return
     measure("an epoch of 784-50-10", partial(interleaved, epoch.epochs(names), max(1, rounds // 6), 1), UNITS[0])
     if any(backend.name == "numpy" for backend in backends):
@@ -111,14 +116,12 @@ def main() -> None:
     measure("peak memory of 784-2048-2048-10 in bytes", partial(memory.measure, names), UNITS[0])
     measure(f"bytes that {memory.STEPS:,} steps of 784-50-10 add", partial(memory.growth, names))
 
-    _write(options, about, found)
 
-
-def _on_a_gpu(names: list[str], rounds: int, measure: Callable[..., dict[str, float] | None]) -> None:
+def _on_a_gpu(names: list[str], rounds: int, measure: Callable[..., Any], failed: dict[str, str]) -> None:
     title = f"seconds to {accuracy.WANTED:.0%} of MNIST's test images, {accuracy.ROW.title}"
-    measure(title, partial(interleaved, accuracy.trainings(names), max(1, rounds // 8), 1), UNITS[0])
+    measure(title, partial(interleaved, accuracy.trainings(names), max(1, rounds // 8), 1, failed), UNITS[0])
     title = f"{bfloat16.LAYERS} layers of {bfloat16.WIDTH}, batch {bfloat16.BATCH}, bfloat16"
-    if seconds := measure(title, partial(interleaved, bfloat16.steps(names), max(1, rounds // 6), 0), UNITS[0]):
+    if seconds := measure(title, partial(interleaved, bfloat16.steps(names), max(1, rounds // 6), 0, failed), UNITS[0]):
         for name, share in bfloat16.shares(seconds).items():
             print(f"{name}: {share:.0%} of the rate of one product")
 
@@ -126,8 +129,9 @@ def _on_a_gpu(names: list[str], rounds: int, measure: Callable[..., dict[str, fl
 def _write(options: argparse.Namespace, about: dict[str, Any], found: Found) -> None:
     if options.json:
         options.json.write_text(json.dumps({**about, "medians": found}, indent=2) + "\n")
-    if options.plot:
-        _plot({row.title: found[row.title] for row in ROWS if row.title in found}, options.plot)
+    rows = {row.title: found[row.title] for row in ROWS if row.title in found}
+    if options.plot and rows:
+        _plot(rows, options.plot)
 
 
 def _in_several_processes(candidates: dict[str, Maker], rounds: int, calls: int) -> dict[str, float]:
