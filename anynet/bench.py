@@ -137,7 +137,7 @@ def interleaved(
         context.Process(target=_serve, args=(theirs, maker), daemon=True).start()
         # So that the end of the process is the end of the connection.
         theirs.close()
-    for name in list(connections):
+        # One after the other: a compiler may try out what is quickest.
         error = _answer(connections[name], "its process ended")
         if error:
             if failed is None:
