@@ -105,11 +105,15 @@ class Recorder:
                 f"{step.name}: how many elements come out depends on the numbers, and a compiled step has fixed "
                 "shapes: use where(), or leave this part out of what is compiled"
             )
-        out, _, function = step.evaluate([settled(arg) for arg in args], settings)
+        given = [settled(arg) for arg in args]
+        out, _, function = step.evaluate(given, settings)
         if function in self._parts:
+            # What was to tell the function is not to take memory beside what its parts compute.
+            del out
             found = self._parts[function](self.do, *args, **settings)
             if found is not NotImplemented:
                 return found
+            out, _, _ = step.evaluate(given, settings)
         if function is step.reference and step.name not in STANDARD:
             # Its parts may be done in place, and what it leaves in buffers is seen; a user's own may refuse.
             with suppress(Exception):

@@ -124,19 +124,21 @@ def masked_softmax(scores: Any, allowed: Any) -> Any:
 
 
 def sgd_update(learning_rate: float, *arrays: Any) -> Any:
-    """Take the new parameters' own memory for the products, in blocks that fit a cache."""
+    """Descend by each gradient."""
     dtype = arrays[0].dtype
+    if any(x.dtype != dtype or not x.ndim for x in arrays):
+        return NotImplemented
     rate = np.array(learning_rate, dtype)
-    found = []
-    for p, g in by_parameter(2, arrays):
-        if p.dtype != dtype or g.dtype != dtype or not p.ndim:
-            return NotImplemented
-        new = fresh(p.shape, dtype)
-        for old, change, made in blocks(p, g, new):
-            np.multiply(change, rate, out=made)
-            np.subtract(old, made, out=made)
-        found.append(new)
-    return tuple(found)
+    return tuple([descended(p, g, rate) for p, g in by_parameter(2, arrays)])
+
+
+def descended(p: Any, g: Any, rate: Any, out: Any = None) -> Any:
+    """Return p - rate · g; the products take its own memory, in blocks that fit a cache."""
+    out = fresh(p.shape, p.dtype) if out is None else out
+    for old, change, made in blocks(p, g, out):
+        np.multiply(change, rate, out=made)
+        np.subtract(old, made, out=made)
+    return out
 
 
 def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Any) -> Any:

@@ -68,11 +68,14 @@ def softmax_cross_entropy(do: Do, logits: Any, labels: Any) -> Any:
 
 
 def sgd_update(do: Do, learning_rate: float, *arrays: Any) -> Any:
-    """Multiply and subtract; large arrays are left to the kernel and its blocks."""
-    if any(x.size > BLOCK for x in arrays):
-        return NotImplemented
+    """Multiply and subtract, what is large in blocks."""
     rate = do(np.array, learning_rate, arrays[0].dtype)
-    return tuple([do(np.subtract, p, do(np.multiply, g, rate)) for p, g in by_parameter(2, arrays)])
+    return tuple(
+        [
+            do(kernels.descended, p, g, rate) if p.size > BLOCK else do(np.subtract, p, do(np.multiply, g, rate))
+            for p, g in by_parameter(2, arrays)
+        ]
+    )
 
 
 def sum_to(do: Do, g: Any, shape: tuple[int, ...]) -> Any:
@@ -99,7 +102,7 @@ def _functions(names: Iterable[str], *others: Any) -> frozenset[Any]:
 _UFUNCS = [name for name in CHAPTERS["elementwise"] if isinstance(getattr(array_api_compat.numpy, name), np.ufunc)]
 
 #: See `anynet.backend.Backend`.
-IN_PLACE = _functions([*_UFUNCS, "relu"], above_zero, kernels.less_one_at)
+IN_PLACE = _functions([*_UFUNCS, "relu"], above_zero, kernels.descended, kernels.less_one_at)
 INTO = IN_PLACE | _functions("conv2d conv2d_transposed matmul max_pool2d spread_to_largest".split(), np.dot, _largest)
 FRESH = INTO | _functions(
     """
