@@ -2,9 +2,8 @@
 
 The words are those of cupy.ElementwiseKernel: T is the dtype of the arrays, and what is raw is read by number, not
 element by element. A window's place in the kernel is (u, v), an output's in the image of outputs (y, x); what lies
-outside an image is skipped, so that no padded copy is made. Places are counted with 32 bits, which a GPU divides
-several times as quickly as 64; and what `WINDOW` names is known when a loop is compiled, which leaves out most of the
-divisions.
+outside an image is skipped, so that no padded copy is made. Places are counted with 32 bits, and what `WINDOW` names is
+known when a loop is compiled, for divisions are much of its work.
 """
 
 from anynet.primitives.threefry import PARITY, ROTATIONS
@@ -164,7 +163,7 @@ SOURCES = {
             "PARITY", f"{PARITY}u"
         ),
     ),
-    # Goes through the windows of one channel, and writes all that each sees.
+    # Each looks through one window of one channel, and writes all that it sees.
     "unfold": (
         f"raw T images, int32 number, int32 channels, {_SIZES}",
         "raw T columns",

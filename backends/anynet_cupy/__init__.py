@@ -41,11 +41,6 @@ class CupyBackend(Backend):
         super().__init__(array_api_compat.cupy, place)
 
     @property
-    def version(self) -> str:
-        """The version of cupy, whose package is named after CUDA's version too."""
-        return str(self._cupy.__version__)
-
-    @property
     def loops(self) -> bool:
         """It can."""
         return True

@@ -116,8 +116,8 @@ def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any,
 
 def _of_features(x: Any, share: float = 1.0) -> Any:
     """Return the share of the sums of each feature of (N, features, …)."""
-    of_images = sums(x.reshape(x.shape[0] * x.shape[1], -1), 1, share).reshape(x.shape[:2]) if x.ndim > 2 else x
-    return sums(of_images, 0, 1.0 if x.ndim > 2 else share)
+    of_images = sums(x.reshape(x.shape[0] * x.shape[1], -1), 1).reshape(x.shape[:2]) if x.ndim > 2 else x
+    return sums(of_images, 0, share)
 
 
 def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:

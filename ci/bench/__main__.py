@@ -58,7 +58,7 @@ def main() -> None:
     usual = ("cupy", "torch:cuda", "jax:gpu") if options.gpu else ("numpy", "torch", "jax")
     names = options.backend or [name for name in usual if _works(name)]
     backends = [anynet.get_backend(name) for name in names]
-    about = {
+    about: dict[str, Any] = {
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}, {_cores()} cores",
         "python": platform.python_version(),
         "backends": [f"{backend.name} {backend.version} on {backend.device_name}" for backend in backends],
@@ -72,11 +72,14 @@ def main() -> None:
     def measure(title: str, work: Callable[[], dict[str, float]], *units: str) -> dict[str, float] | None:
         if options.only and not any(part in title for part in options.only):
             return None
+        failed.clear()
         found[title] = work()
         _show(title, found[title], units)
         print("".join(f"\nleft out: {name}, {error}" for name, error in failed.items()))
+        if failed:
+            about.setdefault("failed", {})[title] = dict(failed)
         # After each: what is known stays, also when time runs out.
-        _write(options, about | ({"failed": failed} if failed else {}), found)
+        _write(options, about, found)
         return found[title]
 
     for row in ROWS:
