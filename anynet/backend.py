@@ -6,6 +6,7 @@ the entry-point group ``anynet.backends``, under the name of the library it serv
 """
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Set
 from copy import copy
@@ -67,7 +68,8 @@ class Backend:
     @property
     def version(self) -> str:
         """The library's own version."""
-        return str(getattr(self.xp, "__version__", "unknown"))
+        # Not every namespace has its package's.
+        return str(getattr(sys.modules.get(self.name), "__version__", "unknown"))
 
     def asarray(self, obj: Any, dtype: DType = None) -> Array:
         """Bring numbers, nested lists, anything with a buffer, or any library's array to this library and device.

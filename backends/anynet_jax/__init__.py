@@ -33,11 +33,6 @@ class JaxBackend(Backend):
         super().__init__(jax.numpy, place)
 
     @property
-    def version(self) -> str:
-        """The version of jax."""
-        return str(self._jax.__version__)
-
-    @property
     def loops(self) -> bool:
         """It can."""
         return True

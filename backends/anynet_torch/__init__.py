@@ -51,11 +51,6 @@ class TorchBackend(Backend):
         """Whether it is a GPU of CUDA's."""
         return bool(self.device.type == "cuda")
 
-    @property
-    def version(self) -> str:
-        """The version of torch."""
-        return str(self._torch.__version__)
-
     def from_host(self, obj: Any) -> Any:
         """Copy, for PyTorch would share the memory of a buffer, also of one that is not to be written into."""
         x = get_backend("numpy").from_host(obj)
