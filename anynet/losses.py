@@ -127,7 +127,7 @@ def sum_of_squares(outputs: Array, labels: Array, *, reduction: str = "mean") ->
     if labels.ndim < outputs.ndim:
         labels = functions.one_hot(labels, outputs.shape[-1], outputs.dtype)
     difference = outputs - xp.astype(labels, outputs.dtype, copy=False)
-    return _reduce(0.5 * xp.sum(difference * difference, axis=-1), reduction)
+    return _reduce(0.5 * xp.sum(xp.square(difference), axis=-1), reduction)
 
 
 def mean_squared_error(outputs: Array, labels: Array, *, reduction: str = "mean") -> Array:
@@ -136,8 +136,7 @@ def mean_squared_error(outputs: Array, labels: Array, *, reduction: str = "mean"
     Source: PyTorch's MSELoss.
     """
     outputs, labels = _alike("mean_squared_error", outputs, labels)
-    difference = outputs - labels
-    return _reduce(difference * difference, reduction)
+    return _reduce(array_namespace(outputs).square(outputs - labels), reduction)
 
 
 def mean_absolute_error(outputs: Array, labels: Array, *, reduction: str = "mean") -> Array:
