@@ -48,6 +48,7 @@ def files(tmp_path, monkeypatch):
 @pytest.fixture
 def serve(files):
     """Return a function that starts a mirror of a folder and says its address and what it was asked for."""
+    pytest.importorskip("pooch", reason="fetching needs pooch")
     servers = []
 
     def start(folder):
@@ -151,6 +152,7 @@ def test_a_damaged_cache_is_fetched_again_unless_offline(files, serve, monkeypat
 
 
 def test_no_network_leaves_no_half_file(files):
+    pytest.importorskip("pooch", reason="fetching needs pooch")
     with pytest.raises(
         DataError, match=r"train-images-idx3-ubyte could not be fetched \(http.*\): put .*\.gz into .*ANYNET_DATA_DIR"
     ):
