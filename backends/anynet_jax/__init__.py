@@ -63,34 +63,23 @@ class JaxBackend(Backend):
         compiled, put = self._jax.jit(self._with_numbers(function, carried)), self._jax.device_put
         known: list[float] | None = None
         there: Any = None
-        on_host = self._numbers(carried)
 
         def run(arrays: list[Any], numbers: list[float]) -> Any:
             nonlocal known, there
             if numbers != known:
                 # Those of one call alone go there with the call, which is quicker.
-                known, there = numbers, on_host(numbers, arrays)
+                known, there = numbers, self._numbers(numbers, arrays, carried)
             elif not isinstance(there, self._jax.Array):
                 there = put(there, self.device)
             return compiled(arrays, there)
 
         return run
 
-    def _numbers(self, carried: list[tuple[int, int]]) -> Any:
-        """Return a function that makes numbers an array on the host, in the dtype that they meet what is carried in."""
-        numpy, asarray = self._jax.numpy, get_backend("numpy").xp.asarray
-        dtype: Any = None
-
-        def on_host(numbers: Any, arrays: list[Any]) -> Any:
-            nonlocal dtype
-            if dtype is None:
-                dtypes = [arrays[argument].dtype for argument, _ in carried]
-                floating = [dtype for dtype in dtypes if numpy.issubdtype(dtype, numpy.floating)]
-                # Numbers of 64 bits would make parameters of 64 bits.
-                dtype = numpy.result_type(numpy.float32, *floating)
-            return asarray(numbers, dtype=dtype)
-
-        return on_host
+    def _numbers(self, numbers: Any, arrays: list[Any], carried: list[tuple[int, int]]) -> Any:
+        """Return numbers as an array on the host, in the dtype that they meet what is carried in."""
+        # Numbers of 64 bits would make parameters of 64 bits.
+        wide = any(arrays[argument].dtype == "float64" for argument, _ in carried)
+        return get_backend("numpy").xp.asarray(numbers, dtype="float64" if wide else "float32")
 
     def _with_numbers(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Return the function with its numbers as one array; dtypes are what they are beside numbers of Python's."""
@@ -107,7 +96,7 @@ class JaxBackend(Backend):
         """Loop as XLA does, which needs no Python between the steps."""
         jax, numpy = self._jax, self._jax.numpy
         results = {result for _, result in carried}
-        with_numbers, on_host = self._with_numbers(function, carried), self._numbers(carried)
+        with_numbers = self._with_numbers(function, carried)
 
         def run(given: list[Any], entries: Any, numbers: Any, start: int, stop: int) -> Any:
             begin = [given[argument] for argument, _ in carried]
@@ -131,7 +120,7 @@ class JaxBackend(Backend):
         part = jax.jit(jax.lax.dynamic_slice_in_dim, static_argnums=2)
 
         def loop(given: list[Any], entries: Any, numbers: list[list[float]], start: int, stop: int) -> Any:
-            new, others = compiled(given, entries, on_host(numbers, given), start, stop)
+            new, others = compiled(given, entries, self._numbers(numbers, given, carried), start, stop)
             return new, [part(x, start, stop - start) for x in others]
 
         return loop
