@@ -1,4 +1,9 @@
-"""The command that times a network on every backend."""
+"""The command that times a network on every backend, and the comparison of two commits."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +65,36 @@ def test_the_command(file, capsys):
     assert "layers.0: input of shape (100, 7) does not fit" in capsys.readouterr().err
     assert cli.main(["bench", f"{file}:small", "--input-shape", "wide"]) == 2
     assert capsys.readouterr().err == "error: input-shape is 'wide': wanted numbers such as 784 or 1,28,28\n"
+
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def has_history():
+    return subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not has_history(), reason="needs a checkout with its history")
+@pytest.mark.parametrize(("threshold", "code"), [("1000", 0), ("0.001", 1)])
+def test_comparison_with_a_commit(tmp_path, threshold, code):
+    options = "--backend numpy --only chain --rounds 2 --pairs 1".split()
+    command = [sys.executable, ROOT / "ci/bench", "--against", "HEAD", *options, "--threshold", threshold]
+    done = subprocess.run([*command, "--json", tmp_path / "found.json"], capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    title = "gradient of a chain of multiplications"
+    assert list(found["rows"]) == [title]
+    assert found["slower"] == [title][:code]
+    assert (f"slower than {threshold} × HEAD: {title}" in done.stdout) == bool(code)
+    row = found["rows"][title]
+    # Two rounds, and twice four more in pairs of their own where a row is above the threshold.
+    assert row["rounds"] == (10 if code else 2)
+    assert len(row["by pair"]) == (3 if code else 1)
+    assert 0.2 < row["now"] / row["before"] < 5
+
+
+def test_comparison_with_no_commit():
+    command = [sys.executable, ROOT / "ci/bench", "--against", "nothing", "--backend", "numpy"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "error: against is 'nothing': wanted a commit" in done.stderr

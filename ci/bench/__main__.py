@@ -3,6 +3,7 @@
 python ci/bench                          on NumPy, and on PyTorch and JAX where they are installed
 python ci/bench --gpu                    on CuPy, PyTorch and JAX on a GPU, beside those peers that use one
 python ci/bench --json FILE --plot FILE  with all numbers, and a chart
+python ci/bench --against REV            anynet alone, now and at another commit; exits with 1 if a row is slower
 
 Peers that are not installed are left out: pip install torch jax optax mygrad dezero autograd scikit-learn.
 Only ratios of one run mean something: machines differ, and are busy with other things at times.
@@ -21,6 +22,7 @@ from statistics import median
 from typing import Any
 
 import accuracy
+import against
 import bfloat16
 import epoch
 import memory
@@ -42,7 +44,7 @@ UNITS = ("PyTorch eager", "products")
 Found = dict[str, dict[str, float]]
 
 
-def main() -> None:
+def main() -> int:
     """Measure, print Markdown tables, and write files where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -54,6 +56,10 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="only what has this in its title; may be repeated")
     parser.add_argument("--json", type=Path, help="write all that was measured to this file")
     parser.add_argument("--plot", type=Path, help="draw the rows to this file")
+    parser.add_argument("--against", metavar="REV", help="compare with this commit, such as main or HEAD~5")
+    parser.add_argument("--threshold", type=float, default=1.03, help="the ratio to REV above which a row is slower")
+    parser.add_argument("--pairs", type=int, default=3, help="how many processes of each side share the rounds")
+    parser.add_argument("--clock", choices=("wall", "processor"), default="wall", help="processor: on a busy machine")
     options = parser.parse_args()
     usual = ("cupy", "torch:cuda", "jax:gpu") if options.gpu else ("numpy", "torch", "jax")
     names = options.backend or [name for name in usual if _works(name)]
@@ -65,6 +71,19 @@ def main() -> None:
         **{name: version(name) for name in LIBRARIES if find_spec(name.replace("scikit-learn", "sklearn"))},
     }
     print("\n".join(f"{name}: {value}" for name, value in about.items()))
+    if options.against:
+        return against.main(
+            options.against,
+            names,
+            only=options.only,
+            compiled=options.compiled,
+            rounds=options.rounds,
+            pairs=options.pairs,
+            threshold=options.threshold,
+            clock=options.clock,
+            about=about | {"against": options.against, "clock": options.clock},
+            path=options.json,
+        )
     rounds = options.rounds
     found: Found = {}
     failed: dict[str, str] = {}
@@ -101,7 +120,7 @@ def main() -> None:
         measure(row.title, work, *UNITS)
     if options.gpu:
         _on_a_gpu(names, rounds, measure, failed)
-        return
+        return 0
     measure("an epoch of 784-50-10", partial(interleaved, epoch.epochs(names), max(1, rounds // 6), 1), UNITS[0])
     if any(backend.name == "numpy" for backend in backends):
         gradient = partial(numerical_gradient.measure, backends[0], max(1, rounds // 8))
@@ -118,6 +137,7 @@ def main() -> None:
         )
     measure("peak memory of 784-2048-2048-10 in bytes", partial(memory.measure, names), UNITS[0])
     measure(f"bytes that {memory.STEPS:,} steps of 784-50-10 add", partial(memory.growth, names))
+    return 0
 
 
 def _on_a_gpu(names: list[str], rounds: int, measure: Callable[..., Any], failed: dict[str, str]) -> None:
