@@ -1,5 +1,9 @@
-"""Checkpoints: the arrays of a network in a safetensors file, by path; no code is stored and none runs."""
+"""Checkpoints: the arrays of a network in a safetensors file, by path; no code is stored and none runs.
 
+A tied array is stored once, by its first path; the file's metadata say which further paths are tied to it.
+"""
+
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,11 +14,16 @@ from anynet.backend import Backend, get_backend
 from anynet.errors import DataError, ShapeError
 from anynet.files import written_whole
 
+#: The metadata's entry for tied arrays: a JSON object from each further path to the first one.
+TIED = "anynet.tied"
+
 
 def save(net: Any, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
     """Write every array of a network, or of another tree, to a safetensors file; it appears whole or not at all."""
     from safetensors.numpy import save as serialize
 
+    if tied := tree.ties(net):
+        metadata = {**(metadata or {}), TIED: json.dumps(tied)}
     arrays = {name: get_backend(x).to_host(x) for name, x in tree.leaves(net)}
     if not arrays:
         raise DataError("there are no numbers to save: the network is not initialized, or holds no arrays")
@@ -60,6 +69,8 @@ def metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 def load(net: Any, path: str | os.PathLike[str]) -> None:
     """Put the arrays of a safetensors file into a network of the same architecture, on its device and in its dtypes.
 
+    Arrays that were tied when they were saved are tied again.
+
     Raises:
         ShapeError: the file has other names or shapes than the network; nothing is changed then.
         DataError: see `read`.
@@ -69,15 +80,38 @@ def load(net: Any, path: str | os.PathLike[str]) -> None:
     if not own:
         raise DataError("the network has no numbers yet: call initialize() before loading others in their place")
     found = read(path, get_backend(next(iter(own.values()))))
-    wrong = [f"{name} is missing in the file" for name in own if name not in found]
-    wrong += [f"{name} is in the file only" for name in found if name not in own]
+    # The name under which the file has the array of each path.
+    known = {name: name for name in found}
+    known |= {name: first for name, first in _tied(path).items() if name not in found and first in found}
+    ties = tree.ties(net)
+    wrong = [f"{name} is missing in the file" for name in own if name not in known]
     wrong += [
-        f"{name} is {tuple(x.shape)} in the network and {tuple(found[name].shape)} in the file"
+        f"{name} is in the file only" + (f", and tied to {ties[name]} in the network" if name in ties else "")
+        for name in known
+        if name not in own and known[name] != known.get(ties.get(name, ""))
+    ]
+    wrong += [
+        f"{name} is {tuple(x.shape)} in the network and {tuple(found[known[name]].shape)} in the file"
         for name, x in own.items()
-        if name in found and x.shape != found[name].shape
+        if name in known and x.shape != found[known[name]].shape
     ]
     if wrong:
         raise ShapeError(f"{path} does not fit the network: {'; '.join(wrong)}")
-    values = [array_namespace(x).astype(found[name], x.dtype, copy=False) for name, x in own.items()]
-    for (holder, name, _, _), value in zip(tree.pairs(net, net), values, strict=True):
-        holder[name] = value
+    # One array for what is one in the file: it is tied again.
+    new: dict[str, Array] = {}
+    for name, x in own.items():
+        if known[name] not in new:
+            new[known[name]] = array_namespace(x).astype(found[known[name]], x.dtype, copy=False)
+    for (holder, place, _, _), name in zip(tree.pairs(net, net), own, strict=True):
+        holder[place] = new[known[name]]
+
+
+def _tied(path: str | os.PathLike[str]) -> dict[str, str]:
+    text = metadata(path).get(TIED, "{}")
+    try:
+        tied = json.loads(text)
+    except ValueError:
+        tied = None
+    if not isinstance(tied, dict) or not all(isinstance(first, str) for first in tied.values()):
+        raise DataError(f"{path} says of tied arrays {text!r:.80}: wanted a JSON object of paths")
+    return tied

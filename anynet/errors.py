@@ -37,6 +37,10 @@ class NotInitializedError(AnynetError, RuntimeError):
     """A network was called before its parameters had numbers."""
 
 
+class StateError(AnynetError, RuntimeError):
+    """State that would be kept where it does harm without a word: an array of a computation as a layer's attribute."""
+
+
 class DataError(AnynetError, ValueError):
     """Data that cannot be trained on or read: a damaged file, a label out of range, a pixel that is not a number."""
 

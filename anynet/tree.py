@@ -2,6 +2,9 @@
 
 What is neither an array nor one of these (a number, a string, a function, None) is a setting: it stays as it is.
 Arrays that a module names as its buffers, or that are frozen, are leaves too, but are not trained.
+
+Inside one module, identity ties: an array, or a module, that is in two places is one leaf, or one module, and stays so.
+In lists, dicts and the state of optimizers, and from one module of a list to the next, each place is its own leaf.
 Training walks the tree of a network several times in every step, so a walk looks up what a type is and does no more.
 """
 
@@ -13,10 +16,14 @@ from anynet.errors import ArgumentError
 
 T = TypeVar("T")
 
-# What a type is in a tree. A class takes part, its attributes being the children, by saying ``tree_node = True``; its
-# attribute ``BUFFERS`` names the arrays that are not trained, an instance's ``frozen`` those that are not for now.
-_SETTING, _LEAF, _NODE, _DICT, _LIST, _TUPLE, _NAMED_TUPLE = range(1, 8)
+# What a type is in a tree. A class takes part, its attributes being the children, by saying ``tree_node = True``, and
+# ties by identity by saying ``ties = True``; its attribute ``BUFFERS`` names the arrays that are not trained, an
+# instance's ``frozen`` those that are not for now.
+_SETTING, _LEAF, _MODULE, _NODE, _DICT, _LIST, _TUPLE, _NAMED_TUPLE = range(1, 9)
 _kinds: dict[Any, int] = {}
+
+# What was made of the arrays and modules of one module so far, by the identity of each.
+_Memo = dict[int, Any]
 
 
 def map(
@@ -25,105 +32,237 @@ def map(
     untrained: Callable[[Array], Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> T:
-    """Return the same tree with ``fn(leaf)`` for every leaf.
+    """Return the same tree with ``fn(leaf)`` for every leaf, called once for one that is tied.
 
     Where ``untrained`` is given, arrays that are not trained go through that; the modules of the new tree have the
-    ``defaults`` for attributes that they do not set themselves.
+    ``defaults`` for attributes that they do not set themselves, but for those whose buffers are all frozen.
+
+    Raises:
+        ArgumentError: one array is trained in one place of a module, and is a buffer or frozen in another.
+
     """
+    return _map(fn, tree, untrained, defaults, None)
+
+
+def _map(
+    fn: Callable[[Array], Any],
+    tree: T,
+    untrained: Callable[[Array], Any] | None,
+    defaults: Mapping[str, Any] | None,
+    memo: _Memo | None,
+) -> T:
     kind = _kinds.get(type(tree)) or _kind(tree)
     children: Any = tree
-    if kind == _NODE:
+    if _LEAF < kind <= _NODE:
         attributes = vars(tree)
         if not attributes and not defaults:
             return tree
+        if kind == _NODE:
+            memo = None
+        elif memo is None:
+            memo = {}
+        elif id(tree) in memo:
+            return memo[id(tree)]  # type: ignore[no-any-return]
         new = object.__new__(type(tree))
+        if memo is not None:
+            memo[id(tree)] = new
         own = vars(new)
-        if defaults:
-            own.update(defaults)
         fixed = () if untrained is None else _untrained(tree)
+        if defaults and not ("frozen" in attributes and _is_frozen(tree)):
+            own.update(defaults)
         for name, child in attributes.items():
             function = untrained if name in fixed and untrained is not None else fn
             if _kinds.get(type(child)) == _LEAF:
-                own[name] = function(child)
+                own[name] = function(child) if memo is None else _once(function, child, memo)
             else:
-                own[name] = map(function, child, untrained, defaults)
+                own[name] = _map(function, child, untrained, defaults, memo)
         return new
     if kind == _LEAF:
-        return fn(tree)  # type: ignore[no-any-return]
+        return fn(tree) if memo is None else _once(fn, tree, memo)  # type: ignore[no-any-return]
     if kind == _SETTING:
         return tree
     if kind == _DICT:
-        return {name: map(fn, child, untrained, defaults) for name, child in children.items()}  # type: ignore[return-value]
-    mapped = [map(fn, child, untrained, defaults) for child in children]
+        return {name: _map(fn, child, untrained, defaults, memo) for name, child in children.items()}  # type: ignore[return-value]
+    mapped = [_map(fn, child, untrained, defaults, memo) for child in children]
     if kind == _LIST:
         return mapped  # type: ignore[return-value]
     return type(tree)(mapped) if kind == _TUPLE else type(tree)(*mapped)  # type: ignore[call-arg]
 
 
+def _once(function: Callable[[Array], Any], leaf: Array, memo: _Memo) -> Any:
+    known = memo.get(id(leaf))
+    if known is None:
+        memo[id(leaf)] = known = (function, function(leaf))
+    elif known[0] is not function:
+        raise ArgumentError(
+            f"one array of shape {tuple(leaf.shape)} is trained in one place of a network, and a buffer or frozen in "
+            "another: freeze (or unfreeze) it by its path in the network that holds both places, or copy the array"
+        )
+    return known[1]
+
+
+class _Places:
+    """The places of a tied leaf: what is put in is put in all of them."""
+
+    __slots__ = ("_places",)
+
+    def __init__(self, places: list[tuple[Any, Any]]) -> None:
+        self._places = places
+
+    def __getitem__(self, _: None) -> Any:
+        holder, name = self._places[0]
+        return holder[name]
+
+    def __setitem__(self, _: None, value: Any) -> None:
+        for holder, name in self._places:
+            holder[name] = value
+
+    def with_place(self, holder: Any, name: Any) -> "_Places":
+        return _Places([*self._places, (holder, name)])
+
+
+def _tied(holder: Any, name: Any, other_holder: Any, other_name: Any) -> tuple[Any, None]:
+    """Return the holder and the name under which two places are one."""
+    places = holder if type(holder) is _Places else _Places([(holder, name)])
+    return places.with_place(other_holder, other_name), None
+
+
 def pairs(tree: Any, other: Any) -> list[tuple[Any, Any, Array, Any]]:
     """Return (holder, name, leaf, what other has at its place) of every leaf that a list, dict or module holds.
 
-    ``holder[name] = new`` then puts another array in a leaf's place.
+    ``holder[name] = new`` then puts another array in a leaf's place, in all of them where it is tied.
 
     Raises:
         TypeError: a tuple holds arrays itself, and tuples cannot be changed.
-        ArgumentError: ``other`` is built differently.
+        ArgumentError: ``other`` is built differently, or a module that two modules of a list share has two things
+            beside it.
 
     """
-    found: list[tuple[Any, Any, Array, Any]] = []
-    _pair(found, tree, other)
-    return found
+    walk = _Pairs()
+    walk.add(tree, other, None)
+    return walk.found
 
 
-def _pair(found: list[tuple[Any, Any, Array, Any]], tree: Any, other: Any) -> None:
-    kind = _kinds.get(type(tree)) or _kind(tree)
-    if kind <= _LEAF:
-        return
-    holder, others = (vars(tree), vars(other)) if kind == _NODE else (tree, other)
-    for name in holder if kind <= _DICT else range(len(holder)):
-        child = holder[name]
-        try:
-            beside = others[name]
-        except (KeyError, IndexError, TypeError):
-            raise ArgumentError(f"the trees differ: {name!r} is in the first and not in the other") from None
-        if (_kinds.get(type(child)) or _kind(child)) != _LEAF:
-            _pair(found, child, beside)
-        elif kind >= _TUPLE:
-            raise TypeError(f"a tuple of arrays cannot be changed in place: make it a list; given {tree!r:.80}")
-        else:
-            found.append((holder, name, child, beside))
+class _Pairs:
+    __slots__ = ("beside", "found")
+
+    def __init__(self) -> None:
+        self.found: list[tuple[Any, Any, Array, Any]] = []
+        # What was beside each module, which is kept so that identities last.
+        self.beside: dict[int, Any] = {}
+
+    def add(self, tree: Any, other: Any, memo: _Memo | None) -> None:
+        kind = _kinds.get(type(tree)) or _kind(tree)
+        if kind <= _LEAF:
+            return
+        if kind == _MODULE:
+            if memo is None:
+                memo = {}
+            if self.beside.setdefault(id(tree), other) is not other and id(tree) not in memo:
+                raise ArgumentError(
+                    f"a {type(tree).__name__} is part of two networks in one list or dict, and has a gradient from "
+                    "each: put both networks into one Module, where what they share has one gradient, the sum"
+                )
+            if id(tree) in memo:
+                return
+            memo[id(tree)] = tree
+        elif kind == _NODE:
+            memo = None
+        holder, others = (vars(tree), vars(other)) if kind <= _NODE else (tree, other)
+        for name in holder if kind <= _DICT else range(len(holder)):
+            child = holder[name]
+            try:
+                beside = others[name]
+            except (KeyError, IndexError, TypeError):
+                raise ArgumentError(f"the trees differ: {name!r} is in the first and not in the other") from None
+            if (_kinds.get(type(child)) or _kind(child)) != _LEAF:
+                self.add(child, beside, memo)
+            elif kind >= _TUPLE:
+                raise TypeError(f"a tuple of arrays cannot be changed in place: make it a list; given {tree!r:.80}")
+            elif memo is None:
+                self.found.append((holder, name, child, beside))
+            else:
+                i = memo.setdefault(id(child), len(self.found))
+                if i == len(self.found):
+                    self.found.append((holder, name, child, beside))
+                else:
+                    self.found[i] = (*_tied(*self.found[i][:2], holder, name), *self.found[i][2:])
 
 
 def update_buffers(fn: Callable[[Array, Array], Array], tree: Any, other: Any) -> None:
-    """Put ``fn(buffer, what other has at its place)`` in place of every buffer of a tree; other is a copy of it."""
+    """Put ``fn(buffer, what other has at its place)`` in place of every buffer of a tree; other is a copy of it.
+
+    Those that are frozen stay.
+
+    Raises:
+        ArgumentError: a buffer that two modules of a network share has come to be two.
+
+    """
+    _update_buffers(fn, tree, other, None)
+
+
+def _update_buffers(fn: Callable[[Array, Array], Array], tree: Any, other: Any, memo: _Memo | None) -> None:
     kind = _kinds.get(type(tree)) or _kind(tree)
     if kind <= _LEAF:
         return
-    holder, others = (vars(tree), vars(other)) if kind == _NODE else (tree, other)
+    if kind == _MODULE:
+        if memo is None:
+            memo = {}
+        elif id(tree) in memo:
+            return
+        memo[id(tree)] = tree
+    elif kind == _NODE:
+        memo = None
+    holder, others = (vars(tree), vars(other)) if kind <= _NODE else (tree, other)
+    buffers = _buffers(tree) if kind <= _NODE else ()
+    frozen = holder.get("frozen", ()) if buffers else ()
     for name in list(holder) if kind <= _DICT else range(len(holder)):
-        if kind == _NODE and name in _buffers(tree):
-            holder[name] = fn(holder[name], others[name])
-        else:
-            update_buffers(fn, holder[name], others[name])
+        if name not in buffers:
+            _update_buffers(fn, holder[name], others[name], memo)
+        elif name not in frozen:
+            old, new = holder[name], others[name]
+            if memo is not None and is_array(old) and memo.setdefault(id(old), (old, new))[1] is not new:
+                raise ArgumentError(
+                    f"{type(tree).__name__}.{name} is also another module's buffer, and the two have different values "
+                    "now: share the module, or copy the array"
+                )
+            holder[name] = fn(old, new)
 
 
 def leaves(tree: Any, path: str = "", *, buffers: bool = True) -> Iterator[tuple[str, Array]]:
     """Yield ``(path, leaf)`` in definition order, without the buffers if so told; a path reads like
-    ``layers.0.weight``.
+    ``layers.0.weight``. One that is tied comes once, by its first path.
     """
+    return ((path, leaf) for path, leaf, first in _places(tree, path, buffers, None) if first is None)
+
+
+def ties(tree: Any) -> dict[str, str]:
+    """Return every further path of a tied leaf, with the first one of that leaf."""
+    return {path: first for path, _, first in _places(tree, "", True, None) if first is not None}
+
+
+def _places(
+    tree: Any, path: str, buffers: bool, seen: dict[int, str] | None
+) -> Iterator[tuple[str, Array, str | None]]:
+    """Yield the path of every place of a leaf, the leaf, and where it was seen first, None if here."""
     kind = _kind(tree)
     if kind == _SETTING:
         return
     if kind == _LEAF:
-        yield path, tree
+        first = None if seen is None else seen.setdefault(id(tree), path)
+        yield path, tree, None if first == path else first
         return
-    left_out = () if buffers or kind != _NODE else _buffers(tree)
-    if kind == _NODE:
+    if kind == _MODULE and seen is None:
+        seen = {}
+    elif kind == _NODE:
+        seen = None
+    left_out = () if buffers or kind > _NODE else _buffers(tree)
+    if kind <= _NODE:
         tree = vars(tree)
     in_order = kind > _DICT
     for name, child in zip(getattr(tree, "_fields", range(len(tree))), tree, strict=True) if in_order else tree.items():
         if name not in left_out:
-            yield from leaves(child, f"{path}.{name}" if path else str(name), buffers=buffers)
+            yield from _places(child, f"{path}.{name}" if path else str(name), buffers, seen)
 
 
 def is_setting(x: Any) -> bool:
@@ -133,14 +272,14 @@ def is_setting(x: Any) -> bool:
 
 def is_node(x: Any) -> bool:
     """Tell whether the attributes of x are its children, as those of modules and optimizers are."""
-    return _kind(x) == _NODE
+    return _LEAF < _kind(x) <= _NODE
 
 
 class Parts:
     """A tree taken apart: leaves, (holder, name) of each, the dicts and lists that hold anything, and an outline.
 
     The outline is all else that there is to the tree: two trees alike have equal ones. Of leaves it has type, shape,
-    dtype and device.
+    dtype and device, and which are tied.
     """
 
     __slots__ = ("containers", "holders", "leaves", "outline")
@@ -150,27 +289,41 @@ class Parts:
         self.holders: list[tuple[Any, Any]] = []
         self.containers: list[Any] = []
         self.outline: list[Any] = []
-        self._add(tree)
+        self._add(tree, None)
 
-    def _add(self, tree: Any) -> None:
+    def _add(self, tree: Any, memo: _Memo | None) -> None:
         kind = _kinds.get(type(tree)) or _kind(tree)
-        holder = vars(tree) if kind == _NODE else tree
         outline = self.outline
         outline.append(type(tree))
+        if kind == _MODULE:
+            if memo is None:
+                memo = {}
+            elif id(tree) in memo:
+                outline.append(memo[id(tree)])
+                return
+            memo[id(tree)] = len(outline)
+        elif kind == _NODE:
+            memo = None
+        holder = vars(tree) if kind <= _NODE else tree
         if kind <= _LIST:
             self.containers.append(holder)
         for name, child in holder.items() if kind <= _DICT else enumerate(holder):
             of = type(child)
             kind = _kinds.get(of) or _kind(child)
             if kind == _LEAF:
-                self.leaves.append(child)
-                self.holders.append((holder, name))
-                outline += (name, of, child.shape, child.dtype, getattr(child, "device", None))
+                i = len(self.leaves) if memo is None else memo.setdefault(id(child), len(self.leaves))
+                if i == len(self.leaves):
+                    self.leaves.append(child)
+                    self.holders.append((holder, name))
+                    outline += (name, of, child.shape, child.dtype, getattr(child, "device", None))
+                else:
+                    self.holders[i] = _tied(*self.holders[i], holder, name)
+                    outline += (name, i)
             elif kind == _SETTING:
                 outline += (name, child)
             else:
                 outline.append(name)
-                self._add(child)
+                self._add(child, memo)
         outline.append(None)
 
 
@@ -182,13 +335,19 @@ def _untrained(node: Any) -> tuple[str, ...]:
     return (*_buffers(node), *vars(node).get("frozen", ()))
 
 
+def _is_frozen(node: Any) -> bool:
+    """Tell whether a node has buffers and all of them are frozen."""
+    buffers = _buffers(node)
+    return bool(buffers) and set(buffers).issubset(vars(node).get("frozen", ()))
+
+
 def _kind(tree: Any) -> int:
     known = _kinds.get(type(tree))
     if known is None:
         if is_array(tree):
             known = _LEAF
         elif getattr(type(tree), "tree_node", False):
-            known = _NODE
+            known = _MODULE if getattr(type(tree), "ties", False) else _NODE
         elif isinstance(tree, tuple):
             known = _NAMED_TUPLE if hasattr(tree, "_fields") else _TUPLE
         else:

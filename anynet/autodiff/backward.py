@@ -19,7 +19,7 @@ T = TypeVar("T")
 # What a step was made from: its place on the tape, its shape and dtype, and the pullback to it.
 _Parent = tuple[int, tuple[int, ...], Any, Callable[[Any], Array]]
 #: What the modules of a tree that is being differentiated are told.
-TRAINING = {"training": True}
+TRAINING = {"_differentiated": True}
 
 _EMPTY: list[tuple[list[_Parent], int | None]] = [([], 0)]
 
@@ -163,6 +163,8 @@ class Tape:
 
     def gradient(self, like: T, places: Iterator[int], cotangents: list[Array | None]) -> T:
         """Return a tree like the one whose arrays were made variables: the cotangent of each, None for constants."""
+        # Two parameters may have the very same cotangent, as those of a sum; in a module that would tie them.
+        seen: set[int] = set()
 
         def of_leaf(x: Array) -> Array | None:
             place = next(places)
@@ -172,7 +174,11 @@ class Tape:
             if g is None:
                 return array_namespace(x).zeros_like(x)
             # On the way back no rule conjugates, so that one formula serves real and complex arrays.
-            return conj(g) if self.complex else g
+            g = conj(g) if self.complex else g
+            if id(g) in seen:
+                g = STANDARD["multiply"](g, 1)
+            seen.add(id(g))
+            return g
 
         return tree.map(of_leaf, like)
 

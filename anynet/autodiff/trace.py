@@ -352,6 +352,22 @@ class Traced:
     def __dlpack_device__(self) -> tuple[Any, int]:
         return lower(self._concrete("a DLPack device")).__dlpack_device__()  # type: ignore[no-any-return]
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Array:
+        """Return the numbers, as a plain array: a copy of a network has parameters of its own, on no tape."""
+        value: Any = self
+        while type(value) is Traced:
+            if value.trace is not None and (value.trace.whole or value.trace.hidden_axes):
+                raise value.trace.refused(f"a copy of {self!r}")
+            value = value.value
+        return array_namespace(value).asarray(value, copy=True)
+
+    def __reduce__(self) -> Any:
+        raise (
+            self.trace.refused(f"a pickle of {self!r}")
+            if self.trace is not None
+            else TypeError(f"{self!r} cannot be pickled: it belongs to a computation; pickle its numbers")
+        )
+
     def __index__(self) -> int:
         return int(self._concrete("index()").__index__())
 

@@ -1,12 +1,13 @@
 """Modules: values that hold parameters and are called like functions."""
 
 from collections.abc import Callable
+from operator import is_
 from typing import Any, ClassVar, Self
 
 from anynet import random, tree
 from anynet.array import Array, DType, is_array
 from anynet.backend import Backend, get_backend
-from anynet.errors import AnynetError, ArgumentError, NotInitializedError
+from anynet.errors import AnynetError, ArgumentError, NotInitializedError, StateError
 
 
 class Parameter:
@@ -23,14 +24,31 @@ class Module:
     An attribute that is an array is a parameter, or a buffer (running statistics, a random key) if its name is in
     ``BUFFERS``: training changes those too, but not by gradients. One that is a module, or a list, tuple or dict of
     modules, is part of the network; everything else is a setting. Order is the order of definition.
+
+    One array, or one module, in two places of a network is tied: it is one parameter (or one module), has one gradient,
+    the sum over both places, and stays tied in updates, copies and checkpoints. Arrays that are merely equal are not.
     """
 
-    #: Its attributes are children in the trees of `anynet.tree`.
+    #: Its attributes are children in the trees of `anynet.tree`, which are tied by identity.
     tree_node = True
+    ties = True
     BUFFERS: ClassVar[tuple[str, ...]] = ()
-    #: Whether this is the thing being differentiated: true in the copy that `value_and_grad` hands to the function. To
-    #: override it, see `set_training`.
-    training: bool = False
+    #: Whether this is the copy that `value_and_grad` hands to the function; not kept in further copies.
+    _differentiated = False
+    _fixed_training: bool | None = None
+
+    @property
+    def training(self) -> bool:
+        """Whether this is the thing being differentiated, and not frozen; to override it, see `set_training`."""
+        fixed = self._fixed_training
+        return self._differentiated if fixed is None else fixed
+
+    @training.setter
+    def training(self, value: Any) -> None:
+        raise ArgumentError(
+            f"{type(self).__name__}.training was assigned {value!r}: a network is in training while it is "
+            "differentiated; call set_training(True), (False) or (None) to override that, or choose another name"
+        )
 
     def forward(self, *args: Any, **settings: Any) -> Any:
         """Compute the output; a layer defines this, its users call the layer itself."""
@@ -38,8 +56,16 @@ class Module:
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Return what `forward` computes; an error says in which layer it came up."""
+        own = self.__dict__
+        before = [*own.values()]
+        lengths = () if self._differentiated else [*map(_length, before)]
         try:
-            return self.forward(*args, **settings)
+            out = self.forward(*args, **settings)
+            if len(own) != len(before) or not all(map(is_, own.values(), before)):
+                self._check_kept(before)
+            elif lengths and lengths != [*map(_length, before)]:
+                self._check_grown(before, lengths)
+            return out
         except AnynetError as error:
             self._locate(error)
             raise
@@ -53,6 +79,32 @@ class Module:
                 raise unready from error
             raise
 
+    def _check_kept(self, before: list[Any]) -> None:
+        """Look whether `forward` has put an array where there was none, or another parameter in place of one."""
+        for i, (name, value) in enumerate(vars(self).items()):
+            if name in self.BUFFERS or (i < len(before) and value is before[i]):
+                continue
+            if is_array(value) or not tree.is_setting(value):
+                kept = next((path for path, _ in tree.leaves(value, name)), None)
+                if kept is not None:
+                    raise StateError(self._kept(kept))
+
+    def _check_grown(self, before: list[Any], lengths: list[int]) -> None:
+        for (name, value), length in zip(list(vars(self).items()), lengths, strict=True):
+            if _length(value) != length and next(tree.leaves(value), None) is not None:
+                raise StateError(self._kept(name))
+
+    def _kept(self, name: str) -> str:
+        return (
+            f"{type(self).__name__}.forward() keeps an array in self.{name}, which would make it a parameter of the "
+            "network: return it, or leave it in a local variable; if it is state of the layer, name it in BUFFERS and "
+            "set it in __init__"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes, as a copy or a pickle keeps them: it is not being differentiated."""
+        return {name: value for name, value in vars(self).items() if name != "_differentiated"}
+
     def initialize(self, seed: int = 0, backend: "Backend | str | None" = None, dtype: DType = None) -> Self:
         """Draw the numbers of all parameters that have none; return the module itself.
 
@@ -64,12 +116,19 @@ class Module:
         """
         backend = get_backend(backend)
         key = random.key(seed, backend)
-        holders = [(m, name, value) for _, m in self.modules() for name, value in vars(m).items() if _is_open(value)]
-        if not holders and self.parameters():
+        places: dict[int, list[tuple[Module, str, Parameter]]] = {}
+        for _, module in self.modules():
+            for name, value in vars(module).items():
+                if _is_open(value):
+                    # One that is in two places is tied, and drawn once.
+                    places.setdefault(id(value), []).append((module, name, value))
+        if not places and self.parameters():
             raise ArgumentError("every parameter has numbers already: build a new network to draw new ones")
-        for i, (module, name, place) in enumerate(holders):
+        for i, same in enumerate(places.values()):
+            place = same[0][2]
             numbers = place.initializer(random.fold_in(key, i), place.shape, dtype or backend.xp.float32)
-            setattr(module, name, numbers)
+            for module, name, _ in same:
+                setattr(module, name, numbers)
         return self
 
     def parameters(self) -> dict[str, Array]:
@@ -86,23 +145,36 @@ class Module:
         return tree.map(fn, self)
 
     def freeze(self, path: str = "") -> Self:
-        """Train the parameter, or all of the module, at a path no more; the module keeps its numbers. Return self."""
+        """Exclude the parameter, or all of the module, at a path from training; return self.
+
+        A module that is frozen keeps its arrays, its buffers too, and computes as in inference while the rest is
+        trained: batch normalization by its running statistics, no dropout. A tied parameter is frozen in all places.
+        """
         return self._set_frozen(path, frozen=True)
 
     def unfreeze(self, path: str = "") -> Self:
-        """Train the parameter, or all of the module, at a path again. Return self."""
+        """Train the parameter, or all of the module, at a path again; return self."""
         return self._set_frozen(path, frozen=False)
 
     def _set_frozen(self, path: str, *, frozen: bool) -> Self:
         target = self[path] if path else self
         outer, _, name = path.rpartition(".")
-        chosen = [(m, tuple(vars(m))) for _, m in target.modules()] if isinstance(target, Module) else []
-        for module, names in chosen or [(self[outer] if outer else self, (name,))]:
+        if isinstance(target, Module):
+            chosen = {(id(m), n) for _, m in target.modules() for n in vars(m)}
+            tied = {id(x) for _, m in target.modules() for n, x in vars(m).items() if n not in m.BUFFERS}
+        else:
+            holder: Any = self[outer] if outer else self
+            chosen = {(id(holder), name)}
+            tied = {id(target)}
+        for _, module in self.modules():
+            before = set(vars(module).get("frozen", ()))
             arrays = {
-                n for n in names if n not in module.BUFFERS and (is_array(vars(module)[n]) or _is_open(vars(module)[n]))
+                n
+                for n, x in vars(module).items()
+                if (is_array(x) or _is_open(x)) and ((id(module), n) in chosen or id(x) in tied)
             }
-            before = set(vars(module).pop("frozen", ()))
             after = before | arrays if frozen else before - arrays
+            vars(module).pop("frozen", None)
             if after:
                 vars(module)["frozen"] = tuple(n for n in vars(module) if n in after)
         return self
@@ -110,17 +182,16 @@ class Module:
     def set_training(self, training: bool | None) -> Self:
         """Fix whether this module and all inside it are in training; None leaves it to differentiation again."""
         for _, module in self.modules():
-            vars(module).pop("training", None)
+            vars(module).pop("_fixed_training", None)
             if training is not None:
-                vars(module)["training"] = training
+                vars(module)["_fixed_training"] = training
         return self
 
     def modules(self, path: str = "") -> list[tuple[str, "Module"]]:
-        """Return this module and all inside it with their paths, outermost first."""
-        found: list[tuple[str, Module]] = [(path, self)]
-        for name, value in vars(self).items():
-            found += _modules_in(value, f"{path}.{name}" if path else name)
-        return found
+        """Return this module and all inside it with their first paths, outermost first, each once."""
+        found: dict[int, tuple[str, Module]] = {}
+        _add_modules(found, self, path)
+        return list(found.values())
 
     def __getitem__(self, path: str) -> Any:
         """Return what is at a path: a parameter, a setting or a module."""
@@ -145,7 +216,7 @@ class Module:
 
     def __repr__(self) -> str:
         inner = [f"{name}={_show(value)}" for name, value in vars(self).items()]
-        lines = ", ".join(inner) if not _modules_in(list(vars(self).values()), "") else _indent(inner)
+        lines = ", ".join(inner) if not _modules_in(list(vars(self).values())) else _indent(inner)
         return f"{type(self).__name__}({lines})"
 
     def _repr_html_(self) -> str:
@@ -162,14 +233,27 @@ class Module:
         vars(error)["module"] = self
 
 
-def _modules_in(value: Any, path: str) -> list[tuple[str, Module]]:
+def _add_modules(found: dict[int, tuple[str, Module]], value: Any, path: str) -> None:
     if isinstance(value, Module):
-        return value.modules(path)
-    if type(value) is list or isinstance(value, tuple):
+        if id(value) in found:
+            return
+        found[id(value)] = path, value
+        value = vars(value)
+    elif type(value) is list or isinstance(value, tuple):
         value = dict(enumerate(value))
     if type(value) is dict:
-        return [found for name, child in value.items() for found in _modules_in(child, f"{path}.{name}")]
-    return []
+        for name, child in value.items():
+            _add_modules(found, child, f"{path}.{name}" if path else str(name))
+
+
+def _modules_in(value: Any) -> list[tuple[str, Module]]:
+    found: dict[int, tuple[str, Module]] = {}
+    _add_modules(found, value, "")
+    return list(found.values())
+
+
+def _length(value: Any) -> int:
+    return len(value) if type(value) in (list, dict) else 0
 
 
 def _is_open(value: Any) -> bool:
@@ -179,7 +263,7 @@ def _is_open(value: Any) -> bool:
 def _show(value: Any) -> str:
     if is_array(value) or _is_open(value):
         return str(tuple(value.shape))
-    if (type(value) is list or isinstance(value, tuple)) and _modules_in(value, ""):
+    if (type(value) is list or isinstance(value, tuple)) and _modules_in(value):
         return f"[{_indent([f'{i}: {_show(child)}' for i, child in enumerate(value)])}]"
     return repr(value)
 

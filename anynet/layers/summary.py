@@ -55,8 +55,9 @@ class Summary:
             outputs, counts = _run(net, input_shape, dtype)
         self.outputs = outputs.get("", ())
         self.rows = []
+        tied: set[int] = set()
         for path, module in net.modules():
-            shapes = _shapes(module)
+            shapes = _shapes(module, tied)
             if shapes or counts.get(path) or len(module.modules()) == 1:
                 states = {name: _state(module, name) for name in shapes}
                 kind = type(module).__name__
@@ -157,7 +158,7 @@ def _run(net: Module, input_shape: Shape, dtype: DType) -> tuple[dict[str, tuple
     if dtype is None:
         dtype = next((x.dtype for x in arrays if is_floating(x)), backend.xp.float32)
     # The default makes a copy of every module, also of one without attributes.
-    copy = tree.map(lambda x: x, net, defaults={"training": False}).set_training(False)
+    copy = tree.map(lambda x: x, net, defaults={"_differentiated": False}).set_training(False)
     if any(type(value) is Parameter for _, module in copy.modules() for value in vars(module).values()):
         copy.initialize(0, backend)
     notes = _Notes()
@@ -210,17 +211,19 @@ def _noting(kind: Any) -> Any:
     return type(kind)(kind.__name__, (kind,), {"forward": forward})
 
 
-def _shapes(module: Module) -> dict[str, Shape]:
-    """Return the shapes of a module's own arrays by name, also of those in lists, tuples and dicts."""
-    return {name: shape for own, value in vars(module).items() for name, shape in _shapes_in(value, own)}
+def _shapes(module: Module, tied: set[int]) -> dict[str, Shape]:
+    """Return the shapes of a module's own arrays by name, also of those in lists, tuples and dicts, each array once."""
+    return {name: shape for own, value in vars(module).items() for name, shape in _shapes_in(value, own, tied)}
 
 
-def _shapes_in(value: Any, name: str) -> Iterator[tuple[str, Shape]]:
+def _shapes_in(value: Any, name: str, tied: set[int]) -> Iterator[tuple[str, Shape]]:
     if is_array(value) or type(value) is Parameter:
-        yield name, tuple(value.shape)
+        if id(value) not in tied:
+            tied.add(id(value))
+            yield name, tuple(value.shape)
     elif isinstance(value, dict | list | tuple):
         for inner, child in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _shapes_in(child, f"{name}.{inner}")
+            yield from _shapes_in(child, f"{name}.{inner}", tied)
 
 
 def _state(module: Module, name: str) -> str:
