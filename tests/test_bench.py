@@ -1,5 +1,8 @@
 """The command that times a network on every backend, and the comparison of two commits."""
 
+import contextlib
+import importlib
+import io
 import json
 import subprocess
 import sys
@@ -75,22 +78,18 @@ def has_history():
 
 
 @pytest.mark.skipif(not has_history(), reason="needs a checkout with its history")
-@pytest.mark.parametrize(("threshold", "code"), [("1000", 0), ("0.001", 1)])
-def test_comparison_with_a_commit(tmp_path, threshold, code):
-    options = "--backend numpy --only chain --rounds 2 --pairs 1".split()
-    command = [sys.executable, ROOT / "ci/bench", "--against", "HEAD", *options, "--threshold", threshold]
-    done = subprocess.run([*command, "--json", tmp_path / "found.json"], capture_output=True, text=True)
-    assert done.returncode == code, done.stdout + done.stderr
+def test_comparison_with_a_commit(tmp_path):
+    options = "--backend numpy --only chain --rounds 2 --pairs 1 --threshold 1000".split()
+    command = [sys.executable, ROOT / "ci/bench", "--against", "HEAD", *options, "--json", tmp_path / "found.json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
-    title = "gradient of a chain of multiplications"
-    assert list(found["rows"]) == [title]
-    assert found["slower"] == [title][:code]
-    assert (f"slower than {threshold} × HEAD: {title}" in done.stdout) == bool(code)
-    row = found["rows"][title]
-    # Two rounds, and twice four more in pairs of their own where a row is above the threshold.
-    assert row["rounds"] == (10 if code else 2)
-    assert len(row["by pair"]) == (3 if code else 1)
+    assert found["slower"] == found["unclear"] == []
+    (title, row), *rest = found["rows"].items()
+    assert (title, rest) == ("gradient of a chain of multiplications", [])
+    assert row["rounds"] == 2
     assert 0.2 < row["now"] / row["before"] < 5
+    assert 0.2 < row["interval"][0] <= row["ratio"] <= row["interval"][1] < 5
 
 
 def test_comparison_with_no_commit():
@@ -98,3 +97,56 @@ def test_comparison_with_no_commit():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "error: against is 'nothing': wanted a commit" in done.stderr
+
+
+@pytest.fixture
+def against(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "ci/bench")
+    module = importlib.import_module("against")
+    yield module
+    del sys.modules["against"]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "again", "verdict", "code"),
+    [
+        ([[1.0, 1.01, 1.02]], [], "", 0),
+        ([[1.06, 1.05, 1.07]], [[1.04, 1.05, 1.06]] * 4, " slower", 1),
+        # A pair of which one process is slow.
+        ([[1.06, 1.05, 1.07]], [[0.99, 1.0, 1.01]] * 4, "", 0),
+        ([[0.7, 1.05, 1.5]], [[0.6, 1.04, 1.6], [0.9, 0.9, 0.9], [1.2, 1.2, 1.2]], " unclear", 0),
+    ],
+)
+def test_a_row_above_the_threshold_is_measured_again(monkeypatch, tmp_path, against, ratios, again, verdict, code):
+    measured = []
+
+    def compare(found, work, before, rounds, pairs, clock, generator):
+        measured.append((rounds, pairs))
+        given = again if found.pairs else ratios
+        found.pairs += [[(0.002, 0.002 * ratio) for ratio in pair] for pair in given]
+
+    monkeypatch.setattr(against, "compare", compare)
+    monkeypatch.setattr(against, "checkout", lambda revision: contextlib.nullcontext(tmp_path))
+    out = io.StringIO()
+    settings = {"compiled": False, "rounds": 6, "pairs": 2, "threshold": 1.03, "clock": "wall", "about": {}}
+    found = against.main("main", ["numpy"], only=["import"], path=tmp_path / "found.json", out=out, **settings)
+    assert found == code
+    assert measured == ([(3, 2)] if not again else [(3, 2), (6, 4)] if not verdict else [(3, 2), (6, 4), (6, 4)])
+    assert (f"{verdict.strip()}, above 1.03 × main: import anynet" in out.getvalue()) == bool(verdict)
+    row = next(line for line in out.getvalue().splitlines() if line.startswith("| import anynet"))
+    assert row.split("|")[4].endswith(f"{verdict} ")
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [name for name in ("slower", "unclear") if found[name]] == verdict.split()
+
+
+@pytest.mark.parametrize(("side", "code"), [("before", 0), ("now", 1)])
+def test_work_that_one_commit_cannot_do(monkeypatch, tmp_path, against, side, code):
+    def compare(*args):
+        raise against.Failure(f"{side}: ImportError: no such thing")
+
+    monkeypatch.setattr(against, "compare", compare)
+    monkeypatch.setattr(against, "checkout", lambda revision: contextlib.nullcontext(tmp_path))
+    out = io.StringIO()
+    settings = {"compiled": False, "rounds": 6, "pairs": 2, "threshold": 1.03, "clock": "wall", "about": {}}
+    assert against.main("main", ["numpy"], only=["import"], path=None, out=out, **settings) == code
+    assert f"left out: import anynet, {side}: ImportError: no such thing" in out.getvalue()

@@ -2,7 +2,8 @@
 
 Both sides take turns, each in a process that stays alive, in random order within a round. A round gives a ratio. A row
 has several pairs of processes, since a process may be slow to its end. Its ratio is the median of its pairs' medians.
-A row above the threshold is measured again, with more pairs and rounds, before it counts as slower.
+A row above the threshold is measured again, with more pairs and rounds, before it counts as slower. Where the
+interval of its ratio includes 1 even then, the row is called unclear: the machine is too busy to tell.
 
 Each checkout runs its own ``ci/bench``. A row that it defines differently is left out.
 """
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from statistics import median, quantiles
+from statistics import median
 from typing import Any, TextIO
 
 from rows import ROWS
@@ -31,8 +32,10 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Seconds of a turn, and of all turns of a pair of processes, unless single calls take longer.
 TURN, PAIR = 0.1, 20.0
 
-#: How many times as many pairs a row above the threshold gets when it is measured again.
-AGAIN = 2
+#: How many times as many pairs a row above the threshold gets when it is measured again, and how often it is.
+AGAIN, TIMES = 2, 2
+
+RESAMPLES = 400
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,16 @@ class Comparison:
         """The time now in units of the time before."""
         return median(median(after / before for before, after in rounds) for rounds in self.pairs)
 
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        """The middle half of the ratios of all rounds."""
-        ratios = [after / before for rounds in self.pairs for before, after in rounds]
-        low, _, high = quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
-        return low, high
+    def interval(self) -> tuple[float, float]:
+        """Return the bounds of nine in ten ratios of pairs and rounds sampled with replacement (bootstrap)."""
+        generator = Random(0)
+        ratios = sorted(
+            Comparison(
+                [generator.choices(pair, k=len(pair)) for pair in generator.choices(self.pairs, k=len(self.pairs))]
+            ).ratio
+            for _ in range(RESAMPLES)
+        )
+        return ratios[RESAMPLES // 20], ratios[-RESAMPLES // 20]
 
     def seconds(self, side: int) -> float:
         """Return the median seconds of a call before (0) or now (1)."""
@@ -190,50 +197,52 @@ def main(
     path: Path | None,
     out: TextIO = sys.stdout,
 ) -> int:
-    """Compare this checkout with a commit; return 1 if a row is slower than the threshold allows, 0 otherwise."""
+    """Compare this checkout with a commit. Return 1 if a row is slower than the threshold allows, else 0."""
     chosen = [work for work in works(names, compiled) if not only or any(part in work.title for part in only)]
     if not chosen:
         raise ArgumentError(f"only is {only}: wanted a part of a title, such as {ROWS[0].title!r}")
-    generator, slower, failed = Random(0), [], {}
+    generator = Random(0)
     rows: dict[str, dict[str, Any]] = {}
+    verdicts: dict[str, list[str]] = {"slower": [], "unclear": []}
+    failed: dict[str, str] = {}
+
+    def write() -> None:
+        if path:
+            result = {**about, "threshold": threshold, "rows": rows, **verdicts, "failed": failed}
+            path.write_text(json.dumps(result, indent=2) + "\n")
+
     with checkout(revision) as before:
-        print("\n| row | before, ms | now, ms | ratio | middle half |\n|---|--:|--:|--:|--:|", file=out)
+        print("\n| row | before, ms | now, ms | ratio | 90 % interval |\n|---|--:|--:|--:|--:|", file=out)
         for work in chosen:
             found = Comparison()
             try:
                 compare(found, work, before, max(1, rounds // pairs), pairs, clock, generator)
-                again = found.ratio > threshold
-                if again:
-                    compare(found, work, before, max(1, 2 * rounds // pairs), AGAIN * pairs, clock, generator)
+                for _ in range(TIMES):
+                    if found.ratio > threshold:
+                        compare(found, work, before, max(1, 2 * rounds // pairs), AGAIN * pairs, clock, generator)
             except Failure as failure:
                 failed[work.title] = str(failure)
                 continue
-            low, high = found.quartiles
+            low, high = found.interval()
             rows[work.title] = {
                 **{"before": found.seconds(0), "now": found.seconds(1), "ratio": found.ratio},
-                **{"quartiles": [low, high], "by pair": [Comparison([one]).ratio for one in found.pairs]},
+                **{"interval": [low, high], "by pair": [Comparison([pair]).ratio for pair in found.pairs]},
                 "rounds": sum(map(len, found.pairs)),
             }
-            if found.ratio > threshold:
-                slower.append(work.title)
-            mark = " slower" if found.ratio > threshold else " (measured again)" if again else ""
+            verdict = "" if found.ratio <= threshold else "slower" if low > 1 else "unclear"
+            if verdict:
+                verdicts[verdict].append(work.title)
             times = " | ".join(f"{1000 * found.seconds(side):.3g}" for side in (0, 1))
-            print(
-                f"| {work.title} | {times} | {found.ratio:.3f}{mark} | {low:.3f} to {high:.3f} |", file=out, flush=True
-            )
-            _write(path, about, threshold, rows, slower, failed)
+            ratio = f"{found.ratio:.3f} {verdict}".strip()
+            print(f"| {work.title} | {times} | {ratio} | {low:.3f} to {high:.3f} |", file=out, flush=True)
+            # After each row: what is known stays when time runs out.
+            write()
+    write()
+    for verdict, titles in verdicts.items():
+        if titles:
+            print(f"\n{verdict}, above {threshold} × {revision}: {'; '.join(titles)}", file=out)
     for title, reason in failed.items():
         print(f"\nleft out: {title}, {reason}", file=out)
     # What the commit could do and this checkout cannot is worse than slow.
     lost = [title for title, reason in failed.items() if reason.startswith("now: ")]
-    _write(path, about, threshold, rows, slower, failed)
-    if slower:
-        print(f"\nslower than {threshold} × {revision}: {'; '.join(slower)}", file=out)
-    return 1 if slower or lost else 0
-
-
-def _write(path: Path | None, about: dict[str, Any], threshold: float, *found: Any) -> None:
-    if path:
-        rows, slower, failed = found
-        result = {**about, "threshold": threshold, "rows": rows, "slower": slower, "failed": failed}
-        path.write_text(json.dumps(result, indent=2) + "\n")
+    return 1 if verdicts["slower"] or lost else 0

@@ -1,0 +1,72 @@
+"""The runner of mutants: what it changes, and what it leaves alone."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def mutate():
+    spec = importlib.util.spec_from_file_location("mutate", ROOT / "ci/mutate.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["mutate"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["mutate"]
+
+
+SOURCE = '''"""A docstring with a 1."""
+
+def f(x: "a + b", y: int = 2) -> "c < d":
+    """Return 3."""
+    if x < 4 and not y:
+        raise ValueError(f"x is {x + 1}: wanted {1 - 1}")
+    self.é = y
+    return g(x, y, axis=-1) + (5 if y else 0.5)
+'''
+
+WANTED = [
+    ("constant", 'def f(x: "a + b", y: int = (3)) -> "c < d":'),
+    ("constant", 'def f(x: "a + b", y: int = (1)) -> "c < d":'),
+    ("and/or", "    if (x < 4 or not y):"),
+    ("dropped condition", "    if (not y):"),
+    ("dropped condition", "    if (x < 4):"),
+    ("comparison", "    if (x <= 4) and not y:"),
+    ("comparison", "    if (x >= 4) and not y:"),
+    ("constant", "    if x < (5) and not y:"),
+    ("constant", "    if x < (3) and not y:"),
+    ("dropped operator", "    if x < 4 and (y):"),
+    ("dropped statement", "        pass"),
+    ("dropped statement", "    pass"),
+    ("operator", "    return (g(x, y, axis=-1) - (5 if y else 0.5))"),
+    ("swapped arguments", "    return (g(y, x, axis=-1)) + (5 if y else 0.5)"),
+    ("dropped argument", "    return (g(x, y)) + (5 if y else 0.5)"),
+    ("dropped operator", "    return g(x, y, axis=(1)) + (5 if y else 0.5)"),
+    ("constant", "    return g(x, y, axis=-(2)) + (5 if y else 0.5)"),
+    ("constant", "    return g(x, y, axis=-(0)) + (5 if y else 0.5)"),
+    ("branches", "    return g(x, y, axis=-1) + ((0.5 if y else 5))"),
+    ("constant", "    return g(x, y, axis=-1) + ((6) if y else 0.5)"),
+    ("constant", "    return g(x, y, axis=-1) + ((4) if y else 0.5)"),
+    ("constant", "    return g(x, y, axis=-1) + (5 if y else (1.0))"),
+]
+
+
+def test_the_changes_of_a_file(monkeypatch, tmp_path, mutate):
+    monkeypatch.setattr(mutate, "ROOT", tmp_path)
+    (tmp_path / "a.py").write_text(SOURCE)
+    found = list(mutate.mutants(tmp_path / "a.py"))
+    assert [(mutant.kind, mutant.diff().rpartition("\n+")[2]) for mutant in found] == WANTED
+    assert all(mutant.source == SOURCE and mutant.path == "a.py" for mutant in found)
+
+
+def test_every_module_has_tests(mutate):
+    for path in (*ROOT.glob("anynet/**/*.py"), *ROOT.glob("backends/anynet_numpy/*.py")):
+        tests = mutate.tests_of(str(path.relative_to(ROOT)))
+        assert tests
+        assert all((ROOT / test).exists() for test in tests), path
+    assert mutate.tests_of("anynet/random.py") == ("tests/test_random.py",)
+    assert mutate.tests_of("anynet/data/loader.py")[:2] == ("tests/data/test_loader.py", "tests/data")
