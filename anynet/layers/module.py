@@ -10,6 +10,10 @@ from anynet.backend import Backend, get_backend
 from anynet.errors import AnynetError, ArgumentError, NotInitializedError, StateError
 
 
+#: What can be added to in place.
+_CONTAINERS = frozenset((list, dict))
+
+
 class Parameter:
     """The place of an array that has no numbers yet, a parameter or a buffer: its shape, and who will draw them."""
 
@@ -58,12 +62,12 @@ class Module:
         """Return what `forward` computes; an error says in which layer it came up."""
         own = self.__dict__
         before = [*own.values()]
-        lengths = () if self._differentiated else [*map(_length, before)]
+        lengths = None if _CONTAINERS.isdisjoint(map(type, before)) else [*map(_length, before)]
         try:
             out = self.forward(*args, **settings)
             if len(own) != len(before) or not all(map(is_, own.values(), before)):
                 self._check_kept(before)
-            elif lengths and lengths != [*map(_length, before)]:
+            elif lengths is not None and lengths != [*map(_length, before)]:
                 self._check_grown(before, lengths)
             return out
         except AnynetError as error:
@@ -253,7 +257,7 @@ def _modules_in(value: Any) -> list[tuple[str, Module]]:
 
 
 def _length(value: Any) -> int:
-    return len(value) if type(value) in (list, dict) else 0
+    return len(value) if type(value) in _CONTAINERS else 0
 
 
 def _is_open(value: Any) -> bool:

@@ -1,5 +1,7 @@
 """Parameters, buffers and settings: what training changes, when a network is in training, and what is frozen."""
 
+import copy
+
 import numpy as np
 import pytest
 from helpers import assert_close, host, numbers
@@ -7,7 +9,7 @@ from helpers import assert_close, host, numbers
 import anynet
 from anynet import autodiff, checkpoint, layers, optimizers
 from anynet.array import array_namespace
-from anynet.errors import ArgumentError, DifferentiationError
+from anynet.errors import ArgumentError, DifferentiationError, StateError
 
 
 def total(x):
@@ -174,3 +176,126 @@ def test_gradient_checks_of_layers_with_a_state(backend):
     assert anynet.check_gradients(lambda net: squares(net, x), net)
     for path, buffer in net.buffers().items():
         np.testing.assert_array_equal(host(buffer), before[path])
+
+
+def test_a_frozen_norm_keeps_its_statistics(backend):
+    net, x = normed(backend), numbers(backend, 5, 3, dtype="float32")
+    net.freeze("layers.1")
+    net["layers.2"].set_training(False)
+    before = {path: host(b).copy() for path, b in net["layers.1"].buffers().items()}
+    inference = net(x)
+    seen = []
+
+    def loss(net, x):
+        seen.append(anynet.stop_gradient(net(x)))
+        return squares(net, x)
+
+    for step in (anynet.grad(loss), anynet.compile(anynet.grad(squares))):
+        for _ in range(3):
+            step(net, x)
+    for path, value in net["layers.1"].buffers().items():
+        np.testing.assert_array_equal(host(value), before[path], strict=True)
+    np.testing.assert_array_equal(host(seen[0].value), host(inference))
+    # In training by one's own decision, the statistics still stay.
+    net.set_training(True)
+    anynet.grad(squares)(net, x)
+    np.testing.assert_array_equal(host(net["layers.1.running_mean"]), before["running_mean"])
+    net.set_training(None).unfreeze("layers.1")
+    anynet.grad(squares)(net, x)
+    assert not np.array_equal(host(net["layers.1.running_mean"]), before["running_mean"])
+
+
+def test_a_frozen_dropout_drops_nothing(backend):
+    net = layers.Sequential(layers.Dropout(0.5), layers.Linear(3, 3), seed=0, backend=backend).freeze("layers.0")
+    x = numbers(backend, 5, 3, dtype="float32")
+    value, _ = anynet.value_and_grad(squares)(net, x)
+    np.testing.assert_allclose(float(value), float(squares(net, x)), rtol=1e-6)
+
+
+class Keeps(layers.Module):
+    """A layer in the manner of the book: it keeps what it computes, in one way or another."""
+
+    def __init__(self, how):
+        self.how = how
+        self.out = None
+        self.seen, self.by_name = [], {}
+        self.linear = layers.Linear(3, 3)
+
+    def forward(self, x):
+        y = self.linear(x)
+        if self.how == "in place of None":
+            self.out = y
+        elif self.how == "new":
+            self.x = x
+        elif self.how == "pair":
+            self.cache = (x, y)
+        elif self.how == "list":
+            self.seen.append(y)
+        elif self.how == "dict":
+            self.by_name["y"] = y
+        return y
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [("in place of None", "out"), ("new", "x"), ("pair", "cache.0"), ("list", "seen"), ("dict", "by_name")],
+)
+def test_a_layer_that_keeps_an_array_is_refused(backend, how, name):
+    x = numbers(backend, 5, 3, dtype="float32")
+    net = layers.Sequential(Keeps(how), seed=0, backend=backend)
+    with pytest.raises(StateError, match=rf"^layers\.0: Keeps\.forward\(\) keeps an array in self\.{name}, .*BUFFERS"):
+        net(x)
+    net = layers.Sequential(Keeps(how), seed=0, backend=backend)
+    with pytest.raises(StateError, match=rf"self\.{name}"):
+        anynet.grad(squares)(net, x)
+    assert len(net.parameters()) == 2
+
+
+def test_a_layer_may_keep_settings_and_buffers(backend):
+    class Counts(layers.Module):
+        BUFFERS = ("last",)
+
+        def __init__(self):
+            self.calls = 0
+            self.last = backend.asarray([0.0, 0.0, 0.0])
+
+        def forward(self, x):
+            self.calls += 1
+            self.last = x[0, ...]
+            return x * 2.0
+
+    net, x = Counts(), numbers(backend, 5, 3, dtype="float32")
+    net(x)
+    anynet.grad(lambda x, net: squares(net, x))(x, net)
+    assert net.calls >= 1
+    np.testing.assert_array_equal(host(net.last), host(x)[0])
+
+
+def test_a_deep_copy_in_a_differentiated_function_is_plain(backend):
+    net, x = normed(backend), numbers(backend, 5, 3, dtype="float32")
+    kept = []
+
+    def loss(net, x):
+        target = copy.deepcopy(net)
+        kept.append(target)
+        return anynet.losses.mean_squared_error(net(x), target(x))
+
+    _, grads = anynet.value_and_grad(loss)(net, x)
+    target = kept[0]
+    assert not target["layers.1"].training
+    for (path, a), (other, b) in zip(target.parameters().items(), net.parameters().items(), strict=True):
+        assert path == other
+        assert type(a) is type(b)
+        assert a is not b
+        np.testing.assert_array_equal(host(a), host(b))
+    assert all(type(g) is type(x) for g in grads.parameters().values())
+    target(x)
+
+
+def test_training_is_no_attribute_to_set(backend):
+    class Mine(layers.Module):
+        def __init__(self):
+            self.training = True
+
+    with pytest.raises(anynet.errors.ArgumentError, match=r"Mine\.training was assigned True: .*set_training"):
+        Mine()
