@@ -9,7 +9,6 @@ from anynet.array import Array, DType, is_array
 from anynet.backend import Backend, get_backend
 from anynet.errors import AnynetError, ArgumentError, NotInitializedError, StateError
 
-
 #: What can be added to in place.
 _CONTAINERS = frozenset((list, dict))
 
