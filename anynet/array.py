@@ -17,6 +17,7 @@ device = compat.device
 
 # By type: asked for every leaf of every tree in every step.
 _ARRAY_TYPES: dict[type, bool] = {}
+_RECORDING_TYPES: dict[type, bool] = {}
 # By the dtype's type too: dtypes of two libraries may be equal in hash, and array_api_strict warns when compared.
 _FLOATING: dict[tuple[type, DType], bool] = {}
 
@@ -28,6 +29,18 @@ def is_array(x: Any) -> bool:
         # NumPy's dtypes are classes that look like their instances.
         _ARRAY_TYPES[kind] = not isinstance(x, type) and bool(compat.is_array_api_obj(x))
     return _ARRAY_TYPES[kind]
+
+
+def unrecorded(x: Array) -> Array:
+    """Return the array without the derivative that its own library would record for it, as PyTorch's parameters ask.
+
+    anynet has derivatives of its own; what a library records beside them keeps every step's memory.
+    """
+    kind = type(x)
+    records = _RECORDING_TYPES.get(kind)
+    if records is None:
+        records = _RECORDING_TYPES[kind] = hasattr(x, "requires_grad") and hasattr(x, "detach")
+    return x.detach() if records and x.requires_grad else x
 
 
 def is_floating(x: Array) -> bool:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from anynet import tree
-from anynet.array import Array, array_namespace
+from anynet.array import Array, array_namespace, unrecorded
 from anynet.errors import ArgumentError, ShapeError
 from anynet.primitives import adam_update, momentum_update, sgd_update
 from anynet.primitives.update import in_turn
@@ -82,7 +82,7 @@ class SGD(Optimizer):
         (rate,) = self.ask_numbers(self._clock.advance)
         places = [place for place in tree.pairs(net, grads) if place[3] is not None]
         if places:
-            _put(places, sgd_update(rate, *[p for _, _, p, _ in places], *[g for _, _, _, g in places]))
+            _put(places, sgd_update(rate, *[unrecorded(p) for _, _, p, _ in places], *[g for _, _, _, g in places]))
 
     def __repr__(self) -> str:
         return f"SGD({self.learning_rate!r})"
@@ -127,7 +127,7 @@ class _StatefulOptimizer(Optimizer):
                 raise ShapeError(
                     f"{path} is of shape {tuple(parameter.shape)}, its state of {tuple(kept[0].shape)}: {_REMEDY}"
                 )
-            together.setdefault(state["missed"], []).append((place, state, (parameter, gradient, *kept)))
+            together.setdefault(state["missed"], []).append((place, state, (unrecorded(parameter), gradient, *kept)))
         for missed, group in together.items():
             arrays = in_turn([arrays for _, _, arrays in group])
             new = iter(self._step(rate, missed, arrays))

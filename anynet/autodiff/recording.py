@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from anynet.array import Array, array_namespace, is_array
+from anynet.array import Array, array_namespace, is_array, unrecorded
 from anynet.autodiff.trace import STANDARD, Primitive, Traced, next_level
 from anynet.backend import get_backend
 from anynet.errors import CompilationError
@@ -63,7 +63,7 @@ class Recorder:
             self.home = x
             backend = get_backend(x)
             self._parts, self._strides = backend.parts, backend.strides
-        return Traced(x, self, self._places - 1)
+        return Traced(unrecorded(x), self, self._places - 1)
 
     def ask(self, question: Callable[[], tuple[float, ...]]) -> tuple[Any, ...]:
         """Return the numbers that a function says, which is asked again each time."""

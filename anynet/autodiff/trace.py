@@ -11,7 +11,7 @@ from itertools import count
 from numbers import Number
 from typing import Any, Protocol
 
-from anynet.array import Array, Namespace, array_namespace, device, is_array, mixed_message, on_two_grounds
+from anynet.array import Array, Namespace, array_namespace, device, is_array, mixed_message, on_two_grounds, unrecorded
 from anynet.backend import get_backend, kernels_for
 from anynet.errors import AnynetError, DifferentiationError, MixedArraysError
 
@@ -197,7 +197,7 @@ def lift(x: Any) -> Any:
         return type(x)(*map(lift, x)) if hasattr(x, "_fields") else tuple(map(lift, x))
     if isinstance(x, list):
         return list(map(lift, x))
-    return Traced(x) if is_array(x) else x
+    return Traced(unrecorded(x)) if is_array(x) else x
 
 
 def lower(x: Any) -> Any:

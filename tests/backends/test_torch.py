@@ -8,7 +8,7 @@ import pytest
 from helpers import host
 
 import anynet
-from anynet import layers, losses, optimizers, primitives
+from anynet import layers, losses, optimizers, primitives, tree
 from anynet.array import array_namespace
 from anynet.errors import BackendError
 from anynet.training import training_step
@@ -71,6 +71,24 @@ def test_weights_of_pytorchs_own_are_trained_in_compiled_steps():
     plain = [float(step(net, descents[0], x, t)) for _ in range(3)]
     assert [float(compiled(own, descents[1], x, t).detach()) for _ in range(3)] == pytest.approx(plain)
     assert not own["layers.0.weight"].requires_grad
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_pytorch_records_nothing_of_a_training(compiled):
+    """Not with parameters that ask for its derivatives, frozen ones and buffers among them."""
+    net = layers.Sequential(
+        layers.Linear(3, 4), layers.BatchNorm(4), layers.Linear(4, 2), layers.Linear(2, 2), seed=0, backend="torch"
+    )
+    for path, p in net.parameters().items():
+        net[path] = torch.nn.Parameter(p.clone())
+    net.freeze("layers.3")
+    x, t = torch.ones((5, 3), requires_grad=True), torch.arange(5) % 2
+    step, optimizer = training_step(losses.cross_entropy), optimizers.Adam()
+    step = anynet.compile(step) if compiled else step
+    kept = [step(net, optimizer, x, t) for _ in range(3)]
+    trained = [p for path, p in net.parameters().items() if not path.startswith("layers.3")]
+    arrays = [*kept, *trained, *net.buffers().values(), *(a for _, a in tree.leaves(optimizer))]
+    assert not any(a.requires_grad for a in arrays)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept by the GNU C library's own means")
