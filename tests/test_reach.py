@@ -1,0 +1,171 @@
+"""What a function reaches from outside its arguments."""
+
+import argparse
+import functools
+import types
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+import anynet
+from anynet import layers, losses, reach
+from anynet.reach import reachable
+
+NET = layers.Linear(2, 2)
+CONFIG = types.ModuleType("config_of_a_user")
+CONFIG.net = NET
+CONFIG.other = layers.Linear(3, 3)
+
+
+def uses_global():
+    return NET
+
+
+def uses_module():
+    return CONFIG.net
+
+
+def has_default(net=NET):
+    return net
+
+
+def has_keyword_default(*, net=NET):
+    return net
+
+
+def calls_another():
+    return uses_global()
+
+
+def nested():
+    return [lambda: NET]
+
+
+class Table:
+    net = NET
+
+    def __init__(self):
+        self.net = None
+
+
+class Trainer:
+    def __init__(self, net):
+        self.net = net
+        self.seen = [layers.Linear(4, 4)]
+
+    def step(self):
+        return self.helper()
+
+    def helper(self):
+        return self.net
+
+    def by_name(self, name):
+        return getattr(self, name)
+
+    def __call__(self):
+        return self.net
+
+
+class Slotted:
+    __slots__ = ("net",)
+
+    def __init__(self, net):
+        self.net = net
+
+    def step(self):
+        return self.net
+
+
+class Scaled(layers.Module):
+    """A layer that takes something from outside."""
+
+    def forward(self, x):
+        return NET(x)
+
+
+@dataclass
+class Settings:
+    nets: list = field(default_factory=lambda: [NET])
+
+
+def over(value):
+    """A function that has the value in a closure."""
+    return lambda: value
+
+
+@functools.wraps(uses_global)
+def decorated():
+    return None
+
+
+@pytest.mark.parametrize(
+    ("function", "path"),
+    [
+        (over(NET), "closure variable 'value'"),
+        (over({"nets": [NET]}), "closure variable 'value'['nets'][0]"),
+        (over((1, (NET,))), "closure variable 'value'[1][0]"),
+        (over({1: {NET}}), "closure variable 'value'[1]'s element"),
+        (over(argparse.Namespace(net=NET)), "closure variable 'value'.net"),
+        (over(types.SimpleNamespace(net=NET)), "closure variable 'value'.net"),
+        (over(Settings()), "closure variable 'value'.nets[0]"),
+        (over(layers.Sequential(layers.ReLU(), NET)), "closure variable 'value'.layers[1]"),
+        (over(over(NET)), "closure variable 'value' of closure variable 'value'"),
+        (uses_global, "global 'NET'"),
+        (uses_module, "global 'CONFIG'.net"),
+        (calls_another, "global 'NET' of global 'uses_global'"),
+        (nested, "global 'NET'"),
+        (lambda: Table.net, "global 'Table'.net"),
+        (has_default, "default of 'net'"),
+        (has_keyword_default, "default of 'net'"),
+        (decorated, "global 'NET'"),
+        (functools.partial(uses_global), "global 'NET'"),
+        (functools.partial(print, NET), "partial argument 0"),
+        (functools.partial(print, end=NET), "partial argument 'end'"),
+        (functools.lru_cache(over(NET)), "closure variable 'value'"),
+        (Trainer(NET).step, "self.net"),
+        (Trainer(NET).by_name, "self.net"),
+        (Trainer(NET), "net"),
+        (Slotted(NET).step, "self.net"),
+        (over(Scaled()), "global 'NET' of closure variable 'value'.__class__.forward"),
+        (anynet.grad(over(NET)), "closure variable 'value'"),
+        (anynet.compile(anynet.grad(over([NET]))), "closure variable 'value'[0]"),
+        (anynet.training.training_step(lambda y, t: NET(y)), None),
+    ],
+)
+def test_ways_of_reaching(function, path):
+    found = [words for words, value in reachable(function) if value is NET]
+    assert len(found) == 1
+    assert path is None or found == [path]
+
+
+def test_insides_are_reached_too():
+    net = layers.Sequential(layers.Linear(2, 2), seed=0)
+    found = dict(reachable(over(net)))
+    assert found["closure variable 'value'.layers[0].weight"] is net["layers.0.weight"]
+
+
+def test_what_no_code_names_is_not_reached():
+    other = Trainer(NET).seen
+    for function in (Trainer(NET).step, uses_module, losses.cross_entropy, over(3), print, np.exp):
+        values = [value for _, value in reachable(function)]
+        assert not any(value is CONFIG.other or value in other for value in values if isinstance(value, layers.Module))
+        assert not any(value is anynet for value in values) or function is not uses_module
+
+
+def test_circles_and_crowds(monkeypatch):
+    circle = []
+    circle += [circle, NET]
+    assert [value for _, value in reachable(over(circle)) if value is NET]
+    assert reach.Reach(over(list(range(1000)))).complete
+    monkeypatch.setattr(reach, "LIMIT", 100)
+    assert not reach.Reach(over(list(range(1000)))).complete
+
+
+def test_a_cell_that_is_empty_as_yet():
+    def f():
+        return later
+
+    assert all(value is not None for _, value in reachable(f))
+    later = NET
+    assert [value for _, value in reachable(f) if value is later]
