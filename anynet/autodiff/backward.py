@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from anynet import tree
 from anynet.array import Array, Namespace, array_namespace, conj, is_array, is_complex, is_floating, unrecorded
+from anynet.autodiff.arguments import Argnames, Argnums, Chosen
 from anynet.autodiff.trace import STANDARD, Primitive, Trace, Traced, lift, next_level, primitive, refused
 from anynet.errors import DifferentiationError
 
@@ -189,43 +190,61 @@ _OUTLIVED = (
 )
 
 
-def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., tuple[Array, Any]]:
+def value_and_grad(
+    f: Callable[..., Any], argnums: Argnums = None, *, argnames: Argnames = None, has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
     """Return a function that computes ``f``'s value and its gradient, ∂f/∂argument for every array in the argument.
 
-    ``f`` returns a real floating scalar. The arguments at ``argnums`` are trees (arrays, lists, dicts, modules): the
+    ``f`` returns a real floating scalar. The chosen arguments are trees (arrays, lists, dicts, modules): the
     gradient is a like tree, with None for arrays that are not floating or not trained; for a complex x + iy it is
     ∂f/∂x + i ∂f/∂y, the direction of steepest ascent. All other arrays are constants. A network among the arguments is
     in training while ``f`` runs, and its buffers have their new numbers in the end. Reverse mode (Griewank and
     Walther, Evaluating Derivatives, 2008; Deep Learning from Scratch, chapter 5).
 
+    Args:
+        f: the function.
+        argnums: the position of the argument to differentiate, the first one by default, or a tuple of positions; the
+            gradient is then a tuple. Negative positions count from the last argument.
+        argnames: the name of the argument, or a tuple of names; the gradient is then a dict by name. With ``argnums``
+            too, it is the pair of both.
+        has_aux: whether ``f`` returns a pair of the scalar and a tree of anything else, which is not differentiated;
+            the value is then this pair.
+
     Raises:
         DifferentiationError: ``f`` returns something other than a floating scalar, or one that does not depend on
-            the arguments; or there is nothing to differentiate with respect to.
+            the arguments; or there is nothing to differentiate with respect to; or an argument is not there.
+
+    >>> import numpy as np
+    >>> loss = lambda w, x: ((w * x).__array_namespace__().sum(w * x), {"rows": 2})
+    >>> anynet.value_and_grad(loss, argnames="w", has_aux=True)(np.ones(2), np.array([3.0, 4.0]))
+    ((np.float64(7.0), {'rows': 2}), array([3., 4.]))
 
     """
-    chosen = (argnums,) if isinstance(argnums, int) else argnums
+    chosen = Chosen(f, argnums, argnames)
 
     @wraps(f)
-    def value_and_gradient(*args: Any, **settings: Any) -> tuple[Array, Any]:
+    def value_and_gradient(*args: Any, **named: Any) -> tuple[Any, Any]:
         tape = Tape()
-        lifted = list(args)
-        for i in chosen:
-            _check_position(i, args)
-            lifted[i] = tape.begin(args[i])
-        for i, arg in enumerate(lifted):
-            if arg is args[i]:
-                lifted[i] = tree.map(lift, arg)
+        keys = chosen.keys(args, named)
+        given = [args[key] if type(key) is int else named[key] for key in keys]  # type: ignore[index]
+        begun = dict(zip(keys, map(tape.begin, given), strict=True))
         if not tape.variables:
-            raise DifferentiationError(_nothing([args[i] for i in chosen]))
-        out = f(*lifted, **tree.map(lift, settings))
+            raise DifferentiationError(_nothing(given))
+        in_order = [begun[i] if i in begun else tree.map(lift, arg) for i, arg in enumerate(args)]
+        by_name = {name: begun[name] if name in begun else tree.map(lift, arg) for name, arg in named.items()}
+        out = f(*in_order, **by_name)
+        aux = None
+        if has_aux:
+            out, aux = _with_aux(out)
         _check_output(out, tape)
         cotangents = tape.backward({out.node: _one(out.value)})
         # In the order in which the variables were made.
         places = iter(tape.places)
-        gradients = tuple([tape.gradient(args[i], places, cotangents) for i in chosen])
-        for i in chosen:
-            tape.finish(args[i], lifted[i])
-        return out.value, gradients[0] if isinstance(argnums, int) else gradients
+        gradients = [tape.gradient(arg, places, cotangents) for arg in given]
+        for key, arg in zip(keys, given, strict=True):
+            tape.finish(arg, begun[key])
+        value = (out.value, tree.map(tape.value, aux)) if has_aux else out.value
+        return value, chosen.structure(gradients)
 
     return value_and_gradient
 
@@ -240,13 +259,16 @@ def _one(x: Array) -> Array:
     return x**0
 
 
-def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
-    """Return a function that computes the gradient of ``f``; see `value_and_grad`."""
-    both = value_and_grad(f, argnums)
+def grad(
+    f: Callable[..., Any], argnums: Argnums = None, *, argnames: Argnames = None, has_aux: bool = False
+) -> Callable[..., Any]:
+    """Return a function that computes the gradient of ``f``, or the pair of it and aux; see `value_and_grad`."""
+    both = value_and_grad(f, argnums, argnames=argnames, has_aux=has_aux)
 
     @wraps(f)
-    def gradient(*args: Any, **settings: Any) -> Any:
-        return both(*args, **settings)[1]
+    def gradient(*args: Any, **named: Any) -> Any:
+        value, gradients = both(*args, **named)
+        return (gradients, value[1]) if has_aux else gradients
 
     return gradient
 
@@ -268,9 +290,14 @@ def _cast(c: Array, dtype: Any) -> Array:
     return xp.astype(c, dtype)
 
 
-def _check_position(index: int, args: tuple[Any, ...]) -> None:
-    if not -len(args) <= index < len(args):
-        raise DifferentiationError(f"argnums says argument {index}, the function was called with {len(args)} in order")
+def _with_aux(out: Any) -> tuple[Any, Any]:
+    """Return the scalar and what goes with it."""
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise DifferentiationError(
+            f"has_aux wants a function that returns a pair, (scalar, anything else); this one returned a "
+            f"{type(out).__name__}{f' of {len(out)}' if isinstance(out, tuple) else ''}"
+        )
+    return out
 
 
 def _nothing(arguments: list[Any]) -> str:
@@ -284,7 +311,9 @@ def _nothing(arguments: list[Any]) -> str:
 def _check_output(out: Any, tape: Trace) -> None:
     wanted = "a function to differentiate returns a floating scalar, such as a loss"
     if isinstance(out, tuple | list | dict):
-        raise DifferentiationError(f"{wanted}; this one returned a {type(out).__name__}: return the scalar alone")
+        raise DifferentiationError(
+            f"{wanted}; this one returned a {type(out).__name__}: return the scalar alone, or say has_aux=True"
+        )
     if type(out) is not Traced:
         given = f"{type(out).__name__}{tuple(out.shape)}" if is_array(out) else repr(out)
         raise DifferentiationError(f"{wanted}; this one returned {given}, which depends on no argument")

@@ -6,17 +6,18 @@ from itertools import count
 from typing import Any
 
 from anynet import tree
-from anynet.array import Array, array_namespace, conj, device, size
+from anynet.array import Array, array_namespace, conj, device, is_complex, size
+from anynet.autodiff.arguments import Argnums, Chosen
 from anynet.autodiff.backward import Tape, grad
 from anynet.autodiff.trace import Primitive, Traced, lift, lower, shared
 from anynet.errors import DifferentiationError, ShapeError
 
 
-def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """Return f(*args) and its pullback, from a cotangent to the tuple of those of the arguments, g ↦ gᵀ ∂f/∂x.
+def vjp(f: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Return f(*args, **named) and its pullback, from a cotangent to the tuple of those of args, g ↦ gᵀ ∂f/∂x.
 
-    Arguments and value are trees of arrays; the cotangent is a tree like the value. The pullback can be called again
-    and again. For complex arrays it is the adjoint, gᴴ taken back to ∂f/∂x + i ∂f/∂y.
+    Arguments and value are trees of arrays; the cotangent is a tree like the value. Keyword arguments are constants.
+    The pullback can be called again and again. For complex arrays it is the adjoint, gᴴ taken back to ∂f/∂x + i ∂f/∂y.
 
     Raises:
         DifferentiationError: nothing to differentiate with respect to.
@@ -27,7 +28,7 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], Any]]:
     lifted = tape.begin(args)
     if not tape.variables:
         raise DifferentiationError("nothing to differentiate with respect to: the arguments hold no floating array")
-    out = tree.map(lift, f(*lifted))
+    out = tree.map(lift, f(*lifted, **tree.map(lift, named)))
     tape.finish(args, lifted)
     outputs = [x for _, x in tree.leaves(out)]
 
@@ -52,7 +53,17 @@ def jvp(f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...])
     """Return f(*args) and its derivative along the tangents, ∂f/∂x · v, a tree like the value.
 
     The pullback is linear in the cotangent; the pullback of that is the derivative forwards (Townsend's trick).
+
+    Raises:
+        DifferentiationError: args or tangents is no tuple.
+        ShapeError: the tangents are not like the arguments.
+
     """
+    for name, given in (("args", args), ("tangents", tangents)):
+        if not isinstance(given, tuple | list):
+            raise DifferentiationError(
+                f"{name} is a {type(given).__name__}: wanted a tuple with one tree for each argument of the function"
+            )
     _check_like("tangents", tangents, args)
     value, _ = vjp(f, *args)
     places = tree.map(lambda x: array_namespace(x).zeros_like(x), value)
@@ -60,16 +71,37 @@ def jvp(f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...])
     return value, forwards(tangents)[0]
 
 
-def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """Return a function that computes ∂f/∂argument, of shape (*value.shape, *argument.shape).
 
-    For trees: the tree of the value, with the tree of the argument in place of every array.
+    For trees: the tree of the value, with the tree of the argument in place of every array, and with a tuple of these
+    where ``argnums`` is a tuple. Keyword arguments are constants. For a real value of a complex argument x + iy it is
+    ∂f/∂x + i ∂f/∂y, as for `anynet.grad`.
+
+    Raises:
+        DifferentiationError: an argument is not there, or the value is complex: then there is no one matrix.
+
     """
+    chosen = Chosen(f, argnums)
 
     @wraps(f)
-    def of_argument(*args: Any) -> Any:
-        value, pullback = vjp(lambda x: f(*args[:argnums], x, *args[argnums + 1 :]), args[argnums])
+    def of_arguments(*args: Any, **named: Any) -> Any:
+        keys = chosen.keys(args, {})
+
+        def of_chosen(*variables: Any) -> Any:
+            given = dict(zip(keys, variables, strict=True))
+            constants = tree.map(lift, named)
+            return f(*(given[i] if i in given else tree.map(lift, arg) for i, arg in enumerate(args)), **constants)
+
+        like = [args[key] for key in keys]  # type: ignore[index]  # positions
+        value, pullback = vjp(of_chosen, *like)
         outputs = [x for _, x in tree.leaves(value)]
+        for x in outputs:
+            if is_complex(x):
+                raise DifferentiationError(
+                    f"jacobian wants real values, and the function returned {x.dtype}: take the real and the imaginary "
+                    "part one by one, or use vjp, jvp or hvp"
+                )
         place = count()
 
         def rows(x: Array) -> Any:
@@ -79,29 +111,51 @@ def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
             for i in range(size(x)):
                 xp = array_namespace(x)
                 one = xp.reshape(xp.astype(xp.arange(size(x), device=device(x)) == i, x.dtype), x.shape)
-                like = iter([one if k == at else array_namespace(y).zeros_like(y) for k, y in enumerate(outputs)])
-                found.append(pullback(tree.map(lambda _: next(like), value))[0])  # noqa: B023 - called at once
-            return _stacked(found, x.shape, args[argnums])
+                ones = iter([one if k == at else array_namespace(y).zeros_like(y) for k, y in enumerate(outputs)])
+                found.append(pullback(tree.map(lambda _: next(ones), value)))  # noqa: B023 - called at once
+            return chosen.structure(list(_stacked(found, x.shape, tuple(like))))
 
         return tree.map(rows, value)
 
-    return of_argument
+    return of_arguments
 
 
-def hessian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """Return a function that computes the second derivatives of a scalar f, (*argument.shape, *argument.shape)."""
+def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """Return a function that computes the second derivatives of a scalar f, (*argument.shape, *argument.shape).
+
+    Where ``argnums`` is a tuple, it is a tuple of tuples. Keyword arguments are constants.
+
+    Raises:
+        DifferentiationError: as `jacobian`; for complex arguments there is `hvp`.
+
+    """
     return jacobian(grad(f, argnums), argnums)
 
 
 def hvp(f: Callable[[Any], Any], x: Any, v: Any) -> Any:
-    """Return the product of the Hessian of the scalar f(x) with v, a tree like x, without ever making the matrix."""
+    """Return the product of the Hessian of the scalar f(x) with v, a tree like x, without ever making the matrix.
+
+    For complex x it is the derivative of the gradient ∂f/∂x + i ∂f/∂y along v.
+
+    Raises:
+        ShapeError: v is not like x.
+
+    """
     _check_like("v", v, x)
+    along = dict(tree.leaves(v))
 
     def slope(x: Any) -> Any:
-        pairs = zip(tree.leaves(grad(f)(x)), tree.leaves(v, buffers=False), strict=True)
-        return sum(array_namespace(g).sum(g * lift(along)) for (_, g), (_, along) in pairs)
+        return sum(_inner(g, lift(along[path])) for path, g in tree.leaves(grad(f)(x)))
 
     return grad(slope)(x)
+
+
+def _inner(g: Array, v: Array) -> Array:
+    """Return the real inner product of two arrays."""
+    xp = array_namespace(g)
+    if not is_complex(g):
+        return xp.sum(g * v)
+    return xp.sum(xp.real(xp.conj(xp.astype(v, g.dtype)) * g))
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:

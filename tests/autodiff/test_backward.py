@@ -65,6 +65,50 @@ def test_argnums(backend):
         anynet.grad(f, 2)(x, y)
 
 
+def test_argnames(backend):
+    x, y = numbers(backend, 2, seed=1), numbers(backend, 2, seed=2)
+    f = lambda x, y, k=1.0: k * total(x**2 * y)
+    of_x, of_y = 2 * host(x) * host(y), host(x) ** 2
+    assert_close(anynet.grad(f, argnames="y")(x, y=y, k=2.0), 2 * of_y)
+    # An argument of that name counts where it is given in order too.
+    assert_close(anynet.grad(f, argnames="y")(x, y), of_y)
+    by_name = anynet.grad(f, argnames=("y", "x"))(x, y=y)
+    assert list(by_name) == ["y", "x"]
+    assert_close(by_name["x"], of_x)
+    assert_close(by_name["y"], of_y)
+    value, (first, named) = anynet.value_and_grad(f, 0, argnames=("y",))(x, y=y)
+    assert_close(value, (of_y * host(y)).sum())
+    assert_close(first, of_x)
+    assert_close(named["y"], of_y)
+    for argnames, message in (("z", "argnames says 'z': the function was called without"), (3, "argnames says 3")):
+        with pytest.raises(DifferentiationError, match=message):
+            anynet.grad(f, argnames=argnames)(x, y=y)
+    with pytest.raises(DifferentiationError, match="says one argument twice"):
+        anynet.grad(f, 0, argnames="x")(x, y)
+    with pytest.raises(DifferentiationError, match="with 1 in order and y by name: choose those with argnames"):
+        anynet.grad(f, 1)(x, y=y)
+
+
+def test_a_function_may_return_more_beside_its_scalar(backend):
+    x = numbers(backend, 3)
+    f = lambda x: (total(x**2), {"cubes": [x**3], "x": x, "steps": 4, "none": None})
+    (value, aux), g = anynet.value_and_grad(f, has_aux=True)(x)
+    assert_close(value, (host(x) ** 2).sum(), like=x)
+    assert_close(g, 2 * host(x), like=x)
+    assert_close(aux["cubes"][0], host(x) ** 3, like=x)
+    assert type(aux["cubes"][0]) is type(aux["x"]) is type(x)
+    assert aux["steps"] == 4
+    assert aux["none"] is None
+    g, aux = anynet.grad(f, has_aux=True)(x)
+    assert_close(g, 2 * host(x))
+    # What goes along is differentiated by a gradient further out.
+    outer = anynet.grad(lambda x: total(anynet.value_and_grad(f, has_aux=True)(x)[0][1]["cubes"][0]))(x)
+    assert_close(outer, 3 * host(x) ** 2)
+    for returned, given in ((lambda x: total(x), "a Traced"), (lambda x: (total(x), 1, 2), "a tuple of 3")):
+        with pytest.raises(DifferentiationError, match=f"has_aux wants .* a pair.*; this one returned {given}"):
+            anynet.grad(returned, has_aux=True)(x)
+
+
 def test_an_array_used_twice_gets_both_cotangents(backend):
     x = numbers(backend, 3)
     assert_close(anynet.grad(lambda x: total(x * x + x))(x), 2 * host(x) + 1)

@@ -37,6 +37,60 @@ def test_jacobian(backend):
     assert_close(second, np.diag(host(x)))
 
 
+def test_jacobian_of_chosen_arguments(backend):
+    x, y = numbers(backend, 2), numbers(backend, 3, seed=1)
+    product = lambda x, y, scale=1.0: scale * x**2 * total(y)
+    of_x = np.diag(2 * host(x)) * host(y).sum()
+    of_y = np.repeat(host(x)[:, None] ** 2, 3, axis=1)
+    assert_close(anynet.jacobian(product, -1)(x, y), of_y, like=x)
+    assert_close(anynet.jacobian(product, -2)(x, y, scale=3.0), 3 * of_x, like=x)
+    for argnums in ((1, 0), [-1, -2]):
+        first, second = anynet.jacobian(product, argnums)(x, y)
+        assert_close(first, of_y)
+        assert_close(second, of_x)
+    # A constant keyword argument takes part like any other array.
+    assert_close(anynet.jacobian(lambda x, *, w: w * x)(x, w=x), np.diag(host(x)))
+
+
+def test_hessian_of_chosen_arguments(backend):
+    x, y = numbers(backend, 2), numbers(backend, 3, seed=1)
+    scalar = lambda x, y, k=1.0: k * total(x**2) * total(y)
+    mixed = 2 * np.repeat(host(x)[:, None], 3, axis=1)
+    (xx, xy), (yx, yy) = anynet.hessian(scalar, (0, -1))(x, y)
+    assert_close(xx, 2 * host(y).sum() * np.eye(2), atol=1e-12)
+    assert_close(xy, mixed)
+    assert_close(yx, mixed.T)
+    assert_close(yy, np.zeros((3, 3)))
+    assert_close(anynet.hessian(scalar, -2)(x, y, k=3.0), 6 * host(y).sum() * np.eye(2), atol=1e-12)
+
+
+@pytest.mark.parametrize("transformation", [anynet.grad, anynet.value_and_grad, anynet.jacobian, anynet.hessian])
+@pytest.mark.parametrize(
+    ("argnums", "message"),
+    [
+        (2, "argument 2, the function was called with 2 in order"),
+        ((0, -3), "argument -3, the function was called with 2 in order"),
+        ((0, 0), r"argnums \(0, 0\) says one argument twice"),
+        ((0, -2), "says one argument twice"),
+        (True, "argnums says True: wanted the position of an argument"),
+        ((0, False), "argnums says False"),
+        (1.0, "argnums says 1.0"),
+        ((), "argnums and argnames are empty"),
+    ],
+)
+def test_argnums_that_choose_nothing(backend, transformation, argnums, message):
+    x = numbers(backend, 2)
+    with pytest.raises(DifferentiationError, match=message):
+        transformation(lambda x, y: total(x * y), argnums)(x, x)
+
+
+def test_vjp_passes_keyword_arguments_on(backend):
+    x, w = numbers(backend, 3), numbers(backend, 3, seed=1)
+    value, pullback = anynet.vjp(lambda x, *, w, power: w * x**power, x, w=w, power=2)
+    assert_close(value, host(w) * host(x) ** 2, like=x)
+    assert_close(pullback(x)[0], 2 * host(w) * host(x) ** 2)
+
+
 def test_vjp_and_jvp_are_products_with_the_jacobian(backend):
     x, g, v = numbers(backend, 3), numbers(backend, 2, 3, seed=1), numbers(backend, 3, seed=2)
     expected = expected_jacobian(host(x))
@@ -99,6 +153,31 @@ def test_complex_products_are_adjoint(backend):
     back = host(anynet.vjp(h, z)[1](g)[0])
     left, right = np.vdot(host(g), forwards).real, np.vdot(back, host(v)).real
     assert left == pytest.approx(right)
+
+
+def test_hvp_at_complex_points(backend):
+    """The derivative of the gradient ∂f/∂x + i ∂f/∂y along v, as a difference."""
+    z = backend.asarray(np.array([1 + 2j, 3 - 1j]))
+    v = backend.asarray(np.array([0.5 - 1j, 2 + 1j]))
+    g = lambda z: total(array_namespace(z).abs(z) ** 4) + total(array_namespace(z).real(z * z * z))
+    step = 1e-6
+    ends = [host(anynet.grad(g)(z + sign * step * v)) for sign in (1, -1)]
+    np.testing.assert_allclose(host(anynet.hvp(g, z, v)), (ends[0] - ends[1]) / (2 * step), rtol=1e-6)
+    ones = backend.asarray(np.ones(2))
+    assert_close(anynet.hvp(g, z, ones), host(anynet.hvp(g, z, backend.asarray(np.ones(2) + 0j))))
+
+
+def test_a_jacobian_of_complex_values_is_refused(backend):
+    """No one complex matrix holds the derivative of a function that is not holomorphic."""
+    z = backend.asarray(np.array([1 + 2j, 3 - 1j]))
+    for transformation in (
+        anynet.jacobian(lambda z: z * z),
+        anynet.hessian(lambda z: total(array_namespace(z).abs(z))),
+    ):
+        with pytest.raises(DifferentiationError, match="jacobian wants real values, and the function returned"):
+            transformation(z)
+    modulus = lambda z: array_namespace(z).abs(z) ** 2
+    assert_close(anynet.jacobian(modulus)(z), np.diag(2 * host(z)))
 
 
 def test_checkpoint_computes_the_same(backend):
@@ -176,5 +255,7 @@ def test_shapes_that_do_not_fit(backend):
         anynet.vjp(f, x)[1](numbers(backend, 2))
     with pytest.raises(ShapeError, match="tangents have the arrays"):
         anynet.jvp(f, (x,), (numbers(backend, 2),))
+    with pytest.raises(DifferentiationError, match=r"tangents is a .*: wanted a tuple with one tree"):
+        anynet.jvp(f, (x,), x)
     with pytest.raises(DifferentiationError, match="hold no floating array"):
         anynet.vjp(f, 3.0)
