@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 
 from anynet import random
-from anynet.array import Array, array_namespace
-from anynet.errors import ArgumentError, ShapeError
+from anynet.array import Array, array_namespace, is_floating
+from anynet.errors import ArgumentError, DataError, ShapeError
 
 #: From a key and a batch of inputs to the batch that is trained on.
 Augmentation = Callable[[Array, Array], Array]
@@ -25,6 +25,8 @@ def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0
     def augment(key: Array, x: Array) -> Array:
         if x.ndim != 4:
             raise ShapeError(f"images of shape {tuple(x.shape)}: wanted (N, channels, height, width)")
+        if not is_floating(x):
+            raise DataError(f"images of dtype {x.dtype}: wanted a floating dtype, as xp.astype(x, xp.float32)")
         xp = array_namespace(x)
         drawn = random.uniform(key, (4, x.shape[0], 1, 1), low=-1.0, high=1.0)
         down, right = shift * drawn[0, ...], shift * drawn[1, ...]
@@ -39,7 +41,7 @@ def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0
         cosine, sine = factor * xp.cos(angle), factor * xp.sin(angle)
         from_rows = cosine * rows - sine * columns - down + (height - 1) / 2
         from_columns = sine * rows + cosine * columns - right + (width - 1) / 2
-        return sample(x, xp.astype(from_rows, x.dtype), xp.astype(from_columns, x.dtype))
+        return sample(x, from_rows, from_columns)
 
     return augment
 
@@ -47,7 +49,7 @@ def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0
 def sample(x: Array, rows: Array, columns: Array) -> Array:
     """Return images (N, channels, …) read at places between pixels, rows and columns (N, …), by bilinear interpolation.
 
-    x is (N, channels, height, width); places outside are 0.
+    x is (N, channels, height, width), and 0 outside, also to the interpolation between an edge and what is outside.
     """
     xp = array_namespace(x, rows)
     images, channels, height, width = x.shape
@@ -57,17 +59,19 @@ def sample(x: Array, rows: Array, columns: Array) -> Array:
     frame = xp.zeros((images, channels, 1, width + 2), dtype=x.dtype, device=x.device)
     x = xp.concat([frame, x, frame], axis=2)
     rows, columns = (
-        xp.minimum(xp.maximum(p + 1, xp.zeros_like(p)), xp.full_like(p, n + 1 - 1e-3))
+        xp.minimum(xp.maximum(p + 1, xp.zeros_like(p)), xp.full_like(p, n + 1))
         for p, n in ((rows, height), (columns, width))
     )
-    top, left = xp.floor(rows), xp.floor(columns)
+    # The last rows and columns of the frame have none after them: they are reached as those after the image's last.
+    top, left = (xp.minimum(xp.floor(p), xp.full_like(p, n)) for p, n in ((rows, height), (columns, width)))
     down, right = rows - top, columns - left
     first = xp.reshape(xp.arange(images, dtype=xp.int32, device=x.device), (-1,) + (1,) * (rows.ndim - 1))
     corner = (first * (height + 2) + xp.astype(top, xp.int32)) * (width + 2) + xp.astype(left, xp.int32)
     pixels = xp.reshape(xp.permute_dims(x, (0, 2, 3, 1)), (-1, channels))
 
     def at(offset: int, weight: Array) -> Array:
-        return xp.take(pixels, xp.reshape(corner + offset, (-1,)), axis=0) * xp.reshape(weight, (-1, 1))
+        weight = xp.astype(xp.reshape(weight, (-1, 1)), x.dtype, copy=False)
+        return xp.take(pixels, xp.reshape(corner + offset, (-1,)), axis=0) * weight
 
     mixed = (
         at(0, (1 - down) * (1 - right))
