@@ -5,8 +5,9 @@ import pytest
 from helpers import assert_close, host
 
 import anynet
-from anynet import functions, layers, metrics
-from anynet.errors import ArgumentError, ShapeError
+from anynet import functions, metrics
+from anynet.array import array_namespace
+from anynet.errors import ArgumentError, DataError, ShapeError
 
 CLASSES = 5
 
@@ -86,17 +87,283 @@ def test_scores(sklearn, backend, name, average):
     assert_close(found, expected, rtol=1e-6)
 
 
-def test_the_host_waits_for_no_score(strictest):
+BY_CLASS = [
+    metrics.accuracy,
+    metrics.TopKAccuracy(2),
+    metrics.precision,
+    metrics.recall,
+    metrics.f1,
+    metrics.F1("micro"),
+    metrics.perplexity,
+    metrics.Accuracy(ignore_index=2),
+    metrics.Perplexity(ignore_index=2),
+]
+BY_NUMBER = [
+    metrics.binary_accuracy,
+    metrics.r2_score,
+    metrics.R2Score(multioutput="variance_weighted"),
+    metrics.mean_squared_error,
+    metrics.mean_absolute_error,
+]
+
+
+def over_batches(metric, outputs, labels, size):
+    """Return the score from the sums of batches of so many rows."""
+    sums = None
+    for i in range(0, outputs.shape[0], size):
+        rows = slice(i, min(i + size, outputs.shape[0]))
+        part = metric.count(outputs[rows, ...], labels[rows, ...])
+        sums = part if sums is None else metric.add(sums, part)
+    return metric.result(sums)
+
+
+@pytest.mark.parametrize("metric", BY_CLASS + BY_NUMBER, ids=repr)
+def test_batches_do_not_change_the_score(backend, metric):
+    outputs, labels = drawn(backend, n=23)
+    if metric in BY_NUMBER:
+        labels = backend.asarray(np.random.default_rng(1).normal(size=(23, CLASSES)).astype("float32"))
+    whole = host(metric(outputs, labels))
+    for size in (7, 23):
+        assert_close(over_batches(metric, outputs, labels, size), whole, rtol=1e-5)
+
+
+@pytest.mark.parametrize("metric", BY_CLASS + BY_NUMBER, ids=repr)
+def test_sequences_and_no_rows(backend, metric):
+    """Scores of (N, length, …) are those of all N · length rows; no rows have no score, and class averages are 0."""
+    outputs, labels = drawn(backend, n=24)
+    if metric in BY_NUMBER:
+        labels = outputs**2
+    reshape = backend.xp.reshape
+    if not isinstance(metric, metrics.R2Score):
+        sequences = reshape(outputs, (4, 6, CLASSES)), reshape(labels, (4, 6, *labels.shape[1:]))
+        assert_close(metric(*sequences), host(metric(outputs, labels)), rtol=1e-6)
+    nothing = host(metric(outputs[:0, ...], labels[:0, ...])).item()
+    assert nothing == 0 if isinstance(metric, metrics.Precision | metrics.Recall | metrics.F1) else np.isnan(nothing)
+
+
+@pytest.mark.parametrize("metric", BY_CLASS + BY_NUMBER, ids=repr)
+def test_the_host_waits_for_no_score(strictest, metric):
     outputs, labels = drawn(strictest)
-    for metric in (metrics.accuracy, metrics.top_k_accuracy, metrics.confusion_matrix, metrics.f1):
-        metric(outputs, labels)
+    if metric in BY_NUMBER:
+        labels = outputs
+    assert metric(outputs, labels).device == strictest.device
+    metrics.confusion_matrix(outputs, drawn(strictest)[1])
 
 
-def test_a_score_in_training(backend):
-    x, t = drawn(backend)
-    net = layers.Sequential(layers.Linear(CLASSES, CLASSES), seed=0, backend=backend)
-    history = anynet.fit(net, (x, t), epochs=1, metric=metrics.f1, progress=False)
-    assert history.epochs[0].train_score == pytest.approx(float(host(metrics.f1(net(x), t))), rel=1e-6)
+@pytest.mark.parametrize("metric", BY_CLASS + BY_NUMBER, ids=repr)
+def test_compiled_scores(backend, metric):
+    outputs, labels = drawn(backend)
+    if metric in BY_NUMBER:
+        labels = outputs + 1
+    compiled = anynet.compile(lambda y, t: metric(y, t))
+    for _ in range(2):
+        assert_close(compiled(outputs, labels), host(metric(outputs, labels)), rtol=1e-6)
+
+
+def test_a_row_with_a_nan_is_never_right(backend):
+    eye = np.eye(3)[[0, 1, 2, 0]]
+    for place in [(0, 0), (0, 2), (3, 1)]:
+        broken = eye.copy()
+        broken[place] = np.nan
+        y, t = backend.asarray(broken), backend.asarray([0, 1, 2, 0])
+        for metric in (metrics.accuracy, metrics.TopKAccuracy(1), metrics.TopKAccuracy(3)):
+            assert_close(metric(y, t), 0.75)
+            assert_close(metric(y, backend.asarray(eye)), 0.75)
+        np.testing.assert_array_equal(host(metrics.confusion_matrix(y, t)), np.eye(3))
+        assert_close(metrics.recall(y, t, "none"), [0.5, 1, 1])
+        assert_close(metrics.precision(y, t, "none"), [1, 1, 1])
+        assert np.isnan(host(metrics.perplexity(y, t)).item())
+        for metric in BY_NUMBER[1:]:
+            assert np.isnan(host(metric(y, backend.asarray(eye))).item())
+    y = backend.asarray([np.nan, np.nan, 1.0, -1.0])
+    assert_close(metrics.binary_accuracy(y, backend.asarray([0, 1, 1, 0])), 0.5)
+
+
+LABELS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+
+
+@pytest.mark.parametrize("dtype", LABELS)
+def test_labels_of_every_integer_dtype(backend, dtype):
+    """Of 259 classes most are out of the range of a byte, and none may be taken for another."""
+    if backend.name == "jax" and dtype == "uint64":
+        pytest.skip(reason="JAX has no 64 bits unless told")
+    largest = min(258, np.iinfo(dtype).max)
+    given = np.array([0, largest, 5], dtype)
+    y = backend.asarray(np.eye(259, dtype="float32")[[0, largest, 256]])
+    t = backend.asarray(given)
+    assert_close(metrics.accuracy(y, t), 2 / 3, rtol=1e-6)
+    assert_close(metrics.top_k_accuracy(y, t, 1), 2 / 3, rtol=1e-6)
+    assert_close(metrics.f1(y, t, "micro"), 2 / 3, rtol=1e-6)
+    found = host(metrics.confusion_matrix(y, t))
+    assert found.sum() == 3
+    assert found[0, 0] == found[largest, largest] == found[5, 256] == 1
+    assert_close(metrics.accuracy(y[2:, :], backend.asarray(np.zeros(1, dtype))), 0)
+    with np.errstate(over="ignore"):
+        wanted = np.eye(259)[given.astype(int)] if dtype != "uint64" else np.eye(259)[[0, 258, 5]]
+    rows = backend.asarray(wanted.astype("uint8"))
+    assert_close(metrics.accuracy(y, rows), 2 / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_outputs_of_every_floating_dtype(backend, dtype):
+    """Scores are sums in float32 or float64: 70,000 rows are too many for a count in half precision."""
+    dtype = getattr(backend.xp, dtype, None)
+    if dtype is None or backend.name == "array_api_strict":
+        pytest.skip(reason=f"{backend.name} does not have it")
+    n = 70_000
+    xp = backend.xp
+    right = np.arange(n) % 4 > 0
+    y = xp.astype(backend.asarray(np.stack([right, ~right], axis=1).astype("float32")), dtype)
+    t = backend.asarray(np.zeros(n, "int32"))
+    for metric in (metrics.accuracy, metrics.TopKAccuracy(1), metrics.recall):
+        assert_close(metric(y, t), 0.375 if metric is metrics.recall else 0.75)
+    columns = y[:, 0], y[:, 1]
+    assert_close(metrics.mean_squared_error(*columns), 1)
+    assert_close(metrics.mean_absolute_error(*columns), 1)
+    assert_close(metrics.binary_accuracy(y[:, 0], xp.astype(y[:, 0] > 0.5, xp.uint8)), 1)
+    assert_close(metrics.r2_score(y[:, 0], backend.asarray(right.astype("float32"))), 1)
+    expected = np.exp(np.log1p(np.exp(-1.0)) + 0.25)
+    assert_close(metrics.perplexity(y, t), expected, rtol=1e-2 if dtype in (xp.float16, dtype) else 1e-5)
+
+
+@pytest.mark.parametrize("multioutput", ["uniform_average", "variance_weighted"])
+@pytest.mark.parametrize("columns", [None, 1, 4])
+def test_r2_score(sklearn, backend, columns, multioutput):
+    """Years around 2000: their squares, in float32, would have lost what is to be measured."""
+    rng = np.random.default_rng(0)
+    shape = (200,) if columns is None else (200, columns)
+    t = (2000 + 10 * rng.normal(size=shape)).astype("float32")
+    y = (t + 5 * rng.normal(size=shape)).astype("float32")
+    if columns == 4:
+        t[:, 1] = 0.1
+        t[:, 2] = y[:, 2] = 0.7
+    expected = sklearn.r2_score(t.astype("float64"), y.astype("float64"), multioutput=multioutput)
+    metric = metrics.R2Score(multioutput=multioutput)
+    y, t = backend.asarray(y), backend.asarray(t)
+    assert_close(metric(y, t), expected, rtol=1e-5)
+    assert_close(over_batches(metric, y, t, 30), expected, rtol=1e-4)
+    order = np.argsort(host(t), axis=0)[:, 0] if columns else np.argsort(host(t))
+    y, t = (backend.asarray(host(x)[order]) for x in (y, t))
+    assert_close(over_batches(metric, y, t, 30), expected, rtol=1e-4)
+    assert np.isnan(host(metric(y[:1, ...], t[:1, ...])).item())
+
+
+def test_r2_score_of_equal_labels(sklearn, backend):
+    ones = backend.asarray(np.ones((3, 2)))
+    for y in (ones, ones + 1):
+        for multioutput in ("uniform_average", "variance_weighted"):
+            expected = sklearn.r2_score(host(ones), host(y), multioutput=multioutput)
+            assert_close(metrics.r2_score(y, ones, multioutput=multioutput), expected)
+
+
+def test_errors_of_numbers(sklearn, backend):
+    rng = np.random.default_rng(0)
+    y, t = rng.normal(size=(2, 50, 3))
+    for shape in ((50, 3), (150,), (150, 1)):
+        pair = backend.asarray(y.reshape(shape)), backend.asarray(t.reshape(shape))
+        assert_close(metrics.mean_squared_error(*pair), sklearn.mean_squared_error(t, y), rtol=1e-6)
+        assert_close(metrics.mean_absolute_error(*pair), sklearn.mean_absolute_error(t, y), rtol=1e-6)
+    whole = backend.asarray([1, 2, 3]), backend.asarray(np.array([1.9, 2.9, 3.9]))
+    assert_close(metrics.mean_squared_error(*whole), 0.81, rtol=1e-6)
+    assert_close(metrics.mean_absolute_error(*whole), 0.9, rtol=1e-6)
+
+
+def test_binary_accuracy(sklearn, backend):
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=60), rng.integers(0, 2, 60)
+    expected = sklearn.accuracy_score(labels, logits > 0)
+    for dtype in ("int64", "uint8", "bool", "float32"):
+        y, t = backend.asarray(logits), backend.asarray(labels.astype(dtype))
+        column = backend.xp.reshape(y, (-1, 1))
+        assert_close(metrics.binary_accuracy(y, t), expected, rtol=1e-6)
+        assert_close(metrics.binary_accuracy(column, t), expected, rtol=1e-6)
+        assert_close(metrics.binary_accuracy(column, backend.xp.reshape(t, (-1, 1))), expected, rtol=1e-6)
+        many = backend.xp.reshape(y, (20, 3)), backend.xp.reshape(t, (20, 3))
+        assert_close(metrics.binary_accuracy(*many), expected, rtol=1e-6)
+    probabilities = functions.sigmoid(backend.asarray(logits))
+    assert_close(metrics.binary_accuracy(probabilities, t, threshold=0.5), expected, rtol=1e-6)
+
+
+def test_perplexity(backend):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(6, 7, CLASSES)), rng.integers(0, CLASSES, (6, 7))
+    for settings in ({}, {"ignore_index": 3}):
+        loss = torch.nn.functional.cross_entropy(
+            torch.tensor(logits.reshape(-1, CLASSES)), torch.tensor(labels.reshape(-1)), **settings
+        )
+        found = metrics.perplexity(backend.asarray(logits), backend.asarray(labels), **settings)
+        assert_close(found, torch.exp(loss).numpy(), rtol=1e-5)
+
+
+def test_rows_to_ignore(backend):
+    y = backend.asarray(np.eye(3)[[0, 1, 2, 1]])
+    for ignored, dtype in ((255, "uint8"), (-100, "int64")):
+        t = backend.asarray(np.array([0, 2, ignored, ignored]).astype(dtype))
+        assert_close(metrics.accuracy(y, t, ignore_index=ignored), 0.5)
+        assert_close(metrics.top_k_accuracy(y, t, 1, ignore_index=ignored), 0.5)
+        # A label that is no class is never right.
+        assert_close(metrics.accuracy(y, t), 0.25)
+
+
+def test_a_row_of_zeros_names_no_class(backend):
+    y, rows = backend.asarray(np.eye(3)), np.eye(3)
+    rows[0] = 0
+    assert_close(metrics.accuracy(y, backend.asarray(rows)), 2 / 3, rtol=1e-6)
+    assert host(metrics.confusion_matrix(y, backend.asarray(rows))).sum() == 2
+
+
+@pytest.mark.parametrize("metric", [*BY_CLASS, metrics.confusion_matrix], ids=repr)
+def test_labels_that_do_not_fit_classes(backend, metric):
+    y = backend.asarray(np.eye(3)[[0, 1, 2, 1]])
+    fit = r"wanted class indices of shape \(4,\) or one-hot rows of \(4, 3\)"
+    with pytest.raises(ShapeError, match=rf"labels of shape \(4, 1\); {fit}: reshape\(labels, \(4,\)\)"):
+        metric(y, backend.asarray([[0], [1], [2], [1]]))
+    with pytest.raises(ShapeError, match=rf"labels of shape \(3,\); {fit}$"):
+        metric(y, backend.asarray([0, 1, 2]))
+    with pytest.raises(ShapeError, match=rf"labels of shape \(4, 2\); {fit}$"):
+        metric(y, backend.asarray(np.zeros((4, 2), "int32")))
+    with pytest.raises(DataError, match=r"labels of shape \(4,\) are of dtype .*float32: wanted .* by astype"):
+        metric(y, backend.asarray([0.0, 1.0, 2.0, 1.0]))
+    for one in (y[:, :1], y[:, 0]):
+        with pytest.raises(ShapeError, match=r"are no choice among classes: wanted .*binary_accuracy is for logits"):
+            metric(one[:1, ...], backend.asarray([0]))
+    with pytest.raises(DataError, match=r"complex.* was given: wanted real numbers"):
+        metric(backend.asarray(np.eye(3).astype("complex64")), backend.asarray([0, 1, 2]))
+
+
+@pytest.mark.parametrize("metric", BY_NUMBER, ids=repr)
+def test_labels_that_do_not_fit_numbers(backend, metric):
+    y, t = (backend.asarray(np.zeros(shape)) for shape in ((6, 2), (6,)))
+    with pytest.raises(
+        ShapeError, match=r"outputs of shape \(6, 2\) .* labels of shape \(6,\); wanted labels of shape"
+    ):
+        metric(y, t)
+    with pytest.raises(ShapeError, match=r"outputs of shape \(6,\) .* labels of shape \(1, 6\)"):
+        metric(t, backend.xp.reshape(t, (1, 6)))
+    with pytest.raises(DataError, match=r"complex.* was given: wanted real numbers"):
+        metric(t, backend.asarray(np.zeros(6, "complex64")))
+
+
+def test_a_metric_of_ones_own():
+    """As in the docstring of the base."""
+    names = {"anynet": anynet}
+    code = "\n".join(line.strip()[4:] for line in metrics.Metric.__doc__.splitlines() if ">>>" in line or "..." in line)
+    exec(code, names)
+    positive = names["Positive"]()
+    y, t = np.array([1.0, -1.0, 2.0, 3.0]), np.zeros(4)
+    assert over_batches(positive, y, t, 3) == positive(y, t) == 0.75
+
+
+def test_a_function_as_a_metric_is_called_with_all_rows(backend):
+    outputs, labels = drawn(backend)
+
+    def largest(y, t):
+        return array_namespace(y).max(y)
+
+    metric = metrics.OfAllRows(largest)
+    assert metric.name == "largest"
+    assert_close(over_batches(metric, outputs, labels, 7), host(outputs).max())
 
 
 def test_what_cannot_be(backend):
@@ -106,5 +373,7 @@ def test_what_cannot_be(backend):
             metrics.top_k_accuracy(outputs, labels, k)
     with pytest.raises(ArgumentError, match="average is 'weighted': wanted 'macro', 'micro' or 'none'"):
         metrics.f1(outputs, labels, "weighted")
-    with pytest.raises(ShapeError, match=r"\(60, 5\) were given with labels of shape \(3,\); wanted .*\(60,\) or"):
-        metrics.confusion_matrix(outputs, labels[:3])
+    with pytest.raises(ArgumentError, match="multioutput is 'raw': wanted 'uniform_average' or 'variance_weighted'"):
+        metrics.r2_score(outputs, outputs, multioutput="raw")
+    with pytest.raises(ShapeError, match=r"outputs of shape \(\): wanted one row per example"):
+        metrics.r2_score(outputs[0, 0], outputs[0, 0])
