@@ -265,6 +265,34 @@ def _places(
             yield from _places(child, f"{path}.{name}" if path else str(name), buffers, seen)
 
 
+def modules(tree: Any) -> list[Any]:
+    """Return the nodes whose parts are tied by identity, which are modules, each once."""
+    found: dict[int, Any] = {}
+    _add_modules(found, tree)
+    return list(found.values())
+
+
+def _add_modules(found: dict[int, Any], tree: Any) -> None:
+    kind = _kinds.get(type(tree)) or _kind(tree)
+    if kind <= _LEAF or id(tree) in found:
+        return
+    if kind == _MODULE:
+        found[id(tree)] = tree
+    children = vars(tree) if kind <= _NODE else tree
+    for child in children.values() if kind <= _DICT else children:
+        _add_modules(found, child)
+
+
+def trained(module: Any) -> dict[str, Any]:
+    """Return the attributes of a module's own that hold arrays or lists, tuples and dicts, but for untrained ones."""
+    left_out = _untrained(module)
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if name not in left_out and (_kinds.get(type(value)) or _kind(value)) not in (_SETTING, _MODULE, _NODE)
+    }
+
+
 def is_setting(x: Any) -> bool:
     """Tell whether x is neither an array nor something that may hold arrays."""
     return _kind(x) == _SETTING

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from anynet import tree
 from anynet.array import Array, Namespace, array_namespace, conj, is_array, is_complex, is_floating, unrecorded
 from anynet.autodiff.arguments import Argnames, Argnums, Chosen
+from anynet.autodiff.reached import Guarded
 from anynet.autodiff.trace import STANDARD, Primitive, Trace, Traced, lift, next_level, primitive, refused
 from anynet.errors import DifferentiationError
 
@@ -212,7 +213,8 @@ def value_and_grad(
 
     Raises:
         DifferentiationError: ``f`` returns something other than a floating scalar, or one that does not depend on
-            the arguments; or there is nothing to differentiate with respect to; or an argument is not there.
+            the arguments; or there is nothing to differentiate with respect to; or an argument is not there; or
+            ``f`` uses a parameter of the network that it reaches by another way than its arguments.
 
     >>> import numpy as np
     >>> loss = lambda w, x: ((w * x).__array_namespace__().sum(w * x), {"rows": 2})
@@ -220,7 +222,7 @@ def value_and_grad(
     ((np.float64(7.0), {'rows': 2}), array([3., 4.]))
 
     """
-    chosen = Chosen(f, argnums, argnames)
+    chosen, guarded = Chosen(f, argnums, argnames), Guarded(f)
 
     @wraps(f)
     def value_and_gradient(*args: Any, **named: Any) -> tuple[Any, Any]:
@@ -232,7 +234,7 @@ def value_and_grad(
             raise DifferentiationError(_nothing(given))
         in_order = [begun[i] if i in begun else tree.map(lift, arg) for i, arg in enumerate(args)]
         by_name = {name: begun[name] if name in begun else tree.map(lift, arg) for name, arg in named.items()}
-        out = f(*in_order, **by_name)
+        out = guarded(given, in_order, by_name)
         aux = None
         if has_aux:
             out, aux = _with_aux(out)

@@ -9,6 +9,7 @@ from anynet import tree
 from anynet.array import Array, array_namespace, conj, device, is_complex, size
 from anynet.autodiff.arguments import Argnums, Chosen
 from anynet.autodiff.backward import Tape, grad
+from anynet.autodiff.reached import Guarded
 from anynet.autodiff.trace import Primitive, Traced, lift, lower, shared
 from anynet.errors import DifferentiationError, ShapeError
 
@@ -28,7 +29,7 @@ def vjp(f: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, Callable[
     lifted = tape.begin(args)
     if not tape.variables:
         raise DifferentiationError("nothing to differentiate with respect to: the arguments hold no floating array")
-    out = tree.map(lift, f(*lifted, **tree.map(lift, named)))
+    out = tree.map(lift, Guarded(f)(args, lifted, tree.map(lift, named)))
     tape.finish(args, lifted)
     outputs = [x for _, x in tree.leaves(out)]
 

@@ -1,0 +1,167 @@
+"""A parameter that a differentiated function reaches past its arguments is refused, not a constant without a word."""
+
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+from helpers import host
+
+import anynet
+from anynet import layers, losses, optimizers
+from anynet.array import array_namespace
+from anynet.errors import AnynetError, DifferentiationError
+
+
+def data(backend):
+    generator = np.random.default_rng(0)
+    return backend.asarray(generator.normal(size=(6, 3)).astype("float32")), backend.asarray([0, 1, 2, 0, 1, 2])
+
+
+def network(backend, *more):
+    return layers.Sequential(layers.Linear(3, 3), layers.BatchNorm(3), *more, seed=0, backend=backend)
+
+
+def ce(net, x, t):
+    return losses.cross_entropy(net(x), t)
+
+
+def total(x):
+    return array_namespace(x).sum(x)
+
+
+def by_parameters(net):
+    return lambda n, x, t: ce(n, x, t) + sum(total(w * w) for w in net.parameters().values())
+
+
+def by_attribute(net):
+    return lambda n, x, t: ce(n, x, t) + total(net.layers[0].weight)
+
+
+def by_call(net):
+    return lambda n, x, t: ce(net, x, t) + 0.0 * ce(n, x, t)
+
+
+def by_layer(net):
+    layer = net.layers[0]
+    return lambda n, x, t: ce(n, x, t) + total(layer.bias)
+
+
+def by_helper(net):
+    def penalty(holder={"net": net}):  # noqa: B006 - one of the ways in which a function holds a network
+        return total(holder["net"]["layers.0.weight"])
+
+    return lambda n, x, t: ce(n, x, t) + penalty()
+
+
+def by_object(net):
+    class Problem:
+        def __init__(self):
+            self.net = net
+
+        def loss(self, n, x, t):
+            return ce(n, x, t) + total(self.net.layers[0].weight)
+
+    return Problem().loss
+
+
+def by_partial(net):
+    return partial(lambda own, n, x, t: ce(n, x, t) + total(own.layers[0].weight), net)
+
+
+WAYS = [by_parameters, by_attribute, by_call, by_layer, by_helper, by_object, by_partial]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "transformation", [anynet.grad, anynet.value_and_grad, lambda f: partial(anynet.autodiff.vjp, f)]
+)
+def test_a_network_that_is_reached_is_refused(backend, way, transformation):
+    net, (x, t) = network(backend), data(backend)
+    before = net.parameters()
+    f = way(net)
+    with pytest.raises(DifferentiationError, match=r"the function uses (weight|bias) of the network .*stop_gradient"):
+        transformation(f)(net, x, t)
+    after = net.parameters()
+    assert list(after) == list(before)
+    assert all(a is b for a, b in zip(after.values(), before.values(), strict=True))
+
+
+@pytest.mark.parametrize("compiled", [False])
+def test_a_penalty_on_the_network_from_outside_in_fit(backend, compiled):
+    net, (x, t) = network(backend), data(backend)
+
+    def loss(y, t):
+        return losses.cross_entropy(y, t) + 0.5 * sum(total(w**2) for w in net.parameters().values())
+
+    with pytest.raises(AnynetError):
+        anynet.fit(net, (x, t), loss=loss, epochs=2, progress=False, compile=compiled)
+    assert all(type(p) is type(x) for p in net.parameters().values())
+
+
+def test_another_network_is_a_constant(backend):
+    net, (x, t) = network(backend), data(backend)
+    teacher = copy.deepcopy(net)
+
+    def loss(n, x, t):
+        return losses.mean_squared_error(n(x), teacher(x)) + ce(n, x, t)
+
+    value, grads = anynet.value_and_grad(loss)(net, x, t)
+    assert float(value) > 0
+    assert len(grads.parameters()) == 4
+
+
+def test_stop_gradient_permits(backend):
+    net, (x, t) = network(backend), data(backend)
+
+    def loss(n, x, t):
+        own = anynet.stop_gradient(net)
+        target = anynet.stop_gradient(net.layers[0].weight)
+        return ce(n, x, t) + total((n.layers[0].weight - target) ** 2) + total(own.layers[0].bias)
+
+    wanted = anynet.grad(ce)(copy.deepcopy(net), x, t)
+    found = anynet.grad(loss)(net, x, t)
+    np.testing.assert_allclose(host(found["layers.0.weight"]), host(wanted["layers.0.weight"]), atol=1e-6)
+
+
+def test_shapes_and_settings_may_be_looked_at(backend):
+    net, (x, t) = network(backend, layers.Dropout(0.0)), data(backend)
+
+    def loss(n, x, t):
+        return ce(n, x, t) * float(len(net.layers) + net.layers[0].weight.shape[0])
+
+    assert float(anynet.value_and_grad(loss)(net, x, t)[0]) > 0
+
+
+def test_an_object_that_holds_the_network_and_uses_its_argument(backend):
+    class Trainer:
+        def __init__(self):
+            self.net = network(backend)
+            self.optimizer = optimizers.SGD(0.1)
+
+        def loss(self, net, x, t):
+            return ce(net, x, t)
+
+        def step(self, x, t):
+            value, grads = anynet.value_and_grad(self.loss)(self.net, x, t)
+            self.optimizer.update(self.net, grads)
+            return value
+
+    trainer = Trainer()
+    assert float(trainer.step(*data(backend))) > float(trainer.step(*data(backend)))
+
+
+def test_lists_of_arrays_inside_a_module_are_withheld(backend):
+    class Weights(layers.Module):
+        def __init__(self):
+            self.weights = [backend.asarray([1.0, 2.0])]
+            self.pair = {"a": (backend.asarray([1.0, 2.0]),)}
+
+        def forward(self):
+            return total(self.weights[0] * self.pair["a"][0])
+
+    net = Weights()
+    for reach in (lambda: net.weights[0], lambda: net.pair["a"][0]):
+        with pytest.raises(DifferentiationError, match="reaches it from outside"):
+            anynet.grad(lambda n, reach=reach: n() + total(reach()))(net)
+    assert float(net()) == 5.0
