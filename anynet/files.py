@@ -7,6 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from anynet.errors import DataError
+
+
+def read_whole(path: Path, max_bytes: int) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        DataError: it is larger than ``max_bytes``.
+        FileNotFoundError: there is no such file.
+
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > max_bytes:
+            raise DataError(f"{path} has {size:,} bytes: the limit is max_bytes={max_bytes:,}")
+        return file.read(size)
+
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:

@@ -90,7 +90,13 @@ def test_nothing_in_a_file_is_run(tmp_path, protocol):
         ({"W1": np.array(["text"])}, "dtype 'U4'"),
         ({"W1": np.array([object()])}, "refused|dtype"),
         ({"W1": np.ones(2, "float16")}, "dtype 'f2': wanted one of b1, i1"),
-        ({"W1": {"deep": np.ones(2)}}, "'W1' is dict: wanted an array"),
+        ({"W1": {"deep": np.ones(2)}}, "the opcode EMPTY_DICT at byte 18 makes a second dict: wanted one"),
+        ({"W1": {}}, "makes a second dict"),
+        ({"W1": [np.ones(2)]}, "the opcode EMPTY_LIST at byte 18 is not needed to describe arrays: refused"),
+        ({"W1": 2**100}, "an integer of 13 bytes .*: no shape needs more than 8"),
+        ({"W" * 1001: np.ones(2)}, "a key is str: wanted a text of up to 1000 characters"),
+        ({"W1": np.ones(2, "complex64")}, "dtype 'c8': wanted one of b1, i1"),
+        ({}, "it holds dict: wanted a dict of arrays"),
         ({"W1": np.float32(1)}, "is none of NumPy's arrays: refused"),
     ],
 )
@@ -145,4 +151,63 @@ def test_a_claim_of_huge_arrays_takes_no_memory(tmp_path):
         read_pickled_arrays(path)
     path.write_bytes(zlib.compress(content))
     with pytest.raises(DataError):
+        read_pickled_arrays(path)
+
+
+def test_the_file_that_hung(tmp_path):
+    """Hashing its tuples, each of which holds the last one twice, would take 2**40 steps."""
+    path = tmp_path / "w.pkl"
+    path.write_bytes(b"\x80\x02(" + b")" + b"q\x00h\x00\x86" * 40 + b"Nd.")
+    with pytest.raises(DataError, match="the opcode TUPLE2 at byte 13 makes a tuple longer or deeper than any array"):
+        read_pickled_arrays(path)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_one_array_under_two_names_is_one_array(backend, tmp_path, protocol):
+    x = np.ones((2, 3))
+    path = tmp_path / "w.pkl"
+    path.write_bytes(pickle.dumps({"a": x, "b": x, "c": np.ones((2, 3))}, protocol))
+    found = read_pickled_arrays(path, backend)
+    assert found["a"] is found["b"]
+    assert found["a"] is not found["c"]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_arrays_can_be_written_into_and_share_no_memory(tmp_path, protocol):
+    """Single bytes are one object in Python, and one entry of the pickle's memo."""
+    path = tmp_path / "w.pkl"
+    path.write_bytes(pickle.dumps({"a": np.zeros(1, "u1"), "b": np.zeros(1, "u1"), "c": np.ones(3)}, protocol))
+    found = read_pickled_arrays(path)
+    found["a"] += 1
+    found["c"] += 1
+    assert [x.tolist() for x in found.values()] == [[1], [0], [2, 2, 2]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"u.", b"u.more", "ends at byte .* does not end with one dict there"),
+        (b"U\x02W2", b"U\x02W1", "the name 'W1' is there twice"),
+        (b"U\x02W2", b"c_codecs\nencode\nX\x02\x00\x00\x00W1X\x06\x00\x00\x00latin1\x86R", "'W1' is there twice"),
+        (b"\x01\x00", b"\x02\x00", "'W1' is of booleans, and holds bytes that are neither 0 nor 1"),
+        (b"U\x01|", b"U\x01<", "a dtype b1 has the byte order '<'"),
+        (b"K\x02\x85", b"J\xff\xff\xff\xff\x85", "'W1' has a shape that is not of integers of 0 or more"),
+        (b"K\x02\x85", b"U\x01x\x85", "'W1' has a shape that is not of integers"),
+        (b"K\x02\x85", b"K\x03\x85", r"'W1' of shape \(3,\) needs 3 bytes, not 2"),
+        (b"(K\x01", b"(K\x02", "the state of array before byte .* is not how NumPy writes arrays"),
+        (b"h\x00", b"h\x07", "the memo is empty at 7, which is wanted before byte"),
+        (b"\x80\x02", b"\x80\x09", "its pickle protocol is 9"),
+    ],
+)
+def test_what_a_pickle_may_not_say(tmp_path, old, new, message):
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x02\x85cnumpy\ndtype\n"
+        b"U\x02b1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x02\x01\x00tb"
+    )
+    whole = b"\x80\x02}(U\x02W1" + array + b"q\x00U\x02W2h\x00u."
+    path = tmp_path / "w.pkl"
+    path.write_bytes(whole)
+    assert [x.tolist() for x in read_pickled_arrays(path).values()] == [[True, False]] * 2
+    path.write_bytes(whole.replace(old, new, 1))
+    with pytest.raises(DataError, match=message):
         read_pickled_arrays(path)

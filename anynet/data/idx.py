@@ -20,6 +20,12 @@ from anynet.files import written_whole
 _TYPES = {0x08: ("B", 1), 0x09: ("b", 1), 0x0B: ("h", 2), 0x0C: ("i", 4), 0x0D: ("f", 4), 0x0E: ("d", 8)}
 _CODES = {letter: code for code, (letter, _) in _TYPES.items()}
 
+# How much is read at a time: a header may promise more than the file holds.
+_CHUNK = 2**16
+
+# A memoryview has no more.
+_MAX_AXES = 64
+
 #: No file is taken to hold more than this unless the caller says so.
 MAX_BYTES = 2**30
 
@@ -53,6 +59,8 @@ def _read(file: IO[bytes] | gzip.GzipFile, path: Path, max_bytes: int) -> memory
             f"a type ({', '.join(f'{code:02x}' for code in _TYPES)}) and its number of axes"
         )
     letter, itemsize = _TYPES[magic[2]]
+    if not 1 <= magic[3] <= _MAX_AXES:
+        raise DataError(f"{path} has {magic[3]} axes: wanted 1 to {_MAX_AXES}, such as 3 of images and 1 of labels")
     header = file.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
         raise DataError(f"{path} ends inside its header: {magic[3]} axes were promised; fetch it again")
@@ -62,13 +70,15 @@ def _read(file: IO[bytes] | gzip.GzipFile, path: Path, max_bytes: int) -> memory
         raise DataError(f"{path} holds no data: its shape is {shape}")
     if wanted > max_bytes:
         raise DataError(f"{path} claims shape {shape}, {wanted:,} bytes: the limit is max_bytes={max_bytes:,}")
-    data = file.read(wanted)
-    while len(data) < wanted and (more := file.read(wanted - len(data))):
-        data += more
-    if len(data) < wanted or file.read(1):
-        found = f"only {len(data):,}" if len(data) < wanted else "more"
-        raise DataError(f"{path} has shape {shape}, so {wanted:,} bytes of data; it holds {found}: fetch it again")
-    numbers = array.array(letter, data)
+    numbers = array.array(letter)
+    while missing := wanted - len(numbers) * itemsize:
+        chunk = file.read(min(missing, _CHUNK))
+        if len(chunk) < min(missing, _CHUNK):
+            found = f"only {wanted - missing + len(chunk):,}"
+            raise DataError(f"{path} has shape {shape}, so {wanted:,} bytes of data; it holds {found}: fetch it again")
+        numbers.frombytes(chunk)
+    if file.read(1):
+        raise DataError(f"{path} has shape {shape}, so {wanted:,} bytes of data; it holds more: fetch it again")
     if sys.byteorder == "little":
         numbers.byteswap()
     view = memoryview(numbers)
@@ -81,12 +91,14 @@ def write_idx(path: str | os.PathLike[str], data: Any) -> None:
     The file appears whole or not at all.
 
     Raises:
-        DataError: no data, or a type that IDX does not have, such as 64-bit integers.
+        DataError: no data, a scalar, or a type that IDX does not have, such as 64-bit integers.
 
     """
     view = memoryview(data)
     if not view.nbytes:
         raise DataError(f"there is nothing to write to {path}: the shape is {view.shape}")
+    if not view.ndim:
+        raise DataError(f"a scalar was given to write to {path}: wanted an array of one axis or more")
     letter = {"l": "i" if array.array("l").itemsize == 4 else "q"}.get(view.format, view.format)
     if letter not in _CODES:
         raise DataError(

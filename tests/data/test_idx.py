@@ -52,6 +52,12 @@ IMAGES = struct.pack(">BBBBII", 0, 0, 8, 2, 2, 3)
         (IMAGES[:9], "ends inside its header: 2 axes were promised"),
         (IMAGES + bytes(5), r"has shape \(2, 3\), so 6 bytes of data; it holds only 5"),
         (IMAGES + bytes(7), r"has shape \(2, 3\), so 6 bytes of data; it holds more"),
+        (struct.pack(">BBBBB", 0, 0, 8, 0, 7), "has 0 axes: wanted 1 to 64"),
+        (struct.pack(">BBBB", 0, 0, 8, 65) + b"\0\0\0\1" * 65 + b"7", "has 65 axes: wanted 1 to 64"),
+        (struct.pack(">BBBB", 0, 0, 8, 64) + b"\xff" * 256 + b"7", "the limit is max_bytes="),
+        (struct.pack(">BBBB", 0, 0, 8, 64) + b"\xff" * 252 + bytes(4), "holds no data"),
+        (struct.pack(">BBBBI", 0, 0, 14, 1, 2) + bytes(15), "16 bytes of data; it holds only 15"),
+        (gzip.compress(IMAGES + bytes(6)) + b"more", "damaged gzip file"),
         (struct.pack(">BBBBI", 0, 0, 8, 1, 0), r"holds no data: its shape is \(0,\)"),
         (struct.pack(">BBBBII", 0, 0, 14, 2, 2**31, 2**31), r"claims shape .*bytes: the limit is max_bytes="),
         (gzip.compress(IMAGES + bytes(6))[:-9], "damaged gzip file"),
@@ -86,9 +92,29 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path):
         read_idx(path, max_bytes=1000)
 
 
+def test_a_claim_of_a_gigabyte_takes_no_memory(tmp_path):
+    import tracemalloc
+
+    path = tmp_path / "claim"
+    path.write_bytes(struct.pack(">BBBBI", 0, 0, 8, 1, 2**30) + bytes(9))
+    tracemalloc.start()
+    with pytest.raises(DataError, match="1,073,741,824 bytes of data; it holds only 9"):
+        read_idx(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
+
+
+def test_64_axes(tmp_path):
+    path = tmp_path / "axes"
+    path.write_bytes(struct.pack(">BBBB", 0, 0, 8, 64) + b"\0\0\0\1" * 64 + b"7")
+    assert read_idx(path).shape == (1,) * 64
+
+
 def test_nothing_and_types_that_idx_lacks(tmp_path):
     for data, message in (
         (np.zeros((0, 3), "uint8"), "nothing to write"),
+        (np.zeros((), "uint8"), "a scalar was given"),
         (np.zeros(3, "int64"), "no type for the form"),
     ):
         with pytest.raises(DataError, match=message):

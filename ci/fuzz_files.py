@@ -1,0 +1,405 @@
+"""Damaged and hostile files: what the readers make of them, and what it costs.
+
+    python ci/fuzz_files.py [--count 10000] [--seed 0] [--format idx] [--megabytes 1]
+
+Random damage: a file has to be refused with a DataError, or give the data that another reader finds in it. Attacks are
+files made to cost much time or memory. Costs are multiples of what the intact file, or one honest file as large as the
+attack, costs the same reader: processor time, and the peak of what Python allocates, in bytes per byte of the file.
+"""
+
+import argparse
+import gzip
+import io
+import json
+import math
+import pickle
+import random
+import struct
+import sys
+import tempfile
+import time
+import tracemalloc
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anynet import checkpoint
+from anynet.data import read_idx, write_idx
+from anynet.errors import DataError
+from anynet.pickled import read_pickled_arrays
+
+Arrays = dict[str, Any]
+
+# Bytes that mean much in these formats.
+SPECIAL = (b"\0", b"\x01", b"\x7f", b"\x80", b"\xff", b"\xff" * 4, b"\xff" * 8, b"\x7f\xff\xff\xff", b"h\0", b"(", b"}")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: intact files, our reader, another reader of the same bytes, and files made to do damage."""
+
+    name: str
+    intact: Callable[[random.Random], bytes]
+    read: Callable[[Path], Arrays]
+    reference: Callable[[bytes], Arrays]
+    honest: Callable[[int], bytes]
+    attacks: Callable[[int], dict[str, bytes]]
+
+
+@dataclass
+class Outcome:
+    """How many damaged files came out how, the failures, and the worst costs as multiples of the intact file's."""
+
+    refused: int = 0
+    equal: int = 0
+    failures: list[str] = field(default_factory=list)
+    time: float = 0.0
+    memory: float = 0.0
+
+
+# ── the formats ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def some_arrays(rng: random.Random, dtypes: tuple[str, ...]) -> Arrays:
+    """Return one to four arrays of the dtypes, of up to three axes."""
+    generator = np.random.default_rng(rng.getrandbits(32))
+    found: Arrays = {}
+    for i in range(rng.randint(1, 4)):
+        shape = [rng.randint(1, 6) for _ in range(rng.randint(0, 3))]
+        dtype = np.dtype(rng.choice(dtypes))
+        high = 2 if dtype.kind == "b" else 100
+        found[f"layers.{i}.weight"] = generator.integers(0, high, shape).astype(dtype)
+    return found
+
+
+def intact_pickle(rng: random.Random) -> bytes:
+    """Return a pickled dict of arrays, of any protocol, with arrays under two names, in Fortran's order, big-endian."""
+    arrays = some_arrays(rng, ("f4", "f8", ">f8", "i2", "i8", "u1", "?"))
+    if rng.random() < 0.3:
+        arrays["again"] = arrays["layers.0.weight"]
+    if rng.random() < 0.3:
+        arrays["fortran"] = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    return pickle.dumps(arrays, rng.randint(0, pickle.HIGHEST_PROTOCOL))
+
+
+class Restricted(pickle.Unpickler):
+    """Python's own, for files that our reader has taken for harmless."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Allow what NumPy writes."""
+        if name in ("_reconstruct", "_frombuffer", "ndarray", "dtype", "encode", "bytes"):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(name)
+
+
+def reference_pickle(content: bytes) -> Arrays:
+    """Return what Python finds in a pickle."""
+    found = Restricted(io.BytesIO(content), encoding="latin1").load()
+    return {name if isinstance(name, str) else name.decode("latin1"): x for name, x in found.items()}
+
+
+def pickle_attacks(size: int) -> dict[str, bytes]:
+    """Return pickles of about this size, each made to cost much."""
+    head, k = b"\x80\x02", size // 2
+    whole = pickle.dumps({"w": np.ones(k // 8)}, 2)[:-1]
+    again = b"".join(b"X\x06\x00\x00\x00%06dh\xff" % i for i in range(k // 13))
+    text = struct.pack("<I", k) + b"a" * k + b"q\x01"
+    encode = b"c_codecs\nencode\nq\x02X\x06\x00\x00\x00latin1q\x03X" + text
+    shape = b"J" + struct.pack("<i", k) + b"\x85"
+    first = b"B" + text + b"cnumpy\ndtype\nU\x02u1\x89\x88\x87Rq\x03" + shape + b"X\x01\0\0\0CtRs("
+    shared = b"h\x02(h\x01h\x03" + shape + b"X\x01\0\0\0CtR"
+    buffers = b"U\x01acnumpy.core.numeric\n_frombuffer\nq\x02(" + first
+    buffers += b"".join(b"X\x06\x00\x00\x00%06d" % i + shared for i in range(k // (11 + len(shared))))
+    return {
+        "tuples that double, then as a key": head + b"(" + b")" + b"q\0h\0\x86" * (size // 5) + b"Nd.",
+        "tuples that double 40 times": head + b"(" + b")" + b"q\0h\0\x86" * 40 + b"Nd." + b"N" * size,
+        "a mark for each value": b"N" * k + b"(t" * (k // 2) + b".",
+        "marks within marks": head + b"(" * size + b".",
+        "tuples within tuples": head + b")" + b"\x85" * size + b".",
+        "dicts within dicts": head + b"}" * size + b".",
+        "dicts kept in the memo": head + b"}\x94" * k + b".",
+        "one value memoized again and again": head + b"N" + b"\x94" * size + b".",
+        "small tuples kept in the memo": head + (b"(" + b"K\x01\x85\x94" * 60 + b"t\x94") * (size // 243) + b".",
+        "nothing but values": head + b"N" * size + b".",
+        "a long integer": b"L" + b"9" * size + b"L\n.",
+        "an integer of many bytes": head + b"\x8b" + struct.pack("<i", size) + b"\xff" * size + b".",
+        "a huge place in the memo": head + b"N" + b"r\xff\xff\xff\xff" * (size // 5) + b".",
+        "a long name, set again and again": head + b"}X" + text + b"Nh\x01" * (k // 4) + b"s.",
+        "a long line without an end": b"c" + b"a" * size,
+        "one text encoded again and again": head + encode + b"h\x02h\x01h\x03\x86R\x94" * (k // 9) + b".",
+        "one array under many names": whole[:-1] + b"q\xffs(" + again + b"u.",
+        "one buffer for many arrays": head + b"}" + buffers + b"u.",
+        "a shape of many axes": head + b"(" + b"(K\x01(" + b"K\x01" * k + b"tt.",
+        "frames": b"\x80\x04" + (b"\x95" + bytes(8)) * (size // 9) + b".",
+        "a claim of more than there is": head + b"\x8e" + struct.pack("<Q", 2**62) + b"a" * size,
+    }
+
+
+def intact_idx(rng: random.Random) -> bytes:
+    """Return an IDX file, gzipped or not."""
+    (x, *_) = some_arrays(rng, ("u1", "i1", "i2", "i4", "f4", "f8")).values()
+    x = np.atleast_1d(x)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, rng.choice(("x", "x.gz")))
+        write_idx(path, x)
+        return path.read_bytes()
+
+
+def reference_idx(content: bytes) -> Arrays:
+    """Return what NumPy finds after the header of an IDX file."""
+    if content[:2] == b"\x1f\x8b":
+        content = gzip.decompress(content)
+    dtype = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}[content[2]]
+    start = 4 + 4 * content[3]
+    if content[:2] != b"\0\0":
+        raise ValueError("not an IDX file")
+    shape = struct.unpack(f">{content[3]}I", content[4:start])
+    return {"": np.frombuffer(content[start:], dtype).reshape(shape)}
+
+
+def idx_attacks(size: int) -> dict[str, bytes]:
+    """Return IDX files of about this size, each made to cost much."""
+    header = bytes((0, 0, 8, 1))
+    huge = header + struct.pack(">I", 2**30 - 1)
+    empty = gzip.compress(b"", mtime=0)
+    named = b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * size + b"\0"
+    return {
+        "a claim of a gigabyte": huge + bytes(size),
+        "a claim of a gigabyte, gzipped": gzip.compress(huge) + b"\0" * size,
+        "255 axes": bytes((0, 0, 8, 255)) + b"\0\0\0\1" * 255 + bytes(size),
+        "255 huge axes": bytes((0, 0, 8, 255)) + b"\xff\xff\xff\xff" * 255 + bytes(size),
+        "a gzip bomb": gzip.compress(header + struct.pack(">I", 6) + bytes(1000 * size)),
+        "many empty gzip members": empty * (size // len(empty)),
+        "a long name in gzip's header": named,
+    }
+
+
+def intact_safetensors(rng: random.Random) -> bytes:
+    """Return a safetensors file."""
+    from safetensors.numpy import save
+
+    return save(some_arrays(rng, ("f2", "f4", "f8", "i1", "i4", "i8", "u1", "?")), {"epoch": "3"})
+
+
+def reference_safetensors(content: bytes) -> Arrays:
+    """Return what the format's own package finds."""
+    from safetensors.numpy import load
+
+    return load(content)
+
+
+def _safetensors(header: bytes, data: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(header)) + header + data
+
+
+def safetensors_attacks(size: int) -> dict[str, bytes]:
+    """Return safetensors files of about this size, each made to cost much."""
+    empty = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+    many = "{" + ",".join(f'"{i}":{empty}' for i in range(size // 60)) + "}"
+    axes = json.dumps({"a": {"dtype": "F32", "shape": [0] * (size // 3), "data_offsets": [0, 0]}})
+    long_ = json.dumps({"a" * size: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}})
+    whole = {"dtype": "U8", "shape": [size // 2], "data_offsets": [0, size // 2]}
+    overlap = json.dumps({str(i): whole for i in range(size // 140)})
+    return {
+        "a huge header": struct.pack("<Q", 2**63) + b"{" * size,
+        "a header of a hundred megabytes": struct.pack("<Q", 10**8 - 1) + b"{" * size,
+        "many empty arrays": _safetensors(many.encode()),
+        "many axes": _safetensors(axes.encode()),
+        "a long name": _safetensors(long_.encode()),
+        "lists within lists": _safetensors(b'{"a":' + b"[" * size),
+        "a metadata of many texts": _safetensors(
+            json.dumps({"__metadata__": {str(i): "" for i in range(size // 12)}}).encode()
+        ),
+        "one stretch for many arrays": _safetensors(overlap.encode(), bytes(size // 2)),
+    }
+
+
+def numpy_of(found: Any) -> Any:
+    """Return an array, in the machine's byte order."""
+    x = np.asarray(found)
+    return x.astype(x.dtype.newbyteorder("="), copy=False)
+
+
+def honest_idx(size: int) -> bytes:
+    """Return an IDX file with this much data."""
+    return bytes((0, 0, 8, 1)) + struct.pack(">I", size) + bytes(size)
+
+
+def honest_safetensors(size: int) -> bytes:
+    """Return a safetensors file with this much data."""
+    from safetensors.numpy import save
+
+    return save({"w": np.zeros(size // 4, "f4")})
+
+
+FORMATS = {
+    "idx": Format("idx", intact_idx, lambda path: {"": read_idx(path)}, reference_idx, honest_idx, idx_attacks),
+    "safetensors": Format(
+        "safetensors",
+        intact_safetensors,
+        lambda path: checkpoint.read(path, "numpy"),
+        reference_safetensors,
+        honest_safetensors,
+        safetensors_attacks,
+    ),
+    "pickle": Format(
+        "pickle",
+        intact_pickle,
+        lambda path: read_pickled_arrays(path, "numpy"),
+        reference_pickle,
+        lambda size: pickle.dumps({"w": np.zeros(size // 4, "f4")}),
+        pickle_attacks,
+    ),
+}
+
+
+# ── damage ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def mutate(content: bytes, rng: random.Random) -> bytes:
+    """Return the content with one to four changes: bytes changed, cut off, taken out, put in, repeated or swapped."""
+    found = bytearray(content)
+    for _ in range(rng.choice((1, 1, 1, 2, 4))):
+        # Most of what can go wrong is in the first bytes.
+        place = rng.randrange(min(len(found), rng.choice((16, 80, 10**9))) + 1)
+        length = rng.randrange(1, 9)
+        match rng.randrange(8):
+            case 0 if place < len(found):
+                found[place] ^= 1 << rng.randrange(8)
+            case 1 if place < len(found):
+                found[place] = rng.randrange(256)
+            case 2:
+                special = rng.choice(SPECIAL)
+                found[place : place + len(special)] = special
+            case 3:
+                del found[place:]
+            case 4:
+                del found[place : place + length]
+            case 5:
+                found[place:place] = rng.randbytes(length)
+            case 6:
+                found[place:place] = found[place : place + length * 4]
+            case _:
+                found += rng.randbytes(length)
+    return bytes(found)
+
+
+def cost(read: Callable[[Path], Arrays], path: Path) -> tuple[Any, float, int]:
+    """Return what a reader makes of a file, its processor time and the peak of its memory."""
+    tracemalloc.start()
+    try:
+        found = outcome(read, path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    start = time.process_time()
+    outcome(read, path)
+    return found, time.process_time() - start, peak
+
+
+def outcome(read: Callable[[Path], Arrays], path: Path) -> Any:
+    """Return the arrays, or the error."""
+    try:
+        return {name: numpy_of(x) for name, x in read(path).items()}
+    except Exception as error:
+        return error.with_traceback(None)
+
+
+def alike(found: Arrays, wanted: Arrays) -> bool:
+    """Tell whether names, dtypes, shapes and bits are the same."""
+    if sorted(found) != sorted(wanted):
+        return False
+    both = [(found[name], numpy_of(wanted[name])) for name in found]
+    return all(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in both)
+
+
+def verdict(format_: Format, found: Any, content: bytes) -> str:
+    """Return "refused", "equal", or what is wrong with what our reader made of the content."""
+    if isinstance(found, DataError):
+        return "refused"
+    if isinstance(found, Exception):
+        return f"an error of another kind: {found!r:.200}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            wanted = format_.reference(content)
+    except Exception as error:
+        return f"data, where the reference has {error!r:.200}"
+    return "equal" if alike(found, wanted) else "other data than the reference's"
+
+
+def damage(format_: Format, count: int, seed: int, folder: Path) -> Outcome:
+    """Read this many damaged files."""
+    rng, result, path = random.Random(seed), Outcome(), folder / "damaged"
+    for i in range(count):
+        if i % 20 == 0:
+            content = format_.intact(rng)
+            path.write_bytes(content)
+            whole = [cost(format_.read, path) for _ in range(3)]
+            if verdict(format_, whole[0][0], content) != "equal":
+                result.failures.append(f"intact file {i}: {verdict(format_, whole[0][0], content)}")
+            plain_time, plain_memory = min(t for _, t, _ in whole), max(p for _, _, p in whole)
+        changed = mutate(content, rng)
+        path.write_bytes(changed)
+        found, seconds, peak = cost(format_.read, path)
+        word = verdict(format_, found, changed)
+        if word == "refused":
+            result.refused += 1
+        elif word == "equal":
+            result.equal += 1
+        else:
+            result.failures.append(f"file {i} of seed {seed}, {changed[:60]!r}…: {word}")
+        if seconds > result.time * plain_time:
+            # The machine does other things too: the quickest of three counts.
+            seconds = min(seconds, *(cost(format_.read, path)[1] for _ in range(2)))
+        result.time = max(result.time, seconds / plain_time)
+        result.memory = max(result.memory, peak / plain_memory)
+    return result
+
+
+def attacks(format_: Format, size: int, folder: Path) -> Iterator[tuple[str, str, float, float, float]]:
+    """Yield name, outcome, seconds, time and memory of each attack, as multiples of an honest file's as large."""
+    path = folder / "attack"
+    path.write_bytes(format_.honest(size))
+    _, plain_time, plain_memory = min((cost(format_.read, path) for _ in range(5)), key=lambda c: c[1])
+    for name, content in format_.attacks(size).items():
+        path.write_bytes(content)
+        found, seconds, peak = cost(format_.read, path)
+        word = "refused" if isinstance(found, DataError) else "read" if isinstance(found, dict) else repr(found)
+        yield name, word, seconds, seconds / max(plain_time, 1e-6), peak / plain_memory
+
+
+def main() -> int:
+    """Print what became of the files; return 1 where a reader failed."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--count", type=int, default=10_000, help="damaged files of each format")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--format", choices=FORMATS, action="append", help="only this one; may be repeated")
+    parser.add_argument("--megabytes", type=float, default=1.0, help="size of each attack")
+    options = parser.parse_args()
+    failed = False
+    with tempfile.TemporaryDirectory() as name:
+        for chosen in options.format or FORMATS:
+            result = damage(FORMATS[chosen], options.count, options.seed, Path(name))
+            failed |= bool(result.failures)
+            print(
+                f"{chosen}: {options.count:,} damaged files: {result.refused:,} refused, {result.equal:,} equal, "
+                f"{len(result.failures):,} wrong; worst {result.time:.1f} x the time and {result.memory:.1f} x the "
+                "memory of the intact file"
+            )
+            for line in result.failures[:20]:
+                print(f"  {line}")
+            size = math.ceil(options.megabytes * 1e6)
+            for attack, word, seconds, times, memory in attacks(FORMATS[chosen], size, Path(name)):
+                failed |= word not in ("refused", "read")
+                print(f"  {attack:42} {word:10.60} {seconds:8.3f} s {times:9.1f} x time {memory:6.1f} x memory")
+            sys.stdout.flush()
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

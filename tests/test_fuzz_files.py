@@ -1,0 +1,30 @@
+"""Small samples of what ci/fuzz_files.py does: damaged files, and files made to cost much."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+spec = importlib.util.spec_from_file_location("fuzz_files", Path(__file__).parents[1] / "ci" / "fuzz_files.py")
+fuzz_files = sys.modules["fuzz_files"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(fuzz_files)
+
+
+@pytest.mark.parametrize("name", fuzz_files.FORMATS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_damage_gives_an_error_or_the_reference_data(tmp_path, name, seed):
+    result = fuzz_files.damage(fuzz_files.FORMATS[name], 150, seed, tmp_path)
+    assert result.failures == []
+    assert result.refused + result.equal == 150
+    assert result.equal > 0
+
+
+@pytest.mark.parametrize("name", fuzz_files.FORMATS)
+def test_hostile_files_cost_little(tmp_path, name):
+    """Half a second for a megabyte is what the slowest opcodes take in Python; what is quadratic takes minutes."""
+    size = 30_000
+    for attack, outcome, seconds, _, memory in fuzz_files.attacks(fuzz_files.FORMATS[name], size, tmp_path):
+        assert outcome in ("refused", "read"), attack
+        assert seconds < 1, attack
+        assert memory < 20, attack
