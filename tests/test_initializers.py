@@ -34,6 +34,43 @@ def test_spread(backend, initializer, deviation):
     assert abs(drawn.mean()) <= deviation * 0.01
 
 
+#: Two by two weights of seed 3, as they have always been.
+GOLDEN = {
+    "normal": [[0.005006993189454079, -0.014946015551686287], [0.0014371398137882352, -0.006022858899086714]],
+    "uniform": [[0.03834172338247299, -0.08649815618991852], [0.011427357792854309, -0.045301616191864014]],
+    "truncated_normal": [
+        [0.004760647192597389, -0.013582785613834858],
+        [0.0013713272055611014, -0.0057159531861543655],
+    ],
+    "xavier": [[0.35404789447784424, -1.0568429231643677], [0.1016211286187172, -0.42588046193122864]],
+    "xavier_uniform": [[0.4695882797241211, -1.0593817234039307], [0.13995599746704102, -0.5548292398452759]],
+    "he": [[0.5006993412971497, -1.4946016073226929], [0.14371398091316223, -0.6022859215736389]],
+    "he_uniform": [[0.6640981435775757, -1.4981919527053833], [0.1979275941848755, -0.7846469879150391]],
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_weights(backend, name):
+    initializer = getattr(initializers, name)
+    initializer = initializer() if name in ("normal", "uniform", "truncated_normal") else initializer
+    drawn = initializer(random.key(3, backend), (2, 2), backend.xp.float32)
+    np.testing.assert_array_equal(host(drawn), np.array(GOLDEN[name], "float32"))
+
+
+def test_golden_weights_of_a_network(backend):
+    """Each parameter has a key of its own, by its number in the network."""
+    net = layers.Sequential(layers.Linear(3, 2), layers.Embedding(2, 2), seed=3, backend=backend)
+    assert {path: host(x).tolist() for path, x in net.parameters().items()} == {
+        "layers.0.weight": [
+            [-1.2705117464065552, 0.22249171137809753],
+            [1.4530117511749268, 0.6720146536827087],
+            [-0.7643668055534363, -1.0441282987594604],
+        ],
+        "layers.0.bias": [0.0, 0.0],
+        "layers.1.weight": [[0.857099711894989, -1.261850118637085], [0.05647420510649681, -1.1681749820709229]],
+    }
+
+
 def test_ones(backend):
     assert (host(initializers.ones(random.key(0, backend), (3,), backend.xp.float64)) == 1).all()
 

@@ -35,18 +35,22 @@ STATEFUL = {
 
 @pytest.mark.parametrize("name", STATEFUL)
 def test_twenty_steps_against_pytorch(backend, name):
-    """With a schedule, a parameter that never has a gradient, and one that has none in the first steps."""
+    """With a schedule, and parameters that have a gradient never, not in the first steps, or now and then."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     make, theirs, settings = STATEFUL[name]
     rng = np.random.default_rng(0)
-    start = {"w": rng.normal(size=(4, 3)), "b": rng.normal(size=3), "late": rng.normal(size=2)}
+    start = {"w": rng.normal(size=(4, 3)), "b": rng.normal(size=3)}
+    start |= {"late": rng.normal(size=2), "at times": rng.normal(size=2)}
+    has_gradient = {"late": lambda i: i > 5, "at times": lambda i: i % 4 in (0, 3)}
     net = {part: backend.asarray(x) for part, x in start.items()}
     net["steps"] = counts = backend.asarray(np.array([1, 2]))
     peers = {part: torch.asarray(x.copy()).requires_grad_() for part, x in start.items()}
     rate = schedulers.Cosine(0.1, 25)
     ours, peer = make(rate), getattr(torch.optim, theirs)(peers.values(), lr=0.1, **settings)
     for i in range(20):
-        gradients = {part: rng.normal(size=x.shape) + x for part, x in start.items() if part != "late" or i > 5}
+        gradients = {
+            part: rng.normal(size=x.shape) + x for part, x in start.items() if has_gradient.get(part, lambda i: True)(i)
+        }
         grads = {part: backend.asarray(gradients[part]) if part in gradients else None for part in net}
         ours.update(net, grads)
         peer.param_groups[0]["lr"] = rate(i)
@@ -56,6 +60,27 @@ def test_twenty_steps_against_pytorch(backend, name):
     for part, x in peers.items():
         assert_close(net[part], x.detach().numpy(), like=backend.asarray(start[part]), rtol=1e-6)
     assert net["steps"] is counts
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_an_update_without_a_gradient_by_the_formula(backend, name):
+    """A missing gradient changes nothing of its parameter, and does not count as one of its updates."""
+    rate, beta1, beta2, epsilon = 0.1, 0.9, 0.999, 1e-8
+    decay = rate * 0.01 if name == "adamw" else 0.0
+    optimizer = optimizers.AdamW(rate) if name == "adamw" else optimizers.Adam(rate)
+    net = {"a": numbers(backend, 2), "b": numbers(backend, 2, seed=1)}
+    b, mean, square, t = host(net["b"]), 0.0, 0.0, 0
+    for i, missing in enumerate([False, True, False, True, True, False]):
+        gradient = None if missing else host(numbers(backend, 2, seed=i + 2))
+        grads = {"a": numbers(backend, 2, seed=9), "b": None if missing else backend.asarray(gradient)}
+        optimizer.update(net, grads)
+        if not missing:
+            t += 1
+            mean = beta1 * mean + (1 - beta1) * gradient
+            square = beta2 * square + (1 - beta2) * gradient**2
+            step = (mean / (1 - beta1**t)) / (np.sqrt(square / (1 - beta2**t)) + epsilon)
+            b = b - decay * b - rate * step
+        assert_close(net["b"], b, like=net["a"], rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", STATEFUL)

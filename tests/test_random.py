@@ -7,6 +7,7 @@ from scipy import special, stats
 
 from anynet import random
 from anynet.backend import get_backend
+from anynet.errors import ArgumentError
 from anynet.primitives import threefry
 
 # Known answers of Threefry-2x32 with 20 rounds, from the authors' library Random123.
@@ -50,6 +51,83 @@ def test_every_backend_draws_the_same_bits(backend, name, seed):
     assert get_backend(drawn).device == backend.device
     assert host(drawn).dtype == reference.dtype
     np.testing.assert_array_equal(host(drawn), reference)
+
+
+#: What the seed 2**63 + 12345 has always given.
+GOLDEN = {
+    "key": (lambda k: k, [-(2**31), 12345]),
+    "split": (lambda k: random.split(k, 2), [[-1854776731, -1326484178], [637308065, 14255009]]),
+    "fold_in 5": (lambda k: random.fold_in(k, 5), [1419501146, 818434028]),
+    "fold_in 2**31": (lambda k: random.fold_in(k, 2**31), [-1367577213, 500578532]),
+    "fold_in 2**32 - 1": (lambda k: random.fold_in(k, 2**32 - 1), [1849478325, -1149743643]),
+    "bits": (lambda k: random.bits(k, (5,)), [2104496512, -1055754168, 986067877, -247563337, -1155619923]),
+    "uniform": (
+        lambda k: random.uniform(k, (4,)),
+        [0.4899912476539612, 0.754188060760498, 0.9423596262931824, 0.7309362292289734],
+    ),
+    "uniform in a range": (
+        lambda k: random.uniform(k, (3,), low=-2.0, high=3.0),
+        [0.44995617866516113, 1.7709403038024902, 2.7117981910705566],
+    ),
+    "normal": (
+        lambda k: random.normal(k, (5,)),
+        [-0.02509085275232792, 0.6877285838127136, -0.7402083873748779, 1.574894666671753, 0.61564701795578],
+    ),
+    "integers": (lambda k: random.integers(k, (6,), -3, 100), [47, 56, 24, 0, 33, 35]),
+    "bernoulli": (lambda k: random.bernoulli(k, 0.3, (12,)), [0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 1]),
+    "bernoulli, coarse": (
+        lambda k: random.bernoulli(k, 0.3, (12,), coarse=True),
+        [1, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0],
+    ),
+    "permutation": (lambda k: random.permutation(k, 8), [5, 3, 1, 4, 7, 2, 6, 0]),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_values(backend, name):
+    draw, expected = GOLDEN[name]
+    found = host(draw(random.key(2**63 + 12345, backend)))
+    np.testing.assert_array_equal(found, np.array(expected, found.dtype))
+
+
+def test_golden_values_of_float64(backend):
+    found = random.uniform(random.key(2**63 + 12345, backend), (3,), backend.xp.float64)
+    assert host(found).tolist() == [0.48999128869456166, 0.22958682391583418, 0.7309362651435788]
+
+
+def cipher(key, counter):
+    """Threefry-2x32 with 20 rounds in Python's integers, as in the paper's figure 2."""
+    words = [key[0], key[1], key[0] ^ key[1] ^ 0x1BD11BDA]
+    x, y = (counter[0] + words[0]) & 0xFFFFFFFF, (counter[1] + words[1]) & 0xFFFFFFFF
+    for i in range(20):
+        turn = (13, 15, 26, 6, 17, 29, 16, 24)[i % 8]
+        x = (x + y) & 0xFFFFFFFF
+        y = ((y << turn | y >> (32 - turn)) & 0xFFFFFFFF) ^ x
+        if i % 4 == 3:
+            group = i // 4 + 1
+            x, y = (x + words[group % 3]) & 0xFFFFFFFF, (y + words[(group + 1) % 3] + group) & 0xFFFFFFFF
+    return x, y
+
+
+def test_counters_against_integers_of_python(backend):
+    """The second word of the counter goes from 0 up; the first one says what the numbers are for."""
+    for counter, key, expected in KNOWN:
+        assert cipher(key, counter) == expected
+    seed = (7 << 32) + 0x9ABCDEF0
+    key, words = random.key(seed, backend), (7, 0x9ABCDEF0)
+    unsigned = lambda x: host(x).view("uint32").tolist()
+    for number in (0, 1, 2**31 - 1, 2**31, 2**31 + 5, 2**32 - 1):
+        assert tuple(unsigned(random.fold_in(key, number))) == cipher(words, (0, number))
+    minus_one, minus_two = 0xFFFFFFFF, 0xFFFFFFFE
+    assert unsigned(random.split(key, 3)) == [list(cipher(words, (minus_one, i))) for i in range(3)]
+    pairs = [cipher(words, (minus_two, i)) for i in range(4)]
+    assert unsigned(random.bits(key, (7,))) == [x for x, _ in pairs] + [y for _, y in pairs[:3]]
+
+
+@pytest.mark.parametrize("number", [-1, 2**32, 2**40])
+def test_fold_in_of_a_number_out_of_range(number):
+    with pytest.raises(ArgumentError, match=f"number is {number}: wanted an integer from 0 to 2\\*\\*32 - 1"):
+        random.fold_in(random.key(0), number)
 
 
 def test_float64_numbers(backend):

@@ -53,6 +53,16 @@ def test_shuffles_are_the_same_everywhere_and_new_each_epoch(backend):
     assert sorted(ours[0]) == list(range(50))
 
 
+def test_golden_shuffles(backend):
+    """What seed 3 has always given, in two epochs and in a batch sampled with replacement."""
+    loader = Loader(*rows(backend, 8), 4, seed=3)
+    assert [[host(t).tolist() for _, t in loader] for _ in range(2)] == [
+        [[1, 7, 4, 3], [2, 0, 6, 5]],
+        [[5, 4, 3, 7], [0, 1, 2, 6]],
+    ]
+    assert host(random_batch(random.key(3, backend), 6, *rows(backend, 8))[1]).tolist() == [4, 4, 5, 3, 4, 0]
+
+
 def test_random_batches(backend):
     x, t = rows(backend, 5)
     xs, ts = random_batch(random.key(0, backend), 200, x, t)

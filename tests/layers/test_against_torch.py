@@ -247,3 +247,126 @@ def close(ours, theirs):
     theirs = np.asarray(theirs.numpy())
     assert tuple(ours.shape) == theirs.shape
     np.testing.assert_allclose(host(ours), theirs, rtol=1e-5, atol=1e-7)
+
+
+def with_weights_of(theirs, ours, names, backend):
+    """Return our layer in float64 with the weights of PyTorch's, which get random values."""
+    torch.manual_seed(0)
+    generator = np.random.default_rng(0)
+    theirs.double()
+    with torch.no_grad():
+        for p in theirs.parameters():
+            p.copy_(torch.tensor(generator.normal(size=p.shape)))
+    ours.initialize(0, backend, backend.xp.float64)
+    for path, (source, arrange) in names.items():
+        ours[path] = backend.asarray(np.ascontiguousarray(arrange(theirs.get_parameter(source).detach().numpy())))
+    return ours
+
+
+ATTENDED = {
+    "itself": (),
+    "key": ("key",),
+    "value": ("value",),
+    "key and value": ("key", "value"),
+    "mask": ("mask",),
+    "mask of each image and head": ("mask of all",),
+    "key_mask": ("key_mask",),
+    "mask and key_mask": ("mask", "key_mask"),
+    "mask and causal": ("mask", "causal"),
+    "key_mask and causal": ("key_mask", "causal"),
+    "all masks": ("mask of all", "key_mask", "causal"),
+    "all masks and arrays": ("key", "value", "mask", "key_mask", "causal"),
+}
+
+
+@pytest.mark.parametrize("name", ATTENDED)
+def test_attention_to_others_with_masks(backend, name):
+    given, heads, width, n, length = ATTENDED[name], 2, 4, 3, 4
+    other = 6 if "key" in given else length
+    theirs = nn.MultiheadAttention(width, heads, batch_first=True)
+    ours = with_weights_of(theirs, layers.MultiHeadAttention(width, heads), attention_names("", width), backend)
+    generator = np.random.default_rng(1)
+    sizes = {"query": length} | {part: other for part in ("key", "value") if part in given}
+    data = {part: generator.normal(size=(n, size, width)) for part, size in sizes.items()}
+    shape = (n, heads, length, other) if "mask of all" in given else (length, other)
+    # Position 0 always counts, so that no row is without any.
+    mask, key_mask = (generator.random(s) < 0.5 for s in (shape, (n, other)))
+    mask[..., 0] = key_mask[:, 0] = True
+    causal = np.tril(np.ones((length, other), bool))
+
+    allowed = np.ones((n, heads, length, other), bool)
+    masks = {}
+    if "mask" in given or "mask of all" in given:
+        masks["mask"] = backend.asarray(mask)
+        allowed &= mask
+    if "key_mask" in given:
+        masks["key_mask"] = backend.asarray(key_mask)
+        allowed &= key_mask[:, None, None, :]
+    if "causal" in given:
+        masks["causal"] = True
+        allowed &= causal
+
+    tensors = {part: torch.tensor(x, requires_grad=True) for part, x in data.items()}
+    key = tensors.get("key", tensors["query"])
+    hidden = torch.tensor(~allowed.reshape(n * heads, length, other))
+    out = theirs(tensors["query"], key, tensors.get("value", key), attn_mask=hidden, need_weights=False)[0]
+    cotangent = generator.normal(size=out.shape)
+    (out * torch.tensor(cotangent)).sum().backward()
+
+    arrays = {part: backend.asarray(x) for part, x in data.items()}
+    close(ours(**arrays, **masks), out.detach())
+    weights = backend.asarray(cotangent)
+    f = lambda net, arrays: array_namespace(arrays["query"]).sum(net(**arrays, **masks) * weights)
+    grads, of_arrays = anynet.grad(f, (0, 1))(ours, arrays)
+    for part, x in tensors.items():
+        close(of_arrays[part], x.grad)
+    for path, (source, arrange) in attention_names("", width).items():
+        close(grads[path], arrange(theirs.get_parameter(source).grad))
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_sequences_in_two_halves(backend, name):
+    """The state carried from the first half to the second, and one given at the beginning."""
+    ours, theirs = getattr(layers, name)(2, 3), getattr(nn, name)(2, 3, batch_first=True)
+    names = {
+        "input_weight": ("weight_ih_l0", transposed),
+        "hidden_weight": ("weight_hh_l0", transposed),
+        "input_bias": ("bias_ih_l0", same),
+        "hidden_bias": ("bias_hh_l0", same),
+    }
+    with_weights_of(theirs, ours, names, backend)
+    generator = np.random.default_rng(1)
+    x, h, c = (generator.normal(size=shape) for shape in ((4, 7, 2), (4, 3), (4, 3)))
+    start = (h, c) if name == "LSTM" else h
+    tensors = tuple(torch.tensor(part)[None] for part in (h, c))
+    for first, beginning in ((None, None), (start, tensors if name == "LSTM" else tensors[0])):
+        with torch.no_grad():
+            expected, last = theirs(torch.tensor(x), beginning)
+        state = anynet.tree.map(backend.asarray, first) if first is not None else None
+        outputs = []
+        for part in (x[:, :3], x[:, 3:]):
+            out, state = ours.run(backend.asarray(part), state)
+            outputs.append(host(out))
+        np.testing.assert_allclose(np.concatenate(outputs, axis=1), expected.numpy(), rtol=1e-9)
+        parts = zip(state, last, strict=True) if name == "LSTM" else [(state, last)]
+        for part, wanted in parts:
+            close(part, wanted[0])
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 2, 2), (1, 3, 5), (1, 3)])
+def test_batch_norm_of_one_row(backend, shape):
+    """Of one row of one value per feature, which PyTorch refuses, nothing is left but the bias."""
+    theirs = nn.BatchNorm2d(3) if len(shape) == 4 else nn.BatchNorm1d(3)
+    ours = with_weights_of(theirs, layers.BatchNorm(3), dict(WEIGHTS), backend).set_training(True)
+    data = np.random.default_rng(1).normal(size=shape)
+    out = ours(backend.asarray(data))
+    if len(shape) > 2:
+        close(out, theirs(torch.tensor(data)).detach())
+        mean, variance = theirs.running_mean, theirs.running_var
+    else:
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            theirs(torch.tensor(data))
+        close(out, theirs.bias.detach()[None])
+        mean, variance = torch.tensor(0.1 * data[0]), torch.full((3,), 0.9)
+    close(ours.running_mean, mean)
+    close(ours.running_variance, variance)

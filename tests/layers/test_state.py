@@ -111,6 +111,14 @@ def test_masks_and_statistics_are_the_same_on_every_backend(backend):
     np.testing.assert_allclose(variance, other_variance, rtol=1e-5)
 
 
+def test_golden_masks(backend):
+    """What a dropout of seed 3 has always kept, in two steps of training."""
+    net = layers.Sequential(layers.Dropout(0.4), seed=3, backend=backend).set_training(True)
+    ones = backend.asarray(np.ones((2, 6), "float32"))
+    for kept in ([[1, 1, 1, 1, 1, 1], [0, 1, 0, 0, 1, 1]], [[1, 1, 0, 1, 0, 0], [1, 0, 0, 0, 1, 1]]):
+        np.testing.assert_allclose(host(net(ones)), np.array(kept) / 0.6, rtol=1e-6)
+
+
 def test_freezing_by_path(backend):
     net, x = normed(backend), numbers(backend, 5, 3, dtype="float32")
     net.freeze("layers.0.weight").freeze("layers.1")
