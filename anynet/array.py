@@ -17,7 +17,8 @@ device = compat.device
 
 # By type: asked for every leaf of every tree in every step.
 _ARRAY_TYPES: dict[type, bool] = {}
-_RECORDING_TYPES: dict[type, bool] = {}
+#: Those whose library has derivatives of its own, which an array may ask for.
+RECORDING_TYPES: set[type] = set()
 # By the dtype's type too: dtypes of two libraries may be equal in hash, and array_api_strict warns when compared.
 _FLOATING: dict[tuple[type, DType], bool] = {}
 
@@ -28,6 +29,8 @@ def is_array(x: Any) -> bool:
     if kind not in _ARRAY_TYPES:
         # NumPy's dtypes are classes that look like their instances.
         _ARRAY_TYPES[kind] = not isinstance(x, type) and bool(compat.is_array_api_obj(x))
+        if _ARRAY_TYPES[kind] and hasattr(x, "requires_grad") and hasattr(x, "detach"):
+            RECORDING_TYPES.add(kind)
     return _ARRAY_TYPES[kind]
 
 
@@ -36,11 +39,7 @@ def unrecorded(x: Array) -> Array:
 
     anynet has derivatives of its own; what a library records beside them keeps every step's memory.
     """
-    kind = type(x)
-    records = _RECORDING_TYPES.get(kind)
-    if records is None:
-        records = _RECORDING_TYPES[kind] = hasattr(x, "requires_grad") and hasattr(x, "detach")
-    return x.detach() if records and x.requires_grad else x
+    return x.detach() if type(x) in RECORDING_TYPES and x.requires_grad else x
 
 
 def is_floating(x: Array) -> bool:

@@ -49,56 +49,62 @@ def _map(
     tree: T,
     untrained: Callable[[Array], Any] | None,
     defaults: Mapping[str, Any] | None,
-    memo: _Memo | None,
+    memos: tuple[_Memo, _Memo] | None,
 ) -> T:
+    """Map; the memos are of the modules and trained arrays of one module, and of its untrained arrays."""
     kind = _kinds.get(type(tree)) or _kind(tree)
     children: Any = tree
-    if _LEAF < kind <= _NODE:
+    if kind == _MODULE or kind == _NODE:  # noqa: SIM109 - quicker, in a walk of every step
         attributes = vars(tree)
         if not attributes and not defaults:
             return tree
+        outermost = memos is None
         if kind == _NODE:
-            memo = None
-        elif memo is None:
-            memo = {}
-        elif id(tree) in memo:
-            return memo[id(tree)]  # type: ignore[no-any-return]
+            memos = None
+        elif memos is None:
+            memos = {}, {}
+        elif id(tree) in memos[0]:
+            return memos[0][id(tree)]  # type: ignore[no-any-return]
         new = object.__new__(type(tree))
-        if memo is not None:
-            memo[id(tree)] = new
         own = vars(new)
-        fixed = () if untrained is None else _untrained(tree)
+        fixed: tuple[str, ...] = ()
+        if untrained is not None:
+            fixed = _untrained(tree) if "frozen" in attributes else _buffers(tree)
         if defaults and not ("frozen" in attributes and _is_frozen(tree)):
             own.update(defaults)
+        memo: _Memo = {} if memos is None else memos[0]
+        memo[id(tree)] = new
         for name, child in attributes.items():
-            function = untrained if name in fixed and untrained is not None else fn
-            if _kinds.get(type(child)) == _LEAF:
-                own[name] = function(child) if memo is None else _once(function, child, memo)
+            if memos is None or name in fixed or _kinds.get(type(child)) != _LEAF:
+                function = untrained if name in fixed and untrained is not None else fn
+                own[name] = _map(function, child, untrained, defaults, memos)
             else:
-                own[name] = _map(function, child, untrained, defaults, memo)
+                # As below, without a call for each of the arrays.
+                key = id(child)
+                if key not in memo:
+                    memo[key] = fn(child)
+                own[name] = memo[key]
+        if outermost and memos is not None and memos[1] and not memos[0].keys().isdisjoint(memos[1]):
+            raise ArgumentError(
+                "an array is trained in one place of a network, and a buffer or frozen in another: copy the array, or "
+                "freeze (or unfreeze) it by its path in the network that holds both places"
+            )
         return new
     if kind == _LEAF:
-        return fn(tree) if memo is None else _once(fn, tree, memo)  # type: ignore[no-any-return]
+        if memos is None:
+            return fn(tree)  # type: ignore[no-any-return]
+        memo, key = memos[fn is untrained], id(tree)
+        if key not in memo:
+            memo[key] = fn(tree)
+        return memo[key]  # type: ignore[no-any-return]
     if kind == _SETTING:
         return tree
     if kind == _DICT:
-        return {name: _map(fn, child, untrained, defaults, memo) for name, child in children.items()}  # type: ignore[return-value]
-    mapped = [_map(fn, child, untrained, defaults, memo) for child in children]
+        return {name: _map(fn, child, untrained, defaults, memos) for name, child in children.items()}  # type: ignore[return-value]
+    mapped = [_map(fn, child, untrained, defaults, memos) for child in children]
     if kind == _LIST:
         return mapped  # type: ignore[return-value]
     return type(tree)(mapped) if kind == _TUPLE else type(tree)(*mapped)  # type: ignore[call-arg]
-
-
-def _once(function: Callable[[Array], Any], leaf: Array, memo: _Memo) -> Any:
-    known = memo.get(id(leaf))
-    if known is None:
-        memo[id(leaf)] = known = (function, function(leaf))
-    elif known[0] is not function:
-        raise ArgumentError(
-            f"one array of shape {tuple(leaf.shape)} is trained in one place of a network, and a buffer or frozen in "
-            "another: freeze (or unfreeze) it by its path in the network that holds both places, or copy the array"
-        )
-    return known[1]
 
 
 class _Places:
@@ -138,55 +144,50 @@ def pairs(tree: Any, other: Any) -> list[tuple[Any, Any, Array, Any]]:
             beside it.
 
     """
-    walk = _Pairs()
-    walk.add(tree, other, None)
-    return walk.found
+    found: list[tuple[Any, Any, Array, Any]] = []
+    _pair(found, tree, other, None, {})
+    return found
 
 
-class _Pairs:
-    __slots__ = ("beside", "found")
-
-    def __init__(self) -> None:
-        self.found: list[tuple[Any, Any, Array, Any]] = []
-        # What was beside each module, which is kept so that identities last.
-        self.beside: dict[int, Any] = {}
-
-    def add(self, tree: Any, other: Any, memo: _Memo | None) -> None:
-        kind = _kinds.get(type(tree)) or _kind(tree)
-        if kind <= _LEAF:
-            return
-        if kind == _MODULE:
-            if memo is None:
-                memo = {}
-            if self.beside.setdefault(id(tree), other) is not other and id(tree) not in memo:
+def _pair(
+    found: list[tuple[Any, Any, Array, Any]], tree: Any, other: Any, memo: _Memo | None, modules: dict[int, Any]
+) -> None:
+    """Add the pairs of a tree; the memo has where the arrays of one module are, ``modules`` what was beside each."""
+    kind = _kinds.get(type(tree)) or _kind(tree)
+    if kind <= _LEAF:
+        return
+    if kind == _MODULE:
+        if id(tree) in modules:
+            if memo is not None and id(tree) in memo:
+                return
+            if modules[id(tree)] is not other:
                 raise ArgumentError(
                     f"a {type(tree).__name__} is part of two networks in one list or dict, and has a gradient from "
                     "each: put both networks into one Module, where what they share has one gradient, the sum"
                 )
-            if id(tree) in memo:
-                return
-            memo[id(tree)] = tree
-        elif kind == _NODE:
-            memo = None
-        holder, others = (vars(tree), vars(other)) if kind <= _NODE else (tree, other)
-        for name in holder if kind <= _DICT else range(len(holder)):
-            child = holder[name]
-            try:
-                beside = others[name]
-            except (KeyError, IndexError, TypeError):
-                raise ArgumentError(f"the trees differ: {name!r} is in the first and not in the other") from None
-            if (_kinds.get(type(child)) or _kind(child)) != _LEAF:
-                self.add(child, beside, memo)
-            elif kind >= _TUPLE:
-                raise TypeError(f"a tuple of arrays cannot be changed in place: make it a list; given {tree!r:.80}")
-            elif memo is None:
-                self.found.append((holder, name, child, beside))
-            else:
-                i = memo.setdefault(id(child), len(self.found))
-                if i == len(self.found):
-                    self.found.append((holder, name, child, beside))
-                else:
-                    self.found[i] = (*_tied(*self.found[i][:2], holder, name), *self.found[i][2:])
+        modules[id(tree)] = other
+        memo = {} if memo is None else memo
+        memo[id(tree)] = tree
+    elif kind == _NODE:
+        memo = None
+    holder, others = (vars(tree), vars(other)) if kind <= _NODE else (tree, other)
+    for name in holder if kind <= _DICT else range(len(holder)):
+        child = holder[name]
+        try:
+            beside = others[name]
+        except (KeyError, IndexError, TypeError):
+            raise ArgumentError(f"the trees differ: {name!r} is in the first and not in the other") from None
+        if (_kinds.get(type(child)) or _kind(child)) != _LEAF:
+            _pair(found, child, beside, memo, modules)
+        elif kind >= _TUPLE:
+            raise TypeError(f"a tuple of arrays cannot be changed in place: make it a list; given {tree!r:.80}")
+        elif memo is not None and id(child) in memo:
+            i = memo[id(child)]
+            found[i] = (*_tied(*found[i][:2], holder, name), *found[i][2:])
+        else:
+            if memo is not None:
+                memo[id(child)] = len(found)
+            found.append((holder, name, child, beside))
 
 
 def update_buffers(fn: Callable[[Array, Array], Array], tree: Any, other: Any) -> None:

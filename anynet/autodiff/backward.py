@@ -10,7 +10,17 @@ from itertools import repeat
 from typing import Any, TypeVar
 
 from anynet import tree
-from anynet.array import Array, Namespace, array_namespace, conj, is_array, is_complex, is_floating, unrecorded
+from anynet.array import (
+    RECORDING_TYPES,
+    Array,
+    Namespace,
+    array_namespace,
+    conj,
+    is_array,
+    is_complex,
+    is_floating,
+    unrecorded,
+)
 from anynet.autodiff.arguments import Argnames, Argnums, Chosen
 from anynet.autodiff.reached import Guarded
 from anynet.autodiff.trace import STANDARD, Primitive, Trace, Traced, lift, next_level, primitive, refused
@@ -89,7 +99,7 @@ class Tape:
         node = self.variables
         self.variables = node + 1
         self.places.append(node)
-        return Traced(unrecorded(x), self, node)
+        return Traced(unrecorded(x) if type(x) in RECORDING_TYPES else x, self, node)
 
     def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Evaluate the primitive and note how cotangents pass back through it."""

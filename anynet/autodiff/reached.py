@@ -6,7 +6,7 @@ nobody computes. While such a function runs, the network's own parameters stand 
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
 from anynet import tree
 from anynet.array import is_array, is_complex, is_floating
@@ -45,11 +45,13 @@ class Guarded:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        # Networks that the function does not reach. To look again at every call would take as long as a small layer.
-        self._apart: WeakSet[Any] = WeakSet()
+        # The network that the function was last found not to reach: to look at every call takes as long as a layer.
+        self._last: Callable[[], Any] = _nothing
 
     def __call__(self, differentiated: Sequence[Any], args: Sequence[Any], named: dict[str, Any]) -> Any:
         """Return the function's value, called without the modules in these trees."""
+        if len(differentiated) == 1 and self._last() is differentiated[0]:
+            return self._function(*args, **named)
         modules = self._reached(differentiated)
         if not modules:
             return self._function(*args, **named)
@@ -63,15 +65,18 @@ class Guarded:
                 holder[name] = value
 
     def _reached(self, differentiated: Sequence[Any]) -> list[Any]:
-        roots = [x for x in differentiated if not is_array(x) and x not in self._apart]
-        modules = [module for root in roots for module in tree.modules(root)]
+        modules = [module for x in differentiated if not is_array(x) for module in tree.modules(x)]
         if not modules:
             return []
         reached = {id(x) for _, x in reachable(self._function) if tree.is_node(x)}
         found = [module for module in modules if id(module) in reached]
-        if not found:
-            self._apart.update(root for root in roots if tree.is_node(root))
+        if not found and modules[0] is differentiated[0]:
+            self._last = ref(modules[0])
         return found
+
+
+def _nothing() -> None:
+    """Return what a reference to nothing refers to."""
 
 
 def _withheld(value: Any, name: str) -> Any:

@@ -9,8 +9,8 @@ from anynet.array import Array, DType, is_array
 from anynet.backend import Backend, get_backend
 from anynet.errors import AnynetError, ArgumentError, NotInitializedError, StateError
 
-#: What can be added to in place.
-_CONTAINERS = frozenset((list, dict))
+#: What may grow without being another object.
+_GROWING = frozenset((list, dict))
 
 
 class Parameter:
@@ -58,16 +58,21 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward()")
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        """Return what `forward` computes; an error says in which layer it came up."""
-        own = self.__dict__
-        before = [*own.values()]
-        lengths = None if _CONTAINERS.isdisjoint(map(type, before)) else [*map(_length, before)]
+        """Return what `forward` computes; an error says in which layer it came up.
+
+        Raises:
+            StateError: `forward` keeps an array in an attribute that is no buffer.
+
+        """
         try:
+            if self._differentiated:
+                return self.forward(*args, **settings)
+            own = self.__dict__
+            before = [*own.values()]
+            lengths = None if _GROWING.isdisjoint(map(type, before)) else [*map(_length, before)]
             out = self.forward(*args, **settings)
-            if len(own) != len(before) or not all(map(is_, own.values(), before)):
-                self._check_kept(before)
-            elif lengths is not None and lengths != [*map(_length, before)]:
-                self._check_grown(before, lengths)
+            if len(own) != len(before) or not all(map(is_, own.values(), before)) or lengths is not None:
+                self._check_kept(before, lengths)
             return out
         except AnynetError as error:
             self._locate(error)
@@ -82,27 +87,26 @@ class Module:
                 raise unready from error
             raise
 
-    def _check_kept(self, before: list[Any]) -> None:
-        """Look whether `forward` has put an array where there was none, or another parameter in place of one."""
+    def __setattr__(self, name: str, value: Any) -> None:
+        # While it is differentiated this is a copy, whose attributes go with it; buffers alone are written back.
+        if self._differentiated and name not in self.BUFFERS and not is_array(vars(self).get(name)):
+            self._check_no_array(name, value)
+        object.__setattr__(self, name, value)
+
+    def _check_kept(self, before: list[Any], lengths: list[int] | None) -> None:
+        """Look whether `forward` has put an array where there was none, or another one in place of a parameter."""
         for i, (name, value) in enumerate(vars(self).items()):
-            if name in self.BUFFERS or (i < len(before) and value is before[i]):
-                continue
-            if is_array(value) or not tree.is_setting(value):
-                kept = next((path for path, _ in tree.leaves(value, name)), None)
-                if kept is not None:
-                    raise StateError(self._kept(kept))
+            same = i < len(before) and value is before[i] and (lengths is None or _length(value) == lengths[i])
+            if not same and name not in self.BUFFERS:
+                self._check_no_array(name, value)
 
-    def _check_grown(self, before: list[Any], lengths: list[int]) -> None:
-        for (name, value), length in zip(list(vars(self).items()), lengths, strict=True):
-            if _length(value) != length and next(tree.leaves(value), None) is not None:
-                raise StateError(self._kept(name))
-
-    def _kept(self, name: str) -> str:
-        return (
-            f"{type(self).__name__}.forward() keeps an array in self.{name}, which would make it a parameter of the "
-            "network: return it, or leave it in a local variable; if it is state of the layer, name it in BUFFERS and "
-            "set it in __init__"
-        )
+    def _check_no_array(self, name: str, value: Any) -> None:
+        if not isinstance(value, Module) and next(tree.leaves(value), None) is not None:
+            raise StateError(
+                f"{type(self).__name__}.forward() keeps an array in self.{name}, which would make it a parameter of "
+                "the network: return it, or leave it in a local variable; if it is state of the layer, name it in "
+                "BUFFERS and set it in __init__"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes, as a copy or a pickle keeps them: it is not being differentiated."""
@@ -256,7 +260,7 @@ def _modules_in(value: Any) -> list[tuple[str, Module]]:
 
 
 def _length(value: Any) -> int:
-    return len(value) if type(value) in _CONTAINERS else 0
+    return len(value) if type(value) in _GROWING else 0
 
 
 def _is_open(value: Any) -> bool:
