@@ -1,0 +1,51 @@
+"""Ctrl-C that waits until a step of training is done, so that all parameters and buffers are of the same step."""
+
+import signal
+import threading
+from contextlib import suppress
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class DeferredInterrupt:
+    """A context in which SIGINT waits for the next `deliver`, or for the end of the context.
+
+    To deliver is to call the handler that was there before; Python's own raises KeyboardInterrupt. A second signal,
+    while one waits, is delivered at once. The handler from before is back at the end, also after an error. On other
+    threads than the main one, and where the signal is ignored or ends the process, nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self._previous: Any = None
+        self._waiting: tuple[int, FrameType | None] | None = None
+
+    def __enter__(self) -> Self:
+        previous = signal.getsignal(signal.SIGINT)
+        if callable(previous) and threading.current_thread() is threading.main_thread():
+            # In a second interpreter the main thread may not set handlers either.
+            with suppress(ValueError):
+                signal.signal(signal.SIGINT, self._handle)
+                self._previous = previous
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A handler that was set meanwhile stays.
+        if signal.getsignal(signal.SIGINT) == self._handle:
+            signal.signal(signal.SIGINT, self._previous)
+        # An error ends the run as well, and a KeyboardInterrupt would hide it.
+        if error is None or self._previous is not signal.default_int_handler:
+            self.deliver()
+
+    def deliver(self) -> None:
+        """Call the handler from before if a signal waits."""
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self._previous(*waiting)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._waiting is None:
+            self._waiting = number, frame
+        else:
+            self._previous(number, frame)

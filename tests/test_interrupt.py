@@ -1,0 +1,145 @@
+"""Ctrl-C, by real signals."""
+
+import signal
+import threading
+from collections import deque
+
+import pytest
+
+from anynet.interrupt import DeferredInterrupt
+
+
+@pytest.fixture(autouse=True)
+def handler():
+    """Set Python's own handler, which a test runner may have replaced."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def press():
+    signal.raise_signal(signal.SIGINT)
+
+
+def interrupted(work):
+    """Do the work, a generator whose parts are named, until it is interrupted; return the names of what was done."""
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        deque(map(done.append, work()), maxlen=0)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return done
+
+
+def test_a_signal_waits_until_it_is_delivered():
+    def work():
+        with DeferredInterrupt() as interrupt:
+            press()
+            yield "the step"
+            interrupt.deliver()
+            yield "another step"
+
+    assert interrupted(work) == ["the step"]
+
+
+def test_a_signal_is_delivered_at_the_end():
+    def work():
+        with DeferredInterrupt():
+            press()
+            yield "the step"
+        yield "what follows"
+
+    assert interrupted(work) == ["the step"]
+
+
+def test_a_second_signal_does_not_wait():
+    def work():
+        with DeferredInterrupt():
+            press()
+            yield "the step"
+            press()
+            yield "the rest of it"
+
+    assert interrupted(work) == ["the step"]
+
+
+def test_one_inside_another():
+    """The inner one hands the signal to the outer one."""
+
+    def work():
+        with DeferredInterrupt() as outer:
+            with DeferredInterrupt() as inner:
+                press()
+                inner.deliver()
+                yield "inner step"
+            outer.deliver()
+            yield "outer step"
+
+    assert interrupted(work) == ["inner step"]
+
+
+def test_without_a_signal_nothing_happens():
+    with DeferredInterrupt() as interrupt:
+        interrupt.deliver()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def fails():
+    with DeferredInterrupt():
+        press()
+        raise ZeroDivisionError
+
+
+def test_an_error_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_handler_of_the_host_is_called_and_stays():
+    """One that returns lets the work go on, and is called once for each signal."""
+    calls = []
+    own = lambda number, frame: calls.append((number, frame is not None))
+    signal.signal(signal.SIGINT, own)
+    with DeferredInterrupt() as interrupt:
+        press()
+        assert calls == []
+        interrupt.deliver()
+        assert calls == [(signal.SIGINT, True)]
+        press()
+        press()
+        assert len(calls) == 2
+    assert len(calls) == 3
+    assert signal.getsignal(signal.SIGINT) is own
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert len(calls) == 4
+    assert signal.getsignal(signal.SIGINT) is own
+
+
+@pytest.mark.parametrize("left", [signal.SIG_IGN, signal.SIG_DFL])
+def test_what_is_no_function_stays(left):
+    signal.signal(signal.SIGINT, left)
+    with DeferredInterrupt() as interrupt:
+        assert signal.getsignal(signal.SIGINT) == left
+        interrupt.deliver()
+    assert signal.getsignal(signal.SIGINT) == left
+
+
+def test_a_handler_that_is_set_meanwhile_stays():
+    with DeferredInterrupt():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_other_threads_change_nothing():
+    seen = []
+
+    def work():
+        with DeferredInterrupt() as interrupt:
+            seen.append(signal.getsignal(signal.SIGINT))
+            interrupt.deliver()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.default_int_handler]
