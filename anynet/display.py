@@ -1,5 +1,6 @@
 """What training shows in a terminal: a bar for the epoch under way, a line for each that is done."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -7,10 +8,12 @@ from typing import Any, Self
 class Display:
     """A progress bar over all steps with a table growing above it; nothing at all where it is not wanted."""
 
-    def __init__(self, shown: bool, epochs: int, steps: int) -> None:
+    def __init__(self, shown: bool, epochs: int, steps: int, metrics: Sequence[str] = (), tested: bool = False) -> None:
         self.shown = shown
         self.epochs = epochs
         self.steps = steps
+        #: Headings of the scores.
+        self.scores = [f"{part} {name}" for name in metrics for part in ("train", "test")[: 1 + tested]]
         self._bar: Any = None
         self._task: Any = None
 
@@ -27,7 +30,7 @@ class Display:
             )
             self._task = self._bar.add_task("training", total=self.epochs * self.steps)
             self._bar.start()
-            self._print(f"{'epoch':>5}  {'loss':>8}  {'train':>8}  {'test':>8}  {'seconds':>8}")
+            self._print("  ".join([f"{'epoch':>5}", *(f"{name:>8}" for name in ("loss", *self.scores, "seconds"))]))
         return self
 
     def __exit__(
@@ -46,14 +49,10 @@ class Display:
         """Print the line of an epoch that is done."""
         if self._bar is not None:
             self._bar.update(self._task, completed=epoch.number * self.steps)
-            self._print(
-                f"{epoch.number:>5}  {epoch.loss:>8.4f}  {_score(epoch.train_score)}  {_score(epoch.test_score)}"
-                f"  {epoch.seconds:>8.2f}"
-            )
+            found = {f"train {name}": score for name, score in epoch.train_scores.items()}
+            found |= {f"test {name}": score for name, score in epoch.test_scores.items()}
+            scores = [f"{found[name]:>{max(8, len(name))}.4f}" for name in self.scores]
+            self._print("  ".join([f"{epoch.number:>5}", f"{epoch.loss:>8.4f}", *scores, f"{epoch.seconds:>8.2f}"]))
 
     def _print(self, line: str) -> None:
-        self._bar.console.print(line, highlight=False)
-
-
-def _score(score: float | None) -> str:
-    return f"{'-' if score is None else f'{score:.4f}':>8}"
+        self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)

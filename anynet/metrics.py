@@ -13,6 +13,8 @@ Rows are counted in integers, which is exact. The other sums are in float32, or 
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from anynet import losses
@@ -388,7 +390,7 @@ perplexity = Perplexity()
 class OfAllRows(Metric):
     """A function of outputs and labels as a metric: called once, with all rows, which are kept until then."""
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Callable[[Array, Array], Any]) -> None:
         named = getattr(function, "func", function)
         name = getattr(named, "__name__", type(named).__name__)
         self.name = "metric" if name == "<lambda>" else name
@@ -405,6 +407,13 @@ class OfAllRows(Metric):
     def result(self, sums: Any) -> Array:
         """Return what the function gives for all rows."""
         return self.function(*[array_namespace(*parts).concat(parts, axis=0) for parts in sums])
+
+
+def as_metric(function: Metric | Callable[[Array, Array], Any]) -> Metric:
+    """Return a metric as it is, a partial one with those settings, and any other function as one of all rows."""
+    if isinstance(function, partial) and isinstance(function.func, Metric) and not function.args:
+        return type(function.func)(**function.keywords)
+    return function if isinstance(function, Metric) else OfAllRows(function)
 
 
 def confusion_matrix(outputs: Array, labels: Array) -> Array:

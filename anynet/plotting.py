@@ -8,7 +8,7 @@ from anynet.training import History
 
 
 def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = "") -> None:
-    """Draw the scores on the training and the test data over the epochs and write the picture as a PNG.
+    """Draw the first metric on the training and the test data over the epochs and write the picture as a PNG.
 
     Needs matplotlib, which the extra ``examples`` brings. Source: Deep Learning from Scratch, figure 4-12.
     """
@@ -24,7 +24,8 @@ def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = 
     ):
         if any(score is not None for score in scores):
             axes.plot(numbers, scores, style, label=label, markersize=4)
-    axes.set(xlabel="epoch", ylabel="accuracy", title=title)
+    name = next((name for epoch in history.epochs for name in epoch.train_scores), "score")
+    axes.set(xlabel="epoch", ylabel=name, title=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")

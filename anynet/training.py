@@ -1,20 +1,24 @@
 """Training: epochs of mini-batches, what they gave, and when to stop."""
 
+import inspect
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 from anynet import compilation, losses, metrics
-from anynet.array import Array, array_namespace, device
+from anynet.array import Array, array_namespace, device, is_array
 from anynet.autodiff import value_and_grad
 from anynet.backend import get_backend
 from anynet.data.loader import Loader, batch
 from anynet.display import Display
-from anynet.errors import ArgumentError, DataError, NonFiniteError
+from anynet.errors import ArgumentError, NonFiniteError
+from anynet.interrupt import DeferredInterrupt
 from anynet.layers import Module
+from anynet.metrics import Metric
 from anynet.optimizers import SGD
+from anynet.targets import task_of
 
 #: Seconds between two looks at the loss while an epoch runs; each look waits for the device.
 LOOK_INTERVAL = 0.2
@@ -22,7 +26,8 @@ LOOK_INTERVAL = 0.2
 #: Rows evaluated at a time.
 EVALUATION_BATCH = 1000
 
-Metric = Callable[[Array, Array], Array]
+#: A metric, or a function of the outputs and labels of all rows.
+Score = Metric | Callable[[Array, Array], Any]
 
 
 class Optimizer(Protocol):
@@ -34,13 +39,26 @@ class Optimizer(Protocol):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training data gave; scores are None where they were not measured."""
+    """What one pass over the training data gave: the mean loss, and scores by the names of their metrics.
+
+    Scores are of the network after the epoch; there are none where nothing was measured.
+    """
 
     number: int
     loss: float
-    train_score: float | None
-    test_score: float | None
+    train_scores: dict[str, float]
+    test_scores: dict[str, float]
     seconds: float
+
+    @property
+    def train_score(self) -> float | None:
+        """The first metric on the training data, None where nothing was measured."""
+        return next(iter(self.train_scores.values()), None)
+
+    @property
+    def test_score(self) -> float | None:
+        """The first metric on the test data, None where nothing was measured."""
+        return next(iter(self.test_scores.values()), None)
 
 
 @dataclass
@@ -57,12 +75,12 @@ def fit(
     train: Loader | tuple[Array, Array],
     test: tuple[Array, Array] | None = None,
     *,
-    loss: Callable[[Array, Array], Array] = losses.cross_entropy,
+    loss: Callable[..., Array] = losses.cross_entropy,
     optimizer: Optimizer | None = None,
     epochs: int = 5,
     batch_size: int = 100,
     seed: int = 0,
-    metric: Metric | None = metrics.accuracy,
+    metric: Score | Sequence[Score] | str | None = "auto",
     compile: bool = False,
     progress: bool = True,
 ) -> History:
@@ -70,55 +88,70 @@ def fit(
 
     Each epoch is one pass over the training data in shuffled mini-batches, then an evaluation on the training and the
     test data. Losses stay on the device while an epoch runs; only the display looks at one of them now and then.
-    Ctrl-C ends the run after the step at hand and keeps the network and the history.
+    Ctrl-C ends the run after the step under way and keeps the network and the history; a second one does not wait.
+
+    A loss of more than the outputs takes the network, and is differentiated in all of it; weight decay as a penalty:
+
+    >>> def loss(net, x, t):
+    ...     penalty = sum((w**2).sum() for w in net.parameters().values())
+    ...     return losses.cross_entropy(net(x), t) + 0.0005 * penalty
 
     Args:
-        net: called as net(x); its parameters have their numbers.
+        net: called as net(x); its parameters are initialized.
         train: (x, t), shuffled by the seed, or a loader.
         test: (x, t), or None.
-        loss: called as loss(net(x), t), a scalar.
-        optimizer: SGD(0.1) unless given.
+        loss: called as loss(net(x), t) or, where it takes three arguments, as loss(net, x, t); a scalar.
+        optimizer: SGD(0.1) by default.
         epochs: 0 or more.
         batch_size: 1 or more; not used where train is a loader.
         seed: of the shuffles; not used where train is a loader.
-        metric: called as metric(net(x), t), the score of a batch; None to measure nothing.
+        metric: a metric or several, computed from sums over all rows; their names stand in the table and in the
+            history. Another function is called as metric(outputs, labels) with all rows at once. By default the loss
+            decides: accuracy for losses of classes, binary accuracy for `losses.binary_cross_entropy_with_logits`, R²
+            for losses of numbers, and none for a loss that is not one of `anynet.losses`. None measures nothing.
         compile: record the step and replay it, see `anynet.compile`; the optimizer is one of `anynet.optimizers`, or
             another whose state is a tree of arrays.
         progress: show a bar and a line for each epoch in the terminal.
 
     Raises:
-        DataError: labels that are no classes of this network, or data that cannot be trained on; found before a
-            parameter is changed.
-        NonFiniteError: the loss became infinite or not a number; its attribute ``history`` is the run so far.
+        DataError: labels that are no classes of this network or of a dtype that the loss cannot take, or data that
+            cannot be trained on; found before a parameter is changed.
+        ShapeError: labels of a shape that does not fit the outputs; found before a parameter is changed.
+        NonFiniteError: the loss became infinite or NaN; its attribute ``history`` is the run so far.
 
     """
     if epochs < 0:
         raise ArgumentError(f"epochs is {epochs}: wanted 0 or more")
     loader = train if isinstance(train, Loader) else Loader(*train, batch_size=batch_size, seed=seed)
     parts = [_in_order(loader.x, loader.t), None if test is None else _in_order(*test)]
-    for part in parts:
-        if part is not None:
-            _check_labels(net, part)
+    scores = _check(net, loss, metric, [part for part in parts if part is not None])
     run = _Run(net, loader, training_step(loss), optimizer or SGD())
     if compile:
         run.compile()
-    with Display(progress, epochs, len(loader)) as display:
+    with Display(progress, epochs, len(loader), list(scores), test is not None) as display:
         try:
             for number in range(1, epochs + 1):
                 start = time.perf_counter()
                 mean = run.epoch(number, display)
                 seconds = time.perf_counter() - start
-                scores = [None if part is None or metric is None else evaluate(net, part, metric) for part in parts]
-                run.history.epochs.append(Epoch(number, mean, scores[0], scores[1], seconds))
+                on_train, on_test = ({} if part is None else _evaluate(net, part, scores) for part in parts)
+                run.history.epochs.append(Epoch(number, mean, on_train, on_test, seconds))
                 display.finish(run.history.epochs[-1])
         except KeyboardInterrupt:
             run.history.interrupted = True
     return run.history
 
 
-def training_step(loss: Callable[[Array, Array], Array]) -> Callable[[Module, Optimizer, Array, Array], Array]:
-    """Return step(net, optimizer, x, t), which trains the network on one batch and returns loss(net(x), t)."""
-    both = value_and_grad(lambda net, x, t: loss(net(x), t))
+def training_step(loss: Callable[..., Array]) -> Callable[[Module, Optimizer, Array, Array], Array]:
+    """Return step(net, optimizer, x, t), which trains the network on one batch and returns the loss.
+
+    The loss is called as loss(net(x), t) or, where it takes three arguments, as loss(net, x, t).
+
+    Raises:
+        ArgumentError: the loss takes neither two arguments nor three.
+
+    """
+    both = value_and_grad(loss if _takes_network(loss) else lambda net, x, t: loss(net(x), t))
 
     def step(net: Module, optimizer: Optimizer, x: Array, t: Array) -> Array:
         value, grads = both(net, x, t)
@@ -133,16 +166,83 @@ def on_rows(step: Callable[[Module, Optimizer, Array, Array], Array]) -> Callabl
     return lambda net, optimizer, x, t, rows: step(net, optimizer, *batch(x, t, rows))
 
 
-def evaluate(net: Module, data: Loader | tuple[Array, Array], metric: Metric = metrics.accuracy) -> float:
-    """Return the mean of a metric over all rows of (x, t), computed batch by batch and read from the device once."""
-    loader = data if isinstance(data, Loader) else _in_order(*data)
-    scores, rows = [], []
-    for x, t in loader:
-        scores.append(metric(net(x), t))
-        rows.append(x.shape[0])
-    found = get_backend(loader.x).to_host(array_namespace(loader.x).stack(scores)).tolist()
-    total = math.fsum(float(score) * n for score, n in zip(found, rows, strict=True))
-    return total / float(sum(rows))
+def _takes_network(loss: Callable[..., Array]) -> bool:
+    """Tell whether a loss is called as loss(net, x, t), for two arguments do not suffice."""
+    try:
+        signature = inspect.signature(loss)
+    except (TypeError, ValueError):
+        # Compiled code need not have one.
+        return False
+    for count in (2, 3):
+        try:
+            signature.bind(*range(count))
+        except TypeError:
+            continue
+        return count == 3
+    name = getattr(loss, "__name__", repr(loss))
+    raise ArgumentError(f"loss is {name}{signature}: wanted loss(outputs, labels) or loss(net, x, t)")
+
+
+@overload
+def evaluate(net: Module, data: Loader | tuple[Array, Array], metric: Score = metrics.accuracy) -> float: ...
+
+
+@overload
+def evaluate(net: Module, data: Loader | tuple[Array, Array], metric: Sequence[Score]) -> dict[str, float]: ...
+
+
+def evaluate(
+    net: Module, data: Loader | tuple[Array, Array], metric: Score | Sequence[Score] = metrics.accuracy
+) -> float | dict[str, float]:
+    """Return the score of the network on all rows of (x, t), or the scores of several metrics by name.
+
+    What a metric counts is added up over batches, on the device, and read once at the end. A function that is not one
+    of `anynet.metrics` is called as metric(outputs, labels) with all rows at once.
+
+    >>> anynet.evaluate(net, test, metrics.F1(average="micro"))
+    >>> anynet.evaluate(net, test, [metrics.accuracy, metrics.perplexity])
+
+    Raises:
+        ArgumentError: a score that is no scalar, or two metrics of one name.
+
+    """
+    scores = _by_name(metric)
+    found = _evaluate(net, data if isinstance(data, Loader) else _in_order(*data), scores)
+    return found if isinstance(metric, Sequence) else next(iter(found.values()))
+
+
+def _by_name(metric: Score | Sequence[Score] | None) -> dict[str, Metric]:
+    """Return the metrics by their names."""
+    given = () if metric is None else metric if isinstance(metric, Sequence) else (metric,)
+    scores: dict[str, Metric] = {}
+    for one in given:
+        if not callable(one):
+            raise ArgumentError(f"metric is {one!r}: wanted one of anynet.metrics, or a function of outputs and labels")
+        known = metrics.as_metric(one)
+        if known.name in scores:
+            raise ArgumentError(f"two metrics are called {known.name!r}: set the attribute name of one")
+        scores[known.name] = known
+    return scores
+
+
+def _evaluate(net: Module, loader: Loader, scores: dict[str, Metric]) -> dict[str, float]:
+    sums: dict[str, Any] = {}
+    for x, t in loader if scores else ():
+        outputs = net(x)
+        for name, metric in scores.items():
+            counted = metric.count(outputs, t)
+            sums[name] = metric.add(sums[name], counted) if name in sums else counted
+    return {name: _read(name, metric.result(sums[name])) for name, metric in scores.items()}
+
+
+def _read(name: str, score: Any) -> float:
+    if not is_array(score):
+        return float(score)
+    if score.ndim:
+        raise ArgumentError(
+            f"{name} is of shape {tuple(score.shape)}: wanted a scalar; call the metric on outputs and labels for more"
+        )
+    return float(get_backend(score).to_host(score))
 
 
 @dataclass
@@ -169,21 +269,23 @@ class _Run:
         found: list[Array] = []
         done = 0
         looked = time.perf_counter()
-        try:
-            for values in self._batches() if self.on_rows is None else self._loops(self.on_rows):
-                found.append(values)
-                done += math.prod(values.shape)
-                now = time.perf_counter()
-                if now - looked > LOOK_INTERVAL:
-                    looked = now
-                    seen = float(values[-1] if values.ndim else values)
-                    display.show(number, done, seen)
-                    if not math.isfinite(seen):
-                        break
-        finally:
-            # Also when interrupted: what was done is kept.
-            steps = self._read(found)
-            self.history.losses += steps
+        with DeferredInterrupt() as interrupt:
+            try:
+                for values in self._batches() if self.on_rows is None else self._loops(self.on_rows):
+                    found.append(values)
+                    interrupt.deliver()
+                    done += math.prod(values.shape)
+                    now = time.perf_counter()
+                    if now - looked > LOOK_INTERVAL:
+                        looked = now
+                        seen = float(values[-1] if values.ndim else values)
+                        display.show(number, done, seen)
+                        if not math.isfinite(seen):
+                            break
+            finally:
+                # Also when interrupted: what was done is kept.
+                steps = self._read(found)
+                self.history.losses += steps
         for i, value in enumerate(steps):
             if not math.isfinite(value):
                 self._stop(number, i + 1, value)
@@ -237,15 +339,26 @@ def _in_order(x: Array, t: Array) -> Loader:
     return Loader(x, t, batch_size=EVALUATION_BATCH, shuffle=False)
 
 
-def _check_labels(net: Module, data: Loader) -> None:
-    """Compare class indices with the number of outputs, once, before anything is trained."""
-    outputs = net(data.x[:1, ...])
-    if data.t.ndim != 1 or outputs.ndim != 2:
-        return
-    xp = array_namespace(data.t)
-    largest, classes = int(xp.max(data.t)), outputs.shape[-1]
-    if largest >= classes:
-        raise DataError(
-            f"a label is {largest} and the network has {classes} outputs: wanted labels 0 to {classes - 1}, "
-            f"or a last layer with {largest + 1} outputs"
-        )
+def _check(
+    net: Module, loss: Callable[..., Array], metric: Score | Sequence[Score] | str | None, parts: list[Loader]
+) -> dict[str, Metric]:
+    """Return the metrics by name, after one row of the data and all labels were found to fit them and the loss."""
+    # Taken for a sequence of metrics otherwise.
+    if isinstance(metric, str) and metric != "auto":
+        raise ArgumentError(f"metric is {metric!r}: wanted 'auto', None, or one or several of anynet.metrics")
+    task = task_of(loss)
+    scores = {} if isinstance(metric, str) else _by_name(metric)
+    if task is None and not scores:
+        # The network need not be a function of x alone.
+        return scores
+    for part in parts:
+        x, t = part.x[:1, ...], part.t[:1, ...]
+        outputs = net(x)
+        if task is not None:
+            task.check(outputs, part.t)
+            if isinstance(metric, str) and not scores:
+                scores = _by_name(task.metric(outputs, t))
+        for score in scores.values():
+            if not isinstance(score, metrics.OfAllRows):
+                score.count(outputs, t)
+    return scores

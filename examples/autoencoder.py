@@ -7,7 +7,7 @@ import argparse
 from typing import Any
 
 import anynet
-from anynet import cli, data, layers, losses, optimizers
+from anynet import cli, data, layers, losses, metrics, optimizers
 from anynet.array import array_namespace
 from anynet.errors import DataError
 
@@ -68,12 +68,13 @@ def main() -> None:
     images, others = (backend.xp.reshape(part[0], (-1, 1, 28, 28)) for part in (train, test))
     images = images[: options.limit, ...]
     print(f"{name}: {images.shape[0]:,} images to train on")
-    before = float(losses.mean_squared_error(net(others[:500, ...]), others[:500, ...]))
+    error = metrics.mean_squared_error
+    before = anynet.evaluate(net, (others, others), error)
     anynet.fit(
         net, (images, images), loss=losses.mean_squared_error, optimizer=optimizers.Adam(0.002), seed=options.seed,
-        epochs=options.epochs, batch_size=100, metric=None,
+        epochs=options.epochs, batch_size=100, metric=error,
     )  # fmt: skip
-    after = float(losses.mean_squared_error(net(others[:500, ...]), others[:500, ...]))
+    after = anynet.evaluate(net, (others, others), error)
     print(f"mean squared error of images not trained on: {before:.4f} before, {after:.4f} after")
     draw(backend, others[:12, ...], net(others[:12, ...]), options.plot)
     print(f"images above, what is left of them below: {options.plot}")

@@ -6,7 +6,7 @@ python examples/character_transformer.py --backend torch
 import argparse
 
 import anynet
-from anynet import cli, functions, layers, losses, optimizers, random, schedulers
+from anynet import cli, functions, layers, losses, metrics, optimizers, random, schedulers
 from anynet.array import Array, array_namespace
 from anynet.layers import Module, Parameter
 
@@ -78,7 +78,7 @@ def main() -> None:
     optimizer = optimizers.AdamW(schedulers.WarmupCosine(0.003, steps, steps // 10))
     history = anynet.fit(
         net, (x, t), loss=losses.cross_entropy, optimizer=optimizer, epochs=options.epochs, batch_size=32,
-        seed=options.seed, metric=None,
+        seed=options.seed, metric=[metrics.accuracy, metrics.perplexity],
     )  # fmt: skip
     if history.epochs:
         first, last = history.epochs[0].loss, history.epochs[-1].loss

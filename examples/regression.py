@@ -7,7 +7,7 @@ import argparse
 import math
 
 import anynet
-from anynet import cli, layers, losses, optimizers, random, schedulers
+from anynet import cli, layers, losses, metrics, optimizers, random, schedulers
 
 
 def main() -> None:
@@ -39,7 +39,8 @@ def main() -> None:
     print("\n     x     curve   network")
     for row in backend.to_host(xp.concat([grid, truth, net(grid)], axis=1)).tolist():
         print(f"{row[0]:6.2f}  {row[1]:8.3f}  {row[2]:8.3f}")
-    print(f"\nmean squared error on the points: {float(losses.mean_squared_error(net(x), t)):.4f} (noise: 0.01)")
+    score, error = anynet.evaluate(net, (x, t), [metrics.r2_score, metrics.mean_squared_error]).values()
+    print(f"\nmean squared error on the points: {error:.4f} (noise: 0.01), R² {score:.4f}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class Loader:
 
     Args:
         x: floating, (N, …).
-        t: class indices (N,), integers, or targets (N, …).
+        t: class indices (N,), integers, or targets (N, …); whether they fit the loss, `anynet.fit` checks.
         batch_size: 1 or more; the last batch is shorter where it does not divide N.
         seed: of the shuffles.
         shuffle: False keeps the order of the data.
@@ -29,7 +29,7 @@ class Loader:
         augment: changes the rows of x of each batch at random, called with a key and them; see `random_affine`.
 
     Raises:
-        DataError: no data, x and t of different lengths, a number in x that is not finite, or a label below 0.
+        DataError: no data, x and t of different lengths, or a value that is NaN or infinite.
         MixedArraysError: x and t on two libraries or devices.
         ArgumentError: a batch size below 1, or above N where the last batch is dropped.
 
@@ -111,7 +111,6 @@ def _check(x: Array, t: Array) -> None:
     if x.shape[0] == 0 or x.shape[0] != t.shape[0]:
         raise DataError(f"x has {x.shape[0]} rows and t has {t.shape[0]}: wanted the same number, and at least one")
     xp = array_namespace(x, t)
-    if is_floating(x) and not bool(xp.all(xp.isfinite(x))):
-        raise DataError("x holds numbers that are not finite (NaN or infinity): replace or drop those rows first")
-    if xp.isdtype(t.dtype, "integral") and bool(xp.any(t < 0)):
-        raise DataError(f"t holds the label {int(xp.min(t))}: wanted labels from 0 up")
+    for name, value in (("x", x), ("t", t)):
+        if is_floating(value) and not bool(xp.all(xp.isfinite(value))):
+            raise DataError(f"{name} holds values that are not finite (NaN or infinity): replace or drop those rows")

@@ -1,0 +1,155 @@
+"""What the losses want of labels, and the metric that suits each: `fit` looks here before it trains."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from anynet import losses, metrics
+from anynet.array import Array, array_namespace, device, is_array
+from anynet.errors import DataError, ShapeError
+from anynet.metrics import Metric
+
+
+class Task:
+    """What a loss learns: what labels it takes, and what measures it."""
+
+    def __init__(self, loss: str, settings: dict[str, Any]) -> None:
+        self.loss = loss
+        self.settings = settings
+
+    def check(self, outputs: Array, labels: Array) -> None:
+        """Raise where labels do not fit outputs of one row; reads the labels."""
+        if is_array(outputs) and (outputs.ndim == 0 or outputs.shape[0] == 1):
+            self._check(("N", *outputs.shape[1:]) if outputs.ndim else (), labels)
+
+    def metric(self, outputs: Array, labels: Array) -> Metric | None:
+        """Return the metric for such outputs and labels."""
+        raise NotImplementedError
+
+    def _check(self, outputs: tuple[Any, ...], labels: Array) -> None:
+        raise NotImplementedError
+
+    def _misfit(self, outputs: tuple[Any, ...], labels: Array, wanted: str) -> ShapeError:
+        return ShapeError(
+            f"the network gives outputs of shape {_shape(outputs)} and the labels are of shape {tuple(labels.shape)}: "
+            f"{self.loss} wants {wanted}"
+        )
+
+
+class Classes(Task):
+    """One of several classes, by index or by row."""
+
+    def metric(self, outputs: Array, labels: Array) -> Metric | None:
+        """Return the accuracy, without the rows that the loss ignores."""
+        return metrics.Accuracy(ignore_index=self.settings.get("ignore_index"))
+
+    def _check(self, outputs: tuple[Any, ...], labels: Array) -> None:
+        if len(outputs) < 2 or outputs[-1] == 1:
+            raise self._misfit(
+                outputs,
+                labels,
+                "a last layer with one output for each class, (N, …, classes); for one output there are "
+                "binary_cross_entropy_with_logits (yes or no) and mean_squared_error (numbers)",
+            )
+        rows, given = labels.shape[:1], tuple(labels.shape)
+        if given == (*rows, *outputs[1:]):
+            return
+        if given != (*rows, *outputs[1:-1]):
+            raise self._misfit(
+                outputs,
+                labels,
+                f"class indices of shape {_shape(outputs[:-1])} or one-hot rows of {_shape(outputs)}",
+            )
+        if not array_namespace(labels).isdtype(labels.dtype, "integral"):
+            raise DataError(
+                f"the labels are of dtype {labels.dtype} and shape {given}: {self.loss} wants class indices of an "
+                "integer dtype, by astype; for numbers that are to be predicted there is mean_squared_error"
+            )
+        self._check_range(outputs[-1], labels)
+
+    def _check_range(self, classes: int, labels: Array) -> None:
+        xp = array_namespace(labels)
+        labels = xp.astype(labels, xp.arange(0, device=device(labels)).dtype)
+        ignored = self.settings.get("ignore_index")
+        if ignored is not None:
+            labels = xp.where(labels == ignored, xp.zeros_like(labels), labels)
+        for label in (int(xp.min(labels)), int(xp.max(labels))):
+            if label < 0:
+                raise DataError(
+                    f"a label is {label} and the network has {classes} outputs: wanted labels 0 to {classes - 1}; "
+                    f"for rows that do not count, partial(losses.cross_entropy, ignore_index={label})"
+                )
+            if label >= classes:
+                raise DataError(
+                    f"a label is {label} and the network has {classes} outputs: wanted labels 0 to {classes - 1}, "
+                    f"or a last layer with {label + 1} outputs"
+                )
+
+
+class Numbers(Task):
+    """Numbers, of the outputs' shape."""
+
+    def metric(self, outputs: Array, labels: Array) -> Metric | None:
+        """Return R²."""
+        return metrics.R2Score()
+
+    def _check(self, outputs: tuple[Any, ...], labels: Array) -> None:
+        if outputs and tuple(labels.shape[1:]) != outputs[1:]:
+            raise self._misfit(outputs, labels, f"labels of shape {_shape(outputs)}{self._remedy(outputs, labels)}")
+
+    def _remedy(self, outputs: tuple[Any, ...], labels: Array) -> str:
+        if outputs[1:] == (1,) and labels.ndim == 1:
+            return ": reshape(labels, (-1, 1))"
+        return "; for class indices there is cross_entropy" if tuple(labels.shape[1:]) == outputs[1:-1] else ""
+
+
+class Questions(Numbers):
+    """Yes or no, one or more for each row, by logits."""
+
+    def metric(self, outputs: Array, labels: Array) -> Metric | None:
+        """Return the fraction of right answers."""
+        return metrics.BinaryAccuracy()
+
+
+class ClassesOrNumbers(Task):
+    """Classes by index, or numbers of the outputs' shape."""
+
+    def metric(self, outputs: Array, labels: Array) -> Metric | None:
+        """Return the metric of what the labels are."""
+        return self._of(outputs.ndim, labels).metric(outputs, labels)
+
+    def _check(self, outputs: tuple[Any, ...], labels: Array) -> None:
+        self._of(len(outputs), labels)._check(outputs, labels)
+
+    def _of(self, axes: int, labels: Array) -> Task:
+        kind = Classes if labels.ndim < axes else Numbers
+        return kind(self.loss, self.settings)
+
+
+_TASKS: dict[Any, Callable[[str, dict[str, Any]], Task]] = {
+    losses.cross_entropy: Classes,
+    losses.negative_log_likelihood: Classes,
+    losses.cross_entropy_of_probabilities: Classes,
+    losses.hinge: Classes,
+    losses.multi_margin: Classes,
+    losses.sum_of_squares: ClassesOrNumbers,
+    losses.mean_squared_error: Numbers,
+    losses.mean_absolute_error: Numbers,
+    losses.huber: Numbers,
+    losses.binary_cross_entropy_with_logits: Questions,
+}
+
+
+def task_of(loss: Callable[..., Array]) -> Task | None:
+    """Return the task of a loss, with the settings that `functools.partial` gives it; None if it is not known."""
+    settings: dict[str, Any] = {}
+    while isinstance(loss, partial) and not loss.args:
+        settings = loss.keywords | settings
+        loss = loss.func
+    kind = _TASKS.get(loss) if callable(getattr(loss, "__hash__", None)) else None
+    return None if kind is None else kind(getattr(loss, "__name__", ""), settings)
+
+
+def _shape(shape: tuple[Any, ...]) -> str:
+    """Write a shape whose first axis may be N."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
