@@ -5,65 +5,102 @@ A tied array is stored once, by its first path; the file's metadata say which fu
 
 import json
 import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from anynet import tree
-from anynet.array import Array, array_namespace
+from anynet.array import Array, array_namespace, is_array
 from anynet.backend import Backend, get_backend
-from anynet.errors import DataError, ShapeError
+from anynet.errors import ArgumentError, DataError, ShapeError
 from anynet.files import written_whole
 
 #: The metadata's entry for tied arrays: a JSON object from each further path to the first one.
 TIED = "anynet.tied"
 
+# A dtype's name, the format's code for it, and how NumPy writes what is stored: little-endian. bfloat16 is stored as
+# the upper halves of float32.
+_DTYPES = {
+    "bool": ("BOOL", "|b1"),
+    "uint8": ("U8", "|u1"),
+    "uint16": ("U16", "<u2"),
+    "uint32": ("U32", "<u4"),
+    "uint64": ("U64", "<u8"),
+    "int8": ("I8", "|i1"),
+    "int16": ("I16", "<i2"),
+    "int32": ("I32", "<i4"),
+    "int64": ("I64", "<i8"),
+    "float16": ("F16", "<f2"),
+    "bfloat16": ("BF16", "<u2"),
+    "float32": ("F32", "<f4"),
+    "float64": ("F64", "<f8"),
+    "complex64": ("C64", "<c8"),
+}
+_KINDS = {"bool": "bool", "uint": "integer", "int": "integer", "bfloat": "floating", "float": "floating"}
+_KINDS["complex"] = "complex"
+_NAMES = {code: name for name, (code, _) in _DTYPES.items()}
+
 
 def save(net: Any, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
-    """Write every array of a network, or of another tree, to a safetensors file; it appears whole or not at all."""
-    from safetensors.numpy import save as serialize
+    """Write every array of a network, or of another tree, to a safetensors file; it appears whole or not at all.
 
-    if tied := tree.ties(net):
-        metadata = {**(metadata or {}), TIED: json.dumps(tied)}
-    arrays = {name: get_backend(x).to_host(x) for name, x in tree.leaves(net)}
-    if not arrays:
+    Raises:
+        ArgumentError: two arrays have one path, the file cannot store a dtype or a name, or the metadata are not a dict
+            of strings.
+        DataError: there are no arrays.
+
+    """
+    own = _by_path(net)
+    if not own:
         raise DataError("there are no numbers to save: the network is not initialized, or holds no arrays")
-    # The format knows one order of the elements; an array that lies transposed is copied first.
-    content = serialize(
-        {name: x if x.flags.c_contiguous else x.copy(order="C") for name, x in arrays.items()}, metadata
-    )
+    header: dict[str, Any] = {"__metadata__": _checked_metadata(metadata or {}, tree.ties(net))}
+    stored = {name: _stored(name, x) for name, x in own.items()}
+    # As the format's own package does: the widest first, so that each array is aligned.
+    names = sorted(stored, key=lambda name: (-stored[name].itemsize, name))
+    end = 0
+    for name in names:
+        start, end = end, end + stored[name].nbytes
+        code = _DTYPES[_dtype_name(own[name])][0]
+        header[name] = {"dtype": code, "shape": list(own[name].shape), "data_offsets": [start, end]}
+    if not header["__metadata__"]:
+        del header["__metadata__"]
+    try:
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(f"a path or a text of the metadata is not Unicode that can be written: {error}") from error
+    text += b" " * (-len(text) % 8)
     with written_whole(path) as file:
-        file.write(content)
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in names:
+            file.write(stored[name].reshape(-1).view("u1"))
 
 
 def read(path: str | os.PathLike[str], backend: Backend | str | None = None) -> dict[str, Array]:
     """Return the arrays of a safetensors file by name, on a backend.
 
+    They have the file's dtypes. float16 and bfloat16 become float32, which has all their values, where the library
+    lacks them.
+
     Raises:
-        DataError: the file is damaged, or holds a dtype that NumPy does not have.
+        DataError: the file is damaged, or holds a dtype that anynet does not read.
         FileNotFoundError: there is no such file.
 
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as deserialize
-
     backend = get_backend(backend)
-    content = Path(path).read_bytes()
-    try:
-        arrays = deserialize(content)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is not a safetensors file, or a damaged one ({error})") from error
-    return {name: backend.asarray(x) for name, x in sorted(arrays.items())}
+    return {name: _on_backend(x, dtype, backend) for name, (x, dtype) in _read(path)[0].items()}
 
 
 def metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return the texts that were saved beside the arrays of a safetensors file."""
-    from safetensors import SafetensorError, safe_open
+    """Return the texts that were saved beside the arrays of a safetensors file.
 
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return dict(sorted((file.metadata() or {}).items()))
-    except SafetensorError as error:
-        raise DataError(f"{path} is not a safetensors file, or a damaged one ({error})") from error
+    Raises:
+        DataError: the file is damaged.
+        FileNotFoundError: there is no such file.
+
+    """
+    texts = _read(path)[1]
+    return {key: text for key, text in sorted(texts.items()) if key != TIED}
 
 
 def load(net: Any, path: str | os.PathLike[str]) -> None:
@@ -73,16 +110,17 @@ def load(net: Any, path: str | os.PathLike[str]) -> None:
 
     Raises:
         ShapeError: the file has other names or shapes than the network; nothing is changed then.
-        DataError: see `read`.
+        DataError: a dtype is of another kind than the network's, or a value is too large for the network's dtype;
+            nothing is changed then. See also `read`.
 
     """
-    own = dict(tree.leaves(net))
+    own = _by_path(net)
     if not own:
         raise DataError("the network has no numbers yet: call initialize() before loading others in their place")
-    found = read(path, get_backend(next(iter(own.values()))))
+    found, texts = _read(path)
     # The name under which the file has the array of each path.
     known = {name: name for name in found}
-    known |= {name: first for name, first in _tied(path).items() if name not in found and first in found}
+    known |= {name: first for name, first in _tied(path, texts).items() if name not in found and first in found}
     ties = tree.ties(net)
     wrong = [f"{name} is missing in the file" for name in own if name not in known]
     wrong += [
@@ -91,23 +129,149 @@ def load(net: Any, path: str | os.PathLike[str]) -> None:
         if name not in own and known[name] != known.get(ties.get(name, ""))
     ]
     wrong += [
-        f"{name} is {tuple(x.shape)} in the network and {tuple(found[known[name]].shape)} in the file"
+        f"{name} is {tuple(x.shape)} in the network and {found[known[name]][0].shape} in the file"
         for name, x in own.items()
-        if name in known and x.shape != found[known[name]].shape
+        if name in known and tuple(x.shape) != found[known[name]][0].shape
     ]
     if wrong:
         raise ShapeError(f"{path} does not fit the network: {'; '.join(wrong)}")
+    wrong = [problem for name, x in own.items() if (problem := _problem(name, x, *found[known[name]]))]
+    if wrong:
+        raise DataError(f"{path} does not fit the network's dtypes: {'; '.join(wrong)}")
     # One array for what is one in the file: it is tied again.
     new: dict[str, Array] = {}
     for name, x in own.items():
         if known[name] not in new:
-            new[known[name]] = array_namespace(x).astype(found[known[name]], x.dtype, copy=False)
+            wanted, value = _dtype_name(x), found[known[name]][0]
+            value = value.astype("float32" if wanted == "bfloat16" else wanted)
+            new[known[name]] = _on_backend(value, wanted, get_backend(x))
     for (holder, place, _, _), name in zip(tree.pairs(net, net), own, strict=True):
         holder[place] = new[known[name]]
 
 
-def _tied(path: str | os.PathLike[str]) -> dict[str, str]:
-    text = metadata(path).get(TIED, "{}")
+def _by_path(net: Any) -> dict[str, Array]:
+    """Return the arrays of a tree by path.
+
+    Raises:
+        ArgumentError: two arrays have one path, or one has a name that the format uses itself.
+
+    """
+    places = list(tree.leaves(net))
+    own = dict(places)
+    if len(own) < len(places):
+        twice = Counter(name for name, _ in places).most_common(1)[0][0]
+        first, second, *_ = [keys for keys in _keys(net) if ".".join(map(str, keys)) == twice]
+        raise ArgumentError(
+            f"two arrays would be stored under {twice!r}: the one at {' → '.join(map(repr, first))} and the one at "
+            f"{' → '.join(map(repr, second))}: rename one of them"
+        )
+    if "__metadata__" in own:
+        raise ArgumentError("an array is named '__metadata__', which the format uses itself: rename it")
+    return own
+
+
+def _keys(node: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield the keys, attributes and indices that lead to each array of a tree."""
+    if is_array(node):
+        yield ()
+    elif not tree.is_setting(node):
+        if isinstance(node, tuple | list):
+            items = node._asdict() if hasattr(node, "_asdict") else dict(enumerate(node))
+        else:
+            items = vars(node) if tree.is_node(node) else node
+        for key, child in items.items():
+            yield from ((key, *rest) for rest in _keys(child))
+
+
+def _checked_metadata(texts: Any, ties: dict[str, str]) -> dict[str, str]:
+    if not isinstance(texts, dict) or not all(isinstance(t, str) for item in texts.items() for t in item):
+        raise ArgumentError(f"metadata={texts!r:.80} was given: wanted a dict of strings, such as {{'epoch': '3'}}")
+    if TIED in texts:
+        raise ArgumentError(f"the metadata have an entry {TIED!r}, which anynet writes itself: rename it")
+    return {**texts, TIED: json.dumps(ties)} if ties else texts
+
+
+def _dtype_name(x: Array) -> str:
+    """Return a dtype's name in the standard, or the library's own name for one that the standard lacks."""
+    return getattr(x.dtype, "name", None) or str(x.dtype).rpartition(".")[2]
+
+
+def _stored(name: str, x: Array) -> Any:
+    """Return what is stored of an array: a NumPy array, contiguous and little-endian."""
+    dtype = _dtype_name(x)
+    if dtype not in _DTYPES:
+        raise ArgumentError(
+            f"{name} is of dtype {dtype}, which a safetensors file cannot store: convert it with astype to one of "
+            f"{', '.join(_DTYPES)}"
+        )
+    host = get_backend("numpy").xp
+    if dtype != "bfloat16":
+        return host.asarray(get_backend(x).to_host(x), dtype=_DTYPES[dtype][1], order="C")
+    xp = array_namespace(x)
+    wide = host.asarray(get_backend(x).to_host(xp.astype(x, xp.float32)), dtype="<f4", order="C")
+    return host.ascontiguousarray(wide.reshape(-1).view("<u2")[1::2])
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
+    """Return the arrays of a file as NumPy's, with the names of their dtypes, and its metadata.
+
+    bfloat16 comes as float32.
+    """
+    from safetensors import SafetensorError, deserialize
+
+    content = Path(path).read_bytes()
+    try:
+        entries = deserialize(content)  # type: ignore[no-untyped-call]
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        host, found = get_backend("numpy").xp, {}
+        for name, entry in sorted(entries):
+            dtype = _NAMES.get(entry["dtype"])
+            if dtype is None:
+                raise DataError(f"{path}: {name!r:.40} is of dtype {entry['dtype']}: wanted one of {', '.join(_NAMES)}")
+            x = host.frombuffer(entry["data"], dtype=_DTYPES[dtype][1]).reshape(entry["shape"])
+            if dtype == "bfloat16":
+                x = host.left_shift(x.astype("<u4"), 16).view("<f4")
+            found[name] = x, dtype
+    except (SafetensorError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is not a safetensors file, or a damaged one ({error})") from error
+    return found, header.get("__metadata__") or {}
+
+
+def _on_backend(x: Any, dtype: str, backend: Backend) -> Array:
+    """Bring an array of a file to a backend, in the dtype or in one that has all its values."""
+    own = getattr(backend.xp, dtype, None)
+    if own is None and dtype in ("float16", "bfloat16"):
+        return backend.asarray(x.astype("float32"))
+    if own is None:
+        raise DataError(f"{backend.name} has no {dtype}: read the file on another backend, such as numpy")
+    return backend.xp.astype(backend.asarray(x), own, copy=False)
+
+
+def _problem(name: str, own: Array, x: Any, dtype: str) -> str:
+    """Say why the values of a file cannot be those of a network's array, "" where they can."""
+    wanted = _dtype_name(own)
+    if wanted == dtype:
+        return ""
+    kind = _KINDS.get(dtype.rstrip("0123456789"))
+    problem = f"{name} is {wanted} in the network and {dtype} in the file"
+    if kind is None or kind != _KINDS.get(wanted.rstrip("0123456789")):
+        return problem
+    host, xp = get_backend("numpy").xp, array_namespace(own)
+    if kind == "integer":
+        info = xp.iinfo(own.dtype)
+        outside = x[(x < int(info.min)) | (x > int(info.max))]
+    else:
+        largest = float(xp.finfo(own.dtype).max)
+        # NumPy compares in the array's own dtype.
+        narrows = float(host.finfo(x.dtype).max) > largest
+        outside = x[host.isfinite(x) & (abs(x) > largest)] if narrows else x.reshape(-1)[:0]
+    return f"{problem}, where a value is {outside[0]}" if outside.size else ""
+
+
+def _tied(path: str | os.PathLike[str], texts: dict[str, str]) -> dict[str, str]:
+    text = texts.get(TIED, "{}")
     try:
         tied = json.loads(text)
     except ValueError:

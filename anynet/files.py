@@ -1,13 +1,21 @@
 """Files that appear whole or not at all."""
 
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from anynet.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows, which does not remove a file that is open.
+    fcntl = None  # type: ignore[assignment]
+
+_PREFIX, _SUFFIX = ".anynet-", ".tmp"
 
 
 def read_whole(path: Path, max_bytes: int) -> bytes:
@@ -27,19 +35,77 @@ def read_whole(path: Path, max_bytes: int) -> bytes:
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside ``path`` and rename it when all went well; otherwise it leaves no trace."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(descriptor)
-    try:
-        with open(temporary, "wb") as file:
+    """Open a temporary file beside ``path`` and rename it when all went well; otherwise it leaves no trace.
+
+    The data is on the disk before the name is. A symbolic link stays, and the file that it names is written. A file
+    that is replaced keeps its permissions, a new one has those of any new file. Temporary files of processes that were
+    killed are removed. A device or a pipe is written to directly.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
             yield file
-        # mkstemp makes a private file; a data file has the permissions that new files have here.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
+    temporary, lock = _temporary(path.parent)
+    try:
+        with temporary as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            os.chmod(temporary.name, stat.S_IMODE(path.stat().st_mode))
+        os.replace(temporary.name, path)
+        _sync_folder(path.parent)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        Path(temporary.name).unlink(missing_ok=True)
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _temporary(folder: Path) -> tuple[IO[bytes], int | None]:
+    """Create a file of a short name, and lock it for as long as this process lives."""
+    while True:
+        # `open` gives it the permissions of new files, which tempfile does not.
+        file = open(folder / f"{_PREFIX}{secrets.token_hex(4)}{_SUFFIX}", "xb")  # noqa: SIM115
+        if fcntl is None:
+            return file, None
+        # A second descriptor holds the lock until the file has its name. Not every file system has locks.
+        lock = os.dup(file.fileno())
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Another process may have swept it before it was locked.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), os.stat(file.name)):
+                return file, lock
+        file.close()
+        os.close(lock)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the temporary files that no living process holds."""
+    for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        # One that is in use, or another user's, stays.
+        with suppress(OSError):
+            if fcntl is None:
+                path.unlink()
+            else:
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+                finally:
+                    os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the folder's new entry on the disk, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,135 @@
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from anynet import files
+from anynet.errors import DataError
+from anynet.files import read_whole, written_whole
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+
+    def cut_off():
+        with written_whole(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cut_off()
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["file"]
+    with written_whole(path) as file:
+        file.write(b"after")
+    assert path.read_bytes() == b"after"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def write(path, content=b"new"):
+    with written_whole(path) as file:
+        file.write(content)
+
+
+def test_the_data_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
+    """After a power failure the name leads to the old file or to the whole new one."""
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *args, real=real, name=name: (calls.append(name), real(*args)))
+    write(tmp_path / "file")
+    assert calls == ["fsync", "replace", "fsync"]
+
+
+def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path):
+    (tmp_path / "runs").mkdir()
+    target, link = tmp_path / "runs" / "net-17", tmp_path / "latest"
+    target.write_bytes(b"old")
+    link.symlink_to("runs/net-17")
+    write(link)
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert os.listdir(tmp_path / "runs") == ["net-17"]
+    target.unlink()
+    write(link, b"again")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"again"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_permissions_are_those_of_any_new_file_or_of_the_old_one(tmp_path, umask):
+    def mode(path):
+        return stat.S_IMODE(path.stat().st_mode)
+
+    before = os.umask(umask)
+    try:
+        write(tmp_path / "file")
+        (tmp_path / "plain").write_bytes(b"")
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "file") == mode(tmp_path / "plain") == 0o666 & ~umask
+    (tmp_path / "file").chmod(0o640)
+    write(tmp_path / "file")
+    assert mode(tmp_path / "file") == 0o640
+
+
+def test_names_as_long_as_the_file_system_has_them(tmp_path):
+    write(tmp_path / ("n" * 255))
+    assert (tmp_path / ("n" * 255)).read_bytes() == b"new"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="needs /dev/null")
+def test_a_device_is_written_to_and_stays_one():
+    write("/dev/null")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_temporary_files_of_killed_processes_are_swept(tmp_path):
+    program = (
+        "import os, sys; from anynet.files import written_whole\n"
+        "with written_whole(sys.argv[1]) as file: file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "net")], timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.read_bytes() == b"half"
+    (tmp_path / ".anynet-notes").write_bytes(b"someone's own")
+    write(tmp_path / "net")
+    assert sorted(os.listdir(tmp_path)) == [".anynet-notes", "net"]
+
+
+def test_temporary_files_in_use_are_not_swept(tmp_path):
+    with written_whole(tmp_path / "a") as file:
+        file.write(b"a")
+        write(tmp_path / "b", b"b")
+    assert (tmp_path / "a").read_bytes() == b"a"
+    assert (tmp_path / "b").read_bytes() == b"b"
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_a_file_that_is_swept_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="the system has no such locks")
+    real, swept = fcntl.flock, []
+
+    def flock(descriptor, how):
+        if not swept:
+            swept.extend(tmp_path.iterdir())
+            swept[0].unlink()
+        real(descriptor, how)
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    write(tmp_path / "a")
+    assert len(swept) == 1
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_limit_on_what_is_read(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_whole(tmp_path / "file", 5) == b"12345"
+    with pytest.raises(DataError, match="has 5 bytes: the limit is max_bytes=4"):
+        read_whole(tmp_path / "file", 4)
