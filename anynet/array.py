@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import array_api_compat as compat
 
-from anynet.errors import MixedArraysError
+from anynet.errors import DataError, DTypeError, MixedArraysError
 
 # The standard has no type of its own to annotate with, so these names are for the reader.
 Array: TypeAlias = Any
@@ -21,6 +21,8 @@ _ARRAY_TYPES: dict[type, bool] = {}
 RECORDING_TYPES: set[type] = set()
 # By the dtype's type too: dtypes of two libraries may be equal in hash, and array_api_strict warns when compared.
 _FLOATING: dict[tuple[type, DType], bool] = {}
+_COMPLEX: dict[tuple[type, DType], bool] = {}
+_NARROW: dict[tuple[type, DType], bool] = {}
 
 
 def is_array(x: Any) -> bool:
@@ -51,9 +53,61 @@ def is_floating(x: Array) -> bool:
     return _FLOATING[key]
 
 
+def check_floating(what: str, *arrays: Array) -> None:
+    """Check that the arrays hold real floating-point numbers.
+
+    Raises:
+        DTypeError: one of them does not.
+
+    """
+    for x in arrays:
+        if not is_floating(x):
+            raise DTypeError(wrong_dtype(what, x))
+
+
+def wrong_dtype(what: str, x: Array) -> str:
+    """Return the message for an array that is not floating."""
+    return f"{what}: an array of {x.dtype} was given: wanted a floating dtype, such as xp.astype(x, xp.float32)"
+
+
+def is_narrow(x: Array) -> bool:
+    """Tell whether the array holds real floating-point numbers of fewer than 32 bits (float16, bfloat16)."""
+    dtype = x.dtype
+    key = (type(dtype), dtype)
+    if key not in _NARROW:
+        _NARROW[key] = is_floating(x) and array_namespace(x).finfo(dtype).bits < 32
+    return _NARROW[key]
+
+
+def widened(x: Array) -> Array:
+    """Return an array of fewer than 32 bits as float32, in which counts do not overflow; any other as it is."""
+    if not is_narrow(x):
+        return x
+    xp = array_namespace(x)
+    return xp.astype(x, xp.float32)
+
+
+def as_indices(what: str, x: Array) -> Array:
+    """Return integers of any dtype in the library's own dtype for indices.
+
+    Raises:
+        DataError: the array does not hold integers.
+
+    """
+    xp = array_namespace(x)
+    if not xp.isdtype(x.dtype, "integral"):
+        raise DataError(f"{what} of {x.dtype} were given: wanted integers, such as xp.astype(x, xp.int64)")
+    library: Any = getattr(xp, "plain_namespace", xp)
+    return xp.astype(x, library.__array_namespace_info__().default_dtypes(device=device(x))["indexing"], copy=False)
+
+
 def is_complex(x: Array) -> bool:
     """Tell whether the array holds complex floating-point numbers."""
-    return bool(array_namespace(x).isdtype(x.dtype, "complex floating"))
+    dtype = x.dtype
+    key = (type(dtype), dtype)
+    if key not in _COMPLEX:
+        _COMPLEX[key] = bool(array_namespace(x).isdtype(dtype, "complex floating"))
+    return _COMPLEX[key]
 
 
 def conj(x: Array) -> Array:

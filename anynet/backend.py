@@ -95,8 +95,17 @@ class Backend:
         return x if self.device is None or device(x) == self.device else x.to_device(self.device)
 
     def to_host(self, x: Array) -> Any:
-        """Return the numbers as an array with a buffer in main memory (a NumPy array); waits for the device."""
+        """Return the values as an array with a buffer in main memory (a NumPy array); waits for the device.
+
+        A dtype that NumPy does not have, such as bfloat16, comes as float32, which has all its values.
+        """
         return get_backend(DEFAULT).asarray(x)
+
+    def through_host(self, x: Array) -> Array:
+        """Copy another library's array through main memory, in its own dtype where this library has it."""
+        copied = self.from_host(get_backend(x).to_host(x))
+        own = getattr(self.xp, str(x.dtype).rpartition(".")[2], None)
+        return copied if own is None else self.xp.astype(copied, own, copy=False)
 
     def synchronize(self) -> None:
         """Wait until all work given to the device is done; nothing to wait for unless a library overrides it."""

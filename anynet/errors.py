@@ -33,6 +33,10 @@ class ShapeError(AnynetError, ValueError):
     """An array whose shape does not fit where it was given."""
 
 
+class DTypeError(AnynetError, TypeError):
+    """An array whose dtype does not fit where it was given."""
+
+
 class NotInitializedError(AnynetError, RuntimeError):
     """A network was called before its parameters had numbers."""
 

@@ -1,6 +1,6 @@
 """Activations and other functions without state; any array in, the same kind of array out."""
 
-from anynet.array import Array, array_namespace, device
+from anynet.array import Array, array_namespace, as_indices, check_floating, device
 from anynet.primitives import (
     elu,
     erf,
@@ -44,6 +44,7 @@ def identity(x: Array) -> Array:
 
 def step(x: Array) -> Array:
     """Return 1 where x > 0 and 0 elsewhere, of x's shape and dtype (Deep Learning from Scratch, chapter 3.2.2)."""
+    check_floating("step", x)
     return array_namespace(x).astype(x > 0, x.dtype)
 
 
@@ -58,14 +59,19 @@ def silu(x: Array) -> Array:
 
 def tanh(x: Array) -> Array:
     """Return the hyperbolic tangent of every element, in (-1, 1), of x's shape and floating dtype."""
+    check_floating("tanh", x)
     return array_namespace(x).tanh(x)
 
 
 def one_hot(labels: Array, classes: int, dtype: object = None) -> Array:
     """Return rows (…, classes) with a 1 at each label's place and 0 elsewhere; float32 unless another dtype is given.
 
-    Labels are integers in 0 … classes - 1; the row of one outside holds zeros only.
+    Labels are integers in 0 … classes - 1, of any integer dtype; the row of one outside holds zeros only.
+
+    Raises:
+        DataError: labels that are not integers.
+
     """
-    xp = array_namespace(labels)
+    xp, labels = array_namespace(labels), as_indices("labels", labels)
     places = xp.arange(classes, dtype=labels.dtype, device=device(labels))
     return xp.astype(xp.expand_dims(labels, axis=-1) == places, dtype or xp.float32)

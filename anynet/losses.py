@@ -2,15 +2,31 @@
 
 Each takes a ``reduction``: ``"mean"`` of all losses, their ``"sum"``, or ``"none"`` for an array of them. The last axis
 is that of the classes, or of the features of a vector; all axes before it run over examples.
+
+Outputs are floating: integers, booleans and complex numbers raise a `DTypeError`. Class indices are of any integer
+dtype. Targets and weights of other dtypes, integers and booleans too, are brought to the dtype of the outputs, which is
+that of the loss. Sums over 16-bit outputs are computed in float32, and rounded once. The mean of no example is NaN,
+the sum 0.
 """
 
 import math
 
 from anynet import functions
-from anynet.array import Array, array_namespace, device, is_array
-from anynet.errors import ArgumentError, ShapeError
+from anynet.array import (
+    Array,
+    array_namespace,
+    as_indices,
+    check_floating,
+    device,
+    is_array,
+    is_complex,
+    is_narrow,
+    widened,
+)
+from anynet.errors import ArgumentError, DTypeError, ShapeError
 from anynet.primitives import log_softmax, relu, softmax_cross_entropy, softplus
-from anynet.primitives.cross_entropy import targets
+from anynet.primitives.cross_entropy import mean, targets
+from anynet.primitives.precision import rounded
 
 
 def cross_entropy(
@@ -31,14 +47,15 @@ def cross_entropy(
             the labels' weights; the mean over rows of probabilities is divided by their number.
         label_smoothing: from 0 to 1, the share of the targets that is spread evenly over all classes.
         ignore_index: a class index, in 0 … classes - 1 or not, whose examples do not count, neither in the sum nor in
-            what the mean is divided by; the mean of no example is not a number.
+            what the mean is divided by; the mean of no example is NaN.
         reduction: "mean", "sum" or "none", which gives one loss for each example, (…).
 
     Raises:
         ShapeError: labels or a weight of another shape.
         ArgumentError: a setting out of range, or an index to ignore among labels that are probabilities.
-        DataError: a label that is no class, where the library can tell without waiting for a device; elsewhere the
-            loss is then not a number.
+        DTypeError: logits that are not floating, or complex labels.
+        DataError: class indices that are not integers; a label that is no class, where the library can tell without
+            waiting for a device; elsewhere the loss is then NaN.
 
     Source: Deep Learning from Scratch, chapter 4.2.4 and appendix A; smoothing: Szegedy, Vanhoucke, Ioffe, Shlens and
     Wojna, Rethinking the Inception architecture for computer vision, CVPR 2016, section 7. With settings it is
@@ -49,9 +66,9 @@ def cross_entropy(
     if reduction == "mean" and weight is None and ignore_index is None and label_smoothing == 0:
         loss: Array = softmax_cross_entropy(logits, labels)[0]
         return loss
-    return _of_log_probabilities(
-        "cross_entropy", log_softmax(logits), labels, weight, label_smoothing, ignore_index, reduction
-    )
+    log_p = log_softmax(widened(logits))
+    loss = _of_log_probabilities("cross_entropy", log_p, labels, weight, label_smoothing, ignore_index, reduction)
+    return rounded(loss, logits)
 
 
 def negative_log_likelihood(
@@ -69,7 +86,9 @@ def negative_log_likelihood(
     """
     name = "negative_log_likelihood"
     _check_labels(name, log_probabilities, labels)
-    return _of_log_probabilities(name, log_probabilities, labels, weight, 0.0, ignore_index, reduction)
+    log_p = widened(log_probabilities)
+    loss = _of_log_probabilities(name, log_p, labels, weight, 0.0, ignore_index, reduction)
+    return rounded(loss, log_probabilities)
 
 
 def cross_entropy_of_probabilities(
@@ -82,10 +101,11 @@ def cross_entropy_of_probabilities(
     """
     _check_labels("cross_entropy_of_probabilities", probabilities, labels)
     xp = array_namespace(probabilities, labels)
+    wide = widened(probabilities)
     if labels.ndim < probabilities.ndim:
-        labels = functions.one_hot(labels, probabilities.shape[-1], probabilities.dtype)
-    wanted = xp.astype(labels, probabilities.dtype, copy=False)
-    return _reduce(-xp.sum(wanted * xp.log(probabilities + delta), axis=-1), reduction)
+        labels = functions.one_hot(labels, probabilities.shape[-1], wide.dtype)
+    wanted = xp.astype(labels, wide.dtype, copy=False)
+    return _reduce(-xp.sum(wanted * xp.log(wide + delta), axis=-1), reduction, probabilities)
 
 
 def binary_cross_entropy_with_logits(
@@ -113,7 +133,7 @@ def binary_cross_entropy_with_logits(
         missed = missed * _class_weight(name, pos_weight, x)
     elif pos_weight is not None:
         missed = pos_weight * missed
-    return _reduce(missed + (1 - t) * softplus(x), reduction)
+    return _reduce(missed + (1 - t) * softplus(x), reduction, x)
 
 
 def sum_of_squares(outputs: Array, labels: Array, *, reduction: str = "mean") -> Array:
@@ -124,10 +144,11 @@ def sum_of_squares(outputs: Array, labels: Array, *, reduction: str = "mean") ->
     """
     _check_labels("sum_of_squares", outputs, labels)
     xp = array_namespace(outputs, labels)
+    wide = widened(outputs)
     if labels.ndim < outputs.ndim:
-        labels = functions.one_hot(labels, outputs.shape[-1], outputs.dtype)
-    difference = outputs - xp.astype(labels, outputs.dtype, copy=False)
-    return _reduce(0.5 * xp.sum(xp.square(difference), axis=-1), reduction)
+        labels = functions.one_hot(labels, outputs.shape[-1], wide.dtype)
+    difference = wide - xp.astype(labels, wide.dtype, copy=False)
+    return _reduce(0.5 * xp.sum(xp.square(difference), axis=-1), reduction, outputs)
 
 
 def mean_squared_error(outputs: Array, labels: Array, *, reduction: str = "mean") -> Array:
@@ -136,7 +157,7 @@ def mean_squared_error(outputs: Array, labels: Array, *, reduction: str = "mean"
     Source: PyTorch's MSELoss.
     """
     outputs, labels = _alike("mean_squared_error", outputs, labels)
-    return _reduce(array_namespace(outputs).square(outputs - labels), reduction)
+    return _reduce(array_namespace(outputs).square(outputs - labels), reduction, outputs)
 
 
 def mean_absolute_error(outputs: Array, labels: Array, *, reduction: str = "mean") -> Array:
@@ -145,7 +166,7 @@ def mean_absolute_error(outputs: Array, labels: Array, *, reduction: str = "mean
     Source: PyTorch's L1Loss.
     """
     outputs, labels = _alike("mean_absolute_error", outputs, labels)
-    return _reduce(array_namespace(outputs).abs(outputs - labels), reduction)
+    return _reduce(array_namespace(outputs).abs(outputs - labels), reduction, outputs)
 
 
 def huber(outputs: Array, labels: Array, *, delta: float = 1.0, reduction: str = "mean") -> Array:
@@ -160,7 +181,7 @@ def huber(outputs: Array, labels: Array, *, delta: float = 1.0, reduction: str =
     size = xp.abs(outputs - labels)
     bounded = xp.minimum(size, xp.full_like(size, delta))
     # Both pieces in one, and no square that would overflow.
-    return _reduce(bounded * (size - 0.5 * bounded), reduction)
+    return _reduce(bounded * (size - 0.5 * bounded), reduction, outputs)
 
 
 def hinge(outputs: Array, labels: Array, *, margin: float = 1.0, reduction: str = "mean") -> Array:
@@ -173,11 +194,11 @@ def hinge(outputs: Array, labels: Array, *, margin: float = 1.0, reduction: str 
     """
     _check_labels("hinge", outputs, labels)
     _check_above_zero("margin", margin)
-    xp = array_namespace(outputs, labels)
-    wanted = targets(labels, outputs)
-    lowest = xp.full((), -math.inf, dtype=outputs.dtype, device=device(outputs))
-    others = xp.max(xp.where(wanted > 0, lowest, outputs), axis=-1)
-    return _reduce(relu(margin + others - xp.sum(wanted * outputs, axis=-1)), reduction)
+    xp, x = array_namespace(outputs, labels), widened(outputs)
+    wanted = targets(labels, x)
+    lowest = xp.full((), -math.inf, dtype=x.dtype, device=device(x))
+    others = xp.max(xp.where(wanted > 0, lowest, x), axis=-1)
+    return _reduce(relu(margin + others - xp.sum(wanted * x, axis=-1)), reduction, outputs)
 
 
 def multi_margin(outputs: Array, labels: Array, *, margin: float = 1.0, reduction: str = "mean") -> Array:
@@ -189,10 +210,10 @@ def multi_margin(outputs: Array, labels: Array, *, margin: float = 1.0, reductio
     """
     _check_labels("multi_margin", outputs, labels)
     _check_above_zero("margin", margin)
-    xp = array_namespace(outputs, labels)
-    wanted = targets(labels, outputs)
-    at_label = xp.sum(wanted * outputs, axis=-1, keepdims=True)
-    return _reduce(xp.mean((1 - wanted) * relu(margin + outputs - at_label), axis=-1), reduction)
+    xp, x = array_namespace(outputs, labels), widened(outputs)
+    wanted = targets(labels, x)
+    at_label = xp.sum(wanted * x, axis=-1, keepdims=True)
+    return _reduce(xp.mean((1 - wanted) * relu(margin + x - at_label), axis=-1), reduction, outputs)
 
 
 def kl_divergence(log_probabilities: Array, labels: Array, *, reduction: str = "mean") -> Array:
@@ -202,17 +223,19 @@ def kl_divergence(log_probabilities: Array, labels: Array, *, reduction: str = "
     PyTorch's KLDivLoss calls "batchmean".
     Source: Kullback and Leibler, On information and sufficiency, Annals of mathematical statistics 22, 1951.
     """
-    log_p, t = _alike("kl_divergence", log_probabilities, labels)
+    log_p, t = map(widened, _alike("kl_divergence", log_probabilities, labels))
     xp = array_namespace(t)
     possible = t > 0
     logarithms = xp.log(xp.where(possible, t, xp.ones_like(t)))
     # Chosen before the product: 0 · infinity would be no number.
-    return _reduce(xp.sum(t * xp.where(possible, logarithms - log_p, xp.zeros_like(t)), axis=-1), reduction)
+    return _reduce(
+        xp.sum(t * xp.where(possible, logarithms - log_p, xp.zeros_like(t)), axis=-1), reduction, log_probabilities
+    )
 
 
 def cosine(x1: Array, x2: Array, *, reduction: str = "mean") -> Array:
     """Return 1 - cos(x1, x2) of vectors along the last axis, in [0, 2]; both are of one shape, (…, features)."""
-    return _reduce(1 - _cosine("cosine", x1, x2), reduction)
+    return _reduce(1 - _cosine("cosine", x1, x2), reduction, x1)
 
 
 def cosine_embedding(x1: Array, x2: Array, labels: Array, *, margin: float = 0.0, reduction: str = "mean") -> Array:
@@ -228,8 +251,11 @@ def cosine_embedding(x1: Array, x2: Array, labels: Array, *, margin: float = 0.0
             f"cosine_embedding: pairs of shape {tuple(x1.shape)} were given with labels of shape "
             f"{tuple(labels.shape)}: wanted {tuple(cosines.shape)}"
         )
+    _check_real("cosine_embedding", labels)
     xp = array_namespace(cosines, labels)
-    return _reduce(xp.where(labels > 0, 1 - cosines, relu(cosines - margin)), reduction)
+    # As floating numbers: some libraries compare no booleans, or not all integers.
+    together = xp.astype(labels, cosines.dtype, copy=False) > 0
+    return _reduce(xp.where(together, 1 - cosines, relu(cosines - margin)), reduction, x1)
 
 
 def triplet_margin(
@@ -243,7 +269,7 @@ def triplet_margin(
     """
     _check_above_zero("margin", margin)
     anchor, positive, negative = _alike("triplet_margin", anchor, positive, negative)
-    return _reduce(relu(_distance(anchor, positive) - _distance(anchor, negative) + margin), reduction)
+    return _reduce(relu(_distance(anchor, positive) - _distance(anchor, negative) + margin), reduction, anchor)
 
 
 def _of_log_probabilities(
@@ -261,6 +287,8 @@ def _of_log_probabilities(
     xp = array_namespace(log_p, labels)
     of_index = labels.ndim < log_p.ndim
     counted = None
+    if of_index:
+        labels = as_indices("labels", labels)
     if ignore_index is not None:
         if not of_index:
             raise ArgumentError(
@@ -282,7 +310,7 @@ def _of_log_probabilities(
     # Chosen before the product: a class that is not wanted may have a probability of 0, and 0 · infinity is no number.
     losses = xp.sum(wanted * xp.where(wanted == 0, xp.zeros_like(log_p), -log_p), axis=-1)
     if reduction != "mean" or not of_index:
-        return _reduce(losses, reduction)
+        return _reduce(losses, reduction, log_p)
     total = xp.sum(shares)
     nothing = total == 0
     mean = xp.sum(losses) / xp.where(nothing, xp.ones_like(total), total)
@@ -297,13 +325,16 @@ def _class_weight(name: str, weight: Array, outputs: Array) -> Array:
             f"{name}: outputs of shape {tuple(outputs.shape)} were given with a weight of {given}: "
             f"wanted an array of {tuple(wanted)}, one number for each class"
         )
+    _check_real(name, weight)
     return array_namespace(outputs, weight).astype(weight, outputs.dtype, copy=False)
 
 
 def _alike(loss: str, *arrays: Array) -> list[Array]:
     """Return arrays of one shape, all of them traced where one is, and of the first one's dtype."""
     first = arrays[0]
+    check_floating(loss, first)
     for x in arrays[1:]:
+        _check_real(loss, x)
         if x.shape != first.shape:
             raise ShapeError(
                 f"{loss}: arrays of shapes {tuple(first.shape)} and {tuple(x.shape)} were given: wanted one shape, "
@@ -314,7 +345,7 @@ def _alike(loss: str, *arrays: Array) -> list[Array]:
 
 
 def _cosine(loss: str, x1: Array, x2: Array) -> Array:
-    x1, x2 = _alike(loss, x1, x2)
+    x1, x2 = map(widened, _alike(loss, x1, x2))
     xp = array_namespace(x1)
     # A vector of zeros has no direction; with the small number its cosine is 0.
     squares = [xp.sum(x * x, axis=-1) + 1e-12 for x in (x1, x2)]
@@ -323,16 +354,25 @@ def _cosine(loss: str, x1: Array, x2: Array) -> Array:
 
 def _distance(x1: Array, x2: Array) -> Array:
     xp = array_namespace(x1)
-    difference = x1 - x2 + 1e-6
+    difference = widened(x1) - widened(x2) + 1e-6
     return xp.sqrt(xp.sum(difference * difference, axis=-1))
 
 
-def _reduce(losses: Array, reduction: str) -> Array:
-    if reduction == "none":
-        return losses
-    if reduction not in ("mean", "sum"):
+def _reduce(losses: Array, reduction: str, outputs: Array) -> Array:
+    """Return the losses, their mean or their sum, in the dtype of the outputs."""
+    if reduction == "mean":
+        losses = mean(losses)
+    elif reduction == "sum":
+        xp = array_namespace(losses)
+        losses = xp.sum(losses, dtype=xp.float32) if is_narrow(losses) else xp.sum(losses)
+    elif reduction != "none":
         raise ArgumentError(f"reduction is {reduction!r}: wanted 'mean', 'sum' or 'none'")
-    return getattr(array_namespace(losses), reduction)(losses)
+    return losses if losses.dtype == outputs.dtype else rounded(losses, outputs)
+
+
+def _check_real(loss: str, x: Array) -> None:
+    if is_complex(x):
+        raise DTypeError(f"{loss}: labels or weights of {x.dtype} were given: wanted real numbers, as xp.real(x)")
 
 
 def _check_above_zero(name: str, value: float) -> None:
@@ -341,6 +381,8 @@ def _check_above_zero(name: str, value: float) -> None:
 
 
 def _check_labels(loss: str, outputs: Array, labels: Array) -> None:
+    check_floating(loss, outputs)
+    _check_real(loss, labels)
     given, wanted = labels.shape, outputs.shape
     if given != wanted[:-1] and given != wanted:
         raise ShapeError(

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from anynet import tree
-from anynet.array import Array, array_namespace, unrecorded
+from anynet.array import Array, array_namespace, unrecorded, widened
 from anynet.errors import ArgumentError, ShapeError
 from anynet.primitives import adam_update, momentum_update, sgd_update
 from anynet.primitives.update import in_turn
@@ -121,7 +121,8 @@ class _StatefulOptimizer(Optimizer):
                 continue
             if not state:
                 zeros_like = array_namespace(parameter).zeros_like
-                state.update({name: zeros_like(parameter) for name in self.KEPT}, missed=self._clock.updates - 1)
+                wide = widened(parameter)
+                state.update({name: zeros_like(wide) for name in self.KEPT}, missed=self._clock.updates - 1)
             kept = [state[name] for name in self.KEPT]
             if kept[0].shape != parameter.shape:
                 raise ShapeError(

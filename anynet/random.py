@@ -8,7 +8,7 @@ A key is used once. `split` and `fold_in` make new ones of it.
 
 import math
 
-from anynet.array import Array, DType, Namespace, array_namespace, device
+from anynet.array import Array, DType, Namespace, array_namespace, device, is_narrow
 from anynet.backend import Backend, get_backend
 from anynet.errors import ArgumentError
 from anynet.primitives.threefry import shift_right, threefry
@@ -51,7 +51,8 @@ def bits(key: Array, shape: tuple[int, ...]) -> Array:
 def uniform(key: Array, shape: tuple[int, ...], dtype: DType = None, low: float = 0.0, high: float = 1.0) -> Array:
     """Return numbers drawn evenly from low ≤ x < high, of the shape; float32 unless another dtype is given.
 
-    The numbers are multiples of 2⁻²⁴ (2⁻⁵³ for float64), stretched to the range.
+    The values are multiples of 2⁻²⁴ (2⁻⁵³ for float64), rounded to the dtype and stretched to the range, where rounding
+    may lead to high.
     """
     xp = array_namespace(key)
     dtype = dtype or xp.float32
@@ -64,6 +65,10 @@ def uniform(key: Array, shape: tuple[int, ...], dtype: DType = None, low: float 
         unit = (upper * 2.0**27 + lower) * 2.0**-53
     else:
         unit = xp.astype(xp.astype(shift_right(bits(key, shape), 8), xp.float32) * 2.0**-24, dtype, copy=False)
+        if is_narrow(unit):
+            # Rounding may have led to 1.
+            largest = 1 - float(xp.finfo(dtype).eps) / 2
+            unit = xp.minimum(unit, xp.full((), largest, dtype=dtype, device=device(unit)))
     return unit if (low, high) == (0.0, 1.0) else low + (high - low) * unit
 
 

@@ -19,6 +19,7 @@ from anynet.array import (
     is_array,
     is_complex,
     is_floating,
+    is_narrow,
     unrecorded,
 )
 from anynet.autodiff.arguments import Argnames, Argnums, Chosen
@@ -47,7 +48,9 @@ def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
     xp = array_namespace(g)
     extra = g.ndim - len(shape)
     stretched = (extra + i for i, length in enumerate(shape) if length == 1 and g.shape[extra + i] != 1)
-    return xp.reshape(xp.sum(g, axis=(*range(extra), *stretched)), shape)
+    # In float32 where it would overflow or lose its digits; the walker rounds it.
+    dtype = xp.float32 if is_narrow(g) else None
+    return xp.reshape(xp.sum(g, axis=(*range(extra), *stretched), dtype=dtype), shape)
 
 
 class Tape:

@@ -11,11 +11,22 @@ from itertools import count
 from numbers import Number
 from typing import Any, Protocol
 
-from anynet.array import Array, Namespace, array_namespace, device, is_array, mixed_message, on_two_grounds, unrecorded
+from anynet.array import (
+    Array,
+    Namespace,
+    array_namespace,
+    device,
+    is_array,
+    mixed_message,
+    on_two_grounds,
+    unrecorded,
+    wrong_dtype,
+)
 from anynet.backend import get_backend, kernels_for
-from anynet.errors import AnynetError, DifferentiationError, MixedArraysError
+from anynet.errors import AnynetError, DifferentiationError, DTypeError, MixedArraysError
 
 Rule = Callable[..., Any]
+Kind = str | tuple[str, ...] | None
 
 #: Every trace takes the next level when it begins: a later one is further in.
 next_level = count().__next__
@@ -62,9 +73,12 @@ class Primitive:
 
     After the library has raised, ``explain`` is called with the same arguments, to raise a better error if it can:
     calls that succeed pay for no check.
+
+    The kind is that of the first argument's dtype, as ``isdtype`` takes it; None takes every dtype. It is checked once
+    for each dtype.
     """
 
-    __slots__ = ("_implementations", "composition", "explain", "name", "reference", "rule")
+    __slots__ = ("_implementations", "composition", "explain", "kind", "name", "reference", "rule")
 
     def __init__(
         self,
@@ -73,14 +87,17 @@ class Primitive:
         reference: Callable[..., Any] | None = None,
         explain: Callable[..., None] | None = None,
         composition: Callable[..., Any] | None = None,
+        kind: Kind = None,
     ) -> None:
         self.name = name
         self.rule = rule
         self.reference = reference
         self.explain = explain
         self.composition = composition
-        # The quickest function for arguments of these types, the one that takes all of them, and their namespace.
-        self._implementations: dict[tuple[type, ...], tuple[Callable[..., Any], Callable[..., Any], Namespace]] = {}
+        self.kind = kind
+        # The quickest function for arguments of these types, the one that takes all of them, and their namespace; where
+        # a kind is wanted, the first argument's dtype is part of the key.
+        self._implementations: dict[tuple[Any, ...], tuple[Callable[..., Any], Callable[..., Any], Namespace]] = {}
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Compute the result, or hand the call to the innermost trace among the arguments."""
@@ -99,6 +116,7 @@ class Primitive:
                 return lift(self.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)[0])
             if self.composition is None or innermost.whole:
                 return innermost.apply(self, args, settings)
+            self._check_kind(args[0])
             xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
             return self.composition(xp, *map(lift, args), **settings)
         except MixedArraysError:
@@ -109,14 +127,15 @@ class Primitive:
 
     def evaluate(self, args: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, Namespace, Callable[..., Any]]:
         """Return the result for plain arguments or those of traces further out, its namespace, and what computed it."""
-        types = tuple(map(type, args))
-        found = self._implementations.get(types)
+        types: tuple[Any, ...] = tuple(map(type, args))
+        key = types if self.kind is None or not args else (*types, getattr(args[0], "dtype", None))
+        found = self._implementations.get(key)
         if found is None:
             if Traced in types:
                 args = [lift(arg) if is_array(arg) else arg for arg in args]
                 xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
                 return self(*args, **settings), xp, self
-            found = self._implementations[types] = self._find(args)
+            found = self._implementations[key] = self._find(args)
         implementation, general, xp = found
         try:
             out = implementation(*args, **settings)
@@ -140,12 +159,17 @@ class Primitive:
             xp = array_namespace(*arrays)
         except MixedArraysError as error:
             raise MixedArraysError(f"{self.name}: {error}") from None
+        self._check_kind(args[0])
         general: Any = self.reference
         if general is None:
             general = xp
             for part in self.name.split("."):
                 general = getattr(general, part)
         return kernels_for(xp).get(self.name, general), general, xp
+
+    def _check_kind(self, x: Any) -> None:
+        if self.kind is not None and is_array(x) and not array_namespace(x).isdtype(x.dtype, self.kind):
+            raise DTypeError(wrong_dtype(self.name, x))
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -156,10 +180,10 @@ STANDARD: dict[str, Primitive] = {}
 
 
 def primitive(
-    rule: Rule | None = None, explain: Callable[..., None] | None = None
+    rule: Rule | None = None, explain: Callable[..., None] | None = None, *, kind: Kind = None
 ) -> Callable[[Callable[..., Any]], Primitive]:
-    """Make the decorated reference a primitive with this rule and this explanation of errors."""
-    return lambda reference: Primitive(reference.__name__, rule, reference, explain)
+    """Make the decorated reference a primitive with this rule, this explanation of errors and this kind of dtype."""
+    return lambda reference: Primitive(reference.__name__, rule, reference, explain, kind=kind)
 
 
 def _numbers_for_scalars(args: Sequence[Any]) -> list[Any] | None:

@@ -3,7 +3,7 @@
 import math
 
 from anynet.array import Array, array_namespace, device
-from anynet.errors import ArgumentError, ShapeError
+from anynet.errors import ArgumentError, DTypeError, ShapeError
 from anynet.functions import softmax
 from anynet.layers.activations import ReLU
 from anynet.layers.dropout import Dropout
@@ -72,6 +72,9 @@ class MultiHeadAttention(Module):
 
     def _allowed(self, scores: Array, mask: Array | None, key_mask: Array | None, *, causal: bool) -> Array | None:
         xp = array_namespace(scores)
+        for name, given in (("mask", mask), ("key_mask", key_mask)):
+            if given is not None and not array_namespace(given).isdtype(given.dtype, "bool"):
+                raise DTypeError(f"{name} is of {given.dtype}: wanted booleans, True where a key counts, as mask != 0")
         parts = [] if mask is None else [mask]
         if key_mask is not None:
             parts.append(xp.reshape(key_mask, (key_mask.shape[0], 1, 1, key_mask.shape[1])))

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from anynet import random
-from anynet.array import Array, DType, array_namespace
+from anynet.array import Array, DType, array_namespace, check_floating
 from anynet.errors import ArgumentError
 from anynet.layers.module import Module, Parameter
 
@@ -32,6 +32,7 @@ class Dropout(Module):
         """Draw a mask and apply it."""
         if not self.training or not self.rate:
             return x
+        check_floating("Dropout", x)
         keys = random.split(self.key, 2)
         self.key = keys[0, ...]
         kept = random.bernoulli(keys[1, ...], 1 - self.rate, x.shape, coarse=True)

@@ -4,10 +4,11 @@ import math
 from typing import ClassVar
 
 from anynet import initializers
-from anynet.array import Array, array_namespace
+from anynet.array import Array, DType, array_namespace, check_floating, widened
 from anynet.errors import ArgumentError, ShapeError
 from anynet.layers.module import Module, Parameter
 from anynet.primitives import batch_norm, scale_shift, standardize
+from anynet.primitives.precision import rounded
 
 
 class BatchNorm(Module):
@@ -15,7 +16,9 @@ class BatchNorm(Module):
 
     In training mean and variance are those of the batch, and running ones follow them, running ← (1 - momentum) ·
     running + momentum · batch (with the unbiased variance); else the running ones are taken. Parameters and buffers
-    are (features,). Source: Ioffe and Szegedy, Batch normalization, ICML 2015; Deep Learning from Scratch, chapter 6.3.
+    are (features,); the buffers of a network narrower than float32 are float32, for small changes would be lost, and
+    large variances overflow. Source: Ioffe and Szegedy, Batch normalization, ICML 2015; Deep Learning from Scratch,
+    chapter 6.3.
     """
 
     BUFFERS: ClassVar[tuple[str, ...]] = ("running_mean", "running_variance")
@@ -23,8 +26,8 @@ class BatchNorm(Module):
     def __init__(self, features: int, *, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
         self.weight: Array = Parameter((features,), initializers.ones)
         self.bias: Array = Parameter((features,), initializers.zeros)
-        self.running_mean: Array = Parameter((features,), initializers.zeros)
-        self.running_variance: Array = Parameter((features,), initializers.ones)
+        self.running_mean: Array = Parameter((features,), _wide_zeros)
+        self.running_variance: Array = Parameter((features,), _wide_ones)
         self.epsilon, self.momentum = epsilon, momentum
 
     def forward(self, x: Array) -> Array:
@@ -34,15 +37,26 @@ class BatchNorm(Module):
             raise ShapeError(f"input of shape {tuple(x.shape)}: wanted {features} features, (N, {features}, …)")
         if not self.training:
             return scale_shift(x, self.running_mean, self.running_variance, self.weight, self.bias, self.epsilon)
-        y, mean, variance = batch_norm(x, self.weight, self.bias, self.epsilon)
         n = math.prod(x.shape) // features
+        if not n:
+            raise ShapeError(f"input of shape {tuple(x.shape)}: wanted at least one row, which training normalizes by")
+        y, mean, variance = batch_norm(x, self.weight, self.bias, self.epsilon)
         self.running_mean = self._follow(self.running_mean, mean)
         self.running_variance = self._follow(self.running_variance, variance * (n / max(1, n - 1)))
         return y
 
     def _follow(self, running: Array, of_batch: Array) -> Array:
         xp = array_namespace(running, of_batch)
-        return xp.add((1 - self.momentum) * running, self.momentum * of_batch)
+        followed = xp.add((1 - self.momentum) * running, self.momentum * of_batch)
+        return followed if followed.dtype == running.dtype else xp.astype(followed, running.dtype)
+
+
+def _wide_zeros(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+    return widened(initializers.zeros(key, shape, dtype))
+
+
+def _wide_ones(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+    return widened(initializers.ones(key, shape, dtype))
 
 
 class LayerNorm(Module):
@@ -99,8 +113,10 @@ class RMSNorm(Module):
     def forward(self, x: Array) -> Array:
         """Scale the last axis."""
         _check_last(x, self.weight.shape[0])
+        check_floating("RMSNorm", x)
         xp = array_namespace(x)
-        y = x / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + self.epsilon)
+        wide = widened(x)
+        y = rounded(wide / xp.sqrt(xp.mean(wide * wide, axis=-1, keepdims=True) + self.epsilon), x)
         return array_namespace(y, self.weight).multiply(y, self.weight)
 
 

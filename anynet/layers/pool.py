@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from anynet.array import Array, array_namespace
+from anynet.array import Array, array_namespace, check_floating
 from anynet.layers.conv import pair
 from anynet.layers.module import Module
 from anynet.primitives import avg_pool2d, max_pool2d
@@ -52,6 +52,7 @@ class GlobalAvgPool2d(Module):
     def forward(self, x: Array) -> Array:
         """Take the means."""
         check_images(x)
+        check_floating("GlobalAvgPool2d", x)
         return array_namespace(x).mean(x, axis=(2, 3))
 
 
@@ -61,6 +62,7 @@ class GlobalMaxPool2d(Module):
     def forward(self, x: Array) -> Array:
         """Take the largest elements."""
         check_images(x)
+        check_floating("GlobalMaxPool2d", x)
         return array_namespace(x).max(x, axis=(2, 3))
 
 

@@ -4,13 +4,14 @@ from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace
 from anynet.autodiff.trace import primitive
+from anynet.primitives.precision import REAL, in_float32
 
 
 def _relu_gradient_rule(xp: Namespace, out: Array, g: Array, y: Array) -> Any:
     return lambda h: relu_gradient(h, y), None
 
 
-@primitive(_relu_gradient_rule)
+@primitive(_relu_gradient_rule, kind=REAL)
 def relu_gradient(g: Array, y: Array) -> Array:
     """Return g where y = relu(x) is positive and 0 elsewhere, at x = 0 too; all of one shape and dtype.
 
@@ -24,7 +25,7 @@ def _relu_rule(xp: Namespace, out: Array, x: Array) -> Any:
     return lambda g: relu_gradient(g, out)
 
 
-@primitive(_relu_rule)
+@primitive(_relu_rule, kind=REAL)
 def relu(x: Array) -> Array:
     """Return max(x, 0) for every element, of x's shape and floating dtype; not-a-number stays.
 
@@ -38,7 +39,8 @@ def _sigmoid_rule(xp: Namespace, out: Array, x: Array) -> Any:
     return lambda g: g * out * (1 - out)
 
 
-@primitive(_sigmoid_rule)
+@primitive(_sigmoid_rule, kind=REAL)
+@in_float32
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + exp(-x)) for every element, in (0, 1), of x's shape and floating dtype; no x overflows.
 
@@ -55,7 +57,8 @@ def _softmax_rule(xp: Namespace, out: Array, x: Array, axis: int = -1) -> Any:
     return lambda g: out * (g - xp.sum(g * out, axis=axis, keepdims=True)), None
 
 
-@primitive(_softmax_rule)
+@primitive(_softmax_rule, kind=REAL)
+@in_float32
 def softmax(x: Array, axis: int = -1) -> Array:
     """Return exp(x) / sum(exp(x)) along an axis, of x's shape and floating dtype: numbers in [0, 1] whose sum is 1.
 
@@ -71,7 +74,8 @@ def _log_softmax_rule(xp: Namespace, out: Array, x: Array, axis: int = -1) -> An
     return lambda g: g - xp.exp(out) * xp.sum(g, axis=axis, keepdims=True), None
 
 
-@primitive(_log_softmax_rule)
+@primitive(_log_softmax_rule, kind=REAL)
+@in_float32
 def log_softmax(x: Array, axis: int = -1) -> Array:
     """Return log(softmax(x)) along an axis without ever taking the logarithm of a number that vanished."""
     xp = array_namespace(x)

@@ -6,6 +6,7 @@ from typing import Any
 from anynet.array import Array, Namespace, array_namespace
 from anynet.autodiff.trace import STANDARD, primitive
 from anynet.errors import ShapeError
+from anynet.primitives.precision import REAL_OR_COMPLEX
 
 
 def _affine_rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array | None) -> Any:
@@ -32,7 +33,7 @@ def _explain(x: Array, weight: Array, bias: Array | None) -> None:
     raise ShapeError(message)
 
 
-@primitive(_affine_rule, _explain)
+@primitive(_affine_rule, _explain, kind=REAL_OR_COMPLEX)
 def affine(x: Array, weight: Array, bias: Array | None) -> Array:
     """Return x @ weight + bias, for x (…, n), weight (n, m) and bias (m,) or None; the result is (…, m).
 

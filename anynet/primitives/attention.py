@@ -6,6 +6,7 @@ from typing import Any
 from anynet.array import Array, Namespace, array_namespace, device, unravel
 from anynet.autodiff.trace import primitive
 from anynet.errors import DataError
+from anynet.primitives.precision import REAL, in_float32
 
 
 def _rule(xp: Namespace, out: Array, scores: Array, allowed: Array) -> Any:
@@ -24,7 +25,8 @@ def _explain(scores: Array, allowed: Array) -> None:
         )
 
 
-@primitive(_rule, _explain)
+@primitive(_rule, _explain, kind=REAL)
+@in_float32
 def masked_softmax(scores: Array, allowed: Array) -> Array:
     """Return softmax(scores) over the last axis among the elements that are allowed; the others are 0.
 

@@ -7,8 +7,9 @@ normalization, ICML 2015; Deep Learning from Scratch, chapter 6.3.
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace
+from anynet.array import Array, Namespace, array_namespace, widened
 from anynet.autodiff.trace import Primitive, primitive, shared
+from anynet.primitives.precision import REAL, in_float32
 from anynet.primitives.standardize import standardize, standardize_gradient
 
 
@@ -24,6 +25,7 @@ def _like(xp: Namespace, x: Array, of_features: Array) -> Array:
 def _gradient(
     xp: Namespace, g: Array, x: Array, weight: Array, mean: Array, variance: Array, epsilon: float
 ) -> tuple[Array, Array, Array]:
+    g, x = widened(g), widened(x)
     wide_mean, wide_variance = (xp.expand_dims(_like(xp, x, part), axis=0) for part in (mean, variance))
     y = (x - wide_mean) / xp.sqrt(wide_variance + epsilon)
     of_x = standardize_gradient(g * _like(xp, x, weight), y, wide_variance, _axes(x), epsilon)
@@ -35,7 +37,7 @@ def _gradient_reference(g: Array, x: Array, *args: Any) -> tuple[Array, Array, A
     return _gradient(array_namespace(g, x), g, x, *args)
 
 
-batch_norm_gradient = Primitive("batch_norm_gradient", None, _gradient_reference, composition=_gradient)
+batch_norm_gradient = Primitive("batch_norm_gradient", None, _gradient_reference, composition=_gradient, kind=REAL)
 
 
 def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, weight: Array, bias: Array, epsilon: float) -> Any:
@@ -50,15 +52,15 @@ def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, weight: Array, bias: 
         else:
             of_x, of_weight, of_bias = batch_norm_gradient(of_y, x, weight, mean, variance, epsilon)
         if of_mean is not None:
-            of_x = of_x + _like(xp, x, of_mean / n)
+            of_x = of_x + _like(xp, x, widened(of_mean) / n)
         if of_variance is not None:
-            of_x = of_x + _like(xp, x, of_variance * (2 / n)) * (x - _like(xp, x, mean))
+            of_x = of_x + _like(xp, x, widened(of_variance) * (2 / n)) * (x - _like(xp, x, mean))
         return of_x, of_weight, of_bias
 
     return tuple(lambda g, i=i: pullbacks(g)[i] for i in range(3))
 
 
-@primitive(_rule)
+@primitive(_rule, kind=REAL)
 def batch_norm(x: Array, weight: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:
     """Return weight · (x - mean) / √(variance + epsilon) + bias, and the mean and variance of the batch."""
     xp = array_namespace(x, weight)
@@ -67,16 +69,16 @@ def batch_norm(x: Array, weight: Array, bias: Array, epsilon: float) -> tuple[Ar
     return out, xp.reshape(mean, (-1,)), xp.reshape(variance, (-1,))
 
 
-def _scale_shift(
-    xp: Namespace, x: Array, mean: Array, variance: Array, weight: Array, bias: Array, epsilon: float
-) -> Array:
+@in_float32
+def _scale_shift_reference(x: Array, mean: Array, variance: Array, weight: Array, bias: Array, epsilon: float) -> Array:
+    """Return weight · (x - mean) / √(variance + epsilon) + bias, all (features,), for x of (N, features, …)."""
+    xp = array_namespace(x)
     scale = weight / xp.sqrt(variance + epsilon)
     return x * _like(xp, x, scale) + _like(xp, x, bias - mean * scale)
 
 
-def _scale_shift_reference(x: Array, *args: Any) -> Array:
-    """Return weight · (x - mean) / √(variance + epsilon) + bias, all (features,), for x of (N, features, …)."""
-    return _scale_shift(array_namespace(x), x, *args)
+def _scale_shift(xp: Namespace, *args: Any) -> Array:
+    return _scale_shift_reference(*args)
 
 
-scale_shift = Primitive("scale_shift", None, _scale_shift_reference, composition=_scale_shift)
+scale_shift = Primitive("scale_shift", None, _scale_shift_reference, composition=_scale_shift, kind=REAL)

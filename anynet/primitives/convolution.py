@@ -8,9 +8,10 @@ chapter 7.
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace, device
+from anynet.array import Array, Namespace, array_namespace, device, widened
 from anynet.autodiff.trace import primitive
 from anynet.errors import ShapeError
+from anynet.primitives.precision import REAL_OR_COMPLEX
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
@@ -86,7 +87,7 @@ def _rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array | None
         lambda g: conv2d_transposed(g, weight, x.shape[2:], **settings),
         lambda g: conv2d_weight(g, x, weight.shape[2:], **settings),
         # Image by image: some libraries take three times as long over all axes at once.
-        lambda g: xp.sum(xp.sum(g, axis=(2, 3)), axis=0),
+        lambda g: xp.sum(xp.sum(widened(g), axis=(2, 3)), axis=0),
     )
 
 
@@ -101,7 +102,7 @@ def _explain(x: Array, weight: Array, bias: Array | None, **settings: Any) -> No
     check_windows(x.shape[2:], weight.shape[2:], settings["padding"], settings["dilation"])
 
 
-@primitive(_rule, _explain)
+@primitive(_rule, _explain, kind=REAL_OR_COMPLEX)
 def conv2d(
     x: Array, weight: Array, bias: Array | None, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
@@ -113,8 +114,10 @@ def conv2d(
     out_channels, kernel = weight.shape[0], weight.shape[2:]
     check_windows(x.shape[2:], kernel, padding, dilation)
     seen = windows(x, kernel, stride, padding, dilation)
-    columns = xp.reshape(seen, (x.shape[0], groups, weight.shape[1] * math.prod(kernel), -1))
-    rows = xp.reshape(weight, (groups, out_channels // groups, -1))
+    # No length is left open: of a batch of no images it could be any.
+    length = weight.shape[1] * math.prod(kernel)
+    columns = xp.reshape(seen, (x.shape[0], groups, length, math.prod(seen.shape[3:])))
+    rows = xp.reshape(weight, (groups, out_channels // groups, length))
     out = xp.reshape(xp.matmul(rows, columns), (x.shape[0], out_channels, *seen.shape[3:]))
     return out if bias is None else out + xp.reshape(bias, (-1, 1, 1))
 
@@ -127,7 +130,7 @@ def _transposed_rule(xp: Namespace, out: Array, g: Array, weight: Array, size: P
     )
 
 
-@primitive(_transposed_rule)
+@primitive(_transposed_rule, kind=REAL_OR_COMPLEX)
 def conv2d_transposed(
     g: Array, weight: Array, size: Pair, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
@@ -177,7 +180,7 @@ def _weight_rule(xp: Namespace, out: Array, g: Array, x: Array, kernel: Pair, **
     )
 
 
-@primitive(_weight_rule)
+@primitive(_weight_rule, kind=REAL_OR_COMPLEX)
 def conv2d_weight(
     g: Array, x: Array, kernel: Pair, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
@@ -185,7 +188,8 @@ def conv2d_weight(
     xp = array_namespace(g, x)
     images, out_channels = g.shape[:2]
     columns = windows(x, kernel, stride, padding, dilation)
-    columns = xp.reshape(columns, (images, groups, x.shape[1] // groups * math.prod(kernel), -1))
-    rows = xp.reshape(g, (images, groups, out_channels // groups, -1))
+    length, places = x.shape[1] // groups * math.prod(kernel), math.prod(columns.shape[3:])
+    columns = xp.reshape(columns, (images, groups, length, places))
+    rows = xp.reshape(g, (images, groups, out_channels // groups, places))
     found = xp.sum(xp.matmul(rows, xp.matrix_transpose(columns)), axis=0)
     return xp.reshape(found, (out_channels, x.shape[1] // groups, *kernel))

@@ -3,9 +3,10 @@
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace, device
+from anynet.array import Array, Namespace, array_namespace, as_indices, device, widened
 from anynet.autodiff.trace import primitive
 from anynet.errors import DataError
+from anynet.primitives.precision import REAL, in_float32
 
 
 def targets(labels: Array, like: Array) -> Array:
@@ -17,24 +18,32 @@ def targets(labels: Array, like: Array) -> Array:
     xp = array_namespace(labels, like)
     if labels.ndim == like.ndim:
         return xp.astype(labels, like.dtype, copy=False)
+    # As indices, for the labels' own dtype may have fewer numbers than there are classes.
+    labels = as_indices("labels", labels)
     classes = xp.arange(like.shape[-1], dtype=labels.dtype, device=device(labels))
     rows = xp.astype(xp.expand_dims(labels, axis=-1) == classes, like.dtype)
     no_class = xp.sum(rows, axis=-1, keepdims=True) == 0
     return xp.where(no_class, xp.full((), math.nan, dtype=rows.dtype, device=device(rows)), rows)
 
 
+def mean(losses: Array) -> Array:
+    """Return the mean of all elements, NaN for none, for which some libraries warn."""
+    xp = array_namespace(losses)
+    return xp.mean(losses) if math.prod(losses.shape) else xp.sum(losses) * math.nan
+
+
 def _rule(xp: Namespace, out: tuple[Array, Array], logits: Array, labels: Array) -> Any:
     _, difference = out
-    rows = math.prod(difference.shape[:-1])
+    rows = max(1, math.prod(difference.shape[:-1]))
 
     def pullback(g: tuple[Array | None, Array | None]) -> Array:
         of_loss, of_difference = g
         if of_difference is None:
-            return difference * (of_loss / rows)
+            return difference * (widened(of_loss) / rows)
         probabilities = difference + targets(labels, difference)
         mean = xp.sum(of_difference * probabilities, axis=-1, keepdims=True)
         c = probabilities * (of_difference - mean)
-        return c if of_loss is None else c + difference * (of_loss / rows)
+        return c if of_loss is None else c + difference * (widened(of_loss) / rows)
 
     return pullback, None
 
@@ -43,14 +52,16 @@ def _explain(logits: Array, labels: Array) -> None:
     """Name a label that is no class."""
     xp = array_namespace(labels)
     classes = logits.shape[-1]
-    if labels.ndim == logits.ndim or not xp.isdtype(labels.dtype, "integral"):
+    if labels.ndim == logits.ndim or not math.prod(labels.shape):
         return
+    labels = as_indices("labels", labels)
     for label in (int(xp.min(labels)), int(xp.max(labels))):
         if not 0 <= label < classes:
             raise DataError(f"label {label} is no class: the outputs have {classes}, wanted labels 0 to {classes - 1}")
 
 
-@primitive(_rule, _explain)
+@primitive(_rule, _explain, kind=REAL)
+@in_float32
 def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     """Return the mean over N of -sum(targets · log softmax(logits)), a scalar, and softmax(logits) - targets.
 
@@ -66,4 +77,4 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     # Chosen before the product: a class that is not wanted may have a logit of minus infinity.
     surprise = xp.where(wanted == 0, xp.zeros_like(shifted), xp.log(total) - shifted)
     losses = xp.sum(wanted * surprise, axis=-1)
-    return xp.mean(losses), exponentials / total - wanted
+    return mean(losses), exponentials / total - wanted

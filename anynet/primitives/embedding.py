@@ -1,22 +1,24 @@
-"""Rows of a table by their numbers."""
+"""Rows of a table by their indices."""
 
+import math
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace
+from anynet.array import Array, Namespace, array_namespace, as_indices, device
 from anynet.autodiff.rules.indexing import index_add
 from anynet.autodiff.trace import primitive
 from anynet.errors import DataError
 
 
 def _rule(xp: Namespace, out: Array, weight: Array, indices: Array) -> Any:
-    rows = weight.shape[0]
-    return lambda g: index_add(xp.reshape(g, (-1, g.shape[-1])), xp.reshape(indices, (-1,)), 0, rows), None
+    rows, features = weight.shape
+    places = xp.reshape(as_indices("indices", indices), (-1,))
+    return lambda g: index_add(xp.reshape(g, (math.prod(indices.shape), features)), places, 0, rows), None
 
 
 def _explain(weight: Array, indices: Array) -> None:
-    xp = array_namespace(indices)
-    if not xp.isdtype(indices.dtype, "integral"):
-        raise DataError(f"indices of {indices.dtype} were given: wanted integers, 0 to {weight.shape[0] - 1}")
+    xp, indices = array_namespace(indices), as_indices("indices", indices)
+    if not math.prod(indices.shape):
+        return
     for index in (int(xp.min(indices)), int(xp.max(indices))):
         if not 0 <= index < weight.shape[0]:
             raise DataError(f"index {index} is outside the table of {weight.shape[0]} rows")
@@ -26,11 +28,13 @@ def _explain(weight: Array, indices: Array) -> None:
 def embedding(weight: Array, indices: Array) -> Array:
     """Return weight[indices], (…, features), for weight (rows, features) and integers (…) in 0 … rows - 1.
 
-    An index outside is an error where the library can tell without waiting for a device; elsewhere its row is whatever
-    the library returns.
+    An index outside, also a negative one, is an error where the library can tell without waiting for a device;
+    elsewhere its row is NaN.
     """
     xp = array_namespace(weight, indices)
-    flat = xp.reshape(indices, (-1,))
-    # A negative number is no row from the end.
-    found = xp.take(weight, xp.where(flat < 0, flat + (2**31 - 1), flat), axis=0)
+    flat = xp.reshape(as_indices("indices", indices), (-1,))
+    inside = xp.logical_and(flat >= 0, flat < weight.shape[0])
+    found = xp.take(weight, xp.where(inside, flat, xp.zeros_like(flat)), axis=0)
+    nothing = xp.full((), math.nan, dtype=found.dtype, device=device(found))
+    found = xp.where(xp.expand_dims(inside, axis=-1), found, nothing)
     return xp.reshape(found, (*indices.shape, weight.shape[1]))

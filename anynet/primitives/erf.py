@@ -3,8 +3,9 @@
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace
+from anynet.array import Array, Namespace, array_namespace, widened
 from anynet.autodiff.trace import primitive
+from anynet.primitives.precision import REAL, in_float32
 
 # Rational approximations in double precision, highest power first: S. L. Moshier, Cephes mathematical library, ndtr.c.
 # erf(x) = x · P(x²) / Q(x²) for |x| < 1.
@@ -35,10 +36,12 @@ LIMIT = 6.0
 
 
 def _rule(xp: Namespace, out: Array, x: Array) -> Any:
-    return lambda g: g * ((2 / math.sqrt(math.pi)) * xp.exp(-x * x))
+    wide = widened(x)
+    return lambda g: g * ((2 / math.sqrt(math.pi)) * xp.exp(-wide * wide))
 
 
-@primitive(_rule)
+@primitive(_rule, kind=REAL)
+@in_float32
 def erf(x: Array) -> Array:
     """Return 2/√π · ∫₀ˣ exp(-t²) dt for every element, in [-1, 1], of x's shape and floating dtype.
 

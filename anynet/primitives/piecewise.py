@@ -8,6 +8,7 @@ from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace
 from anynet.autodiff.trace import primitive
+from anynet.primitives.precision import REAL, in_float32
 
 # With these two, activations of mean 0 and variance 1 keep them from layer to layer.
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -22,7 +23,8 @@ def _leaky_relu_rule(xp: Namespace, out: Array, x: Array, negative_slope: float 
     return pullback, None
 
 
-@primitive(_leaky_relu_rule)
+@primitive(_leaky_relu_rule, kind=REAL)
+@in_float32
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     """Return x where x > 0 and negative_slope · x elsewhere, of x's shape and floating dtype.
 
@@ -37,7 +39,8 @@ def _elu_rule(xp: Namespace, out: Array, x: Array, alpha: float = 1.0) -> Any:
     return lambda g: g * _exponential_slope(xp, x, alpha), None
 
 
-@primitive(_elu_rule)
+@primitive(_elu_rule, kind=REAL)
+@in_float32
 def elu(x: Array, alpha: float = 1.0) -> Array:
     """Return x where x > 0 and alpha · (exp(x) - 1) elsewhere, above -alpha, of x's shape and floating dtype.
 
@@ -53,7 +56,8 @@ def _selu_rule(xp: Namespace, out: Array, x: Array) -> Any:
     return lambda g: g * (_SELU_SCALE * _exponential_slope(xp, x, _SELU_ALPHA))
 
 
-@primitive(_selu_rule)
+@primitive(_selu_rule, kind=REAL)
+@in_float32
 def selu(x: Array) -> Array:
     """Return 1.0507… · x where x > 0 and 1.0507… · 1.6732… · (exp(x) - 1) elsewhere, of x's shape and floating dtype.
 
@@ -67,7 +71,8 @@ def _hard_sigmoid_rule(xp: Namespace, out: Array, x: Array) -> Any:
     return lambda g: xp.where(xp.logical_and(x > -3, x < 3), g / 6, xp.zeros_like(g))
 
 
-@primitive(_hard_sigmoid_rule)
+@primitive(_hard_sigmoid_rule, kind=REAL)
+@in_float32
 def hard_sigmoid(x: Array) -> Array:
     """Return x/6 + ½, cut off at 0 and 1, for every element, of x's shape and floating dtype.
 

@@ -10,6 +10,7 @@ from anynet.array import Array, Namespace, array_namespace, device
 from anynet.autodiff.rules.indexing import scatter_add
 from anynet.autodiff.trace import Primitive, primitive
 from anynet.primitives.convolution import Padding, Pair, check_images, check_windows, conv2d, windows
+from anynet.primitives.precision import REAL, REAL_OR_COMPLEX, in_float32
 
 
 def _explain(x: Array, **settings: Any) -> None:
@@ -21,7 +22,7 @@ def _rule(xp: Namespace, out: Array, x: Array, **settings: Any) -> Any:
     return lambda g: spread_to_largest(g, x, out, **settings)
 
 
-@primitive(_rule, _explain)
+@primitive(_rule, _explain, kind=REAL)
 def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     """Return the largest element of every window over images, (N, channels, height, width); padding never counts.
 
@@ -36,7 +37,7 @@ def _spread_rule(xp: Namespace, out: Array, g: Array, x: Array, largest: Array, 
     return lambda h: take_at_largest(h, x, largest, **settings), None, None
 
 
-@primitive(_spread_rule)
+@primitive(_spread_rule, kind=REAL)
 def spread_to_largest(g: Array, x: Array, largest: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     """Return images of x's shape to which every g is added where its window's largest element stands."""
     xp = array_namespace(g, x)
@@ -49,11 +50,11 @@ def _take_rule(xp: Namespace, out: Array, h: Array, x: Array, largest: Array, **
     return lambda g: spread_to_largest(g, x, largest, **settings), None, None
 
 
-@primitive(_take_rule)
+@primitive(_take_rule, kind=REAL)
 def take_at_largest(h: Array, x: Array, largest: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     """Return what h, of x's shape, has where each window's largest element of x stands."""
     xp = array_namespace(h, x)
-    flat = xp.reshape(h, (*h.shape[:2], -1))
+    flat = xp.reshape(h, (*h.shape[:2], math.prod(h.shape[2:])))
     found = xp.take_along_axis(flat, _places(x, kernel, stride, padding), axis=-1)
     return xp.reshape(found, largest.shape)
 
@@ -67,11 +68,13 @@ def _places(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     which = xp.expand_dims(xp.argmax(seen, axis=2), axis=2)
     candidates = xp.broadcast_to(windows(at, kernel, stride, padding, (1, 1), 0), seen.shape)
     found = xp.take_along_axis(candidates, which, axis=2)
-    return xp.reshape(found, (*x.shape[:2], -1))
+    return xp.reshape(found, (*x.shape[:2], math.prod(seen.shape[3:])))
 
 
-def _mean(xp: Namespace, x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
+@in_float32
+def _convolved(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     """Convolve every channel with the same weights, all equal."""
+    xp = array_namespace(x)
     n = math.prod(kernel)
     weight = xp.full((1, 1, *kernel), 1 / n, dtype=x.dtype, device=device(x))
     one_channel = xp.reshape(x, (-1, 1, *x.shape[2:]))
@@ -79,10 +82,14 @@ def _mean(xp: Namespace, x: Array, *, kernel: Pair, stride: Pair, padding: Paddi
     return xp.reshape(out, (-1, x.shape[1], *out.shape[2:]))
 
 
+def _mean(xp: Namespace, x: Array, **settings: Any) -> Array:
+    return _convolved(x, **settings)
+
+
 def _mean_reference(x: Array, **settings: Any) -> Array:
     """Return the mean of every window over images, (N, channels, height, width); padding counts as zeros."""
     _explain(x, **settings)
-    return _mean(array_namespace(x), x, **settings)
+    return _convolved(x, **settings)
 
 
-avg_pool2d = Primitive("avg_pool2d", None, _mean_reference, _explain, composition=_mean)
+avg_pool2d = Primitive("avg_pool2d", None, _mean_reference, _explain, composition=_mean, kind=REAL_OR_COMPLEX)

@@ -3,10 +3,11 @@
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace
+from anynet.array import Array, Namespace, array_namespace, widened
 from anynet.autodiff.trace import primitive
 from anynet.primitives.activation import sigmoid
 from anynet.primitives.erf import erf
+from anynet.primitives.precision import REAL, in_float32
 
 _GELU_CUBIC = 0.044715
 
@@ -15,7 +16,8 @@ def _softplus_rule(xp: Namespace, out: Array, x: Array) -> Any:
     return lambda g: g * sigmoid(x)
 
 
-@primitive(_softplus_rule)
+@primitive(_softplus_rule, kind=REAL)
+@in_float32
 def softplus(x: Array) -> Array:
     """Return log(1 + exp(x)) for every element, above 0, of x's shape and floating dtype; no x overflows.
 
@@ -27,11 +29,13 @@ def softplus(x: Array) -> Array:
 
 
 def _mish_rule(xp: Namespace, out: Array, x: Array) -> Any:
+    x = widened(x)
     t = xp.tanh(softplus(x))
     return lambda g: g * (t + x * (1 - t * t) * sigmoid(x))
 
 
-@primitive(_mish_rule)
+@primitive(_mish_rule, kind=REAL)
+@in_float32
 def mish(x: Array) -> Array:
     """Return x · tanh(log(1 + exp(x))) for every element, of x's shape and floating dtype.
 
@@ -41,6 +45,8 @@ def mish(x: Array) -> Array:
 
 
 def _gelu_rule(xp: Namespace, out: Array, x: Array, approximate: bool = False) -> Any:
+    x = widened(x)
+
     def pullback(g: Array) -> Array:
         if not approximate:
             density = xp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
@@ -52,7 +58,8 @@ def _gelu_rule(xp: Namespace, out: Array, x: Array, approximate: bool = False) -
     return pullback, None
 
 
-@primitive(_gelu_rule)
+@primitive(_gelu_rule, kind=REAL)
+@in_float32
 def gelu(x: Array, approximate: bool = False) -> Array:
     """Return x · Φ(x), Φ being the distribution function of N(0, 1), of x's shape and floating dtype.
 

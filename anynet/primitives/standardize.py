@@ -3,11 +3,13 @@
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace
+from anynet.array import Array, Namespace, array_namespace, widened
 from anynet.autodiff.trace import Primitive, primitive
+from anynet.primitives.precision import REAL, rounded
 
 
 def _gradient(xp: Namespace, g: Array, y: Array, variance: Array, axis: tuple[int, ...], epsilon: float) -> Array:
+    g, y = widened(g), widened(y)
     along = xp.mean(g * y, axis=axis, keepdims=True)
     return (g - xp.mean(g, axis=axis, keepdims=True) - y * along) / xp.sqrt(variance + epsilon)
 
@@ -17,7 +19,7 @@ def _gradient_reference(g: Array, y: Array, variance: Array, axis: tuple[int, ..
     return _gradient(array_namespace(g, y), g, y, variance, axis, epsilon)
 
 
-standardize_gradient = Primitive("standardize_gradient", None, _gradient_reference, composition=_gradient)
+standardize_gradient = Primitive("standardize_gradient", None, _gradient_reference, composition=_gradient, kind=REAL)
 
 
 def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, axis: tuple[int, ...], epsilon: float) -> Any:
@@ -28,22 +30,24 @@ def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, axis: tuple[int, ...]
         of_y, of_mean, of_variance = g
         c = xp.zeros_like(x) if of_y is None else standardize_gradient(of_y, y, variance, axis, epsilon)
         if of_mean is not None:
-            c = c + of_mean / n
+            c = c + widened(of_mean) / n
         if of_variance is not None:
-            c = c + of_variance * (x - mean) * (2 / n)
+            c = c + widened(of_variance) * (x - mean) * (2 / n)
         return c
 
     return pullback, None, None
 
 
-@primitive(_rule)
+@primitive(_rule, kind=REAL)
 def standardize(x: Array, axis: tuple[int, ...], epsilon: float) -> tuple[Array, Array, Array]:
     """Return (x - mean) / √(variance + epsilon) over the axes, of x's shape, and the mean and variance, axes kept.
 
+    Arrays narrower than float32 have a mean and a variance of float32, which does not overflow.
     Source: Ioffe and Szegedy, Batch normalization, ICML 2015; Deep Learning from Scratch, chapter 6.3.
     """
     xp = array_namespace(x)
-    mean = xp.mean(x, axis=axis, keepdims=True)
-    centred = x - mean
+    wide = widened(x)
+    mean = xp.mean(wide, axis=axis, keepdims=True)
+    centred = wide - mean
     variance = xp.mean(centred * centred, axis=axis, keepdims=True)
-    return centred / xp.sqrt(variance + epsilon), mean, variance
+    return rounded(centred / xp.sqrt(variance + epsilon), x), mean, variance

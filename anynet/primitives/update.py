@@ -1,11 +1,13 @@
 """Optimizers' updates of all parameters at once: new arrays from old ones and gradients; nothing is written into.
 
 The arrays come in turn: all parameters, all their gradients, then all of each kind that an optimizer keeps from one
-update to the next, which come out renewed. Those of one parameter are of one shape and dtype.
+update to the next, which come out renewed. Those of one parameter are of one shape and dtype; what is kept of a
+parameter narrower than float32 is float32, for small steps would be lost in it.
 """
 
-from anynet.array import Array, array_namespace
+from anynet.array import Array, array_namespace, widened
 from anynet.autodiff.trace import primitive
+from anynet.primitives.precision import rounded
 
 
 def by_parameter(count: int, arrays: tuple[Array, ...]) -> list[tuple[Array, ...]]:
@@ -25,7 +27,7 @@ def sgd_update(learning_rate: float, *arrays: Array) -> tuple[Array, ...]:
 
     Source: Deep Learning from Scratch, chapter 6.1.2.
     """
-    return tuple([p - learning_rate * g for p, g in by_parameter(2, arrays)])
+    return tuple([rounded(widened(p) - learning_rate * widened(g), p) for p, g in by_parameter(2, arrays)])
 
 
 @primitive()
@@ -39,8 +41,10 @@ def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arra
     """
     found = []
     for p, g, velocity in by_parameter(3, arrays):
+        g = widened(g)
         new = momentum * velocity + g
-        found.append((p - learning_rate * (g + momentum * new if nesterov else new), new))
+        along = g + momentum * new if nesterov else new
+        found.append((rounded(widened(p) - learning_rate * along, p), new))
     return in_turn(found)
 
 
@@ -58,8 +62,9 @@ def adam_update(
     """
     found = []
     for p, g, mean, square in by_parameter(4, arrays):
+        g = widened(g)
         new = beta1 * mean + (1 - beta1) * g
         squared = beta2 * square + (1 - beta2) * (g * g)
         root = correction * array_namespace(squared).sqrt(squared) + epsilon
-        found.append((decay * p - rate * (new / root), new, squared))
+        found.append((rounded(decay * widened(p) - rate * (new / root), p), new, squared))
     return in_turn(found)

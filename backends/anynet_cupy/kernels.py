@@ -10,7 +10,7 @@ from anynet_cupy.product import matmul, sums
 
 def erf(x: Any) -> Any:
     """CUDA's own, in one launch."""
-    return elementwise("erf")(x) if x.dtype.kind == "f" else NotImplemented
+    return elementwise("erf")(x) if x.dtype.char in "fd" else NotImplemented
 
 
 def relu(x: Any) -> Any:
@@ -32,7 +32,7 @@ def _each(name: str, numbers: Sequence[float], count: int, arrays: tuple[Any, ..
     found = []
     for given in by_parameter(count, arrays):
         dtype = given[0].dtype
-        if any(x.dtype != dtype for x in given):
+        if dtype.char not in "fd" or any(x.dtype != dtype for x in given):
             return NotImplemented
         out = elementwise(name)(*given, *(_of(dtype, number) for number in numbers))
         found.append(out if isinstance(out, tuple) else (out,))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from anynet.array import is_narrow
 from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
 from anynet_jax import images, kernels
@@ -52,11 +53,13 @@ class JaxBackend(Backend):
         if isinstance(x, self._jax.Array):
             moving = not isinstance(x, self._jax.core.Tracer) and x.device != self.device
             return self._jax.device_put(x, self.device) if moving else x
-        return self.from_host(get_backend("numpy").asarray(x))
+        return self.through_host(x)
 
     def to_host(self, x: Any) -> Any:
         """Copy to main memory."""
-        return get_backend("numpy").from_host(x)
+        # NumPy has float16, and no other narrow dtype.
+        known = x.dtype == "float16" or not is_narrow(x)
+        return get_backend("numpy").from_host(x if known else x.astype("float32"))
 
     def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Let XLA compile it; numbers go to the device together, and stay there until they are others."""

@@ -5,6 +5,7 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 
+from anynet.array import widened
 from anynet.backend import Backend
 from anynet.errors import BackendError
 from anynet_numpy import images, kernels, parts
@@ -23,8 +24,14 @@ class NumpyBackend(Backend):
         super().__init__(array_api_compat.numpy, "cpu")
 
     def from_array(self, x: Any) -> Any:
-        """Take over any library's array, copied from its device where that is not the CPU."""
-        return x if isinstance(x, np.ndarray | np.generic) else np.from_dlpack(x, device="cpu")
+        """Take over any library's array, copied from its device where that is not the CPU.
+
+        A dtype that NumPy does not have, such as bfloat16, comes as float32, which has all its values.
+        """
+        if isinstance(x, np.ndarray | np.generic):
+            return x
+        known = hasattr(np, str(x.dtype).rpartition(".")[2])
+        return np.from_dlpack(x if known else widened(x), device="cpu")
 
     def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
         """Put the axes in the order of the strides: sums of rows are rounded otherwise than sums of columns."""

@@ -112,8 +112,19 @@ def less_one_at(x: Any, places: Any, out: Any = None) -> Any:
     return out
 
 
+def embedding(weight: Any, indices: Any) -> Any:
+    """Let NumPy refuse indices beyond the end; negative ones, which it counts from there, are no rows."""
+    if indices.dtype.kind not in "iu":
+        return NotImplemented
+    if indices.size and indices.min() < 0:
+        raise IndexError("a negative index")
+    return weight[indices]
+
+
 def masked_softmax(scores: Any, allowed: Any) -> Any:
     """Refuse rows in which nothing is allowed."""
+    if scores.dtype not in ZERO:
+        return NotImplemented
     if not allowed.any(-1).all():
         raise ValueError("a row of the mask is empty")
     e = np.where(allowed, scores, scores.dtype.type(-np.inf))
@@ -126,7 +137,7 @@ def masked_softmax(scores: Any, allowed: Any) -> Any:
 def sgd_update(learning_rate: float, *arrays: Any) -> Any:
     """Descend by each gradient."""
     dtype = arrays[0].dtype
-    if any(x.dtype != dtype or not x.ndim for x in arrays):
+    if dtype not in ZERO or any(x.dtype != dtype or not x.ndim for x in arrays):
         return NotImplemented
     rate = np.array(learning_rate, dtype)
     return tuple([descended(p, g, rate) for p, g in by_parameter(2, arrays)])
@@ -146,7 +157,7 @@ def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arra
     found = []
     for given in by_parameter(3, arrays):
         parameter = given[0]
-        if not parameter.ndim or any(x.dtype != parameter.dtype for x in given):
+        if parameter.dtype not in ZERO or not parameter.ndim or any(x.dtype != parameter.dtype for x in given):
             return NotImplemented
         made = tuple([fresh(parameter.shape, parameter.dtype) for _ in range(2)])
         for p, g, velocity, new, moved in blocks(*given, *made):
@@ -168,7 +179,7 @@ def adam_update(
     found = []
     for given in by_parameter(4, arrays):
         parameter = given[0]
-        if not parameter.ndim or any(x.dtype != parameter.dtype for x in given):
+        if parameter.dtype not in ZERO or not parameter.ndim or any(x.dtype != parameter.dtype for x in given):
             return NotImplemented
         made = tuple([fresh(parameter.shape, parameter.dtype) for _ in range(3)])
         for block in blocks(*given, *made):
@@ -309,6 +320,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     for function in (
         adam_update,
         affine,
+        embedding,
         erf,
         index_add,
         masked_softmax,

@@ -106,8 +106,9 @@ IN_PLACE = _functions([*_UFUNCS, "relu"], above_zero, kernels.descended, kernels
 INTO = IN_PLACE | _functions("conv2d conv2d_transposed matmul max_pool2d spread_to_largest".split(), np.dot, _largest)
 FRESH = INTO | _functions(
     """
-    adam_update affine batch_norm batch_norm_gradient conv2d_weight erf index_add masked_softmax mean momentum_update
-    relu_gradient scatter_add sgd_update softmax_cross_entropy standardize standardize_gradient sum sum_to threefry
+    adam_update affine batch_norm batch_norm_gradient conv2d_weight embedding erf index_add masked_softmax mean
+    momentum_update relu_gradient scatter_add sgd_update softmax_cross_entropy standardize standardize_gradient sum
+    sum_to threefry
     """.split(),
     _sum,
     _at,

@@ -60,11 +60,15 @@ class TorchBackend(Backend):
         """Move a tensor; copy any other library's array through main memory."""
         if isinstance(x, self._torch.Tensor):
             return x if x.device == self.device else x.to(self.device)
-        return self.from_host(get_backend("numpy").asarray(x))
+        return self.through_host(x)
 
     def to_host(self, x: Any) -> Any:
         """Copy to main memory, without PyTorch's own derivative."""
-        return x.detach().cpu().numpy()
+        x = x.detach().cpu()
+        torch = self._torch
+        # NumPy has no other floating dtypes.
+        known = not x.dtype.is_floating_point or x.dtype in (torch.float16, torch.float32, torch.float64)
+        return (x if known else x.float()).numpy()
 
     def strides(self, x: Any) -> Any:
         """Ask the tensor; a number of Python's has none."""

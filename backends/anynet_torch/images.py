@@ -164,16 +164,23 @@ def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
 
 def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
     """Take mean and variance in one call, or all three where axes are the last ones."""
-    if axis and axis == tuple(range(x.ndim - len(axis), x.ndim)) and x.numel():
+    if not x.numel() or _rounds_statistics(x):
+        return NotImplemented
+    if axis and axis == tuple(range(x.ndim - len(axis), x.ndim)):
         y, mean, inverse = torch.native_layer_norm(x, x.shape[-len(axis) :], None, None, epsilon)
         return y, mean, torch.clamp(inverse**-2 - epsilon, 0)
     variance, mean = torch.var_mean(x, axis, correction=0, keepdim=True)
     return (x - mean) * torch.rsqrt(variance + epsilon), mean, variance
 
 
+def _rounds_statistics(x: Any) -> bool:
+    """Tell whether PyTorch rounds mean and variance to the 16 bits of the images, as it does on a CPU."""
+    return x.dtype.itemsize < 4 and bool(x.is_cpu)
+
+
 def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
     """Take PyTorch's, which knows the inverse of the standard deviation."""
-    if not x.dtype is weight.dtype is bias.dtype:
+    if not x.dtype is weight.dtype is bias.dtype or _rounds_statistics(x):
         return NotImplemented
     y, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, epsilon)
     return y, mean, torch.clamp(inverse**-2 - epsilon, 0)
@@ -181,7 +188,7 @@ def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
 
 def batch_norm_gradient(g: Any, x: Any, weight: Any, mean: Any, variance: Any, epsilon: float) -> Any:
     """Take PyTorch's."""
-    if not g.dtype is x.dtype is weight.dtype:
+    if not g.dtype is x.dtype is weight.dtype or _rounds_statistics(x):
         return NotImplemented
     statistics = mean, torch.rsqrt(variance + epsilon)
     settings = (None, None, *statistics, True, epsilon, (True, True, True))

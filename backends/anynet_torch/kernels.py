@@ -4,7 +4,7 @@ Bringing two arrays to one dtype by the standard's rules is most of that way; ar
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -71,12 +71,18 @@ def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
 
 
 def embedding(weight: Any, indices: Any) -> Any:
-    """Return not-a-numbers for an index outside on a GPU, which would not survive looking for its row."""
-    if weight.device.type == "cpu" or indices.dtype.is_floating_point or not len(weight):
+    """Let PyTorch refuse an index outside on a CPU; return NaN on a GPU, which would not survive the look-up."""
+    if not _integral(indices) or not len(weight):
         return NotImplemented
+    if weight.device.type == "cpu":
+        return torch.embedding(weight, indices.long())
     inside = (indices >= 0) & (indices < len(weight))
     rows = weight[torch.where(inside, indices, 0).long()]
     return torch.where(inside.unsqueeze(-1), rows, torch.nan)
+
+
+def _integral(x: Any) -> bool:
+    return not (x.dtype.is_floating_point or x.dtype.is_complex or x.dtype is torch.bool)
 
 
 def masked_softmax(scores: Any, allowed: Any) -> Any:
@@ -126,6 +132,9 @@ def _descend(parameters: Any, along: Any, rate: Any) -> Any:
 
 def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Any) -> Any:
     """Multiply and add all parameters in one call each."""
+    if arrays[0].dtype not in _WIDE:
+        step = partial(momentum_update, learning_rate, momentum, nesterov)
+        return _in_float32(step, 3, arrays)
     n = len(arrays) // 3
     parameters, gradients = arrays[:n], arrays[n : 2 * n]
     velocities = torch._foreach_add(gradients, arrays[2 * n :], alpha=momentum)
@@ -142,6 +151,9 @@ def adam_update(
     """
     n = len(arrays) // 4
     parameters, gradients, means, squares = (arrays[i * n : (i + 1) * n] for i in range(4))
+    if parameters[0].dtype not in _WIDE:
+        step = partial(adam_update, rate, correction, decay, beta1, beta2, epsilon)
+        return _in_float32(step, 4, arrays)
     if any(x.dtype is not parameters[0].dtype for x in arrays):
         return NotImplemented
     if isinstance(rate, torch.Tensor):
@@ -171,10 +183,15 @@ def adam_update(
 
 
 def _adam(arrays: Any, asked: Any, numbers: dict[str, float]) -> Any:
-    """Update one parameter in one loop, which has to reckon in no less than 32 bits."""
-    dtype = arrays[0].dtype
-    wide = arrays if dtype in _WIDE else [x.float() for x in arrays]
-    return tuple([x.to(dtype) for x in elementwise("adam_update", *wide, *asked, **numbers)])
+    """Update one parameter in one loop."""
+    return tuple(elementwise("adam_update", *arrays, *asked, **numbers))
+
+
+def _in_float32(step: Callable[..., Any], kinds: int, arrays: Any) -> Any:
+    """Update parameters narrower than float32, of which all else that is kept is float32, and round them once."""
+    n = len(arrays) // kinds
+    found = step(*[x.float() for x in arrays])
+    return (*[new.to(old.dtype) for new, old in zip(found[:n], arrays[:n], strict=True)], *found[n:])
 
 
 _WIDE = torch.float32, torch.float64
@@ -203,18 +220,20 @@ def softplus(x: Any) -> Any:
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
-    """Compute it in one call."""
-    return torch.log_softmax(x, axis)
+    """Compute it in one call; on a CPU, PyTorch adds up 16-bit exponentials in 16 bits."""
+    if x.dtype in _WIDE or not x.is_cpu:
+        return torch.log_softmax(x, axis)
+    return torch.log_softmax(x, axis, dtype=torch.float32).to(x.dtype)
 
 
 def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     """Gather at the labels instead of multiplying with one-hot rows; a GPU would not survive a label out of range."""
     place = logits.device.type
-    if labels.ndim != 1 or labels.dtype.is_floating_point or place not in ("cpu", "cuda"):
+    if labels.ndim != 1 or not _integral(labels) or place not in ("cpu", "cuda"):
         return NotImplemented
     if place == "cuda" and logits.dtype not in _WIDE:
         return NotImplemented
-    logarithms = torch.log_softmax(logits, -1)
+    logarithms = log_softmax(logits)
     if place == "cuda":
         rows, classes = logits.shape
         # Of one dtype: a loop that converts takes several times as long.

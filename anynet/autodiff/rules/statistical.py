@@ -6,7 +6,7 @@ Equal extremes share the cotangent. A standard deviation of 0 has no derivative;
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, device
+from anynet.array import Array, Namespace, device, widened
 from anynet.autodiff.rules.table import Table
 from anynet.autodiff.trace import STANDARD
 
@@ -37,6 +37,12 @@ def _count(shape: tuple[int, ...], axis: Axes) -> int:
     return math.prod(shape[i] for i in _axes(axis, len(shape)))
 
 
+def _per_element(g: Array, n: int) -> Array:
+    """Return g / n, of a dtype narrower than float32 in float32, in which the number of elements does not overflow."""
+    wide = widened(g) / n
+    return wide if wide.dtype == g.dtype else STANDARD["astype"](wide, g.dtype)
+
+
 @rule
 def sum(xp: Namespace, out: Array, x: Array, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
     shape = x.shape
@@ -46,7 +52,7 @@ def sum(xp: Namespace, out: Array, x: Array, *, axis: Axes = None, dtype: Any = 
 @rule
 def mean(xp: Namespace, out: Array, x: Array, *, axis: Axes = None, keepdims: bool = False) -> Any:
     shape = x.shape
-    return lambda g: _spread(_restore(xp, g, shape, axis) / _count(shape, axis), shape)
+    return lambda g: _spread(_per_element(_restore(xp, g, shape, axis), _count(shape, axis)), shape)
 
 
 @rule
@@ -61,7 +67,7 @@ def min(xp: Namespace, out: Array, x: Array, *, axis: Axes = None, keepdims: boo
 
 def _to_extremes(xp: Namespace, g: Array, out: Array, x: Array, axis: Axes) -> Array:
     """Share the cotangent equally among the elements that are the extreme."""
-    attained = xp.astype(x == _restore(xp, out, x.shape, axis), g.dtype)
+    attained = xp.astype(x == _restore(xp, out, x.shape, axis), widened(g).dtype)
     share = attained / xp.sum(attained, axis=axis, keepdims=True)
     return share * _restore(xp, g, x.shape, axis)
 
@@ -75,7 +81,7 @@ def var(
 
     def pullback(g: Array) -> Array:
         centred = x - xp.mean(x, axis=axis, keepdims=True)
-        return _restore(xp, g, shape, axis) * centred * (2 / freedom if freedom else math.nan)
+        return widened(_restore(xp, g, shape, axis)) * centred * (2 / freedom if freedom else math.nan)
 
     return pullback
 
