@@ -7,9 +7,10 @@ import hashlib
 import os
 from pathlib import Path
 
-from anynet.backend import Backend, get_backend
+from anynet.backend import Backend
 from anynet.data.dataset import Dataset
 from anynet.data.idx import read_idx
+from anynet.data.idx_pairs import contents, idx_files, to_dataset
 from anynet.errors import DataError
 from anynet.files import written_whole
 
@@ -33,25 +34,17 @@ TIMEOUT = 10
 def load_mnist(backend: Backend | str | None = None, *, flat: bool = True) -> Dataset:
     """Return MNIST on a backend: pixels from 0 to 1, float32, (N, 784) or (N, 1, 28, 28); labels int32 (N,).
 
-    The files (IDX, gzipped or not) are those in the folder ANYNET_DATA_DIR, else in the user's cache, else they are
-    fetched to the cache, unless ANYNET_OFFLINE is 1. Their contents are checked by SHA-256.
+    The files (IDX, gzipped or not, in any spelling of their names) are those in the folder ANYNET_DATA_DIR or in its
+    MNIST/raw, else in the user's cache, else they are fetched to the cache, unless ANYNET_OFFLINE is 1. Their contents
+    are checked by SHA-256.
 
     Raises:
         DataError: a file is missing or damaged and could not be fetched; the message says where it may be put.
 
     """
-    backend = get_backend(backend)
-    xp = backend.xp
-    images, labels, test_images, test_labels = (backend.asarray(_read(name)) for name in FILES)
-    shape = (-1, 784) if flat else (-1, 1, 28, 28)
-
-    def scaled(pixels: object) -> object:
-        return xp.astype(xp.reshape(pixels, shape), xp.float32) / 255
-
-    return Dataset(
-        (scaled(images), xp.astype(labels, xp.int32)),
-        (scaled(test_images), xp.astype(test_labels, xp.int32)),
-    )
+    read = {name: _read(name) for name in FILES}
+    keys = [(part, what) for part in ("train", "test") for what in ("images", "labels")]
+    return to_dataset(dict(zip(keys, read.values(), strict=True)), backend, flat=flat)
 
 
 def cache_folder() -> Path:
@@ -60,25 +53,32 @@ def cache_folder() -> Path:
     return Path(base) / "anynet"
 
 
-def _read(name: str) -> memoryview:
+def _read(name: str) -> tuple[Path, memoryview]:
     own = os.environ.get("ANYNET_DATA_DIR")
     if own:
-        found = _find(Path(own), name)
+        folder = Path(os.path.expanduser(own))
+        found = _find(folder, name)
         if found is None:
-            raise DataError(f"ANYNET_DATA_DIR is {own}, and there is neither {name} nor {name}.gz: put it there")
-        return _checked(found, name)
+            raise DataError(
+                f"ANYNET_DATA_DIR is {own}, and neither {name} nor {name}.gz is in it or in its MNIST/raw: "
+                f"put it there; {contents(folder)}"
+            )
+        return found, _checked(found, name)
     found = _find(cache_folder(), name)
     if found is not None:
         try:
-            return _checked(found, name)
+            return found, _checked(found, name)
         except DataError:
             if _offline():
                 raise
-    return _checked(_fetch(name), name)
+    found = _fetch(name)
+    return found, _checked(found, name)
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    # torchvision's folders, and the one that it is given.
+    folders = (folder, folder / "raw", folder / "MNIST", folder / "MNIST" / "raw")
+    return idx_files(*folders).get(name)
 
 
 def _checked(path: Path, name: str) -> memoryview:
@@ -86,7 +86,10 @@ def _checked(path: Path, name: str) -> memoryview:
     # The hash is that of the whole unpacked file, so the header is put back.
     header = bytes((0, 0, 0x08, data.ndim)) + b"".join(length.to_bytes(4, "big") for length in data.shape or ())
     if data.format != "B" or hashlib.sha256(header + data.tobytes()).hexdigest() != FILES[name]:
-        raise DataError(f"{path} is an IDX file of shape {data.shape}, but not MNIST's {name}: remove or replace it")
+        raise DataError(
+            f"{path} is an IDX file of shape {data.shape}, but not MNIST's {name}: "
+            "remove or replace it, or read another data set with load_idx_pairs"
+        )
     return data
 
 

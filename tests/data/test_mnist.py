@@ -102,10 +102,43 @@ def test_unpacked_files_are_as_good(files, monkeypatch):
     check(load_mnist("numpy"))
 
 
+@pytest.mark.parametrize("spell", [str.upper, lambda name: name.replace("-idx", ".idx"), lambda name: f"{name}/{name}"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_names_as_people_have_them(files, monkeypatch, spell, suffix):
+    """In upper case, with a dot, each in a folder of its own name."""
+    for path in list(files.iterdir()):
+        new = files / (spell(path.stem) + suffix)
+        new.parent.mkdir(exist_ok=True, parents=True)
+        new.write_bytes(path.read_bytes() if suffix else gzip.decompress(path.read_bytes()))
+        path.unlink()
+    monkeypatch.setenv("ANYNET_DATA_DIR", str(files))
+    check(load_mnist("numpy"))
+
+
+@pytest.mark.parametrize("given", [".", "MNIST", "MNIST/raw"])
+def test_the_folders_of_torchvision(tmp_path, files, monkeypatch, given):
+    """The folder that torchvision was given, or one inside it; in the home folder by ``~``."""
+    (tmp_path / "data" / "MNIST").mkdir(parents=True)
+    files.rename(tmp_path / "data" / "MNIST" / "raw")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("ANYNET_DATA_DIR", f"~/data/{given}")
+    check(load_mnist("numpy"))
+
+
+def test_a_folder_that_is_not_there(tmp_path, files, monkeypatch):
+    monkeypatch.setenv("ANYNET_DATA_DIR", str(tmp_path / "none"))
+    with pytest.raises(DataError, match=r"there is no folder .*none"):
+        load_mnist("numpy")
+
+
 def test_a_folder_that_lacks_a_file_is_not_filled(files, monkeypatch):
     monkeypatch.setenv("ANYNET_DATA_DIR", str(files))
     (files / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match=r"neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte\.gz: put it there"):
+    with pytest.raises(
+        DataError,
+        match=r"neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte\.gz .*: put it there; .* holds t10k-im",
+    ):
         load_mnist("numpy")
 
 

@@ -1,0 +1,107 @@
+"""Images and labels in IDX files, as MNIST, Fashion-MNIST, KMNIST and EMNIST are published.
+
+The names are those of MNIST's files in any spelling that is about: ``train-images-idx3-ubyte``,
+``t10k-labels.idx1-ubyte``, ``EMNIST-letters-test-images-idx3-ubyte.gz``.
+Source: LeCun, Cortes and Burges, The MNIST database of handwritten digits; Cohen et al., EMNIST, 2017.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from anynet.backend import Backend, get_backend
+from anynet.data.dataset import Dataset
+from anynet.data.idx import read_idx
+from anynet.errors import DataError
+
+_NAME = re.compile(r"(?:(?P<name>.+)-)?(?P<part>train|t10k|test)-(?P<what>images|labels)-idx\d-\w+")
+
+
+def load_idx_pairs(
+    folder: str | os.PathLike[str], backend: Backend | str | None = None, *, name: str = "", flat: bool = True
+) -> Dataset:
+    """Return the images and labels of a folder of IDX files, to train on and to test on, on a backend.
+
+    Pixels from 0 to 1, float32, (N, height · width) or (N, 1, height, width); labels as stored, int32 (N,).
+    EMNIST stores images transposed, and the labels of its letters begin at 1.
+
+    Args:
+        folder: has the four files, gzipped or not, in itself or in ``raw``, where torchvision puts them.
+        backend: where the arrays are to be.
+        name: what file names begin with, such as ``emnist-letters``, where the folder holds more than one data set.
+        flat: whether an image is one row.
+
+    Raises:
+        DataError: a file is missing or damaged, or images and labels do not belong together; the message lists what
+            the folder holds.
+
+    """
+    folder = Path(os.path.expanduser(folder))
+    files = idx_files(folder, folder / "raw")
+    sets: dict[str, dict[tuple[str, str], Path]] = {}
+    for found, path in files.items():
+        if match := _NAME.fullmatch(found):
+            part = "train" if match["part"] == "train" else "test"
+            sets.setdefault(match["name"] or "", {}).setdefault((part, match["what"]), path)
+    if not name and len(sets) > 1 and "" not in sets:
+        raise DataError(f"{folder} holds {', '.join(sorted(sets))}: choose one of them by name=")
+    chosen = sets.get(name.lower(), {}) if name or len(sets) != 1 else next(iter(sets.values()))
+    wanted = [(part, what) for part in ("train", "test") for what in ("images", "labels")]
+    if missing := [f"{part} {what}" for part, what in wanted if (part, what) not in chosen]:
+        which = f" of {name!r}" if name else ""
+        raise DataError(
+            f"no {', no '.join(missing)}{which} in IDX files, such as train-images-idx3-ubyte.gz: {contents(folder)}"
+        )
+    return to_dataset({key: (path := chosen[key], read_idx(path)) for key in wanted}, backend, flat=flat)
+
+
+def to_dataset(
+    files: dict[tuple[str, str], tuple[Path, memoryview]], backend: Backend | str | None, *, flat: bool
+) -> Dataset:
+    """Make a data set of what was read, by part and what it is; see `load_idx_pairs`."""
+    backend = get_backend(backend)
+    xp, pairs = backend.xp, []
+    for part in ("train", "test"):
+        (image_path, images), (label_path, labels) = files[part, "images"], files[part, "labels"]
+        if images.format != "B" or images.ndim != 3:
+            raise DataError(f"{image_path} is of shape {images.shape}: wanted images of bytes, (N, height, width)")
+        if labels.format not in ("B", "b", "h", "i") or labels.ndim != 1 or len(labels) != len(images):
+            raise DataError(
+                f"{label_path} is of shape {labels.shape}: wanted integers ({len(images)},), one for each image"
+            )
+        _, height, width = images.shape or ()
+        shape = (-1, height * width) if flat else (-1, 1, height, width)
+        pixels = xp.astype(xp.reshape(backend.asarray(images), shape), xp.float32) / 255
+        pairs.append((pixels, xp.astype(backend.asarray(labels), xp.int32)))
+    return Dataset(*pairs)
+
+
+def idx_files(*folders: Path) -> dict[str, Path]:
+    """Return the files of the folders by their names in MNIST's spelling: lower case, hyphens, no ``.gz``.
+
+    Unpacked files come before gzipped ones. A folder that is named like its file, as archives make them, is looked
+    into.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders:
+        entries = folder.iterdir() if folder.is_dir() else ()
+        for path in sorted(entries, key=lambda path: (path.name.lower().endswith(".gz"), path.name)):
+            name = spelled(path.name)
+            inner = next((p for p in path.iterdir() if spelled(p.name) == name), path) if path.is_dir() else path
+            if inner.is_file():
+                found.setdefault(name, inner)
+    return found
+
+
+def spelled(name: str) -> str:
+    """Return a file's name in MNIST's spelling."""
+    return name.lower().removesuffix(".gz").replace(".", "-")
+
+
+def contents(folder: Path) -> str:
+    """Say what a folder holds, for a message."""
+    if not folder.is_dir():
+        return f"there is no folder {folder}"
+    names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir())
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return f"{folder} holds {', '.join(names[:12]) or 'nothing'}{more}"
