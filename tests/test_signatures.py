@@ -1,0 +1,200 @@
+"""Names, order and defaults of what users call: a default that changes, changes every network that relies on it."""
+
+import importlib
+import inspect
+
+import pytest
+
+from anynet.autodiff.trace import Primitive
+
+MODULES = ("functions", "initializers", "layers", "losses", "optimizers", "random", "schedulers")
+
+#: Public for other modules, not for users.
+INTERNAL = {
+    *("layers.Module", "layers.Parameter", "layers.Summary", "optimizers.Clock", "optimizers.Optimizer"),
+    *("random.inverse_erf", "schedulers.check_learning_rate"),
+}
+
+SIGNATURES = """
+functions.elu(x, alpha=1.0)
+functions.erf(x)
+functions.gelu(x, approximate=False)
+functions.hard_sigmoid(x)
+functions.identity(x)
+functions.leaky_relu(x, negative_slope=0.01)
+functions.log_softmax(x, axis=-1)
+functions.mish(x)
+functions.one_hot(labels, classes, dtype=None)
+functions.relu(x)
+functions.selu(x)
+functions.sigmoid(x)
+functions.silu(x)
+functions.softmax(x, axis=-1)
+functions.softplus(x)
+functions.step(x)
+functions.tanh(x)
+initializers.he(key, shape, dtype)
+initializers.he_uniform(key, shape, dtype)
+initializers.normal(standard_deviation=0.01)
+initializers.ones(key, shape, dtype)
+initializers.orthogonal(gain=1.0)
+initializers.truncated_normal(standard_deviation=0.01, cut=2.0)
+initializers.uniform(low=-0.1, high=0.1)
+initializers.variance_scaling(scale=1.0, fan='in', distribution='normal')
+initializers.xavier(key, shape, dtype)
+initializers.xavier_uniform(key, shape, dtype)
+initializers.zeros(key, shape, dtype)
+layers.AvgPool2d(kernel_size, *, stride=None, padding=0)
+layers.BatchNorm(features, *, epsilon=1e-05, momentum=0.1)
+layers.Conv1d(in_channels, out_channels, kernel_size, *, stride=1, padding=0, dilation=1, groups=1, bias=True, initializer=he)
+layers.Conv2d(in_channels, out_channels, kernel_size, *, stride=1, padding=0, dilation=1, groups=1, bias=True, initializer=he)
+layers.ConvTranspose2d(in_channels, out_channels, kernel_size, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1, bias=True, initializer=he)
+layers.Dropout(rate=0.5)
+layers.ELU(alpha=1.0)
+layers.Embedding(rows, features, *, initializer=normal)
+layers.Flatten()
+layers.GELU(approximate=False)
+layers.GRU(in_features, hidden_features)
+layers.GlobalAvgPool2d()
+layers.GlobalMaxPool2d()
+layers.GroupNorm(groups, channels, *, epsilon=1e-05)
+layers.HardSigmoid()
+layers.Identity()
+layers.LSTM(in_features, hidden_features)
+layers.LayerNorm(features, *, epsilon=1e-05)
+layers.LeakyReLU(negative_slope=0.01)
+layers.Linear(in_features, out_features, *, bias=True, initializer=he)
+layers.LogSoftmax()
+layers.MaxPool2d(kernel_size, *, stride=None, padding=0)
+layers.Mish()
+layers.MultiHeadAttention(features, heads, *, dropout=0.0, bias=True)
+layers.RMSNorm(features, *, epsilon=1e-05)
+layers.RNN(in_features, hidden_features)
+layers.ReLU()
+layers.Residual(*layers)
+layers.SELU()
+layers.Sequential(*layers, seed=None, backend=None, dtype=None)
+layers.SiLU()
+layers.Sigmoid()
+layers.Softmax()
+layers.Softplus()
+layers.Step()
+layers.Tanh()
+layers.TransformerEncoderLayer(features, heads, hidden, *, dropout=0.1, activation=None, norm_first=False)
+layers.activation(name)
+layers.summary(net, input_shape=None, *, dtype=None)
+losses.binary_cross_entropy_with_logits(logits, labels, *, pos_weight=None, reduction='mean')
+losses.cosine(x1, x2, *, reduction='mean')
+losses.cosine_embedding(x1, x2, labels, *, margin=0.0, reduction='mean')
+losses.cross_entropy(logits, labels, *, weight=None, label_smoothing=0.0, ignore_index=None, reduction='mean')
+losses.cross_entropy_of_probabilities(probabilities, labels, delta=1e-07, *, reduction='mean')
+losses.hinge(outputs, labels, *, margin=1.0, reduction='mean')
+losses.huber(outputs, labels, *, delta=1.0, reduction='mean')
+losses.kl_divergence(log_probabilities, labels, *, reduction='mean')
+losses.mean_absolute_error(outputs, labels, *, reduction='mean')
+losses.mean_squared_error(outputs, labels, *, reduction='mean')
+losses.multi_margin(outputs, labels, *, margin=1.0, reduction='mean')
+losses.negative_log_likelihood(log_probabilities, labels, *, weight=None, ignore_index=None, reduction='mean')
+losses.sum_of_squares(outputs, labels, *, reduction='mean')
+losses.triplet_margin(anchor, positive, negative, *, margin=1.0, reduction='mean')
+optimizers.Adam(learning_rate=0.001, *, beta1=0.9, beta2=0.999, epsilon=1e-08)
+optimizers.AdamW(learning_rate=0.001, *, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.01)
+optimizers.Momentum(learning_rate=0.01, momentum=0.9, *, nesterov=False)
+optimizers.SGD(learning_rate=0.1)
+random.bernoulli(key, probability, shape, *, coarse=False)
+random.bits(key, shape)
+random.fold_in(key, number)
+random.integers(key, shape, low, high)
+random.key(seed, backend=None)
+random.normal(key, shape, dtype=None)
+random.permutation(key, n)
+random.split(key, number=2)
+random.uniform(key, shape, dtype=None, low=0.0, high=1.0)
+schedulers.Cosine(learning_rate, steps)
+schedulers.OneCycle(learning_rate, steps, rise=0.3, start_divisor=25.0, end_divisor=10000.0)
+schedulers.WarmupCosine(learning_rate, steps, warmup)
+"""  # noqa: E501
+
+
+def signatures(module):
+    """Return the signatures of a module's public functions and classes by name, without annotations."""
+    namespace = importlib.import_module(f"anynet.{module}")
+    own = [name for name, value in vars(namespace).items() if getattr(value, "__module__", "") == namespace.__name__]
+    found = {}
+    for name in sorted(getattr(namespace, "__all__", None) or own):
+        value = getattr(namespace, name)
+        if name.startswith("_") or f"{module}.{name}" in INTERNAL or not callable(value):
+            continue
+        signature = inspect.signature(value.reference if isinstance(value, Primitive) else value)
+        parameters = [p.replace(annotation=p.empty, default=named(p.default)) for p in signature.parameters.values()]
+        text = str(signature.replace(parameters=parameters, return_annotation=signature.empty))
+        found[f"{module}.{name}"] = text
+    return found
+
+
+class Named:
+    """A function as a default, shown by its name; by that of the function which made it, where it has none."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __repr__(self):
+        return self.name
+
+
+def named(default):
+    return Named(default.__qualname__.partition(".")[0]) if inspect.isfunction(default) else default
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_signatures(module):
+    lines = [line for line in SIGNATURES.strip().splitlines() if line.startswith(f"{module}.")]
+    expected = {line.partition("(")[0]: line[line.index("(") :] for line in lines}
+    assert signatures(module) == expected
+
+
+#: Ours and PyTorch's names of the same default.
+THEIRS = [
+    ("optimizers.AdamW", "weight_decay", "optim.AdamW", "weight_decay"),
+    ("optimizers.AdamW", "learning_rate", "optim.AdamW", "lr"),
+    ("optimizers.AdamW", "epsilon", "optim.AdamW", "eps"),
+    ("optimizers.Adam", "learning_rate", "optim.Adam", "lr"),
+    ("optimizers.Adam", "epsilon", "optim.Adam", "eps"),
+    ("layers.BatchNorm", "epsilon", "nn.BatchNorm1d", "eps"),
+    ("layers.BatchNorm", "momentum", "nn.BatchNorm1d", "momentum"),
+    ("layers.LayerNorm", "epsilon", "nn.LayerNorm", "eps"),
+    ("layers.GroupNorm", "epsilon", "nn.GroupNorm", "eps"),
+    ("layers.LeakyReLU", "negative_slope", "nn.LeakyReLU", "negative_slope"),
+    ("layers.ELU", "alpha", "nn.ELU", "alpha"),
+    ("layers.Dropout", "rate", "nn.Dropout", "p"),
+    ("layers.MultiHeadAttention", "dropout", "nn.MultiheadAttention", "dropout"),
+    ("layers.TransformerEncoderLayer", "dropout", "nn.TransformerEncoderLayer", "dropout"),
+    ("layers.TransformerEncoderLayer", "norm_first", "nn.TransformerEncoderLayer", "norm_first"),
+    ("losses.huber", "delta", "nn.HuberLoss", "delta"),
+    ("losses.multi_margin", "margin", "nn.MultiMarginLoss", "margin"),
+    ("losses.hinge", "margin", "nn.HingeEmbeddingLoss", "margin"),
+    ("losses.cosine_embedding", "margin", "nn.CosineEmbeddingLoss", "margin"),
+    ("losses.triplet_margin", "margin", "nn.TripletMarginLoss", "margin"),
+    ("losses.cross_entropy", "label_smoothing", "nn.CrossEntropyLoss", "label_smoothing"),
+]
+
+
+def default(root, path, parameter):
+    for name in path.split("."):
+        root = getattr(root, name)
+    return inspect.signature(root).parameters[parameter].default
+
+
+@pytest.mark.parametrize(("ours", "parameter", "theirs", "name"), THEIRS)
+def test_defaults_against_pytorch(ours, parameter, theirs, name):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    anynet = importlib.import_module("anynet")
+    assert default(anynet, ours, parameter) == default(torch, theirs, name)
+
+
+def test_betas_against_pytorch():
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    anynet = importlib.import_module("anynet")
+    for optimizer in ("Adam", "AdamW"):
+        betas = [default(anynet, f"optimizers.{optimizer}", name) for name in ("beta1", "beta2")]
+        assert betas == list(default(torch, f"optim.{optimizer}", "betas"))
