@@ -25,6 +25,7 @@ from anynet.array import (
 from anynet.autodiff.arguments import Argnames, Argnums, Chosen
 from anynet.autodiff.reached import Guarded
 from anynet.autodiff.trace import STANDARD, Primitive, Trace, Traced, lift, next_level, primitive, refused
+from anynet.autodiff.views import note
 from anynet.errors import DifferentiationError
 
 T = TypeVar("T")
@@ -290,7 +291,9 @@ def grad(
 
 def stop_gradient(x: T) -> T:
     """Return the tree with the same numbers, as constants: no cotangent goes further back than this."""
-    return tree.map(lambda leaf: _identity(leaf) if type(leaf) is Traced else leaf, x)
+    return tree.map(
+        lambda leaf: note(leaf, _identity(leaf), _identity.name, _identity) if type(leaf) is Traced else leaf, x
+    )
 
 
 # No rule: it has no derivative. And no kernel: it has nothing to do.

@@ -188,7 +188,28 @@ def _squeeze(xp: Namespace, function: Any, values: list[Any], batched: list[bool
 
 def _getitem(xp: Namespace, function: Any, values: list[Any], batched: list[bool]) -> Any:
     x, key = values
-    return function(x, (slice(None), *key) if isinstance(key, tuple) else (slice(None), key))
+    return function(x, _shift_key(key))
+
+
+def _put(xp: Namespace, function: Any, values: list[Any], batched: list[bool]) -> Any:
+    x, key, value = values
+    key = _shift_key(key)
+    if not batched[0]:
+        points = value.shape[0]
+        x = xp.broadcast_to(x, (points, *x.shape))
+    if batched[2]:
+        value = _widen(xp, value, max(value.ndim, x[key].ndim))
+    return function(x, key, value)
+
+
+def _shift_key(key: Any) -> Any:
+    """Return the key behind the axis of the points, which arrays that stand apart would move to another place."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if any(map(is_array, parts)):
+        chosen = [i for i, part in enumerate(parts) if is_array(part) or isinstance(part, int)]
+        if len(chosen) <= chosen[-1] - chosen[0]:
+            raise NoRuleError("a key whose integers stand apart cannot be evaluated at many points at once")
+    return (slice(None), *parts)
 
 
 def _sequence(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: int = 0) -> Any:
@@ -216,6 +237,7 @@ _BATCHERS: dict[str, _Batcher] = {
     "getitem": _getitem,
     "matmul": _matmul,
     "permute_dims": _permute_dims,
+    "put": _put,
     "reshape": _reshape,
     "squeeze": _squeeze,
     "unstack": _unstack,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from anynet.array import Namespace, device
+from anynet.array import Namespace, device, is_floating
 from anynet.autodiff.rules.chapters import (
     ABOUT_ITSELF,
     CONSTANTS,
@@ -18,6 +18,7 @@ from anynet.autodiff.rules.chapters import (
 )
 from anynet.autodiff.rules.manipulation import SEQUENCE_PRIMITIVES
 from anynet.autodiff.trace import STANDARD, Primitive, Traced, lift, lower
+from anynet.autodiff.views import FUNCTIONS, note, twin
 
 _OF_SEQUENCES = frozenset(primitive.name for primitive in SEQUENCE_PRIMITIVES)
 
@@ -47,7 +48,8 @@ class DifferentiableNamespace:
         if found is _NOT_THERE:
             raise AttributeError(f"{self.plain_namespace.__name__} has no {name!r}")
         if primitive is not None:
-            found = _signed(_function(primitive), found, primitive)
+            function = _function(primitive)
+            found = _signed(_viewing(function) if primitive.name in FUNCTIONS else function, found, primitive)
         elif name in EXTENSIONS:
             found = DifferentiableNamespace(found, name)
         elif name.endswith("_like"):
@@ -125,6 +127,30 @@ def _function(primitive: Primitive) -> Callable[..., Any]:
     return function
 
 
+def _viewing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the results of a function share memory with its argument where the library's do."""
+    name = function.__name__
+
+    def viewing(x: Any, *args: Any, **settings: Any) -> Any:
+        out = function(x, *args, **settings)
+        if type(x) is not Traced:
+            return out
+        if name == "unstack":
+            of = name if x.ndim > 1 else "unstack of one axis"
+            before = (slice(None),) * (settings.get("axis", 0) % x.ndim)
+            read = STANDARD["getitem"]
+            return tuple([note(x, part, of, read, (*before, i, ...)) for i, part in enumerate(out)])
+        if (name == "reshape" and settings.get("copy")) or (
+            name == "astype" and (settings.get("copy", True) or out.dtype != x.dtype)
+        ):
+            return out
+        if (name in ("ceil", "floor", "round", "trunc") and is_floating(x)) or (name == "flip" and not x.ndim):
+            return out
+        return note(x, out, name, function, *args, **settings)
+
+    return viewing
+
+
 def _asarray(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Callable[..., Any]:
     of_constants = _of_constants(function)
 
@@ -137,7 +163,7 @@ def _asarray(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Calla
         if same:
             # The same array, so that what is written into one is seen in the other; a copy is another one, though it
             # shares the numbers, for those are never written into.
-            return Traced(obj.value, obj.trace, obj.node) if copy else obj
+            return twin(obj) if copy else obj
         if obj.trace is None:
             return of_constants(obj, dtype=dtype, device=device, copy=copy)
         if device is not None:
@@ -167,7 +193,7 @@ def _full(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Callable
         if not isinstance(fill_value, Traced):
             return of_constants(shape, fill_value, dtype=dtype, device=device)
         x = xp.asarray(fill_value, dtype=dtype, device=device)
-        return xp.broadcast_to(x, shape if isinstance(shape, tuple) else (shape,))
+        return twin(xp.broadcast_to(x, shape if isinstance(shape, tuple) else (shape,)))
 
     return full
 

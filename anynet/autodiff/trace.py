@@ -6,7 +6,9 @@ function one level further out, until plain arrays are left. So traces nest in a
 """
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import count
 from numbers import Number
 from typing import Any, Protocol
@@ -22,8 +24,9 @@ from anynet.array import (
     unrecorded,
     wrong_dtype,
 )
+from anynet.autodiff import views
 from anynet.backend import get_backend, kernels_for
-from anynet.errors import AnynetError, DifferentiationError, DTypeError, MixedArraysError
+from anynet.errors import AnynetError, DifferentiationError, DTypeError, MixedArraysError, NoRuleError, ShapeError
 
 Rule = Callable[..., Any]
 Kind = str | tuple[str, ...] | None
@@ -249,13 +252,82 @@ def _operator(name: str, *, reflected: bool = False) -> Any:
     return unary if name in ("negative", "positive", "abs", "bitwise_invert") else binary
 
 
+def _in_place(name: str, method: str) -> Any:
+    """Make the method of an in-place operator; Python makes a new array where the library has no such method."""
+
+    def operate(self: "Traced", other: Any) -> Any:
+        if not (type(other) is Traced or isinstance(other, int | float | complex) or is_array(other)):
+            return NotImplemented
+        if self.trace is not None and self.trace.hidden_axes:
+            whole, element = _types(self.library)
+            if hasattr(whole, method) and not self.shape and not hasattr(element, method):
+                raise NoRuleError(f"{name} in place of no axes: it is in place in an array, and not in a scalar")
+        else:
+            whole = type(self.plain)
+        if not hasattr(whole, method):
+            return NotImplemented
+        new = STANDARD[name](self, other)
+        if new.shape != self.shape:
+            raise ShapeError(
+                f"{name} in place: the array has shape {(*self.shape,)} and the result {(*new.shape,)}: "
+                "make a new array, x = x + y in place of x += y"
+            )
+        if new.dtype != self.dtype:
+            # Raises what the library raises.
+            xp = self.library
+            small = [xp.ones((1,) * min(x.ndim, 1), dtype=x.dtype) if is_array(x) else x for x in (self, other)]
+            getattr(operator, method)(*small)
+            new = STANDARD["astype"](new, self.dtype)
+        if not hasattr(type(new.plain), method):
+            # A scalar, where this is an array of no axes.
+            new = STANDARD["put"](self, ..., new)
+        views.write(self, new)
+        return self
+
+    return operate
+
+
+@cache
+def _types(xp: Namespace) -> tuple[type, type]:
+    """Return the type of arrays, and of what a sum of all elements is."""
+    x = xp.zeros(1)
+    return type(x), type(xp.sum(x))
+
+
+#: Parts of a key that are slices or the like; a key of these and of integers reads a view, in libraries that have any.
+_SLICES = frozenset((slice, type(None), type(...)))
+
+
+def _reading(parts: tuple[Any, ...], ndim: int) -> str:
+    """Return the name in `views.FUNCTIONS` of how a key reads, "" where it copies in every library."""
+    integers = 0
+    name = "getitem of integers"
+    for part in parts:
+        kind = type(part)
+        if kind is int:
+            integers += 1
+        elif kind in _SLICES:
+            name = "getitem"
+        elif is_array(part) and not isinstance(part, Number):
+            if part.ndim or array_namespace(part).isdtype(part.dtype, "bool"):
+                return ""
+            return "getitem of an array"
+        elif kind is not bool and hasattr(kind, "__index__"):
+            integers += 1
+        else:
+            return ""
+    return name if integers == ndim else "getitem"
+
+
 class Traced:
     """An array that stands for ``value`` in a trace; in none, it is a constant.
 
-    ``node`` is for the trace: a tape keeps there the place of the step that made the array.
+    ``node`` is for the trace: a tape keeps there the place of the step that made the array; ``alias`` says which other
+    arrays share memory with it, None if there are none. A write, as ``x[0] = 1`` or ``x += 1``, shows in all of these,
+    as it does in the library; the plain array that x stood for, the caller's own, stays as it was.
     """
 
-    __slots__ = ("node", "trace", "value")
+    __slots__ = ("__weakref__", "alias", "node", "trace", "value")
 
     # NumPy's arrays then leave operators with a traced array to us.
     __array_ufunc__ = None
@@ -264,6 +336,7 @@ class Traced:
         self.value = value
         self.trace = trace
         self.node = node
+        self.alias: views.Memory | None = None
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
         from anynet.autodiff.namespace import differentiable
@@ -271,12 +344,17 @@ class Traced:
         return differentiable(self.library)
 
     @property
-    def library(self) -> Namespace:
-        """The plain namespace at the bottom."""
+    def plain(self) -> Array:
+        """The plain array at the bottom."""
         value = self.value
         while type(value) is Traced:
             value = value.value
-        return array_namespace(value)
+        return value
+
+    @property
+    def library(self) -> Namespace:
+        """The plain namespace at the bottom."""
+        return array_namespace(self.plain)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -312,7 +390,8 @@ class Traced:
     @property
     def mT(self) -> "Traced":
         """The transpose of the last two axes."""
-        return STANDARD["matrix_transpose"](self)  # type: ignore[no-any-return]
+        transpose = STANDARD["matrix_transpose"]
+        return views.note(self, transpose(self), "matrix_transpose", transpose)  # type: ignore[no-any-return]
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> "Traced":
         """Return the array where it is; moving one while it is traced is not differentiable."""
@@ -325,7 +404,10 @@ class Traced:
         if any(type(part) is Traced and part.trace is not None and part.trace.whole for part in parts):
             # Their numbers may be others next time: then they are arguments, no settings.
             return STANDARD["getitem_at"](self, *parts)
-        return STANDARD["getitem"](self, lower(key))
+        name = _reading(parts, self.ndim)
+        key, getitem = lower(key), STANDARD["getitem"]
+        out = getitem(self, key)
+        return views.note(self, out, name, getitem, key) if name else out
 
     def __len__(self) -> int:
         if not self.shape:
@@ -333,16 +415,15 @@ class Traced:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Any]:
-        return (self[i, ...] for i in range(len(self)))
+        return (self[i] if self.ndim == 1 else self[i, ...] for i in range(len(self)))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Become the array with the value at the key.
-
-        The array that this one stood for is not written into, nor is one that was read from it before: slices are
-        no views, as in libraries whose arrays never change.
-        """
-        new = STANDARD["put"](self, lower(key), lift(value))
-        self.value, self.trace, self.node = new.value, new.trace, new.node
+        """Write the value at the key, into this array and all that share memory with it."""
+        value = lift(value)
+        if type(value) is Traced and views.is_part(value, self, key):
+            # Python does so after x[1:] += 1, which has changed x already.
+            return
+        views.write(self, STANDARD["put"](self, lower(key), value))
 
     def __bool__(self) -> bool:
         return bool(self._concrete("bool()"))
@@ -413,20 +494,28 @@ class Traced:
     __hash__ = object.__hash__
     __add__ = _operator("add")
     __radd__ = _operator("add", reflected=True)
+    __iadd__ = _in_place("add", "__iadd__")
     __sub__ = _operator("subtract")
     __rsub__ = _operator("subtract", reflected=True)
+    __isub__ = _in_place("subtract", "__isub__")
     __mul__ = _operator("multiply")
     __rmul__ = _operator("multiply", reflected=True)
+    __imul__ = _in_place("multiply", "__imul__")
     __truediv__ = _operator("divide")
     __rtruediv__ = _operator("divide", reflected=True)
+    __itruediv__ = _in_place("divide", "__itruediv__")
     __floordiv__ = _operator("floor_divide")
     __rfloordiv__ = _operator("floor_divide", reflected=True)
+    __ifloordiv__ = _in_place("floor_divide", "__ifloordiv__")
     __mod__ = _operator("remainder")
     __rmod__ = _operator("remainder", reflected=True)
+    __imod__ = _in_place("remainder", "__imod__")
     __pow__ = _operator("pow")
     __rpow__ = _operator("pow", reflected=True)
+    __ipow__ = _in_place("pow", "__ipow__")
     __matmul__ = _operator("matmul")
     __rmatmul__ = _operator("matmul", reflected=True)
+    __imatmul__ = _in_place("matmul", "__imatmul__")
     __neg__ = _operator("negative")
     __pos__ = _operator("positive")
     __abs__ = _operator("abs")
@@ -438,12 +527,17 @@ class Traced:
     __ne__ = _operator("not_equal")
     __and__ = _operator("bitwise_and")
     __rand__ = _operator("bitwise_and", reflected=True)
+    __iand__ = _in_place("bitwise_and", "__iand__")
     __or__ = _operator("bitwise_or")
     __ror__ = _operator("bitwise_or", reflected=True)
+    __ior__ = _in_place("bitwise_or", "__ior__")
     __xor__ = _operator("bitwise_xor")
     __rxor__ = _operator("bitwise_xor", reflected=True)
+    __ixor__ = _in_place("bitwise_xor", "__ixor__")
     __invert__ = _operator("bitwise_invert")
     __lshift__ = _operator("bitwise_left_shift")
     __rlshift__ = _operator("bitwise_left_shift", reflected=True)
+    __ilshift__ = _in_place("bitwise_left_shift", "__ilshift__")
     __rshift__ = _operator("bitwise_right_shift")
     __rrshift__ = _operator("bitwise_right_shift", reflected=True)
+    __irshift__ = _in_place("bitwise_right_shift", "__irshift__")
