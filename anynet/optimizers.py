@@ -82,7 +82,10 @@ class SGD(Optimizer):
         (rate,) = self.ask_numbers(self._clock.advance)
         places = [place for place in tree.pairs(net, grads) if place[3] is not None]
         if places:
-            _put(places, sgd_update(rate, *[unrecorded(p) for _, _, p, _ in places], *[g for _, _, _, g in places]))
+            _put(
+                places,
+                sgd_update(rate, *[unrecorded(p) for _, _, p, _ in places], *[_like(p, g) for _, _, p, g in places]),
+            )
 
     def __repr__(self) -> str:
         return f"SGD({self.learning_rate!r})"
@@ -128,7 +131,8 @@ class _StatefulOptimizer(Optimizer):
                 raise ShapeError(
                     f"{path} is of shape {tuple(parameter.shape)}, its state of {tuple(kept[0].shape)}: {_REMEDY}"
                 )
-            together.setdefault(state["missed"], []).append((place, state, (unrecorded(parameter), gradient, *kept)))
+            arrays = (unrecorded(parameter), _like(parameter, gradient), *kept)
+            together.setdefault(state["missed"], []).append((place, state, arrays))
         for missed, group in together.items():
             arrays = in_turn([arrays for _, _, arrays in group])
             new = iter(self._step(rate, missed, arrays))
@@ -140,6 +144,13 @@ class _StatefulOptimizer(Optimizer):
     def _step(self, rate: Numbers, missed: int, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the new parameters and what is kept of them, in turn."""
         raise NotImplementedError
+
+
+def _like(parameter: Array, gradient: Array) -> Array:
+    """Return the gradient in its parameter's dtype: a wider one would make a parameter of another dtype."""
+    if gradient.dtype == parameter.dtype:
+        return gradient
+    return array_namespace(gradient).astype(gradient, parameter.dtype)
 
 
 def _put(places: Iterable[Any], new: Iterable[Array]) -> None:

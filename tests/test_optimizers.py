@@ -83,6 +83,21 @@ def test_an_update_without_a_gradient_by_the_formula(backend, name):
         assert_close(net["b"], b, like=net["a"], rtol=1e-9)
 
 
+@pytest.mark.parametrize("make", [optimizers.SGD, optimizers.Momentum, optimizers.Adam, optimizers.AdamW])
+def test_parameters_keep_their_dtype_beside_wider_gradients(backend, make):
+    """Gradients of float64, as of a loss that is computed so, move float32 parameters as those of float32 would."""
+    start = [numbers(backend, 3, 2, dtype="float32"), numbers(backend, 300, 40, dtype="float32")]
+    wide, narrow = list(start), list(start)
+    ours, same = make(0.1), make(0.1)
+    for i in range(3):
+        grads = [numbers(backend, *x.shape, seed=i + 1, dtype="float32") for x in start]
+        ours.update(wide, [backend.xp.astype(g, backend.xp.float64) for g in grads])
+        same.update(narrow, grads)
+    for x, expected, before in zip(wide, narrow, start, strict=True):
+        assert_close(x, host(expected), like=before, rtol=1e-4, atol=1e-6)
+    assert all(x.dtype == backend.xp.float32 for _, x in tree.leaves(getattr(ours, "state", {})))
+
+
 @pytest.mark.parametrize("name", STATEFUL)
 def test_the_state_is_a_tree_and_no_array_is_written_into(backend, name):
     make, _, _ = STATEFUL[name]
