@@ -44,6 +44,12 @@ def unrecorded(x: Array) -> Array:
     return x.detach() if type(x) in RECORDING_TYPES and x.requires_grad else x
 
 
+def dtype_name(dtype: DType) -> str:
+    """Return a dtype's name in the standard, or the library's own name for one that the standard lacks."""
+    name = dtype.__name__ if isinstance(dtype, type) else getattr(dtype, "name", None)
+    return name if isinstance(name, str) else str(dtype).rpartition(".")[2]
+
+
 def is_floating(x: Array) -> bool:
     """Tell whether the array holds real floating-point numbers."""
     dtype = x.dtype

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anynet import tree
-from anynet.array import Array, array_namespace, is_array
+from anynet.array import Array, array_namespace, dtype_name, is_array
 from anynet.backend import Backend, get_backend
 from anynet.errors import ArgumentError, DataError, ShapeError
 from anynet.files import written_whole
@@ -61,7 +61,7 @@ def save(net: Any, path: str | os.PathLike[str], metadata: dict[str, str] | None
     end = 0
     for name in names:
         start, end = end, end + stored[name].nbytes
-        code = _DTYPES[_dtype_name(own[name])][0]
+        code = _DTYPES[dtype_name(own[name].dtype)][0]
         header[name] = {"dtype": code, "shape": list(own[name].shape), "data_offsets": [start, end]}
     if not header["__metadata__"]:
         del header["__metadata__"]
@@ -142,7 +142,7 @@ def load(net: Any, path: str | os.PathLike[str]) -> None:
     new: dict[str, Array] = {}
     for name, x in own.items():
         if known[name] not in new:
-            wanted, value = _dtype_name(x), found[known[name]][0]
+            wanted, value = dtype_name(x.dtype), found[known[name]][0]
             value = value.astype("float32" if wanted == "bfloat16" else wanted)
             new[known[name]] = _on_backend(value, wanted, get_backend(x))
     for (holder, place, _, _), name in zip(tree.pairs(net, net), own, strict=True):
@@ -191,14 +191,9 @@ def _checked_metadata(texts: Any, ties: dict[str, str]) -> dict[str, str]:
     return {**texts, TIED: json.dumps(ties)} if ties else texts
 
 
-def _dtype_name(x: Array) -> str:
-    """Return a dtype's name in the standard, or the library's own name for one that the standard lacks."""
-    return getattr(x.dtype, "name", None) or str(x.dtype).rpartition(".")[2]
-
-
 def _stored(name: str, x: Array) -> Any:
     """Return what is stored of an array: a NumPy array, contiguous and little-endian."""
-    dtype = _dtype_name(x)
+    dtype = dtype_name(x.dtype)
     if dtype not in _DTYPES:
         raise ArgumentError(
             f"{name} is of dtype {dtype}, which a safetensors file cannot store: convert it with astype to one of "
@@ -251,7 +246,7 @@ def _on_backend(x: Any, dtype: str, backend: Backend) -> Array:
 
 def _problem(name: str, own: Array, x: Any, dtype: str) -> str:
     """Say why the values of a file cannot be those of a network's array, "" where they can."""
-    wanted = _dtype_name(own)
+    wanted = dtype_name(own.dtype)
     if wanted == dtype:
         return ""
     kind = _KINDS.get(dtype.rstrip("0123456789"))

@@ -1,35 +1,132 @@
 """Networks as ONNX files, which other programs run without anynet or Python."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from anynet import tree
-from anynet.array import DType
-from anynet.backend import get_backend
-from anynet.errors import DataError
+from anynet.array import Array, DType, dtype_name, is_array, is_floating
+from anynet.backend import Backend, get_backend
+from anynet.errors import AnynetError, ArgumentError, DataError
 from anynet.files import written_whole
-from anynet.layers import Module, Parameter
+from anynet.layers import Embedding, Module, Parameter
+
+Shape = tuple[int | str, ...]
 
 
 def export_onnx(
-    net: Module, path: str | os.PathLike[str], input_shape: tuple[int, ...], *, dtype: DType = None
+    net: Module,
+    path: str | os.PathLike[str],
+    input_shape: Shape | Mapping[str, Shape],
+    *,
+    dtype: DType | Mapping[str, DType] = None,
+    batch: str | int = "batch",
 ) -> None:
     """Write a network to an ONNX file, with its weights in it; the file appears whole or not at all.
 
-    The network runs once on arrays that note what is done with them. The file's input is named ``input``, of shape
-    (batch, *input_shape), float32 unless another dtype of ndonnx is given, for a batch of any size; its output is
-    named ``output``.
+    The network runs once on arrays that record what is done with them, in inference. The file has an input named
+    ``input``. It has an output named ``output``; where the network returns a tuple or a list, ``output_0``,
+    ``output_1`` …; where it returns a dict, its keys. Further levels are joined by a dot.
+
+    Args:
+        net: an initialized network, of any library.
+        path: the file to write.
+        input_shape: the shape of one input without the batch, such as (784,). A string names an axis of any length,
+            as in ("time", 8). For a network of several inputs, a dict from their names to their shapes, in the order
+            in which `forward` takes them.
+        dtype: of the input, of any library or by name; of several inputs, a dict. Default: that of the parameters, and
+            int64 where the network begins with an `Embedding`.
+        batch: the name of the first axis, or its length where the file is for one size only.
 
     Raises:
         BackendError: ndonnx, of the extra ``onnx``, is not installed.
-        DataError: the network has no numbers yet.
+        DataError: the network has no numbers yet, returns no arrays, or needs the length of an axis that has a name.
+        ArgumentError: the network is in training mode, or an argument is none of those above.
 
     """
-    if any(isinstance(value, Parameter) for _, module in net.modules() for value in vars(module).values()):
+    modules = net.modules()
+    if any(isinstance(value, Parameter) for _, module in modules for value in vars(module).values()):
         raise DataError("the network has no numbers yet: call initialize() before exporting it")
+    training = [module_path or "the network" for module_path, module in modules if module.training]
+    if training:
+        raise ArgumentError(
+            f"{training[0]} is in training mode, and an ONNX file is for inference: call net.set_training(None) first"
+        )
+    shapes = dict(input_shape) if isinstance(input_shape, Mapping) else {"input": input_shape}
+    dtypes = dtype if isinstance(dtype, Mapping) else dict.fromkeys(shapes, dtype)
     backend = get_backend("ndonnx")
-    xp = backend.xp
-    x = xp.argument(shape=("batch", *input_shape), dtype=dtype or xp.float32)
-    out = tree.map(backend.asarray, net)(x)
-    model = xp.build({"input": x}, {"output": out})
+    copy = tree.map(lambda x: _constant(x, backend), net)
+    inputs = {
+        name: _argument(name, (batch, *_checked(shape)), dtypes.get(name), net, backend)
+        for name, shape in shapes.items()
+    }
+    outputs = _named(_run(copy, inputs), backend)
+    if taken := sorted(inputs.keys() & outputs.keys()):
+        raise ArgumentError(f"{taken[0]!r} is the name of an input and of an output: rename one of them")
+    model = backend.xp.build(inputs, outputs)
     with written_whole(path) as file:
         file.write(model.SerializeToString())
+
+
+def _checked(shape: Any) -> Shape:
+    if isinstance(shape, tuple | list) and all(
+        (isinstance(n, str) and n) or (isinstance(n, int) and n >= 0) for n in shape
+    ):
+        return tuple(shape)
+    raise ArgumentError(
+        f"input_shape is {shape!r:.80}: wanted that of one input, such as (784,), or a dict of them by name; "
+        "an axis is a length or a name"
+    )
+
+
+def _argument(name: str, shape: Shape, dtype: DType, net: Module, backend: Backend) -> Array:
+    """Return an array of the graph that stands for an input."""
+    chosen = dtype_name(dtype) if dtype is not None else _dtype_of(net)
+    own = getattr(backend.xp, chosen, None)
+    if own is None:
+        raise ArgumentError(f"the input {name!r} is to be of dtype {chosen}: wanted one such as float32 or int64")
+    return backend.xp.argument(shape=shape, dtype=own)
+
+
+def _dtype_of(net: Module) -> str:
+    """Return the dtype that a network takes: integers for an embedding at its beginning, or what its parameters are."""
+    first = next(module for _, module in net.modules() if len(module.modules()) == 1)
+    if isinstance(first, Embedding):
+        return "int64"
+    return next((dtype_name(x.dtype) for x in net.parameters().values() if is_floating(x)), "float32")
+
+
+def _constant(x: Array, backend: Backend) -> Array:
+    """Embed a parameter or a buffer."""
+    name = dtype_name(x.dtype)
+    if not hasattr(backend.xp, name):
+        raise ArgumentError(f"a parameter is of dtype {name}, which the export does not know: convert it to float32")
+    return backend.asarray(x)
+
+
+def _run(net: Module, inputs: dict[str, Array]) -> Any:
+    """Call the network; say so where it needs the length of an axis that has a name only."""
+    try:
+        return net(*inputs.values())
+    except AnynetError:
+        raise
+    except Exception as error:
+        named = {str(n): name for name, x in inputs.items() for n, length in enumerate(x.shape) if length is None}
+        if not named:
+            raise
+        axes = ", ".join(f"axis {n} of {name!r}" for n, name in named.items())
+        raise DataError(
+            f"the network cannot be exported for any length of {axes} ({type(error).__name__}: {error}): give lengths "
+            "in input_shape, and in batch= if that does not do"
+        ) from error
+
+
+def _named(out: Any, backend: Backend) -> dict[str, Array]:
+    """Return the arrays of an output by name."""
+    if is_array(out):
+        return {"output": backend.asarray(out)}
+    found = dict(tree.leaves(out))
+    if not found:
+        raise DataError(f"the network returns {type(out).__name__} without arrays: wanted an array, or some in a tree")
+    prefix = "" if isinstance(out, dict) else "output_"
+    return {f"{prefix}{name}": backend.asarray(x) for name, x in found.items()}

@@ -7,7 +7,7 @@ from helpers import host
 
 import anynet
 from anynet import functions, layers
-from anynet.errors import BackendError, DataError, ShapeError
+from anynet.errors import ArgumentError, BackendError, DataError, ShapeError
 
 pytest.importorskip("ndonnx", reason="needs ndonnx")
 onnx = pytest.importorskip("onnx", reason="needs onnx")
@@ -15,8 +15,15 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
 
 
 def run(path, x):
+    (found,) = run_all(path, input=x).values()
+    return found
+
+
+def run_all(path, **inputs):
+    """Return the outputs by name."""
     session = onnxruntime.InferenceSession(str(path))
-    return session.run(None, {"input": x})[0]
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))
 
 
 def operators(path):
@@ -45,8 +52,8 @@ def test_every_activation(backend, tmp_path, name):
 def test_every_layer(backend, tmp_path, name):
     """In inference, so that dropout leaves nothing out; loops over a sequence are unrolled."""
     net, x = example(name, backend, "float32")
-    path, integers = tmp_path / "net.onnx", anynet.get_backend("ndonnx").xp.int64
-    anynet.export_onnx(net, path, tuple(x.shape[1:]), dtype=integers if name == "Embedding" else None)
+    path = tmp_path / "net.onnx"
+    anynet.export_onnx(net, path, tuple(x.shape[1:]))
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
@@ -76,9 +83,8 @@ def test_every_layer(backend, tmp_path, name):
     ids=lambda value: type(value).__name__ if isinstance(value, layers.Module) else "",
 )
 def test_layers_of_onnx_come_out_as_one(tmp_path, layer, shape, wanted):
-    integers = anynet.get_backend("ndonnx").xp.int64
     net = layers.Sequential(layer).initialize(0)
-    anynet.export_onnx(net, tmp_path / "net.onnx", shape, dtype=integers if wanted == ["Gather"] else None)
+    anynet.export_onnx(net, tmp_path / "net.onnx", shape)
     assert operators(tmp_path / "net.onnx") == wanted
 
 
@@ -131,20 +137,155 @@ def test_operators_of_onnx_come_out_as_one(tmp_path, name, operator):
 @pytest.mark.parametrize("name", layers.ACTIVATIONS)
 def test_networks_of_float64_run_too(tmp_path, name):
     """Though onnxruntime has many operators for float32 only."""
-    float64 = anynet.get_backend("ndonnx").xp.float64
     net = layers.Sequential(layers.Linear(6, 5), layers.activation(name), seed=0, dtype=np.float64)
-    anynet.export_onnx(net, tmp_path / "net.onnx", (6,), dtype=float64)
+    anynet.export_onnx(net, tmp_path / "net.onnx", (6,))
     x = np.random.default_rng(0).normal(size=(4, 6))
     np.testing.assert_allclose(run(tmp_path / "net.onnx", x), net(x), rtol=1e-12, atol=1e-14)
 
 
-# onnxruntime convolves and averages in float32 only.
-@pytest.mark.parametrize("name", [name for name in EXAMPLES if not name.startswith(("Conv", "AvgPool"))])
-def test_layers_of_float64_run_too(tmp_path, name):
-    ndonnx, numpy = anynet.get_backend("ndonnx"), anynet.get_backend("numpy")
-    net, x = example(name, numpy, batch=3)
-    anynet.export_onnx(net, tmp_path / "net.onnx", x.shape[1:], dtype=getattr(ndonnx.xp, str(x.dtype)))
-    np.testing.assert_allclose(run(tmp_path / "net.onnx", x), net(x), rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_layers_of_float64_run_too(backend, tmp_path, name):
+    """onnxruntime convolves and averages in float32 only: other operators do it, for one size of batches."""
+    net, x = example(name, backend, batch=3)
+    windows = name.startswith(("Conv", "AvgPool", "GlobalAvgPool"))
+    # What has no parameters says nothing about its dtype.
+    dtype = None if net.parameters() else x.dtype
+    anynet.export_onnx(net, tmp_path / "net.onnx", tuple(x.shape[1:]), dtype=dtype, batch=3 if windows else "batch")
+    found = run(tmp_path / "net.onnx", host(x))
+    np.testing.assert_allclose(found, host(net(x)), rtol=1e-12, atol=1e-12)
+
+
+def test_convolutions_of_float64_need_the_size_of_the_batch(tmp_path):
+    net, x = example("Conv2d", anynet.get_backend("numpy"))
+    with pytest.raises(DataError, match=r"for any length of axis 0 of 'input' .*: give lengths .* and in batch="):
+        anynet.export_onnx(net, tmp_path / "net.onnx", x.shape[1:])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.dtype("float64"), "float64"])
+def test_dtypes_of_any_library_and_by_name(tmp_path, dtype):
+    net = layers.Sequential(layers.Linear(6, 5), seed=0, dtype=np.float64)
+    anynet.export_onnx(net, tmp_path / "net.onnx", (6,), dtype=dtype)
+    x = np.random.default_rng(0).normal(size=(4, 6))
+    np.testing.assert_allclose(run(tmp_path / "net.onnx", x), net(x), rtol=1e-12)
+
+
+def test_networks_of_float16_and_bfloat16(tmp_path):
+    net = layers.Sequential(layers.Linear(6, 5), layers.ReLU(), seed=0, dtype=np.float16)
+    anynet.export_onnx(net, tmp_path / "net.onnx", (6,))
+    x = np.random.default_rng(0).normal(size=(4, 6)).astype("float16")
+    np.testing.assert_allclose(run(tmp_path / "net.onnx", x), net(x), rtol=2e-3, atol=1e-3)
+    torch = pytest.importorskip("torch", reason="needs torch")
+    net = layers.Sequential(layers.Linear(6, 5), seed=0, backend="torch", dtype=torch.bfloat16)
+    with pytest.raises(ArgumentError, match=r"a parameter is of dtype bfloat16, .*: convert it to float32"):
+        anynet.export_onnx(net, tmp_path / "bfloat16.onnx", (6,))
+
+
+class Heads(layers.Module):
+    """Several outputs, built as the test says."""
+
+    def __init__(self, build):
+        self.body, self.head, self.build = layers.Linear(4, 3), layers.Linear(3, 2), build
+
+    def forward(self, x):
+        h = self.body(x)
+        return self.build(h, self.head(h))
+
+
+@pytest.mark.parametrize(
+    ("build", "names"),
+    [
+        (lambda h, y: (y, h), ["output_0", "output_1"]),
+        (lambda h, y: [y, None, h], ["output_0", "output_2"]),
+        (lambda h, y: {"logits": y, "hidden": h}, ["logits", "hidden"]),
+        (lambda h, y: {"logits": y, "hidden": {"last": h, "all": [h]}}, ["logits", "hidden.last", "hidden.all.0"]),
+        (lambda h, y: (y, y), ["output_0", "output_1"]),
+    ],
+)
+def test_several_outputs(backend, tmp_path, build, names):
+    net = Heads(build).initialize(0, backend)
+    anynet.export_onnx(net, tmp_path / "net.onnx", (4,))
+    onnx.checker.check_model(onnx.load(tmp_path / "net.onnx"), full_check=True)
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    found = run_all(tmp_path / "net.onnx", input=x)
+    assert list(found) == names
+    for y, (_, wanted) in zip(found.values(), anynet.tree.leaves(net(backend.asarray(x))), strict=True):
+        np.testing.assert_allclose(y, host(wanted), rtol=1e-5, atol=1e-6)
+
+
+def test_outputs_that_cannot_be_named(tmp_path):
+    for build, error, message in (
+        (lambda h, y: {"input": y}, ArgumentError, "'input' is the name of an input and of an output"),
+        (lambda h, y: None, DataError, "the network returns NoneType without arrays"),
+    ):
+        with pytest.raises(error, match=message):
+            anynet.export_onnx(Heads(build).initialize(0), tmp_path / "net.onnx", (4,))
+
+
+class Attends(layers.Module):
+    def __init__(self):
+        self.embedding, self.attention = layers.Embedding(7, 4), layers.MultiHeadAttention(4, 2)
+
+    def forward(self, words, memory):
+        return self.attention(self.embedding(words), memory)
+
+
+def test_several_inputs(backend, tmp_path):
+    net = Attends().initialize(0, backend)
+    inputs = {"words": (3,), "memory": (5, 4)}
+    anynet.export_onnx(net, tmp_path / "net.onnx", inputs, dtype={"words": "int64", "memory": "float32"})
+    generator = np.random.default_rng(0)
+    words, memory = generator.integers(0, 7, (2, 3)), generator.normal(size=(2, 5, 4)).astype("float32")
+    found = run_all(tmp_path / "net.onnx", words=words, memory=memory)["output"]
+    wanted = host(net(backend.asarray(words), backend.asarray(memory)))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_axes_with_names(tmp_path, name):
+    """A file that takes any length gives what the network gives; others are not written."""
+    net, x = example(name, anynet.get_backend("numpy"), "float32", batch=3)
+    for axis in range(1, x.ndim):
+        shape = tuple("length" if i == axis else n for i, n in enumerate(x.shape))[1:]
+        try:
+            anynet.export_onnx(net, tmp_path / "net.onnx", shape)
+        except (DataError, ShapeError):
+            assert name not in ("Linear", "LayerNorm", "Dropout", "Embedding") or axis > 1
+            continue
+        for given in (x, np.concatenate([x, x], axis=axis)):
+            try:
+                wanted = net(given)
+            except ShapeError:
+                continue
+            np.testing.assert_allclose(run(tmp_path / "net.onnx", given), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_the_name_of_the_batch(tmp_path):
+    net = layers.Sequential(layers.LayerNorm(4), layers.Linear(4, 3), seed=0)
+    anynet.export_onnx(net, tmp_path / "net.onnx", ("time", 4), batch="n")
+    dims = onnx.load(tmp_path / "net.onnx").graph.input[0].type.tensor_type.shape.dim
+    assert [dim.dim_param or dim.dim_value for dim in dims] == ["n", "time", 4]
+    for n, time in ((1, 2), (3, 1)):
+        x = np.random.default_rng(0).normal(size=(n, time, 4)).astype("float32")
+        np.testing.assert_allclose(run(tmp_path / "net.onnx", x), net(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [6, (2.5,), ("",), (-1,), (None, 4), "time"])
+def test_shapes_that_are_none(tmp_path, shape):
+    net = layers.Sequential(layers.Linear(4, 3), seed=0)
+    with pytest.raises(ArgumentError, match=r"input_shape is .*: wanted that of one input"):
+        anynet.export_onnx(net, tmp_path / "net.onnx", shape)
+
+
+@pytest.mark.parametrize("layer", [layers.BatchNorm(4), layers.Dropout(0.5), layers.Linear(4, 4)], ids=repr)
+def test_networks_in_training_are_not_exported(tmp_path, layer):
+    """The file would compute something else than the network does."""
+    net = layers.Sequential(layers.Linear(4, 4), layer, seed=0)
+    layer.set_training(True)
+    with pytest.raises(ArgumentError, match=r"layers\.1 is in training mode.* call net\.set_training\(None\) first"):
+        anynet.export_onnx(net, tmp_path / "net.onnx", (4,))
+    anynet.export_onnx(net.set_training(False), tmp_path / "net.onnx", (4,))
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    np.testing.assert_allclose(run(tmp_path / "net.onnx", x), net(x), rtol=1e-5, atol=1e-6)
 
 
 class ErrorFunction(layers.Module):
@@ -194,10 +335,13 @@ def test_shapes_that_do_not_fit(tmp_path, layer, message):
         anynet.export_onnx(layers.Sequential(layer).initialize(0), tmp_path / "net.onnx", (2, 5, 5))
 
 
-def test_embeddings_need_integers(tmp_path):
+def test_embeddings_take_integers(tmp_path):
     net = layers.Sequential(layers.Embedding(7, 3), seed=0)
+    anynet.export_onnx(net, tmp_path / "net.onnx", (4,))
+    x = np.array([[0, 6, 3, 3]])
+    np.testing.assert_array_equal(run(tmp_path / "net.onnx", x), net(x))
     with pytest.raises(DataError, match=r"layers\.0: indices of float32 were given: wanted integers"):
-        anynet.export_onnx(net, tmp_path / "net.onnx", (4,))
+        anynet.export_onnx(net, tmp_path / "net.onnx", (4,), dtype="float32")
 
 
 def test_what_cannot_be_exported(tmp_path):

@@ -11,6 +11,13 @@ def _operator(name: str, *arrays: Any, **settings: Any) -> Any:
     return ndonnx.asarray(getattr(operators, name)(*(x.unwrap_spox() for x in arrays), **settings))
 
 
+def _is_single(*arrays: Any) -> bool:
+    """Tell whether the arrays are of a dtype for which programs that run ONNX files have all operators."""
+    import ndonnx
+
+    return all(x is None or x.dtype in (ndonnx.float32, ndonnx.float16) for x in arrays)
+
+
 def _in_single(name: str, x: Any, **settings: Any) -> Any:
     """Take the operator for float32 only: ONNX has it for float64 too, programs that run ONNX files mostly not."""
     import ndonnx
@@ -90,6 +97,8 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """Conv."""
+    if not _is_single(x, weight, bias):
+        return NotImplemented
     if x.shape[1] != weight.shape[1] * groups:
         raise ValueError("the channels do not fit")
     _check_windows(x, weight.shape[2:], padding, dilation)
@@ -99,6 +108,8 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
 
 def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """ConvTranspose, whose output padding is what the size lacks."""
+    if not _is_single(g, weight):
+        return NotImplemented
     reach = [(g.shape[2 + i] - 1) * stride[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in (0, 1)]
     before, after = zip(*padding, strict=True)
     extra = [size[i] - (reach[i] - before[i] - max(0, after[i])) for i in (0, 1)]
@@ -119,6 +130,8 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
 
 def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     """AveragePool."""
+    if not _is_single(x):
+        return NotImplemented
     _check_windows(x, kernel, padding)
     settings = {"kernel_shape": kernel, "strides": stride, "pads": _pads(padding), "count_include_pad": 1}
     return _operator("average_pool", x, **settings)
