@@ -82,10 +82,9 @@ class SGD(Optimizer):
         (rate,) = self.ask_numbers(self._clock.advance)
         places = [place for place in tree.pairs(net, grads) if place[3] is not None]
         if places:
-            _put(
-                places,
-                sgd_update(rate, *[unrecorded(p) for _, _, p, _ in places], *[_like(p, g) for _, _, p, g in places]),
-            )
+            parameters = [unrecorded(p) for _, _, p, _ in places]
+            gradients = [_like(p, g) for _, _, p, g in places]
+            _put(places, sgd_update(rate, *parameters, *gradients))
 
     def __repr__(self) -> str:
         return f"SGD({self.learning_rate!r})"

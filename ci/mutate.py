@@ -12,11 +12,12 @@ import argparse
 import ast
 import contextlib
 import copy
+import multiprocessing
 import os
 import queue
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -65,6 +66,21 @@ COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,), ast.In: (ast.NotIn,),
     ast.NotIn: (ast.In,),
 }  # fmt: skip
+#: Forks a process for each mutant, in which what takes long to import is there already, and anynet is not.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
+    [
+        "pytest",
+        "hypothesis",
+        "scipy.ndimage",
+        "scipy.stats",
+        "torch",
+        "array_api_strict",
+        "sklearn.datasets",
+        "rich.progress",
+    ]
+)
+
 STATEMENTS = ast.Expr | ast.AugAssign | ast.Delete | ast.Raise | ast.Continue | ast.Break
 
 
@@ -198,29 +214,15 @@ class Copy:
 
     def run(self, tests: Sequence[str], limit: float) -> str:
         """Return "passed", "failed" or "timeout"."""
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join((str(self.root), str(self.root / "backends"))),
-            # Code that is compiled within the second of another change of the same length would be taken for it.
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--backend", "numpy", *tests]
-        process = subprocess.Popen(
-            command,
-            cwd=self.root,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            return "failed" if process.wait(limit) else "passed"
-        except subprocess.TimeoutExpired:
-            return "timeout"
-        finally:
-            # Processes that a test has started go too.
-            if process.poll() is None:
-                os.killpg(process.pid, 9)
-                process.wait()
+        process = SERVER.Process(target=_test, args=(self.root, list(tests)))
+        process.start()
+        process.join(limit)
+        if process.exitcode is not None:
+            return "failed" if process.exitcode else "passed"
+        # With the processes that a test has started.
+        os.killpg(process.pid or 0, signal.SIGKILL)
+        process.join()
+        return "timeout"
 
     def outcome(self, mutant: Mutant, limit: float) -> str:
         """Return what the tests say of a mutant."""
@@ -233,6 +235,22 @@ class Copy:
             path.write_text(mutant.source)
 
 
+def _test(root: Path, tests: list[str]) -> None:
+    """Run tests in a process of their own, and exit with pytest's code."""
+    import pytest
+
+    os.setpgrp()
+    os.chdir(root)
+    # Code that is compiled within the second of another change of the same length would be taken for it.
+    sys.dont_write_bytecode = True
+    sys.path[:0] = folders = [str(root), str(root / "backends")]
+    os.environ |= {"PYTHONPATH": os.pathsep.join(folders), "PYTHONDONTWRITEBYTECODE": "1"}
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    sys.exit(pytest.main([*options, "--backend", "numpy", *tests]))
+
+
 def main() -> int:
     """Choose mutants, run their tests, and print what was noticed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -242,6 +260,8 @@ def main() -> int:
     parser.add_argument("--processes", type=int, choices=(1, 2), default=1)
     parser.add_argument("--list", action="store_true", help="print all mutants and run nothing")
     options = parser.parse_args()
+    # The tests set it too, before they import SciPy, which is imported already.
+    os.environ["SCIPY_ARRAY_API"] = "1"
     known = [mutant for name in options.paths for path in _files(ROOT / name) for mutant in mutants(path)]
     if options.list:
         for mutant in known:

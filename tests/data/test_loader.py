@@ -63,6 +63,14 @@ def test_golden_shuffles(backend):
     assert host(random_batch(random.key(3, backend), 6, *rows(backend, 8))[1]).tolist() == [4, 4, 5, 3, 4, 0]
 
 
+def test_the_order_of_an_epoch_without_its_batches(backend):
+    """For a device that takes the batches by itself: the order that iterating gives, epoch by epoch."""
+    loader, same = Loader(*rows(backend, 7), 3, seed=2), Loader(*rows(backend, 7), 3, seed=2)
+    for _ in range(2):
+        assert host(loader.order()).tolist() == [int(label) for _, t in same for label in host(t)]
+    assert Loader(*rows(backend, 7), 3, shuffle=False).order() is None
+
+
 def test_random_batches(backend):
     x, t = rows(backend, 5)
     xs, ts = random_batch(random.key(0, backend), 200, x, t)
