@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from anynet import losses
-from anynet.array import Array, DType, array_namespace, device, size
+from anynet.array import Array, DType, array_namespace, device, is_array, is_floating, size
 from anynet.errors import ArgumentError, DataError, ShapeError
 
 #: What a metric counts in a batch: arrays by name.
@@ -432,6 +432,7 @@ def confusion_matrix(outputs: Array, labels: Array) -> Array:
 
 def _labels(name: str, outputs: Array, labels: Array) -> Array:
     """Return the class index of each row, in the library's default integers; below 0, or too large, where no class."""
+    _check_arrays(name, outputs, labels)
     shape = tuple(outputs.shape)
     if outputs.ndim == 0 or shape[-1] < 2:
         raise ShapeError(
@@ -449,7 +450,7 @@ def _labels(name: str, outputs: Array, labels: Array) -> Array:
         rows = _comparable(name, labels)
         found = _largest(rows)
         # A row of zeros names no class.
-        return xp.where(xp.max(rows, axis=-1) > 0, found, xp.full_like(found, -1))
+        return xp.where(xp.any(rows > 0, axis=-1), found, xp.full_like(found, -1))
     if not xp.isdtype(labels.dtype, ("integral", "bool")):
         raise DataError(
             f"{name}: labels of shape {tuple(labels.shape)} are of dtype {labels.dtype}: wanted class indices of an "
@@ -459,16 +460,22 @@ def _labels(name: str, outputs: Array, labels: Array) -> Array:
     return xp.astype(labels, _integers(labels), copy=False)
 
 
+def _check_arrays(name: str, outputs: Array, labels: Array) -> None:
+    for what, x in (("outputs", outputs), ("labels", labels)):
+        if not is_array(x):
+            raise DataError(f"{name}: {what} are {x!r:.60}: wanted an array, as backend.asarray(…)")
+
+
 def _answers(name: str, outputs: Array) -> Array:
     """Return the index of the largest output of each row, -1 where a row holds a NaN."""
     return _largest(_comparable(name, outputs))
 
 
 def _largest(rows: Array) -> Array:
+    """Return the index of the largest of each row, -1 where a row holds a NaN."""
     xp = array_namespace(rows)
-    largest = xp.max(rows, axis=-1)
     found = xp.astype(xp.argmax(rows, axis=-1), _integers(rows), copy=False)
-    return xp.where(largest == largest, found, xp.full_like(found, -1))
+    return xp.where(xp.any(xp.isnan(rows), axis=-1), xp.full_like(found, -1), found) if is_floating(rows) else found
 
 
 def _integers(x: Array) -> DType:
@@ -493,6 +500,7 @@ def _comparable(name: str, x: Array) -> Array:
 
 def _alike(name: str, outputs: Array, labels: Array) -> tuple[Array, Array]:
     """Return two real arrays of one shape in one floating dtype."""
+    _check_arrays(name, outputs, labels)
     xp = array_namespace(outputs, labels)
     x, t = tuple(outputs.shape), tuple(labels.shape)
     if x != t and (*x, 1) != t and x != (*t, 1):

@@ -146,8 +146,9 @@ def task_of(loss: Callable[..., Array]) -> Task | None:
     while isinstance(loss, partial) and not loss.args:
         settings = loss.keywords | settings
         loss = loss.func
-    kind = _TASKS.get(loss) if callable(getattr(loss, "__hash__", None)) else None
-    return None if kind is None else kind(getattr(loss, "__name__", ""), settings)
+    # Compared one by one, for not every callable can be hashed.
+    kind = next((kind for known, kind in _TASKS.items() if known is loss), None)
+    return None if kind is None else kind(loss.__name__, settings)
 
 
 def _shape(shape: tuple[Any, ...]) -> str:

@@ -73,7 +73,7 @@ class History:
 def fit(
     net: Module,
     train: Loader | tuple[Array, Array],
-    test: tuple[Array, Array] | None = None,
+    test: Loader | tuple[Array, Array] | None = None,
     *,
     loss: Callable[..., Array] = losses.cross_entropy,
     optimizer: Optimizer | None = None,
@@ -99,7 +99,7 @@ def fit(
     Args:
         net: called as net(x); its parameters are initialized.
         train: (x, t), shuffled by the seed, or a loader.
-        test: (x, t), or None.
+        test: (x, t), a loader, of which only x and t are used, or None.
         loss: called as loss(net(x), t) or, where it takes three arguments, as loss(net, x, t); a scalar.
         optimizer: SGD(0.1) by default.
         epochs: 0 or more.
@@ -123,6 +123,8 @@ def fit(
     if epochs < 0:
         raise ArgumentError(f"epochs is {epochs}: wanted 0 or more")
     loader = train if isinstance(train, Loader) else Loader(*train, batch_size=batch_size, seed=seed)
+    if isinstance(test, Loader):
+        test = test.x, test.t
     parts = [_in_order(loader.x, loader.t), None if test is None else _in_order(*test)]
     scores = _check(net, loss, metric, [part for part in parts if part is not None])
     run = _Run(net, loader, training_step(loss), optimizer or SGD())

@@ -328,6 +328,8 @@ def test_labels_that_do_not_fit_classes(backend, metric):
     for one in (y[:, :1], y[:, 0]):
         with pytest.raises(ShapeError, match=r"are no choice among classes: wanted .*binary_accuracy is for logits"):
             metric(one[:1, ...], backend.asarray([0]))
+    with pytest.raises(DataError, match=r"labels are \[0, 1, 2, 1\]: wanted an array, as backend.asarray"):
+        metric(y, [0, 1, 2, 1])
     with pytest.raises(DataError, match=r"complex.* was given: wanted real numbers"):
         metric(backend.asarray(np.eye(3).astype("complex64")), backend.asarray([0, 1, 2]))
 

@@ -229,6 +229,36 @@ def test_scores_of_f1_are_those_of_all_rows(backend, monkeypatch):
     assert anynet.evaluate(net, (x, t), chosen) == epoch.train_scores
 
 
+def test_a_loader_of_test_data(backend):
+    """Its augmentation and its batches are not those of the evaluation."""
+    train, (x, t) = blobs(backend), blobs(backend, 30, seed=1)
+    loader = Loader(x, t, 7, drop_last=True, augment=lambda key, x: 0 * x)
+    net = network(backend)
+    (epoch,) = anynet.fit(net, train, loader, epochs=1, progress=False).epochs
+    assert epoch.test_score == anynet.evaluate(net, (x, t))
+
+
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_half_precision(backend, name, compile):
+    """Scores are sums in float32, and nothing fails after the first epoch."""
+    dtype = getattr(backend.xp, name, None)
+    if dtype is None:
+        pytest.skip(reason=f"{backend.name} has no {name}")
+    x, t = blobs(backend)
+    net = layers.Sequential(layers.Linear(2, 16), layers.BatchNorm(16), layers.ReLU(), layers.Linear(16, 3))
+    net.initialize(0, backend, dtype=dtype)
+    history = anynet.fit(
+        net, (backend.xp.astype(x, dtype), t), metric=[metrics.accuracy, metrics.f1, metrics.perplexity],
+        epochs=4, batch_size=15, compile=compile, progress=False,
+    )  # fmt: skip
+    scores = history.epochs[-1].train_scores
+    assert scores["accuracy"] > 0.9
+    assert scores["f1"] > 0.9
+    assert 1 <= scores["perplexity"] < 2
+    assert len(history.losses) == 16
+
+
 def test_metrics_that_cannot_be(backend):
     net, data = network(backend), blobs(backend)
     with pytest.raises(ArgumentError, match="two metrics are called 'f1': set the attribute name of one"):
