@@ -18,8 +18,8 @@ from functools import partial
 from typing import Any
 
 from anynet import losses
-from anynet.array import Array, DType, array_namespace, device, is_array, is_floating, size
-from anynet.errors import ArgumentError, DataError, ShapeError
+from anynet.array import Array, DType, array_namespace, device, is_array, is_complex, is_floating, size
+from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 
 #: What a metric counts in a batch: arrays by name.
 Sums = dict[str, Array]
@@ -73,7 +73,8 @@ class Accuracy(Metric):
 
     Raises:
         ShapeError: fewer than two classes, or labels of another shape.
-        DataError: outputs that are not real, or class indices that are not integers.
+        DTypeError: complex outputs or labels, or uint64, which not every library can compare.
+        DataError: class indices that are not integers.
 
     """
 
@@ -220,7 +221,7 @@ class BinaryAccuracy(Metric):
 
     Raises:
         ShapeError: labels of another shape.
-        DataError: outputs or labels that are not real.
+        DTypeError: complex outputs or labels.
 
     """
 
@@ -255,7 +256,7 @@ class R2Score(Metric):
     Raises:
         ArgumentError: an unknown multioutput.
         ShapeError: labels of another shape, or no axis of rows.
-        DataError: outputs or labels that are not real.
+        DTypeError: complex outputs or labels.
 
     """
 
@@ -321,7 +322,7 @@ class MeanSquaredError(Metric):
 
     Raises:
         ShapeError: labels of another shape.
-        DataError: outputs or labels that are not real.
+        DTypeError: complex outputs or labels.
 
     """
 
@@ -483,6 +484,11 @@ def _integers(x: Array) -> DType:
     return array_namespace(x).arange(0, device=device(x)).dtype
 
 
+def _check_real(name: str, x: Array) -> None:
+    if is_complex(x):
+        raise DTypeError(f"{name}: an array of {x.dtype} was given: wanted real numbers, as xp.real(x)")
+
+
 def _comparable(name: str, x: Array) -> Array:
     """Return a real array in a dtype that can be compared: not all libraries can with all unsigned integers."""
     xp, dtype = array_namespace(x), x.dtype
@@ -491,10 +497,9 @@ def _comparable(name: str, x: Array) -> Array:
     if xp.isdtype(dtype, "unsigned integer") and xp.iinfo(dtype).bits > 8:
         integers = _integers(x)
         if xp.iinfo(integers).bits <= xp.iinfo(dtype).bits:
-            raise DataError(f"{name}: {dtype} has numbers too large to be compared: wanted float32, by astype")
+            raise DTypeError(f"{name}: {dtype} has numbers too large to be compared: wanted float32, by astype")
         return xp.astype(x, integers)
-    if xp.isdtype(dtype, "complex floating"):
-        raise DataError(f"{name}: an array of {dtype} was given: wanted real numbers, such as float32")
+    _check_real(name, x)
     return x
 
 
@@ -510,8 +515,7 @@ def _alike(name: str, outputs: Array, labels: Array) -> tuple[Array, Array]:
         )
     dtype: DType = xp.float32
     for array in (outputs, labels):
-        if xp.isdtype(array.dtype, "complex floating"):
-            raise DataError(f"{name}: an array of {array.dtype} was given: wanted real numbers, such as float32")
+        _check_real(name, array)
         dtype = xp.float64 if array.dtype == xp.float64 else dtype
     shape = min(x, t, key=len)
     outputs, labels = (xp.reshape(xp.astype(a, dtype, copy=False), shape) for a in (outputs, labels))

@@ -7,7 +7,7 @@ from helpers import assert_close, host
 import anynet
 from anynet import functions, metrics
 from anynet.array import array_namespace
-from anynet.errors import ArgumentError, DataError, ShapeError
+from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 
 CLASSES = 5
 
@@ -185,8 +185,6 @@ LABELS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint6
 @pytest.mark.parametrize("dtype", LABELS)
 def test_labels_of_every_integer_dtype(backend, dtype):
     """Of 259 classes most are out of the range of a byte, and none may be taken for another."""
-    if backend.name == "jax" and dtype == "uint64":
-        pytest.skip(reason="JAX has no 64 bits unless told")
     largest = min(258, np.iinfo(dtype).max)
     given = np.array([0, largest, 5], dtype)
     y = backend.asarray(np.eye(259, dtype="float32")[[0, largest, 256]])
@@ -330,7 +328,7 @@ def test_labels_that_do_not_fit_classes(backend, metric):
             metric(one[:1, ...], backend.asarray([0]))
     with pytest.raises(DataError, match=r"labels are \[0, 1, 2, 1\]: wanted an array, as backend.asarray"):
         metric(y, [0, 1, 2, 1])
-    with pytest.raises(DataError, match=r"complex.* was given: wanted real numbers"):
+    with pytest.raises(DTypeError, match=r"complex.* was given: wanted real numbers"):
         metric(backend.asarray(np.eye(3).astype("complex64")), backend.asarray([0, 1, 2]))
 
 
@@ -343,8 +341,24 @@ def test_labels_that_do_not_fit_numbers(backend, metric):
         metric(y, t)
     with pytest.raises(ShapeError, match=r"outputs of shape \(6,\) .* labels of shape \(1, 6\)"):
         metric(t, backend.xp.reshape(t, (1, 6)))
-    with pytest.raises(DataError, match=r"complex.* was given: wanted real numbers"):
+    with pytest.raises(DTypeError, match=r"complex.* was given: wanted real numbers"):
         metric(t, backend.asarray(np.zeros(6, "complex64")))
+
+
+def test_outputs_of_every_integer_dtype(backend):
+    """Votes, say; what does not fit the integers that the library compares is refused."""
+    votes = np.eye(3)[[0, 1, 2, 1]]
+    t = backend.asarray([0, 1, 2, 0])
+    for dtype in [*LABELS, "bool"]:
+        y = backend.asarray(votes.astype(dtype))
+        if dtype == "uint64":
+            with pytest.raises(DTypeError, match="numbers too large to be compared: wanted float32, by astype"):
+                metrics.accuracy(y, t)
+            continue
+        assert_close(metrics.accuracy(y, t), 0.75)
+        assert_close(metrics.top_k_accuracy(y, t, 1), 0.75)
+        assert_close(metrics.mean_squared_error(y, backend.asarray(votes + 0.5)), 0.25)
+        assert_close(metrics.r2_score(y, backend.asarray(votes)), 1)
 
 
 def test_a_metric_of_ones_own():
