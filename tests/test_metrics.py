@@ -345,20 +345,60 @@ def test_labels_that_do_not_fit_numbers(backend, metric):
         metric(t, backend.asarray(np.zeros(6, "complex64")))
 
 
-def test_outputs_of_every_integer_dtype(backend):
-    """Votes, say; what does not fit the integers that the library compares is refused."""
-    votes = np.eye(3)[[0, 1, 2, 1]]
-    t = backend.asarray([0, 1, 2, 0])
-    for dtype in [*LABELS, "bool"]:
-        y = backend.asarray(votes.astype(dtype))
-        if dtype == "uint64":
-            with pytest.raises(DTypeError, match="numbers too large to be compared: wanted float32, by astype"):
-                metrics.accuracy(y, t)
-            continue
-        assert_close(metrics.accuracy(y, t), 0.75)
-        assert_close(metrics.top_k_accuracy(y, t, 1), 0.75)
-        assert_close(metrics.mean_squared_error(y, backend.asarray(votes + 0.5)), 0.25)
-        assert_close(metrics.r2_score(y, backend.asarray(votes)), 1)
+def reference(metric, y, t):
+    """Return the score of outputs in float64 and labels, by definition; rows of outputs have no ties."""
+    name, answers = metric.name, y.argmax(axis=-1)
+    sklearn = pytest.importorskip("sklearn.metrics", reason="compares with scikit-learn")
+    if name.partition("_")[0] in ("precision", "recall", "f1"):
+        score = getattr(sklearn, f"{name.partition('_')[0]}_score")
+        return score(t, answers, labels=range(3), average=metric.average, zero_division=0) if len(y) else 0.0
+    if name == "r2_score":
+        return sklearn.r2_score(t, y, multioutput=metric.multioutput) if len(y) > 1 else np.nan
+    rows = {
+        "accuracy": lambda: answers == t,
+        "top_2_accuracy": lambda: (np.argsort(-y, axis=-1)[:, :2] == t[:, None]).any(axis=-1),
+        "perplexity": lambda: np.log(np.exp(y).sum(axis=-1)) - y[np.arange(len(y)), t],
+        "binary_accuracy": lambda: (y > 0) == (t >= 0.5),
+        "mean_squared_error": lambda: (y - t) ** 2,
+        "mean_absolute_error": lambda: abs(y - t),
+    }[name]()
+    ignored = getattr(metric, "ignore_index", None)
+    if ignored is not None:
+        rows = rows[t != ignored]
+    mean = rows.mean() if rows.size else np.nan
+    return np.exp(mean) if name == "perplexity" else mean
+
+
+@pytest.mark.parametrize("dtype", [*LABELS, "bool", "float16", "bfloat16", "float32", "float64"])
+def test_every_dtype_and_few_rows(backend, dtype):
+    """Outputs of the dtype, and then labels of it, for batches of 0, 1 and 2 rows."""
+    if not hasattr(backend.xp, dtype):
+        pytest.skip(reason=f"{backend.name} has no {dtype}")
+    if backend.name == "jax" and dtype not in ("uint8", "bfloat16"):
+        pytest.skip(reason="JAX compiles for too long")
+    cast = lambda x, of: backend.xp.astype(backend.asarray(np.asarray(x, "float32")), getattr(backend.xp, of))
+    whole = dtype in LABELS
+    for n in (0, 1, 2):
+        y = np.array([[1, 0, 2], [3, 1, 0]])[:n]
+        for metric in BY_CLASS:
+            if dtype == "bool":
+                y = np.eye(3)[[2, 0]][:n]
+                if metric.name in ("top_2_accuracy", "perplexity"):
+                    continue
+            t = np.array([2, 1])[:n]
+            expected = reference(metric, y.astype(float), t)
+            if dtype == "uint64" and metric.name != "perplexity":
+                with pytest.raises(DTypeError, match="wanted float32, by astype"):
+                    metric(cast(y, dtype), backend.asarray(t))
+            elif dtype != "uint64":
+                assert_close(metric(cast(y, dtype), backend.asarray(t)), expected, rtol=1e-5)
+            if whole:
+                assert_close(metric(cast(y, "float32"), cast(t, dtype)), expected, rtol=1e-5)
+        for metric in BY_NUMBER:
+            t = np.array([[0, 1, 1], [1, 0, 0]])[:n]
+            expected = reference(metric, y.astype(float), t.astype(float))
+            assert_close(metric(cast(y, dtype), backend.asarray(t)), expected, rtol=1e-5)
+            assert_close(metric(cast(y, "float32"), cast(t, dtype)), expected, rtol=1e-5)
 
 
 def test_a_metric_of_ones_own():
