@@ -4,88 +4,121 @@ A recording is a flat list of calls of the library's own functions and kernels: 
 function. It becomes the source of one Python function, which the backend may compile further.
 """
 
-import dis
 import inspect
 import keyword
 import re
+import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from functools import cached_property, update_wrapper
-from itertools import chain
 from operator import is_
-from types import CodeType
+from types import MethodType
 from typing import Any
-from weakref import ref
 
 from anynet import tree
-from anynet.array import array_namespace, is_array
+from anynet.array import array_namespace
 from anynet.autodiff.buffers import with_buffers
-from anynet.autodiff.recording import Place, Recorder, free_name, needed_calls, settled, write
+from anynet.autodiff.recording import Place, Recorder, free_name, needed_calls, write
 from anynet.autodiff.trace import Traced
 from anynet.backend import get_backend
 from anynet.errors import ArgumentError, CompilationError
+from anynet.guards import Arguments, Before, Outside, Parts, arrays_in, in_tuples, settled, with_arrays
+from anynet.reach import LIMIT
 
 
 def compile(step: Callable[..., Any]) -> "CompiledStep":
     """Return the step, recorded when it is first called and from then on replayed.
 
     A step is a function of trees (networks, optimizers, arrays): it returns a tree, and may put new arrays into
-    networks and optimizers that it is given, as training does. All that it changes or that may change before the next
-    call is to be an argument; other arrays are constants. It is recorded anew where shapes, dtypes or settings among
-    the arguments differ. What it prints, or keeps elsewhere, it does only when it is recorded. A network is a step.
+    networks and optimizers, as training does. Those that it reaches from outside, in a closure, a global, a default or
+    an attribute, are as good as arguments. It is recorded again where shapes, dtypes, or settings that it reaches
+    differ. What it prints it prints only when it is recorded. A network is a step, and so is a method.
 
     Raises:
-        CompilationError: the step uses a network or an optimizer that is no argument, or (when it is called) does
-            different things by the numbers it computes.
+        CompilationError: the step does different things by the values it computes (raised when it is called).
 
     """
     return CompiledStep(step)
 
 
-#: Recordings that a step keeps; each may hold memory. Beyond, the oldest are dropped.
+#: Recordings that a step keeps; each may hold memory. Beyond, those that were not used for longest are dropped.
 KEPT = 32
+
+#: A step is recorded no more when this many recordings in a row were of no use. One that no call can ever use, because
+#: the step changes its own settings, counts as many.
+MAX_WASTE = 2 * KEPT
+_USELESS = KEPT // 4
 
 
 class CompiledStep:
     """A step and its recordings, one for each kind of arguments."""
 
     def __init__(self, step: Callable[..., Any]) -> None:
-        _check_outside(step)
         self.step = step
+        #: The one used last comes last.
         self.recordings: list[Recording] = []
-        self._left: _Left | None = None
         # A network is an argument of its own.
         self._bound = (step,) if tree.is_node(step) else ()
         self._function: Any = type(step).__call__ if self._bound else step
+        self._before: Before | None = None
+        self._outside: Outside | None = None
+        self._waste = 0
+        self._warned = False
+        # One thread records at a time: what the step reaches holds traced arrays meanwhile.
+        self._lock = threading.RLock()
         if not self._bound:
             update_wrapper(self, step, updated=())
+        self.__wrapped__ = step
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Do the step."""
-        left = self._left
-        if left is not None and not named:
-            leaves = left.leaves(self._bound + args)
+        before = self._before
+        if before is not None and not named:
+            leaves = before.leaves(self._bound + args)
             if leaves is not None:
-                result = left.recording.replay(leaves, left.sources, lambda: self.step(*args))
-                if left.recording.changes:
-                    left.look()
-                return result
-        given = (self._bound + args, named)
-        parts = tree.Parts(given)
-        recording = self._known(parts)
-        if recording is not None:
-            result = recording.replay(parts.leaves, parts.holders, lambda: self.step(*args, **named))
-            self._left = None if named else _Left(recording, given[0], parts)
-            return result
-        if any(type(x) is Traced for x in parts.leaves):
+                return self._replay(before, leaves, [*self._bound, *args], named)
+        with self._lock:
+            return self._slowly([*self._bound, *args], named)
+
+    def _slowly(self, args: list[Any], named: dict[str, Any]) -> Any:
+        """Do the step with arguments that have to be taken apart."""
+        arguments, outside = self._take_apart(args, named)
+        leaves = outside.read() + arguments.leaves
+        if any(type(x) is Traced for x in leaves):
             # It is being differentiated, or recorded as part of another step.
-            return self.step(*args, **named)
-        result, recorded = record(self._function, given, parts)
-        if recorded is not None:
-            self.recordings = [*self.recordings[1 - KEPT :], recorded]
+            return self._function(*args, **named)
+        recording = self._known(arguments, outside)
+        if recording is None:
+            if self._waste >= MAX_WASTE:
+                return self._function(*args, **named)
+            return self._record(args, named, arguments, outside)
+        before = Before(recording, recording.changes.writes(arguments, outside), args, arguments, outside)
+        self._before = None if named or arguments.volatile or outside.volatile else before
+        return self._replay(before, leaves, args, named)
+
+    def _replay(self, before: Before, leaves: list[Any], args: list[Any], named: dict[str, Any]) -> Any:
+        def plainly() -> Any:
+            # It may change what a replay would not.
+            self._before = self._outside = None
+            return self._function(*args, **named)
+
+        result = before.recording.replay(leaves, before.writes, plainly)
+        if before.writes and self._before is before:
+            changes = before.recording.changes
+            if changes.outside:
+                # It would hold old arrays.
+                self._outside = None
+            if changes.members:
+                # Other containers are in the place of those that are looked at.
+                self._before = self._outside = None
+            else:
+                before.look()
         return result
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Return the step as a method of the instance, which is then its first argument."""
+        return self if instance is None else MethodType(self, instance)
 
     def for_each(self, entries: Any, *args: Any, start: int = 0, stop: int | None = None) -> Any:
         """Do the step with each of the entries, from start to stop, as its last argument; return the results, stacked.
@@ -105,10 +138,11 @@ class CompiledStep:
         found = []
         while start < stop:
             entry = entries[start, ...]
-            parts = tree.Parts((self._bound + args + (entry,), {}))
-            recording = self._known(parts)
+            arguments, outside = self._take_apart([*self._bound, *args, entry], {})
+            recording = self._known(arguments, outside)
             if recording is not None and recording.backend.loops and stop - start > 1:
-                found.append(recording.loop(parts, entries, start, stop))
+                leaves, writes = outside.read() + arguments.leaves, recording.changes.writes(arguments, outside)
+                found.append(recording.loop(leaves, writes, entries, start, stop))
                 break
             found.append(tree.map(lambda x: array_namespace(x).expand_dims(x, axis=0), self(*args, entry)))
             start += 1
@@ -118,8 +152,55 @@ class CompiledStep:
         joined = iter([array_namespace(*column).concat(column) for column in columns])
         return tree.map(lambda _: next(joined), found[0])
 
-    def _known(self, parts: tree.Parts) -> "Recording | None":
-        return next((recording for recording in self.recordings if recording.outline == parts.outline), None)
+    def _take_apart(self, args: list[Any], named: dict[str, Any]) -> tuple[Arguments, Outside]:
+        arguments, outside = Arguments(args, named), self._outside
+        roots = (self._function, *arguments.objects)
+        same = outside is not None and len(roots) == len(outside.roots) and all(map(is_, roots, outside.roots))
+        if outside is None or not same or not outside.is_as_before():
+            outside = self._outside = Outside(*roots)
+        return arguments, outside
+
+    def _known(self, arguments: Arguments, outside: Outside) -> "Recording | None":
+        """Return the recording for a call, which is then the one used last."""
+        recordings = self.recordings
+        for i in range(len(recordings) - 1, -1, -1):
+            if recordings[i].outline == (arguments.outline, outside.outline):
+                self._waste = 0
+                recordings.append(recordings.pop(i))
+                return recordings[-1]
+        return None
+
+    def _record(self, args: list[Any], named: dict[str, Any], arguments: Arguments, outside: Outside) -> Any:
+        result, recorded = record(self._function, args, named, arguments, outside)
+        if isinstance(recorded, Recording):
+            self._waste += 1
+            if len(self.recordings) == KEPT:
+                self._warn(
+                    f"a compiled step was called with more than {KEPT} kinds of arguments, and is recorded again for "
+                    "those that were not used for longest: bring shapes and settings to a few, as by padding batches"
+                )
+            self.recordings = [*self.recordings[1 - KEPT :], recorded]
+        else:
+            self._waste += _USELESS
+            if self._waste >= MAX_WASTE:
+                self._warn(
+                    f"a compiled step changes what it reaches with every call ({recorded}), so that no recording "
+                    "fits the next call, and runs as if it were not compiled: keep counts and lists outside of the step"
+                )
+        return result
+
+    def _warn(self, message: str) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(message, stacklevel=5)
+
+    def __reduce__(self) -> Any:
+        """Copy or pickle the step without its recordings; a decorated function goes by its name, as functions do."""
+        found: Any = sys.modules.get(getattr(self.step, "__module__", None) or "")
+        name = getattr(self.step, "__qualname__", "")
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return name if found is self else (CompiledStep, (self.step,))
 
     def __repr__(self) -> str:
         return f"compile({getattr(self.step, '__name__', self.step)}): {len(self.recordings)} recorded"
@@ -130,16 +211,18 @@ class Recording:
 
     def __init__(
         self,
-        outline: list[Any],
+        outline: tuple[list[Any], list[Any]],
         recorder: Recorder,
         inputs: list[str],
         outputs: list[Any],
-        changes: list[tuple[int, int]],
+        changes: "_Changes",
         result: Any,
     ) -> None:
         self.outline = outline
-        #: (number of a leaf, number of what takes its place), and the result with numbers for its arrays.
-        self.changes, self.result = changes, result
+        self.changes = changes
+        #: The result with numbers for its arrays.
+        self.result = result
+        self.dynamic = recorder.dynamic
         self.questions = [question for question, _ in recorder.questions]
         named = dict(enumerate(inputs))
         for _, asked in recorder.questions:
@@ -153,205 +236,291 @@ class Recording:
         code = dict(known)
         exec(self.source, code)  # a function of our own writing
         self._plain, self.backend = code["run"], backend
-        self._run = backend.compile(self._plain, changes)
+        self._run = backend.compile(self._plain, changes.carried)
         # Two at once would write into the same buffers.
         self._lock = threading.Lock()
 
-    def replay(self, leaves: list[Any], holders: list[tuple[Any, Any]], plainly: Callable[[], Any]) -> Any:
+    def replay(self, leaves: list[Any], writes: list["_Write"], plainly: Callable[[], Any]) -> Any:
         """Make the calls with these leaves, and put new arrays where they belong."""
         if not self._lock.acquire(blocking=False):
             return plainly()
-        numbers = [number for question in self.questions for number in question()]
+        saved = [vars(x).copy() for x in self.dynamic]
         try:
-            found = self._run(leaves, numbers)
-        except Exception as error:
-            # The step itself says better what is wrong, and where.
-            result = plainly()
-            warnings.warn(f"a compiled step failed, and did not when not compiled: {error!r}", stacklevel=4)
-            return result
+            found = self._run(leaves, self._scalars())
+        except BaseException as error:
+            self._restore(saved)
+            if not isinstance(error, Exception):
+                raise
+            failure = error
+        else:
+            for holder, name, output in writes:
+                holder[name] = found[output] if type(output) is int else _rebuilt(holder[name], output, found)
+            if type(self.result) is Traced:
+                return found[self.result.node]
+            return tree.map(lambda leaf: found[leaf.node], self.result)
         finally:
             self._lock.release()
-        for leaf, output in self.changes:
-            holder, name = holders[leaf]
-            holder[name] = found[output]
-        if type(self.result) is Traced:
-            return found[self.result.node]
-        return tree.map(lambda leaf: found[leaf.node], self.result)
+        # The step itself says better what is wrong, and where.
+        result = plainly()
+        warnings.warn(f"a compiled step failed, and did not when not compiled: {failure!r}", stacklevel=4)
+        return result
+
+    def _scalars(self) -> list[float]:
+        """Compute the scalars of one step."""
+        return [scalar for question in self.questions for scalar in question() or ()]
+
+    def _restore(self, saved: list[dict[str, Any]]) -> None:
+        for x, attributes in zip(self.dynamic, saved, strict=True):
+            vars(x).update(attributes)
 
     @cached_property
     def _loop(self) -> Callable[..., Any]:
-        return self.backend.loop(self._plain, self.changes)
+        return self.backend.loop(self._plain, self.changes.carried)
 
-    def loop(self, parts: tree.Parts, entries: Any, start: int, stop: int) -> Any:
+    def loop(self, leaves: list[Any], writes: list["_Write"], entries: Any, start: int, stop: int) -> Any:
         """Replay for each of the entries, the last of the leaves, and put new arrays where they belong."""
-        asked = [[n for question in self.questions for n in question()] for _ in range(start, stop)]
-        # The number of entries is what is compiled for, not that of the steps.
-        numbers = [asked[0]] * start + asked + [asked[0]] * (entries.shape[0] - stop)
-        with self._lock:
-            carried, others = self._loop(parts.leaves[:-1], entries, numbers, start, stop)
-        for (leaf, _), x in zip(self.changes, carried, strict=True):
-            holder, name = parts.holders[leaf]
-            holder[name] = x
+        saved = [vars(x).copy() for x in self.dynamic]
+        try:
+            asked = [self._scalars() for _ in range(start, stop)]
+            # The number of entries is what is compiled for, not that of the steps.
+            numbers = [asked[0]] * start + asked + [asked[0]] * (entries.shape[0] - stop)
+            with self._lock:
+                carried, others = self._loop(leaves[:-1], entries, numbers, start, stop)
+        except BaseException:
+            self._restore(saved)
+            raise
+        for holder, name, output in writes:
+            holder[name] = carried[output] if type(output) is int else _rebuilt(holder[name], output, carried)
         return tree.map(lambda leaf: others[leaf.node - len(carried)], self.result)
 
 
-class _Left:
-    """The arguments of a call as it left them: while trees stay so, they need not be taken apart again."""
-
-    def __init__(self, recording: Recording, args: tuple[Any, ...], parts: tree.Parts) -> None:
-        self.recording = recording
-        self.count = len(args)
-        self.trees, self.arrays = [], []
-        for i, arg in enumerate(args):
-            if is_array(arg):
-                kind = type(arg), arg.shape, arg.dtype, getattr(arg, "device", None)
-                self.arrays.append((i, _reference(arg), *kind))
-            else:
-                self.trees.append((i, arg))
-        # Where leaves are: in a tree, or the arguments themselves, which are not to be held.
-        self.sources = [(None if holder is args else holder, name) for holder, name in parts.holders]
-        # Live views of all that the lists and dicts of the trees hold.
-        self.containers = parts.containers
-        self.views = [x.values() if isinstance(x, dict) else x for x in parts.containers]
-        self.look()
-
-    def look(self) -> None:
-        """See what the trees hold now."""
-        self.lengths = [*map(len, self.containers)]
-        self.inside = [*chain.from_iterable(self.views)]
-
-    def leaves(self, args: tuple[Any, ...]) -> list[Any] | None:
-        """Return the leaves of the arguments if nothing is new among these but arrays, alike in shape and dtype."""
-        if len(args) != self.count:
-            return None
-        for i, before in self.trees:
-            if args[i] is not before:
-                return None
-        for i, known, kind, shape, dtype, device in self.arrays:
-            x = args[i]
-            if type(x) is not kind or x.shape != shape or x.dtype != dtype:
-                return None
-            # A data set is the same as before; to ask some libraries' arrays for their device takes long.
-            if known() is not x and getattr(x, "device", None) != device:
-                return None
-        inside = chain.from_iterable(self.views)
-        if [*map(len, self.containers)] != self.lengths or not all(map(is_, inside, self.inside)):
-            return None
-        return [(args if holder is None else holder)[name] for holder, name in self.sources]
+#: (holder, name, number of the output that goes there, or those of the arrays of a list, tuple or dict).
+_Write = tuple[Any, Any, Any]
 
 
-def _reference(x: Any) -> Callable[[], Any]:
+class _Changes:
+    """What a step puts where: numbers of places, with those of outputs."""
+
+    def __init__(self) -> None:
+        #: (leaf, output) of the leaves that change, whose outputs are the first ones.
+        self.carried: list[tuple[int, int]] = []
+        #: (whether outside, number of the slot, output), and of the container, the outputs of its arrays.
+        self.slots: list[tuple[bool, int, int]] = []
+        self.members: list[tuple[bool, int, list[int | None]]] = []
+
+    @cached_property
+    def outside(self) -> bool:
+        """Whether there is anything outside that changes."""
+        return any(is_outside for is_outside, _, _ in (*self.slots, *self.members))
+
+    def writes(self, arguments: Arguments, outside: Outside) -> list[_Write]:
+        """Return what is to be written where."""
+        found: list[_Write] = []
+        for is_outside, i, outputs in self.members:
+            _, holder, name = (outside if is_outside else arguments).members[i]
+            found.append((holder, name, outputs))
+        for is_outside, i, output in self.slots:
+            holder, name, _ = (outside if is_outside else arguments).slots[i]
+            found.append((holder, name, output))
+        return found
+
+
+def _rebuilt(x: Any, outputs: list[int | None], found: Any) -> Any:
+    """Return a copy of a container with the outputs in it."""
+    arrays = zip(arrays_in(x), outputs, strict=True)
+    return with_arrays(x, iter([old if output is None else found[output] for old, output in arrays]))
+
+
+class _Recorded:
+    """What a step is given and reaches, with variables of a recorder in the place of all arrays."""
+
+    def __init__(self, recorder: Recorder, arguments: Arguments, outside: Outside) -> None:
+        self._recorder = recorder
+        self._parts = [(outside, outside.read()), (arguments, arguments.leaves)]
+        # Tuples with variables in them, by identity, and those in whose place they are.
+        self._tuples: dict[int, tuple[Any, Any]] = {}
+        #: The place of the variable of each leaf, those outside first.
+        self.places: list[Place] = []
+
+    def begin(self) -> None:
+        """Put variables in the place of arrays."""
+        for part, leaves in self._parts:
+            variables = [*map(self._recorder.variable, leaves)]
+            for holder, name, i in part.slots:
+                there = holder[name]
+                if type(there) is Traced:
+                    # It is in an argument and outside, too.
+                    variables[i] = there
+                else:
+                    holder[name] = variables[i]
+            numbers = part.numbers(leaves)
+            for x, holder, name in _outer_tuples(part):
+                new = in_tuples(lambda y: variables[numbers[id(y)]] if id(y) in numbers else y, x)  # noqa: B023
+                if new is not x:
+                    self._tuples[id(new)] = new, x
+                    holder[name] = new
+            self.places += [Place(x.node) for x in variables]
+            for scalars in part.dynamic:
+                scalars.recorder = self._recorder
+                self._recorder.dynamic.append(scalars)
+
+    def end(self, parts: list[Parts]) -> None:
+        """Put plain arrays in the place of traced ones."""
+        for part in parts:
+            for holder, name, _ in part.slots:
+                x = holder[name]
+                if type(x) is Traced:
+                    holder[name] = settled(x)
+            for x, holder, name in _outer_tuples(part):
+                original = self.original(x)
+                new = in_tuples(settled, x) if original is x else original
+                if new is not x:
+                    holder[name] = new
+        for scalars in self._recorder.dynamic:
+            vars(scalars).pop("recorder", None)
+
+    def original(self, x: Any) -> Any:
+        """Return the tuple in whose place one is; anything else as it is."""
+        return self._tuples.get(id(x), (None, x))[1]
+
+
+def _outer_tuples(part: Parts) -> list[tuple[Any, Any, Any]]:
+    """Return the tuples whose places can be written."""
+    return [
+        (x, holder, name)
+        for x, holder, name in part.members
+        if isinstance(x, tuple) and holder is not None and not isinstance(holder, tuple)
+    ]
+
+
+def record(
+    step: Callable[..., Any], args: list[Any], named: dict[str, Any], arguments: Arguments, outside: Outside
+) -> "tuple[Any, Recording | str]":
+    """Do the step once; return its result, and the recording, or in words why no other call could use it."""
+    if not outside.complete:
+        raise CompilationError(f"the step reaches more than {LIMIT} values: give it what it needs as arguments")
+    recorder = Recorder((arguments.leaves + outside.read())[:1])
+    recorded = _Recorded(recorder, arguments, outside)
     try:
-        return ref(x)
-    except TypeError:
-        # A number of NumPy's.
-        return lambda: None
-
-
-def record(step: Callable[..., Any], given: tuple[Any, Any], parts: tree.Parts) -> tuple[Any, Recording | None]:
-    """Do the step once; return its result, and the recording unless the arguments are built differently afterwards."""
-    recorder = Recorder()
-    args, named = tree.map(recorder.variable, given, None, {"ask_numbers": recorder.ask})
-    opaque = [x for x in (*args, *named.values()) if tree.is_setting(x) and hasattr(x, "__dict__")]
-    before = [_inside(x) for x in opaque]
-    result = step(*args, **named)
-    for x, inside in zip(opaque, before, strict=True):
-        _check_unchanged(x, inside)
-    after = tree.Parts((args, named)).leaves
-    _graft(given, (args, named))
-    recording = None
-    if tree.Parts(given).outline == parts.outline:
-        changed = [i for i, x in enumerate(after) if recorder.place(x) != Place(i)]
-        outputs = [after[i] for i in changed] + [x for _, x in tree.leaves(result)]
-        numbers = iter(range(len(changed), len(outputs)))
+        try:
+            recorded.begin()
+            result = step(*args, **named)
+            results = [recorder.place(x) for _, x in tree.leaves(result)]
+            numbers = iter(range(len(results)))
+            template = tree.map(lambda _: Traced(None, None, next(numbers)), result)
+        finally:
+            after = Arguments(args, named)
+            around = Outside(step, *after.objects)
+            leaves = [around.read(), after.leaves]
+            held = [_leaves_held(part, traced) for part, traced in zip((around, after), leaves, strict=True)]
+            recorded.end([around, after])
+        result = tree.map(settled, result)
+        _check_result(result)
+        different = _difference((outside, around), (arguments, after))
+        if different:
+            return result, different
+        changes, outputs = _changes(recorder, recorded, [(outside, around), (arguments, after)], leaves, held)
+        shift = len(outputs)
         recording = Recording(
-            parts.outline,
+            (arguments.outline, outside.outline),
             recorder,
-            _names(step, given),
-            [recorder.place(x) for x in outputs],
-            [(i, number) for number, i in enumerate(changed)],
-            tree.map(lambda _: Traced(None, None, next(numbers)), result),
+            _names([*outside.paths, *arguments.names(_parameters(step))]),
+            outputs + results,
+            changes,
+            tree.map(lambda x: Traced(None, None, shift + x.node), template),
         )
-    recorder.close()
-    return tree.map(settled, result), recording
+        return result, recording
+    finally:
+        recorder.close()
 
 
-def _names(step: Callable[..., Any], given: tuple[Any, Any]) -> list[str]:
-    """Name the leaves of the arguments by their paths."""
-    args, named = given
-    parameters = list(inspect.signature(step).parameters.values())
-    known: dict[str, Any] = {}
-    names = []
-    for i, arg in enumerate(args):
-        positional = i < len(parameters) and parameters[i].kind is not inspect.Parameter.VAR_POSITIONAL
-        names += [path for path, _ in tree.leaves(arg, parameters[i].name if positional else f"argument_{i}")]
-    names += [path for path, _ in tree.leaves(named)]
-    clean = [re.sub(r"\W", "_", path) for path in names]
-    # What else stands in the code: Python's words, results and numbers.
-    taken = [keyword.iskeyword(path) or re.fullmatch(r"[vn]\d+|slice", path) for path in clean]
-    return [free_name(known, path + "_" * bool(t), object()) for path, t in zip(clean, taken, strict=True)]
+def _changes(
+    recorder: Recorder,
+    recorded: _Recorded,
+    parts: list[tuple[Parts, Parts]],
+    leaves: list[list[Any]],
+    held: list[list[list[int]]],
+) -> tuple[_Changes, list[Any]]:
+    """Return what a step has put where, and the places of what it has put there.
 
-
-def _graft(original: Any, copy: Any) -> None:
-    """Put what a copy has and the original has not into the original: arrays, and what is new."""
-    if type(original) is tuple:
-        for child, other in zip(original, copy, strict=True):
-            _graft(child, other)
-        return
-    node = tree.is_node(original)
-    if not node and type(original) not in (list, dict):
-        return
-    holder, others = (vars(original), vars(copy)) if node else (original, copy)
-    for name in others if type(others) is dict else range(len(others)):
-        if node and name == "ask_numbers":
-            continue
-        before = holder.get(name) if type(holder) is dict else holder[name]
-        if is_array(others[name]) or type(before) is not type(others[name]) or tree.is_setting(before):
-            holder[name] = tree.map(settled, others[name])
-        else:
-            _graft(before, others[name])
-
-
-def _inside(x: Any) -> tuple[list[Any], list[Any]]:
-    """Return the arrays that the attributes of something hold, and all else there."""
-    parts = tree.Parts(vars(x))
-    return parts.leaves, parts.outline
-
-
-def _check_unchanged(x: Any, before: tuple[list[Any], list[Any]]) -> None:
-    """Look whether an argument that is no tree has kept something: a replay would leave that as it is."""
-    (leaves, outline), (leaves_before, outline_before) = _inside(x), before
-    if outline != outline_before or any(a is not b for a, b in zip(leaves, leaves_before, strict=True)):
-        raise CompilationError(
-            f"the step changes a {type(x).__name__} that it is given, which is no tree of arrays: a replay would leave "
-            "it as it is. Write `tree_node = True` in its class and keep arrays in its attributes, or leave it out of "
-            "what is compiled"
-        )
-
-
-def _check_outside(step: Callable[..., Any]) -> None:
-    """Look for networks and optimizers that the function has from outside."""
-    function: Any = inspect.unwrap(step)
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return
-    outside = {name: function.__globals__.get(name) for name in _globals(code)}
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        # One that is assigned later is empty.
-        with suppress(ValueError):
-            outside[name] = cell.cell_contents
-    for name, value in outside.items():
-        if tree.is_node(value):
-            raise CompilationError(
-                f"the step uses {name!r}, a {type(value).__name__}, from outside, and would see its numbers of now for "
-                "ever: make it an argument of the step"
+    Parts are those before and after, with the leaves after and, for each list, tuple and dict, the numbers of those in
+    it.
+    """
+    changes = _Changes()
+    outputs: list[Any] = []
+    places = iter(recorded.places)
+    for is_outside, (old, new), arrays, inside in zip((True, False), parts, leaves, held, strict=True):
+        shift = len(recorded.places) - len(leaves[1]) if not is_outside else 0
+        changed: dict[int, int] = {}
+        for i, x in enumerate(arrays):
+            place, before = recorder.place(x), next(places)
+            if type(place) is not Place or place != before:
+                changed[i] = len(outputs)
+                changes.carried.append((shift + i, len(outputs)))
+                outputs.append(place)
+        replaced: set[int] = set()
+        for k, ((x, holder, _), (before, _, _)) in enumerate(zip(new.members, old.members, strict=True)):
+            new_arrays = [changed.get(i) for i in inside[k]]
+            is_new = recorded.original(x) is not before or (
+                isinstance(x, tuple) and any(i in changed for i in inside[k])
             )
+            if id(holder) in replaced:
+                replaced.add(id(x))
+            elif is_new and holder is not None:
+                replaced.add(id(x))
+                changes.members.append((is_outside, k, new_arrays))
+        for k, (holder, _, i) in enumerate(new.slots):
+            if i in changed and id(holder) not in replaced:
+                changes.slots.append((is_outside, k, changed[i]))
+    return changes, outputs
 
 
-def _globals(code: CodeType) -> Iterator[str]:
-    for instruction in dis.get_instructions(code):
-        if instruction.opname == "LOAD_GLOBAL":
-            yield instruction.argval
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from _globals(inner)
+def _leaves_held(part: Parts, leaves: list[Any]) -> list[list[int]]:
+    """Return the numbers of the leaves in each list, tuple and dict, -1 for an array that is an argument itself."""
+    known = part.numbers(leaves)
+    return [[known.get(id(x), -1) for x in arrays_in(container)] for container, _, _ in part.members]
+
+
+def _difference(*parts: tuple[Parts, Parts]) -> str:
+    """Return in words what a step has changed beside arrays, nothing if there is no such thing."""
+    for before, after in parts:
+        if before.outline != after.outline:
+            pairs = zip(before.outline, after.outline, strict=False)
+            same = next((i for i, (x, y) in enumerate(pairs) if x is not y and x != y), len(before.outline))
+            name = next((x for x in before.outline[:same][::-1] if isinstance(x, str)), "its arguments")
+            return f"something at or near {name!r}"
+        for x, y in zip(before.fixed, after.fixed, strict=True):
+            if x is not y:
+                return f"a {type(x).__name__} becomes another one"
+    return ""
+
+
+def _check_result(result: Any) -> None:
+    """Look for traced arrays where a replay would not put others."""
+    found = Arguments([result], {})
+    loose = [y for x in found.objects if not isinstance(x, type) for y in getattr(x, "__dict__", {}).values()]
+    if any(type(x) is Traced for x in found.leaves + loose):
+        raise CompilationError(
+            f"the step returns arrays in something that is no tree, in a {type(result).__name__}: return arrays, or "
+            "tuples, lists, dicts and modules of them"
+        )
+
+
+def _parameters(step: Callable[..., Any]) -> list[str]:
+    """Return the names of a function's positional parameters."""
+    try:
+        parameters = inspect.signature(step).parameters.values()
+    except (TypeError, ValueError):
+        # Some compiled functions have no signature.
+        return []
+    return [x.name for x in parameters if x.kind in (x.POSITIONAL_ONLY, x.POSITIONAL_OR_KEYWORD)]
+
+
+def _names(paths: list[str]) -> list[str]:
+    """Return names for the leaves, after the ways to them."""
+    known: dict[str, Any] = {}
+    # An attribute may be called by any word.
+    clean = [re.sub(r"\W+", "_", path).strip("_") or "x" for path in paths]
+    # What else stands in the code: Python's words, results and numbers.
+    taken = [keyword.iskeyword(path) or re.fullmatch(r"\d.*|[vn]\d+|slice", path) for path in clean]
+    return [free_name(known, "_" * bool(t) + path, object()) for path, t in zip(clean, taken, strict=True)]

@@ -6,12 +6,13 @@ So an optimizer belongs to one network.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar
 
 from anynet import tree
 from anynet.array import Array, array_namespace, unrecorded, widened
+from anynet.autodiff.recording import DynamicScalars
 from anynet.errors import ArgumentError, ShapeError
 from anynet.primitives import adam_update, momentum_update, sgd_update
 from anynet.primitives.update import in_turn
@@ -20,7 +21,7 @@ from anynet.schedulers import Schedule, check_learning_rate
 Numbers = tuple[float, ...]
 
 
-class Clock:
+class Clock(DynamicScalars):
     """The updates that were made, and the learning rate of the next one."""
 
     def __init__(self, learning_rate: float | Schedule) -> None:
@@ -30,19 +31,20 @@ class Clock:
         self.updates = 0
         self.rate = math.nan
 
-    def advance(self) -> Numbers:
+    def begin(self) -> Numbers:
         """Begin an update; return its learning rate."""
         self.rate = self.learning_rate(self.updates) if callable(self.learning_rate) else self.learning_rate
-        self.updates += 1
         return (self.rate,)
+
+    def end(self) -> None:
+        """End an update: it counts now that the parameters have changed."""
+        self.updates += 1
 
 
 class Optimizer:
     """The base of optimizers: a clock, and state that is a tree of arrays."""
 
     tree_node = True
-    #: Where an update gets its numbers from; a compiled step asks for them anew each time it runs.
-    ask_numbers: Callable[[Callable[[], Numbers]], Numbers] = staticmethod(lambda numbers: numbers())
 
     def __init__(self, learning_rate: float | Schedule) -> None:
         self._clock = Clock(learning_rate)
@@ -79,12 +81,13 @@ class SGD(Optimizer):
 
     def update(self, net: Any, grads: Any) -> None:
         """Put new arrays in the place of all parameters that have a gradient; the old arrays stay as they were."""
-        (rate,) = self.ask_numbers(self._clock.advance)
+        (rate,) = self._clock.scalars(self._clock.begin)
         places = [place for place in tree.pairs(net, grads) if place[3] is not None]
         if places:
             parameters = [unrecorded(p) for _, _, p, _ in places]
             gradients = [_like(p, g) for _, _, p, g in places]
             _put(places, sgd_update(rate, *parameters, *gradients))
+        self._clock.afterwards(self._clock.end)
 
     def __repr__(self) -> str:
         return f"SGD({self.learning_rate!r})"
@@ -111,7 +114,7 @@ class _StatefulOptimizer(Optimizer):
         places = tree.pairs(net, grads)
         if len(places) > len(self.state):
             raise ArgumentError(f"there is state for {len(self.state)} parameters, the network has more: {_REMEDY}")
-        rate = self.ask_numbers(self._clock.advance)
+        rate = self._clock.scalars(self._clock.begin)
         # Those that have missed as many updates go together: as a rule all, having missed none.
         together: dict[int, list[Any]] = {}
         # In the order of the parameters, which costs less than to look for each by its path.
@@ -124,7 +127,7 @@ class _StatefulOptimizer(Optimizer):
             if not state:
                 zeros_like = array_namespace(parameter).zeros_like
                 wide = widened(parameter)
-                state.update({name: zeros_like(wide) for name in self.KEPT}, missed=self._clock.updates - 1)
+                state.update({name: zeros_like(wide) for name in self.KEPT}, missed=self._clock.updates)
             kept = [state[name] for name in self.KEPT]
             if kept[0].shape != parameter.shape:
                 raise ShapeError(
@@ -139,6 +142,7 @@ class _StatefulOptimizer(Optimizer):
             for name in self.KEPT:
                 for _, state, _ in group:
                     state[name] = next(new)
+        self._clock.afterwards(self._clock.end)
 
     def _step(self, rate: Numbers, missed: int, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the new parameters and what is kept of them, in turn."""
@@ -204,12 +208,13 @@ class _AdamFamily(_StatefulOptimizer):
         self.weight_decay = weight_decay
 
     def _step(self, rate: Numbers, missed: int, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        numbers = self.ask_numbers(partial(self._numbers, self._clock, missed))
+        numbers = self._clock.scalars(partial(self._numbers, missed))
         return adam_update(*numbers, self.beta1, self.beta2, self.epsilon, *arrays)  # type: ignore[no-any-return]
 
-    def _numbers(self, clock: Clock, missed: int) -> Numbers:
+    def _numbers(self, missed: int) -> Numbers:
         """Return the rate and the correction, by which mean and square make up for their zeros, and the decay."""
-        t = clock.updates - missed
+        clock = self._clock
+        t = clock.updates + 1 - missed
         rate, correction = clock.rate / (1 - self.beta1**t), 1 / math.sqrt(1 - self.beta2**t)
         return rate, correction, 1 - clock.rate * self.weight_decay
 

@@ -10,7 +10,8 @@ import dis
 import sys
 import sysconfig
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
+from contextlib import suppress
 from dataclasses import is_dataclass
 from functools import cache, cached_property, lru_cache, partial
 from os import fspath
@@ -19,6 +20,10 @@ from typing import Any, NamedTuple
 
 from anynet import tree
 from anynet.array import is_array
+from anynet.autodiff.recording import DynamicScalars
+
+#: The name under which a cell holds something.
+CONTENTS = "cell_contents"
 
 #: Places that are visited at most.
 LIMIT = 100_000
@@ -36,16 +41,47 @@ class Reached(NamedTuple):
 class Attributes:
     """The attributes of an object as items; those of a cell, a class or a function too."""
 
-    __slots__ = ("_of",)
+    __slots__ = ("of",)
 
     def __init__(self, of: Any) -> None:
+        self.of = of
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self.of, name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        # Also where the object would rather not be changed.
+        object.__setattr__(self.of, name, value)
+
+
+class ClassAttributes:
+    """What a class itself holds, as items."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: type) -> None:
         self._of = of
 
     def __getitem__(self, name: str) -> Any:
-        return getattr(self._of, name)
+        return vars(self._of)[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
         setattr(self._of, name, value)
+
+
+class PartialArguments:
+    """The arguments of a partial function as an item, ``args``."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: "partial[Any]") -> None:
+        self._of = of
+
+    def __getitem__(self, name: str) -> Any:
+        return self._of.args
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._of.__setstate__((self._of.func, value, self._of.keywords, vars(self._of)))  # type: ignore[attr-defined]
 
 
 def reachable(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
@@ -62,10 +98,17 @@ class Reach:
 
     def __init__(self, *roots: Any) -> None:
         self.places: list[Reached] = []
+        #: Dicts, lists and sets all of whose places are visited; the single places that are visited elsewhere; and the
+        #: dicts in which these are, where more may come to be visited when the dict has more.
+        self.whole: list[Any] = []
+        self.single: list[tuple[Any, Any]] = []
+        self.open: list[dict[str, Any]] = []
         #: Everything that is there, once, with its path.
         self.objects: list[tuple[str, Any]] = []
         #: Whether there was no more than can be visited.
         self.complete = True
+        #: Names of the attributes that code assigns.
+        self.assigned: set[str] = set()
         self._seen: set[int] = set()
         self._queue: deque[tuple[str, Any]] = deque()
         # Attributes that code has named so far, and those that wait for code that does.
@@ -78,8 +121,11 @@ class Reach:
         while self._queue and self.complete:
             self._look_into(*self._queue.popleft())
 
-    def _place(self, path: str, value: Any, holder: Any, name: Any) -> None:
-        self.places.append(Reached(path, value, holder, name))
+    def _place(self, path: str, value: Any, holder: Any, name: Any, *, single: bool = True) -> None:
+        reached = Reached(path, value, holder, name)
+        self.places.append(reached)
+        if single:
+            self.single.append((holder, name))
         self.complete = len(self.places) < LIMIT
         self._add(path, value)
         if isinstance(value, type) and not self._is_library(value.__module__):
@@ -101,19 +147,24 @@ class Reach:
         else:
             self._waiting[name].append(Reached(path, value, holder, name))
 
+    def _all(self, holder: Any, items: Iterable[tuple[Any, Any]], words: Callable[[Any], str]) -> None:
+        """Visit all places of a container."""
+        if type(holder) is not tuple:
+            self.whole.append(holder)
+        for name, value in list(items):
+            self._place(words(name), value, holder, name, single=False)
+
     def _look_into(self, path: str, x: Any) -> None:
         kind = type(x)
         if tree.is_node(x):
-            for name, value in list(vars(x).items()):
-                self._place(_dotted(path, name), value, vars(x), name)
+            self._all(vars(x), vars(x).items(), lambda name: _dotted(path, name))
             self._add(_dotted(path, "__class__"), kind)
         elif isinstance(x, dict):
-            for name, value in list(x.items()):
-                self._place(f"{path}[{name!r}]", value, x, name)
+            self._all(x, x.items(), lambda name: f"{path}[{name!r}]")
         elif isinstance(x, list | tuple | deque):
-            for i, value in enumerate(list(x)):
-                self._place(f"{path}[{i}]", value, x, i)
+            self._all(x, enumerate(x), lambda i: f"{path}[{i}]")
         elif isinstance(x, Set):
+            self.whole.append(x)
             for value in list(x):
                 self._add(f"{path}'s element", value)
         elif kind is FunctionType:
@@ -123,12 +174,11 @@ class Reach:
             self._add(path, x.__func__)
         elif isinstance(x, partial):
             self._add(path, x.func)
-            for i, value in enumerate(x.args):
-                self._place(_words("partial argument", i, path), value, x.args, i)
-            for name, value in x.keywords.items():
-                self._place(_words("partial argument", name, path), value, x.keywords, name)
+            self._tuple(path, x.args, PartialArguments(x), "args", lambda i: _words("partial argument", i, path))
+            self._all(x.keywords, x.keywords.items(), lambda name: _words("partial argument", name, path))
         elif isinstance(x, ModuleType):
             if not self._is_library(x.__name__):
+                self.open.append(vars(x))
                 for name, value in list(vars(x).items()):
                     self._attribute(_dotted(path, name), value, vars(x), name)
         elif isinstance(x, type):
@@ -136,34 +186,40 @@ class Reach:
         else:
             self._look_into_object(path, x)
 
+    def _tuple(self, path: str, x: tuple[Any, ...], holder: Any, name: str, words: Callable[[Any], str]) -> None:
+        """Visit a tuple whose items have words of their own."""
+        if x:
+            self._seen.add(id(x))
+            self._place(path, x, holder, name)
+            self._all(x, enumerate(x), words)
+
     def _look_into_function(self, path: str, function: FunctionType) -> None:
-        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            try:
-                value = cell.cell_contents
-            except ValueError:
-                # One that is assigned later.
-                continue
-            self._place(_words("closure variable", name, path), value, Attributes(cell), "cell_contents")
-        count = function.__code__.co_argcount
-        for i, value in enumerate(function.__defaults__ or (), count - len(function.__defaults__ or ())):
-            defaults, first = function.__defaults__, count - len(function.__defaults__ or ())
-            self._place(_words("default of", function.__code__.co_varnames[i], path), value, defaults, i - first)
-        for name, value in (function.__kwdefaults__ or {}).items():
-            self._place(_words("default of", name, path), value, function.__kwdefaults__, name)
+        code = function.__code__
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            # One that is assigned later is empty.
+            with suppress(ValueError):
+                self._place(_words("closure variable", name, path), cell.cell_contents, Attributes(cell), CONTENTS)
+        defaults = function.__defaults__ or ()
+        names = code.co_varnames[code.co_argcount - len(defaults) :]
+        self._tuple(
+            path, defaults, Attributes(function), "__defaults__", lambda i: _words("default of", names[i], path)
+        )
+        if function.__kwdefaults__:
+            keywords = function.__kwdefaults__
+            self._all(keywords, keywords.items(), lambda name: _words("default of", name, path))
         self._add(path, getattr(function, "__wrapped__", None))
         if self._is_library(function.__module__):
             return
-        variables, attributes = names_in(function.__code__)
+        variables, attributes, assigned = names_in(code)
+        self.assigned.update(assigned)
+        self.open.append(function.__globals__)
         for name in variables:
             if name in function.__globals__:
                 self._place(_words("global", name, path), function.__globals__[name], function.__globals__, name)
-        if not _BY_NAME.isdisjoint(variables) or not _BY_NAME.isdisjoint(attributes):
-            self._any_name = True
-            released = list(self._waiting)
-        else:
-            released = [name for name in attributes if name not in self._named]
+        by_name = not _BY_NAME.isdisjoint((*variables, *attributes))
+        self._any_name |= by_name
         self._named.update(attributes)
-        for name in released:
+        for name in list(self._waiting) if by_name else attributes:
             for reached in self._waiting.pop(name, ()):
                 self._place(*reached)
 
@@ -171,6 +227,7 @@ class Reach:
         if self._is_library(x.__module__):
             return
         libraries = [base for base in x.__mro__ if base is not object and self._is_library(base.__module__)]
+        holder = ClassAttributes(x)
         for name, value in list(vars(x).items()):
             if name.startswith("__") and name.endswith("__"):
                 # Operators, calls and the like are not named.
@@ -178,9 +235,9 @@ class Reach:
                     self._add(_dotted(path, name), value)
             elif any(hasattr(base, name) for base in libraries):
                 # What overrides is called by code that is not read, as forward() is.
-                self._place(_dotted(path, name), value, Attributes(x), name)
+                self._place(_dotted(path, name), value, holder, name)
             else:
-                self._attribute(_dotted(path, name), value, Attributes(x), name)
+                self._attribute(_dotted(path, name), value, holder, name)
         for base in x.__bases__:
             self._add(path, base)
 
@@ -190,17 +247,39 @@ class Reach:
             # The function in a descriptor or a wrapper; not an attribute that a class makes up.
             if hasattr(kind, name) or name in getattr(x, "__dict__", ()):
                 self._add(path, getattr(x, name, None))
-        if is_data(x):
-            for name, value in attributes_of(x):
-                self._place(_dotted(path, name), value, Attributes(x), name)
-        elif not self._is_library(kind.__module__):
-            for name, value in attributes_of(x):
-                self._attribute(_dotted(path, name), value, Attributes(x), name)
+        if isinstance(x, DynamicScalars) or (self._is_library(kind.__module__) and not holds_more(x)):
+            return
+        own, slots = getattr(x, "__dict__", {}), _slots(x)
+        if is_data(x) or any(self._is_library(base.__module__) for base in kind.__mro__ if base is not object):
+            # Code that is not read uses them all.
+            if "__wrapped__" not in own:
+                self._all(own, own.items(), lambda name: _dotted(path, name))
+            for name in slots:
+                self._place(_dotted(path, name), getattr(x, name), Attributes(x), name)
+        else:
+            self.open.append(own)
+            for name, value in list(own.items()):
+                self._attribute(_dotted(path, name), value, own, name)
+            for name in slots:
+                self._attribute(_dotted(path, name), getattr(x, name), Attributes(x), name)
         self._add(_dotted(path, "__class__"), kind)
 
     def _is_library(self, module: str | None) -> bool:
         package = _package(module)
-        return package in _NEVER_READ or (package not in self._own and _is_installed(package))
+        return (package not in self._own and is_library(package)) or package in _NEVER_READ
+
+
+def holds_more(x: Any) -> bool:
+    """Tell whether there is something to reach in a value that is no array, tree or container."""
+    kind = type(x)
+    if kind in _PLAIN or isinstance(x, ModuleType):
+        return False
+    if isinstance(x, FunctionType | MethodType | partial) or is_data(x) or hasattr(x, "__wrapped__"):
+        return True
+    module = (x if isinstance(x, type) else kind).__module__
+    # What derivatives keep, they keep to be quicker.
+    own = _package(module) == "anynet" and not module.startswith("anynet.autodiff")
+    return own or not is_library(_package(module))
 
 
 def is_data(x: Any) -> bool:
@@ -208,31 +287,32 @@ def is_data(x: Any) -> bool:
     return is_dataclass(x) or (type(x).__hash__ is None and hasattr(x, "__dict__"))
 
 
-def attributes_of(x: Any) -> list[tuple[str, Any]]:
-    """Return the attributes of an object, those in its slots too."""
-    found = list(getattr(x, "__dict__", {}).items())
+def _slots(x: Any) -> list[str]:
+    """Return the names of the slots of an object that are filled."""
+    found = []
     for kind in type(x).__mro__:
         slots = vars(kind).get("__slots__", ())
         names = (slots,) if isinstance(slots, str) else slots
-        found += [(name, getattr(x, name)) for name in names if hasattr(x, name) and name[:2] != "__"]
+        found += [name for name in names if hasattr(x, name) and name[:2] != "__"]
     return found
 
 
 @lru_cache(1024)
-def names_in(code: CodeType) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the globals and the attributes that some code names, and the functions written inside it."""
-    variables: dict[str, None] = {}
-    attributes: dict[str, None] = {}
+def names_in(code: CodeType) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return the globals and the attributes that code names, also in functions inside it, and those that it assigns."""
+    found: tuple[dict[str, None], ...] = {}, {}, {}
+    variables, attributes, assigned = found
     for instruction in dis.get_instructions(code):
         if instruction.opcode in dis.hasname:
             of_global = "GLOBAL" in instruction.opname or instruction.opname == "LOAD_NAME"
             (variables if of_global else attributes)[instruction.argval] = None
+            if instruction.opname == "STORE_ATTR":
+                assigned[instruction.argval] = None
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
-            inner_variables, inner_attributes = names_in(inner)
-            variables |= dict.fromkeys(inner_variables)
-            attributes |= dict.fromkeys(inner_attributes)
-    return tuple(variables), tuple(attributes)
+            for names, inner_names in zip(found, names_in(inner), strict=True):
+                names |= dict.fromkeys(inner_names)
+    return tuple(variables), tuple(attributes), tuple(assigned)
 
 
 #: Types of values that hold nothing.
@@ -260,8 +340,10 @@ def _package(module: Any) -> str:
 
 
 @cache
-def _is_installed(package: str) -> bool:
-    """Tell whether a package is where packages are installed, or is one of anynet's backends."""
+def is_library(package: str) -> bool:
+    """Tell whether a package belongs to Python or anynet, or is where packages are installed."""
+    if package in _NEVER_READ:
+        return True
     module = sys.modules.get(package)
     places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
     installed = [sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")]

@@ -304,58 +304,6 @@ def is_node(x: Any) -> bool:
     return _LEAF < _kind(x) <= _NODE
 
 
-class Parts:
-    """A tree taken apart: leaves, (holder, name) of each, the dicts and lists that hold anything, and an outline.
-
-    The outline is all else that there is to the tree: two trees alike have equal ones. Of leaves it has type, shape,
-    dtype and device, and which are tied.
-    """
-
-    __slots__ = ("containers", "holders", "leaves", "outline")
-
-    def __init__(self, tree: Any) -> None:
-        self.leaves: list[Array] = []
-        self.holders: list[tuple[Any, Any]] = []
-        self.containers: list[Any] = []
-        self.outline: list[Any] = []
-        self._add(tree, None)
-
-    def _add(self, tree: Any, memo: _Memo | None) -> None:
-        kind = _kinds.get(type(tree)) or _kind(tree)
-        outline = self.outline
-        outline.append(type(tree))
-        if kind == _MODULE:
-            if memo is None:
-                memo = {}
-            elif id(tree) in memo:
-                outline.append(memo[id(tree)])
-                return
-            memo[id(tree)] = len(outline)
-        elif kind == _NODE:
-            memo = None
-        holder = vars(tree) if kind <= _NODE else tree
-        if kind <= _LIST:
-            self.containers.append(holder)
-        for name, child in holder.items() if kind <= _DICT else enumerate(holder):
-            of = type(child)
-            kind = _kinds.get(of) or _kind(child)
-            if kind == _LEAF:
-                i = len(self.leaves) if memo is None else memo.setdefault(id(child), len(self.leaves))
-                if i == len(self.leaves):
-                    self.leaves.append(child)
-                    self.holders.append((holder, name))
-                    outline += (name, of, child.shape, child.dtype, getattr(child, "device", None))
-                else:
-                    self.holders[i] = _tied(*self.holders[i], holder, name)
-                    outline += (name, i)
-            elif kind == _SETTING:
-                outline += (name, child)
-            else:
-                outline.append(name)
-                self._add(child, memo)
-        outline.append(None)
-
-
 def _buffers(node: Any) -> tuple[str, ...]:
     return getattr(type(node), "BUFFERS", ())
 

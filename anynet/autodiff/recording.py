@@ -2,6 +2,7 @@
 
 import math
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,37 +39,67 @@ class Call:
         return (x for x in self.args if isinstance(x, Place))
 
 
+class DynamicScalars:
+    """The base of what computes scalars that differ from step to step, as the clock of an optimizer does.
+
+    A compiled step computes them again each time it runs. Its attributes may change with every step; where a step
+    fails they are put back.
+    """
+
+    #: What records at the moment.
+    recorder: "Recorder | None" = None
+
+    def scalars(self, compute: Callable[[], tuple[float, ...]]) -> tuple[Any, ...]:
+        """Return the scalars that a function computes, which is called again each time."""
+        return compute() if self.recorder is None else self.recorder.scalars(compute)
+
+    def afterwards(self, change: Callable[[], None]) -> None:
+        """Make a change that the scalars of later updates depend on, and make it again each time."""
+        change()
+        if self.recorder is not None:
+            self.recorder.questions.append((change, ()))
+
+
 class Recorder:
     """A trace that evaluates, and notes what was called: arrays are places, whatever their numbers are now."""
 
     hidden_axes = 0
     whole = True
 
-    def __init__(self) -> None:
+    def __init__(self, home: Sequence[Any] = ()) -> None:
         self.level = next_level()
         self.calls: list[Call] = []
-        #: What says numbers, and the places of these: asked in order before the calls.
-        self.questions: list[tuple[Callable[[], tuple[float, ...]], tuple[Place, ...]]] = []
+        #: What computes scalars, and the places of these, called in order before the calls; also changes in between.
+        self.questions: list[tuple[Callable[[], tuple[float, ...] | None], tuple[Place, ...]]] = []
+        #: What these belong to; see `DynamicScalars`.
+        self.dynamic: list[DynamicScalars] = []
         #: Any array of the library that computes.
         self.home: Any = None
         self._places = 0
         self._closed = False
+        self._thread = threading.get_ident()
         self._parts: Mapping[Callable[..., Any], Callable[..., Any]] = {}
         self._strides: Callable[[Array], Any] = lambda x: None
+        for x in home:
+            self._settle_in(x)
 
     def variable(self, x: Any) -> Traced:
         """Begin with an array, or a number, that may be another next time."""
         self._places += 1
         if self.home is None and is_array(x):
-            self.home = x
-            backend = get_backend(x)
-            self._parts, self._strides = backend.parts, backend.strides
+            self._settle_in(x)
         return Traced(unrecorded(x), self, self._places - 1)
 
-    def ask(self, question: Callable[[], tuple[float, ...]]) -> tuple[Any, ...]:
-        """Return the numbers that a function says, which is asked again each time."""
-        numbers = tuple(map(self.variable, question()))
-        self.questions.append((question, tuple([Place(x.node) for x in numbers])))
+    def _settle_in(self, x: Array) -> None:
+        """Compute with the library of an array."""
+        self.home = x
+        backend = get_backend(x)
+        self._parts, self._strides = backend.parts, backend.strides
+
+    def scalars(self, compute: Callable[[], tuple[float, ...]]) -> tuple[Any, ...]:
+        """Return the scalars that a function computes, which is called again each time."""
+        numbers = tuple(map(self.variable, compute()))
+        self.questions.append((compute, tuple([Place(x.node) for x in numbers])))
         return numbers
 
     def close(self) -> None:
@@ -99,6 +130,11 @@ class Recorder:
             raise CompilationError(
                 f"{step.name}: an array of a compiled step was kept from when it was recorded: "
                 "return it, or hand what it is kept in (a network, an optimizer) to the step as an argument"
+            )
+        if threading.get_ident() != self._thread:
+            raise CompilationError(
+                f"{step.name}: another thread is recording a compiled step, and this is an array of it: call the step "
+                "once before threads share what it uses, and use no threads inside a step"
             )
         if step.name in _OPEN_ENDED or (step.name == "getitem_at" and any(map(_is_mask, args[1:]))):
             raise CompilationError(
