@@ -19,6 +19,7 @@ from anynet.array import (
     array_namespace,
     device,
     is_array,
+    is_complex,
     mixed_message,
     on_two_grounds,
     unrecorded,
@@ -329,9 +330,6 @@ class Traced:
 
     __slots__ = ("__weakref__", "alias", "node", "trace", "value")
 
-    # NumPy's arrays then leave operators with a traced array to us.
-    __array_ufunc__ = None
-
     def __init__(self, value: Array, trace: Trace | None = None, node: int = -1) -> None:
         self.value = value
         self.trace = trace
@@ -384,8 +382,20 @@ class Traced:
 
     @property
     def T(self) -> "Traced":
-        """The transpose of a matrix."""
-        return self.mT
+        """The array with its axes in reverse order."""
+        permute, axes = STANDARD["permute_dims"], tuple(range(self.ndim))[::-1]
+        return views.note(self, permute(self, axes), "permute_dims", permute, axes)  # type: ignore[no-any-return]
+
+    @property
+    def real(self) -> "Traced":
+        """The real part."""
+        return self.__array_namespace__().real(self) if is_complex(self) else self
+
+    @property
+    def imag(self) -> "Traced":
+        """The imaginary part."""
+        xp = self.__array_namespace__()
+        return xp.imag(self) if is_complex(self) else xp.zeros_like(self)  # type: ignore[no-any-return]
 
     @property
     def mT(self) -> "Traced":
@@ -423,6 +433,14 @@ class Traced:
         if type(value) is Traced and views.is_part(value, self, key):
             # Python does so after x[1:] += 1, which has changed x already.
             return
+        if type(key) is Traced and key.trace is not None and key.dtype == key.__array_namespace__().bool:
+            # A mask that may be another next time, or at the next point.
+            xp = self.__array_namespace__()
+            value = xp.asarray(value, dtype=self.dtype, device=self.device)
+            if not value.shape:
+                mask = xp.reshape(key, (*key.shape, *(1,) * (self.ndim - key.ndim)))
+                views.write(self, xp.where(mask, value, self))
+                return
         views.write(self, STANDARD["put"](self, lower(key), value))
 
     def __bool__(self) -> bool:
@@ -473,10 +491,27 @@ class Traced:
             else TypeError(f"{self!r} cannot be pickled: it belongs to a computation; pickle its numbers")
         )
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+        from anynet.autodiff.protocols import array_ufunc
+
+        return array_ufunc(ufunc, method, inputs, settings)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+        from anynet.autodiff.protocols import array_function
+
+        return array_function(function, args, settings)
+
     def __index__(self) -> int:
         return int(self._concrete("index()").__index__())
 
     def __getattr__(self, name: str) -> Any:
+        # Methods that arrays of NumPy have, and the standard's have not.
+        if not name.startswith("_"):
+            from anynet.autodiff.protocols import find_method
+
+            found = find_method(self, name)
+            if found is not None:
+                return found
         raise AttributeError(
             f"traced arrays have the standard's attributes, and {name!r} is none of them: "
             f"use a function of its namespace, as xp = array_namespace(x); xp.sum(x)"

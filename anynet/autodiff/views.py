@@ -301,6 +301,14 @@ def _strides(x: Any) -> Any:
     return strides and tuple(strides)
 
 
+def in_one_piece(x: Any) -> bool | None:
+    """Tell whether the elements follow each other in memory, row by row; None where no one can tell."""
+    strides = _order(x)
+    if strides is None:
+        return None
+    return bool(strides == _order(x.__array_namespace__().empty(x.shape, dtype=x.dtype, device=x.device)))
+
+
 def _order(x: Any) -> Any:
     """Return the strides that say where elements are."""
     strides = _strides(x)
