@@ -178,10 +178,10 @@ def huber(outputs: Array, labels: Array, *, delta: float = 1.0, reduction: str =
     _check_above_zero("delta", delta)
     outputs, labels = _alike("huber", outputs, labels)
     xp = array_namespace(outputs)
-    size = xp.abs(outputs - labels)
-    bounded = xp.minimum(size, xp.full_like(size, delta))
+    difference = outputs - labels
+    bounded = xp.where(xp.abs(difference) > delta, delta * xp.sign(difference), difference)
     # Both pieces in one, and no square that would overflow.
-    return _reduce(bounded * (size - 0.5 * bounded), reduction, outputs)
+    return _reduce(0.5 * xp.square(bounded) + delta * xp.abs(difference - bounded), reduction, outputs)
 
 
 def hinge(outputs: Array, labels: Array, *, margin: float = 1.0, reduction: str = "mean") -> Array:
@@ -198,7 +198,7 @@ def hinge(outputs: Array, labels: Array, *, margin: float = 1.0, reduction: str 
     wanted = targets(labels, x)
     lowest = xp.full((), -math.inf, dtype=x.dtype, device=device(x))
     others = xp.max(xp.where(wanted > 0, lowest, x), axis=-1)
-    return _reduce(relu(margin + others - xp.sum(wanted * x, axis=-1)), reduction, outputs)
+    return _reduce(relu(margin + others - xp.sum(_at_labels(wanted, x), axis=-1)), reduction, outputs)
 
 
 def multi_margin(outputs: Array, labels: Array, *, margin: float = 1.0, reduction: str = "mean") -> Array:
@@ -212,7 +212,7 @@ def multi_margin(outputs: Array, labels: Array, *, margin: float = 1.0, reductio
     _check_above_zero("margin", margin)
     xp, x = array_namespace(outputs, labels), widened(outputs)
     wanted = targets(labels, x)
-    at_label = xp.sum(wanted * x, axis=-1, keepdims=True)
+    at_label = xp.sum(_at_labels(wanted, x), axis=-1, keepdims=True)
     return _reduce(xp.mean((1 - wanted) * relu(margin + x - at_label), axis=-1), reduction, outputs)
 
 
@@ -307,8 +307,9 @@ def _of_log_probabilities(
     if weight is not None:
         weight = _class_weight(name, weight, log_p)
         wanted, shares = wanted * weight, shares * weight
-    # Chosen before the product: a class that is not wanted may have a probability of 0, and 0 · infinity is no number.
-    losses = xp.sum(wanted * xp.where(wanted == 0, xp.zeros_like(log_p), -log_p), axis=-1)
+    # Chosen before the product: a class that is not wanted may have a probability of 0, and 0 · infinity is NaN.
+    impossible = xp.logical_and(wanted == 0, xp.isinf(log_p))
+    losses = xp.sum(wanted * xp.where(impossible, xp.zeros_like(log_p), -log_p), axis=-1)
     if reduction != "mean" or not of_index:
         return _reduce(losses, reduction, log_p)
     total = xp.sum(shares)
@@ -342,6 +343,12 @@ def _alike(loss: str, *arrays: Array) -> list[Array]:
             )
     xp = array_namespace(*arrays)
     return [xp.astype(x, first.dtype, copy=False) for x in arrays]
+
+
+def _at_labels(wanted: Array, outputs: Array) -> Array:
+    """Return the outputs where they are wanted, and 0 elsewhere, whatever the other outputs are."""
+    xp = array_namespace(wanted, outputs)
+    return wanted * xp.where(wanted == 0, xp.zeros_like(outputs), outputs)
 
 
 def _cosine(loss: str, x1: Array, x2: Array) -> Array:

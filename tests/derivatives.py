@@ -49,6 +49,7 @@ SQUARE = Shapes([(2, 3, 3)], st.tuples(_batch, _side).map(lambda s: [(*s[0], s[1
 MATRIX = Shapes([(2, 3, 4)], st.tuples(_batch, _length, _length).map(lambda s: [(*s[0], *s[1:])]))
 SOME_MATRIX = Shapes([(2, 3, 4)], st.tuples(_some, _length, _length).map(lambda s: [(*s[0], *s[1:])]))
 STACK = Shapes([(2, 3, 4)], st.tuples(_batch, _side, _side).map(lambda s: [(*s[0], *s[1:])]))
+LONG = Shapes([(2, 3)], st.tuples(st.integers(2, 3), st.integers(3, 5)).map(lambda shape: [shape]))
 PRODUCT = Shapes(
     [(2, 3, 4), (4, 2)],
     st.tuples(_batch, _side, _side, _side).map(lambda s: [(*s[0], s[1], s[2]), (s[2], s[3]) if s[3] else (s[2],)]),
@@ -227,6 +228,7 @@ STATISTICAL = {
     "cumulative_prod": Case(lambda xp, x: xp.cumulative_prod(x, axis=0), AXES),
     "cumulative_prod initial": Case(lambda xp, x: xp.cumulative_prod(x, axis=-1, include_initial=True), AXES),
     "prod": Case(lambda xp, x: xp.prod(x, axis=0), AXES),
+    "prod of odd length": Case(lambda xp, x: xp.prod(x, axis=1), LONG),
     "prod of all": Case(lambda xp, x: xp.prod(1 + x, keepdims=True)),
     "diff": Case(lambda xp, x: xp.diff(x, axis=0, n=2), FULL),
     "diff appended": Case(lambda xp, x: xp.diff(x, axis=-1, append=x[..., :1]), FULL),
@@ -251,8 +253,10 @@ MANIPULATION = {
     "roll of both": Case(lambda xp, x: xp.roll(x, (1, -2), axis=(0, -1)), AXES),
     "squeeze": Case(lambda xp, x: xp.squeeze(xp.expand_dims(x, axis=0), 0)),
     "stack": Case(lambda xp, x: xp.stack([x, x * x], axis=-1)),
+    "tile fewer axes": Case(lambda xp, x: xp.tile(x, (3,)), AXES),
     "tile": Case(lambda xp, x: xp.tile(x, (2, 3))),
     "unstack": Case(lambda xp, x: xp.unstack(x)[0] * xp.unstack(x)[-1], FULL),
+    "unstack from the end": Case(lambda xp, x: xp.unstack(x, axis=-1)[0] * xp.unstack(x, axis=-1)[-1], FULL),
     "meshgrid": Case(lambda xp, x, y: xp.meshgrid(x, y**2)[1], VECTORS),
     "meshgrid ij": Case(lambda xp, x, y: xp.meshgrid(x, y**2, indexing="ij")[0], VECTORS),
     "tril": Case(lambda xp, x: xp.tril(x, k=-1), STACK),
@@ -321,6 +325,10 @@ LINEAR_ALGEBRA = {
     "linalg.trace": Case(lambda xp, x: xp.linalg.trace(x * x, offset=1), STACK),
     "linalg.vecdot": Case(lambda xp, x: xp.linalg.vecdot(x, x**2), AXES),
     "linalg.vector_norm": Case(lambda xp, x: xp.linalg.vector_norm(x), FULL),
+    "linalg.vector_norm -inf": Case(lambda xp, x: xp.linalg.vector_norm(x, ord=-math.inf), LONG),
+    "linalg.vector_norm -inf of rows": Case(lambda xp, x: xp.linalg.vector_norm(x, axis=-1, ord=-math.inf), LONG),
+    "linalg.vector_norm -2": Case(lambda xp, x: xp.linalg.vector_norm(xp.exp(x), axis=0, ord=-2), FULL),
+    "linalg.vector_norm of planes": Case(lambda xp, x: xp.linalg.vector_norm(x, axis=(0, 1), keepdims=True), LONG),
     "linalg.vector_norm 3": Case(lambda xp, x: xp.linalg.vector_norm(x, axis=-1, ord=3), FULL),
     "linalg.vector_norm 1": Case(lambda xp, x: xp.linalg.vector_norm(x, axis=0, ord=1, keepdims=True), FULL),
     "linalg.vector_norm inf": Case(lambda xp, x: xp.linalg.vector_norm(x, axis=-1, ord=math.inf), FULL),
@@ -341,6 +349,12 @@ FOURIER = {
     "fft.rfft odd": Case(lambda xp, x: xp.fft.rfft(x, n=3, axis=0, norm="forward"), FULL),
     "fft.irfft": Case(lambda xp, x: xp.fft.irfft(xp.fft.rfft(x) ** 2, n=4), FULL),
     "fft.irfft odd": Case(lambda xp, x: xp.fft.irfft(_c(xp, x), n=3, norm="ortho"), FULL),
+    "fft.irfft of its own length": Case(lambda xp, x: xp.fft.irfft(_c(xp, x)), LONG),
+    "fft.fftn of lengths": Case(lambda xp, x: xp.fft.fftn(_c(xp, x), s=(3,)), LONG),
+    "fft.ifftn of lengths": Case(lambda xp, x: xp.fft.ifftn(_c(xp, x), s=(3, 2)), LONG),
+    "fft.rfftn of lengths": Case(lambda xp, x: xp.fft.rfftn(x, s=(4, 2), axes=(1, 0)), LONG),
+    "fft.irfftn of its own length": Case(lambda xp, x: xp.fft.irfftn(_c(xp, x)), LONG),
+    "fft.hfft of its own length": Case(lambda xp, x: xp.fft.hfft(_c(xp, x) * (1 + 2j)), LONG),
     "fft.rfftn": Case(lambda xp, x: xp.fft.rfftn(x) ** 2, FULL),
     "fft.irfftn": Case(
         lambda xp, x: xp.fft.irfftn(xp.fft.rfftn(x, axes=(-2, -1)) ** 2, s=(2, 2), axes=(-2, -1)), SOME_MATRIX
@@ -396,6 +410,7 @@ COMPLEX = {
     "linalg.svd all": CASES["linalg.svd all"],
     "linalg.svdvals": CASES["linalg.svdvals"],
     "linalg.vector_norm": CASES["linalg.vector_norm"],
+    "linalg.vector_norm 3": CASES["linalg.vector_norm 3"],
     "fft.fft": Case(lambda xp, x: xp.fft.fft(x * x), FULL),
     "fft.irfft": Case(lambda xp, x: xp.fft.irfft(x * x, n=4), FULL),
 }

@@ -5,6 +5,7 @@ The plain cross-entropy, which is a primitive, and the losses of the book are in
 
 import math
 
+import derivatives
 import numpy as np
 import pytest
 from helpers import assert_close, host, numbers
@@ -291,3 +292,62 @@ def test_what_cannot_be(backend):
     for loss, setting in ((losses.huber, "delta"), (losses.hinge, "margin"), (losses.multi_margin, "margin")):
         with pytest.raises(ArgumentError, match=f"{setting} is 0: wanted a finite number above 0"):
             loss(x, x, **{setting: 0})
+
+
+def test_cross_entropy_of_rows_that_are_no_probabilities(torch, backend):
+    """Several ones, none, or weights: the derivative counts the probabilities as often as there are targets."""
+    rng = np.random.default_rng(5)
+    logits = rng.normal(size=(4, 3))
+    rows = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.2, 0.3, 2.0], [0.5, 0.25, 0.25]])
+    agree(
+        torch,
+        backend,
+        losses.cross_entropy,
+        lambda x, t, reduction: torch.nn.functional.cross_entropy(x, t, reduction=reduction),
+        logits,
+        rows,
+    )
+    x, t = backend.asarray(logits), backend.asarray(rows)
+    derivatives.agree(lambda point: losses.cross_entropy(point[0], point[1]), [x, t])
+
+
+def test_cross_entropy_of_targets_that_depend_on_the_network(torch, backend):
+    """Its derivative by the targets, one of them 0, as of a student that is its own teacher."""
+    x = np.random.default_rng(6).normal(size=(2, 3))
+    t = np.array([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]])
+    ours = lambda t, x, **settings: losses.cross_entropy(x, t, **settings)
+    theirs = lambda t, x, reduction: torch.nn.functional.cross_entropy(x, t, reduction=reduction)
+    agree(torch, backend, ours, theirs, t, x)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_huber_of_infinite_differences(torch, backend):
+    """The slope is delta however far away the target is."""
+    x = np.array([math.inf, -math.inf, 1e308, 1.0, 0.5, 0.0])
+    t = np.array([0.0, 1.0, -1e308, math.inf, 0.0, 0.0])
+    for delta in (0.5, 1.0):
+        theirs = lambda x, t, reduction, delta=delta: torch.nn.functional.huber_loss(
+            x, t, reduction=reduction, delta=delta
+        )
+        ours = lambda x, t, delta=delta, **settings: losses.huber(x, t, delta=delta, **settings)
+        agree(torch, backend, ours, theirs, x, t)
+
+
+def test_margins_of_classes_that_are_ruled_out(torch, backend):
+    """An output of -∞ belongs to a class that cannot be, and leaves the others' loss as it is."""
+    outputs = np.array([[-math.inf, 0.0, 1.0], [0.5, -math.inf, 0.0]])
+    labels = np.array([1, 2])
+    agree(torch, backend, losses.multi_margin, torch.nn.functional.multi_margin_loss, outputs, labels)
+    found = losses.hinge(backend.asarray(outputs), backend.asarray(labels), reduction="none")
+    assert host(found).tolist() == [2.0, 1.5]
+
+
+def test_cosine_of_zero_vectors(backend):
+    """Such a vector has no direction: its cosine is 0 with all others, also with itself."""
+    zeros, x = backend.asarray(np.zeros((1, 3))), backend.asarray(np.array([[1.0, 2.0, 2.0]]))
+    assert host(losses.cosine(zeros, x)) == 1
+    assert host(losses.cosine(zeros, zeros)) == 1
+    assert host(losses.cosine_embedding(zeros, x, backend.asarray(np.array([-1])))) == 0
+    assert host(losses.cosine(x, 3 * x)) == pytest.approx(0, abs=1e-12)
+    g = host(anynet.grad(lambda x: losses.cosine(x, x))(zeros))
+    assert g.tolist() == [[0, 0, 0]]

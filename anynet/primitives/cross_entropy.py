@@ -6,6 +6,7 @@ from typing import Any
 from anynet.array import Array, Namespace, array_namespace, as_indices, device, widened
 from anynet.autodiff.trace import primitive
 from anynet.errors import DataError
+from anynet.primitives.activation import log_softmax, softmax
 from anynet.primitives.precision import REAL, in_float32
 
 
@@ -36,16 +37,24 @@ def _rule(xp: Namespace, out: tuple[Array, Array], logits: Array, labels: Array)
     _, difference = out
     rows = max(1, math.prod(difference.shape[:-1]))
 
-    def pullback(g: tuple[Array | None, Array | None]) -> Array:
+    def to_logits(g: tuple[Array | None, Array | None]) -> Array:
         of_loss, of_difference = g
         if of_difference is None:
             return difference * (widened(of_loss) / rows)
+        # The probabilities as often as there are targets: once, unless the labels are rows of another sum.
         probabilities = difference + targets(labels, difference)
-        mean = xp.sum(of_difference * probabilities, axis=-1, keepdims=True)
+        mean = xp.sum(of_difference * softmax(logits), axis=-1, keepdims=True)
         c = probabilities * (of_difference - mean)
         return c if of_loss is None else c + difference * (widened(of_loss) / rows)
 
-    return pullback, None
+    def to_labels(g: tuple[Array | None, Array | None]) -> Array:
+        of_loss, of_difference = g
+        c = xp.zeros_like(logits) if of_loss is None else -log_softmax(logits) * (widened(of_loss) / rows)
+        if of_difference is not None:
+            c = c + xp.sum(of_difference * softmax(logits), axis=-1, keepdims=True) - of_difference
+        return c
+
+    return to_logits, to_labels if labels.ndim == logits.ndim else None
 
 
 def _explain(logits: Array, labels: Array) -> None:
@@ -63,11 +72,11 @@ def _explain(logits: Array, labels: Array) -> None:
 @primitive(_rule, _explain, kind=REAL)
 @in_float32
 def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
-    """Return the mean over N of -sum(targets · log softmax(logits)), a scalar, and softmax(logits) - targets.
+    """Return the mean over N of -sum(targets · log softmax(logits)), a scalar, and N times its gradient.
 
-    The difference, of the logits' shape, is N times the gradient. Logits are (N, classes) or (classes,), floating and
-    of any size; labels are class indices, one axis fewer, or one-hot. Source: Deep Learning from Scratch, chapter
-    4.2.4 and appendix A.
+    The gradient is sum(targets) · softmax(logits) - targets, of the logits' shape; the sum is 1 where the targets are
+    probabilities. Logits are (N, classes) or (classes,), floating and of any size; labels are class indices, one axis
+    fewer, or one-hot. Source: Deep Learning from Scratch, chapter 4.2.4 and appendix A.
     """
     xp = array_namespace(logits, labels)
     shifted = logits - xp.max(logits, axis=-1, keepdims=True)
@@ -77,4 +86,8 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     # Chosen before the product: a class that is not wanted may have a logit of minus infinity.
     surprise = xp.where(wanted == 0, xp.zeros_like(shifted), xp.log(total) - shifted)
     losses = xp.sum(wanted * surprise, axis=-1)
-    return mean(losses), exponentials / total - wanted
+    probabilities = exponentials / total
+    if labels.ndim == logits.ndim:
+        # Rows that are not probabilities, as of several ones or of zeros only.
+        probabilities = probabilities * xp.sum(wanted, axis=-1, keepdims=True)
+    return mean(losses), probabilities - wanted

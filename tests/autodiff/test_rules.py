@@ -30,6 +30,7 @@ def holds_for_all(backend, shapes, holds):
     checks(given(shapes.drawn)(holds))()
 
 
+@pytest.mark.filterwarnings("ignore:`axes` should not be `None`")  # NumPy's, of what the standard allows
 @pytest.mark.parametrize("name", CASES)
 def test_rule(backend, name):
     if name in LACKING.get(backend.name, {}):

@@ -1,8 +1,10 @@
 """Rules of the standard's element-wise functions, real and complex.
 
-Where two branches meet, the cotangent is shared: `maximum` and `minimum` give half to each of two equal arguments,
-and `abs` and `sign` give none at zero. Where a function has no derivative at an isolated point, `atan2` and `hypot` at
-the origin, it is taken to be 0; where the derivative is infinite, as that of `sqrt` at zero, so is the cotangent.
+Where two branches meet, the cotangent is shared: `maximum` and `minimum` give half to each of two equal arguments, and
+so does `logaddexp` where both are the same infinity. `abs`, `sign` and `copysign` give none at zero. Where a function
+has no derivative at an isolated point, `atan2` and `hypot` at the origin, it is taken to be 0; where the derivative is
+infinite, as that of `sqrt` at zero, so is the cotangent. `clip` passes it on at its limits, as PyTorch does; JAX shares
+it there. tests/autodiff/test_edges.py lists the values.
 """
 
 # A rule's parameters are the function's own, also where the derivative does not need them.
@@ -40,8 +42,9 @@ def acos(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def acosh(xp: Namespace, out: Array, x: Array) -> Any:
-    # In two roots, for the one of a product has the other sign for half of all complex numbers.
-    return lambda g: g / (xp.sqrt(x - 1) * xp.sqrt(x + 1))
+    # Two roots: the root of the product has the other sign for half of all complex numbers. A difference twice, because
+    # a sum would lose the negative zero that says on which side of the cut x is.
+    return lambda g: g / (xp.sqrt(x - 1) * xp.sqrt(x - -1))
 
 
 @rule
@@ -56,7 +59,10 @@ def asin(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def asinh(xp: Namespace, out: Array, x: Array) -> Any:
-    return lambda g: g / xp.sqrt(x * x + 1)
+    if is_complex(x):
+        return lambda g: g / xp.sqrt(x * x + 1)
+    # A square would overflow.
+    return lambda g: g / xp.hypot(x, xp.ones_like(x))
 
 
 @rule
@@ -66,8 +72,9 @@ def atan(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def atan2(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
-    square = _nonzero(xp, x1 * x1 + x2 * x2)
-    return lambda g: g * x2 / square, lambda g: -g * x1 / square
+    # Divided by the length twice: its square would overflow or vanish.
+    length = _nonzero(xp, xp.hypot(x1, x2))
+    return lambda g: g * (x2 / length / length), lambda g: g * (-x1 / length / length)
 
 
 @rule
@@ -77,11 +84,19 @@ def atanh(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def clip(xp: Namespace, out: Array, x: Array, min: Any = None, max: Any = None) -> Any:
-    """Pass the cotangent inside the limits, on them too; a limit gets that of what it cut off."""
+    """Pass the cotangent inside the limits, on them too; a limit gets that of what it cut off.
+
+    Where the limits cross, the upper one is the result.
+    """
+
+    def to_max(g: Array) -> Array:
+        cut = x > max if min is None else xp.logical_or(x > max, out < min)
+        return g * xp.astype(cut, g.dtype)
+
     return (
         lambda g: g * xp.astype(x == out, g.dtype),
-        None if min is None else lambda g: g * xp.astype(x < min, g.dtype),
-        None if max is None else lambda g: g * xp.astype(x > max, g.dtype),
+        None if min is None else lambda g: g * xp.astype(xp.logical_and(x < min, out == min), g.dtype),
+        None if max is None else to_max,
     )
 
 
@@ -123,7 +138,7 @@ def expm1(xp: Namespace, out: Array, x: Array) -> Any:
 @rule
 def hypot(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     length = _nonzero(xp, out)
-    return lambda g: g * x1 / length, lambda g: g * x2 / length
+    return lambda g: g * (x1 / length), lambda g: g * (x2 / length)
 
 
 @rule
@@ -153,13 +168,16 @@ def log10(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def logaddexp(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
-    """Give each argument its share of the sum; all of it to one that is the result, infinite or not."""
+    """Give each argument its share of the sum, σ(x1 - x2) and σ(x2 - x1)."""
+    # The difference of two equal infinities is taken to be 0.
+    same, zero = xp.logical_and(x1 == x2, xp.isinf(out)), xp.zeros_like(out)
+    difference = xp.where(same, zero, x1) - xp.where(same, zero, x2)
+    return lambda g: g * _sigmoid(xp, difference), lambda g: g * _sigmoid(xp, -difference)
 
-    def share(x: Array) -> Array:
-        whole, nothing = x == out, xp.zeros_like(out)
-        return xp.exp(xp.where(whole, nothing, x) - xp.where(whole, nothing, out))
 
-    return lambda g: g * share(x1), lambda g: g * share(x2)
+def _sigmoid(xp: Namespace, x: Array) -> Array:
+    """Return 1 / (1 + exp(-x)), small results with all their digits."""
+    return xp.exp(-xp.logaddexp(xp.zeros_like(x), -x))
 
 
 @rule
@@ -195,15 +213,25 @@ def positive(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
-    """Differentiate x1 ** x2; at a base of zero the exponent's derivative is 0, its limit for x2 > 0."""
-    return (
-        lambda g: (
-            g * x2 * x1 ** xp.where(x2 == 0, xp.ones_like(x2), x2 - 1)
-            if hasattr(x2, "dtype")
-            else g * _slope(xp, x1, x2)
-        ),
-        lambda g: g * out * xp.log(_nonzero(xp, x1) if hasattr(x1, "dtype") else xp.full_like(out, x1 or 1)),
-    )
+    """Differentiate x1 ** x2.
+
+    At a base of 0 the exponent's derivative is 0 from an exponent of 0 on, and -∞ below it: the limits, and at 0 ** 0
+    what JAX and PyTorch take it to be.
+    """
+
+    def to_x1(g: Array) -> Array:
+        if not hasattr(x2, "dtype"):
+            return g * _slope(xp, x1, x2)
+        # Constant in x1, also where the formula would be 0 times infinity.
+        constant = xp.logical_and(x2 == 0, xp.logical_not(xp.logical_and(xp.isfinite(x1), x1 != 0)))
+        return g * x2 * xp.where(constant, xp.ones_like(x1), x1) ** (x2 - 1)
+
+    def to_x2(g: Array) -> Array:
+        base = x1 if hasattr(x1, "dtype") else xp.full_like(out, x1)
+        settled = base == 0 if is_complex(out) else xp.logical_and(base == 0, x2 >= 0)
+        return g * out * xp.log(xp.where(settled, xp.ones_like(base), base))
+
+    return to_x1, to_x2
 
 
 def _slope(xp: Namespace, x: Array, n: Any) -> Array:
@@ -226,15 +254,26 @@ def reciprocal(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def remainder(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
-    return lambda g: g, lambda g: -g * xp.floor(x1 / x2)
+    def to_x2(g: Array) -> Array:
+        # What was taken off, in units of x2: the floor of x1 / x2 is one more where the division rounds up. Of an
+        # infinite x2 nothing or, to bring the result to its sign, -1.
+        taken = xp.round(x1 / x2 - out / x2)
+        return -g * xp.where(xp.isinf(out), -xp.ones_like(out), taken)
+
+    return lambda g: g, to_x2
 
 
 @rule
 def sign(xp: Namespace, out: Array, x: Array) -> Any:
-    """Differentiate z / |z|; the sign of a real number is constant."""
+    """Differentiate z / |z|, 0 at 0; the sign of a real number is constant."""
     if not is_complex(x):
         return None
-    return lambda g: (g - xp.real(g * out) * xp.conj(out)) / _nonzero(xp, xp.abs(x))
+
+    def pullback(g: Array) -> Array:
+        across = g - xp.real(g * out) * xp.conj(out)
+        return xp.where(x == 0, xp.zeros_like(across), across) / _nonzero(xp, xp.abs(x))
+
+    return pullback
 
 
 @rule

@@ -5,8 +5,9 @@ The discrete Fourier transform is a symmetric matrix: its transpose is itself.
 
 from typing import Any
 
-from anynet.array import Array, Namespace, device
+from anynet.array import Array, Namespace, device, is_complex
 from anynet.autodiff.rules.table import Table
+from anynet.errors import DifferentiationError, ShapeError
 
 RULES = rule = Table("fft.")
 COMPOSITIONS = composition = Table("fft.")
@@ -42,15 +43,17 @@ def ifft(
 
 
 def _complex(xp: Namespace, x: Array) -> Array:
-    if xp.isdtype(x.dtype, "complex floating"):
+    if is_complex(x):
         return x
-    return xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)
+    return xp.astype(x, xp.complex128 if x.dtype == xp.float64 else xp.complex64)
 
 
 def _sizes(x: Array, s: Any, axes: Any) -> list[tuple[int, int]]:
     """Return (axis, length) for each transform of several axes; None keeps a length."""
     if axes is None:
         axes = tuple(range(x.ndim)) if s is None else tuple(range(-len(s), 0))
+    if s is not None and len(s) != len(axes):
+        raise ShapeError(f"s is {tuple(s)} for the axes {tuple(axes)}: wanted one length for each axis")
     return list(zip(axes, s if s is not None else (None,) * len(axes), strict=True))
 
 
@@ -70,6 +73,8 @@ def ifftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: 
 
 @composition
 def rfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
+    if is_complex(x):
+        raise DifferentiationError(f"rfft: {x.dtype} was given: wanted real numbers; fft takes complex ones")
     n = x.shape[axis] if n is None else n
     return _resize(xp, xp.fft.fft(_complex(xp, x), n=n, axis=axis, norm=norm), n // 2 + 1, axis)
 
@@ -78,6 +83,8 @@ def rfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, no
 def irfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     """Fill in the other half of the spectrum, the conjugate of the first."""
     n = 2 * (x.shape[axis] - 1) if n is None else n
+    if n < 1:
+        raise ShapeError(f"irfft: n is {n} for shape {tuple(x.shape)}: wanted at least 1, the length of the result")
     x = _resize(xp, _complex(xp, x), n // 2 + 1, axis)
     before = (slice(None),) * (axis % x.ndim)
     other = xp.conj(xp.flip(x[(*before, slice(1, (n + 1) // 2), ...)], axis=axis))

@@ -1,6 +1,7 @@
 """Rules and compositions of the standard's matrix functions.
 
-Decompositions have derivatives where they are unique and smooth. Source of the formulas: Giles, Collected matrix
+Decompositions have derivatives where they are unique and smooth: the cotangent of vectors to two equal eigenvalues, or
+singular values, is NaN, as in JAX and PyTorch. Source of the formulas: Giles, Collected matrix
 derivative results for forward and reverse mode algorithmic differentiation, 2008; Townsend, Differentiating the
 singular value decomposition, 2016; Walter and Lehmann, Algorithmic differentiation of linear algebra functions, 2010;
 Wan and Zhang, Automatic differentiation for complex valued SVD, 2019.
@@ -11,8 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from anynet.array import Array, Namespace, conj, device, is_complex
+from anynet.autodiff.backward import stop_gradient
+from anynet.autodiff.rules.determinant import cofactors
 from anynet.autodiff.rules.table import Table
-from anynet.errors import NoRuleError
+from anynet.errors import DifferentiationError, NoRuleError, ShapeError
 
 RULES = rule = Table()
 COMPOSITIONS = composition = Table()
@@ -96,8 +99,8 @@ def solve(xp: Namespace, out: Array, x1: Array, x2: Array, /) -> Any:
 
 @linalg_rule
 def det(xp: Namespace, out: Array, x: Array, /) -> Any:
-    """Differentiate the determinant of a matrix that has an inverse."""
-    return lambda g: _column(xp, _column(xp, g * out)) * xp.linalg.inv(x).mT
+    """Differentiate the determinant of any matrix."""
+    return lambda g: _column(xp, _column(xp, g)) * cofactors(x)
 
 
 @linalg_rule
@@ -110,9 +113,18 @@ def slogdet(xp: Namespace, out: Any, x: Array, /) -> Any:
         c = xp.zeros_like(logarithm) if of_logarithm is None else of_logarithm
         if of_sign is not None and is_complex(sign):
             c = c - 1j * xp.real(1j * of_sign * sign)
-        return _column(xp, _column(xp, c)) * xp.linalg.inv(x).mT
+        inverse = _regular("slogdet", "a matrix that has an inverse", xp.linalg.inv, x)
+        return _column(xp, _column(xp, c)) * inverse.mT
 
     return pullback
+
+
+def _regular(name: str, wanted: str, function: Callable[..., Array], *args: Array) -> Array:
+    """Call a function that some libraries let raise at a singular matrix."""
+    try:
+        return function(*args)
+    except Exception as error:
+        raise DifferentiationError(f"{name} has no derivative at this matrix: {error}; wanted {wanted}") from error
 
 
 def _column(xp: Namespace, x: Array) -> Array:
@@ -166,10 +178,12 @@ def cholesky(xp: Namespace, out: Array, x: Array, /, *, upper: bool = False) -> 
 
 
 def _inverse_differences(xp: Namespace, w: Array) -> Array:
-    """Return 1 / (w_j - w_i), zero on the diagonal and where two are equal: no cotangent passes between those."""
+    """Return 1 / (w_j - w_i), zero on the diagonal, NaN where two are equal: their vectors have no derivative."""
     difference = _row(xp, w) - _column(xp, w)
     equal = difference == 0
-    return xp.where(equal, xp.zeros_like(difference), 1 / xp.where(equal, xp.ones_like(difference), difference))
+    undefined = xp.full_like(difference, math.nan)
+    inverses = xp.where(equal, undefined, 1 / xp.where(equal, xp.ones_like(difference), difference))
+    return xp.where(_eye(xp, w) == 1, xp.zeros_like(inverses), inverses)
 
 
 @linalg_rule
@@ -252,7 +266,8 @@ def qr(xp: Namespace, out: Any, x: Array, /, *, mode: str = "reduced") -> Any:
         of_q = of_q + xp.matmul(x[..., :, split:], _adjoint(rest))
         m = xp.matmul(square, _adjoint(of_r[..., :, :split])) - xp.matmul(_adjoint(of_q), q)
         c = of_q + xp.matmul(q, _hermitian(xp.tril(m) + xp.tril(m, k=-1)))
-        return xp.concat([_adjoint(xp.linalg.solve(square, _adjoint(c))), xp.matmul(q, rest)], axis=-1)
+        solved = _regular("qr", "independent columns", xp.linalg.solve, square, _adjoint(c))
+        return xp.concat([_adjoint(solved), xp.matmul(q, rest)], axis=-1)
 
     return _of_conjugates(pullback)
 
@@ -301,6 +316,8 @@ def trace(xp: Namespace, x: Array, /, *, offset: int = 0, dtype: Any = None) -> 
 @linalg_composition
 def matrix_power(xp: Namespace, x: Array, n: int, /) -> Array:
     """Square repeatedly."""
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ShapeError(f"matrix_power: shape {tuple(x.shape)} was given: wanted square matrices, (…, n, n)")
     if n < 0:
         x, n = xp.linalg.inv(x), -n
     result = None
@@ -314,33 +331,56 @@ def matrix_power(xp: Namespace, x: Array, n: int, /) -> Array:
 
 @linalg_composition
 def vector_norm(xp: Namespace, x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:
-    """Return the norm; where it is 0, the derivative is taken to be 0."""
+    """Return the norm; the derivative by an element of 0 is taken to be 0, and so is all of it where the norm is 0."""
     if axis is None and not keepdims:
         x, axis = xp.reshape(x, (-1,)), 0
     size = xp.abs(x)
-    if ord in (math.inf, -math.inf):
-        return (xp.max if ord > 0 else xp.min)(size, axis=axis, keepdims=keepdims)
     if ord == 0:
         return xp.sum(xp.astype(size != 0, size.dtype), axis=axis, keepdims=keepdims)
     if ord == 1:
         return xp.sum(size, axis=axis, keepdims=keepdims)
-    total = xp.sum(size**ord, axis=axis, keepdims=keepdims)
-    nothing = total == 0
+    extreme = _largest(xp, size, axis) if ord > 0 else xp.min(size, axis=axis, keepdims=True)
+    norm = extreme if math.isinf(ord) else _scaled_norm(xp, x, size, stop_gradient(extreme), axis, ord)
+    return norm if keepdims else xp.squeeze(norm, axis=axis)
+
+
+def _scaled_norm(xp: Namespace, x: Array, size: Array, scale: Array, axis: Any, ord: float) -> Array:
+    """Return the norm as a multiple of a scale, so that no power overflows or vanishes; the axes stay."""
+    scale = xp.where(xp.logical_and(xp.isfinite(scale), scale != 0), scale, xp.ones_like(scale))
+    if ord == 2:
+        # Of the elements, not of their sizes: the second derivative at an element of 0 is not 0.
+        x = x / scale
+        powers = xp.real(x * xp.conj(x)) if is_complex(x) else x * x
+    else:
+        zero = size == 0
+        of_zero = xp.full_like(size, 0.0 if ord > 0 else math.inf)
+        powers = xp.where(zero, of_zero, xp.where(zero, xp.ones_like(size), size / scale) ** ord)
+    total = xp.sum(powers, axis=axis, keepdims=True)
+    nothing = total == 0 if ord > 0 else xp.isinf(total)
     root = xp.where(nothing, xp.ones_like(total), total) ** (1 / ord)
-    return xp.where(nothing, xp.zeros_like(total), root)
+    return xp.where(nothing, xp.zeros_like(total), scale * root)
+
+
+def _largest(xp: Namespace, x: Array, axis: Any) -> Array:
+    """Return the largest along axes, which stay; of no elements, 0."""
+    if 0 in x.shape:
+        return xp.sum(x, axis=axis, keepdims=True)
+    return xp.max(x, axis=axis, keepdims=True)
 
 
 @linalg_composition
 def matrix_norm(xp: Namespace, x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
     if ord == "fro":
         norm = xp.linalg.vector_norm(x, axis=(-2, -1), keepdims=True)
-    elif ord in ("nuc", 2, -2):
-        values = xp.linalg.svdvals(x)
-        reduce = {"nuc": xp.sum, 2: xp.max, -2: xp.min}[ord]
-        norm = xp.expand_dims(reduce(values, axis=-1, keepdims=True), axis=-1)
+    elif ord == "nuc":
+        norm = xp.expand_dims(xp.sum(xp.linalg.svdvals(x), axis=-1, keepdims=True), axis=-1)
     else:
-        sums = xp.sum(xp.abs(x), axis=-2 if abs(ord) == 1 else -1, keepdims=True)
-        norm = (xp.max if ord > 0 else xp.min)(sums, axis=(-2, -1), keepdims=True)
+        parts = (
+            xp.expand_dims(xp.linalg.svdvals(x), axis=-1)
+            if abs(ord) == 2
+            else xp.sum(xp.abs(x), axis=-2 if abs(ord) == 1 else -1, keepdims=True)
+        )
+        norm = _largest(xp, parts, (-2, -1)) if ord > 0 else xp.min(parts, axis=(-2, -1), keepdims=True)
     return norm if keepdims else xp.squeeze(norm, axis=(-2, -1))
 
 

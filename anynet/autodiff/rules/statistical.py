@@ -81,7 +81,7 @@ def var(
 
     def pullback(g: Array) -> Array:
         centred = x - xp.mean(x, axis=axis, keepdims=True)
-        return widened(_restore(xp, g, shape, axis)) * centred * (2 / freedom if freedom else math.nan)
+        return widened(_restore(xp, g, shape, axis)) * centred * (2 / freedom if freedom > 0 else math.nan)
 
     return pullback
 
