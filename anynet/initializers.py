@@ -70,7 +70,7 @@ def truncated_normal(standard_deviation: float = 0.01, cut: float = 2.0) -> Init
         limit = xp.full_like(numbers, cut)
         # Rounding may lead past the cut.
         numbers = xp.minimum(xp.maximum(numbers, -limit), limit)
-        return standard_deviation * xp.astype(numbers, dtype, copy=False)
+        return standard_deviation * xp.astype(numbers, random.floating(xp, dtype), copy=False)
 
     return draw
 

@@ -3,7 +3,7 @@
 Source: Rosenblatt, The perceptron, Psychological Review, 1958; Deep Learning from Scratch, chapter 2.
 """
 
-from anynet.array import Array, array_namespace, device
+from anynet.array import Array, array_namespace, check_floating, device
 from anynet.errors import AnynetError, ArgumentError, DataError
 from anynet.functions import step
 from anynet.layers import Module
@@ -38,10 +38,12 @@ def gate(name: str, like: Array) -> Perceptron:
 
     Raises:
         ArgumentError: another name; XOR takes two layers, see `xor`.
+        DTypeError: an array that is not floating.
 
     """
     if name not in GATES:
         raise ArgumentError(f"unknown gate {name!r}: one perceptron can be {', '.join(GATES)}; for XOR see xor()")
+    check_floating("gate", like)
     xp = array_namespace(like)
     weights, bias = GATES[name]
     place = {"dtype": like.dtype, "device": like.device}
@@ -65,10 +67,12 @@ def learn(x: Array, t: Array, learning_rate: float = 1.0, passes: int = 100) -> 
     Raises:
         NotSeparableError: a pass without a mistake did not come within ``passes``, as for XOR.
         DataError: no data, or t and x of different lengths.
+        DTypeError: x is not floating.
 
     """
     if x.ndim != 2 or t.shape != x.shape[:1] or not x.shape[0]:
         raise DataError(f"x has shape {tuple(x.shape)} and t {tuple(t.shape)}: wanted (N, n) and (N,), N above 0")
+    check_floating("learn", x)
     xp = array_namespace(x, t)
     wanted = xp.astype(t, x.dtype)
     net = Perceptron(

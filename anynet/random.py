@@ -10,7 +10,7 @@ import math
 
 from anynet.array import Array, DType, Namespace, array_namespace, device, is_narrow
 from anynet.backend import Backend, get_backend
-from anynet.errors import ArgumentError
+from anynet.errors import ArgumentError, DTypeError
 from anynet.primitives.threefry import shift_right, threefry
 
 
@@ -55,7 +55,7 @@ def uniform(key: Array, shape: tuple[int, ...], dtype: DType = None, low: float 
     may lead to high.
     """
     xp = array_namespace(key)
-    dtype = dtype or xp.float32
+    dtype = floating(xp, dtype)
     if dtype == xp.float64:
         words = bits(key, (*shape, 2))
         upper, lower = (
@@ -84,7 +84,7 @@ def normal(key: Array, shape: tuple[int, ...], dtype: DType = None) -> Array:
     cells = xp.astype(shift_right(bits(key, shape), 9), xp.float32)
     x = (2.0 * cells + 1.0) * 2.0**-23 - 1.0
     numbers = math.sqrt(2.0) * inverse_erf(xp, x)
-    return numbers if dtype is None else xp.astype(numbers, dtype, copy=False)
+    return xp.astype(numbers, floating(xp, dtype), copy=False)
 
 
 def integers(key: Array, shape: tuple[int, ...], low: int, high: int) -> Array:
@@ -112,6 +112,15 @@ def permutation(key: Array, n: int) -> Array:
     """Return the numbers 0 … n - 1 in random order, int32, by sorting random words."""
     xp = array_namespace(key)
     return xp.astype(xp.argsort(bits(key, (n,)), stable=True), xp.int32)
+
+
+def floating(xp: Namespace, dtype: DType) -> DType:
+    """Return the dtype, float32 for None; as integers all values would be 0."""
+    if dtype is None:
+        return xp.float32
+    if xp.isdtype(dtype, ("bool", "integral")):
+        raise DTypeError(f"dtype is {dtype}: wanted a floating one, such as xp.float32")
+    return dtype
 
 
 def _signed(word: int) -> int:

@@ -13,7 +13,7 @@ from examples_of_layers import EXAMPLES
 from helpers import checks_labels, host
 
 import anynet
-from anynet import functions, initializers, layers, losses, optimizers, random, tree
+from anynet import functions, initializers, layers, losses, metrics, optimizers, primitives, random, tree
 from anynet.array import array_namespace
 from anynet.backend import get_backend
 from anynet.data import Loader
@@ -92,6 +92,15 @@ def refused_one_hot(backend, dtype):
 def refused_mask(name, backend, dtype):
     net = layers.MultiHeadAttention(4, 2).initialize(0, backend)
     net(make_array(backend, np.ones((2, 3, 4)), "float32"), **{name: make_array(backend, np.ones((2, 3)), dtype)})
+
+
+def refused_metric(name, backend, dtype):
+    x, t = METRICS[name]
+    getattr(metrics, name)(backend.asarray(x), make_array(backend, t, dtype))
+
+
+def refused_initial_values(backend, dtype):
+    layers.Sequential(layers.Linear(3, 2), seed=0, backend=backend, dtype=getattr(backend.xp, dtype))
 
 
 def refused_batch(backend, dtype):
@@ -201,6 +210,16 @@ LOSSES = {
 }  # fmt: skip
 
 OF_INDICES = [name for name, loss in LOSSES.items() if loss.labels is indices]
+#: Outputs and labels.
+ROWS = (np.array([[0.5, -1.25, 0.0], [0.75, 1.0, -0.5], [2.0, 1.0, 0.0]]), np.array([0, 2, 1]))
+METRICS = {
+    **dict.fromkeys(("accuracy", "precision", "recall", "f1", "confusion_matrix", "perplexity"), ROWS),
+    "top_k_accuracy": (np.arange(18.0).reshape(3, 6) % 5 - 2, ROWS[1]),
+    "binary_accuracy": (ROWS[0][:, 0] - 0.6, ROWS[1] % 2),
+    **dict.fromkeys(("mean_squared_error", "mean_absolute_error", "r2_score"), (ROWS[0][:, 0], ROWS[1])),
+}
+OF_NUMBERS = ("mean_squared_error", "mean_absolute_error", "r2_score")
+
 WANTED_FLOATING = r"was given: wanted a floating dtype, such as xp\.astype"
 WANTED_INTEGERS = r"were given: wanted integers, such as xp\.astype"
 
@@ -230,6 +249,12 @@ REFUSED = {
         f"class indices in {name}": (partial(refused_labels, name), ("bool", *FLOATS), DataError, WANTED_INTEGERS)
         for name in OF_INDICES
     },
+    **{
+        f"class indices in the metric {name}": (partial(refused_metric, name), FLOATS, DataError, "by astype")
+        for name in METRICS
+        if name not in (*OF_NUMBERS, "binary_accuracy")
+    },
+    "initial values": (refused_initial_values, ("bool", *INTEGERS), DTypeError, "wanted a floating one"),
     "weight of classes": (refused_weight, ("complex64",), DTypeError, "wanted real numbers"),
     "indices of an Embedding": (refused_indices, ("bool", *FLOATS, "complex64"), DataError, WANTED_INTEGERS),
     "labels in one_hot": (refused_one_hot, ("bool", *FLOATS, "complex64"), DataError, WANTED_INTEGERS),
@@ -251,9 +276,9 @@ def test_what_is_refused(backend, what):
 
 
 def dtypes_and_batches(backend):
-    """All of them; on JAX, which compiles for each, the narrow dtypes and two examples."""
+    """All of them; on JAX, which compiles for each, a sample."""
     if backend.name == "jax":
-        return [(dtype, 2) for dtype in ("bfloat16", "float16")]
+        return [("bfloat16", 2)]
     return [(dtype, n) for dtype in known(backend, FLOATS) for n in BATCHES]
 
 
@@ -319,6 +344,8 @@ def test_losses(backend, name):
         x, t = make_array(backend, values[:n], dtype), loss.labels(n)
         given = torch.tensor(values[:n]).requires_grad_()
         kinds = [*INTEGERS, *([] if of_index else ["bool", *FLOATS])]
+        if backend.name == "jax":
+            kinds = kinds[::3]
         labels = [make_array(backend, t, kind) for kind in known(backend, kinds)]
         for reduction in ("mean", "sum", "none"):
             if name in ("multi_margin", "hinge") and not n:
@@ -332,6 +359,19 @@ def test_losses(backend, name):
                 (slope,) = torch.autograd.grad(expected, given)
                 g = anynet.grad(ours)(x, labels[0], reduction=reduction)
                 assert_near(g, slope.numpy(), dtype)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics(backend, name):
+    """As in float64 with labels of 64 bits, which test_metrics.py compares with scikit-learn's."""
+    metric, (values, labels) = getattr(metrics, name), METRICS[name]
+    for n in BATCHES[1:] if name == "r2_score" else BATCHES:
+        expected = precise(metric(backend.asarray(values[:n]), backend.asarray(labels[:n])))
+        for dtype in ("bfloat16",) if backend.name == "jax" else known(backend, FLOATS):
+            x = make_array(backend, values[:n], dtype)
+            for kind in INTEGERS[::3] if backend.name == "jax" else INTEGERS:
+                found = metric(x, make_array(backend, labels[:n], kind))
+                np.testing.assert_allclose(precise(found), expected, rtol=FLOATS[dtype])
 
 
 def test_more_classes_than_the_dtype_of_labels_has_numbers(backend):
@@ -349,6 +389,26 @@ def test_more_classes_than_the_dtype_of_labels_has_numbers(backend):
         np.testing.assert_allclose(host(found), expected.item())
     ignored = losses.cross_entropy(outputs, labels, ignore_index=255, reduction="none")
     np.testing.assert_array_equal(host(ignored) == 0, [False, False, True, False])
+
+
+def test_a_bias_of_another_dtype(backend):
+    """The standard's rules say what comes out."""
+    x, weight = (
+        make_array(backend, np.ones((1, 1, 2, 2)), "float32"),
+        make_array(backend, np.ones((1, 1, 2, 2)), "float32"),
+    )
+    bias = make_array(backend, [0.1], "float64")
+    for primitive, args, settings in (
+        (
+            primitives.conv2d,
+            (x, weight, bias),
+            {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1},
+        ),
+        (primitives.affine, (x, weight[0, 0, ...], bias), {}),
+    ):
+        found = primitive(*args, **settings)
+        assert str(found.dtype).endswith("float64")
+        np.testing.assert_allclose(host(found).reshape(-1)[0], 4.1 if settings else 2.1)
 
 
 # ---- 16 bits ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from scipy import special
 import anynet
 from anynet import functions, losses
 from anynet.array import array_namespace
-from anynet.errors import ArgumentError, ShapeError
+from anynet.errors import ArgumentError, DTypeError, ShapeError
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -149,6 +149,21 @@ def test_binary_cross_entropy_with_logits(torch, backend, pos_weight):
         *args, pos_weight=None if pos_weight is None else torch.asarray(pos_weight), **settings
     )
     agree(torch, backend, ours, theirs, 30 * rng.normal(size=(5, 4)), rng.uniform(size=(5, 4)))
+
+
+def test_integers_beside_floating_outputs(backend):
+    """Targets may be integers; outputs may not, for the differences would be truncated."""
+    whole, half = backend.asarray(np.array([1, 2, 3])), backend.asarray(np.array([1.9, 2.9, 3.9]))
+    assert_close(losses.mean_squared_error(half, whole), 0.81)
+    for loss in (losses.mean_squared_error, losses.mean_absolute_error, losses.huber, losses.cosine):
+        with pytest.raises(DTypeError, match=r"an array of .*int64 was given: wanted a floating dtype.*astype"):
+            loss(whole, half)
+
+
+def test_targets_of_more_digits(backend):
+    """The loss is of the outputs' dtype, whatever the targets are."""
+    x, t = backend.asarray(np.ones(3, "float32")), backend.asarray(np.array([1.5, 2.5, 0.5]))
+    assert_close(losses.mean_squared_error(x, t), 2.75 / 3, like=x, rtol=1e-6)
 
 
 REGRESSION = {

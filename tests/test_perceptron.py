@@ -3,7 +3,7 @@ import pytest
 from helpers import assert_close, host
 
 from anynet import perceptron
-from anynet.errors import DataError
+from anynet.errors import DataError, DTypeError
 
 TRUTH = {"AND": [0, 0, 0, 1], "NAND": [1, 1, 1, 0], "OR": [0, 1, 1, 1], "XOR": [0, 1, 1, 0]}
 
@@ -25,6 +25,14 @@ def test_xor_takes_two_layers(corners):
         ValueError, match=r"unknown gate 'XOR': one perceptron can be AND, NAND, OR; for XOR see xor\(\)"
     ):
         perceptron.gate("XOR", corners)
+
+
+def test_weights_of_a_gate_are_no_integers(backend):
+    """They would be cut off to 0."""
+    corners = backend.asarray(np.array([[0, 0], [1, 1]]))
+    for refused in (lambda: perceptron.gate("AND", corners), lambda: perceptron.learn(corners, corners[:, 0])):
+        with pytest.raises(DTypeError, match=r"an array of .*int64 was given: wanted a floating dtype"):
+            refused()
 
 
 @pytest.mark.parametrize("name", perceptron.GATES)

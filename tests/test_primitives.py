@@ -202,6 +202,14 @@ def test_activations_against_scipy(manner, backend, name, dtype, scale, shape):
         assert np.isfinite(g).all()
 
 
+def test_erf_in_half_precision(manner, backend):
+    if not hasattr(backend.xp, "float16"):
+        pytest.skip(reason=f"{backend.name} has no float16")
+    points = np.array([-3.25, -0.5, 0.0, 1.5, 3.25], "float16")
+    x = backend.asarray(points)
+    assert_close(functions.erf(x), special.erf(points.astype("float64")), like=x, rtol=1e-3)
+
+
 def test_small_sigmoids_keep_their_digits(manner, backend):
     x = backend.asarray(np.array([-80.0, -30.0, 30.0], "float32"))
     assert_close(functions.sigmoid(x), special.expit([-80.0, -30.0, 30.0]), rtol=1e-6)

@@ -38,8 +38,8 @@ class _Recurrent(Module):
 
     def run(self, x: Array, state: Any = None) -> tuple[Array, Any]:
         """Return the outputs of all steps and the last state."""
-        if x.ndim != 3:
-            raise ShapeError(f"sequences of shape {tuple(x.shape)}: wanted (N, length, features)")
+        if x.ndim != 3 or x.shape[1] == 0:
+            raise ShapeError(f"sequences of shape {tuple(x.shape)}: wanted (N, length, features), length 1 or more")
         # The part of all steps that needs no state, in one product.
         inputs = affine(x, self.input_weight, self.input_bias)
         xp = array_namespace(inputs)

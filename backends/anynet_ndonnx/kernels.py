@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from anynet.array import as_indices
+
 
 def _operator(name: str, *arrays: Any, **settings: Any) -> Any:
     import ndonnx
@@ -232,8 +234,8 @@ def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
 
 
 def embedding(weight: Any, indices: Any) -> Any:
-    """Gather."""
-    return _operator("gather", weight, indices, axis=0)
+    """Gather, for which ONNX wants indices of 32 or 64 bits."""
+    return _operator("gather", weight, as_indices("indices", indices), axis=0)
 
 
 def _check_windows(x: Any, kernel: Any, padding: Any, dilation: Any = (1, 1)) -> None:

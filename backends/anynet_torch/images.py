@@ -26,7 +26,7 @@ def _padded(x: Any, padding: Any, fill: float = 0.0) -> Any:
 
 def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """Convolve; uneven padding is added first."""
-    if x.dtype is not weight.dtype:
+    if x.dtype is not weight.dtype or (bias is not None and bias.dtype is not x.dtype):
         return NotImplemented
     even = _symmetric(padding)
     if even is None:

@@ -8,7 +8,7 @@ from helpers import host
 import anynet
 from anynet import layers, optimizers
 from anynet.array import array_namespace, is_floating
-from anynet.errors import ArgumentError, DataError, ShapeError
+from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 
 
 def distance(y):
@@ -127,6 +127,7 @@ def test_a_network_of_many_layers_learns(backend):
         (lambda: layers.GroupNorm(1, 3), (2, 4), ShapeError, r"layers\.0: .*wanted 3 channels"),
         (lambda: layers.MultiHeadAttention(4, 2), (2, 4), ShapeError, r"layers\.0: sequences of shape"),
         (lambda: layers.LSTM(4, 2), (2, 4), ShapeError, r"layers\.0: sequences of shape"),
+        (lambda: layers.GRU(4, 2), (2, 0, 4), ShapeError, r"layers\.0: sequences of shape .*: .*length 1 or more"),
         (lambda: layers.LSTM(3, 2), (2, 5, 4), ShapeError, r"layers\.0: input of shape \(2, 5, 4\) does not fit"),
     ],
 )  # fmt: skip
@@ -163,6 +164,21 @@ def test_indices_outside_an_embedding(backend):
             assert found.shape == (1, 2, 2)
         else:
             assert str(error) == f"layers.0: index {index} is outside the table of 5 rows"
+
+
+def test_pixels_of_bytes(backend):
+    """They are refused, for their mean would be cut off; as floating numbers they are right."""
+    images = backend.asarray(np.full((1, 1, 2, 2), 200, "uint8"))
+    net = layers.Sequential(layers.AvgPool2d(2))
+    with pytest.raises(DTypeError, match=r"^layers\.0: avg_pool2d: an array of .*uint8 was given: wanted .*astype"):
+        net(images)
+    assert host(net(backend.xp.astype(images, backend.xp.float32))) == 200
+
+
+def test_indices_of_bytes(backend):
+    net = layers.Embedding(256, 2).initialize(0, backend)
+    found = net(backend.asarray(np.array([1, 255], "uint8")))
+    np.testing.assert_array_equal(host(found), host(net.weight)[[1, 255]])
 
 
 def outcome(f):
