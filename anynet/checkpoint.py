@@ -88,7 +88,7 @@ def read(path: str | os.PathLike[str], backend: Backend | str | None = None) -> 
 
     """
     backend = get_backend(backend)
-    return {name: _on_backend(x, dtype, backend) for name, (x, dtype) in _read(path)[0].items()}
+    return {name: on_backend(x, dtype, backend) for name, (x, dtype) in _read(path)[0].items()}
 
 
 def metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -144,7 +144,7 @@ def load(net: Any, path: str | os.PathLike[str]) -> None:
         if known[name] not in new:
             wanted, value = dtype_name(x.dtype), found[known[name]][0]
             value = value.astype("float32" if wanted == "bfloat16" else wanted)
-            new[known[name]] = _on_backend(value, wanted, get_backend(x))
+            new[known[name]] = on_backend(value, wanted, get_backend(x))
     for (holder, place, _, _), name in zip(tree.pairs(net, net), own, strict=True):
         holder[place] = new[known[name]]
 
@@ -234,8 +234,15 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, tuple[Any, str]], dic
     return found, header.get("__metadata__") or {}
 
 
-def _on_backend(x: Any, dtype: str, backend: Backend) -> Array:
-    """Bring an array of a file to a backend, in the dtype or in one that has all its values."""
+def on_backend(x: Any, dtype: str, backend: Backend) -> Array:
+    """Return a NumPy array on a backend, in the dtype of this name.
+
+    Where the library lacks float16 or bfloat16, in float32, which has all their values.
+
+    Raises:
+        DataError: the library lacks another dtype.
+
+    """
     own = getattr(backend.xp, dtype, None)
     if own is None and dtype in ("float16", "bfloat16"):
         return backend.asarray(x.astype("float32"))

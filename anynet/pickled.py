@@ -7,13 +7,11 @@ is flat and never larger than the file, so time and memory are linear in the fil
 Source: Deep Learning from Scratch, chapter 3.6 (sample_weight.pkl); Python's module pickletools for the opcodes.
 """
 
-import array
 import codecs
 import math
 import os
 import pickle
 import re
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from typing import Any
 
 from anynet.array import Array
 from anynet.backend import Backend, get_backend
+from anynet.checkpoint import on_backend
 from anynet.errors import DataError
 from anynet.files import read_whole
 
@@ -35,10 +34,11 @@ MAX_OPCODES = 2**20
 MAX_AXES = 64
 MAX_NAME = 1000
 
-# Kind and size of a NumPy dtype to the format of a buffer.
-_FORMATS = {
-    "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q",
-    "f4": "f", "f8": "d",
+# Kinds and sizes of NumPy's dtypes, and their names in the standard.
+_DTYPES = {
+    "b1": "bool", "i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64", "u1": "uint8", "u2": "uint16",
+    "u4": "uint32", "u8": "uint64", "f2": "float16", "f4": "float32", "f8": "float64", "c8": "complex64",
+    "c16": "complex128",
 }  # fmt: skip
 
 
@@ -121,6 +121,7 @@ class _Reader:
     def __init__(self, content: bytes) -> None:
         self.content = content
         self.position = 0
+        self.frame_end = 0
         self.stack: list[Any] = []
         # The stacks that marks have put aside.
         self.outer: list[list[Any]] = []
@@ -155,11 +156,24 @@ class _Reader:
 
     def take(self, length: int) -> memoryview:
         """Return the next bytes of the file."""
-        start, end = self.position, self.position + length
+        start = self.position
+        self.move(start + length)
+        return memoryview(self.content)[start : self.position]
+
+    def move(self, end: int) -> None:
+        """Go on to a byte of the file, which is in the same frame."""
         if end > len(self.content):
             raise DataError(f"it ends at byte {len(self.content)}, where {end - len(self.content):,} more are due")
+        if self.position < self.frame_end < end:
+            raise DataError(f"a frame ends at byte {self.frame_end}, in the middle of something")
         self.position = end
-        return memoryview(self.content)[start:end]
+
+    def frame(self, length: int) -> None:
+        """Begin a frame, which no opcode crosses."""
+        start, end = self.position, self.position + length
+        if start < self.frame_end or end > len(self.content):
+            raise DataError(f"a frame of {length:,} bytes before byte {start} reaches past the end of what it is in")
+        self.frame_end = end
 
     def sized(self, width: int) -> memoryview:
         """Return the bytes that follow their own number."""
@@ -177,7 +191,7 @@ class _Reader:
         end = self.content.find(b"\n", start, start + longest)
         if end < 0:
             raise DataError(f"the line that begins at byte {start} has no end within {longest:,} bytes")
-        self.position = end + 1
+        self.move(end + 1)
         return self.content[start:end]
 
     def decimal(self) -> int:
@@ -301,7 +315,7 @@ class _Reader:
         match self.stack[-1], state:
             case _DType() as dtype, (3, order, None, None, None, -1, -1, 0):
                 dtype.order = _text(order)
-                if dtype.order not in (("|",) if dtype.code[1] == "1" else ("<", ">")):
+                if dtype.order not in (("|",) if dtype.code[1:] == "1" else ("<", ">")):
                     raise DataError(f"a dtype {dtype.code} has the byte order {dtype.order[:40]!r}")
             case _Array(data=None) as made, (
                 1,
@@ -343,31 +357,22 @@ class _Reader:
                 raise DataError(f"{name[:40]!r} is {kind}: wanted an array of numbers")
         if not all(type(length) is int and length >= 0 for length in shape):
             raise DataError(f"{name[:40]!r} has a shape that is not of integers of 0 or more")
-        size, itemsize = math.prod(shape), int(code[1])
-        if size * itemsize != len(data):
-            raise DataError(f"{name[:40]!r} of shape {shape} needs {size * itemsize} bytes, not {len(data)}")
-        self.spend(len(data))
-        if not size:
-            if math.prod(length or 1 for length in shape) >= 2**31:
-                raise DataError(f"{name[:40]!r} is empty, and of shape {shape}")
-            kind = {"b": "bool", "i": "int", "u": "uint", "f": "float"}[code[0]]
-            dtype = getattr(backend.xp, kind if kind == "bool" else f"{kind}{8 * itemsize}")
-            return backend.xp.zeros(shape, dtype=dtype, device=backend.device)
+        length = math.prod(shape) * int(code[1:])
+        if length != len(data):
+            raise DataError(f"{name[:40]!r} of shape {shape} needs {length} bytes, not {len(data)}")
+        self.spend(length)
+        if not length and math.prod(n or 1 for n in shape) >= 2**31:
+            raise DataError(f"{name[:40]!r} is empty, and of shape {shape}")
         if code == "b1" and bytes(data).strip(b"\0\1"):
             raise DataError(f"{name[:40]!r} is of booleans, and holds bytes that are neither 0 nor 1")
-        letter = _FORMATS[code]
+        x = get_backend("numpy").xp.frombuffer(data, dtype=order + code).reshape(shape, order="F" if fortran else "C")
         # A copy, which can be written into and keeps no other part of the file.
-        numbers = array.array("B" if letter == "?" else letter, bytes(data))
-        if itemsize > 1 and (order == ">") != (sys.byteorder == "big"):
-            numbers.byteswap()
-        stored = shape[::-1] if fortran else shape
-        x = backend.asarray(memoryview(numbers).cast("B").cast(letter, stored))  # type: ignore[call-overload]
-        return backend.xp.permute_dims(x, tuple(range(len(shape)))[::-1]) if fortran else x
+        return on_backend(x.astype(x.dtype.newbyteorder("=")), _DTYPES[code], backend)
 
 
 _OPCODES: dict[bytes, Callable[[_Reader], None]] = {
     pickle.PROTO: lambda r: _check_protocol(r.integer(1)),
-    pickle.FRAME: lambda r: _check_frame(r, r.integer(8)),
+    pickle.FRAME: lambda r: r.frame(r.integer(8)),
     pickle.NONE: lambda r: r.push(None),
     pickle.NEWTRUE: lambda r: r.push(True),
     pickle.NEWFALSE: lambda r: r.push(False),
@@ -417,11 +422,6 @@ def _check_protocol(protocol: int) -> None:
         raise DataError(f"its pickle protocol is {protocol}: wanted at most {pickle.HIGHEST_PROTOCOL}")
 
 
-def _check_frame(reader: _Reader, length: int) -> None:
-    if reader.position + length > len(reader.content):
-        raise DataError(f"a frame of {length:,} bytes before byte {reader.position} reaches past the end of the file")
-
-
 def _kind(value: Any) -> str:
     """Name what a value stands for; its contents may be anything, and are not shown."""
     if isinstance(value, _Global):
@@ -439,6 +439,8 @@ def _text(name: Any) -> str:
 
 def _dtype(name: str) -> _DType:
     code = name.lstrip("<>|=")
-    if code not in _FORMATS:
-        raise DataError(f"an array is of dtype {name[:40]!r}: wanted one of {', '.join(_FORMATS)}")
+    if code not in _DTYPES:
+        raise DataError(
+            f"an array is of dtype {name[:40]!r}: wanted one of {', '.join(_DTYPES)}; convert it before it is pickled"
+        )
     return _DType(code, name[0] if name[0] in "<>" else "<")

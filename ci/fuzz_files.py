@@ -78,7 +78,7 @@ def some_arrays(rng: random.Random, dtypes: tuple[str, ...]) -> Arrays:
 
 def intact_pickle(rng: random.Random) -> bytes:
     """Return a pickled dict of arrays, of any protocol, with arrays under two names, in Fortran's order, big-endian."""
-    arrays = some_arrays(rng, ("f4", "f8", ">f8", "i2", "i8", "u1", "?"))
+    arrays = some_arrays(rng, ("f2", "f4", "f8", ">f8", ">c8", "i2", "i8", "u1", "?"))
     if rng.random() < 0.3:
         arrays["again"] = arrays["layers.0.weight"]
     if rng.random() < 0.3:

@@ -13,6 +13,8 @@ import zlib
 from pathlib import Path
 from typing import IO, Any
 
+from anynet.array import is_array
+from anynet.backend import get_backend
 from anynet.errors import DataError
 from anynet.files import written_whole
 
@@ -86,7 +88,7 @@ def _read(file: IO[bytes] | gzip.GzipFile, path: Path, max_bytes: int) -> memory
 
 
 def write_idx(path: str | os.PathLike[str], data: Any) -> None:
-    """Write numbers with a buffer (a NumPy array, a memoryview, bytes) as an IDX file, gzipped where it ends in .gz.
+    """Write an array of any library, or a buffer (a memoryview, bytes), as an IDX file, gzipped where it ends in .gz.
 
     The file appears whole or not at all.
 
@@ -94,7 +96,7 @@ def write_idx(path: str | os.PathLike[str], data: Any) -> None:
         DataError: no data, a scalar, or a type that IDX does not have, such as 64-bit integers.
 
     """
-    view = memoryview(data)
+    view = memoryview(get_backend(data).to_host(data) if is_array(data) else data)
     if not view.nbytes:
         raise DataError(f"there is nothing to write to {path}: the shape is {view.shape}")
     if not view.ndim:
@@ -102,7 +104,8 @@ def write_idx(path: str | os.PathLike[str], data: Any) -> None:
     letter = {"l": "i" if array.array("l").itemsize == 4 else "q"}.get(view.format, view.format)
     if letter not in _CODES:
         raise DataError(
-            f"IDX has no type for the format {view.format!r}: wanted uint8, int8, int16, int32, float32 or float64"
+            f"IDX has no type for the format {view.format!r}: wanted uint8, int8, int16, int32, float32 or float64, "
+            "to which astype converts"
         )
     numbers = array.array(letter, view.tobytes())
     if sys.byteorder == "little":

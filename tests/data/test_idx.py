@@ -26,6 +26,11 @@ def test_round_trip(tmp_path, data, suffix):
     np.testing.assert_array_equal(found, data)
 
 
+def test_arrays_of_any_library(backend, tmp_path):
+    write_idx(tmp_path / "data", backend.asarray([[1, 2], [3, 4]], dtype=backend.xp.uint8))
+    assert read_idx(tmp_path / "data").tolist() == [[1, 2], [3, 4]]
+
+
 def test_the_bytes_are_those_of_the_format(tmp_path):
     path = tmp_path / "data"
     write_idx(path, np.asarray([[1, -2], [3, 256]], "int16"))
