@@ -18,7 +18,7 @@ from anynet import (
     schedulers,
     tree,
 )
-from anynet.autodiff import custom_vjp, grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp
+from anynet.autodiff import custom_vjp, grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp, vmap
 from anynet.backend import Backend, get_backend
 from anynet.compilation import compile
 from anynet.gradient_check import check_gradients
@@ -62,4 +62,5 @@ __all__ = [
     "tree",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
+from numbers import Real
 from typing import Any, TypeVar
 
 from anynet import tree
-from anynet.array import Array, array_namespace, device, is_array, is_floating, size
+from anynet.array import Array, array_namespace, device, is_array, is_complex, is_floating, size
 from anynet.autodiff.backward import TRAINING
-from anynet.autodiff.batching import Batch, Moved
+from anynet.autodiff.batching import Batch
+from anynet.autodiff.moved import Moved
 from anynet.autodiff.trace import Traced, lift
-from anynet.errors import ArgumentError, DifferentiationError, NoRuleError
+from anynet.errors import ArgumentError, DifferentiationError
 from anynet.schedulers import check_learning_rate
 
 T = TypeVar("T")
@@ -41,6 +44,7 @@ def partial_derivative(
 
     Source: Deep Learning from Scratch, chapter 4.3.3.
     """
+    x = as_floating(x)
     xp = array_namespace(x)
     place = index if isinstance(index, tuple) else (index,)
     flat = 0
@@ -52,25 +56,34 @@ def partial_derivative(
     return central_difference(lambda h: f(xp.where(there, x + h, x)), 0.0, step)
 
 
-def numerical_gradient(f: Callable[[T], Array], argument: T, *, step: float | None = None, memory: int = MEMORY) -> T:
+def numerical_gradient(f: Callable[[T], Any], argument: T, *, step: float | None = None, memory: int = MEMORY) -> T:
     """Return the central difference of the scalar f(argument) in every element of every floating array in a tree.
 
     Element x moves by ±step·max(1, abs(x)), where step is the cube root of the dtype's epsilon unless given. Many
-    elements are perturbed at a time, in copies of about ``memory`` bytes together, on the array's own device; a
-    function that cannot be evaluated so is evaluated for one element after the other. The gradient is a like tree,
-    with None for arrays that are not floating or not trained. Source: Deep Learning from Scratch, chapter 4.4.
+    elements are perturbed at a time, in copies of about ``memory`` bytes together, on the array's own device. A
+    function that cannot be evaluated so, as one with ``if x[0] > 0`` or compiled code, is evaluated for one element
+    after the other, with plain arrays, which it may write into. The gradient is a like tree, with None for arrays that
+    are not floating or not trained; for a complex x + iy it is ∂f/∂x + i ∂f/∂y. An array of integers given alone is
+    taken as floating. Source: Deep Learning from Scratch, chapter 4.4.
 
     Raises:
-        DifferentiationError: f returns something other than a scalar.
+        DifferentiationError: f returns something other than a real scalar, or there is no array to differentiate with
+            respect to.
 
     """
-    chosen = iter(range(len(list(tree.leaves(argument)))))
+    if is_array(argument):
+        argument = as_floating(argument)
+    leaves = [x for _, x in tree.leaves(argument)]
+    if not any(is_floating(x) or is_complex(x) for x in leaves):
+        raise DifferentiationError(
+            f"nothing to differentiate with respect to: {type(argument).__name__} holds no floating array; "
+            "give an array, as backend.asarray(2.0), or a network with its numbers"
+        )
+    chosen = iter(range(len(leaves)))
 
     def gradient(x: Array) -> Array | None:
         i = next(chosen)
-        if not is_floating(x):
-            return None
-        return _of_leaf(lambda y: f(with_leaf(argument, i, y)), x, step or default_step(x), memory)
+        return _gradient(lambda y: f(with_leaf(argument, i, y)), x, step, memory)
 
     return tree.map(gradient, argument, lambda x: next(chosen) and None)
 
@@ -94,7 +107,7 @@ def gradient_descent(
     check_learning_rate(learning_rate)
     if steps < 0:
         raise ArgumentError(f"steps is {steps}: wanted 0 or more")
-    path = [start]
+    path = [as_floating(start)]
     for _ in range(steps):
         path.append(path[-1] - learning_rate * gradient(f, path[-1]))
     return array_namespace(start).stack(path)
@@ -105,21 +118,55 @@ def default_step(x: Array) -> float:
     return math.cbrt(array_namespace(x).finfo(x.dtype).eps)
 
 
+def as_floating(x: Array) -> Array:
+    """Return an array of integers as one of floating point, in float64 where there is one; others as they are."""
+    xp = array_namespace(x)
+    if not xp.isdtype(x.dtype, "integral"):
+        return x
+    dtypes = xp.__array_namespace_info__().dtypes(device=device(x), kind="real floating")
+    return xp.astype(x, dtypes.get("float64", xp.float32))
+
+
 def with_leaf(argument: T, place: int, x: Array) -> T:
-    """Return the tree, in training, with ``x`` for the leaf at a place; beside a traced one others are constants."""
+    """Return the tree, in training, with ``x`` for the leaf at a place.
+
+    The others are constants beside a traced one and copies beside a plain one, which a function may write into.
+    """
     places = iter(range(place + 1))
-    constant = lift if type(x) is Traced else lambda leaf: leaf
-    return tree.map(lambda leaf: x if next(places, None) == place else constant(leaf), argument, defaults=TRAINING)
+    other = lift if type(x) is Traced else _copy
+    return tree.map(lambda leaf: x if next(places, None) == place else other(leaf), argument, defaults=TRAINING)
+
+
+def _copy(x: Array) -> Array:
+    return array_namespace(x).asarray(x, copy=True)
+
+
+def _gradient(f: Callable[[Any], Any], x: Array, step: float | None, memory: int) -> Array | None:
+    xp = array_namespace(x)
+    if is_complex(x):
+        real, imag = xp.real(x), xp.imag(x)
+        of_real = _of_leaf(lambda y: f(as_complex(y, imag, x)), real, step or default_step(real), memory)
+        of_imag = _of_leaf(lambda y: f(as_complex(real, y, x)), imag, step or default_step(imag), memory)
+        return as_complex(of_real, of_imag, x)
+    return _of_leaf(f, x, step or default_step(x), memory) if is_floating(x) else None
+
+
+def as_complex(real: Array, imag: Array, like: Array) -> Array:
+    """Return real + i·imag, of a complex array's dtype."""
+    xp = array_namespace(real, imag)
+    return xp.astype(real, like.dtype) + 1j * xp.astype(imag, like.dtype)
 
 
 def _of_leaf(f: Callable[[Any], Any], x: Array, step: float, memory: int) -> Array:
     xp = array_namespace(x)
     if size(x) == 0:
         return xp.zeros_like(x)
-    try:
-        return _at_many_points(f, x, step, memory)
-    except NoRuleError:
-        return _one_by_one(f, x, step)
+    found = None
+    # What a function does not allow with many points at once, it may allow with one: a NumPy function, a choice by a
+    # value. Its own errors come again below.
+    with suppress(Exception):
+        found = _at_many_points(f, x, step, memory)
+    return _one_by_one(f, x, step) if found is None else found
 
 
 def _at_many_points(f: Callable[[Any], Any], x: Array, step: float, memory: int) -> Array:
@@ -146,6 +193,8 @@ def _values(f: Callable[[Any], Any], moved: Moved) -> Array:
     points = moved.shape[0]
     out = f(Batch(points).variable(moved))
     _check_scalar(out)
+    if not is_array(out):
+        raise DifferentiationError("a number of Python's was taken out of arrays of many points")
     if type(out) is Traced:
         out = out.value
     return out if out.ndim else array_namespace(out).broadcast_to(out, (points,))
@@ -158,9 +207,17 @@ def _one_by_one(f: Callable[[Any], Any], x: Array, step: float) -> Array:
     differences = []
     for i in range(size(x)):
         above, below = f(xp.where(places == i, x + move, x)), f(xp.where(places == i, x - move, x))
-        _check_scalar(above)
-        differences.append(above - below)
+        differences.append(_like(x, above) - _like(x, below))
     return _quotient(xp.reshape(xp.stack(differences), x.shape), x, step)
+
+
+def _like(x: Array, out: Any) -> Array:
+    """Return a scalar, also one of Python's or of another library, as an array of x's library."""
+    _check_scalar(out)
+    xp = array_namespace(x)
+    if is_array(out) and array_namespace(out) is xp:
+        return out
+    return xp.asarray(float(out), dtype=x.dtype, device=device(x))
 
 
 def _step(x: Array, step: float) -> Array:
@@ -171,7 +228,7 @@ def _step(x: Array, step: float) -> Array:
 def _quotient(difference: Array, x: Array, step: float) -> Array:
     """Divide by how far apart the two points came to lie after rounding."""
     move = _step(x, step)
-    return difference / ((x + move) - (x - move))
+    return array_namespace(x).astype(difference / ((x + move) - (x - move)), x.dtype, copy=False)
 
 
 def _itemsize(x: Array) -> int:
@@ -179,9 +236,11 @@ def _itemsize(x: Array) -> int:
 
 
 def _check_scalar(out: Any) -> None:
-    if not is_array(out) or out.shape != ():
-        given = f"shape {tuple(out.shape)}" if is_array(out) else repr(out)
-        raise DifferentiationError(
-            f"a function to differentiate returns a scalar, such as a loss; this one returned {given}: "
-            "reduce it with sum() or mean()"
-        )
+    wanted = "a function to differentiate returns a scalar, such as a loss; this one returned"
+    if is_array(out):
+        if out.shape != ():
+            raise DifferentiationError(f"{wanted} shape {tuple(out.shape)}: reduce it with sum() or mean()")
+        if is_complex(out):
+            raise DifferentiationError(f"{wanted} a number of {out.dtype}: take its abs(), real() or imag()")
+    elif not isinstance(out, Real):
+        raise DifferentiationError(f"{wanted} {out!r}: reduce it with sum() or mean()")

@@ -117,6 +117,47 @@ def test_the_worst_element_is_named(backend):
     assert check.error == pytest.approx(1 / 6)
 
 
+@pytest.mark.parametrize("every_element", [True, False])
+@pytest.mark.parametrize("place", [0, 2])
+def test_one_derivative_that_is_no_number(backend, every_element, place):
+    """It fails the check wherever it is, and along whichever direction."""
+    at = backend.asarray(np.arange(3) == place)
+
+    @primitive(lambda xp, out, x: lambda g: xp.where(at, xp.full_like(g, float("nan")), 2 * x * g))
+    def square(x):
+        return x**2
+
+    with pytest.raises(GradientError) as caught:
+        anynet.check_gradients(lambda x: total(square(x)), numbers(backend, 3), every_element=every_element)
+    (check,) = caught.value.report.checks
+    assert not check.error <= 1
+    if every_element:
+        assert check.worst == (place,)
+
+
+def test_a_value_that_is_no_number_along_one_direction(backend):
+    """Most directions are right: the median would pass."""
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        return total(x**2) * (float("nan") if len(calls) == 6 else 1.0)
+
+    with pytest.raises(GradientError):
+        anynet.check_gradients(f, numbers(backend, 3), every_element=False)
+
+
+def test_complex_points(backend):
+    z = backend.asarray(np.array([1 + 2j, 3 - 1j]))
+    f = lambda z: total(array_namespace(z).abs(z) ** 4)
+    assert anynet.check_gradients(f, z)
+    assert anynet.check_gradients(f, z, every_element=False)
+    halved = anynet.custom_vjp(f, lambda g, out, z: g * anynet.grad(f)(z) / 2)
+    for every_element in (True, False):
+        with pytest.raises(GradientError):
+            anynet.check_gradients(halved, z, every_element=every_element)
+
+
 def test_derivatives_of_zero_are_no_error(backend):
     """Rounding in the differences of a large value is not taken for a wrong derivative."""
     assert anynet.check_gradients(lambda x: total(x * 0) + 1e6, numbers(backend, 4))

@@ -5,6 +5,7 @@ from anynet.autodiff.backward import grad, stop_gradient, value_and_grad
 from anynet.autodiff.namespace import DifferentiableNamespace, differentiable
 from anynet.autodiff.trace import Primitive, primitive
 from anynet.autodiff.transformations import checkpoint, custom_vjp, hessian, hvp, jacobian, jvp, vjp
+from anynet.autodiff.vmap import vmap
 
 __all__ = [
     "DifferentiableNamespace",
@@ -22,4 +23,5 @@ __all__ = [
     "stop_gradient",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]

@@ -1,0 +1,318 @@
+"""`anynet.vmap`: what a loop over the entries returns, stacked, for the standard's functions, networks and nestings."""
+
+import numpy as np
+import pytest
+from examples_of_layers import EXAMPLES, example
+from helpers import assert_close, host, numbers
+
+import anynet
+from anynet import functions, layers, losses, random, tree
+from anynet.array import array_namespace as ns
+from anynet.autodiff.batching_rules import BATCHERS
+from anynet.autodiff.trace import STANDARD
+from anynet.errors import ArgumentError, DifferentiationError, NoRuleError, ShapeError
+
+_GENERATOR = np.random.default_rng(0)
+A = _GENERATOR.normal(size=(3, 4, 5))
+A4 = _GENERATOR.normal(size=(3, 4, 2, 5))
+V = _GENERATOR.normal(size=(3, 5))
+ROWS = _GENERATOR.integers(0, 4, size=(3, 2))
+COLUMNS = _GENERATOR.integers(-5, 5, size=(3, 2))
+SQUARE = np.einsum("pij,pkj->pik", A, A) + np.eye(4)
+
+
+def total(x):
+    return ns(x).sum(x)
+
+
+def of_standard(name, *positional, **settings):
+    """Return a function that calls one of the standard's, by its name."""
+
+    def call(*arrays):
+        function = ns(*arrays)
+        for part in name.split("."):
+            function = getattr(function, part)
+        return function(*arrays, *positional, **settings)
+
+    return call
+
+
+#: Name: (function of one entry, in_axes, arrays).
+CASES = {
+    **{
+        f"{name}, axis {axis}": (of_standard(name, axis=axis), 0, (A,))
+        for axis in (0, -1)
+        for name in "flip sort argsort cumulative_prod cumulative_sum argmax argmin sum std var prod max".split()
+    },
+    **{
+        name: (of_standard(name), 0, (A,))
+        for name in "flip sort argsort argmax argmin sum mean std var prod max count_nonzero any all".split()
+    },
+    "argmax, keepdims": (of_standard("argmax", keepdims=True), 0, (A,)),
+    "cumulative_sum of a vector": (of_standard("cumulative_sum"), 0, (V,)),
+    "roll": (of_standard("roll", 2), 0, (A,)),
+    "roll, axes": (of_standard("roll", (1, 2), axis=(0, -1)), 0, (A,)),
+    "repeat": (of_standard("repeat", 2), 0, (A,)),
+    "repeat, axis": (of_standard("repeat", 2, axis=1), 0, (A,)),
+    "tile": (of_standard("tile", (2, 1)), 0, (A,)),
+    "diff": (of_standard("diff"), 0, (V,)),
+    "clip": (of_standard("clip", -0.5, 0.5), 0, (V,)),
+    "triu": (of_standard("triu"), 0, (A,)),
+    "moveaxis": (of_standard("moveaxis", (0,), (-1,)), 0, (A4,)),
+    "permute_dims": (of_standard("permute_dims", (2, -3, 1)), 0, (A4,)),
+    "broadcast_to": (of_standard("broadcast_to", (2, 5)), 0, (V,)),
+    "reshape": (of_standard("reshape", (2, -1)), 0, (A,)),
+    "expand_dims": (of_standard("expand_dims", axis=-1), 0, (A,)),
+    "squeeze": (lambda x: ns(x).squeeze(x[:1, ...], axis=-2), 0, (A,)),
+    "meshgrid": (lambda v, w: ns(v).meshgrid(v, w)[0], 0, (V, V[:, :3])),
+    "concat": (lambda x, y: ns(x).concat([x, y], axis=-2), (0, None), (A, A[0])),
+    "concat, flattened": (lambda x, y: ns(x).concat([x, y], axis=None), (0, None), (A, A[0])),
+    "stack": (lambda x, y: ns(x).stack([x, y], axis=-1), (None, 0), (A[0], A)),
+    "unstack": (lambda x: ns(x).unstack(x, axis=-1)[2], 0, (A,)),
+    "where": (lambda x, y: ns(x).where(x > 0, x, y), (0, None), (A, V[0])),
+    "put": (lambda x, v: _with_row(x, (1, ...), v), 0, (A, V)),
+    "put in a constant": (lambda x, v: _with_row(x, (1, ...), v), (None, 0), (A[0], V)),
+    "put a constant": (lambda x, v: _with_row(x, (slice(None), 2), v), (0, None), (A, V[0, :4])),
+    "take": (of_standard("take", axis=0), 0, (A, ROWS)),
+    "take, axis": (of_standard("take", axis=-1), 0, (A, COLUMNS)),
+    "take from a constant": (of_standard("take", axis=1), (None, 0), (A[0], COLUMNS)),
+    "take at constants": (of_standard("take", axis=-1), (0, None), (A, COLUMNS[0])),
+    "take_along_axis": (of_standard("take_along_axis", axis=0), 0, (A, np.argsort(A, axis=1)[:, :2])),
+    "take_along_axis of a constant": (of_standard("take_along_axis"), (None, 0), (A[0], np.argsort(A)[:, :, :2])),
+    "searchsorted": (of_standard("searchsorted"), (None, 0), (np.sort(V[0]), V)),
+    "x[i]": (lambda x, i: x[i], 0, (A, ROWS)),
+    "x[i] for one i": (lambda x, i: x[i], 0, (A, ROWS[:, 0])),
+    "x[i] for a matrix": (lambda x, i: x[i], 0, (A, np.stack([ROWS, ROWS], axis=1))),
+    "x[:, j]": (lambda x, j: x[:, j], 0, (A, COLUMNS)),
+    "x[..., j]": (lambda x, j: x[..., j], 0, (A4, COLUMNS)),
+    "x[i, j]": (lambda x, i, j: x[i, j], 0, (A, ROWS, COLUMNS)),
+    "constant[i, j]": (lambda x, i, j: x[i, j], (None, 0, 0), (A[0], ROWS, COLUMNS)),
+    "x[2, j]": (lambda x, j: x[2, j], 0, (A, COLUMNS)),
+    "x[:, 1, j]": (lambda x, j: x[:, 1, j], 0, (A4, COLUMNS)),
+    "x[1, :, j]": (lambda x, j: x[1, :, j], 0, (A4, COLUMNS)),
+    "x[i, :, j]": (lambda x, i, j: x[i, :, j], 0, (A4, ROWS, COLUMNS)),
+    "x[i, :, j] at constants": (lambda x, i, j: x[i, :, j], (0, None, None), (A4, ROWS[0], COLUMNS[0])),
+    "x[i, 1:, ::2]": (lambda x, i: x[i, 1:, ::2], 0, (A4, ROWS)),
+    "x[None, ..., j, None]": (lambda x, j: x[None, ..., j, None], 0, (A4, COLUMNS)),
+    "x[mask] at constants": (lambda x, mask: x[mask], (0, None), (A, A[0] > 0)),
+    "matmul": (of_standard("matmul"), 0, (A, np.swapaxes(A, 1, 2))),
+    "matrix @ vector": (of_standard("matmul"), 0, (A, V)),
+    "vector @ matrix": (of_standard("matmul"), 0, (V[:, :4], A)),
+    "vector @ vector": (of_standard("matmul"), 0, (V, V + 1)),
+    "vector @ constant": (of_standard("matmul"), (0, None), (V, V[0])),
+    "constant matrix @ vector": (of_standard("matmul"), (None, 0), (A[0], V)),
+    "matrix @ constant vector": (of_standard("matmul"), (0, None), (A, V[0])),
+    "stack of matrices @ matrix": (of_standard("matmul"), (None, 0), (A4[:, :, :, :4], A)),
+    "vecdot": (of_standard("vecdot"), 0, (A, V)),
+    "vecdot with a constant": (of_standard("vecdot"), (0, None), (A, V[0])),
+    "tensordot": (of_standard("tensordot", axes=1), 0, (A, V)),
+    "solve for a vector": (of_standard("linalg.solve"), 0, (SQUARE, A[:, :, 0])),
+    "solve for a constant": (of_standard("linalg.solve"), (0, None), (SQUARE, A[0, :, 0])),
+    "solve with a constant": (of_standard("linalg.solve"), (None, 0), (SQUARE[0], A)),
+    **{
+        f"linalg.{name}": (of_standard(f"linalg.{name}"), 0, (SQUARE,))
+        for name in "inv det cholesky pinv eigvalsh svdvals trace matrix_norm vector_norm diagonal".split()
+    },
+    "linalg.slogdet": (lambda x: ns(x).linalg.slogdet(x).logabsdet, 0, (SQUARE,)),
+    "linalg.eigh": (lambda x: ns(x).linalg.eigh(x).eigenvalues, 0, (SQUARE,)),
+    "linalg.outer": (of_standard("linalg.outer"), 0, (V, V)),
+    "linalg.cross": (of_standard("linalg.cross"), 0, (A[:, 0, :3], A[:, 1, :3])),
+    "fft": (lambda x: ns(x).abs(ns(x).fft.fft(ns(x).astype(x, ns(x).complex128), axis=0)), 0, (A,)),
+    "fftn": (lambda x: ns(x).abs(ns(x).fft.fftn(ns(x).astype(x, ns(x).complex128))), 0, (A,)),
+    "rfft": (lambda x: ns(x).abs(ns(x).fft.rfft(x)), 0, (A,)),
+    "fftshift": (of_standard("fft.fftshift"), 0, (A,)),
+    "softmax": (lambda x: functions.softmax(x, axis=0), 0, (A,)),
+    "other axes": (lambda x, y: x + y, (0, 2), (A, np.moveaxis(A, 0, 2))),
+    "a negative axis": (lambda x, y: x + y, (0, -1), (A, np.moveaxis(A, 0, 2))),
+    "trees": (
+        lambda p, x: {"a": p["a"] + x, "b": (p["b"], x)},
+        ({"a": 0, "b": None}, 0),
+        ({"a": V, "b": V[0]}, V),
+    ),
+    "vmap": (lambda x, v: anynet.vmap(lambda row, v: total(row * row * v), (0, None))(x, v), 0, (A, V)),
+}
+
+
+def _with_row(x, key, row):
+    x = ns(x).asarray(x, copy=True)
+    x[key] = row
+    return x
+
+
+def _entry(in_axes, args, i):
+    """Return the arguments of one entry."""
+    if in_axes is None:
+        return args
+    if isinstance(in_axes, int):
+        return tree.map(lambda x: np.take(x, i, axis=in_axes), args)
+    if isinstance(args, dict):
+        return {key: _entry(in_axes[key], arg, i) for key, arg in args.items()}
+    return tuple(_entry(axis, arg, i) for axis, arg in zip(in_axes, args, strict=True))
+
+
+def skip_most_on_jax(backend, names, name):
+    """Each of its functions is compiled first, which takes long."""
+    if backend.name == "jax" and list(names).index(name) % 8:
+        pytest.skip("one in eight on JAX")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_loop_stacked(backend, name):
+    skip_most_on_jax(backend, CASES, name)
+    f, in_axes, args = CASES[name]
+    entries = [f(*_entry(in_axes, args, i)) for i in range(3)]
+    given = tree.map(backend.asarray, args)
+    try:
+        found = anynet.vmap(f, in_axes)(*given)
+        second = anynet.vmap(f, in_axes, -1)(*given)
+    except IndexError:
+        # The standard has no keys with both arrays and slices.
+        if backend.name == "array_api_strict" and name.startswith("x["):
+            return
+        raise
+    wanted = [np.stack(leaves) for leaves in zip(*([x for _, x in tree.leaves(e)] for e in entries), strict=True)]
+    for x, y, expected in zip(tree.leaves(found), tree.leaves(second), wanted, strict=True):
+        assert_close(x[1], expected, rtol=1e-8, atol=1e-12)
+        assert_close(y[1], np.moveaxis(expected, 0, -1), rtol=1e-8, atol=1e-12)
+
+
+def test_the_same_as_jax():
+    jax = pytest.importorskip("jax", reason="needs jax")
+    jax.config.update("jax_enable_x64", True)
+    # JAX counts negative axes of permute_dims wrongly, and has no writing into arrays.
+    for name in (name for name in list(CASES)[::8] if not name.startswith(("permute", "put"))):
+        f, in_axes, args = CASES[name]
+        expected = jax.vmap(f, in_axes)(*jax.tree.map(jax.numpy.asarray, args))
+        for (_, x), y in zip(tree.leaves(anynet.vmap(f, in_axes)(*args)), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_every_function_has_a_rule_or_parts():
+    steps = [step for step in STANDARD.values() if step.reference is None and step.composition is None]
+    assert {step.name for step in steps} <= set(BATCHERS)
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "BatchNorm"])
+def test_gradients_of_every_example(backend, name):
+    """The gradient of each example is that of a batch of one; random layers are the same for all of them."""
+    skip_most_on_jax(backend, EXAMPLES, name)
+    net, x = example(name, backend, batch=3)
+    loss = lambda net, x: total(net(x[None, ...]) ** 2)
+    f = anynet.grad(loss, 0 if net.parameters() else 1)
+    # Of copies, for the keys of random layers change.
+    found = anynet.vmap(f, (None, 0))(tree.map(lambda p: p, net), x)
+    for i in range(3):
+        one = f(tree.map(lambda p: p, net), x[i, ...])
+        pairs = zip(tree.leaves(one, buffers=False), tree.leaves(found, buffers=False), strict=True)
+        for (_, expected), (_, of_all) in pairs:
+            assert_close(of_all[i, ...], host(expected), rtol=1e-8, atol=1e-10)
+
+
+def test_gradients_of_a_classifier_are_those_of_torch(backend):
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    net = layers.Sequential(
+        layers.Linear(5, 6), layers.Tanh(), layers.Linear(6, 3), seed=0, backend=backend, dtype=backend.xp.float64
+    )
+    x, t = numbers(backend, 4, 5), backend.asarray(np.array([0, 2, 1, 1]))
+    found = anynet.vmap(anynet.grad(lambda net, x, t: losses.cross_entropy(net(x), t)), (None, 0, 0))(net, x, t)
+    theirs = {path: torch.tensor(host(p)) for path, p in net.parameters().items()}
+
+    def loss(p, x, t):
+        hidden = torch.tanh(x @ p["layers.0.weight"] + p["layers.0.bias"])
+        return torch.nn.functional.cross_entropy(hidden @ p["layers.2.weight"] + p["layers.2.bias"], t)
+
+    expected = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(
+        theirs, torch.tensor(host(x)), torch.tensor(host(t))
+    )
+    for path, g in found.parameters().items():
+        assert_close(g, expected[path].numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_nesting_with_gradients_in_either_order(backend):
+    x, w = numbers(backend, 4, 5), numbers(backend, 5, seed=1)
+    f = lambda x: total(ns(x).sin(x) * x)
+    second = 2 * np.cos(host(x)) - host(x) * np.sin(host(x))
+    assert_close(anynet.vmap(anynet.hessian(f))(x), second[:, :, None] * np.eye(5), atol=1e-12)
+    cubes = lambda w: total(anynet.vmap(lambda row, w: total(row * w) ** 3, (0, None))(x, w))
+    assert_close(anynet.grad(cubes)(w), 3 * (host(x) @ host(w)) ** 2 @ host(x), like=w, rtol=1e-8)
+    inner = lambda w: total(anynet.vmap(anynet.grad(lambda row, w: total(row * w) ** 2), (0, None))(x, w))
+    sums = host(x) @ host(w)
+    expected = 2 * (sums.sum() + host(w).sum() * host(x).sum(axis=0))
+    assert_close(anynet.grad(inner)(w), expected, rtol=1e-8)
+    outer = anynet.vmap(anynet.vmap(lambda a, b: a * b, (None, 0)), (0, None))(w, w)
+    assert_close(outer, np.outer(host(w), host(w)))
+    step = anynet.compile(lambda x, w: anynet.vmap(lambda row, w: total(row * w) ** 2, (0, None))(x, w))
+    for y in (x, x + 1.0):
+        assert_close(step(y, w), (host(y) @ host(w)) ** 2, like=w, rtol=1e-8)
+
+
+def test_random_numbers_of_every_key(backend):
+    keys = random.split(random.key(3, backend), 3)
+    draw = lambda key: (random.uniform(key, (4,)), random.permutation(key, 5))
+    for found, i in ((anynet.vmap(draw)(keys), i) for i in range(3)):
+        for x, expected in zip(found, draw(keys[i, ...]), strict=True):
+            assert host(x)[i].tolist() == host(expected).tolist()
+
+
+def test_no_entries(backend):
+    nothing = backend.asarray(np.zeros((0, 4)))
+    assert anynet.vmap(lambda x: total(x**2))(nothing).shape == (0,)
+    assert anynet.vmap(anynet.grad(lambda x: total(x**2)))(nothing).shape == (0, 4)
+
+
+def test_results_that_are_the_same_for_all(backend):
+    x, w = numbers(backend, 3, 2), numbers(backend, 4, seed=1)
+    found = anynet.vmap(lambda x, w: (x, w * 2, 5), (0, None), (0, None, None))(x, w)
+    assert_close(found[1], 2 * host(w), like=w)
+    assert found[2] == 5
+    assert_close(anynet.vmap(lambda x, w: w, (0, None), 1)(x, w), np.repeat(host(w)[:, None], 3, axis=1), like=w)
+    scaled = anynet.vmap(lambda x, *, scale: scale * x)(x, scale=w[0])
+    assert_close(scaled, host(w)[0] * host(x), like=x)
+
+
+def test_axes_that_do_not_fit(backend):
+    x, y = numbers(backend, 3, 2), numbers(backend, 4, 2)
+    add = lambda x, y: x + y
+    for in_axes, args, error, message in (
+        (0, (x, y), ShapeError, r"different numbers of entries: 3 \(argument 0\), 4 \(argument 1\)"),
+        ((0, 2), (x, y), ShapeError, "argument 1 has 2 axes: it has no axis 2"),
+        ((0,), (x, y), ArgumentError, "in_axes has 1 parts: wanted one for each of 2 arguments"),
+        ((None, None), (x, y), ArgumentError, "in_axes is None for every array"),
+        ((True, 0), (x, y), ArgumentError, "in_axes has True for a"),
+        (({"a": 0}, 0), (x, y), ArgumentError, r"in_axes has \{'a': 0\} for a"),
+    ):
+        with pytest.raises(error, match=message):
+            anynet.vmap(add, in_axes)(*args)
+    with pytest.raises(ArgumentError, match=r"out_axes is None for an array of shape \(2,\) that differs"):
+        anynet.vmap(add, 0, None)(x, x)
+    with pytest.raises(ShapeError, match="the result has 2 axes: it has no axis 5"):
+        anynet.vmap(add, 0, 5)(x, x)
+
+
+def test_what_cannot_be_evaluated_for_all_entries(backend):
+    x = numbers(backend, 3, 4)
+    for f in (lambda x: x if x[0] > 0 else -x, lambda x: x * float(x[0])):
+        with pytest.raises(
+            DifferentiationError, match=r"would be another at every point .*or call the function in a loop"
+        ):
+            anynet.vmap(f)(x)
+    sets = [lambda x: ns(x).nonzero(x), lambda x: ns(x).unique_values(x), lambda x: x[x > 0]]
+    for f in [*sets, lambda x: ns(x).repeat(x, ns(x).astype(x > 0, ns(x).int64))]:
+        with pytest.raises(NoRuleError, match="as many elements as the values of its argument say"):
+            anynet.vmap(f)(x)
+
+
+def test_running_statistics(backend):
+    """They belong to a batch: with the network mapped, each has its own; with one network for all, there is no one."""
+    net = layers.Sequential(layers.BatchNorm(2), seed=0, backend=backend, dtype=backend.xp.float64)
+    x = numbers(backend, 3, 5, 2)
+    loss = anynet.grad(lambda net, x: total(net(x) ** 3))
+    with pytest.raises(DifferentiationError, match=r"a buffer of shape .* another value for each of 3 entries"):
+        anynet.vmap(loss, (None, 0))(net, x)
+    several = tree.map(lambda p: backend.xp.stack([p, p, p]), net)
+    anynet.vmap(loss)(several, x)
+    for i in range(3):
+        one = tree.map(lambda p: p, net)
+        loss(one, x[i, ...])
+        for (_, found), (_, expected) in zip(tree.leaves(several), tree.leaves(one), strict=True):
+            assert_close(found[i, ...], host(expected), rtol=1e-9)
