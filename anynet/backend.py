@@ -127,6 +127,10 @@ class Backend:
         """
         return lambda arrays, numbers: function(*arrays, *numbers)
 
+    def calls_python(self, function: Callable[..., Any], arguments: list[Array]) -> bool:
+        """Tell whether a compiled step can call a function of Python's with such arguments each time it runs."""
+        return True
+
     def loop(self, function: Callable[..., Any], carried: list[tuple[int, int]]) -> Callable[..., Any]:
         """Return a loop of the device's own over a function; only where ``loops`` says that there is one.
 

@@ -45,7 +45,16 @@ class Batch:
             out = self._by_rule(rule, step, args, settings)
             if out is not NotImplemented:
                 return tuple([Traced(x, self) for x in out]) if isinstance(out, tuple) else Traced(out, self)
-        # What has parts is made of the standard's functions; those have rules.
+        if not step.opaque:
+            return self._by_parts(step, args, settings)
+        try:
+            return self._by_parts(step, args, settings)
+        except Exception:
+            # A user's own code, which may be compiled. What is wrong with it comes again.
+            return self._point_by_point(step, args, settings)
+
+    def _by_parts(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """Evaluate what the primitive is made of: the standard's functions have rules."""
         if step.composition is not None:
             xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
             return step.composition(xp, *map(lift, args), **settings)
@@ -56,15 +65,34 @@ class Batch:
             "or call the function in a loop"
         )
 
-    def _by_rule(self, rule: Any, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def _point_by_point(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """Evaluate at one point after the other."""
+        values, batched = self._values(args)
+        found = []
+        for i in range(self.points):
+            at_point = [value[i, ...] if b else value for value, b in zip(values, batched, strict=True)]
+            out = step.evaluate(at_point, settings)[0]
+            found.append(out if isinstance(out, tuple) else (out,))
+        if not found:
+            raise NoRuleError(f"{step.name}: compiled code cannot be evaluated at no point: give one or more")
+        columns = [Traced(array_namespace(*column).stack(column), self) for column in zip(*found, strict=True)]
+        return tuple(columns) if isinstance(out, tuple) else columns[0]
+
+    def _values(self, args: Sequence[Any], *, whole: bool = True) -> tuple[list[Any], list[bool]]:
+        """Return what the arguments stand for, and which of them differ from point to point."""
         batched = [type(arg) is Traced and arg.trace is self for arg in args]
         values = [
             arg.value if type(arg) is Traced and (arg.trace is self or arg.trace is None) else arg for arg in args
         ]
-        if step.name != "matmul":
+        if whole:
             values = [value.whole() if type(value) is Moved else value for value in values]
         if any(type(value) is Traced for value in values):
             values = [lift(value) if is_array(value) else value for value in values]
+        return values, batched
+
+    def _by_rule(self, rule: Any, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        # A product takes a few moved rows as they are.
+        values, batched = self._values(args, whole=step.name != "matmul")
 
         def function(*values: Any, **settings: Any) -> Any:
             return step.evaluate(values, settings)[0]

@@ -150,11 +150,29 @@ class Recorder:
             if found is not NotImplemented:
                 return found
             out, _, _ = step.evaluate(given, settings)
+        if step.opaque:
+            return self._opaque(step, args, settings, given, out)
         if function is step.reference and step.name not in STANDARD:
             # Its parts may be done in place, and what it leaves in buffers is seen; a user's own may refuse.
             with suppress(Exception):
                 return step.reference(*args, **settings)
         return self._noted(step.name, function, args, settings, out)
+
+    def _opaque(
+        self, step: Primitive, args: Sequence[Any], settings: dict[str, Any], given: list[Any], out: Any
+    ) -> Any:
+        """Note a user's own code as one call; where the device's steps call no Python, note its parts."""
+        assert step.reference is not None
+        if get_backend(self.home).calls_python(step.reference, given):
+            return self._noted(step.name, step.reference, args, settings, out)
+        try:
+            return step.reference(*args, **settings)
+        except Exception as error:
+            raise CompilationError(
+                f"{step.name} is code that a compiled step cannot call on this device, which runs steps without "
+                f"Python ({error!r}): write it in the functions of its arrays' namespace, or leave this part out of "
+                "what is compiled"
+            ) from error
 
     def do(self, function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
         """Call one of the library's own functions and note the call."""

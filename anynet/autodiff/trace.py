@@ -82,7 +82,7 @@ class Primitive:
     for each dtype.
     """
 
-    __slots__ = ("_implementations", "composition", "explain", "kind", "name", "reference", "rule")
+    __slots__ = ("_implementations", "composition", "explain", "kind", "name", "opaque", "reference", "rule")
 
     def __init__(
         self,
@@ -92,6 +92,8 @@ class Primitive:
         explain: Callable[..., None] | None = None,
         composition: Callable[..., Any] | None = None,
         kind: Kind = None,
+        *,
+        opaque: bool = False,
     ) -> None:
         self.name = name
         self.rule = rule
@@ -99,6 +101,8 @@ class Primitive:
         self.explain = explain
         self.composition = composition
         self.kind = kind
+        #: Whether the reference is a user's own code, which gets plain arrays wherever it can.
+        self.opaque = opaque
         # The quickest function for arguments of these types, the one that takes all of them, and their namespace; where
         # a kind is wanted, the first argument's dtype is part of the key.
         self._implementations: dict[tuple[Any, ...], tuple[Callable[..., Any], Callable[..., Any], Namespace]] = {}

@@ -70,6 +70,10 @@ class CupyBackend(Backend):
         """Let the GPU repeat it by itself."""
         return Graph(function, carried, CudaLaunches(self.device))
 
+    def calls_python(self, function: Any, arguments: list[Any]) -> bool:
+        """Say no where steps are graphs, which are launched without Python."""
+        return False
+
     def loop(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Let the GPU repeat it by itself, with nothing in between."""
         return Loop(function, carried, CudaLaunches(self.device))

@@ -78,6 +78,14 @@ class JaxBackend(Backend):
 
         return run
 
+    def calls_python(self, function: Any, arguments: list[Any]) -> bool:
+        """Try: XLA calls no Python, but JAX can trace what is its own code."""
+        try:
+            self._jax.eval_shape(function, *arguments)
+        except Exception:
+            return False
+        return True
+
     def _numbers(self, numbers: Any, arrays: list[Any], carried: list[tuple[int, int]]) -> Any:
         """Return numbers as an array on the host, in the dtype that they meet what is carried in."""
         # Numbers of 64 bits would make parameters of 64 bits.

@@ -84,6 +84,10 @@ class TorchBackend(Backend):
             return Graph(function, carried, CudaLaunches(self.device))
         return self._torch.no_grad()(super().compile(function, carried))
 
+    def calls_python(self, function: Any, arguments: list[Any]) -> bool:
+        """Say no where steps are graphs, which are launched without Python."""
+        return bool(self.device.type != "cuda")
+
     def loop(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Let a GPU repeat it by itself, with nothing in between."""
         return Loop(function, carried, CudaLaunches(self.device))
