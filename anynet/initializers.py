@@ -10,6 +10,7 @@ The same key gives the same numbers on every library; those of float64 are those
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from anynet import random
 from anynet.array import Array, DType, array_namespace, device
@@ -34,7 +35,7 @@ def normal(standard_deviation: float = 0.01) -> Initializer:
     Source: Deep Learning from Scratch, chapters 4.5.1 and 6.2.
     """
     _check_deviation(standard_deviation)
-    return lambda key, shape, dtype: standard_deviation * random.normal(key, shape, dtype)
+    return partial(_normal, standard_deviation)
 
 
 def uniform(low: float = -0.1, high: float = 0.1) -> Initializer:
@@ -46,7 +47,7 @@ def uniform(low: float = -0.1, high: float = 0.1) -> Initializer:
     """
     if not -math.inf < low < high < math.inf:
         raise ArgumentError(f"low is {low} and high is {high}: wanted two finite numbers, low < high")
-    return lambda key, shape, dtype: _uniform(key, shape, dtype, low, high)
+    return partial(_uniform, low, high)
 
 
 def truncated_normal(standard_deviation: float = 0.01, cut: float = 2.0) -> Initializer:
@@ -61,18 +62,7 @@ def truncated_normal(standard_deviation: float = 0.01, cut: float = 2.0) -> Init
     _check_deviation(standard_deviation)
     if not 0 < cut <= 5:
         raise ArgumentError(f"cut is {cut}: wanted a number above 0 and up to 5, beyond which float32 draws nothing")
-    probability = math.erf(cut / math.sqrt(2))
-
-    def draw(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
-        xp = array_namespace(key)
-        # The inverse of the distribution function, as in `random.normal`, but of a part of (-1, 1) only.
-        numbers = math.sqrt(2) * random.inverse_erf(xp, random.uniform(key, shape, None, -probability, probability))
-        limit = xp.full_like(numbers, cut)
-        # Rounding may lead past the cut.
-        numbers = xp.minimum(xp.maximum(numbers, -limit), limit)
-        return standard_deviation * xp.astype(numbers, random.floating(xp, dtype), copy=False)
-
-    return draw
+    return partial(_truncated_normal, standard_deviation, cut)
 
 
 def variance_scaling(scale: float = 1.0, fan: str = "in", distribution: str = "normal") -> Initializer:
@@ -97,13 +87,7 @@ def variance_scaling(scale: float = 1.0, fan: str = "in", distribution: str = "n
     if distribution not in ("normal", "uniform"):
         raise ArgumentError(f"distribution is {distribution!r}: wanted 'normal' or 'uniform'")
 
-    def draw(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
-        deviation = math.sqrt(scale / _FANS[fan](*_fans(shape)))
-        if distribution == "normal":
-            return deviation * random.normal(key, shape, dtype)
-        return _uniform(key, shape, dtype, -math.sqrt(3) * deviation, math.sqrt(3) * deviation)
-
-    return draw
+    return partial(_variance_scaling, scale, fan, distribution)
 
 
 def xavier(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
@@ -158,21 +142,7 @@ def orthogonal(gain: float = 1.0) -> Initializer:
     if not 0 < gain < math.inf:
         raise ArgumentError(f"gain is {gain}: wanted a finite number above 0")
 
-    def draw(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
-        if len(shape) < 2 or 0 in shape:
-            raise ShapeError(f"a weight of shape {shape} cannot be orthogonal: wanted two axes or more, all above 0")
-        xp = array_namespace(key)
-        rows, columns = shape[0], math.prod(shape[1:])
-        tall = (max(rows, columns), min(rows, columns))
-        # Decompositions are for these two dtypes.
-        precise = xp.float64 if dtype == xp.float64 else xp.float32
-        q, r = xp.linalg.qr(random.normal(key, tall, precise))
-        diagonal = xp.linalg.diagonal(r)
-        # Which sign a library gives a column is its own affair; R with a positive diagonal is unique, and Q even.
-        q = q * xp.where(diagonal < 0, -xp.ones_like(diagonal), xp.ones_like(diagonal))
-        return gain * xp.astype(xp.reshape(q if rows >= columns else q.T, shape), dtype, copy=False)
-
-    return draw
+    return partial(_orthogonal, gain)
 
 
 _FANS: dict[str, Callable[[int, int], float]] = {
@@ -180,10 +150,6 @@ _FANS: dict[str, Callable[[int, int], float]] = {
     "out": lambda fan_in, fan_out: fan_out,
     "average": lambda fan_in, fan_out: (fan_in + fan_out) / 2,
 }
-_XAVIER = variance_scaling(1.0, "average")
-_XAVIER_UNIFORM = variance_scaling(1.0, "average", "uniform")
-_HE = variance_scaling(2.0, "in")
-_HE_UNIFORM = variance_scaling(2.0, "in", "uniform")
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -198,11 +164,57 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[1] * positions, shape[0] * positions
 
 
-def _uniform(key: Array, shape: tuple[int, ...], dtype: DType, low: float, high: float) -> Array:
+# Partial functions of these are what makes an initializer, which can then be copied and pickled.
+def _normal(standard_deviation: float, key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+    return standard_deviation * random.normal(key, shape, dtype)
+
+
+def _uniform(low: float, high: float, key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
     xp = array_namespace(key)
     return xp.astype(random.uniform(key, shape, xp.float32, low, high), dtype, copy=False)
+
+
+def _truncated_normal(standard_deviation: float, cut: float, key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+    probability = math.erf(cut / math.sqrt(2))
+    xp = array_namespace(key)
+    # The inverse of the distribution function, as in `random.normal`, but of a part of (-1, 1) only.
+    numbers = math.sqrt(2) * random.inverse_erf(xp, random.uniform(key, shape, None, -probability, probability))
+    limit = xp.full_like(numbers, cut)
+    # Rounding may lead past the cut.
+    numbers = xp.minimum(xp.maximum(numbers, -limit), limit)
+    return standard_deviation * xp.astype(numbers, random.floating(xp, dtype), copy=False)
+
+
+def _variance_scaling(
+    scale: float, fan: str, distribution: str, key: Array, shape: tuple[int, ...], dtype: DType
+) -> Array:
+    deviation = math.sqrt(scale / _FANS[fan](*_fans(shape)))
+    if distribution == "normal":
+        return _normal(deviation, key, shape, dtype)
+    return _uniform(-math.sqrt(3) * deviation, math.sqrt(3) * deviation, key, shape, dtype)
+
+
+def _orthogonal(gain: float, key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+    if len(shape) < 2 or 0 in shape:
+        raise ShapeError(f"a weight of shape {shape} cannot be orthogonal: wanted two axes or more, all above 0")
+    xp = array_namespace(key)
+    rows, columns = shape[0], math.prod(shape[1:])
+    tall = (max(rows, columns), min(rows, columns))
+    # Decompositions are for these two dtypes.
+    precise = xp.float64 if dtype == xp.float64 else xp.float32
+    q, r = xp.linalg.qr(random.normal(key, tall, precise))
+    diagonal = xp.linalg.diagonal(r)
+    # Which sign a library gives a column is its own affair; R with a positive diagonal is unique, and Q even.
+    q = q * xp.where(diagonal < 0, -xp.ones_like(diagonal), xp.ones_like(diagonal))
+    return gain * xp.astype(xp.reshape(q if rows >= columns else q.T, shape), dtype, copy=False)
 
 
 def _check_deviation(standard_deviation: float) -> None:
     if not 0 <= standard_deviation < math.inf:
         raise ArgumentError(f"standard_deviation is {standard_deviation}: wanted a finite number of 0 or more")
+
+
+_XAVIER = variance_scaling(1.0, "average")
+_XAVIER_UNIFORM = variance_scaling(1.0, "average", "uniform")
+_HE = variance_scaling(2.0, "in")
+_HE_UNIFORM = variance_scaling(2.0, "in", "uniform")
