@@ -19,7 +19,7 @@ from typing import Any
 from anynet import tree
 from anynet.array import array_namespace
 from anynet.autodiff.buffers import with_buffers
-from anynet.autodiff.recording import Place, Recorder, free_name, needed_calls, write
+from anynet.autodiff.recording import CalledError, Place, Recorder, free_name, needed_calls, write
 from anynet.autodiff.trace import Traced
 from anynet.backend import get_backend
 from anynet.errors import ArgumentError, CompilationError
@@ -249,6 +249,8 @@ class Recording:
             found = self._run(leaves, self._scalars())
         except BaseException as error:
             self._restore(saved)
+            if isinstance(error, CalledError):
+                raise error.error from error.error.__cause__
             if not isinstance(error, Exception):
                 raise
             failure = error
@@ -267,7 +269,10 @@ class Recording:
 
     def _scalars(self) -> list[float]:
         """Compute the scalars of one step."""
-        return [scalar for question in self.questions for scalar in question() or ()]
+        try:
+            return [scalar for question in self.questions for scalar in question() or ()]
+        except Exception as error:
+            raise CalledError(error) from error
 
     def _restore(self, saved: list[dict[str, Any]]) -> None:
         for x, attributes in zip(self.dynamic, saved, strict=True):
@@ -286,8 +291,10 @@ class Recording:
             numbers = [asked[0]] * start + asked + [asked[0]] * (entries.shape[0] - stop)
             with self._lock:
                 carried, others = self._loop(leaves[:-1], entries, numbers, start, stop)
-        except BaseException:
+        except BaseException as error:
             self._restore(saved)
+            if isinstance(error, CalledError):
+                raise error.error from error.error.__cause__
             raise
         for holder, name, output in writes:
             holder[name] = carried[output] if type(output) is int else _rebuilt(holder[name], output, carried)

@@ -2,9 +2,14 @@
 
 import argparse
 import contextlib
+import copy
 import functools
+import pickle
+from collections import Counter, OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -697,4 +702,318 @@ def test_functions_with_derivatives_of_their_own(backend):
     for _ in range(4):
         same(backend, compiled(nets[1], descent, x, t), train(nets[0], descent, x, t))
     same(backend, nets[1]["layers.1.running_mean"], nets[0]["layers.1.running_mean"])
+    assert len(compiled.recordings) == 1
+
+
+@dataclass
+class Settings:
+    factor: float = 1.0
+
+
+class InSlots:
+    __slots__ = ("factor",)
+
+
+class AlwaysEqual:
+    """An object whose comparison says nothing."""
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize("kind", [argparse.Namespace, SimpleNamespace, Settings, InSlots, AlwaysEqual])
+def test_settings_that_change_inside(kind):
+    """By type and value: 1, 1.0 and True are three settings, 0.0 and -0.0 two, NaN is one."""
+    settings, x = kind(), np.arange(3)
+    holder = Chain([])
+    holder.settings = settings
+    for given in (settings, [{"inner": settings}], holder):
+        f = lambda given, x: settings_in(given).factor * x
+        compiled = anynet.compile(f)
+        for factor in (1.0, 2.0, 2.0, 2, True, 1.0, -0.0, 0.0, float("nan"), float("nan")):
+            settings.factor = factor
+            found, wanted = compiled(given, x), f(given, x)
+            assert found.dtype == wanted.dtype
+            np.testing.assert_array_equal(found, wanted)
+            np.testing.assert_array_equal(np.signbit(found), np.signbit(wanted))
+        assert len(compiled.recordings) == 7
+
+
+def settings_in(x):
+    return settings_in(x[0]["inner"]) if type(x) is list else getattr(x, "settings", x)
+
+
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [
+        ({1, 2}, lambda x, i: x.add(i)),
+        ([1, 2], lambda x, i: x.append(i)),
+        (deque([1, 2]), lambda x, i: x.append(i)),
+        (Counter([1]), lambda x, i: x.update([i])),
+        (bytearray(b"12"), lambda x, i: x.append(i)),
+        (OrderedDict({1: 2}), lambda x, i: x.update({i: i})),
+        ({1: 2}, lambda x, i: x.update({i + 1: x.pop(i) if i in x else 1})),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_containers_that_change(settings, change):
+    f = lambda settings, x: sum(settings) * x
+    compiled, x = anynet.compile(f), np.arange(3.0)
+    for i in (3, 4, 4, 5):
+        for _ in range(2):
+            np.testing.assert_array_equal(compiled(settings, x), f(settings, x))
+        change(settings, i)
+    np.testing.assert_array_equal(compiled(settings, x), f(settings, x))
+
+
+def test_numbers_among_the_arguments():
+    compiled, x = anynet.compile(lambda x, k: x * k), np.arange(3)
+    for k in (1, 1.0, True, 1, 2.0, False, 0.0, -0.0, 0):
+        found, wanted = compiled(x, k), x * k
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(wanted))
+    compiled = anynet.compile(lambda x, k: x * k)
+    for _ in range(3):
+        compiled(x, float("nan"))
+    assert len(compiled.recordings) == 1
+
+
+def test_keyword_arguments_that_change():
+    f = lambda x, *, k=1, y=None: x * k if y is None else x * k + y
+    compiled, x = anynet.compile(f), np.arange(3.0)
+    for _ in range(2):
+        for named in ({}, {"k": 2}, {"k": 3}, {"y": x}, {"y": x, "k": 2}, {"k": 2, "y": x + 1}):
+            np.testing.assert_array_equal(compiled(x, **named), f(x, **named))
+
+
+class Pair(NamedTuple):
+    a: object
+    b: object
+
+
+class Other(NamedTuple):
+    a: object
+    b: object
+
+
+def test_trees_that_differ_in_nesting_or_type_only():
+    f = lambda tree: tree["a"].get("c", 0) + 2 * tree["a"]["b"] + 3 * tree.get("c", 0)
+    compiled, x, y = anynet.compile(f), np.ones(2), np.full(2, 5.0)
+    for given in ({"a": {"b": x}, "c": y}, {"a": {"b": x, "c": y}}, {"a": {"b": x}, "c": y}):
+        np.testing.assert_array_equal(compiled(given), f(given))
+    swapped = anynet.compile(lambda pair: type(pair)(pair.b, pair.a))
+    for kind in (Pair, Other, Pair, Other):
+        for b in (y, 3):
+            found = swapped(kind(x, b))
+            assert type(found) is kind
+            np.testing.assert_array_equal(found.a, b)
+            np.testing.assert_array_equal(found.b, x)
+
+
+def test_lists_that_grow(backend):
+    compiled, x = anynet.compile(lambda rows: sum(rows)), numbers(backend, 3)
+    rows = [x]
+    for i in range(3):
+        assert_close(compiled(rows), host(x) * (i + 1), rtol=1e-6)
+        rows.append(x)
+
+    def step(rows, x):
+        rows.append(x + 1)
+        return rows[-1]
+
+    kept, growing = [], anynet.compile(step)
+    with pytest.warns(UserWarning, match="changes what it reaches with every call.*keep counts and lists outside"):
+        found = [growing(kept, x + i) for i in range(10)]
+    assert len(found) == len(kept)
+    for i, row in enumerate(kept):
+        assert_close(row, host(x) + i + 1, rtol=1e-6)
+
+
+def test_what_gives_something_else_each_time():
+    """A generator of random values, and an iterator: never a constant."""
+    generator, like = np.random.default_rng(0), np.random.default_rng(0)
+    numbers = (i * 1.0 for i in range(100))
+    compiled = anynet.compile(lambda x: x + generator.normal(size=3) + next(numbers))
+    with pytest.warns(UserWarning, match="changes what it reaches with every call"):
+        found = [compiled(np.zeros(3)) for _ in range(12)]
+    np.testing.assert_array_equal(found, [like.normal(size=3) + i for i in range(12)])
+
+
+def plain_net(backend):
+    return layers.Sequential(layers.Linear(3, 4), layers.Tanh(), layers.Linear(4, 2), seed=0, backend=backend)
+
+
+def both_ways(backend, step, calls, make=lambda: optimizers.Momentum(0.1)):
+    """Call a step and the compiled one; compare losses, errors, counts of updates and states after each call."""
+    runs = [(f, plain_net(backend), make()) for f in (step, anynet.compile(step))]
+    for call in calls:
+        found = []
+        for f, net, optimizer in runs:
+            try:
+                found.append(float(f(net, optimizer, *call)))
+            except (DataError, KeyError, RuntimeError) as error:
+                found.append(type(error))
+        assert found[0] == (found[1] if isinstance(found[1], type) else pytest.approx(found[1], rel=1e-4, nan_ok=True))
+        assert runs[0][2].updates == runs[1][2].updates
+        same_bits(backend, runs[0][1:], runs[1][1:])
+    return runs
+
+
+def test_a_call_that_raises_is_no_update(backend):
+    x, t = batch(backend)
+    calls = [(x, t), (x, t), (x, t), (x, t)]
+    if checks_labels(backend):
+        calls.insert(0, (x, t + 2))
+        calls.insert(3, (x, t + 2))
+    both_ways(backend, training_step(losses.cross_entropy), calls)
+
+
+def test_a_step_that_raises_after_the_update(backend):
+    """While it is recorded: what was updated is updated, as without a compiler."""
+    train = training_step(losses.cross_entropy)
+    raises = [True, False, True, False, False, False]
+
+    def step(net, optimizer, x, t, fails):
+        value = train(net, optimizer, x, t)
+        if fails:
+            raise KeyError
+        return value
+
+    runs = both_ways(backend, step, [(*batch(backend), fails) for fails in raises])
+    assert runs[1][2].updates == 6
+
+
+@pytest.mark.parametrize("fails_at", [0, 1, 2])
+def test_a_schedule_that_raises(backend, fails_at):
+    """It is not asked a second time."""
+    asked = []
+
+    def schedule(step):
+        asked.append(step)
+        if len(asked) == fails_at + 1:
+            raise RuntimeError("no rate as yet")
+        return 0.1
+
+    hidden = schedule.__call__
+    nets = plain_net(backend), plain_net(backend)
+    step = anynet.compile(training_step(losses.cross_entropy))
+    optimizer, (x, t) = optimizers.SGD(lambda step: hidden(step)), batch(backend)
+    for i in range(4):
+        with pytest.raises(RuntimeError, match="no rate as yet") if i == fails_at else contextlib.nullcontext():
+            step(nets[0], optimizer, x, t)
+    assert optimizer.updates == 3
+    assert asked == sorted([0, 1, 2, fails_at])
+    other = optimizers.SGD(0.1)
+    for _ in range(3):
+        training_step(losses.cross_entropy)(nets[1], other, x, t)
+    same_bits(backend, *nets)
+
+
+def test_a_replay_that_fails_is_made_once(backend):
+    """A step that falls back counts one update, not two."""
+    step = training_step(losses.cross_entropy)
+    compiled, (x, t) = anynet.compile(step), batch(backend)
+    net, optimizer = plain_net(backend), optimizers.Adam(0.1)
+    for _ in range(3):
+        compiled(net, optimizer, x, t)
+    recording = compiled.recordings[0]
+    run = recording._run
+
+    def fail(leaves, scalars):
+        run(leaves, scalars)
+        raise MemoryError("no room for it")
+
+    recording._run = fail
+    with pytest.warns(UserWarning, match=r"failed, and did not when not compiled: MemoryError\('no room for it'\)"):
+        compiled(net, optimizer, x, t)
+    recording._run = run
+    compiled(net, optimizer, x, t)
+    other, other_optimizer = plain_net(backend), optimizers.Adam(0.1)
+    for _ in range(5):
+        step(other, other_optimizer, x, t)
+    assert optimizer.updates == other_optimizer.updates == 5
+    same_bits(backend, (net, optimizer), (other, other_optimizer))
+
+
+def test_interrupted_in_a_replay():
+    compiled, (x, t) = anynet.compile(training_step(losses.cross_entropy)), batch(get_backend("numpy"))
+    net, optimizer = plain_net("numpy"), optimizers.SGD(0.1)
+    for _ in range(2):
+        compiled(net, optimizer, x, t)
+    before = net.parameters()
+
+    def interrupt(leaves, scalars):
+        raise KeyboardInterrupt
+
+    compiled.recordings[0]._run = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        compiled(net, optimizer, x, t)
+    assert optimizer.updates == 2
+    assert all(net[path] is x for path, x in before.items())
+
+
+def test_several_updates_in_a_step(backend):
+    """Each with its own learning rate and count; one of an optimizer that the step makes itself."""
+    both = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))
+    rates = schedulers.Cosine(0.1, 20)
+    second = {}
+
+    def step(net, optimizer, x, t):
+        once = optimizers.Momentum(0.05)
+        for each in (optimizer, optimizer, second[id(optimizer)], once):
+            value, grads = both(net, x, t)
+            each.update(net, grads)
+        return value
+
+    def make():
+        optimizer = optimizers.Momentum(rates)
+        second[id(optimizer)] = optimizers.SGD(rates)
+        return optimizer
+
+    (_, _, first), _ = both_ways(backend, step, [batch(backend)] * 4, make)
+    assert first.updates == 8
+    assert second[id(first)].updates == 4
+
+
+def test_an_update_that_raises_does_not_count():
+    net, optimizer = plain_net("numpy"), optimizers.Adam(0.1)
+    grads = net.map(lambda x: x[:1])
+    with pytest.raises((ValueError, ArgumentError)):
+        optimizer.update(net, grads)
+    assert optimizer.updates == 0
+
+
+@anynet.compile
+def doubled(x):
+    return 2 * x
+
+
+def test_copies_of_compiled_steps():
+    """Without the recordings; a decorated function goes by its name, a lambda cannot be pickled."""
+    net, x = plain_net("numpy"), np.ones((2, 3), "f4")
+    infer = anynet.compile(net)
+    infer(x)
+    for other in (copy.copy(infer), copy.deepcopy(infer), pickle.loads(pickle.dumps(infer))):
+        assert other.recordings == []
+        np.testing.assert_array_equal(other(x), infer(x))
+    assert pickle.loads(pickle.dumps(doubled)) is doubled
+    assert copy.deepcopy(doubled) is doubled
+    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+        pickle.dumps(anynet.compile(lambda x: x))
+
+
+def test_threads_that_share_a_network():
+    """The first calls of one step at the same time; another step meanwhile says so."""
+    net, x = plain_net("numpy"), np.ones((2, 3), "f4")
+    wanted = net(x)
+    compiled = anynet.compile(lambda x: net(x))
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(compiled, [x] * 20):
+            np.testing.assert_array_equal(found, wanted)
+        other = anynet.compile(lambda x: pool.submit(net, x).result())
+        with pytest.raises(CompilationError, match="another thread is recording a compiled step"):
+            other(x)
     assert len(compiled.recordings) == 1

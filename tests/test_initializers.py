@@ -1,7 +1,10 @@
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
+from examples_of_layers import EXAMPLES
 from helpers import host
 from scipy import stats
 
@@ -175,3 +178,14 @@ def test_a_layer_takes_them(backend):
     net = layers.Linear(6, 4, initializer=initializers.orthogonal()).initialize(0, backend)
     q = host(net.weight)
     np.testing.assert_allclose(q.T @ q, np.eye(4), atol=1e-6)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_networks_without_numbers_are_copied(copied):
+    """Each draws the numbers that it would have drawn."""
+    initializer = initializers.orthogonal(2.0)
+    for make in [make for make, _ in EXAMPLES.values()] + [lambda: layers.Linear(3, 3, initializer=initializer)]:
+        found, wanted = (layers.Sequential(net).initialize(3).parameters() for net in (copied(make()), make()))
+        assert list(found) == list(wanted)
+        for path, x in found.items():
+            np.testing.assert_array_equal(x, wanted[path])

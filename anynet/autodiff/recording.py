@@ -39,6 +39,14 @@ class Call:
         return (x for x in self.args if isinstance(x, Place))
 
 
+class CalledError(Exception):
+    """An error of a user's own code that a recording calls: what it did it is not to do a second time."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class DynamicScalars:
     """The base of what computes scalars that differ from step to step, as the clock of an optimizer does.
 
