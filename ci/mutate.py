@@ -48,12 +48,15 @@ TESTS = {
     "anynet/layers": ("tests/layers", "tests/test_training.py"),
     "anynet/losses.py": ("tests/test_losses.py", "tests/test_primitives.py", "tests/test_training.py"),
     "anynet/plotting.py": ("tests/test_numerical.py", "tests/test_examples.py"),
-    "anynet/primitives": ("tests/test_primitives.py", "tests/layers", "tests/test_losses.py"),
+    "anynet/primitives": ("tests/test_kernels.py", "tests/test_primitives.py", "tests/layers", "tests/test_losses.py"),
     "anynet/primitives/counting.py": ("tests/layers/test_summary.py",),
     "anynet/primitives/threefry.py": ("tests/test_random.py",),
     "anynet/primitives/update.py": ("tests/test_primitives.py", "tests/test_optimizers.py"),
     "anynet/tree.py": ("tests/layers", "tests/test_optimizers.py", "tests/test_compilation.py", "tests/autodiff"),
-    "backends/anynet_numpy": ("tests/backends/test_numpy.py", "tests/test_primitives.py", "tests/layers"),
+    "backends/anynet_numpy": (
+        *("tests/test_kernels.py", "tests/backends/test_numpy.py", "tests/test_primitives.py"),
+        *("tests/layers", "tests/test_compilation.py"),
+    ),
     "backends/anynet_strict": ("tests/test_backend.py",),
 }
 

@@ -96,6 +96,7 @@ def test_a_negative_deviation():
     ("make", "message"),
     [
         (lambda: initializers.uniform(1.0, 1.0), "low is 1.0 and high is 1.0: wanted two finite numbers, low < high"),
+        (lambda: initializers.truncated_normal(1.0, 0.0), "cut is 0.0: wanted a number above 0 and up to 5"),
         (lambda: initializers.truncated_normal(1.0, 6.0), "cut is 6.0: wanted a number above 0 and up to 5"),
         (lambda: initializers.variance_scaling(0), "scale is 0: wanted a finite number above 0"),
         (lambda: initializers.variance_scaling(fan="up"), "fan is 'up': wanted 'in', 'out' or 'average'"),

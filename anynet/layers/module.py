@@ -88,8 +88,9 @@ class Module:
             raise
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # While it is differentiated this is a copy, whose attributes go with it; buffers alone are written back.
-        if self._differentiated and name not in self.BUFFERS and not is_array(vars(self).get(name)):
+        # While it is differentiated this is a copy, whose attributes go with it. Buffers alone are written back, those
+        # that were arrays before.
+        if self._differentiated and not is_array(vars(self).get(name)):
             self._check_no_array(name, value)
         object.__setattr__(self, name, value)
 

@@ -78,6 +78,7 @@ def test_random_batches(backend):
     # Each row with chance 1/5: 40 of 200, give or take 5 standard deviations.
     assert all(abs(count - 40) < 28 for count in np.bincount(host(ts), minlength=5))
     assert host(random_batch(random.key(1, backend), 200, x, t)[1]).tolist() != host(ts).tolist()
+    assert random_batch(random.key(0, backend), 1, x, t)[0].shape == (1, 3)
     with pytest.raises(ValueError, match="size is 0: wanted 1 or more"):
         random_batch(random.key(0, backend), 0, x, t)
 

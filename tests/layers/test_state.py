@@ -281,6 +281,25 @@ def test_a_layer_may_keep_settings_and_buffers(backend):
     np.testing.assert_array_equal(host(net.last), host(x)[0])
 
 
+def test_a_buffer_that_is_no_array_before_training_is_refused(backend):
+    """It could not be written back: what is differentiated is a copy."""
+
+    class Late(layers.Module):
+        BUFFERS = ("last",)
+
+        def __init__(self):
+            self.last = None
+            self.linear = layers.Linear(3, 3)
+
+        def forward(self, x):
+            self.last = x[0, ...]
+            return self.linear(x)
+
+    net = layers.Sequential(Late(), seed=0, backend=backend)
+    with pytest.raises(StateError, match=r"keeps an array in self\.last, .* set it in __init__"):
+        anynet.grad(squares)(net, numbers(backend, 5, 3, dtype="float32"))
+
+
 def test_a_deep_copy_in_a_differentiated_function_is_plain(backend):
     net, x = normed(backend), numbers(backend, 5, 3, dtype="float32")
     kept = []
