@@ -137,6 +137,9 @@ def test_sequences_and_no_rows(backend, metric):
     if not isinstance(metric, metrics.R2Score):
         sequences = reshape(outputs, (4, 6, CLASSES)), reshape(labels, (4, 6, *labels.shape[1:]))
         assert_close(metric(*sequences), host(metric(outputs, labels)), rtol=1e-6)
+    if metric in (metrics.accuracy, metrics.f1, metrics.perplexity):
+        rows = functions.one_hot(sequences[1], CLASSES)
+        assert_close(metric(sequences[0], rows), host(metric(outputs, labels)), rtol=1e-6)
     nothing = host(metric(outputs[:0, ...], labels[:0, ...])).item()
     assert nothing == 0 if isinstance(metric, metrics.Precision | metrics.Recall | metrics.F1) else np.isnan(nothing)
 
@@ -335,6 +338,8 @@ def test_labels_that_do_not_fit_classes(backend, metric):
 @pytest.mark.parametrize("metric", BY_NUMBER, ids=repr)
 def test_labels_that_do_not_fit_numbers(backend, metric):
     y, t = (backend.asarray(np.zeros(shape)) for shape in ((6, 2), (6,)))
+    with pytest.raises(DataError, match=r"labels are \[0, 1\]: wanted an array, as backend.asarray"):
+        metric(t[:2], [0, 1])
     with pytest.raises(
         ShapeError, match=r"outputs of shape \(6, 2\) .* labels of shape \(6,\); wanted labels of shape"
     ):
