@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 from anynet import losses, metrics
-from anynet.array import Array, array_namespace, device, is_array
-from anynet.errors import DataError, ShapeError
+from anynet.array import Array, array_namespace, device, is_array, is_complex
+from anynet.errors import DataError, DTypeError, ShapeError
 from anynet.metrics import Metric
 
 
@@ -28,6 +28,17 @@ class Task:
 
     def _check(self, outputs: tuple[Any, ...], labels: Array) -> None:
         raise NotImplementedError
+
+    def _check_share(self, labels: Array, remedy: str) -> None:
+        """Raise where a label is not in 0 … 1."""
+        if is_complex(labels):
+            raise DTypeError(f"the labels are of dtype {labels.dtype}: {self.loss} wants real numbers, as xp.real(t)")
+        xp = array_namespace(labels)
+        # Not all libraries compare booleans, or all unsigned integers.
+        labels = xp.astype(labels, xp.float32)
+        for label in (float(xp.min(labels)), float(xp.max(labels))):
+            if not 0 <= label <= 1:
+                raise DataError(f"a label is {label:g}: {self.loss} wants {remedy}")
 
     def _misfit(self, outputs: tuple[Any, ...], labels: Array, wanted: str) -> ShapeError:
         return ShapeError(
@@ -53,6 +64,11 @@ class Classes(Task):
             )
         rows, given = labels.shape[:1], tuple(labels.shape)
         if given == (*rows, *outputs[1:]):
+            self._check_share(
+                labels,
+                "one-hot rows, or probabilities in 0 … 1, where labels have the shape of the outputs; for numbers "
+                "that are to be predicted there is mean_squared_error",
+            )
             return
         if given != (*rows, *outputs[1:-1]):
             raise self._misfit(
@@ -109,6 +125,10 @@ class Questions(Numbers):
     def metric(self, outputs: Array, labels: Array) -> Metric | None:
         """Return the fraction of right answers."""
         return metrics.BinaryAccuracy()
+
+    def _check(self, outputs: tuple[Any, ...], labels: Array) -> None:
+        super()._check(outputs, labels)
+        self._check_share(labels, "labels in 0 … 1, 0 for no and 1 for yes")
 
 
 class ClassesOrNumbers(Task):

@@ -321,6 +321,14 @@ def unchanged(net):
             r"huber wants labels of shape \(N, 3\); for class indices there is cross_entropy",
         ),
         (
+            losses.binary_cross_entropy_with_logits, 1, lambda xp, t: column(xp, t), DataError,
+            "a label is 2: binary_cross_entropy_with_logits wants labels in 0 … 1, 0 for no and 1 for yes",
+        ),
+        (
+            losses.cross_entropy, 3, lambda xp, t: xp.ones((60, 3), device=t.device) * -1.5, DataError,
+            "a label is -1.5: cross_entropy wants one-hot rows, .*mean_squared_error",
+        ),
+        (
             losses.binary_cross_entropy_with_logits, 1, lambda xp, t: t, ShapeError,
             r"binary_cross_entropy_with_logits wants labels of shape \(N, 1\): reshape",
         ),
