@@ -1,6 +1,7 @@
 """What anynet asks of an array: its namespace, its device, its size. The only importer of array_api_compat."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, TypeAlias
 
 import array_api_compat as compat
@@ -13,8 +14,6 @@ Namespace: TypeAlias = Any
 Device: TypeAlias = Any
 DType: TypeAlias = Any
 
-device = compat.device
-
 # By type: asked for every leaf of every tree in every step.
 _ARRAY_TYPES: dict[type, bool] = {}
 #: Those whose library has derivatives of its own, which an array may ask for.
@@ -23,6 +22,30 @@ RECORDING_TYPES: set[type] = set()
 _FLOATING: dict[tuple[type, DType], bool] = {}
 _COMPLEX: dict[tuple[type, DType], bool] = {}
 _NARROW: dict[tuple[type, DType], bool] = {}
+
+
+# Types of devices that are one device each.
+_SINGLE: set[type] = set()
+
+
+def device(x: Array) -> Device:
+    """Return the device of an array; of one that is sharded over a mesh of devices, the whole mesh.
+
+    What is created on a mesh is there as a whole on each of its devices.
+    """
+    place = compat.device(x)
+    if type(place) in _SINGLE:
+        return place
+    if hasattr(place, "mesh") and hasattr(place, "spec"):
+        return _on_every_device(place)
+    _SINGLE.add(type(place))
+    return place
+
+
+@cache
+def _on_every_device(sharding: Any) -> Any:
+    """Return the sharding over the same mesh that splits no axis."""
+    return type(sharding)(sharding.mesh, type(sharding.spec)())
 
 
 def is_array(x: Any) -> bool:

@@ -24,9 +24,10 @@ class JaxBackend(Backend):
         jax.config.update("jax_enable_x64", True)
         self._jax = jax
         platform, _, number = device.partition(":")
-        there = jax.devices()
+        # Those of other processes cannot be computed on from here.
+        there = jax.local_devices()
         try:
-            there = jax.devices(platform or None)
+            there = jax.local_devices(backend=platform or None)
             place = there[int(number or 0)]
         except (RuntimeError, IndexError, ValueError) as error:
             names = ", ".join(f"{d.platform}:{d.id}" for d in there)
@@ -40,8 +41,13 @@ class JaxBackend(Backend):
 
     @property
     def device_name(self) -> str:
-        """The platform, with a number where there are several."""
-        return f"{self.device.platform}:{self.device.id}"
+        """The platform, with a number where there are several; all of those of a mesh."""
+        return ", ".join(f"{d.platform}:{d.id}" for d in sorted(self._devices, key=lambda d: d.id))
+
+    @property
+    def _devices(self) -> Any:
+        """The devices of a mesh, or the one."""
+        return getattr(self.device, "device_set", {self.device})
 
     def from_host(self, obj: Any) -> Any:
         """Copy to the device, by way of NumPy, which knows every buffer."""
@@ -51,8 +57,8 @@ class JaxBackend(Backend):
     def from_array(self, x: Any) -> Any:
         """Move a JAX array; copy any other library's array through main memory."""
         if isinstance(x, self._jax.Array):
-            moving = not isinstance(x, self._jax.core.Tracer) and x.device != self.device
-            return self._jax.device_put(x, self.device) if moving else x
+            there = isinstance(x, self._jax.core.Tracer) or x.sharding.device_set == self._devices
+            return x if there else self._jax.device_put(x, self.device)
         return self.through_host(x)
 
     def to_host(self, x: Any) -> Any:
