@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from helpers import assert_close, host, numbers
@@ -140,7 +142,11 @@ def test_arrays_that_are_read_can_be_written_into(tmp_path):
 @pytest.mark.parametrize(
     ("tree", "metadata", "message"),
     [
-        ({"a.b": 1, "a": {"b": 2}}, None, r"under 'a\.b': the one at 'a\.b' and the one at 'a' → 'b': rename one"),
+        (
+            {"z": 0, "a.b": 1, "a": {"b": 2, "c": 3}},
+            None,
+            r"under 'a\.b': the one at 'a\.b' and the one at 'a' → 'b': rename one",
+        ),
         ({"a": [1], "a.0": 2}, None, r"under 'a\.0': the one at 'a' → 0 and the one at 'a\.0'"),
         ({1: 1, "1": 2}, None, "under '1': the one at 1 and the one at '1'"),
         ({"__metadata__": 1}, None, "named '__metadata__', which the format uses itself"),
@@ -243,6 +249,30 @@ def test_dtypes_of_a_file_that_anynet_does_not_read(tmp_path):
     (tmp_path / "x").write_bytes(len(header).to_bytes(8, "little") + header + b"ab")
     with pytest.raises(DataError, match=r"'w' is of dtype F8_E4M3: wanted one of BOOL, U8"):
         checkpoint.read(tmp_path / "x")
+
+
+def test_libraries_that_lack_a_dtype_of_the_file():
+    """Another number of bits, or integers for floats, would not be what the file says."""
+    small = SimpleNamespace(name="small", xp=SimpleNamespace())
+    with pytest.raises(DataError, match="small has no int16: read the file on another backend, such as numpy"):
+        checkpoint.on_backend(np.ones(2, "int16"), "int16", small)
+
+
+def test_a_network_of_bfloat16(backend, tmp_path):
+    if not hasattr(backend.xp, "bfloat16"):
+        pytest.skip(f"{backend.name} has no bfloat16")
+    dtype = backend.xp.bfloat16
+    net = layers.Sequential(layers.Linear(4, 3), layers.BatchNorm(3), seed=0, backend=backend, dtype=dtype)
+    checkpoint.save(net, tmp_path / "net")
+    other = layers.Sequential(layers.Linear(4, 3), layers.BatchNorm(3), seed=1, backend=backend, dtype=dtype)
+    checkpoint.load(other, tmp_path / "net")
+    for name, p in net.parameters().items():
+        assert other[name].dtype == dtype
+        assert bool(backend.xp.all(other[name] == p))
+    single = layers.Sequential(layers.Linear(4, 3), layers.BatchNorm(3), seed=1)
+    checkpoint.load(single, tmp_path / "net")
+    for name, p in net.parameters().items():
+        np.testing.assert_array_equal(single[name], host(backend.xp.astype(p, backend.xp.float32)))
 
 
 def test_the_note_about_tied_arrays_is_not_among_the_metadata(tmp_path):

@@ -28,7 +28,8 @@ def load_idx_pairs(
     Args:
         folder: has the four files, gzipped or not, in itself or in ``raw``, where torchvision puts them.
         backend: where the arrays are to be.
-        name: what file names begin with, such as ``emnist-letters``, where the folder holds more than one data set.
+        name: what file names begin with, such as ``emnist-letters`` or ``letters``, where the folder holds more than
+            one data set.
         flat: whether an image is one row.
 
     Raises:
@@ -45,7 +46,11 @@ def load_idx_pairs(
             sets.setdefault(match["name"] or "", {}).setdefault((part, match["what"]), path)
     if not name and len(sets) > 1 and "" not in sets:
         raise DataError(f"{folder} holds {', '.join(sorted(sets))}: choose one of them by name=")
-    chosen = sets.get(name.lower(), {}) if name or len(sets) != 1 else next(iter(sets.values()))
+    if name:
+        matching = [found for found in sets if f"-{found}".endswith(f"-{name.lower()}")]
+    else:
+        matching = [""] if "" in sets else list(sets)
+    chosen = sets[matching[0]] if matching else {}
     wanted = [(part, what) for part in ("train", "test") for what in ("images", "labels")]
     if missing := [f"{part} {what}" for part, what in wanted if (part, what) not in chosen]:
         which = f" of {name!r}" if name else ""

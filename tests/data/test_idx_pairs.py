@@ -46,7 +46,8 @@ def test_emnist(tmp_path, monkeypatch):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     check(load_idx_pairs("~"), digits)
     letters = write(tmp_path, "EMNIST-letters-{part}-{what}.idx{axes}-ubyte.gz", "test", seed=2, first=1)
-    check(load_idx_pairs(tmp_path, name="emnist-letters"), letters)
+    for name in ("emnist-letters", "EMNIST-Letters", "letters"):
+        check(load_idx_pairs(tmp_path, name=name), letters)
     check(load_idx_pairs(tmp_path, name="emnist-digits"), digits)
     with pytest.raises(DataError, match="holds emnist-digits, emnist-letters: choose one of them by name="):
         load_idx_pairs(tmp_path)
