@@ -47,7 +47,8 @@ def load_idx_pairs(
     if not name and len(sets) > 1 and "" not in sets:
         raise DataError(f"{folder} holds {', '.join(sorted(sets))}: choose one of them by name=")
     if name:
-        matching = [found for found in sets if f"-{found}".endswith(f"-{name.lower()}")]
+        # The shortest is the name itself.
+        matching = sorted((found for found in sets if f"-{found}".endswith(f"-{name.lower()}")), key=len)
     else:
         matching = [""] if "" in sets else list(sets)
     chosen = sets[matching[0]] if matching else {}
