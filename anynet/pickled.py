@@ -31,6 +31,9 @@ MAX_BYTES = 2**28
 #: An array takes some 40 opcodes. A file with more than this is no dict of arrays.
 MAX_OPCODES = 2**20
 
+#: Python pickles a dict by a thousand items at a time.
+MAX_STACK = 2**12
+
 MAX_AXES = 64
 MAX_NAME = 1000
 
@@ -150,9 +153,9 @@ class _Reader:
         """Name the opcode that was read last."""
         import pickletools
 
-        code = self.content[self.position - 1 : self.position].decode("latin1")
-        known = pickletools.code2op.get(code)  # type: ignore[attr-defined]
-        return f"the opcode {known.name if known else repr(code)} at byte {self.position - 1}"
+        code = self.content[self.position - 1]
+        known = pickletools.code2op.get(chr(code))  # type: ignore[attr-defined]
+        return f"the opcode {known.name if known else f'{code:#04x}'} at byte {self.position - 1}"
 
     def take(self, length: int) -> memoryview:
         """Return the next bytes of the file."""
@@ -204,6 +207,8 @@ class _Reader:
     def push(self, value: Any) -> None:
         """Put a value on the stack."""
         self.stack.append(value)
+        if len(self.stack) > MAX_STACK:
+            raise DataError(f"{self.opcode()} piles up more values than any array needs: refused; nothing was run")
 
     def push_string(self) -> None:
         """Put the bytes of a quoted line of Python 2 on the stack."""
@@ -272,6 +277,12 @@ class _Reader:
             if text in target:
                 raise DataError(f"the name {text[:40]!r} is there twice")
             target[text] = value
+
+    def memoize(self) -> None:
+        """Keep the top of the stack in the next place of the memo, once."""
+        if self.memo and self.memo[-1] is self.stack[-1]:
+            raise DataError(f"{self.opcode()} keeps one value twice: refused; nothing was run")
+        self.memo.append(self.stack[-1])
 
     def put(self, place: int) -> None:
         """Keep the top of the stack in the memo."""
@@ -405,7 +416,7 @@ _OPCODES: dict[bytes, Callable[[_Reader], None]] = {
     pickle.TUPLE1: lambda r: r.push_tuple(r.last(1)),
     pickle.TUPLE2: lambda r: r.push_tuple(r.last(2)),
     pickle.TUPLE3: lambda r: r.push_tuple(r.last(3)),
-    pickle.MEMOIZE: lambda r: r.put(len(r.memo)),
+    pickle.MEMOIZE: _Reader.memoize,
     pickle.PUT: lambda r: r.put(r.decimal()),
     pickle.BINPUT: lambda r: r.put(r.integer(1)),
     pickle.LONG_BINPUT: lambda r: r.put(r.integer(4)),

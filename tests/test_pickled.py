@@ -9,6 +9,7 @@ from helpers import assert_close, host
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from anynet import pickled
 from anynet.errors import DataError
 from anynet.pickled import read_pickled_arrays
 
@@ -247,5 +248,40 @@ def test_what_a_pickle_may_not_say(tmp_path, old, new, message):
     path.write_bytes(whole)
     assert [x.tolist() for x in read_pickled_arrays(path).values()] == [[True, False]] * 2
     path.write_bytes(whole.replace(old, new, 1))
+    with pytest.raises(DataError, match=message):
+        read_pickled_arrays(path)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_many_arrays(tmp_path, protocol):
+    """More than Python puts on the stack at a time."""
+    arrays = {f"w{i}": np.full((1, 2), i, "float32") for i in range(2500)}
+    path = tmp_path / "w.pkl"
+    path.write_bytes(pickle.dumps(arrays, protocol))
+    assert [x.tolist() for x in read_pickled_arrays(path).values()] == [x.tolist() for x in arrays.values()]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"N" * 10_000 + b".", "the opcode NONE at byte 4096 piles up more values than any array needs"),
+        (b"N" * 4_096 + b".", "the file does not end with one dict there"),
+        (b"\x80\x04N\x94\x94", "the opcode MEMOIZE at byte 4 keeps one value twice"),
+        (b"}" + b"(u" * 500 + b".", "it has more than 1,000 opcodes"),
+        (b"(" * 9, "the opcode MARK at byte 8 is deeper than any array needs"),
+        (b"N\x86", "the opcode TUPLE2 at byte 1 finds too little on the stack"),
+        (b"(" + b"N" * 64 + b"t.", "it holds tuple: wanted a dict"),
+        (b"(" + b"N" * 65 + b"t.", "the opcode TUPLE at byte 66 makes a tuple longer or deeper"),
+        (b"S'a\n.", "the text that ends at byte 4 is not in quotes"),
+        (b"I1_0\n.", "the line that ends at byte 5 is no integer"),
+        (b"\xff.", "the opcode 0xff at byte 0 is not needed"),
+        (b"Np1\nr\xff\x00\x00\x00.", "255 before byte 9 is no place of the memo"),
+    ],
+)
+def test_limits(tmp_path, monkeypatch, content, message):
+    if "opcodes" in message:
+        monkeypatch.setattr(pickled, "MAX_OPCODES", 1000)
+    path = tmp_path / "w.pkl"
+    path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_pickled_arrays(path)

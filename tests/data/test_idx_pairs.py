@@ -58,7 +58,7 @@ def test_emnist(tmp_path, monkeypatch):
 
 
 def test_an_unpacked_file_comes_before_a_gzipped_one(tmp_path):
-    write(tmp_path, seed=1)
+    write(tmp_path, "{part}-{what}-IDX{axes}-ubyte.GZ", seed=1)
     unpacked = write(tmp_path, "{part}-{what}-idx{axes}-ubyte", seed=2)
     check(load_idx_pairs(tmp_path), unpacked)
 
