@@ -20,7 +20,7 @@ from anynet import tree
 from anynet.array import array_namespace
 from anynet.autodiff.buffers import with_buffers
 from anynet.autodiff.recording import CalledError, Place, Recorder, free_name, needed_calls, write
-from anynet.autodiff.trace import Traced
+from anynet.autodiff.trace import Traced, call
 from anynet.backend import get_backend
 from anynet.errors import ArgumentError, CompilationError
 from anynet.guards import Arguments, Before, Outside, Parts, arrays_in, in_tuples, settled, with_arrays
@@ -411,7 +411,7 @@ def record(
     try:
         try:
             recorded.begin()
-            result = step(*args, **named)
+            result = call(step, args, named)
             results = [recorder.place(x) for _, x in tree.leaves(result)]
             numbers = iter(range(len(results)))
             template = tree.map(lambda _: Traced(None, None, next(numbers)), result)

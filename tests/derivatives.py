@@ -281,6 +281,12 @@ SEARCHING = {
     "mask of rows": Case(lambda xp, x: x[x[:, 0] > 0, :] ** 2, PLANE),
 }
 
+
+def sum_of_cubes(xp: Any, x: Any) -> Any:
+    """Return a sum over the last axis that is the same in any order, and real."""
+    return xp.sum(xp.abs(x + 1) ** 3, axis=-1)
+
+
 LINEAR_ALGEBRA = {
     "matmul": Case(lambda xp, x, y: xp.matmul(x, y), PRODUCT),
     "matmul of a vector": Case(lambda xp, x, y: xp.matmul(y[..., 0], x), SYSTEM),
@@ -293,6 +299,9 @@ LINEAR_ALGEBRA = {
     "linalg.cross": Case(lambda xp, x, y: xp.linalg.cross(x, y), TRIPLES),
     "linalg.det": Case(lambda xp, x: xp.linalg.det(regular(xp, x)), SQUARE),
     "linalg.diagonal": Case(lambda xp, x: xp.linalg.diagonal(x, offset=-1), STACK),
+    "linalg.eig vectors": Case(lambda xp, x: sum_of_cubes(xp, xp.linalg.eig(regular(xp, x))[1].mT), SQUARE),
+    "linalg.eig": Case(lambda xp, x: sum_of_cubes(xp, xp.linalg.eig(regular(xp, x))[0]), SQUARE),
+    "linalg.eigvals": Case(lambda xp, x: sum_of_cubes(xp, xp.linalg.eigvals(symmetric(xp, x))), SQUARE),
     "linalg.eigh values": Case(lambda xp, x: xp.linalg.eigh(symmetric(xp, x))[0], SQUARE),
     "linalg.eigh vectors": Case(lambda xp, x: fix(xp, xp.linalg.eigh(symmetric(xp, x))[1]), SQUARE),
     "linalg.eigvalsh": Case(lambda xp, x: xp.linalg.eigvalsh(symmetric(xp, x)), SQUARE),

@@ -13,6 +13,7 @@ from anynet.autodiff.rules.chapters import (
     DTYPES,
     EXTENSIONS,
     OF_DTYPES,
+    OF_SHAPES,
     RESULTS,
     SIGNATURES,
 )
@@ -44,7 +45,9 @@ class DifferentiableNamespace:
                 f"{self.plain_namespace.__name__}.{name} is not in the Array API standard, whose functions have "
                 "derivatives: write it in these, or give it one with anynet.custom_vjp"
             )
-        found: Any = getattr(self.plain_namespace, name, None if primitive is not None else _NOT_THERE)
+        # One of ours is made of other functions, or is written as an operator.
+        own = primitive is not None and (primitive.composition or primitive.reference)
+        found: Any = getattr(self.plain_namespace, name, None if own else _NOT_THERE)
         if found is _NOT_THERE:
             raise AttributeError(f"{self.plain_namespace.__name__} has no {name!r}")
         if primitive is not None:
@@ -70,7 +73,9 @@ class DifferentiableNamespace:
 
 
 #: What a namespace has that is no function of arrays.
-_WITHOUT_TRACED_ARGUMENTS = frozenset((*CREATION, *OF_DTYPES, *EXTENSIONS, *CONSTANTS, *DTYPES, *ABOUT_ITSELF))
+_WITHOUT_TRACED_ARGUMENTS = frozenset(
+    (*CREATION, *OF_DTYPES, *OF_SHAPES, *EXTENSIONS, *CONSTANTS, *DTYPES, *ABOUT_ITSELF)
+)
 _NOT_THERE = object()
 
 
@@ -214,7 +219,7 @@ def _of_dtypes(function: Callable[..., Any]) -> Callable[..., Any]:
             x = x.value
         return x
 
-    return lambda *args: function(*map(underneath, args))
+    return lambda *args, **settings: function(*map(underneath, args), **settings)
 
 
 def _like(xp: DifferentiableNamespace, name: str) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from weakref import ref
 
 from anynet import tree
 from anynet.array import is_array, is_complex, is_floating
-from anynet.autodiff.trace import Primitive, Traced, lift
+from anynet.autodiff.trace import Primitive, Traced, call, lift
 from anynet.errors import DifferentiationError
 from anynet.reach import reachable
 
@@ -51,15 +51,15 @@ class Guarded:
     def __call__(self, differentiated: Sequence[Any], args: Sequence[Any], named: dict[str, Any]) -> Any:
         """Return the function's value, called without the modules in these trees."""
         if len(differentiated) == 1 and self._last() is differentiated[0]:
-            return self._function(*args, **named)
+            return call(self._function, args, named)
         modules = self._reached(differentiated)
         if not modules:
-            return self._function(*args, **named)
+            return call(self._function, args, named)
         held = [(vars(module), name, value) for module in modules for name, value in tree.trained(module).items()]
         try:
             for holder, name, value in held:
                 holder[name] = _withheld(value, name)
-            return self._function(*args, **named)
+            return call(self._function, args, named)
         finally:
             for holder, name, value in held:
                 holder[name] = value

@@ -7,7 +7,7 @@ function one level further out, until plain arrays are left. So traces nest in a
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import count
 from numbers import Number
@@ -43,6 +43,33 @@ def refused(what: str) -> DifferentiationError:
         "anynet.stop_gradient(x) if the numbers alone are meant, or anynet.custom_vjp for compiled code with a "
         "derivative of your own"
     )
+
+
+def call(f: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """Call a user's function with traced arrays.
+
+    Raises:
+        MixedArraysError: it gave plain arrays beside traced ones to code that looks for one namespace.
+        DifferentiationError: it gave traced arrays to a function of the library itself.
+
+    """
+    try:
+        return f(*args, **named)
+    except TypeError as error:
+        if isinstance(error, AnynetError):
+            raise
+        if "Multiple namespaces" in str(error):
+            raise MixedArraysError(
+                f"a function was given traced arrays and plain ones ({error}): bring the plain ones to the traced, as "
+                "xp = x.__array_namespace__(); y = xp.asarray(y)"
+            ) from error
+        if "Traced" in str(error):
+            raise DifferentiationError(
+                f"a function was given a traced array and takes none ({error}): use the functions of the array's "
+                "namespace, as xp = x.__array_namespace__(); xp.exp(x), or anynet.custom_vjp for compiled code with "
+                "a derivative of your own"
+            ) from error
+        raise
 
 
 class Trace(Protocol):

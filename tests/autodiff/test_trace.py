@@ -7,7 +7,7 @@ from helpers import assert_close, host, numbers
 import anynet
 from anynet.array import array_namespace
 from anynet.autodiff.trace import lift
-from anynet.errors import DifferentiationError
+from anynet.errors import DifferentiationError, MixedArraysError
 
 
 def total(x):
@@ -75,3 +75,33 @@ def test_constants_go_to_compiled_code_and_variables_do_not(backend):
 def test_a_method_that_the_standard_lacks(backend):
     with pytest.raises(AttributeError, match=r"'detach' is none of them: use a function of its namespace"):
         anynet.grad(lambda x: total(x.detach()))(numbers(backend, 3))
+
+
+def test_what_the_newest_standard_adds(backend):
+    x = numbers(backend, 3, 3)
+
+    def f(x):
+        xp = array_namespace(x)
+        assert tuple(xp.broadcast_shapes((2, 1), (3,))) == (2, 3)
+        assert xp.isdtype(x.dtype, kind="real floating")
+        places = xp.reshape(xp.arange(9), (3, 3))
+        return total(xp.where(xp.isin(places, xp.asarray([1, 5])), x, x * 2))
+
+    assert_close(anynet.grad(f)(x), [[2, 1, 2], [2, 2, 1], [2, 2, 2]])
+
+
+def test_plain_arrays_beside_traced_ones_in_code_of_others():
+    special = pytest.importorskip("scipy.special", reason="needs SciPy")
+    x = np.array([1.0, 2.0])
+    mixed = lambda x: total(special.rel_entr(x, np.array([0.5, 0.5])))
+    for run in (anynet.grad(mixed), lambda x: anynet.vjp(mixed, x), anynet.compile(mixed)):
+        with pytest.raises(MixedArraysError, match=r"xp = x.__array_namespace__\(\); y = xp.asarray\(y\)"):
+            run(x)
+    lifted = lambda x: total(special.rel_entr(x, array_namespace(x).asarray(np.array([0.5, 0.5]))))
+    assert_close(anynet.grad(lifted)(x), np.log(x / 0.5) + 1)
+
+
+def test_functions_of_the_library_itself():
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    with pytest.raises(DifferentiationError, match=r"must be Tensor, not Traced.*xp.exp\(x\).*custom_vjp"):
+        anynet.grad(lambda x: torch.exp(x).sum())(torch.ones(3))

@@ -1,4 +1,4 @@
-"""The names of the standard (2024.12): the functions of arrays by chapter, each a file beside this, and the others."""
+"""The names of the standard (2025.12): the functions of arrays by chapter, each a file beside this, and the others."""
 
 from collections import namedtuple
 from collections.abc import Callable
@@ -27,8 +27,8 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         *(
             f"linalg.{name}"
             for name in """
-            cholesky cross det diagonal eigh eigvalsh inv matmul matrix_norm matrix_power matrix_rank matrix_transpose
-            outer pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm
+            cholesky cross det diagonal eig eigh eigvals eigvalsh inv matmul matrix_norm matrix_power matrix_rank
+            matrix_transpose outer pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm
             """.split()
         ),
     ),
@@ -39,7 +39,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         """.split()
     ),
     "searching": ("argmax", "argmin", "count_nonzero", "nonzero", "searchsorted", "where"),
-    "sets": ("unique_all", "unique_counts", "unique_inverse", "unique_values"),
+    "sets": ("isin", "unique_all", "unique_counts", "unique_inverse", "unique_values"),
     "sorting": ("argsort", "sort"),
     "statistical": (
         *("cumulative_prod", "cumulative_sum", "max", "mean", "min", "prod", "std", "sum", "var"),
@@ -53,6 +53,7 @@ CREATION = tuple(
     fft.rfftfreq
     """.split()
 )
+OF_SHAPES = ("broadcast_shapes",)
 OF_DTYPES = ("can_cast", "finfo", "iinfo", "isdtype", "result_type")
 EXTENSIONS = ("fft", "linalg")
 CONSTANTS = ("e", "inf", "nan", "newaxis", "pi")
@@ -68,14 +69,15 @@ ABOUT_ITSELF = ("__array_api_version__", "__array_namespace_info__", "__version_
 WITHOUT_DERIVATIVE = frozenset(
     """
     all any argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
-    bitwise_xor ceil count_nonzero equal floor floor_divide greater greater_equal isfinite isinf isnan less less_equal
-    linalg.matrix_rank logical_and logical_not logical_or logical_xor nextafter nonzero not_equal round searchsorted
-    signbit trunc
+    bitwise_xor ceil count_nonzero equal floor floor_divide greater greater_equal isfinite isin isinf isnan less
+    less_equal linalg.matrix_rank logical_and logical_not logical_or logical_xor nextafter nonzero not_equal round
+    searchsorted signbit trunc
     """.split()
 )
 
 #: Results with several parts, by name.
 RESULTS: dict[str, Callable[..., Any]] = {
+    "linalg.eig": namedtuple("EigResult", "eigenvalues eigenvectors"),
     "linalg.eigh": namedtuple("EighResult", "eigenvalues eigenvectors"),
     "linalg.qr": namedtuple("QRResult", "Q R"),
     "linalg.slogdet": namedtuple("SlogdetResult", "sign logabsdet"),

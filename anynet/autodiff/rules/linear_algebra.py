@@ -205,6 +205,34 @@ def eigh(xp: Namespace, out: Any, x: Array, /) -> Any:
     return _of_conjugates(pullback)
 
 
+@linalg_rule
+def eig(xp: Namespace, out: Any, x: Array, /) -> Any:
+    """Differentiate values and vectors of length 1, which are determined up to a factor of modulus 1.
+
+    What depends on that factor has no derivative. Source: PyTorch's linalg_eig_backward.
+    """
+    w, v = out
+
+    def pullback(of_w: Any, of_v: Any) -> Array:
+        inner = xp.zeros_like(v)
+        if of_v is not None:
+            product = xp.matmul(_adjoint(v), of_v)
+            lengths = xp.real(xp.linalg.diagonal(product)) if is_complex(product) else xp.linalg.diagonal(product)
+            stretched = xp.matmul(_adjoint(v), v) * _row(xp, lengths)
+            inner = inner + conj(_inverse_differences(xp, w)) * (product - stretched)
+        if of_w is not None:
+            inner = inner + _diagonal(xp, of_w)
+        right = xp.matmul(inner, _adjoint(v))
+        return xp.linalg.solve(xp.astype(_adjoint(v), right.dtype), right)
+
+    return _of_conjugates(pullback)
+
+
+@linalg_composition
+def eigvals(xp: Namespace, x: Array, /) -> Array:
+    return xp.linalg.eig(x)[0]
+
+
 @linalg_composition
 def eigvalsh(xp: Namespace, x: Array, /) -> Array:
     return xp.linalg.eigh(x)[0]
