@@ -432,6 +432,54 @@ def test_derivatives_over_more_elements_than_half_precision_counts(backend, name
     assert_near(slope(half(x)), expected, "float16")
 
 
+def of_rows_read(xp, x):
+    return xp.sum(xp.take(x, xp.zeros(5000, dtype=xp.int32, device=x.device), axis=0)) * 0.5
+
+
+#: Functions of 5,000 elements, and which elements: near 0, or near 1 so that products stay in range.
+OF_MANY = {
+    "cumulative_prod": (lambda xp, x: xp.mean(xp.cumulative_prod(x)), 1),
+    "cumulative_sum": (lambda xp, x: xp.sum(xp.cumulative_sum(x) / 5000), 0),
+    "prod": (lambda xp, x: xp.prod(x), 1),
+    "repeat": (lambda xp, x: xp.sum(xp.repeat(x[:2], 5000)) * 0.5, 0),
+    "std": (lambda xp, x: xp.std(x), 0),
+    "take": (of_rows_read, 0),
+    "vector_norm": (lambda xp, x: xp.linalg.vector_norm(300 * x), 0),
+    "vector_norm of equal elements": (lambda xp, x: xp.linalg.vector_norm(xp.tile(x[:1] * 0 + 2, (70_000,))), 0),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", OF_MANY)
+def test_functions_of_many_elements_in_16_bits(backend, name, dtype):
+    """Values and derivatives as in float64, whose sums lose no digits."""
+    if not known(backend, [dtype]):
+        pytest.skip(reason=f"{backend.name} has no {dtype}")
+    function, near = OF_MANY[name]
+    x = make_array(backend, near + np.random.default_rng(0).normal(size=5000) * (1e-3 if near else 1), dtype)
+    of = anynet.value_and_grad(lambda x: function(array_namespace(x), x))
+    found, expected = of(x), of(backend.xp.astype(x, backend.xp.float64))
+    for part, wanted in zip(found, expected, strict=True):
+        wanted = precise(wanted)
+        tolerance = 2 * FLOATS[dtype] * np.abs(wanted).max()
+        np.testing.assert_allclose(
+            precise(part), wanted, rtol=0, atol=max(tolerance, FLOATS[dtype] if near == 0 else 0)
+        )
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_take_by_indices_of_all_integer_dtypes(backend, dtype):
+    """Bytes are indices, not a mask; there are more rows than the dtype has numbers."""
+    x, places = backend.asarray(np.arange(600.0).reshape(300, 2)), make_array(backend, [1, 0, 100], dtype)
+    taken = lambda x: array_namespace(x).take(x, places, axis=0)
+    value, g = anynet.value_and_grad(lambda x: array_namespace(x).sum(taken(x) ** 2))(x)
+    rows = np.arange(600.0).reshape(300, 2)[[1, 0, 100]]
+    assert host(value) == (rows**2).sum()
+    expected = np.zeros((300, 2))
+    expected[[1, 0, 100]] = 2 * rows
+    np.testing.assert_array_equal(host(g), expected)
+
+
 def test_losses_over_more_rows_than_half_precision_counts(backend):
     half = half_precision(backend)
     x, t = np.zeros((MANY, 2)), backend.asarray(np.zeros(MANY, "int32"))

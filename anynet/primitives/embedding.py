@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace, as_indices, device
+from anynet.array import Array, Namespace, array_namespace, as_indices, device, widened
 from anynet.autodiff.rules.indexing import index_add
 from anynet.autodiff.trace import primitive
 from anynet.errors import DataError
@@ -12,7 +12,7 @@ from anynet.errors import DataError
 def _rule(xp: Namespace, out: Array, weight: Array, indices: Array) -> Any:
     rows, features = weight.shape
     places = xp.reshape(as_indices("indices", indices), (-1,))
-    return lambda g: index_add(xp.reshape(g, (math.prod(indices.shape), features)), places, 0, rows), None
+    return lambda g: index_add(xp.reshape(widened(g), (math.prod(indices.shape), features)), places, 0, rows), None
 
 
 def _explain(weight: Array, indices: Array) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from anynet.array import as_indices
+
 
 def erf(x: Any) -> Any:
     """Compute it in one call."""
@@ -31,7 +33,9 @@ def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
     import jax.numpy as jnp
 
     shape = (*g.shape[:axis], length, *g.shape[axis + 1 :])
-    return jnp.zeros(shape, g.dtype).at[(slice(None),) * axis + (indices,)].add(g)
+    # JAX adds the length to indices, in their own dtype.
+    places = as_indices("indices", indices)
+    return jnp.zeros(shape, g.dtype).at[(slice(None),) * axis + (places,)].add(g)
 
 
 KERNELS: dict[str, Callable[..., Any]] = {function.__name__: function for function in (erf, index_add, place, put)}

@@ -65,9 +65,11 @@ def sign(x: Any) -> Any:
 
 def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
     """Index, where the indices have one axis."""
-    if axis is None or indices.ndim != 1:
+    if axis is None or indices.ndim != 1 or not _integral(indices):
         return NotImplemented
-    return x[(slice(None),) * (axis % x.ndim) + (indices,)]
+    # PyTorch takes bytes for a mask, and no other short integers.
+    places = indices if indices.dtype in (torch.int32, torch.int64) else indices.long()
+    return x[(slice(None),) * (axis % x.ndim) + (places,)]
 
 
 def embedding(weight: Any, indices: Any) -> Any:
@@ -271,14 +273,15 @@ def place(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
 def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
     """Add slices where their index says."""
     out = g.new_zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]))
-    return out.index_add_(axis, indices % length, g)
+    places = indices if indices.dtype in (torch.int32, torch.int64) else indices.long()
+    return out.index_add_(axis, places % length, g)
 
 
 def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
     """Add elements where their index says."""
     axis %= g.ndim
     out = g.new_zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]))
-    return out.scatter_add_(axis, indices.expand(g.shape) % length, g)
+    return out.scatter_add_(axis, indices.long().expand(g.shape) % length, g)
 
 
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:

@@ -4,7 +4,7 @@ import math
 import operator
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace, device, is_array
+from anynet.array import Array, Namespace, array_namespace, as_indices, device, is_array, widened
 from anynet.autodiff.rules.table import Table
 from anynet.autodiff.trace import Primitive, primitive
 
@@ -42,7 +42,8 @@ def _getitem_rule(xp: Namespace, out: Array, x: Array, key: Any) -> Any:
     places = xp.reshape(xp.reshape(xp.arange(length, device=device(x)), shape[:axes])[key], (-1,))
 
     def pullback(g: Array) -> Array:
-        return xp.reshape(index_add(xp.reshape(g, (places.shape[0], *rest)), places, 0, length), shape)
+        rows = xp.reshape(widened(g), (places.shape[0], *rest))
+        return xp.reshape(index_add(rows, places, 0, length), shape)
 
     return pullback, None
 
@@ -70,9 +71,10 @@ def _index_add_rule(xp: Namespace, out: Array, g: Array, indices: Array, axis: i
 def index_add(g: Array, indices: Array, axis: int, length: int) -> Array:
     """Return zeros, ``length`` along an axis, to which slice i of ``g`` is added at indices[i], named twice or not.
 
-    A product with the one-hot rows of the indices: right for every library, and slow where they are many.
+    A product with the one-hot rows of the indices: right for every library, and slow where they are many. Whoever calls
+    it widens ``g``, for sums of many slices would lose their digits in 16 bits.
     """
-    xp = array_namespace(g, indices)
+    xp, indices = array_namespace(g, indices), as_indices("indices", indices)
     indices = xp.where(indices < 0, indices + length, indices)
     places = xp.expand_dims(xp.arange(length, dtype=indices.dtype, device=device(g)), axis=-1)
     selection = xp.astype(places == indices, g.dtype)
@@ -87,7 +89,7 @@ def take(xp: Namespace, out: Array, x: Array, indices: Array, /, *, axis: int | 
     shape = x.shape
 
     def pullback(g: Array) -> Array:
-        flat = xp.reshape(g, (*shape[:along], math.prod(indices.shape), *shape[along + 1 :]))
+        flat = xp.reshape(widened(g), (*shape[:along], math.prod(indices.shape), *shape[along + 1 :]))
         return index_add(flat, xp.reshape(indices, (-1,)), along, shape[along])
 
     return pullback, None
@@ -100,7 +102,7 @@ def _scatter_rule(xp: Namespace, out: Array, g: Array, indices: Array, axis: int
 @primitive(_scatter_rule)
 def scatter_add(g: Array, indices: Array, axis: int, length: int) -> Array:
     """Return zeros, ``length`` along an axis, to which every element of ``g`` is added at its own index."""
-    xp = array_namespace(g, indices)
+    xp, indices = array_namespace(g, indices), as_indices("indices", indices)
     g, indices = xp.moveaxis(g, axis, -1), xp.moveaxis(indices, axis, -1)
     indices = xp.where(indices < 0, indices + length, indices)
     places = xp.arange(length, dtype=indices.dtype, device=device(g))
@@ -111,7 +113,7 @@ def scatter_add(g: Array, indices: Array, axis: int, length: int) -> Array:
 @rule
 def take_along_axis(xp: Namespace, out: Array, x: Array, indices: Array, /, *, axis: int = -1) -> Any:
     length = x.shape[axis]
-    return lambda g: scatter_add(g, indices, axis, length), None
+    return lambda g: scatter_add(widened(g), indices, axis, length), None
 
 
 def _put_rule(xp: Namespace, out: Array, x: Array, key: Any, value: Array) -> Any:

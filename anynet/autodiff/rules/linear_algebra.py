@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from anynet.array import Array, Namespace, conj, device, is_complex
+from anynet.array import Array, Namespace, conj, device, is_complex, is_narrow, widened
 from anynet.autodiff.backward import stop_gradient
 from anynet.autodiff.rules.determinant import cofactors
 from anynet.autodiff.rules.table import Table
@@ -360,6 +360,9 @@ def matrix_power(xp: Namespace, x: Array, n: int, /) -> Array:
 @linalg_composition
 def vector_norm(xp: Namespace, x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:
     """Return the norm; the derivative by an element of 0 is taken to be 0, and so is all of it where the norm is 0."""
+    if is_narrow(x):
+        # Powers of many elements overflow.
+        return xp.astype(vector_norm(xp, widened(x), axis=axis, keepdims=keepdims, ord=ord), x.dtype)
     if axis is None and not keepdims:
         x, axis = xp.reshape(x, (-1,)), 0
     size = xp.abs(x)

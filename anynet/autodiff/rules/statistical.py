@@ -6,7 +6,7 @@ Equal extremes share the cotangent. A standard deviation of 0 has no derivative;
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, device, widened
+from anynet.array import Array, Namespace, device, is_narrow, widened
 from anynet.autodiff.rules.table import Table
 from anynet.autodiff.trace import STANDARD
 
@@ -103,7 +103,7 @@ def cumulative_sum(
     skip = (slice(None),) * along + (slice(1, None), ...)
 
     def pullback(g: Array) -> Array:
-        g = g[skip] if include_initial else g
+        g = widened(g[skip] if include_initial else g)
         return xp.flip(xp.cumulative_sum(xp.flip(g, axis=along), axis=along), axis=along)
 
     return pullback
@@ -113,6 +113,8 @@ def cumulative_sum(
 def prod(xp: Namespace, x: Array, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Array:
     """Multiply halves with halves, so that zeros among the elements do no harm to the derivative."""
     x = _in_dtype(xp, x, dtype)
+    if is_narrow(x):
+        return xp.astype(prod(xp, widened(x), axis=axis, keepdims=keepdims), x.dtype)
     gone = _axes(axis, x.ndim)
     left = tuple(i for i in range(x.ndim) if i not in gone)
     shape = tuple(x.shape[i] for i in left)
@@ -132,6 +134,8 @@ def cumulative_prod(
 ) -> Array:
     """Multiply with what is 1, 2, 4, … places before: every partial product in few steps, and zeros do no harm."""
     x = _in_dtype(xp, x, dtype)
+    if is_narrow(x):
+        return xp.astype(cumulative_prod(xp, widened(x), axis=axis, include_initial=include_initial), x.dtype)
     along = 0 if axis is None else axis % x.ndim
     x = xp.moveaxis(x, along, -1)
     ones = xp.ones_like(x)
