@@ -87,7 +87,7 @@ def test_a_network_that_is_reached_is_refused(backend, way, transformation):
     assert all(a is b for a, b in zip(after.values(), before.values(), strict=True))
 
 
-@pytest.mark.parametrize("compiled", [False])
+@pytest.mark.parametrize("compiled", [False, True])
 def test_a_penalty_on_the_network_from_outside_in_fit(backend, compiled):
     net, (x, t) = network(backend), data(backend)
 
