@@ -1,7 +1,6 @@
 """Ctrl-C that waits until a step of training is done, so that all parameters and buffers are of the same step."""
 
 import signal
-import threading
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -21,8 +20,8 @@ class DeferredInterrupt:
 
     def __enter__(self) -> Self:
         previous = signal.getsignal(signal.SIGINT)
-        if callable(previous) and threading.current_thread() is threading.main_thread():
-            # In a second interpreter the main thread may not set handlers either.
+        if callable(previous):
+            # Only the main thread may set handlers.
             with suppress(ValueError):
                 signal.signal(signal.SIGINT, self._handle)
                 self._previous = previous

@@ -6,7 +6,7 @@ from typing import Any
 
 from anynet import losses, metrics
 from anynet.array import Array, array_namespace, device, is_array, is_complex
-from anynet.errors import DataError, DTypeError, ShapeError
+from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 from anynet.metrics import Metric
 
 
@@ -19,8 +19,14 @@ class Task:
 
     def check(self, outputs: Array, labels: Array) -> None:
         """Raise where labels do not fit outputs of one row; reads the labels."""
-        if is_array(outputs) and (outputs.ndim == 0 or outputs.shape[0] == 1):
-            self._check(("N", *outputs.shape[1:]) if outputs.ndim else (), labels)
+        if not is_array(outputs):
+            raise ArgumentError(
+                f"the network gives a {type(outputs).__name__}: {self.loss} wants an array; for more than one there is "
+                "a loss of your own, loss(net, x, t)"
+            )
+        if tuple(outputs.shape[:1]) != (1,):
+            raise self._misfit(tuple(outputs.shape), labels, "one row of outputs for each row of x, (N, …)")
+        self._check(("N", *outputs.shape[1:]), labels)
 
     def metric(self, outputs: Array, labels: Array) -> Metric | None:
         """Return the metric for such outputs and labels."""
@@ -110,7 +116,7 @@ class Numbers(Task):
         return metrics.R2Score()
 
     def _check(self, outputs: tuple[Any, ...], labels: Array) -> None:
-        if outputs and tuple(labels.shape[1:]) != outputs[1:]:
+        if tuple(labels.shape[1:]) != outputs[1:]:
             raise self._misfit(outputs, labels, f"labels of shape {_shape(outputs)}{self._remedy(outputs, labels)}")
 
     def _remedy(self, outputs: tuple[Any, ...], labels: Array) -> str:

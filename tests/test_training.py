@@ -10,7 +10,7 @@ import anynet
 from anynet import layers, losses, metrics, optimizers, training
 from anynet.array import array_namespace
 from anynet.data import Loader
-from anynet.errors import ArgumentError, DataError, NonFiniteError, ShapeError
+from anynet.errors import ArgumentError, DataError, DifferentiationError, NonFiniteError, ShapeError
 
 
 def blobs(backend, n=60, classes=3, seed=0):
@@ -370,6 +370,27 @@ def test_a_network_without_an_axis_of_classes(backend):
     assert 0 < epoch.train_scores["binary_accuracy"] <= 1
 
 
+def test_networks_that_give_something_else_than_rows(backend):
+    x, t = blobs(backend)
+
+    class Other(layers.Module):
+        def __init__(self, of_rows):
+            self.inner = network(backend)
+            self.of_rows = of_rows
+
+        def forward(self, x):
+            return self.of_rows(self.inner(x))
+
+    flat = lambda y: backend.xp.reshape(y, (-1, 1))
+    for of_rows, error, message in (
+        (lambda y: (y, y), ArgumentError, r"gives a tuple: cross_entropy wants an array; .*loss\(net, x, t\)"),
+        (flat, ShapeError, r"outputs of shape \(3, 1\) .*cross_entropy wants one row of outputs for each row of x"),
+        (backend.xp.sum, ShapeError, r"outputs of shape \(\) .*cross_entropy wants one row of outputs"),
+    ):
+        with pytest.raises(error, match=message):
+            anynet.fit(Other(of_rows), (x, t), progress=False)
+
+
 def test_a_metric_that_does_not_fit_is_found_before_anything_changes(backend):
     x, t = blobs(backend)
     net = network(backend, classes=1)
@@ -410,6 +431,39 @@ def test_a_loss_that_takes_the_network(backend, compile):
     np.testing.assert_allclose(history.losses, expected, rtol=1e-5)
     for p, ours in zip(theirs.parameters(), net.parameters().values(), strict=True):
         assert_close(ours, p.detach().numpy().T, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_loss_that_reaches_the_network_is_refused(backend, compile):
+    """It would be a constant there: the penalty would be reported, and change nothing."""
+    net, data = network(backend), blobs(backend)
+    same = unchanged(net)
+
+    def penalty():
+        return sum(array_namespace(w).sum(w**2) for w in net.parameters().values())
+
+    with pytest.raises(DifferentiationError, match=r"anynet\.fit takes loss\(net, x, t\)"):
+        anynet.fit(
+            net, data, loss=lambda y, t: losses.cross_entropy(y, t) + 0.5 * penalty(), compile=compile, progress=False
+        )
+    assert same()
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_loss_that_reaches_a_teacher(backend, compile):
+    """Another network is a constant, and stays as it is."""
+    net, teacher, data = network(backend), network(backend, seed=1), blobs(backend)
+    same = unchanged(teacher)
+
+    def loss(net, x, t):
+        return losses.mean_squared_error(net(x), teacher(x))
+
+    history = anynet.fit(
+        net, data, loss=loss, optimizer=optimizers.Adam(0.02), epochs=20, batch_size=20, compile=compile,
+        progress=False,
+    )  # fmt: skip
+    assert history.epochs[-1].loss < 0.1 * history.epochs[0].loss
+    assert same()
 
 
 def test_losses_by_what_they_take(backend):
