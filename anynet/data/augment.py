@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 
 from anynet import random
-from anynet.array import Array, array_namespace, is_floating
-from anynet.errors import ArgumentError, DataError, ShapeError
+from anynet.array import Array, array_namespace, check_floating
+from anynet.errors import ArgumentError, ShapeError
 
 #: From a key and a batch of inputs to the batch that is trained on.
 Augmentation = Callable[[Array, Array], Array]
@@ -25,8 +25,7 @@ def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0
     def augment(key: Array, x: Array) -> Array:
         if x.ndim != 4:
             raise ShapeError(f"images of shape {tuple(x.shape)}: wanted (N, channels, height, width)")
-        if not is_floating(x):
-            raise DataError(f"images of dtype {x.dtype}: wanted a floating dtype, as xp.astype(x, xp.float32)")
+        check_floating("random_affine", x)
         xp = array_namespace(x)
         drawn = random.uniform(key, (4, x.shape[0], 1, 1), low=-1.0, high=1.0)
         down, right = shift * drawn[0, ...], shift * drawn[1, ...]

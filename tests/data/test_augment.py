@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from anynet import random
 from anynet.data import augment, random_affine
-from anynet.errors import ArgumentError, DataError, ShapeError
+from anynet.errors import ArgumentError, DTypeError, ShapeError
 
 #: Places in and around an image of 5 × 7: on pixels, between them, at the edges, just outside and far away.
 PLACES = np.array(
@@ -125,5 +125,7 @@ def test_what_is_no_batch_of_floating_images(backend):
     change, key = random_affine(), random.key(0, backend)
     with pytest.raises(ShapeError, match=r"images of shape \(3, 4, 4\): wanted \(N, channels, height, width\)"):
         change(key, numbers(backend, 3, 4, 4))
-    with pytest.raises(DataError, match=r"images of dtype .*uint8: wanted a floating dtype, as xp\.astype"):
+    with pytest.raises(
+        DTypeError, match=r"random_affine: .*uint8 was given: wanted a floating dtype, such as xp\.astype"
+    ):
         change(key, backend.asarray(np.full((1, 1, 4, 4), 200, "uint8")))
