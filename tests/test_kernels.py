@@ -151,3 +151,33 @@ def test_kernels_take_what_they_are_made_for(backend, dtype):
 def alike(found, wanted):
     tolerance = 1e-4 if wanted.dtype == np.float32 else 1e-10
     return found.dtype == wanted.dtype and np.allclose(found, wanted, rtol=tolerance, atol=tolerance)
+
+
+#: What a kernel's own calls are not for, as (kernel, number of the case): the compiled step calls the kernel there.
+NO_PARTS = {
+    "numpy": {("relu", 1), ("relu", 3), ("matrix_transpose", 1)},
+    "torch": {("affine", 1), ("matmul", 2), ("max_pool2d", 1), ("spread_to_largest", 1)},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_parts_of_kernels_take_what_they_are_made_for(backend, dtype):
+    """What a compiled step makes of a kernel computes what the kernel does, and does not decline either."""
+    given, kernels = cases(dtype), kernels_for(backend.xp)
+    declined, differing = set(), []
+    for name, kernel in kernels.items():
+        for i, (args, settings) in enumerate(given[name] if kernel in backend.parts else []):
+            arrays = [on(backend, x) for x in args]
+            if name == "spread_to_largest":
+                arrays.append(kernels["max_pool2d"](arrays[1], **settings))
+            wanted = kernel(*arrays, **settings)
+            if wanted is NotImplemented:
+                continue
+            found = backend.parts[kernel](operator.call, *arrays, **settings)
+            if found is NotImplemented:
+                declined.add((name, i))
+                continue
+            found, wanted = (x if isinstance(x, tuple) else (x,) for x in (found, wanted))
+            differing += [(name, i) for x, y in zip(found, wanted, strict=True) if not alike(host(x), host(y))]
+    assert declined == NO_PARTS.get(backend.name, set())
+    assert differing == []
