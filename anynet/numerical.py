@@ -85,7 +85,7 @@ def numerical_gradient(f: Callable[[T], Any], argument: T, *, step: float | None
         i = next(chosen)
         return _gradient(lambda y: f(with_leaf(argument, i, y)), x, step, memory)
 
-    return tree.map(gradient, argument, lambda x: next(chosen) and None)
+    return tree.map(gradient, argument, untrained=lambda x: next(chosen) and None)
 
 
 def gradient_descent(

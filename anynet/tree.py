@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from anynet.array import Array, is_array
-from anynet.errors import ArgumentError
+from anynet.errors import ArgumentError, ShapeError
 
 T = TypeVar("T")
 
@@ -27,21 +27,99 @@ _Memo = dict[int, Any]
 
 
 def map(
-    fn: Callable[[Array], Any],
+    fn: Callable[..., Any],
     tree: T,
+    *others: Any,
     untrained: Callable[[Array], Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> T:
     """Return the same tree with ``fn(leaf)`` for every leaf, called once for one that is tied.
 
+    With other trees of the same structure it is ``fn(leaf, *what the others have there)``; that is an array or, as in
+    gradients of what is not trained, None.
     Where ``untrained`` is given, arrays that are not trained go through that; the modules of the new tree have the
     ``defaults`` for attributes that they do not set themselves, but for those whose buffers are all frozen.
 
     Raises:
-        ArgumentError: one array is trained in one place of a module, and is a buffer or frozen in another.
+        ArgumentError: one array is trained in one place of a module, and is a buffer or frozen in another; or another
+            tree has a different structure.
+
+    >>> import numpy as np
+    >>> anynet.tree.map(lambda p, g: p - 0.5 * g, {"w": np.ones(2)}, {"w": np.array([1.0, 2.0])})
+    {'w': array([0.5, 0. ])}
 
     """
-    return _map(fn, tree, untrained, defaults, None)
+    if not others:
+        return _map(fn, tree, untrained, defaults, None)
+    beside = zip(*([*_beside(tree, other, "", None)] for other in others), strict=True)
+    return _map(lambda leaf: fn(leaf, *next(beside)), tree, None, None, None)
+
+
+def add(tree: T, *others: Any) -> T:
+    """Return the sum of trees of the same structure, array by array, such as gradients of several batches.
+
+    None stays None, and counts as zero beside an array of the first tree.
+
+    Raises:
+        ArgumentError: the trees have different structures.
+        ShapeError: arrays at the same place have different shapes.
+
+    >>> import numpy as np
+    >>> anynet.tree.add({"w": np.ones(2), "n": None}, {"w": np.array([1.0, 2.0]), "n": None})
+    {'w': array([2., 3.]), 'n': None}
+
+    """
+    return map(_sum, tree, *others)
+
+
+def _sum(x: Array, *others: Array | None) -> Array:
+    for other in others:
+        if other is None:
+            continue
+        if tuple(other.shape) != tuple(x.shape):
+            raise ShapeError(f"arrays of shapes {tuple(x.shape)} and {tuple(other.shape)} are at the same place")
+        x = x + other
+    return x
+
+
+def _beside(tree: Any, other: Any, path: str, seen: dict[int, Any] | None) -> Iterator[Any]:
+    """Yield what another tree has at the place of every leaf of the first, in the order in which they are mapped."""
+    kind, there = _kind(tree), _kind(other)
+    if kind == _LEAF and (there == _LEAF or other is None):
+        if seen is None or id(tree) not in seen:
+            yield other
+        elif seen[id(tree)] is not other:
+            raise ArgumentError(f"the trees differ: {path} is tied in the first, and two arrays in another")
+        if seen is not None:
+            seen[id(tree)] = other
+        return
+    if kind != there or (kind in (_MODULE, _NODE) and type(tree) is not type(other)):
+        raise ArgumentError(
+            f"the trees differ: {path or 'the first'} is a {type(tree).__name__} in one "
+            f"and a {type(other).__name__} in another"
+        )
+    if kind == _SETTING:
+        return
+    if kind == _MODULE and seen is None:
+        seen = {}
+    elif kind == _NODE:
+        seen = None
+    if kind <= _NODE:
+        # One of two networks may have attributes that differentiation puts there.
+        names = [*vars(tree)]
+        tree, other = vars(tree), vars(other)
+        alike = other.keys() >= tree.keys()
+    elif kind == _DICT:
+        names, alike = [*tree], tree.keys() == other.keys()
+    else:
+        names, alike = [*range(len(tree))], len(tree) == len(other)
+    if not alike:
+        contents = [[*x] if kind <= _DICT else len(x) for x in (tree, other)]
+        raise ArgumentError(
+            f"the trees differ: {path or 'the first'} has {contents[0]} in one and {contents[1]} in another"
+        )
+    for name in names:
+        yield from _beside(tree[name], other[name], f"{path}.{name}" if path else str(name), seen)
 
 
 def _map(

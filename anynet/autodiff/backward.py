@@ -76,7 +76,7 @@ class Tape:
 
     def begin(self, argument: T) -> T:
         """Return the tree with variables for the arrays that are trained; its modules are told of the training."""
-        return tree.map(self.variable, argument, self.constant, TRAINING)
+        return tree.map(self.variable, argument, untrained=self.constant, defaults=TRAINING)
 
     def finish(self, argument: Any, begun: Any) -> None:
         """Write the buffers of the tree that was begun back into the argument, as numbers of this tape no more."""

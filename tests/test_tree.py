@@ -1,0 +1,86 @@
+"""Trees of several structures, mapped and added together."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from helpers import assert_close, host, numbers
+
+import anynet
+from anynet import layers, losses, optimizers, tree
+from anynet.errors import ArgumentError, ShapeError
+
+
+class Pair(NamedTuple):
+    first: object
+    second: object
+
+
+def test_several_trees_are_mapped_together(backend):
+    x, y = numbers(backend, 2), numbers(backend, 3, seed=1)
+    one = {"a": [x, (y, Pair(x, 3))], "name": "one", "none": None}
+    other = {"a": [2 * x, (3 * y, Pair(4 * x, 5))], "name": "two", "none": None}
+    found = tree.map(lambda a, b, c: a + b - c, one, other, one)
+    assert_close(found["a"][0], 2 * host(x), like=x)
+    assert_close(found["a"][1][0], 3 * host(y))
+    assert_close(found["a"][1][1].first, 4 * host(x))
+    # Settings are those of the first.
+    assert found["a"][1][1].second == 3
+    assert found["name"] == "one"
+    assert found["none"] is None
+
+
+def test_gradients_are_accumulated(backend):
+    """The mean of the gradients of two halves of a batch is that of the whole."""
+    net = layers.Sequential(layers.Linear(4, 5), layers.Tanh(), layers.Linear(5, 3), seed=0, backend=backend)
+    net["layers.0"].freeze("bias")
+    x, t = numbers(backend, 6, 4, dtype="float32"), backend.asarray(np.array([0, 1, 2] * 2))
+    gradient = anynet.grad(lambda net, x, t: losses.cross_entropy(net(x), t))
+    together = tree.add(gradient(net, x[:3, ...], t[:3]), gradient(net, x[3:, ...], t[3:]))
+    halved = tree.map(lambda g: g / 2, together)
+    whole = gradient(net, x, t)
+    for (path, found), (_, expected) in zip(tree.leaves(halved), tree.leaves(whole), strict=True):
+        assert path != "layers.0.bias"
+        assert_close(found, host(expected), rtol=1e-5, atol=1e-7)
+    before = {path: host(p) for path, p in tree.leaves(net)}
+    stepped = tree.map(lambda p, g: p if g is None else p - g, net, halved)
+    optimizers.SGD(1.0).update(net, whole)
+    for (path, p), (_, expected) in zip(tree.leaves(stepped), tree.leaves(net), strict=True):
+        assert_close(p, host(expected), rtol=1e-5, atol=1e-6)
+        assert (path == "layers.0.bias") == np.array_equal(host(p), before[path])
+
+
+def test_what_is_tied_is_mapped_once(backend):
+    linear = layers.Linear(3, 3)
+    net = layers.Sequential(linear, linear, seed=0, backend=backend)
+    calls = []
+    found = tree.map(lambda a, b: (calls.append(1), a + b)[1], net, net)
+    assert len(calls) == 2
+    assert found["layers.0.weight"] is found["layers.1.weight"]
+    assert_close(found["layers.0.weight"], 2 * host(net["layers.0.weight"]))
+    apart = layers.Sequential(layers.Linear(3, 3), layers.Linear(3, 3), seed=0, backend=backend)
+    with pytest.raises(ArgumentError, match=r"layers\.1\.weight is tied in the first, and two arrays in another"):
+        tree.add(net, apart)
+
+
+def test_trees_that_differ(backend):
+    x = numbers(backend, 2)
+    for one, other, message in (
+        ({"a": x}, {"a": x, "b": x}, r"the first has \['a'\] in one and \['a', 'b'\] in another"),
+        ([x], [x, x], "the first has 1 in one and 2 in another"),
+        ({"a": [x]}, {"a": (x,)}, "a is a list in one and a tuple in another"),
+        ({"a": x}, {"a": [x]}, "a is a .* in one and a list in another"),
+        ({"a": None}, {"a": x}, "a is a NoneType in one and a"),
+        (layers.Tanh(), layers.ReLU(), "the first is a Tanh in one and a ReLU in another"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            tree.add(one, other)
+    with pytest.raises(ShapeError, match=r"shapes \(2,\) and \(3,\) are at the same place"):
+        tree.add([x], [numbers(backend, 3)])
+
+
+def test_none_counts_as_zero(backend):
+    x = numbers(backend, 2)
+    assert tree.add({"a": None}, {"a": None})["a"] is None
+    assert_close(tree.add([x], [None], [x])[0], 2 * host(x), like=x)
+    assert tree.add([x])[0] is x
