@@ -50,8 +50,6 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "any": ("any", "axis out keepdims where"),
     "argmax": ("argmax", "axis out keepdims"),
     "argmin": ("argmin", "axis out keepdims"),
-    "argsort": ("argsort", "axis kind order stable"),
-    "sort": ("sort", "axis kind order stable"),
     "count_nonzero": ("count_nonzero", "axis keepdims"),
     "nonzero": ("nonzero", ""),
     "flip": ("flip", "axis"),
@@ -64,8 +62,6 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "broadcast_to": ("broadcast_to", "shape /"),
     "searchsorted": ("searchsorted", "v / side sorter"),
     "astype": ("astype", "dtype /"),
-    "trace": ("linalg.trace", "offset axis1 axis2 dtype out"),
-    "diagonal": ("linalg.diagonal", "offset axis1 axis2"),
     "linalg.matrix_power": ("linalg.matrix_power", "n /"),
     "linalg.pinv": ("linalg.pinv", "rtol hermitian"),
     "linalg.qr": ("linalg.qr", "mode"),
@@ -245,7 +241,28 @@ def round_(xp: Namespace, a: Array, decimals: int = 0) -> Array:
 
 
 @composed
+def argsort(xp: Namespace, a: Array, axis: int | None = -1) -> Array:
+    return xp.argsort(xp.reshape(a, (-1,)) if axis is None else a, axis=-1 if axis is None else axis)
+
+
+@composed
+def sort(xp: Namespace, a: Array, axis: int | None = -1) -> Array:
+    return xp.sort(xp.reshape(a, (-1,)) if axis is None else a, axis=-1 if axis is None else axis)
+
+
+@composed
+def diagonal(xp: Namespace, a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+    return xp.linalg.diagonal(xp.moveaxis(a, (axis1, axis2), (-2, -1)), offset=offset)
+
+
+@composed
+def trace(xp: Namespace, a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+    return xp.linalg.trace(xp.moveaxis(a, (axis1, axis2), (-2, -1)), offset=offset)
+
+
+@composed
 def dot(xp: Namespace, a: Array, b: Array) -> Array:
+    a, b = listed(xp, a), listed(xp, b)
     if not axes_of(a) or not axes_of(b):
         return a * b
     return xp.matmul(a, b) if b.ndim <= 2 else xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
@@ -253,6 +270,7 @@ def dot(xp: Namespace, a: Array, b: Array) -> Array:
 
 @composed
 def inner(xp: Namespace, a: Array, b: Array) -> Array:
+    a, b = listed(xp, a), listed(xp, b)
     return a * b if not axes_of(a) or not axes_of(b) else xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
 
 
@@ -265,11 +283,13 @@ def tensordot(xp: Namespace, a: Array, b: Array, axes: Any = 2) -> Array:
 
 @composed
 def outer(xp: Namespace, a: Array, b: Array) -> Array:
+    a, b = listed(xp, a), listed(xp, b)
     return xp.reshape(a, (-1, 1)) * xp.reshape(b, (1, -1))
 
 
 @composed
 def vdot(xp: Namespace, a: Array, b: Array) -> Array:
+    a, b = listed(xp, a), listed(xp, b)
     return xp.vecdot(xp.reshape(a, (-1,)), xp.reshape(b, (-1,)))
 
 
@@ -300,7 +320,8 @@ def ptp(xp: Namespace, a: Array, axis: Any = None, *, keepdims: bool = False) ->
 
 @composed
 def unique(xp: Namespace, ar: Array) -> Array:
-    return xp.unique_values(ar)
+    # The standard's may be in any order.
+    return xp.sort(xp.unique_values(ar))
 
 
 @composed
@@ -417,3 +438,8 @@ def complex_of(xp: Namespace, x: Array) -> Array:
     if is_complex(x):
         return x
     return xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)
+
+
+def listed(xp: Namespace, x: Any) -> Any:
+    """Return a list as an array, anything else as it is."""
+    return xp.asarray(x) if isinstance(x, list) else x

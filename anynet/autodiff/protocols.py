@@ -147,7 +147,7 @@ _FIRST = ("a", "x", "arr", "array", "ary", "m", "arrays", "tup", "condition")
 #: Settings that say nothing.
 _NOTHING: dict[str, tuple[Any, ...]] = {
     **{"casting": ("same_kind",), "where": (True,), "subok": (True, False), "stable": (True, False, None)},
-    **{"order": ("K", "C", None), "kind": (None, "stable", "quicksort", "mergesort"), "append": (None,)},
+    **{"order": ("C", None), "kind": (None, "stable", "quicksort", "mergesort"), "append": (None,)},
     **dict.fromkeys(("n", "s", "axes", "norm"), (None,)),
 }
 
