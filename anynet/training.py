@@ -100,7 +100,7 @@ def fit(
         net: called as net(x); its parameters are initialized.
         train: (x, t), shuffled by the seed, or a loader.
         test: (x, t), a loader, of which only x and t are used, or None.
-        loss: called as loss(net(x), t) or, where it takes three arguments, as loss(net, x, t); a scalar.
+        loss: called as loss(net(x), t) or, where it needs three arguments, as loss(net, x, t); a scalar.
         optimizer: SGD(0.1) by default.
         epochs: 0 or more.
         batch_size: 1 or more; not used where train is a loader.
@@ -147,7 +147,7 @@ def fit(
 def training_step(loss: Callable[..., Array]) -> Callable[[Module, Optimizer, Array, Array], Array]:
     """Return step(net, optimizer, x, t), which trains the network on one batch and returns the loss.
 
-    The loss is called as loss(net(x), t) or, where it takes three arguments, as loss(net, x, t).
+    The loss is called as loss(net(x), t) or, where it needs three arguments, as loss(net, x, t).
 
     Raises:
         ArgumentError: the loss takes neither two arguments nor three.
@@ -221,9 +221,10 @@ def _by_name(metric: Score | Sequence[Score] | None) -> dict[str, Metric]:
         if not callable(one):
             raise ArgumentError(f"metric is {one!r}: wanted one of anynet.metrics, or a function of outputs and labels")
         known = metrics.as_metric(one)
-        if known.name in scores:
-            raise ArgumentError(f"two metrics are called {known.name!r}: set the attribute name of one")
-        scores[known.name] = known
+        name = known.name or type(known).__name__
+        if name in scores:
+            raise ArgumentError(f"two metrics are called {name!r}: set the attribute name of one")
+        scores[name] = known
     return scores
 
 
@@ -360,7 +361,8 @@ def _check(
             task.check(outputs, part.t)
             if isinstance(metric, str) and not scores:
                 scores = _by_name(task.metric(outputs, t))
-        for score in scores.values():
+        for name, score in scores.items():
+            # Another function need not have a value for one row.
             if not isinstance(score, metrics.OfAllRows):
-                score.count(outputs, t)
+                _read(name, score(outputs, t))
     return scores

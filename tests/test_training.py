@@ -265,6 +265,10 @@ def test_metrics_that_cannot_be(backend):
         anynet.evaluate(net, data, [metrics.f1, metrics.F1()])
     with pytest.raises(ArgumentError, match=r"f1_none is of shape \(3,\): wanted a scalar"):
         anynet.evaluate(net, data, metrics.F1("none"))
+    same = unchanged(net)
+    with pytest.raises(ArgumentError, match=r"f1_none is of shape \(3,\): wanted a scalar"):
+        anynet.fit(net, data, metric=metrics.F1("none"), progress=False)
+    assert same()
     with pytest.raises(ArgumentError, match="metric is 'f1': wanted 'auto', None, or one or several"):
         anynet.fit(net, data, metric="f1")
     with pytest.raises(ArgumentError, match=r"metric is 1: wanted one of anynet\.metrics, or a function"):
