@@ -19,7 +19,7 @@ from typing import Any
 from anynet import tree
 from anynet.array import array_namespace
 from anynet.autodiff.buffers import with_buffers
-from anynet.autodiff.recording import CalledError, Place, Recorder, free_name, needed_calls, write
+from anynet.autodiff.recording import Call, CalledError, Place, Recorder, free_name, needed_calls, write
 from anynet.autodiff.trace import Traced, call
 from anynet.backend import get_backend
 from anynet.errors import ArgumentError, CompilationError
@@ -84,9 +84,10 @@ class CompiledStep:
     def _slowly(self, args: list[Any], named: dict[str, Any]) -> Any:
         """Do the step with arguments that have to be taken apart."""
         arguments, outside = self._take_apart(args, named)
-        leaves = outside.read() + arguments.leaves
+        leaves = [*outside.read(), *arguments.leaves]
         if any(type(x) is Traced for x in leaves):
             # It is being differentiated, or recorded as part of another step.
+            self._outside = None
             return self._function(*args, **named)
         recording = self._known(arguments, outside)
         if recording is None:
@@ -95,7 +96,7 @@ class CompiledStep:
             return self._record(args, named, arguments, outside)
         before = Before(recording, recording.changes.writes(arguments, outside), args, arguments, outside)
         self._before = None if named or arguments.volatile or outside.volatile else before
-        return self._replay(before, leaves, args, named)
+        return self._replay(before, [leaves[i] for i in recording.used], args, named)
 
     def _replay(self, before: Before, leaves: list[Any], args: list[Any], named: dict[str, Any]) -> Any:
         def plainly() -> Any:
@@ -141,7 +142,8 @@ class CompiledStep:
             arguments, outside = self._take_apart([*self._bound, *args, entry], {})
             recording = self._known(arguments, outside)
             if recording is not None and recording.backend.loops and stop - start > 1:
-                leaves, writes = outside.read() + arguments.leaves, recording.changes.writes(arguments, outside)
+                leaves, writes = [*outside.read(), *arguments.leaves], recording.changes.writes(arguments, outside)
+                leaves = [leaves[i] for i in recording.used]
                 found.append(recording.loop(leaves, writes, entries, start, stop))
                 break
             found.append(tree.map(lambda x: array_namespace(x).expand_dims(x, axis=0), self(*args, entry)))
@@ -224,10 +226,12 @@ class Recording:
         self.result = result
         self.dynamic = recorder.dynamic
         self.questions = [question for question, _ in recorder.questions]
-        named = dict(enumerate(inputs))
+        calls = needed_calls(recorder.calls, outputs)
+        #: The numbers of the leaves that it takes: a data set that a step reaches may be used nowhere.
+        self.used = _used(calls, outputs, changes, len(inputs))
+        named = {i: inputs[i] for i in self.used}
         for _, asked in recorder.questions:
             named |= {place.number: f"n{place.number}" for place in asked}
-        calls = needed_calls(recorder.calls, outputs)
         backend = get_backend(recorder.home)
         if backend.into:
             calls = with_buffers(calls, outputs, backend)
@@ -236,12 +240,14 @@ class Recording:
         code = dict(known)
         exec(self.source, code)  # a function of our own writing
         self._plain, self.backend = code["run"], backend
-        self._run = backend.compile(self._plain, changes.carried)
+        numbers = {leaf: i for i, leaf in enumerate(self.used)}
+        self._carried = [(numbers[leaf], output) for leaf, output in changes.carried]
+        self._run = backend.compile(self._plain, self._carried)
         # Two at once would write into the same buffers.
         self._lock = threading.Lock()
 
     def replay(self, leaves: list[Any], writes: list["_Write"], plainly: Callable[[], Any]) -> Any:
-        """Make the calls with these leaves, and put new arrays where they belong."""
+        """Make the calls with these leaves, those that are used, and put new arrays where they belong."""
         if not self._lock.acquire(blocking=False):
             return plainly()
         saved = [vars(x).copy() for x in self.dynamic]
@@ -280,7 +286,7 @@ class Recording:
 
     @cached_property
     def _loop(self) -> Callable[..., Any]:
-        return self.backend.loop(self._plain, self.changes.carried)
+        return self.backend.loop(self._plain, self._carried)
 
     def loop(self, leaves: list[Any], writes: list["_Write"], entries: Any, start: int, stop: int) -> Any:
         """Replay for each of the entries, the last of the leaves, and put new arrays where they belong."""
@@ -299,6 +305,14 @@ class Recording:
         for holder, name, output in writes:
             holder[name] = carried[output] if type(output) is int else _rebuilt(holder[name], output, carried)
         return tree.map(lambda leaf: others[leaf.node - len(carried)], self.result)
+
+
+def _used(calls: list[Call], outputs: list[Any], changes: "_Changes", count: int) -> list[int]:
+    """Return the numbers of the leaves that calls take, that are results, that change, or that come last."""
+    places = [place.number for call in calls for place in call.places()]
+    places += [x.number for x in outputs if isinstance(x, Place)]
+    used = {*places, *(leaf for leaf, _ in changes.carried), count - 1}
+    return [i for i in range(count) if i in used]
 
 
 #: (holder, name, number of the output that goes there, or those of the arrays of a list, tuple or dict).

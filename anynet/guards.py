@@ -12,7 +12,7 @@ from io import IOBase
 from itertools import chain
 from numbers import Number
 from operator import is_
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 from weakref import ref
 
@@ -26,6 +26,7 @@ from anynet.reach import CONTENTS, Reach, holds_more, is_data
 _PLAIN, _TEXT, _ARRAY, _DYNAMIC, _OBJECT, _OPAQUE, _UNKNOWN, _NODE, _DICT, _LIST, _TUPLE, _SET = range(1, 13)
 _kinds: dict[type, int] = dict.fromkeys((type(None), bool, int, str, bytes, type(...), type(NotImplemented)), _PLAIN)
 _kinds |= {float: _TEXT, complex: _TEXT}
+_CONTAINERS = frozenset([dict, list, tuple, set, frozenset, deque])
 
 
 class Parts:
@@ -106,11 +107,11 @@ class Arguments(Parts):
         if kind == _NODE:
             inside = vars(x)
             self.fixed.append(x)
-            if holds_more(x):
-                # Its methods may reach something.
-                self.objects.append(type(x))
         else:
             self.members.append((x, holder, own_name))
+        if (kind == _NODE or type(x) not in _CONTAINERS) and holds_more(x):
+            # Its methods may reach something.
+            self.objects.append(type(x))
         if kind != _TUPLE and around >= 0:
             self.containers.append(inside)
         if kind == _SET:
@@ -136,19 +137,22 @@ class Arguments(Parts):
                 self.fixed.append(child)
             else:
                 self._setting(name, child, of)
+        if kind != _NODE and getattr(x, "__dict__", None):
+            self._add(vars(x), None, number, "__dict__")
         outline.append(None)
 
     def _add_set(self, x: Any) -> None:
-        outline, self.outline = self.outline, []
-        found = []
+        outline, found = self.outline, []
         for child in x:
-            self._setting(None, child, _kind(child))
-            found.append(tuple(self.outline))
-            self.outline.clear()
-            if _kind(child) == _OBJECT:
+            kind = _kind(child)
+            if kind in (_OBJECT, _NODE):
                 self.objects.append(child)
+            self.outline = []
+            # What may hold arrays, or is one, is looked into nowhere else.
+            self._setting(None, child, _UNKNOWN if kind == _ARRAY or kind > _NODE else kind)
+            found.append(tuple(self.outline))
         self.outline = outline
-        self.outline.append(frozenset(found))
+        outline.append(frozenset(found))
 
     def numbers(self, leaves: list[Any]) -> dict[int, int]:
         """Return the number of each leaf by the identity of its array, but for arguments that are arrays."""
@@ -206,6 +210,8 @@ class Outside(Parts):
                 self.outline += (name, numbers.get(id(x)))
                 if kind in (_DICT, _LIST, _TUPLE):
                     self.members.append((x, holder, name))
+        for module in reach.random:
+            self._setting(None, module, _UNKNOWN)
         # They are read when they are needed: old ones are not to be held.
         self.leaves = []
         self.cells = [holder.of for holder, name in reach.single if name == CONTENTS]
@@ -278,7 +284,8 @@ class Before:
             else:
                 self.trees.append((i, arg))
         # Where leaves are: in a tree, or the arguments themselves, which are not to be held.
-        self.sources = [(None if holder is args else holder, name) for holder, name in outside.reads + arguments.reads]
+        sources = [(None if holder is args else holder, name) for holder, name in outside.reads + arguments.reads]
+        self.sources = [sources[i] for i in recording.used]
         self._contents = Contents(outside, arguments.containers)
         #: To see what is there now.
         self.look = self._contents.look
@@ -395,6 +402,8 @@ def _of_object(x: Any) -> Any:
 def _state(x: Any) -> Any:
     """Return what tells whether an object has changed; where nobody can tell, something that equals nothing else."""
     try:
+        if isinstance(x, ModuleType):
+            x = vars(x)["getstate" if "getstate" in vars(x) else "get_state"]()
         return pickle.dumps(x)
     except Exception:
         return object()

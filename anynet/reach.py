@@ -10,7 +10,7 @@ import dis
 import sys
 import sysconfig
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import is_dataclass
 from functools import cache, cached_property, lru_cache, partial
@@ -102,7 +102,9 @@ class Reach:
         #: dicts in which these are, where more may come to be visited when the dict has more.
         self.whole: list[Any] = []
         self.single: list[tuple[Any, Any]] = []
-        self.open: list[dict[str, Any]] = []
+        self.open: list[Mapping[str, Any]] = []
+        #: Modules that make random numbers from a state of their own, as Python's does.
+        self.random: list[ModuleType] = []
         #: Everything that is there, once, with its path.
         self.objects: list[tuple[str, Any]] = []
         #: Whether there was no more than can be visited.
@@ -161,8 +163,10 @@ class Reach:
             self._add(_dotted(path, "__class__"), kind)
         elif isinstance(x, dict):
             self._all(x, x.items(), lambda name: f"{path}[{name!r}]")
+            self._look_into_subclass(path, x)
         elif isinstance(x, list | tuple | deque):
             self._all(x, enumerate(x), lambda i: f"{path}[{i}]")
+            self._look_into_subclass(path, x)
         elif isinstance(x, Set):
             self.whole.append(x)
             for value in list(x):
@@ -177,7 +181,13 @@ class Reach:
             self._tuple(path, x.args, PartialArguments(x), "args", lambda i: _words("partial argument", i, path))
             self._all(x.keywords, x.keywords.items(), lambda name: _words("partial argument", name, path))
         elif isinstance(x, ModuleType):
-            if not self._is_library(x.__name__):
+            if not _STATES.isdisjoint(vars(x)):
+                self.random.append(x)
+            if self._is_library(x.__name__):
+                for name, value in list(vars(x).items()):
+                    if isinstance(value, ModuleType) and not _STATES.isdisjoint(vars(value)):
+                        self._attribute(_dotted(path, name), value, vars(x), name)
+            else:
                 self.open.append(vars(x))
                 for name, value in list(vars(x).items()):
                     self._attribute(_dotted(path, name), value, vars(x), name)
@@ -185,6 +195,14 @@ class Reach:
             self._look_into_class(path, x)
         else:
             self._look_into_object(path, x)
+
+    def _look_into_subclass(self, path: str, x: Any) -> None:
+        """Look at what else a container of a class of its own has."""
+        own = getattr(x, "__dict__", None)
+        if own:
+            self._all(own, own.items(), lambda name: _dotted(path, name))
+        if type(x) not in _CONTAINERS:
+            self._add(_dotted(path, "__class__"), type(x))
 
     def _tuple(self, path: str, x: tuple[Any, ...], holder: Any, name: str, words: Callable[[Any], str]) -> None:
         """Visit a tuple whose items have words of their own."""
@@ -228,6 +246,7 @@ class Reach:
             return
         libraries = [base for base in x.__mro__ if base is not object and self._is_library(base.__module__)]
         holder = ClassAttributes(x)
+        self.open.append(vars(x))
         for name, value in list(vars(x).items()):
             if name.startswith("__") and name.endswith("__"):
                 # Operators, calls and the like are not named.
@@ -308,6 +327,10 @@ def names_in(code: CodeType) -> tuple[tuple[str, ...], tuple[str, ...], tuple[st
             (variables if of_global else attributes)[instruction.argval] = None
             if instruction.opname == "STORE_ATTR":
                 assigned[instruction.argval] = None
+        elif instruction.opname == "MATCH_CLASS":
+            # Patterns have the names of attributes in a tuple.
+            words = [word for x in code.co_consts if isinstance(x, tuple) for word in x if isinstance(word, str)]
+            attributes |= dict.fromkeys(words)
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
             for names, inner_names in zip(found, names_in(inner), strict=True):
@@ -318,8 +341,13 @@ def names_in(code: CodeType) -> tuple[tuple[str, ...], tuple[str, ...], tuple[st
 #: Types of values that hold nothing.
 _PLAIN = frozenset([type(None), bool, int, float, complex, str, bytes, type(...), CodeType, CellType, range, slice])
 
+_CONTAINERS = frozenset([dict, list, tuple, set, frozenset, deque])
+
 #: Names by which code reads attributes that it does not name.
 _BY_NAME = frozenset(["getattr", "vars", "__dict__", "__getattribute__", "attrgetter", "eval", "exec", "__getstate__"])
+
+#: Functions that return the state of a generator of random numbers.
+_STATES = frozenset(["getstate", "get_state"])
 
 #: Methods that anynet calls.
 _CALLED = frozenset(["forward", "update"])
