@@ -5,6 +5,7 @@ import contextlib
 import copy
 import functools
 import pickle
+import random
 from collections import Counter, OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -1017,3 +1018,131 @@ def test_threads_that_share_a_network():
         with pytest.raises(CompilationError, match="another thread is recording a compiled step"):
             other(x)
     assert len(compiled.recordings) == 1
+
+
+def test_arrays_that_a_users_function_keeps():
+    """They are not memory that is used again, and neither is what it returns."""
+    kept = []
+    # What a built-in method belongs to is not seen from outside.
+    note = kept.append
+
+    def keep(x):
+        note((x, x.copy()))
+        return x[...]
+
+    own = anynet.custom_vjp(keep, lambda g, out, x: g)
+    compiled = anynet.compile(lambda x: total(own(own(x * 2 + 1) * 3 + 1) * 4 + 1))
+    for i in range(4):
+        x = np.full((50, 50), float(i))
+        np.testing.assert_array_equal(compiled(x), np.sum(((x * 2 + 1) * 3 + 1) * 4 + 1))
+    assert len(compiled.recordings) == 1
+    assert len(kept) >= 8
+    for x, before in kept:
+        np.testing.assert_array_equal(x, before)
+
+
+def test_an_error_of_a_users_function_is_no_second_call():
+    calls, fails = [], []
+    note, failing = calls.append, fails.__len__
+
+    def work(x):
+        note(1)
+        if failing():
+            raise ConnectionError("the other side is gone")
+        return np.asarray(x) * 2
+
+    own = anynet.custom_vjp(work, lambda g, out, x: g)
+    compiled, x = anynet.compile(lambda x: total(own(x) * 3)), np.ones(3)
+    for _ in range(2):
+        compiled(x)
+    assert len(compiled.recordings) == 1
+    calls.clear()
+    fails.append(1)
+    with pytest.raises(ConnectionError, match="the other side is gone"):
+        compiled(x)
+    assert len(calls) == 1
+
+
+def test_code_in_a_checkpoint_is_part_of_the_step():
+    inside = anynet.autodiff.checkpoint(lambda x: x * float(total(x)))
+    step = anynet.compile(lambda x: inside(x) + 1)
+    with pytest.raises(CompilationError, match="is not settled while a step is recorded"):
+        step(np.ones(3))
+
+
+def test_modules_of_random_numbers():
+    """Their state changes with every call."""
+    compiled = anynet.compile(lambda x: x * np.random.rand(3) + random.random())
+    np.random.seed(0)
+    random.seed(0)
+    with pytest.warns(UserWarning, match="changes what it reaches with every call"):
+        found = [compiled(np.ones(3)) for _ in range(12)]
+    np.random.seed(0)
+    random.seed(0)
+    np.testing.assert_array_equal(found, [np.random.rand(3) + random.random() for _ in range(12)])
+
+
+class Point:
+    """Attributes that a pattern names; in a class that has more later."""
+
+    def __init__(self):
+        self.x = 1.0
+
+    def step(self, y):
+        match self:
+            case Point(x=x):
+                return x * self.scale * y
+
+
+class Table(dict):
+    """A dict with attributes."""
+
+
+def test_attributes_of_any_kind():
+    y, point, table = np.arange(3.0), Point(), Table(a=1.0)
+    Point.scale = 1.0
+    table.b = 2.0
+    steps = point.step, lambda y: table["a"] * table.b * y
+    compiled = [anynet.compile(step) for step in steps]
+    by_argument = anynet.compile(lambda table, y: table["a"] * table.b * y)
+    for change in (
+        lambda: None,
+        lambda: setattr(point, "x", 2.0),
+        lambda: setattr(point, "scale", 3.0),
+        lambda: vars(point).pop("scale"),
+        lambda: setattr(Point, "scale", 4.0),
+        lambda: setattr(table, "b", 5.0),
+        lambda: table.update(a=6.0),
+    ):
+        change()
+        for _ in range(2):
+            for f, step in zip(compiled, steps, strict=True):
+                np.testing.assert_array_equal(f(y), step(y))
+            np.testing.assert_array_equal(by_argument(table, y), steps[1](y))
+
+
+def test_one_network_in_an_argument_and_outside(backend):
+    (x, t), runs = batch(backend), []
+    for compiled in (False, True):
+        net, optimizer = plain_net(backend), optimizers.Momentum(0.1)
+
+        def step(given, net=net, optimizer=optimizer):
+            value, grads = anynet.value_and_grad(lambda net: losses.cross_entropy(net(x), t))(given)
+            optimizer.update(given, grads)
+            return value + total(net(x))
+
+        f = anynet.compile(step) if compiled else step
+        runs.append(([host(f(net)) for _ in range(4)], net))
+    np.testing.assert_allclose(runs[0][0], runs[1][0], rtol=1e-5)
+    same_bits(backend, runs[0][1], runs[1][1])
+
+
+def test_a_step_inside_a_step(backend):
+    net, x = plain_net(backend), batch(backend)[0]
+    inner = anynet.compile(lambda x: net(x))
+    outer = anynet.compile(lambda x: inner(x) * 2)
+    for _ in range(3):
+        assert_close(inner(x), host(net(x)), rtol=1e-5)
+        assert_close(outer(x), 2 * host(net(x)), rtol=1e-5)
+        net["layers.0.weight"] = net["layers.0.weight"] + 1
+    assert len(inner.recordings) == len(outer.recordings) == 1

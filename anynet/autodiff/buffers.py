@@ -18,7 +18,9 @@ from anynet.backend import Backend
 def with_buffers(calls: list[Call], outputs: list[Any], backend: Backend) -> list[Call]:
     """Return the calls, with an ``out=`` where there can be one; the backend says which functions take it."""
     roots = _roots(calls, backend.fresh)
-    leaving = {root for x in outputs if isinstance(x, Place) for root in roots.get(x.number, ())}
+    seen = [x for x in outputs if isinstance(x, Place)]
+    seen += [place for call in calls if call.own for place in (*call.places(), *call.results)]
+    leaving = {root for place in seen for root in roots.get(place.number, ())}
     last_use: dict[int, int] = {}
     for i, call in enumerate(calls):
         for place in (*call.places(), *call.results):

@@ -4,8 +4,8 @@ import math
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from anynet.array import Array, array_namespace, is_array, unrecorded
@@ -33,6 +33,8 @@ class Call:
     several: bool
     #: Shape, dtype and order in memory of the first result.
     kind: tuple[Any, ...]
+    #: Whether it is a user's own code, which may keep what it is given and what it returns.
+    own: bool = False
 
     def places(self) -> Iterator[Place]:
         """Return the places among the arguments."""
@@ -161,9 +163,8 @@ class Recorder:
         if step.opaque:
             return self._opaque(step, args, settings, given, out)
         if function is step.reference and step.name not in STANDARD:
-            # Its parts may be done in place, and what it leaves in buffers is seen; a user's own may refuse.
-            with suppress(Exception):
-                return step.reference(*args, **settings)
+            # Its parts may be done in place, and what it leaves in buffers is seen.
+            return step.reference(*args, **settings)
         return self._noted(step.name, function, args, settings, out)
 
     def _opaque(
@@ -172,7 +173,7 @@ class Recorder:
         """Note a user's own code as one call; where the device's steps call no Python, note its parts."""
         assert step.reference is not None
         if get_backend(self.home).calls_python(step.reference, given):
-            return self._noted(step.name, step.reference, args, settings, out)
+            return self._noted(step.name, partial(_call, step.reference), args, settings, out, own=True)
         try:
             return step.reference(*args, **settings)
         except Exception as error:
@@ -190,7 +191,14 @@ class Recorder:
         return self._noted(name, function, args, settings, function(*map(settled, args), **settings))
 
     def _noted(
-        self, name: str, function: Callable[..., Any], args: Sequence[Any], settings: dict[str, Any], out: Any
+        self,
+        name: str,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        settings: dict[str, Any],
+        out: Any,
+        *,
+        own: bool = False,
     ) -> Any:
         several = isinstance(out, tuple | list)
         if several and not out:
@@ -200,10 +208,18 @@ class Recorder:
         results = tuple([Place(x.node) for x in parts])
         first = parts[0].value
         kind = first.shape, first.dtype, self._strides(first)
-        self.calls.append(Call(name, function, places, settings, results, several, kind))
+        self.calls.append(Call(name, function, places, settings, results, several, kind, own))
         if not several:
             return parts[0]
         return type(out)(*parts) if hasattr(out, "_fields") else tuple(parts)
+
+
+def _call(function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+    """Call a user's own code; its errors are raised as they are, see `CalledError`."""
+    try:
+        return function(*args, **settings)
+    except Exception as error:
+        raise CalledError(error) from error
 
 
 def settled(x: Any) -> Any:
