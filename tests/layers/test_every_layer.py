@@ -218,3 +218,25 @@ def test_padding_is_not_seen(backend):
     np.testing.assert_allclose(first, second, rtol=1e-5)
     causal, changed = (host(layer(backend.asarray(x), causal=True))[0, :2] for x in (data, other))
     np.testing.assert_allclose(causal, changed, rtol=1e-5)
+
+
+WITHOUT_BIAS = {
+    "Linear": (lambda: layers.Linear(3, 2, bias=False), ["weight"]),
+    "Conv1d": (lambda: layers.Conv1d(3, 2, 2, bias=False), ["weight"]),
+    "Conv2d": (lambda: layers.Conv2d(3, 2, 2, bias=False), ["weight"]),
+    "ConvTranspose2d": (lambda: layers.ConvTranspose2d(3, 2, 2, bias=False), ["weight"]),
+    "MultiHeadAttention": (
+        lambda: layers.MultiHeadAttention(4, 2, bias=False),
+        ["query.weight", "key.weight", "value.weight", "out.weight"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_BIAS)
+def test_layers_without_bias(backend, name):
+    """The parameters are the weights alone, and zeros stay zeros."""
+    make, paths = WITHOUT_BIAS[name]
+    layer = make().initialize(0, backend)
+    assert list(layer.parameters()) == paths
+    shape = {"Linear": (2, 3), "Conv1d": (2, 3, 5), "MultiHeadAttention": (2, 3, 4)}.get(name, (2, 3, 5, 5))
+    assert not host(layer(backend.asarray(np.zeros(shape, "float32")))).any()
