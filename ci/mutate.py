@@ -143,6 +143,11 @@ def _changes(tree: ast.AST) -> Iterator[tuple[str, ast.expr | ast.stmt, str]]:
             yield kind, node, f"({ast.unparse(other)})"
 
 
+def _is_strict(node: ast.AST) -> bool:
+    """Tell whether a node is the ``strict=True`` of a zip, which only tells what holds anyway."""
+    return isinstance(node, ast.keyword) and node.arg == "strict"
+
+
 def _stores(node: ast.AST) -> TypeGuard[ast.Assign]:
     """Tell whether a statement stores somewhere else than in a name, without which the code after it cannot run."""
     return isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Name | ast.Tuple)
@@ -154,7 +159,7 @@ def _code(node: ast.AST, within_message: bool = False) -> Iterator[tuple[ast.AST
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or name in ("annotation", "returns", "decorator_list", "type_params"):
                 continue
-            if isinstance(child, ast.JoinedStr | ast.Import | ast.ImportFrom):
+            if isinstance(child, ast.JoinedStr | ast.Import | ast.ImportFrom) or _is_strict(child):
                 continue
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
                 continue
@@ -191,7 +196,7 @@ def _expressions(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
             if not isinstance(first, ast.Starred) and not isinstance(second, ast.Starred):
                 yield "swapped arguments", _with(node, args=[*node.args[:i], second, first, *node.args[i + 2 :]])
         for i, keyword in enumerate(node.keywords):
-            if keyword.arg:
+            if keyword.arg and not _is_strict(keyword):
                 yield "dropped argument", _with(node, keywords=node.keywords[:i] + node.keywords[i + 1 :])
 
 

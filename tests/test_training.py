@@ -672,6 +672,19 @@ def test_fit_trains_on_what_augment_returns(backend, compile):
     assert history.losses[-1] == pytest.approx(np.log(3), abs=0.2)
 
 
+def test_golden_losses(backend):
+    """Initial weights, shuffles, masks and steps of a seed, as they have always been."""
+    net = layers.Sequential(
+        layers.Linear(2, 8), layers.BatchNorm(8), layers.ReLU(), layers.Dropout(0.3), layers.Linear(8, 3),
+        seed=1, backend=backend,
+    )  # fmt: skip
+    history = anynet.fit(
+        net, blobs(backend), optimizer=optimizers.Adam(0.01), epochs=2, batch_size=16, seed=5, progress=False
+    )
+    golden = [1.77703011, 1.54420614, 1.19060826, 1.30076635, 1.07267165, 1.03437841, 0.98926377, 0.87055063]
+    assert history.losses == pytest.approx(golden, rel=1e-4)
+
+
 def test_a_step_never_waits_for_the_device(strictest):
     """On the second device, without masks and data-dependent shapes, with reading numbers forbidden."""
     net = network(strictest)
