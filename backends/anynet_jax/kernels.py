@@ -38,4 +38,20 @@ def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
     return jnp.zeros(shape, g.dtype).at[(slice(None),) * axis + (places,)].add(g)
 
 
-KERNELS: dict[str, Callable[..., Any]] = {function.__name__: function for function in (erf, index_add, place, put)}
+def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
+    """Take indices of every integer dtype; JAX adds the length to negative ones in their own dtype."""
+    import jax.numpy as jnp
+
+    return jnp.take(x, as_indices("indices", indices), axis=axis)
+
+
+def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
+    """Take indices of every integer dtype, as `take` does."""
+    import jax.numpy as jnp
+
+    return jnp.take_along_axis(x, as_indices("indices", indices), axis=axis)
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    function.__name__: function for function in (erf, index_add, place, put, take, take_along_axis)
+}

@@ -72,6 +72,11 @@ def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
     return x[(slice(None),) * (axis % x.ndim) + (places,)]
 
 
+def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
+    """Take indices of every integer dtype; PyTorch wants int64."""
+    return torch.take_along_dim(x, indices.long(), dim=axis) if _integral(indices) else NotImplemented
+
+
 def embedding(weight: Any, indices: Any) -> Any:
     """Let PyTorch refuse an index outside on a CPU; return NaN on a GPU, which would not survive the look-up."""
     if not _integral(indices) or not len(weight):
@@ -379,6 +384,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
             softplus,
             sum_to,
             take,
+            take_along_axis,
             threefry,
             where,
         )

@@ -35,6 +35,29 @@ def test_repeated_indices_add_up(backend):
         assert host(found).tolist() == [0, 6, 0, 12]
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
+def test_indices_of_every_dtype(backend, dtype):
+    """The axis is longer than int8 and uint8 can count; negative indices count from its end."""
+    signed = dtype.startswith("int")
+    at = np.array([0, 5, 100, 5, -1 if signed else 127])
+    x, weights = np.arange(600.0).reshape(300, 2), np.arange(1.0, 6)
+    right = np.zeros(300)
+    np.add.at(right, at, weights)
+    indices, w = backend.asarray(at.astype(dtype)), backend.asarray(weights)
+
+    def rows(x):
+        return array_namespace(x).take(x, indices, axis=0)[:, 0]
+
+    def elements(x):
+        xp = array_namespace(x)
+        return xp.take_along_axis(x[:, 0], indices, axis=0)
+
+    for f in (rows, elements):
+        value, found = anynet.value_and_grad(lambda x, f=f: array_namespace(x).vecdot(f(x), w))(backend.asarray(x))
+        assert float(value) == x[at, 0] @ weights
+        np.testing.assert_array_equal(host(found)[:, 0], right)
+
+
 def test_equal_eigenvalues_give_no_infinities(backend):
     x = backend.asarray(np.eye(3))
     found = anynet.grad(lambda x: array_namespace(x).sum(array_namespace(x).linalg.eigh(x)[0]))(x)

@@ -122,7 +122,7 @@ def cosh(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def divide(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
-    return lambda g: g / x2, lambda g: -g * out / x2
+    return lambda g: g / x2, lambda g: -g * (out / x2)
 
 
 @rule
