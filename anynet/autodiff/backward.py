@@ -169,6 +169,8 @@ class Tape:
                 continue
             for node, shape, dtype, pullback in parents:
                 c = pullback(g)
+                if c is None:
+                    continue
                 if c.shape != shape:
                     c = sum_to(c, shape)
                 if c.dtype is not dtype and c.dtype != dtype:
@@ -270,8 +272,21 @@ def _one(x: Array) -> Array:
     if type(x) is Traced and x.trace is not None and x.trace.whole:
         # In a recording, one that is known.
         return x.__array_namespace__().ones_like(x)
-    # Any number to the power of 0 is 1, not-a-number too. For a tape further out it comes from x, though it is
-    # constant: the derivative of a derivative that does not change is 0, and no error.
+    return one(x)
+
+
+def _one_rule(xp: Namespace, out: Array, x: Array) -> Any:
+    return lambda g: None
+
+
+@primitive(_one_rule)
+def one(x: Array) -> Array:
+    """Return ones like x, which a tape takes to depend on x, though no cotangent goes back.
+
+    So the derivative of a derivative that does not change is 0, and no error. A cotangent of zeros would become NaN
+    where x was made by a function whose derivative is infinite.
+    """
+    # Any number to the power of 0 is 1, NaN too.
     return x**0
 
 

@@ -374,6 +374,7 @@ SECOND = {
         [2.0, 0.0],
         [[0, 0.5], [0.5, math.log(2) ** 2]],
     ),
+    "x ** 0": (lambda xp, x: xp.sum(x**0), [0.0, 1.0], [[0, 0], [0, 0]]),
     "x ** 2 at 0": (lambda xp, x: xp.sum(x**2), [0.0, 1.0], [[2, 0], [0, 2]]),
     "x ** 1 at 0": (lambda xp, x: xp.sum(x**1), [0.0, 1.0], [[0, 0], [0, 0]]),
     "logaddexp of equal elements": (
@@ -407,6 +408,16 @@ def test_second_derivative(backend, name):
     function, point, right = SECOND[name]
     found = anynet.hessian(lambda x: function(array_namespace(x), x))(backend.asarray(np.asarray(point)))
     np.testing.assert_allclose(host(found), right, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("name", "right"), [("sqrt", [-INF, -1 / 32]), ("log", [-INF, -1 / 16]), ("acosh", [NAN, -4 * 15**-1.5])]
+)
+def test_an_infinite_derivative_stays_where_it_is(backend, name, right):
+    """Of the second derivatives of a sum, only that of the element itself is infinite, or NaN outside the domain."""
+    slope = anynet.grad(lambda x: array_namespace(x).sum(getattr(array_namespace(x), name)(x)))
+    found = anynet.grad(lambda x: array_namespace(x).sum(slope(x)))(backend.asarray(np.array([0.0, 4.0])))
+    np.testing.assert_allclose(host(found), right)
 
 
 def test_third_derivative_of_a_determinant(backend):

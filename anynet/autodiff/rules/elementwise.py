@@ -14,6 +14,7 @@ from typing import Any
 
 from anynet import array
 from anynet.array import Array, Namespace, is_complex
+from anynet.autodiff.backward import one
 from anynet.autodiff.rules.table import Table
 
 RULES = rule = Table()
@@ -44,7 +45,7 @@ def acos(xp: Namespace, out: Array, x: Array) -> Any:
 def acosh(xp: Namespace, out: Array, x: Array) -> Any:
     # Two roots: the root of the product has the other sign for half of all complex numbers. A difference twice, because
     # a sum would lose the negative zero that says on which side of the cut x is.
-    return lambda g: g / (xp.sqrt(x - 1) * xp.sqrt(x - -1))
+    return lambda g: g / xp.sqrt(x - 1) / xp.sqrt(x - -1)
 
 
 @rule
@@ -221,10 +222,12 @@ def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
 
     def to_x1(g: Array) -> Array:
         if not hasattr(x2, "dtype"):
-            return g * _slope(xp, x1, x2)
-        # Constant in x1, also where the formula would be 0 times infinity.
-        constant = xp.logical_and(x2 == 0, xp.logical_not(xp.logical_and(xp.isfinite(x1), x1 != 0)))
-        return g * x2 * xp.where(constant, xp.ones_like(x1), x1) ** (x2 - 1)
+            # Not a product with 0: of a cotangent that is infinite or NaN it would be NaN.
+            return 0 * one(g) if x2 == 0 else g * _slope(xp, x1, x2)
+        # Constant in x1, though 0 · 0⁻¹ is NaN; and the second derivative stays NaN.
+        constant = xp.logical_and(x2 == 0, xp.logical_not(xp.abs(x1) > 0))
+        c = g * x2 * xp.where(constant, xp.full_like(x1, math.nan), x1) ** (x2 - 1)
+        return xp.where(constant, xp.zeros_like(c), c)
 
     def to_x2(g: Array) -> Array:
         base = x1 if hasattr(x1, "dtype") else xp.full_like(out, x1)
@@ -235,9 +238,9 @@ def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
 
 
 def _slope(xp: Namespace, x: Array, n: Any) -> Array:
-    """Return n xⁿ⁻¹ without raising x to the power of 0: of a complex 0, that is not 1 on every library."""
-    if n in (0, 1):
-        return xp.zeros_like(x) if n == 0 else xp.ones_like(x)
+    """Return n xⁿ⁻¹, n ≠ 0, without raising x to the power of 0: of a complex 0, that is not 1 on every library."""
+    if n == 1:
+        return xp.ones_like(x)
     return n * (x if n == 2 else x ** (n - 1))
 
 
