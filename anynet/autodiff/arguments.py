@@ -39,6 +39,8 @@ class Chosen:
         self.names: tuple[str, ...] = tuple(names)
         if not self.positions and not self.names:
             raise DifferentiationError("argnums and argnames are empty: wanted one argument or more")
+        # What is chosen most often: every step asks.
+        self._single = self.positions[0] if self.one_position and self.positions and not self.names else None
 
     def keys(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Key]:
         """Return where the arguments are in a call.
@@ -48,6 +50,8 @@ class Chosen:
 
         """
         count = len(args)
+        if self._single is not None and 0 <= self._single < count:
+            return [self._single]
         keys: list[Key] = []
         for position in self.positions:
             if not -count <= position < count:
@@ -79,6 +83,8 @@ class Chosen:
         One for one position or name, a tuple for several positions, a dict for several names; a pair of these where
         both are given.
         """
+        if self._single is not None:
+            return found[0]
         split = len(self.positions)
         of_positions = found[0] if self.one_position and split else tuple(found[:split])
         if not self.names:

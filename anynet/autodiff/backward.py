@@ -245,7 +245,7 @@ def value_and_grad(
         tape = Tape()
         keys = chosen.keys(args, named)
         given = [args[key] if type(key) is int else named[key] for key in keys]  # type: ignore[index]
-        begun = dict(zip(keys, map(tape.begin, given), strict=True))
+        begun = {key: tape.begin(arg) for key, arg in zip(keys, given, strict=True)}
         if not tape.variables:
             raise DifferentiationError(_nothing(given))
         in_order = [begun[i] if i in begun else tree.map(lift, arg) for i, arg in enumerate(args)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from anynet.array import array_namespace, is_array, unrecorded
-from anynet.autodiff.batching_rules import BATCHERS
+from anynet.autodiff.batching_rules import BATCHERS, TAKE_MOVED
 from anynet.autodiff.moved import Moved
 from anynet.autodiff.trace import Primitive, Traced, lift, next_level
 from anynet.errors import DifferentiationError, NoRuleError
@@ -91,8 +91,7 @@ class Batch:
         return values, batched
 
     def _by_rule(self, rule: Any, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
-        # A product takes a few moved rows as they are.
-        values, batched = self._values(args, whole=step.name != "matmul")
+        values, batched = self._values(args, whole=step.name not in TAKE_MOVED)
 
         def function(*values: Any, **settings: Any) -> Any:
             return step.evaluate(values, settings)[0]

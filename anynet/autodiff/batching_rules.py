@@ -171,7 +171,8 @@ def _whole(value: Any) -> Any:
 
 def _affine(xp: Namespace, function: Any, values: list[Any], batched: list[bool]) -> Any:
     """Take vectors as the rows of one matrix."""
-    return function(*values) if batched == [True, False, False] and values[0].ndim == 2 else NotImplemented
+    x, *others = values
+    return function(_whole(x), *others) if batched == [True, False, False] and x.ndim == 2 else NotImplemented
 
 
 def _vecdot(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: int = -1) -> Any:
@@ -246,6 +247,18 @@ def _searchsorted(xp: Namespace, function: Any, values: list[Any], batched: list
         "'searchsorted' cannot be evaluated at many points at once where the sorted array is another at every point: "
         "call the function in a loop"
     )
+
+
+def _isin(xp: Namespace, function: Any, values: list[Any], batched: list[bool], invert: bool = False) -> Any:
+    """Compare all with all where the set is another one at every point."""
+    if not batched[1]:
+        return function(*values, invert=invert)
+    points = values[1].shape[0]
+    x1, x2 = _at_every_point(xp, values, batched)
+    shape = x1.shape if is_array(x1) else (points,)
+    elements = xp.reshape(x1, (points, math.prod(x1.shape[1:]), 1)) if is_array(x1) else x1
+    found = xp.any(xp.reshape(x2, (points, 1, math.prod(x2.shape[1:]))) == elements, axis=-1)
+    return xp.reshape(xp.logical_not(found) if invert else found, shape)
 
 
 def _is_mask(part: Any) -> bool:
@@ -388,12 +401,15 @@ def _images(
     """Take the images of all points as those of one batch; as many arguments, the first ones, are images."""
     if any(batched[images:]):
         return NotImplemented
-    given = _at_every_point(xp, values[:images], batched[:images])
+    given = _at_every_point(xp, [_whole(x) for x in values[:images]], batched[:images])
     points, n = given[0].shape[:2]
     merged = [xp.reshape(x, (points * n, *x.shape[2:])) for x in given]
     out = function(*merged, *values[images:], **settings)
     return xp.reshape(out, (points, n, *out.shape[1:]))
 
+
+#: Functions whose rules take moved arrays as they are; a copy at every point is made for the others.
+TAKE_MOVED = frozenset(["affine", "conv2d", "conv2d_transposed", "matmul"])
 
 BATCHERS: dict[str, Batcher] = {
     **dict.fromkeys((*CHAPTERS["elementwise"], "where"), _elementwise),
@@ -406,7 +422,7 @@ BATCHERS: dict[str, Batcher] = {
     **dict.fromkeys(("astype", "matrix_transpose", "relu", "sigmoid", "relu_gradient", "stop_gradient"), _as_is),
     **{
         f"linalg.{name}": _as_is
-        for name in "cholesky det eigh eigvalsh inv matrix_rank pinv qr slogdet svd svdvals".split()
+        for name in "cholesky det eig eigh eigvalsh inv matrix_rank pinv qr slogdet svd svdvals".split()
     },
     **{
         name: _data_dependent(name)
@@ -422,6 +438,7 @@ BATCHERS: dict[str, Batcher] = {
     "getitem": _getitem,
     "getitem_at": _getitem_at,
     "index_add": _index_add,
+    "isin": _isin,
     "linalg.solve": _solve,
     "matmul": _matmul,
     "moveaxis": _moveaxis,
