@@ -94,7 +94,9 @@ class CompiledStep:
             if self._waste >= MAX_WASTE:
                 return self._function(*args, **named)
             return self._record(args, named, arguments, outside)
-        before = Before(recording, recording.changes.writes(arguments, outside), args, arguments, outside)
+        before = Before(
+            recording, recording.changes.writes(arguments, outside, recording.used), args, arguments, outside
+        )
         self._before = None if named or arguments.volatile or outside.volatile else before
         return self._replay(before, [leaves[i] for i in recording.used], args, named)
 
@@ -142,7 +144,10 @@ class CompiledStep:
             arguments, outside = self._take_apart([*self._bound, *args, entry], {})
             recording = self._known(arguments, outside)
             if recording is not None and recording.backend.loops and stop - start > 1:
-                leaves, writes = [*outside.read(), *arguments.leaves], recording.changes.writes(arguments, outside)
+                leaves, writes = (
+                    [*outside.read(), *arguments.leaves],
+                    recording.changes.writes(arguments, outside, recording.used),
+                )
                 leaves = [leaves[i] for i in recording.used]
                 found.append(recording.loop(leaves, writes, entries, start, stop))
                 break
@@ -261,8 +266,7 @@ class Recording:
                 raise
             failure = error
         else:
-            for holder, name, output in writes:
-                holder[name] = found[output] if type(output) is int else _rebuilt(holder[name], output, found)
+            _write(writes, leaves, found)
             if type(self.result) is Traced:
                 return found[self.result.node]
             return tree.map(lambda leaf: found[leaf.node], self.result)
@@ -302,8 +306,7 @@ class Recording:
             if isinstance(error, CalledError):
                 raise error.error from error.error.__cause__
             raise
-        for holder, name, output in writes:
-            holder[name] = carried[output] if type(output) is int else _rebuilt(holder[name], output, carried)
+        _write(writes, leaves, carried)
         return tree.map(lambda leaf: others[leaf.node - len(carried)], self.result)
 
 
@@ -315,8 +318,18 @@ def _used(calls: list[Call], outputs: list[Any], changes: "_Changes", count: int
     return [i for i in range(count) if i in used]
 
 
-#: (holder, name, number of the output that goes there, or those of the arrays of a list, tuple or dict).
+#: (holder, name, number of the output that goes there, or those of the arrays of a list, tuple or dict); without a
+#: holder, (None, number of the leaf, number of the output) of an array that is written into.
 _Write = tuple[Any, Any, Any]
+
+
+def _write(writes: list[_Write], leaves: list[Any], found: Any) -> None:
+    """Put outputs where they belong."""
+    for holder, name, output in writes:
+        if holder is None:
+            leaves[name][...] = found[output]
+        else:
+            holder[name] = found[output] if type(output) is int else _rebuilt(holder[name], output, found)
 
 
 class _Changes:
@@ -325,6 +338,8 @@ class _Changes:
     def __init__(self) -> None:
         #: (leaf, output) of the leaves that change, whose outputs are the first ones.
         self.carried: list[tuple[int, int]] = []
+        #: (leaf, output) of the leaves that are written into.
+        self.written: list[tuple[int, int]] = []
         #: (whether outside, number of the slot, output), and of the container, the outputs of its arrays.
         self.slots: list[tuple[bool, int, int]] = []
         self.members: list[tuple[bool, int, list[int | None]]] = []
@@ -334,9 +349,9 @@ class _Changes:
         """Whether there is anything outside that changes."""
         return any(is_outside for is_outside, _, _ in (*self.slots, *self.members))
 
-    def writes(self, arguments: Arguments, outside: Outside) -> list[_Write]:
-        """Return what is to be written where."""
-        found: list[_Write] = []
+    def writes(self, arguments: Arguments, outside: Outside, used: list[int]) -> list[_Write]:
+        """Return what is to be written where, given which leaves there are."""
+        found: list[_Write] = [(None, used.index(leaf), output) for leaf, output in self.written]
         for is_outside, i, outputs in self.members:
             _, holder, name = (outside if is_outside else arguments).members[i]
             found.append((holder, name, outputs))
@@ -360,8 +375,10 @@ class _Recorded:
         self._parts = [(outside, outside.read()), (arguments, arguments.leaves)]
         # Tuples with variables in them, by identity, and those in whose place they are.
         self._tuples: dict[int, tuple[Any, Any]] = {}
-        #: The place of the variable of each leaf, those outside first.
+        #: The variable of each leaf and its place, those outside first, and the numbers of those that are written into.
+        self.variables: list[Traced] = []
         self.places: list[Place] = []
+        self.written: dict[int, Any] = {}
 
     def begin(self) -> None:
         """Put variables in the place of arrays."""
@@ -380,25 +397,45 @@ class _Recorded:
                 if new is not x:
                     self._tuples[id(new)] = new, x
                     holder[name] = new
+            self.variables += variables
             self.places += [Place(x.node) for x in variables]
             for scalars in part.dynamic:
                 scalars.recorder = self._recorder
                 self._recorder.dynamic.append(scalars)
 
     def end(self, parts: list[Parts]) -> None:
-        """Put plain arrays in the place of traced ones."""
+        """Put plain arrays in the place of traced ones, those that were there where they are written into."""
+        failure = None
+        originals = [x for _, leaves in self._parts for x in leaves]
+        # Shorter where it was not begun to the end.
+        for x, place, original in zip(self.variables, self.places, originals, strict=False):
+            if x.node != place.number and id(x) not in self.written:
+                try:
+                    original[...] = settled(x)
+                    self.written[id(x)] = original
+                except TypeError:
+                    # Arrays of this library cannot be written into: another one takes its place.
+                    continue
+                except Exception as error:
+                    failure = error
         for part in parts:
             for holder, name, _ in part.slots:
                 x = holder[name]
                 if type(x) is Traced:
-                    holder[name] = settled(x)
+                    holder[name] = self._plain(x)
             for x, holder, name in _outer_tuples(part):
                 original = self.original(x)
-                new = in_tuples(settled, x) if original is x else original
+                new = in_tuples(self._plain, x) if original is x else original
                 if new is not x:
                     holder[name] = new
         for scalars in self._recorder.dynamic:
             vars(scalars).pop("recorder", None)
+        if failure is not None:
+            raise failure
+
+    def _plain(self, x: Any) -> Any:
+        """Return the array that a traced one stands for, the one that was there if it is written into."""
+        return self.written[id(x)] if id(x) in self.written else settled(x)
 
     def original(self, x: Any) -> Any:
         """Return the tuple in whose place one is; anything else as it is."""
@@ -475,6 +512,13 @@ def _changes(
         changed: dict[int, int] = {}
         for i, x in enumerate(arrays):
             place, before = recorder.place(x), next(places)
+            variable = recorded.variables[shift + i]
+            if id(variable) in recorded.written:
+                changes.written.append((shift + i, len(outputs)))
+                changes.carried.append((shift + i, len(outputs)))
+                outputs.append(recorder.place(variable))
+                if x is variable:
+                    continue
             if type(place) is not Place or place != before:
                 changed[i] = len(outputs)
                 changes.carried.append((shift + i, len(outputs)))

@@ -1146,3 +1146,47 @@ def test_a_step_inside_a_step(backend):
         assert_close(outer(x), 2 * host(net(x)), rtol=1e-5)
         net["layers.0.weight"] = net["layers.0.weight"] + 1
     assert len(inner.recordings) == len(outer.recordings) == 1
+
+
+def writing(backend):
+    """Steps that write into arrays: into one they are given, by a view of it, and into those that a dict holds."""
+    held = {"sum": numbers(backend, 3), "count": [numbers(backend, 3, seed=1)]}
+
+    def whole(x, y):
+        x += y
+        return total(x)
+
+    def element(x, y):
+        x[0] = y[1]
+        return total(x)
+
+    def view(x, y):
+        tail = x[1:]
+        tail *= 2.0
+        return total(x * y)
+
+    def outside(x, y):
+        held["sum"] -= 0.1 * x
+        held["count"][0][...] = y
+        return total(held["sum"] + held["count"][0])
+
+    return held, (whole, element, view, outside)
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_arrays_that_a_step_writes_into(backend, which):
+    """The user's own arrays change, as they do without a compiler."""
+    if backend.name == "jax":
+        pytest.skip(reason="JAX's arrays cannot be written into")
+    (held, steps), (other, like) = writing(backend), writing(backend)
+    step, plain = anynet.compile(steps[which]), like[which]
+    first, x, y = numbers(backend, 3), numbers(backend, 3), numbers(backend, 3, seed=5)
+    arrays = held["sum"], held["count"][0]
+    for _ in range(4):
+        assert_close(step(x, y), host(plain(first, y)), rtol=1e-6)
+        assert_close(x, host(first), rtol=1e-6)
+        assert_close(arrays[0], host(other["sum"]), rtol=1e-6)
+        assert_close(arrays[1], host(other["count"][0]), rtol=1e-6)
+    assert arrays[0] is held["sum"]
+    assert arrays[1] is held["count"][0]
+    assert len(step.recordings) == 1
