@@ -135,25 +135,37 @@ def _function(primitive: Primitive) -> Callable[..., Any]:
 def _viewing(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let the results of a function share memory with its argument where the library's do."""
     name = function.__name__
+    copies = _COPIES.get(name)
 
     def viewing(x: Any, *args: Any, **settings: Any) -> Any:
         out = function(x, *args, **settings)
-        if type(x) is not Traced:
-            return out
-        if name == "unstack":
-            of = name if x.ndim > 1 else "unstack of one axis"
-            before = (slice(None),) * (settings.get("axis", 0) % x.ndim)
-            read = STANDARD["getitem"]
-            return tuple([note(x, part, of, read, (*before, i, ...)) for i, part in enumerate(out)])
-        if (name == "reshape" and settings.get("copy")) or (
-            name == "astype" and (settings.get("copy", True) or out.dtype != x.dtype)
-        ):
-            return out
-        if (name in ("ceil", "floor", "round", "trunc") and is_floating(x)) or (name == "flip" and not x.ndim):
+        if type(x) is not Traced or (copies is not None and copies(x, out, settings)):
             return out
         return note(x, out, name, function, *args, **settings)
 
-    return viewing
+    def parts(x: Any, **settings: Any) -> Any:
+        out = function(x, **settings)
+        if type(x) is not Traced:
+            return out
+        of = name if x.ndim > 1 else "unstack of one axis"
+        before = (slice(None),) * (settings.get("axis", 0) % x.ndim)
+        read = STANDARD["getitem"]
+        return tuple([note(x, part, of, read, (*before, i, ...)) for i, part in enumerate(out)])
+
+    return parts if name == "unstack" else viewing
+
+
+def _rounds(x: Any, out: Any, settings: dict[str, Any]) -> bool:
+    return is_floating(x)
+
+
+#: When functions copy in every library.
+_COPIES: dict[str, Callable[[Any, Any, dict[str, Any]], bool]] = {
+    **dict.fromkeys(("ceil", "floor", "round", "trunc"), _rounds),
+    "astype": lambda x, out, settings: settings.get("copy", True) or out.dtype != x.dtype,
+    "flip": lambda x, out, settings: not x.shape,
+    "reshape": lambda x, out, settings: settings.get("copy") is True,
+}
 
 
 def _asarray(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Callable[..., Any]:

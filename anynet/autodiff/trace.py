@@ -330,16 +330,24 @@ def _types(xp: Namespace) -> tuple[type, type]:
 _SLICES = frozenset((slice, type(None), type(...)))
 
 
+#: By the types of a key's parts: how many are integers, and whether any is a slice; None for those of other types.
+_kinds: dict[tuple[type, ...], tuple[int, bool] | None] = {}
+
+
+def _integers_and_slices(kinds: tuple[type, ...]) -> tuple[int, bool] | None:
+    plain = all(kind is int or kind in _SLICES for kind in kinds)
+    known = _kinds[kinds] = (kinds.count(int), not _SLICES.isdisjoint(kinds)) if plain else None
+    return known
+
+
 def _reading(parts: tuple[Any, ...], ndim: int) -> str:
-    """Return the name in `views.FUNCTIONS` of how a key reads, "" where it copies in every library."""
+    """Return the name in `views.FUNCTIONS` of how a key of any parts reads, "" where it copies in every library."""
     integers = 0
-    name = "getitem of integers"
+    slices = False
     for part in parts:
         kind = type(part)
-        if kind is int:
-            integers += 1
-        elif kind in _SLICES:
-            name = "getitem"
+        if kind in _SLICES:
+            slices = True
         elif is_array(part) and not isinstance(part, Number):
             if part.ndim or array_namespace(part).isdtype(part.dtype, "bool"):
                 return ""
@@ -348,7 +356,7 @@ def _reading(parts: tuple[Any, ...], ndim: int) -> str:
             integers += 1
         else:
             return ""
-    return name if integers == ndim else "getitem"
+    return "getitem" if slices or integers != ndim else "getitem of integers"
 
 
 class Traced:
@@ -442,11 +450,16 @@ class Traced:
 
     def __getitem__(self, key: Any) -> Any:
         parts = key if type(key) is tuple else (key,)
-        if any(type(part) is Traced and part.trace is not None and part.trace.whole for part in parts):
+        kinds = tuple(map(type, parts))
+        known = _kinds.get(kinds) or _integers_and_slices(kinds)
+        if known is not None:
+            name = "getitem" if known[1] or known[0] != self.ndim else "getitem of integers"
+        elif any(type(part) is Traced and part.trace is not None and part.trace.whole for part in parts):
             # Their numbers may be others next time: then they are arguments, no settings.
             return STANDARD["getitem_at"](self, *parts)
-        name = _reading(parts, self.ndim)
-        key, getitem = lower(key), STANDARD["getitem"]
+        else:
+            key, name = lower(key), _reading(parts, self.ndim)
+        getitem = STANDARD["getitem"]
         out = getitem(self, key)
         return views.note(self, out, name, getitem, key) if name else out
 

@@ -85,10 +85,12 @@ _known: dict[tuple[type, str], bool] = {}
 
 def returns_view(x: Any, name: str) -> bool:
     """Tell whether the function of this name returns a view when it is given what the traced x stands for."""
-    key = (type(x.plain), name)
-    known = _known.get(key)
+    value = x.value
+    while type(value) is type(x):
+        value = value.value
+    known = _known.get((type(value), name))
     if known is None:
-        known = _known[key] = _try(x.library, name)
+        known = _known[type(value), name] = _try(x.library, name)
     return known
 
 
@@ -116,17 +118,23 @@ class Memory:
     It keeps the value of an array that is no longer in use, for the views of it that are.
     """
 
-    __slots__ = ("__weakref__", "array", "base", "handle", "how", "moved", "name", "views")
+    __slots__ = ("__weakref__", "base", "handle", "how", "kept", "moved", "name", "views")
 
     def __init__(self, x: Any, base: "Memory | None" = None, name: str = "", how: Any = None) -> None:
-        self.array = twin(x)
         self.handle = ref(x)
         self.base = base
         #: The function that read this from the base: its name, and itself with arguments and settings.
         self.name, self.how = name, how
-        self.views: list[ref[Memory]] = []
+        #: The same value, once there are views of it.
+        self.kept: Any = None
+        self.views: list[ref[Memory]] | None = None
         #: Whether its elements lie in memory in another order than they would without a trace.
         self.moved = False
+
+    @property
+    def array(self) -> Any:
+        """A traced array of this value."""
+        return self.handle() if self.kept is None else self.kept
 
     def nodes(self) -> "Iterator[Memory]":
         """Return this and all views of it, and of these, that are in use."""
@@ -137,7 +145,7 @@ class Memory:
     def in_use(self) -> "list[Memory]":
         """Return the views of this that are in use; what turns out to be a copy is none from now on."""
         found = []
-        for known in self.views:
+        for known in self.views or ():
             view = known()
             if view is not None and view.base is self:
                 if view.name == "reshape" and self.shares(view.array.shape) is False:
@@ -167,10 +175,9 @@ class Memory:
 
     def become(self, new: Any) -> None:
         """Take another value."""
-        _become(self.array, new)
-        handle = self.handle()
-        if handle is not None:
-            _become(handle, new)
+        for array in (self.kept, self.handle()):
+            if array is not None:
+                _become(array, new)
 
     def refresh(self) -> None:
         """Read this again from its base, and the views of this again from it."""
@@ -184,17 +191,23 @@ class Memory:
 
 def note(base: Any, out: Any, name: str, read: Callable[..., Any], *args: Any, **settings: Any) -> Any:
     """Return ``out``, the result of ``read(base, *args, **settings)``; if it is a view in this library, keep that."""
-    # Of no axes, what some libraries return is a scalar.
-    if returns_view(base, name) and hasattr(type(out.plain), "__iadd__"):
-        memory = base.alias
-        if memory is None:
-            memory = base.alias = Memory(base)
-        view = out.alias = Memory(out, memory, name, (read, args, settings))
-        views = memory.views
-        views.append(ref(view))
-        count = len(views)
-        if count > 16 and not count & (count - 1):
-            views[:] = [known for known in views if known() is not None]
+    if not returns_view(base, name):
+        return out
+    if type(out.value) is not type(base.value) and not hasattr(type(out.plain), "__iadd__"):
+        # Of no axes, what some libraries return is a scalar.
+        return out
+    memory = base.alias
+    if memory is None:
+        memory = base.alias = Memory(base)
+    views = memory.views
+    if views is None:
+        views = memory.views = []
+        memory.kept = twin(base)
+    view = out.alias = Memory(out, memory, name, (read, args, settings))
+    views.append(ref(view))
+    count = len(views)
+    if count > 16 and not count & (count - 1):
+        views[:] = [known for known in views if known() is not None]
     return out
 
 
