@@ -85,7 +85,7 @@ class SGD(Optimizer):
         places = [place for place in tree.pairs(net, grads) if place[3] is not None]
         if places:
             parameters = [unrecorded(p) for _, _, p, _ in places]
-            gradients = [_like(p, g) for _, _, p, g in places]
+            gradients = [g if g.dtype == p.dtype else _like(p, g) for _, _, p, g in places]
             _put(places, sgd_update(rate, *parameters, *gradients))
         self._clock.afterwards(self._clock.end)
 
@@ -133,7 +133,9 @@ class _StatefulOptimizer(Optimizer):
                 raise ShapeError(
                     f"{path} is of shape {tuple(parameter.shape)}, its state of {tuple(kept[0].shape)}: {_REMEDY}"
                 )
-            arrays = (unrecorded(parameter), _like(parameter, gradient), *kept)
+            if gradient.dtype != parameter.dtype:
+                gradient = _like(parameter, gradient)
+            arrays = (unrecorded(parameter), gradient, *kept)
             together.setdefault(state["missed"], []).append((place, state, arrays))
         for missed, group in together.items():
             arrays = in_turn([arrays for _, _, arrays in group])
@@ -151,8 +153,6 @@ class _StatefulOptimizer(Optimizer):
 
 def _like(parameter: Array, gradient: Array) -> Array:
     """Return the gradient in its parameter's dtype: a wider one would make a parameter of another dtype."""
-    if gradient.dtype == parameter.dtype:
-        return gradient
     return array_namespace(gradient).astype(gradient, parameter.dtype)
 
 
