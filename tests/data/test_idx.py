@@ -37,6 +37,14 @@ def test_the_bytes_are_those_of_the_format(tmp_path):
     assert path.read_bytes() == bytes.fromhex("00000b02 00000002 00000002 0001 fffe 0003 0100")
 
 
+def test_the_same_data_make_the_same_file(tmp_path):
+    """Gzip's header has no time in it."""
+    write_idx(tmp_path / "data.gz", np.arange(3, dtype="uint8"))
+    content = (tmp_path / "data.gz").read_bytes()
+    assert content[:2] == b"\x1f\x8b"
+    assert content[4:8] == bytes(4)
+
+
 def test_transposed_and_big_endian_free_buffers(tmp_path):
     data = np.arange(6, dtype="int32").reshape(2, 3).T
     write_idx(tmp_path / "t", np.ascontiguousarray(data))
