@@ -11,6 +11,7 @@ import codecs
 import math
 import os
 import pickle
+import pickletools
 import re
 import warnings
 from collections.abc import Callable
@@ -151,8 +152,6 @@ class _Reader:
 
     def opcode(self) -> str:
         """Name the opcode that was read last."""
-        import pickletools
-
         code = self.content[self.position - 1]
         known = pickletools.code2op.get(chr(code))  # type: ignore[attr-defined]
         return f"the opcode {known.name if known else f'{code:#04x}'} at byte {self.position - 1}"
