@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from anynet.array import Array, array_namespace, check_floating
+from anynet.errors import ArgumentError
 from anynet.layers.conv import pair
 from anynet.layers.module import Module
 from anynet.primitives import avg_pool2d, max_pool2d
@@ -27,8 +28,21 @@ class MaxPool2d(_Pool2d):
     """Return the largest element of every window over images (N, channels, h, w): (N, channels, h', w').
 
     The stride is the kernel size unless given; h' = (h + 2 padding - kernel) // stride + 1. Padding never counts.
+
+    Raises:
+        ArgumentError: the padding is more than half of the kernel, so that a window could hold nothing else.
+
     Source: Deep Learning from Scratch, chapter 7.3.
+
     """
+
+    def __init__(self, kernel_size: int | Pair, *, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
+        super().__init__(kernel_size, stride=stride, padding=padding)
+        if any(2 * n > length for n, length in zip(self.padding, self.kernel_size, strict=True)):
+            raise ArgumentError(
+                f"padding is {self.padding} for a kernel of {self.kernel_size}: wanted at most half of the kernel, "
+                "because a window of padding alone has no largest element"
+            )
 
     def forward(self, x: Array) -> Array:
         """Take the largest elements."""

@@ -65,8 +65,11 @@ def _places(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     height, width = x.shape[2:]
     at = xp.reshape(xp.arange(height * width, device=device(x)), (1, 1, height, width))
     seen = windows(x, kernel, stride, padding, (1, 1), -math.inf)
-    which = xp.expand_dims(xp.argmax(seen, axis=2), axis=2)
-    candidates = xp.broadcast_to(windows(at, kernel, stride, padding, (1, 1), 0), seen.shape)
+    candidates = xp.broadcast_to(windows(at, kernel, stride, padding, (1, 1), -1), seen.shape)
+    # The first that is the largest, or NaN, but none of the padding.
+    largest = xp.logical_or(seen == xp.max(seen, axis=2, keepdims=True), seen != seen)
+    eligible = xp.logical_and(largest, candidates >= 0)
+    which = xp.expand_dims(xp.argmax(xp.astype(eligible, xp.int32), axis=2), axis=2)
     found = xp.take_along_axis(candidates, which, axis=2)
     return xp.reshape(found, (*x.shape[:2], math.prod(seen.shape[3:])))
 

@@ -164,7 +164,8 @@ def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any,
     if out is None:
         out = fresh(x.shape, x.dtype)
     for some in _blocks(x.shape[0], x[:1].nbytes):
-        views = _windows(_padded(x[some], padding, -math.inf), kernel, stride)
+        # NaN equals nothing: of a window of -∞, padding is not the largest element.
+        views = _windows(_padded(x[some], padding, math.nan), kernel, stride)
         wide = out[some] if padded == x.shape[2:] else scratch("spread", (*x[some].shape[:2], *padded), x.dtype)
         if not covers:
             wide.fill(0)

@@ -370,3 +370,16 @@ def test_batch_norm_of_one_row(backend, shape):
         mean, variance = torch.tensor(0.1 * data[0]), torch.full((3,), 0.9)
     close(ours.running_mean, mean)
     close(ours.running_variance, variance)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 1), (2, 2), (3, 2)])
+def test_pooling_where_nothing_is_larger_than_the_padding(backend, kernel, stride):
+    """Of a window of -∞, the first element of the image is the largest, not the padding."""
+    if backend.name == "jax":
+        pytest.skip(reason="XLA lets the padding win")
+    x = np.array([[[[-np.inf, -np.inf, 3], [1, 2, -np.inf], [-np.inf, -np.inf, -np.inf]]]])
+    point = torch.tensor(x, requires_grad=True)
+    torch.nn.functional.max_pool2d(point, kernel, stride, 1).sum().backward()
+    pool = layers.MaxPool2d(kernel, stride=stride, padding=1)
+    found = anynet.grad(lambda x: array_namespace(x).sum(pool(x)))(backend.asarray(x))
+    np.testing.assert_array_equal(host(found), point.grad.numpy())

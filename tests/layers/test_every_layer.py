@@ -143,6 +143,7 @@ def test_shapes_that_do_not_fit(backend, make, shape, error, message):
         (lambda: layers.Conv2d(3, 4, 3, groups=2), "4 and 3 channels in 2 groups"),
         (lambda: layers.Conv2d(4, 3, 3, groups=2), "3 and 4 channels in 2 groups"),
         (lambda: layers.Conv2d(4, 4, 3, groups=0), "4 and 4 channels in 0 groups"),
+        (lambda: layers.MaxPool2d(3, padding=2), r"padding is \(2, 2\) .*wanted at most half of the kernel"),
         (lambda: layers.Conv2d(3, 4, 0), "kernel_size is 0: wanted a whole number of 1 or more"),
         (lambda: layers.Conv2d(3, 4, 3, stride=(1, 2, 3)), r"stride is \(1, 2, 3\)"),
         (lambda: layers.Conv2d(3, 4, 3, padding=-1), "padding is -1: wanted a whole number of 0 or more"),
