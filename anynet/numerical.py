@@ -7,7 +7,17 @@ from numbers import Real
 from typing import Any, TypeVar
 
 from anynet import tree
-from anynet.array import Array, array_namespace, device, is_array, is_complex, is_floating, size
+from anynet.array import (
+    Array,
+    array_namespace,
+    device,
+    is_array,
+    is_complex,
+    is_floating,
+    library_name,
+    size,
+    unrecorded,
+)
 from anynet.autodiff.backward import TRAINING
 from anynet.autodiff.batching import Batch
 from anynet.autodiff.moved import Moved
@@ -83,7 +93,7 @@ def numerical_gradient(f: Callable[[T], Any], argument: T, *, step: float | None
 
     def gradient(x: Array) -> Array | None:
         i = next(chosen)
-        return _gradient(lambda y: f(with_leaf(argument, i, y)), x, step, memory)
+        return _gradient(lambda y: f(with_leaf(argument, i, y)), unrecorded(x), step, memory)
 
     return tree.map(gradient, argument, untrained=lambda x: next(chosen) and None)
 
@@ -121,7 +131,15 @@ def default_step(x: Array) -> float:
 def as_floating(x: Array) -> Array:
     """Return an array of integers as one of floating point, in float64 where there is one; others as they are."""
     xp = array_namespace(x)
-    if not xp.isdtype(x.dtype, "integral"):
+    try:
+        integral = xp.isdtype(x.dtype, "integral")
+    except TypeError as error:
+        # Other packages' dtypes, as bfloat16 in NumPy.
+        raise DifferentiationError(
+            f"an array of {x.dtype} was given, a dtype that {library_name(xp)} has no functions for: cast it first, as "
+            "x.astype('float32')"
+        ) from error
+    if not integral:
         return x
     dtypes = xp.__array_namespace_info__().dtypes(device=device(x), kind="real floating")
     return xp.astype(x, dtypes.get("float64", xp.float32))
@@ -138,7 +156,7 @@ def with_leaf(argument: T, place: int, x: Array) -> T:
 
 
 def _copy(x: Array) -> Array:
-    return array_namespace(x).asarray(x, copy=True)
+    return array_namespace(x).asarray(unrecorded(x), copy=True)
 
 
 def _gradient(f: Callable[[Any], Any], x: Array, step: float | None, memory: int) -> Array | None:

@@ -243,6 +243,21 @@ def test_half_precision(backend, dtype):
         assert [float(found[i]) for i in (0, 1)] == pytest.approx([6, 8], rel=0.03)
 
 
+def test_dtypes_that_the_library_does_not_know():
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="needs ml_dtypes")
+    with pytest.raises(DifferentiationError, match="a dtype that numpy has no functions for: cast it first"):
+        numerical.numerical_gradient(total, np.ones(2, ml_dtypes.bfloat16))
+
+
+def test_pytorch_records_nothing():
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    x = torch.tensor([3.0, 4.0], dtype=torch.float64, requires_grad=True)
+    for f in (lambda x: total(x**2), lambda x: total(x**2).item(), chosen_by_a_value):
+        found = numerical.numerical_gradient(f, x)
+        assert not found.requires_grad
+        assert_close(found, [6, 8], rtol=1e-7)
+
+
 def test_complex_points(backend):
     z = backend.asarray(np.array([1 + 2j, 3 - 1j]))
     f = lambda z: total(array_namespace(z).abs(z) ** 4)

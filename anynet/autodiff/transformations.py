@@ -51,10 +51,11 @@ def vjp(f: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, Callable[
     return tree.map(tape.value, out), pullback
 
 
-def jvp(f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-    """Return f(*args) and its derivative along the tangents, ∂f/∂x · v, a tree like the value.
+def jvp(f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...], **named: Any) -> tuple[Any, Any]:
+    """Return f(*args, **named) and its derivative along the tangents, ∂f/∂x · v, a tree like the value.
 
-    The pullback is linear in the cotangent; the pullback of that is the derivative forwards (Townsend's trick).
+    Keyword arguments are constants. The pullback is linear in the cotangent; the pullback of that is the derivative
+    forwards (Townsend's trick).
 
     Raises:
         DifferentiationError: args or tangents is no tuple.
@@ -67,9 +68,9 @@ def jvp(f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...])
                 f"{name} is a {type(given).__name__}: wanted a tuple with one tree for each argument of the function"
             )
     _check_like("tangents", tangents, args)
-    value, _ = vjp(f, *args)
+    value, _ = vjp(f, *args, **named)
     places = tree.map(lambda x: array_namespace(x).zeros_like(x), value)
-    _, forwards = vjp(lambda g: vjp(f, *tree.map(lift, args))[1](g), places)
+    _, forwards = vjp(lambda g: vjp(f, *tree.map(lift, args), **tree.map(lift, named))[1](g), places)
     return value, forwards(tangents)[0]
 
 
@@ -134,10 +135,10 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     return jacobian(grad(f, argnums), argnums)
 
 
-def hvp(f: Callable[[Any], Any], x: Any, v: Any) -> Any:
-    """Return the product of the Hessian of the scalar f(x) with v, a tree like x, without ever making the matrix.
+def hvp(f: Callable[..., Any], x: Any, v: Any, **named: Any) -> Any:
+    """Return the product of the Hessian of the scalar f(x, **named) with v, a tree like x, without making the matrix.
 
-    For complex x it is the derivative of the gradient ∂f/∂x + i ∂f/∂y along v.
+    Keyword arguments are constants. For complex x it is the derivative of the gradient ∂f/∂x + i ∂f/∂y along v.
 
     Raises:
         ShapeError: v is not like x.
@@ -147,7 +148,7 @@ def hvp(f: Callable[[Any], Any], x: Any, v: Any) -> Any:
     along = dict(tree.leaves(v))
 
     def slope(x: Any) -> Any:
-        return sum(_inner(g, lift(along[path])) for path, g in tree.leaves(grad(f)(x)))
+        return sum(_inner(g, lift(along[path])) for path, g in tree.leaves(grad(f)(x, **tree.map(lift, named))))
 
     return grad(slope)(x)
 

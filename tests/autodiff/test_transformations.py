@@ -84,11 +84,14 @@ def test_argnums_that_choose_nothing(backend, transformation, argnums, message):
         transformation(lambda x, y: total(x * y), argnums)(x, x)
 
 
-def test_vjp_passes_keyword_arguments_on(backend):
+def test_keyword_arguments_are_constants(backend):
     x, w = numbers(backend, 3), numbers(backend, 3, seed=1)
     value, pullback = anynet.vjp(lambda x, *, w, power: w * x**power, x, w=w, power=2)
     assert_close(value, host(w) * host(x) ** 2, like=x)
     assert_close(pullback(x)[0], 2 * host(w) * host(x) ** 2)
+    product = lambda x, *, w: w * x**2
+    assert_close(anynet.jvp(product, (x,), (x,), w=w)[1], 2 * host(w) * host(x) ** 2, like=x)
+    assert_close(anynet.hvp(lambda x, *, w: total(product(x, w=w)), x, x, w=w), 2 * host(w) * host(x), like=x)
 
 
 def test_vjp_and_jvp_are_products_with_the_jacobian(backend):
