@@ -58,6 +58,29 @@ def test_indices_of_every_dtype(backend, dtype):
         np.testing.assert_array_equal(host(found)[:, 0], right)
 
 
+def test_of_values_written_to_one_place_one_stays(backend):
+    if backend.name == "array_api_strict":
+        pytest.skip("writes at no arrays of indices")
+    x = backend.asarray(np.arange(1.0, 5.0))
+    for places in ([0, 0, 2], [3, 1, 0]):
+        indices = backend.asarray(np.array(places))
+
+        def f(x, indices=indices):
+            y = x * 2
+            y[indices] = x[1:]
+            return array_namespace(x).sum(y * y)
+
+        value, found = anynet.value_and_grad(f)(x)
+        y, expected = 2 * np.arange(1.0, 5.0), np.zeros(4)
+        wrote = dict(zip(places, range(1, 4), strict=True))
+        for place, i in wrote.items():
+            y[place] = host(x)[i]
+        for place in range(4):
+            expected[wrote.get(place, place)] += 2 * y[place] * (1 if place in wrote else 2)
+        assert float(value) == (y * y).sum()
+        np.testing.assert_allclose(host(found), expected)
+
+
 def test_equal_eigenvalues_give_no_infinities(backend):
     x = backend.asarray(np.eye(3))
     found = anynet.grad(lambda x: array_namespace(x).sum(array_namespace(x).linalg.eigh(x)[0]))(x)

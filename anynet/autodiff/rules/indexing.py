@@ -52,7 +52,7 @@ def _axes_of(part: Any) -> int:
     """Return how many axes a part of a key reads."""
     if part is None:
         return 0
-    return part.ndim if is_array(part) and array_namespace(part).isdtype(part.dtype, "bool") else 1
+    return part.ndim if _is_mask(part) else 1
 
 
 getitem = Primitive("getitem", _getitem_rule, operator.getitem)
@@ -117,7 +117,23 @@ def take_along_axis(xp: Namespace, out: Array, x: Array, indices: Array, /, *, a
 
 
 def _put_rule(xp: Namespace, out: Array, x: Array, key: Any, value: Array) -> Any:
-    return lambda g: put(g, key, xp.zeros((), dtype=g.dtype, device=device(g))), None, lambda g: getitem(g, key)
+    """Pass on to the value what is read at the key; of an element that is named twice, one value stays."""
+    parts = key if isinstance(key, tuple) else (key,)
+
+    def pullback(g: Array) -> Array:
+        return put(g, key, xp.zeros((), dtype=g.dtype, device=device(g)))
+
+    if all(isinstance(part, _ONCE) or _is_mask(part) for part in parts):
+        return pullback, None, lambda g: getitem(g, key)
+    shape = getitem(x, key).shape
+    order = xp.reshape(xp.arange(math.prod(shape), device=device(x)), shape)
+    written = put(xp.full(x.shape, -1, dtype=order.dtype, device=device(x)), key, order)
+    stays = getitem(written, key) == order
+    return pullback, None, lambda g: xp.where(stays, getitem(g, key), xp.zeros((), dtype=g.dtype, device=device(g)))
+
+
+def _is_mask(part: Any) -> bool:
+    return is_array(part) and bool(array_namespace(part).isdtype(part.dtype, "bool"))
 
 
 @primitive(_put_rule)
