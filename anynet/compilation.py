@@ -42,8 +42,10 @@ def compile(step: Callable[..., Any]) -> "CompiledStep":
     return CompiledStep(step)
 
 
-#: Recordings that a step keeps; each may hold memory. Beyond, those that were not used for longest are dropped.
+#: Recordings that a step keeps; each may hold memory. One takes the place of another that was not used in so many
+#: calls; where there is no such one, a step runs as it is, which is quicker than to record it again and again.
 KEPT = 32
+UNUSED = 4 * KEPT
 
 #: A step is recorded no more when this many recordings in a row were of no use. One that no call can ever use, because
 #: the step changes its own settings, counts as many.
@@ -63,6 +65,7 @@ class CompiledStep:
         self._function: Any = type(step).__call__ if self._bound else step
         self._before: Before | None = None
         self._outside: Outside | None = None
+        self._calls = 0
         self._waste = 0
         self._warned = False
         # One thread records at a time: what the step reaches holds traced arrays meanwhile.
@@ -83,6 +86,7 @@ class CompiledStep:
 
     def _slowly(self, args: list[Any], named: dict[str, Any]) -> Any:
         """Do the step with arguments that have to be taken apart."""
+        self._calls += 1
         arguments, outside = self._take_apart(args, named)
         leaves = [*outside.read(), *arguments.leaves]
         if any(type(x) is Traced for x in leaves):
@@ -91,7 +95,7 @@ class CompiledStep:
             return self._function(*args, **named)
         recording = self._known(arguments, outside)
         if recording is None:
-            if self._waste >= MAX_WASTE:
+            if self._waste >= MAX_WASTE or not self._has_room():
                 return self._function(*args, **named)
             return self._record(args, named, arguments, outside)
         before = Before(
@@ -173,19 +177,26 @@ class CompiledStep:
         for i in range(len(recordings) - 1, -1, -1):
             if recordings[i].outline == (arguments.outline, outside.outline):
                 self._waste = 0
+                recordings[i].last_use = self._calls
                 recordings.append(recordings.pop(i))
                 return recordings[-1]
         return None
+
+    def _has_room(self) -> bool:
+        """Tell whether there is room for another recording."""
+        if len(self.recordings) < KEPT or self._calls - self.recordings[0].last_use > UNUSED:
+            return True
+        self._warn(
+            f"a compiled step was called with more than {KEPT} kinds of arguments, and runs as if it were not compiled "
+            "with all others: bring shapes and settings to a few, as by padding batches"
+        )
+        return False
 
     def _record(self, args: list[Any], named: dict[str, Any], arguments: Arguments, outside: Outside) -> Any:
         result, recorded = record(self._function, args, named, arguments, outside)
         if isinstance(recorded, Recording):
             self._waste += 1
-            if len(self.recordings) == KEPT:
-                self._warn(
-                    f"a compiled step was called with more than {KEPT} kinds of arguments, and is recorded again for "
-                    "those that were not used for longest: bring shapes and settings to a few, as by padding batches"
-                )
+            recorded.last_use = self._calls
             self.recordings = [*self.recordings[1 - KEPT :], recorded]
         else:
             self._waste += _USELESS
@@ -227,6 +238,8 @@ class Recording:
     ) -> None:
         self.outline = outline
         self.changes = changes
+        #: The number of the call, among those that were looked up, that used it last.
+        self.last_use = 0
         #: The result with numbers for its arrays.
         self.result = result
         self.dynamic = recorder.dynamic

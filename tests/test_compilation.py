@@ -620,19 +620,31 @@ def test_fit(backend):
     same_bits(backend, *nets)
 
 
-def test_old_recordings_are_dropped():
+def test_recordings_are_kept_by_use():
     compiled = anynet.compile(lambda x: x + 1)
+
+    def call(n):
+        np.testing.assert_array_equal(compiled(np.zeros(n)), np.ones(n))
+
+    def sizes():
+        return {outline[outline.index(0) + 2] for outline, _ in (x.outline for x in compiled.recordings)}
+
     for n in range(compilation.KEPT):
-        np.testing.assert_array_equal(compiled(np.zeros(n)), np.ones(n))
-    compiled(np.zeros(0))
+        call(n)
     with pytest.warns(UserWarning, match=r"with more than 32 kinds of arguments.*as by padding batches"):
-        compiled(np.zeros(compilation.KEPT))
-    sizes = [recording.outline for recording in compiled.recordings]
-    assert len(sizes) == compilation.KEPT
-    # The one that was not used for longest, and no warning a second time.
-    for n in (*range(compilation.KEPT + 2, compilation.KEPT + 30), 0):
-        np.testing.assert_array_equal(compiled(np.zeros(n)), np.ones(n))
-    assert compiled.recordings[-1].outline == sizes[-2]
+        call(compilation.KEPT)
+    # Where all are used in turn, none is recorded again; and no warning a second time.
+    before = [*compiled.recordings]
+    for _ in range(3):
+        for n in range(compilation.KEPT + 8):
+            call(n)
+    assert set(compiled.recordings) == set(before)
+    # One that is used all the while stays, others give way.
+    for i in range(2 * compilation.UNUSED):
+        call(5)
+        call(100 + i % 20)
+    assert {(5,), *((100 + i,) for i in range(20))} <= sizes()
+    assert len(compiled.recordings) == compilation.KEPT
 
 
 def test_a_step_that_is_never_called_alike_is_not_recorded_for_ever():
@@ -641,7 +653,7 @@ def test_a_step_that_is_never_called_alike_is_not_recorded_for_ever():
         found = [compiled(np.zeros(2), n) for n in range(calls)]
     np.testing.assert_array_equal(found, [[n, n] for n in range(calls)])
     assert len(compiled.recordings) == compilation.KEPT
-    np.testing.assert_array_equal(compiled(np.zeros(2), 2 * compilation.KEPT - 1), 2 * compilation.KEPT - 1)
+    np.testing.assert_array_equal(compiled(np.zeros(2), 3), [3, 3])
 
 
 def test_several_threads_at_once():
@@ -1190,3 +1202,21 @@ def test_arrays_that_a_step_writes_into(backend, which):
     assert arrays[0] is held["sum"]
     assert arrays[1] is held["count"][0]
     assert len(step.recordings) == 1
+
+
+def test_a_loop_over_what_a_step_reaches(backend):
+    """Networks and optimizers from outside go from one entry to the next, too."""
+    x, t = batch(backend, 24)
+    rows = backend.asarray(np.arange(24).reshape(6, 4))
+    train, runs = training_step(losses.cross_entropy), []
+    for _ in range(2):
+        net, optimizer = plain_net(backend), optimizers.Momentum(schedulers.Cosine(0.1, 9))
+        runs.append((functools.partial(lambda net, optimizer, rows: train(net, optimizer, *batch_of(x, t, rows)),
+                                       net, optimizer), net, optimizer))  # fmt: skip
+    (step, net, optimizer), (plain, other, _) = runs
+    compiled = anynet.compile(step)
+    wanted = [float(plain(rows[i, ...])) for i in range(6)]
+    found = host(compiled.for_each(rows)).tolist()
+    assert found == pytest.approx(wanted, rel=1e-4)
+    assert optimizer.updates == 6
+    same_bits(backend, net, other)
