@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from anynet import tree
-from anynet.array import Array, array_namespace, conj, device, is_complex, is_floating, library_name, size
+from anynet.array import Array, array_namespace, conj, device, is_array, is_complex, is_floating, library_name, size
 from anynet.autodiff.arguments import Argnums, Chosen
 from anynet.autodiff.backward import Tape, grad
 from anynet.autodiff.reached import Guarded
@@ -257,7 +257,7 @@ def _step(
     opaque = plain and not _holds_node(given)
     # What is recorded of this step holds the structure of the arguments and values, and no arrays.
     structure, networks = tree.map(_slot, given), None if opaque else given
-    by_name = range(len([*tree.leaves(args)]) if plain else len(arrays), len(arrays))
+    by_name = range(len([*tree.leaves(args)]) if plain and named else len(arrays), len(arrays))
     of_value: list[Any] = []
 
     def flat(*leaves: Array) -> Any:
@@ -385,8 +385,10 @@ def _check_library(name: str, which: str, out: Any, leaves: Sequence[Array]) -> 
 
 def _check_cotangent(name: str, argument: Any, cotangent: Any) -> None:
     """Look for what would be taken for zero: a number, or an array where the argument has none."""
+    if cotangent is None or (is_array(argument) and is_array(cotangent)):
+        return
     places = {path for path, _ in tree.leaves(argument)}
-    if cotangent is None or not places:
+    if not places:
         return
     found = {path for path, _ in tree.leaves(cotangent)}
     if not found <= places or _holds_float(cotangent) or (places == {""} and not found):
