@@ -1,4 +1,7 @@
-"""Activations and other functions without state; any array in, the same kind of array out."""
+"""Activations and other functions without state; a floating array in, the same kind of array out.
+
+Integers, booleans and complex numbers raise a `DTypeError`.
+"""
 
 from anynet.array import Array, array_namespace, as_indices, check_floating, device
 from anynet.primitives import (

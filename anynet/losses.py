@@ -333,7 +333,7 @@ def _class_weight(name: str, weight: Array, outputs: Array) -> Array:
 def _alike(loss: str, *arrays: Array) -> list[Array]:
     """Return arrays of one shape, all of them traced where one is, and of the first one's dtype."""
     first = arrays[0]
-    check_floating(loss, first)
+    _check_outputs(loss, first)
     for x in arrays[1:]:
         _check_real(loss, x)
         if x.shape != first.shape:
@@ -377,7 +377,18 @@ def _reduce(losses: Array, reduction: str, outputs: Array) -> Array:
     return losses if losses.dtype == outputs.dtype else rounded(losses, outputs)
 
 
+def _check_outputs(loss: str, x: Array) -> None:
+    _check_array(loss, x)
+    check_floating(loss, x)
+
+
+def _check_array(loss: str, x: Array) -> None:
+    if not is_array(x):
+        raise DTypeError(f"{loss}: {type(x).__name__} was given: wanted an array, as get_backend().asarray(x)")
+
+
 def _check_real(loss: str, x: Array) -> None:
+    _check_array(loss, x)
     if is_complex(x):
         raise DTypeError(f"{loss}: labels or weights of {x.dtype} were given: wanted real numbers, as xp.real(x)")
 
@@ -388,7 +399,7 @@ def _check_above_zero(name: str, value: float) -> None:
 
 
 def _check_labels(loss: str, outputs: Array, labels: Array) -> None:
-    check_floating(loss, outputs)
+    _check_outputs(loss, outputs)
     _check_real(loss, labels)
     given, wanted = labels.shape, outputs.shape
     if given != wanted[:-1] and given != wanted:

@@ -160,6 +160,14 @@ def test_integers_beside_floating_outputs(backend):
             loss(whole, half)
 
 
+def test_lists_are_no_arrays(backend):
+    x = backend.asarray(np.ones((2, 3)))
+    for loss in (losses.cross_entropy, losses.mean_squared_error, losses.cosine):
+        for given in ((x, [0, 1]), ([[1.0, 2.0]], x)):
+            with pytest.raises(DTypeError, match=r"list was given: wanted an array, as get_backend\(\)\.asarray"):
+                loss(*given)
+
+
 def test_targets_of_more_digits(backend):
     """The loss is of the outputs' dtype, whatever the targets are."""
     x, t = backend.asarray(np.ones(3, "float32")), backend.asarray(np.array([1.5, 2.5, 0.5]))
