@@ -324,6 +324,16 @@ def test_layers(backend, name):
             assert_near(x, precise(expected), dtype, largest)
 
 
+@pytest.mark.parametrize(("shape", "axis"), [((0, 3), 0), ((0, 3), -1), ((2, 0), -1), ((2, 0), 0)])
+def test_softmax_of_nothing(backend, shape, axis):
+    for function in (functions.softmax, functions.log_softmax):
+        value, g = anynet.value_and_grad(lambda x, f=function: products(f(x, axis), backend))(
+            make_array(backend, np.zeros(shape), "float32")
+        )
+        assert host(value) == 0
+        assert g.shape == shape
+
+
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_indices_of_all_integer_dtypes(backend, dtype):
     only_a_sample_on_jax(backend, dtype)

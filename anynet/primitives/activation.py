@@ -66,6 +66,9 @@ def softmax(x: Array, axis: int = -1) -> Array:
     Source: Deep Learning from Scratch, chapter 3.5.
     """
     xp = array_namespace(x)
+    if 0 in x.shape:
+        # There is no largest of none.
+        return xp.exp(x)
     e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
     return e / xp.sum(e, axis=axis, keepdims=True)
 
@@ -79,5 +82,7 @@ def _log_softmax_rule(xp: Namespace, out: Array, x: Array, axis: int = -1) -> An
 def log_softmax(x: Array, axis: int = -1) -> Array:
     """Return log(softmax(x)) along an axis without ever taking the logarithm of a number that vanished."""
     xp = array_namespace(x)
+    if 0 in x.shape:
+        return xp.exp(x)
     shifted = x - xp.max(x, axis=axis, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))

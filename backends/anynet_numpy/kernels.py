@@ -116,9 +116,10 @@ def embedding(weight: Any, indices: Any) -> Any:
     """Let NumPy refuse indices beyond the end; negative ones, which it counts from there, are no rows."""
     if indices.dtype.kind not in "iu":
         return NotImplemented
-    if indices.size and indices.min() < 0:
+    places = indices.astype(np.intp, copy=False)
+    if places.size and places.min() < 0:
         raise IndexError("a negative index")
-    return weight[indices]
+    return weight.take(places, axis=0)
 
 
 def masked_softmax(scores: Any, allowed: Any) -> Any:
