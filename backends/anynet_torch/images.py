@@ -1,6 +1,7 @@
 """PyTorch's kernels for images: its own convolutions and pooling, and the ways back through them."""
 
 from collections.abc import Callable
+from functools import reduce
 from operator import call
 from typing import Any
 
@@ -11,6 +12,12 @@ Do = Callable[..., Any]
 
 #: Channels for which turning images round is worth while.
 _CHANNELS = 8
+
+
+def of_one_dtype(*arrays: Any) -> list[Any]:
+    """Return arrays in the dtype that the standard's rules, and PyTorch's for 16 bits, give them together."""
+    dtype = reduce(torch.promote_types, (x.dtype for x in arrays if x is not None))
+    return [x if x is None else x.to(dtype) for x in arrays]
 
 
 def _symmetric(padding: Any) -> list[int] | None:
@@ -27,7 +34,7 @@ def _padded(x: Any, padding: Any, fill: float = 0.0) -> Any:
 def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """Convolve; uneven padding is added first."""
     if x.dtype is not weight.dtype or (bias is not None and bias.dtype is not x.dtype):
-        return NotImplemented
+        x, weight, bias = of_one_dtype(x, weight, bias)
     even = _symmetric(padding)
     if even is None:
         x, even = _padded(x, padding), [0, 0]
@@ -38,7 +45,7 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
 def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """Go back to the input; uneven padding is taken off last."""
     if g.dtype is not weight.dtype:
-        return NotImplemented
+        g, weight = of_one_dtype(g, weight)
     even = _symmetric(padding)
     (top, bottom), (left, right) = ((0, 0), (0, 0)) if even else padding
     shape = (g.shape[0], weight.shape[1] * groups, size[0] + top + bottom, size[1] + left + right)
@@ -52,7 +59,7 @@ def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: A
 def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """Go back to the weights."""
     if g.dtype is not x.dtype:
-        return NotImplemented
+        g, x = of_one_dtype(g, x)
     even = _symmetric(padding)
     if even is None:
         x, even = _padded(x, padding), [0, 0]

@@ -12,6 +12,7 @@ import torch
 from anynet.primitives.threefry import PARITY, ROTATIONS
 from anynet.primitives.update import by_parameter, in_turn
 from anynet_torch.elementwise import elementwise
+from anynet_torch.images import of_one_dtype
 
 # PyTorch's functions of two arrays that do as the standard says, once the dtypes are the same.
 _OF_TWO = """
@@ -54,7 +55,7 @@ def is_narrow(x1: Any, x2: Any) -> bool:
 def matmul(x1: Any, x2: Any) -> Any:
     """Multiply arrays of one dtype; few columns are rows of the transposed product, up to four times as quick."""
     if x1.dtype is not x2.dtype:
-        return NotImplemented
+        x1, x2 = of_one_dtype(x1, x2)
     return torch.mm(x2.mT, x1.mT).mT if is_narrow(x1, x2) else torch.matmul(x1, x2)
 
 
@@ -108,7 +109,9 @@ def where(condition: Any, x1: Any, x2: Any) -> Any:
 
 def affine(x: Any, weight: Any, bias: Any) -> Any:
     """Multiply and add in one call."""
-    if x.ndim != 2 or bias is None or not x.dtype is weight.dtype is bias.dtype:
+    if x.dtype is not weight.dtype:
+        return matmul(x, weight) if bias is None else matmul(x, weight) + bias
+    if x.ndim != 2 or bias is None or bias.dtype is not x.dtype:
         return NotImplemented
     if is_narrow(x, weight):
         return torch.addmm(bias.unsqueeze(1), weight.mT, x.mT).mT

@@ -17,7 +17,7 @@ from anynet_torch.kernels import KERNELS, is_narrow
 
 def affine(do: Do, x: Any, weight: Any, bias: Any) -> Any:
     """Multiply and add in one call, in two on a GPU, or the narrow way round where that is quicker."""
-    if is_narrow(x, weight):
+    if x.dtype is not weight.dtype or is_narrow(x, weight):
         return NotImplemented
     if settled(x).is_cuda:
         return do(torch.add, do(torch.matmul, x, weight), bias)
@@ -26,7 +26,7 @@ def affine(do: Do, x: Any, weight: Any, bias: Any) -> Any:
 
 def matmul(do: Do, x1: Any, x2: Any) -> Any:
     """Multiply."""
-    return NotImplemented if is_narrow(x1, x2) else do(torch.matmul, x1, x2)
+    return NotImplemented if x1.dtype is not x2.dtype or is_narrow(x1, x2) else do(torch.matmul, x1, x2)
 
 
 def relu(do: Do, x: Any) -> Any:
