@@ -485,7 +485,11 @@ class Traced:
                 mask = xp.reshape(key, (*key.shape, *(1,) * (self.ndim - key.ndim)))
                 views.write(self, xp.where(mask, value, self))
                 return
-        views.write(self, STANDARD["put"](self, lower(key), value))
+        parts = key if type(key) is tuple else (key,)
+        if any(type(part) is Traced and part.trace is not None and part.trace.whole for part in parts):
+            views.write(self, STANDARD["put_at"](self, value, *parts))
+        else:
+            views.write(self, STANDARD["put"](self, lower(key), value))
 
     def __bool__(self) -> bool:
         return bool(self._concrete("bool()"))

@@ -3,6 +3,7 @@
 import contextlib
 import operator
 
+import numpy as np
 import pytest
 from helpers import assert_close, host, numbers
 from hypothesis import given, settings
@@ -240,6 +241,28 @@ def test_scalars_of_numpy_are_not_changed_in_place():
     a, b, c = host(x)
     assert_close(anynet.value_and_grad(f)(x)[0], a * (a + b) * (a + c))
     assert_close(anynet.numerical.numerical_gradient(f, x), host(anynet.grad(f)(x)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+def test_writes_at_indices_that_are_arguments(library):
+    """In a compiled step these may be others next time."""
+    pytest.importorskip(library, reason=f"needs {library}")
+    backend = get_backend(library)
+
+    def f(x, places, mask):
+        y = x * 2
+        y[places] = x[1:]
+        y[mask] = 0.0
+        return total(y * y)
+
+    x = numbers(backend, 4)
+    compiled = anynet.compile(anynet.value_and_grad(f))
+    for places, mask in (([0, 0, 2], [True, False, False, False]), ([3, 1, 0], [False, False, True, False])):
+        places, mask = backend.asarray(np.array(places)), backend.asarray(np.array(mask))
+        value, gradient = anynet.value_and_grad(f)(x, places, mask)
+        for _ in range(2):
+            assert_close(compiled(x, places, mask)[0], host(value))
+            assert_close(compiled(x, places, mask)[1], host(gradient))
 
 
 # Programs that make views and write into them.

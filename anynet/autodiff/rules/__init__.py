@@ -74,7 +74,13 @@ STANDARD.update(
 STANDARD.update(
     {
         primitive.name: primitive
-        for primitive in (indexing.getitem, indexing.getitem_at, indexing.put, *manipulation.SEQUENCE_PRIMITIVES)
+        for primitive in (
+            indexing.getitem,
+            indexing.getitem_at,
+            indexing.put,
+            indexing.put_at,
+            *manipulation.SEQUENCE_PRIMITIVES,
+        )
     }
 )
 # In the extension too, under the same names.

@@ -6,7 +6,7 @@ from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, as_indices, device, is_array, widened
 from anynet.autodiff.rules.table import Table
-from anynet.autodiff.trace import Primitive, primitive
+from anynet.autodiff.trace import Primitive, Traced, primitive
 
 RULES = rule = Table()
 
@@ -121,15 +121,20 @@ def _put_rule(xp: Namespace, out: Array, x: Array, key: Any, value: Array) -> An
     parts = key if isinstance(key, tuple) else (key,)
 
     def pullback(g: Array) -> Array:
-        return put(g, key, xp.zeros((), dtype=g.dtype, device=device(g)))
+        return _written(g, key, xp.zeros((), dtype=g.dtype, device=device(g)))
 
     if all(isinstance(part, _ONCE) or _is_mask(part) for part in parts):
-        return pullback, None, lambda g: getitem(g, key)
-    shape = getitem(x, key).shape
+        return pullback, None, lambda g: g[key]
+    shape = x[key].shape
     order = xp.reshape(xp.arange(math.prod(shape), device=device(x)), shape)
-    written = put(xp.full(x.shape, -1, dtype=order.dtype, device=device(x)), key, order)
-    stays = getitem(written, key) == order
-    return pullback, None, lambda g: xp.where(stays, getitem(g, key), xp.zeros((), dtype=g.dtype, device=device(g)))
+    stays = _written(xp.full(x.shape, -1, dtype=order.dtype, device=device(x)), key, order)[key] == order
+    return pullback, None, lambda g: xp.where(stays, g[key], xp.zeros((), dtype=g.dtype, device=device(g)))
+
+
+def _written(x: Array, key: Any, value: Array) -> Array:
+    """Return the array with the value at a key, in which there may be traced arrays."""
+    traced = isinstance(key, tuple) and any(type(part) is Traced for part in key)
+    return put_at(x, value, *key) if traced else put(x, key, value)
 
 
 def _is_mask(part: Any) -> bool:
@@ -143,3 +148,14 @@ def put(x: Array, key: Any, value: Array) -> Array:
     out = xp.asarray(x, copy=True)
     out[key] = value
     return out
+
+
+def _put_at_rule(xp: Namespace, out: Array, x: Array, value: Array, *parts: Any) -> Any:
+    of_x, _, of_value = _put_rule(xp, out, x, parts, value)
+    return of_x, of_value
+
+
+@primitive(_put_at_rule)
+def put_at(x: Array, value: Array, *parts: Any) -> Array:
+    """Do the same with the parts of the key as arguments, among them arrays whose numbers are not settled yet."""
+    return put(x, parts, value)
