@@ -167,6 +167,34 @@ def test_the_bar_moves_over_all_steps():
         assert task.completed == 10
 
 
+def test_the_display_is_shown_every_step(monkeypatch):
+    monkeypatch.setattr(training, "LOOK_INTERVAL", 0.0)
+    backend = anynet.get_backend("numpy")
+    shown = []
+    monkeypatch.setattr(Display, "show", lambda self, epoch, step, loss: shown.append((epoch, step, loss)))
+    history = anynet.fit(network(backend), blobs(backend), epochs=2, batch_size=20, progress=False)
+    assert [(epoch, step) for epoch, step, _ in shown] == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
+    assert [loss for *_, loss in shown] == history.losses
+
+
+def test_the_seed_is_that_of_the_shuffles(backend):
+    x, t = blobs(backend)
+    by_seed = anynet.fit(network(backend), (x, t), batch_size=20, seed=5, epochs=1, progress=False)
+    by_loader = anynet.fit(network(backend), Loader(x, t, 20, seed=5), epochs=1, progress=False)
+    another = anynet.fit(network(backend), (x, t), batch_size=20, seed=6, epochs=1, progress=False)
+    assert by_seed.losses == by_loader.losses != another.losses
+
+
+def test_a_step_on_rows(backend):
+    x, t = blobs(backend)
+    rows = backend.asarray([3, 1, 50])
+    take = backend.xp.take
+    step = training.training_step(losses.cross_entropy)
+    found = training.on_rows(step)(network(backend), optimizers.SGD(0.1), x, t, rows)
+    expected = step(network(backend), optimizers.SGD(0.1), take(x, rows, axis=0), take(t, rows, axis=0))
+    assert_close(found, host(expected), rtol=1e-6)
+
+
 def column(xp, t):
     return xp.reshape(t, (-1, 1))
 
@@ -665,8 +693,8 @@ def test_a_nan_is_seen_inside_an_epoch(backend, monkeypatch, compile):
         )  # fmt: skip
     history = caught.value.history
     assert 3 <= len(history.losses) <= 6
-    assert math.isfinite(history.losses[1])
-    assert not math.isfinite(history.losses[-1])
+    first = next(i for i, value in enumerate(history.losses, 1) if not math.isfinite(value))
+    assert f"in epoch 1, step {first}:" in str(caught.value)
 
 
 @pytest.mark.parametrize("compile", [False, True])
