@@ -421,12 +421,22 @@ def test_an_infinite_derivative_stays_where_it_is(backend, name, right):
 
 
 def test_third_derivative_of_a_determinant(backend):
-    """det(t · x) is tⁿ · det(x)."""
-    x = backend.asarray(np.array([[1.0, 2, 0], [0, 1, 1], [3, 0, 1]]))
-    f = lambda t: array_namespace(t).linalg.det(t * x)
-    for _ in range(3):
-        f = anynet.grad(f)
-    np.testing.assert_allclose(host(f(backend.asarray(2.0))), 6 * np.linalg.det(host(x)))
+    """That of three rows is the same everywhere: what all directions have together less what fewer of them have."""
+    a, b, c, d = (np.random.default_rng(seed).normal(size=(3, 3)) for seed in range(4))
+    det = np.linalg.det
+    right = det(b + c + d) - det(b + c) - det(b + d) - det(c + d) + det(b) + det(c) + det(d)
+    start, *along = map(backend.asarray, (a, b, c, d))
+    f = lambda *t: array_namespace(*t).linalg.det(sum(x * y for x, y in zip(t, along, strict=True)) + start)
+    for i in range(3):
+        f = anynet.grad(f, i)
+    np.testing.assert_allclose(host(f(*[backend.asarray(0.0)] * 3)), right)
+
+
+def test_sign_of_a_complex_zero(backend):
+    """It has no derivative there, and passes none on; PyTorch gives NaN."""
+    x = backend.asarray(np.array([0j, 2 + 0j]))
+    found = anynet.grad(lambda x: array_namespace(x).sum(array_namespace(x).imag(array_namespace(x).sign(x))))(x)
+    np.testing.assert_allclose(host(found), [0, 0.5j])
 
 
 def test_derivatives_that_a_singular_matrix_has_not(backend):
