@@ -252,6 +252,12 @@ def test_what_a_pickle_may_not_say(tmp_path, old, new, message):
         read_pickled_arrays(path)
 
 
+def test_a_name_as_long_as_names_may_be(tmp_path):
+    path = tmp_path / "w.pkl"
+    path.write_bytes(pickle.dumps({"n" * pickled.MAX_NAME: np.ones(2)}))
+    assert list(read_pickled_arrays(path)) == ["n" * 1000]
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_many_arrays(tmp_path, protocol):
     """More than Python puts on the stack at a time."""
@@ -272,6 +278,7 @@ def test_many_arrays(tmp_path, protocol):
         (b"N\x86", "the opcode TUPLE2 at byte 1 finds too little on the stack"),
         (b"(" + b"N" * 64 + b"t.", "it holds tuple: wanted a dict"),
         (b"(" + b"N" * 65 + b"t.", "the opcode TUPLE at byte 66 makes a tuple longer or deeper"),
+        (b"}S''\nI1\ns.", "'' is int: wanted an array of numbers"),
         (b"S'a\n.", "the text that ends at byte 4 is not in quotes"),
         (b"I1_0\n.", "the line that ends at byte 5 is no integer"),
         (b"\xff.", "the opcode 0xff at byte 0 is not needed"),
