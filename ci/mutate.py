@@ -55,7 +55,10 @@ TESTS = {
     "anynet/losses.py": ("tests/test_losses.py", "tests/test_primitives.py", "tests/test_training.py"),
     "anynet/pickled.py": ("tests/test_pickled.py", "tests/test_fuzz_files.py"),
     "anynet/plotting.py": ("tests/test_numerical.py", "tests/test_examples.py"),
-    "anynet/primitives": ("tests/test_kernels.py", "tests/test_primitives.py", "tests/layers", "tests/test_losses.py"),
+    "anynet/primitives": (
+        *("tests/test_kernels.py", "tests/test_functions.py", "tests/test_primitives.py", "tests/test_losses.py"),
+        "tests/layers",
+    ),
     "anynet/primitives/counting.py": ("tests/layers/test_summary.py",),
     "anynet/primitives/threefry.py": ("tests/test_random.py",),
     "anynet/primitives/update.py": ("tests/test_primitives.py", "tests/test_optimizers.py"),

@@ -281,6 +281,10 @@ def test_no_setting_is_the_plain_loss(backend):
     assert_close(losses.sum_of_squares(x, t, reduction="sum"), 5 * host(losses.sum_of_squares(x, t)))
     y = functions.softmax(x)
     assert_close(losses.cross_entropy_of_probabilities(y, t, 0, reduction="sum"), 5 * plain)
+    rows, rights = host(x), np.eye(3)[host(t)]
+    expected = -np.log(host(y)[np.arange(5), host(t)] + 1e-7)
+    assert_close(losses.cross_entropy_of_probabilities(y, t, reduction="none"), expected)
+    assert_close(losses.sum_of_squares(x, t, reduction="none"), 0.5 * ((rows - rights) ** 2).sum(axis=1))
 
 
 def test_the_host_waits_for_no_loss(strictest):

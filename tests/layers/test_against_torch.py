@@ -111,6 +111,14 @@ def pool(name):
     return build
 
 
+def global_pool(name):
+    def build(draw):
+        ours, pool = getattr(layers, f"Global{name}Pool2d")(), getattr(nn, f"Adaptive{name}Pool2d")(1)
+        return ours, nn.Sequential(pool, nn.Flatten()), images(draw, draw(few), 1, 4), {}
+
+    return build
+
+
 def batch_norm(draw):
     n = draw(few)
     shape = draw(st.sampled_from([(4, n), (3, n, 2), (2, n, 2, 3)]))
@@ -195,7 +203,9 @@ def encoder_layer(draw):
 
 BUILDERS = {
     "Linear": linear, "Conv2d": conv2d, "Conv1d": conv1d, "ConvTranspose2d": conv_transpose2d,
-    "MaxPool2d": pool("MaxPool2d"), "AvgPool2d": pool("AvgPool2d"), "BatchNorm": batch_norm, "LayerNorm": layer_norm,
+    "MaxPool2d": pool("MaxPool2d"), "AvgPool2d": pool("AvgPool2d"),
+    "GlobalMaxPool2d": global_pool("Max"), "GlobalAvgPool2d": global_pool("Avg"),
+    "BatchNorm": batch_norm, "LayerNorm": layer_norm,
     "GroupNorm": group_norm, "RMSNorm": rms_norm, "RNN": recurrent("RNN"), "LSTM": recurrent("LSTM"),
     "GRU": recurrent("GRU"), "MultiHeadAttention": attention, "TransformerEncoderLayer": encoder_layer,
 }  # fmt: skip
