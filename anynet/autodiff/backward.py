@@ -269,7 +269,9 @@ def value_and_grad(
 
 def _one(x: Array) -> Array:
     """Return a one of this dtype, where x is."""
-    if type(x) is Traced and x.trace is not None and x.trace.whole:
+    if type(x) is not Traced:
+        return x**0
+    if x.trace is not None and x.trace.whole:
         # In a recording, one that is known.
         return x.__array_namespace__().ones_like(x)
     return one(x)
