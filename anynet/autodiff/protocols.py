@@ -202,9 +202,10 @@ def call(name: str, args: tuple[Any, ...], settings: dict[str, Any], function: A
     except TypeError as error:
         if "argument" not in str(error):
             raise
+        given = f"the settings {', '.join(settings)}" if settings else f"{len(args)} arguments"
         raise ArgumentError(
-            f"np.{name} of a traced array: {', '.join(settings) or 'these arguments'} cannot all be given; wanted what "
-            f"the standard's function has, see help(xp.{name})"
+            f"np.{name} of a traced array: {given} were given; wanted those of the standard's function, "
+            f"see help(x.__array_namespace__().{name})"
         ) from error
     return _into(name, result, out)
 
