@@ -1,7 +1,6 @@
 """Files that appear whole or not at all."""
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -70,7 +69,7 @@ def _temporary(folder: Path) -> tuple[IO[bytes], int | None]:
     """Create a file of a short name, and lock it for as long as this process lives."""
     while True:
         # `open` gives it the permissions of new files, which tempfile does not.
-        file = open(folder / f"{_PREFIX}{secrets.token_hex(4)}{_SUFFIX}", "xb")  # noqa: SIM115
+        file = open(folder / f"{_PREFIX}{os.urandom(4).hex()}{_SUFFIX}", "xb")  # noqa: SIM115
         if fcntl is None:
             return file, None
         # A second descriptor holds the lock until the file has its name. Not every file system has locks.
