@@ -10,8 +10,8 @@ the sum 0.
 """
 
 import math
+from numbers import Number
 
-from anynet import functions
 from anynet.array import (
     Array,
     array_namespace,
@@ -102,10 +102,7 @@ def cross_entropy_of_probabilities(
     _check_labels("cross_entropy_of_probabilities", probabilities, labels)
     xp = array_namespace(probabilities, labels)
     wide = widened(probabilities)
-    if labels.ndim < probabilities.ndim:
-        labels = functions.one_hot(labels, probabilities.shape[-1], wide.dtype)
-    wanted = xp.astype(labels, wide.dtype, copy=False)
-    return _reduce(-xp.sum(wanted * xp.log(wide + delta), axis=-1), reduction, probabilities)
+    return _reduce(-xp.sum(targets(labels, wide) * xp.log(wide + delta), axis=-1), reduction, probabilities)
 
 
 def binary_cross_entropy_with_logits(
@@ -129,10 +126,11 @@ def binary_cross_entropy_with_logits(
     name = "binary_cross_entropy_with_logits"
     x, t = _alike(name, logits, labels)
     missed = t * softplus(-x)
-    if is_array(pos_weight):
-        missed = missed * _class_weight(name, pos_weight, x)
+    if isinstance(pos_weight, Number):
+        # As Python's, for NumPy's would have a dtype of its own.
+        missed = float(pos_weight) * missed  # type: ignore[arg-type]
     elif pos_weight is not None:
-        missed = pos_weight * missed
+        missed = missed * _class_weight(name, pos_weight, x)
     return _reduce(missed + (1 - t) * softplus(x), reduction, x)
 
 
@@ -145,9 +143,7 @@ def sum_of_squares(outputs: Array, labels: Array, *, reduction: str = "mean") ->
     _check_labels("sum_of_squares", outputs, labels)
     xp = array_namespace(outputs, labels)
     wide = widened(outputs)
-    if labels.ndim < outputs.ndim:
-        labels = functions.one_hot(labels, outputs.shape[-1], wide.dtype)
-    difference = wide - xp.astype(labels, wide.dtype, copy=False)
+    difference = wide - targets(labels, wide)
     return _reduce(0.5 * xp.sum(xp.square(difference), axis=-1), reduction, outputs)
 
 

@@ -8,13 +8,13 @@ import math
 import derivatives
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, checks_labels, host, numbers
 from scipy import special
 
 import anynet
 from anynet import functions, losses
 from anynet.array import array_namespace
-from anynet.errors import ArgumentError, DTypeError, ShapeError
+from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -117,8 +117,33 @@ def test_the_mean_of_no_example(backend):
 
 def test_labels_that_are_no_class_show(backend):
     x, t = numbers(backend, 3, 3), backend.asarray(np.array([0, 3, 2]))
-    for loss in (losses.cross_entropy, losses.hinge, losses.multi_margin, losses.negative_log_likelihood):
+    x = x * x
+    for loss in (
+        losses.cross_entropy,
+        losses.cross_entropy_of_probabilities,
+        losses.hinge,
+        losses.multi_margin,
+        losses.negative_log_likelihood,
+        losses.sum_of_squares,
+    ):
         np.testing.assert_array_equal(np.isnan(host(loss(x, t, reduction="none"))), [False, True, False])
+
+
+def test_a_negative_label_of_eight_bits(backend):
+    """As a byte without a sign, -1 would be class 255."""
+    x, t = numbers(backend, 2, 300), backend.asarray(np.array([0, -1], "int8"))
+    if checks_labels(backend):
+        with pytest.raises(DataError, match="label -1 is no class: the outputs have 300"):
+            losses.cross_entropy(x, t)
+    else:
+        assert np.isnan(host(losses.cross_entropy(x, t)))
+
+
+def test_a_weight_that_is_a_number_of_numpy(backend):
+    x, t = backend.asarray(np.ones((2, 3), "float32")), backend.asarray(np.ones((2, 3), "float32"))
+    expected = host(losses.binary_cross_entropy_with_logits(x, t, pos_weight=2.0))
+    for weight in (np.float64(2), np.float32(2), np.int64(2), 2):
+        assert_close(losses.binary_cross_entropy_with_logits(x, t, pos_weight=weight), expected, like=x)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64"])

@@ -258,6 +258,8 @@ def test_one_hot(backend):
 def test_what_is_no_array():
     with pytest.raises(TypeError, match=r"^relu: list was given: wanted an array, as get_backend\(\)\.asarray"):
         functions.relu([1.0, -2.0])
+    with pytest.raises(TypeError, match=r"^affine: list was given: wanted an array, as get_backend\(\)\.asarray"):
+        primitives.affine([[1.0, 2.0]], np.ones((2, 3)), None)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])

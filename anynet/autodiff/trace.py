@@ -203,7 +203,12 @@ class Primitive:
         return kernels_for(xp).get(self.name, general), general, xp
 
     def _check_kind(self, x: Any) -> None:
-        if self.kind is not None and is_array(x) and not array_namespace(x).isdtype(x.dtype, self.kind):
+        if self.kind is None:
+            return
+        if not is_array(x):
+            given = type(x).__name__
+            raise TypeError(f"{self.name}: {given} was given: wanted an array, as get_backend().asarray([1.0, 2.0])")
+        if not array_namespace(x).isdtype(x.dtype, self.kind):
             raise DTypeError(wrong_dtype(self.name, x))
 
     def __repr__(self) -> str:

@@ -19,8 +19,6 @@ from anynet_numpy.memory import blocks, fresh, scratch
 #: The dtypes that kernels take, and a zero of each: arithmetic with an array is quicker than with a Python number.
 ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
 
-_UNSIGNED = {np.dtype(name).itemsize: np.dtype(name) for name in ("uint8", "uint16", "uint32", "uint64")}
-
 _SMALL_BLOCK = 8192
 
 #: Bits to the left, and those to the right that come round.
@@ -96,10 +94,11 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
 
 def places_of_labels(labels: Any, classes: int) -> Any:
     """Return where in an array of (classes, rows) elements, counted through, that of each row's label is."""
+    labels = labels.astype(np.intp, copy=False)
     # As unsigned numbers, negative labels are large ones.
-    if np.maximum.reduce(labels.view(_UNSIGNED[labels.itemsize])) >= classes:
+    if np.maximum.reduce(labels.view(np.uintp)) >= classes:
         raise IndexError("a label is no class")
-    places = labels * labels.size if labels.dtype == np.intp else np.multiply(labels, labels.size, dtype=np.intp)
+    places = labels * labels.size
     places += positions(labels.size)
     return places
 
