@@ -427,6 +427,9 @@ class Traced:
     @property
     def T(self) -> "Traced":
         """The array with its axes in reverse order."""
+        if self.ndim == 2:
+            # The library may have a quicker function for it.
+            return self.mT
         permute, axes = STANDARD["permute_dims"], tuple(range(self.ndim))[::-1]
         return views.note(self, permute(self, axes), "permute_dims", permute, axes)  # type: ignore[no-any-return]
 
