@@ -250,14 +250,17 @@ def write(x: Any, new: Any) -> None:
         x.alias = None
         _alone(x, new, moved)
         return
+    # What no array in use has to do with is left out: the smallest part that has all of these in it.
+    node = memory
+    while node is not root and not _holds_all(node, nodes):
+        assert node.base is not None
+        node = node.base
+    if node is not root:
+        node.moved = any(above.moved for above in nodes)
+        node.base, root, nodes = None, node, list(node.nodes())
     for node in nodes:
         if node.base is not None and node.name == "reshape" and node.base.shares(node.array.shape) is None:
-            inside = list(node.nodes())
-            if any(other.handle() is not None for other in nodes if other not in inside):
-                raise _refused(x, "an array and its reshape() share memory or not by the order of their elements in it")
-            node.base = None
-            write(x, new)
-            return
+            raise _refused(x, "an array and its reshape() share memory or not by the order of their elements in it")
     changed = [(memory, new)]
     node = memory
     while node.base is not None:
@@ -278,6 +281,12 @@ def write(x: Any, new: Any) -> None:
     for views in others:
         for view in views:
             view.refresh()
+
+
+def _holds_all(node: Memory, nodes: list[Memory]) -> bool:
+    """Tell whether all nodes whose arrays are in use are views of a node, or this itself."""
+    inside = set(map(id, node.nodes()))
+    return all(id(other) in inside for other in nodes if other.handle() is not None)
 
 
 def _alone(x: Any, new: Any, moved: bool) -> None:

@@ -66,6 +66,9 @@ FUNCTIONS = {
     "scipy.signal.hilbert": lambda x: total(array_namespace(x).abs(signal.hilbert(x))),
     "scipy.signal.fftconvolve": lambda x: total(signal.fftconvolve(x, x) ** 2),
     "scipy.signal.oaconvolve": lambda x: total(signal.oaconvolve(x, x) ** 2),
+    "scipy.signal.oaconvolve by blocks": lambda x: total(
+        signal.oaconvolve(array_namespace(x).concat([x] * 12), x[:3]) ** 2
+    ),
     "scipy.signal.freqz": lambda x: total(array_namespace(x).abs(signal.freqz(x, worN=8)[1])),
     "scipy.fft.rfft": lambda x: total(array_namespace(x).abs(fft.rfft(x)) ** 2),
     "sklearn cosine_similarity": lambda x: total(pairwise.cosine_similarity(matrix(x)) ** 2),
