@@ -182,7 +182,7 @@ class Tape:
     def gradient(self, like: T, places: Iterator[int], cotangents: list[Array | None]) -> T:
         """Return a tree like the one whose arrays were made variables: the cotangent of each, None for constants."""
         # Two parameters may have the very same cotangent, as those of a sum; in a module that would tie them.
-        seen: set[int] = set()
+        seen: set[int] | None = set() if len(set(map(id, cotangents))) < len(cotangents) else None
 
         def of_leaf(x: Array) -> Array | None:
             place = next(places)
@@ -193,9 +193,10 @@ class Tape:
                 return array_namespace(x).zeros_like(x)
             # On the way back no rule conjugates, so that one formula serves real and complex arrays.
             g = conj(g) if self.complex else g
-            if id(g) in seen:
-                g = STANDARD["multiply"](g, 1)
-            seen.add(id(g))
+            if seen is not None:
+                if id(g) in seen:
+                    g = STANDARD["multiply"](g, 1)
+                seen.add(id(g))
             return g
 
         return tree.map(of_leaf, like)

@@ -109,7 +109,17 @@ class Primitive:
     for each dtype.
     """
 
-    __slots__ = ("_implementations", "composition", "explain", "kind", "name", "opaque", "reference", "rule")
+    __slots__ = (
+        "_implementations",
+        "_known_dtypes",
+        "composition",
+        "explain",
+        "kind",
+        "name",
+        "opaque",
+        "reference",
+        "rule",
+    )
 
     def __init__(
         self,
@@ -130,9 +140,10 @@ class Primitive:
         self.kind = kind
         #: Whether the reference is a user's own code, which gets plain arrays wherever it can.
         self.opaque = opaque
-        # The quickest function for arguments of these types, the one that takes all of them, and their namespace; where
-        # a kind is wanted, the first argument's dtype is part of the key.
-        self._implementations: dict[tuple[Any, ...], tuple[Callable[..., Any], Callable[..., Any], Namespace]] = {}
+        # The quickest function for arguments of these types, the one that takes all of them, and their namespace.
+        self._implementations: dict[tuple[type, ...], tuple[Callable[..., Any], Callable[..., Any], Namespace]] = {}
+        # Dtypes that are of the kind, by identity, for to hash one takes long.
+        self._known_dtypes: dict[int, Any] = {}
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Compute the result, or hand the call to the innermost trace among the arguments."""
@@ -162,15 +173,16 @@ class Primitive:
 
     def evaluate(self, args: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, Namespace, Callable[..., Any]]:
         """Return the result for plain arguments or those of traces further out, its namespace, and what computed it."""
-        types: tuple[Any, ...] = tuple(map(type, args))
-        key = types if self.kind is None or not args else (*types, getattr(args[0], "dtype", None))
-        found = self._implementations.get(key)
+        types = tuple(map(type, args))
+        found = self._implementations.get(types)
         if found is None:
             if Traced in types:
                 args = [lift(arg) if is_array(arg) else arg for arg in args]
                 xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
                 return self(*args, **settings), xp, self
-            found = self._implementations[key] = self._find(args)
+            found = self._implementations[types] = self._find(args)
+        elif self.kind is not None and id(args[0].dtype) not in self._known_dtypes:
+            self._check_kind(args[0])
         implementation, general, xp = found
         try:
             out = implementation(*args, **settings)
@@ -210,10 +222,16 @@ class Primitive:
             raise TypeError(f"{self.name}: {given} was given: wanted an array, as get_backend().asarray([1.0, 2.0])")
         if not array_namespace(x).isdtype(x.dtype, self.kind):
             raise DTypeError(wrong_dtype(self.name, x))
+        if len(self._known_dtypes) == _MOST_DTYPES:
+            self._known_dtypes.clear()
+        # Held, so that no other object has its identity.
+        self._known_dtypes[id(x.dtype)] = x.dtype
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
+
+_MOST_DTYPES = 64
 
 #: The standard's functions as primitives, by name; `anynet.autodiff.rules` holds their rules and fills it.
 STANDARD: dict[str, Primitive] = {}
