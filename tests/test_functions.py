@@ -34,6 +34,12 @@ LIMITS = {
 }
 
 
+def test_step_at_zero(backend):
+    """Only what is above 0 is 1, as in the book's chapter 3.2.2."""
+    x = backend.asarray(np.array([-1.0, -0.0, 0.0, 1e-30, 2.0], "float32"))
+    assert_close(functions.step(x), [0, 0, 0, 1, 1], like=x)
+
+
 @pytest.mark.parametrize("name", LIMITS)
 def test_far_out(backend, name):
     x = backend.asarray(np.array([-1e4, 1e4], "float32"))

@@ -18,11 +18,13 @@ from anynet.backend import get_backend, kernels_for
 REFERENCES = {function.name: function.reference for function in (index_add, place, put, scatter_add, sum_to)}
 REFERENCES["getitem"] = operator.getitem
 
-#: Kernels that are for GPUs only, and decline on a CPU.
-ON_A_GPU = {"torch": {"embedding", "sum_to"}}
+#: What kernels decline on a CPU by design, as (kernel, number of the case): some are for GPUs only.
+DECLINED = {"torch": {("sum_to", 0), ("sum_to", 1)}, "jax": {("conv2d_transposed", 3)}}
 
 IMAGES = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
 UNEVEN = {"stride": (1, 1), "padding": ((1, 0), (2, 1)), "dilation": (1, 1), "groups": 2}
+#: More padding than a kernel of 2 × 2 reaches over.
+WIDE = {"stride": (1, 1), "padding": ((2, 2), (2, 1)), "dilation": (1, 1), "groups": 1}
 STRIDED = {"stride": (2, 1), "padding": ((1, 1), (0, 0)), "dilation": (1, 2), "groups": 1}
 PAIRS = {"kernel": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0))}
 OVERLAPPING = {"kernel": (3, 2), "stride": (2, 1), "padding": ((1, 1), (0, 0))}
@@ -94,6 +96,8 @@ def cases(dtype):
         "conv2d_transposed": [
             ((f(3, 5, 5, 6), f(5, 4, 3, 3), (7, 8)), IMAGES),
             ((f(3, 6, 7, 9), f(6, 2, 2, 3), (7, 8)), UNEVEN),
+            ((f(3, 5, 6, 6), f(5, 4, 2, 3), (7, 8)), IMAGES),
+            ((f(3, 5, 10, 10), f(5, 4, 2, 2), (7, 8)), WIDE),
         ],
         "max_pool2d": [((images,), PAIRS), ((images,), OVERLAPPING)],
         "avg_pool2d": [((images,), PAIRS), ((images,), OVERLAPPING)],
@@ -105,6 +109,7 @@ def cases(dtype):
         "place": [((f(4), (slice(None), 2), (4, 6)), {}), ((f(2, 6), slice(1, 3), (4, 6)), {})],
         "put": [((x, (slice(None), 2), f(4)), {})],
         "take": [((x, integers(3)), {"axis": 0}), ((x, integers(5)), {"axis": -1})],
+        "take_along_axis": [((x, integers(4, 3)), {"axis": 1}), ((x, integers(2, 6).astype("int32")), {"axis": 0})],
         "where": [((f(4, 6) > 0, f(4, 6), f(4, 6)), {})],
         "embedding": [((f(5, 3), integers(2, 3)), {})],
     }  # fmt: skip
@@ -126,9 +131,8 @@ def reference_of(name):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_kernels_take_what_they_are_made_for(backend, dtype):
     given, kernels = cases(dtype), kernels_for(backend.xp)
-    gpu_only = ON_A_GPU.get(backend.name, set()) if "cpu" in str(backend.device).lower() else set()
     assert kernels.keys() <= given.keys()
-    declined, differing = [], []
+    declined, differing = set(), []
     for name, kernel in kernels.items():
         for i, (args, settings) in enumerate(given[name]):
             arrays, plain = [on(backend, x) for x in args], list(args)
@@ -138,13 +142,13 @@ def test_kernels_take_what_they_are_made_for(backend, dtype):
                 plain.append(primitives.max_pool2d.reference(plain[1], **settings))
             found = kernel(*arrays, **settings)
             if found is NotImplemented:
-                declined += [] if name in gpu_only else [(name, i)]
+                declined.add((name, i))
                 continue
             # On NumPy, which is quicker than compiling each of its calls, and can write into arrays.
             wanted = reference_of(name)(*plain, **settings)
             found, wanted = (x if isinstance(x, tuple) else (x,) for x in (found, wanted))
             differing += [(name, i) for x, y in zip(found, wanted, strict=True) if not alike(host(x), y)]
-    assert declined == []
+    assert declined <= DECLINED.get(backend.name, set())
     assert differing == []
 
 
@@ -181,3 +185,44 @@ def test_parts_of_kernels_take_what_they_are_made_for(backend, dtype):
             differing += [(name, i) for x, y in zip(found, wanted, strict=True) if not alike(host(x), host(y))]
     assert declined == NO_PARTS.get(backend.name, set())
     assert differing == []
+
+
+F32, F64 = np.ones((4, 6), "float32"), np.ones((4, 6))
+IMAGE32, IMAGE64 = np.ones((1, 2, 4, 4), "float32"), np.ones((1, 2, 4, 4))
+
+#: What NumPy's kernels leave to the references: arrays of two dtypes, scalars, empty arrays, other dtypes.
+LEFT = [
+    ("relu", (np.ones(3, "int64"),), {}),
+    ("relu_gradient", (F64, F32), {}),
+    ("relu_gradient", (np.array(1.0), np.array(1.0)), {}),
+    ("erf", (np.array(0.5),), {}),
+    ("softmax_cross_entropy", (F32, np.ones(4)), {}),
+    ("softmax_cross_entropy", (F32, F32), {}),
+    ("softmax_cross_entropy", (F32[:0], np.ones(0, "int64")), {}),
+    ("sgd_update", (0.5, F32, F64), {}),
+    ("sgd_update", (0.5, np.array(1.0), np.array(1.0)), {}),
+    ("momentum_update", (0.5, 0.9, False, F32, F64, F32), {}),
+    ("momentum_update", (0.5, 0.9, False, *[np.array(1.0)] * 3), {}),
+    ("adam_update", (0.1, 1.0, 1.0, 0.9, 0.999, 1e-8, F32, F64, F32, F32), {}),
+    ("adam_update", (0.1, 1.0, 1.0, 0.9, 0.999, 1e-8, *[np.array(1.0)] * 4), {}),
+    ("sum_to", (np.ones((2, 3, 4)), (4,)), {}),
+    ("sum_to", (F32, (1, 6)), {}),
+    ("sum_to", (np.ones((2, 3), "int64"), (3,)), {}),
+    ("conv2d", (IMAGE32, IMAGE64, None), IMAGES),
+    ("conv2d", (IMAGE32, IMAGE32, np.ones(1)), IMAGES),
+    ("conv2d", (IMAGE32[:0], IMAGE32, None), IMAGES),
+    ("conv2d_weight", (IMAGE32, IMAGE64, (2, 2)), IMAGES),
+    ("conv2d_transposed", (IMAGE32, IMAGE64, (7, 7)), IMAGES),
+    ("max_pool2d", (IMAGE32.astype("int64"),), PAIRS),
+    ("spread_to_largest", (IMAGE64[:, :, :2, :2], IMAGE32, IMAGE32[:, :, :2, :2]), PAIRS),
+    ("standardize", (F32[:0], (0,), 1e-5), {}),
+    ("standardize", (F32.astype("int64"), (0,), 1e-5), {}),
+    ("standardize_gradient", (F64, F32, F32[:1], (0,), 1e-5), {}),
+    ("batch_norm", (F32, np.ones(6), np.ones(6, "float32"), 1e-5), {}),
+    ("batch_norm_gradient", (F64, F32, *[np.ones(6, "float32")] * 3, 1e-5), {}),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "settings"), LEFT)
+def test_kernels_leave_what_they_are_not_made_for(name, args, settings):
+    assert get_backend("numpy").kernels[name](*args, **settings) is NotImplemented

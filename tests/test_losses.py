@@ -341,6 +341,10 @@ def test_what_cannot_be(backend):
             loss(x, x[0, ...])
     with pytest.raises(ShapeError, match=r"labels of shape \(4, 3\): wanted \(4,\)"):
         losses.cosine_embedding(x, x, x)
+    for name in ("cross_entropy", "hinge", "multi_margin", "negative_log_likelihood", "sum_of_squares"):
+        message = rf"{name}: outputs of shape \(4, 3\) were given with labels of shape \(3,\)"
+        with pytest.raises(ShapeError, match=message):
+            getattr(losses, name)(x, t[:3])
     for loss, setting in ((losses.huber, "delta"), (losses.hinge, "margin"), (losses.multi_margin, "margin")):
         with pytest.raises(ArgumentError, match=f"{setting} is 0: wanted a finite number above 0"):
             loss(x, x, **{setting: 0})
