@@ -63,6 +63,7 @@ TESTS = {
     "anynet/primitives/threefry.py": ("tests/test_random.py",),
     "anynet/primitives/update.py": ("tests/test_primitives.py", "tests/test_optimizers.py"),
     "anynet/targets.py": ("tests/test_training.py",),
+    "anynet/schedulers.py": ("tests/test_optimizers.py",),
     "anynet/tree.py": ("tests/layers", "tests/test_optimizers.py", "tests/test_compilation.py", "tests/autodiff"),
     "backends/anynet_numpy": (
         *("tests/test_kernels.py", "tests/backends/test_numpy.py", "tests/test_primitives.py"),

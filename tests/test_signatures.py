@@ -2,20 +2,45 @@
 
 import importlib
 import inspect
+from functools import partial
 
 import pytest
 
 from anynet.autodiff.trace import Primitive
 
-MODULES = ("functions", "initializers", "layers", "losses", "optimizers", "random", "schedulers")
+MODULES = (
+    *(
+        "data.augment",
+        "data.loader",
+        "functions",
+        "initializers",
+        "layers",
+        "losses",
+        "metrics",
+        "optimizers",
+        "random",
+    ),
+    "schedulers",
+)
 
 #: Public for other modules, not for users.
 INTERNAL = {
-    *("layers.Module", "layers.Parameter", "layers.Summary", "optimizers.Clock", "optimizers.Optimizer"),
-    *("random.inverse_erf", "schedulers.check_learning_rate"),
+    *(
+        "data.augment.sample",
+        "layers.Module",
+        "layers.Parameter",
+        "layers.Summary",
+        "metrics.Metric",
+        "optimizers.Clock",
+    ),
+    *("optimizers.Optimizer", "random.floating", "random.inverse_erf", "schedulers.check_learning_rate"),
 }
 
 SIGNATURES = """
+data.augment.random_affine(*, shift=2.0, degrees=10.0, scale=0.1)
+data.loader.Loader(x, t, batch_size=100, *, seed=0, shuffle=True, drop_last=False, augment=None)
+data.loader.batch(x, t, rows)
+data.loader.random_batch(key, size, x, t)
 functions.elu(x, alpha=1.0)
 functions.erf(x)
 functions.gelu(x, approximate=False)
@@ -51,7 +76,7 @@ layers.Conv2d(in_channels, out_channels, kernel_size, *, stride=1, padding=0, di
 layers.ConvTranspose2d(in_channels, out_channels, kernel_size, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1, bias=True, initializer=he)
 layers.Dropout(rate=0.5)
 layers.ELU(alpha=1.0)
-layers.Embedding(rows, features, *, initializer=normal)
+layers.Embedding(rows, features, *, initializer=normal(1.0))
 layers.Flatten()
 layers.GELU(approximate=False)
 layers.GRU(in_features, hidden_features)
@@ -97,6 +122,29 @@ losses.multi_margin(outputs, labels, *, margin=1.0, reduction='mean')
 losses.negative_log_likelihood(log_probabilities, labels, *, weight=None, ignore_index=None, reduction='mean')
 losses.sum_of_squares(outputs, labels, *, reduction='mean')
 losses.triplet_margin(anchor, positive, negative, *, margin=1.0, reduction='mean')
+metrics.Accuracy(*, ignore_index=None)
+metrics.BinaryAccuracy(*, threshold=0.0)
+metrics.F1(average='macro')
+metrics.MeanAbsoluteError()
+metrics.MeanSquaredError()
+metrics.OfAllRows(function)
+metrics.Perplexity(*, ignore_index=None)
+metrics.Precision(average='macro')
+metrics.R2Score(*, multioutput='uniform_average')
+metrics.Recall(average='macro')
+metrics.TopKAccuracy(k=5, *, ignore_index=None)
+metrics.accuracy(outputs, labels, *args, **settings)
+metrics.as_metric(function)
+metrics.binary_accuracy(outputs, labels, *args, **settings)
+metrics.confusion_matrix(outputs, labels)
+metrics.f1(outputs, labels, *args, **settings)
+metrics.mean_absolute_error(outputs, labels, *args, **settings)
+metrics.mean_squared_error(outputs, labels, *args, **settings)
+metrics.perplexity(outputs, labels, *args, **settings)
+metrics.precision(outputs, labels, *args, **settings)
+metrics.r2_score(outputs, labels, *args, **settings)
+metrics.recall(outputs, labels, *args, **settings)
+metrics.top_k_accuracy(outputs, labels, *args, **settings)
 optimizers.Adam(learning_rate=0.001, *, beta1=0.9, beta2=0.999, epsilon=1e-08)
 optimizers.AdamW(learning_rate=0.001, *, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.01)
 optimizers.Momentum(learning_rate=0.01, momentum=0.9, *, nesterov=False)
@@ -133,7 +181,7 @@ def signatures(module):
 
 
 class Named:
-    """A function as a default, shown by its name; by that of the function which made it, where it has none."""
+    """A function as a default, shown by its name; one with arguments bound to it, with them."""
 
     def __init__(self, name):
         self.name = name
@@ -143,7 +191,9 @@ class Named:
 
 
 def named(default):
-    return Named(default.__qualname__.partition(".")[0]) if inspect.isfunction(default) else default
+    if isinstance(default, partial):
+        return Named(f"{default.func.__name__.strip('_')}({', '.join(map(repr, default.args))})")
+    return Named(default.__name__) if inspect.isfunction(default) else default
 
 
 @pytest.mark.parametrize("module", MODULES)
