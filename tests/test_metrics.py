@@ -314,7 +314,9 @@ def test_a_row_of_zeros_names_no_class(backend):
     assert host(metrics.confusion_matrix(y, backend.asarray(rows))).sum() == 2
 
 
-@pytest.mark.parametrize("metric", [*BY_CLASS, metrics.confusion_matrix], ids=repr)
+@pytest.mark.parametrize(
+    "metric", [*BY_CLASS, metrics.confusion_matrix], ids=lambda metric: getattr(metric, "__name__", repr(metric))
+)
 def test_labels_that_do_not_fit_classes(backend, metric):
     y = backend.asarray(np.eye(3)[[0, 1, 2, 1]])
     fit = r"wanted class indices of shape \(4,\) or one-hot rows of \(4, 3\)"
