@@ -112,8 +112,8 @@ class _StatefulOptimizer(Optimizer):
         if not self.state:
             self.state = {path: {} for path, _ in tree.leaves(net)}
         places = tree.pairs(net, grads)
-        if len(places) > len(self.state):
-            raise ArgumentError(f"there is state for {len(self.state)} parameters, the network has more: {_REMEDY}")
+        if len(places) != len(self.state):
+            self._follow_ties(net)
         rate = self._clock.scalars(self._clock.begin)
         # Those that have missed as many updates go together: as a rule all, having missed none.
         together: dict[int, list[Any]] = {}
@@ -145,6 +145,20 @@ class _StatefulOptimizer(Optimizer):
                 for _, state, _ in group:
                     state[name] = next(new)
         self._clock.afterwards(self._clock.end)
+
+    def _follow_ties(self, net: Any) -> None:
+        """Keep the state of the first place of parameters that were tied since the first update.
+
+        Raises:
+            ArgumentError: the network has other parameters.
+
+        """
+        own = [path for path, _ in tree.leaves(net)]
+        if {*own, *tree.ties(net)} != self.state.keys():
+            raise ArgumentError(
+                f"there is state for {len(self.state)} parameters, the network has {len(own)}, or others: {_REMEDY}"
+            )
+        self.state = {path: self.state[path] for path in own}
 
     def _step(self, rate: Numbers, missed: int, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the new parameters and what is kept of them, in turn."""

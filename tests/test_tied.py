@@ -253,3 +253,40 @@ def test_a_buffer_of_two_modules_that_comes_apart_is_refused(backend):
     net["layers.1.running_mean"] = net["layers.0.running_mean"]
     with pytest.raises(ArgumentError, match="share the module"):
         anynet.value_and_grad(mse)(net, *data(backend))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", ["Momentum", "Adam"])
+def test_a_tie_between_two_steps(backend, name, compiled):
+    torch = pytest.importorskip("torch", reason="the reference is PyTorch's")
+    net = layers.Sequential(*[layers.Linear(3, 3, bias=False) for _ in range(3)], seed=0, backend=backend)
+    x, t = data(backend)
+    weights = [torch.nn.Parameter(torch.tensor(host(layer.weight))) for layer in net.layers]
+    theirs = torch.optim.Adam(weights, 0.01) if name == "Adam" else torch.optim.SGD(weights, 0.1, momentum=0.9)
+    optimizer = OPTIMIZERS[name]()
+
+    def step(net, optimizer, x, t):
+        value, grads = anynet.value_and_grad(mse)(net, x, t)
+        optimizer.update(net, grads)
+        return value
+
+    step = anynet.compile(step) if compiled else step
+    for i in range(5):
+        if i == 2:
+            net["layers.1.weight"] = net["layers.0.weight"]
+            weights[1] = weights[0]
+        theirs.zero_grad()
+        y = torch.tensor(host(x)) @ weights[0] @ weights[1] @ weights[2]
+        loss = torch.nn.functional.mse_loss(y, torch.tensor(host(t)))
+        loss.backward()
+        theirs.step()
+        assert float(step(net, optimizer, x, t)) == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_state_of_a_layer_that_is_gone_is_no_other_layers():
+    net, x = layers.Sequential(*[layers.Linear(3, 3, bias=False) for _ in range(3)], seed=0), np.ones((2, 3), "f4")
+    optimizer = optimizers.Adam()
+    optimizer.update(net, anynet.grad(mse)(net, x, x))
+    net.layers = net.layers[1:]
+    with pytest.raises(ArgumentError, match=r"there is state for 3 parameters, the network has 2, or others"):
+        optimizer.update(net, anynet.grad(mse)(net, x, x))
