@@ -21,6 +21,7 @@ from anynet.array import (
 from anynet.autodiff.backward import TRAINING
 from anynet.autodiff.batching import Batch
 from anynet.autodiff.moved import Moved
+from anynet.autodiff.reached import Guarded
 from anynet.autodiff.trace import Traced, lift
 from anynet.errors import ArgumentError, DifferentiationError
 from anynet.schedulers import check_learning_rate
@@ -89,11 +90,11 @@ def numerical_gradient(f: Callable[[T], Any], argument: T, *, step: float | None
             f"nothing to differentiate with respect to: {type(argument).__name__} holds no floating array; "
             "give an array, as backend.asarray(2.0), or a network with its numbers"
         )
-    chosen = iter(range(len(leaves)))
+    chosen, guarded = iter(range(len(leaves))), Guarded(f)
 
     def gradient(x: Array) -> Array | None:
         i = next(chosen)
-        return _gradient(lambda y: f(with_leaf(argument, i, y)), unrecorded(x), step, memory)
+        return _gradient(lambda y: guarded([argument], [with_leaf(argument, i, y)], {}), unrecorded(x), step, memory)
 
     return tree.map(gradient, argument, untrained=lambda x: next(chosen) and None)
 

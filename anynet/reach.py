@@ -7,16 +7,21 @@ anynet itself is not read, since it has no state of the user's; closures are fol
 """
 
 import dis
+import gc
 import sys
 import sysconfig
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import is_dataclass
 from functools import cache, cached_property, lru_cache, partial
+from itertools import chain, cycle, repeat
 from os import fspath
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, GeneratorType, MappingProxyType, MethodType, ModuleType
 from typing import Any, NamedTuple
+from weakref import ref
 
 from anynet import tree
 from anynet.array import is_array
@@ -94,9 +99,12 @@ def reachable(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
 
 
 class Reach:
-    """All places that can be reached from some roots, in an order that only depends on what is there."""
+    """All places that can be reached from some roots, in an order that only depends on what is there.
 
-    def __init__(self, *roots: Any) -> None:
+    Packages that roots come from are read as a user's own code is, unlike those of what is further reached.
+    """
+
+    def __init__(self, *roots: Any, further: Iterable[Any] = ()) -> None:
         self.places: list[Reached] = []
         #: Dicts, lists and sets all of whose places are visited; the single places that are visited elsewhere; and the
         #: dicts in which these are, where more may come to be visited when the dict has more.
@@ -118,7 +126,7 @@ class Reach:
         self._any_name = False
         self._waiting: dict[str, list[Reached]] = defaultdict(list)
         self._own = {_package(getattr(root, "__module__", None)) for root in roots}
-        for root in roots:
+        for root in (*roots, *further):
             self._add("", root)
         while self._queue and self.complete:
             self._look_into(*self._queue.popleft())
@@ -262,6 +270,8 @@ class Reach:
 
     def _look_into_object(self, path: str, x: Any) -> None:
         kind = type(x)
+        for child in _held(x):
+            self._add(path, child)
         for name in _INSIDE.get(kind, ("__wrapped__",)):
             # The function in a descriptor or a wrapper; not an attribute that a class makes up.
             if hasattr(kind, name) or name in getattr(x, "__dict__", ()):
@@ -286,6 +296,19 @@ class Reach:
     def _is_library(self, module: str | None) -> bool:
         package = _package(module)
         return (package not in self._own and is_library(package)) or package in _NEVER_READ
+
+
+def _held(x: Any) -> Iterable[Any]:
+    """Return what an object of Python's own refers to, other than by attributes."""
+    if isinstance(x, ref):
+        return [x()]
+    if isinstance(x, ContextVar):
+        return [x.get(None)]
+    if isinstance(x, GeneratorType):
+        return [] if x.gi_frame is None else x.gi_frame.f_locals.values()
+    if isinstance(x, _REFERRING):
+        return gc.get_referents(x)
+    return vars(x).values() if isinstance(x, threading.local) else ()
 
 
 def holds_more(x: Any) -> bool:
@@ -345,6 +368,9 @@ _CONTAINERS = frozenset([dict, list, tuple, set, frozenset, deque])
 
 #: Names by which code reads attributes that it does not name.
 _BY_NAME = frozenset(["getattr", "vars", "__dict__", "__getattribute__", "attrgetter", "eval", "exec", "__getstate__"])
+
+#: Types of Python's own that refer to something without a name for it.
+_REFERRING = (MappingProxyType, map, filter, zip, enumerate, cycle, repeat, chain, *map(type, map(iter, ([], (), {}))))
 
 #: Functions that return the state of a generator of random numbers.
 _STATES = frozenset(["getstate", "get_state"])

@@ -362,6 +362,28 @@ def _add_modules(found: dict[int, Any], tree: Any) -> None:
         _add_modules(found, child)
 
 
+def settings(tree: Any) -> Iterator[Any]:
+    """Yield what is in a tree and neither array nor tree, and the classes of its nodes."""
+    kind = _kinds.get(type(tree)) or _kind(tree)
+    if kind == _SETTING:
+        yield tree
+    elif kind != _LEAF:
+        if kind <= _NODE:
+            yield type(tree)
+        children = vars(tree) if kind <= _NODE else tree
+        for child in children.values() if kind <= _DICT else children:
+            yield from settings(child)
+
+
+def containers(node: Any) -> Iterator[Any]:
+    """Yield the dict of a node's attributes, and the lists, tuples and dicts in it, but for those of other nodes."""
+    holder = vars(node) if is_node(node) else node
+    yield holder
+    for child in holder.values() if isinstance(holder, dict) else holder:
+        if _kind(child) > _NODE:
+            yield from containers(child)
+
+
 def trained(module: Any) -> dict[str, Any]:
     """Return the attributes of a module's own that hold arrays or lists, tuples and dicts, but for untrained ones."""
     left_out = _untrained(module)

@@ -1,6 +1,9 @@
 """A parameter that a differentiated function reaches past its arguments is refused, not a constant without a word."""
 
+import contextvars
 import copy
+import itertools
+import weakref
 from functools import partial
 
 import numpy as np
@@ -165,3 +168,147 @@ def test_lists_of_arrays_inside_a_module_are_withheld(backend):
         with pytest.raises(DifferentiationError, match="reaches it from outside"):
             anynet.grad(lambda n, reach=reach: n() + total(reach()))(net)
     assert float(net()) == 5.0
+
+
+def weights_in_a_list(net):
+    weights = list(net.parameters().values())
+    return lambda n, x, t: ce(n, x, t) + sum(total(w * w) for w in weights)
+
+
+def weights_in_tuples(net):
+    weights = {"all": [(1, (net.layers[0].weight,))]}
+    return lambda n, x, t: ce(n, x, t) + total(weights["all"][0][1][0])
+
+
+def a_weight_by_default(net):
+    def f(n, x, t, w=net.layers[0].weight):
+        return ce(n, x, t) + total(w * w)
+
+    return f
+
+
+def a_weight_by_partial(net):
+    return partial(lambda w, n, x, t: ce(n, x, t) + total(w * w), net.layers[0].weight)
+
+
+def a_weight_by_class(net):
+    class Held:
+        w = net.layers[0].weight
+
+    return lambda n, x, t: ce(n, x, t) + total(Held.w)
+
+
+def a_network_by_weak_reference(net):
+    reference = weakref.ref(net)
+    return lambda n, x, t: ce(n, x, t) + total(reference().layers[0].weight)
+
+
+def a_network_by_iterator(net):
+    networks = itertools.cycle([net])
+    return lambda n, x, t: ce(n, x, t) + total(next(networks).layers[0].weight)
+
+
+def a_network_by_context(net):
+    variable = contextvars.ContextVar("variable")
+    variable.set(net)
+    return lambda n, x, t: ce(n, x, t) + total(variable.get().layers[0].weight)
+
+
+MORE = [
+    weights_in_a_list,
+    weights_in_tuples,
+    a_weight_by_default,
+    a_weight_by_partial,
+    a_weight_by_class,
+    a_network_by_weak_reference,
+    a_network_by_iterator,
+    a_network_by_context,
+]
+
+
+@pytest.mark.parametrize("way", MORE)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_weights_and_networks_held_in_other_ways_are_refused(backend, way, compiled):
+    net, (x, t) = network(backend), data(backend)
+    before = net.parameters()
+    f = way(net)
+
+    def step(net, x, t):
+        return anynet.value_and_grad(f)(net, x, t)
+
+    with pytest.raises(DifferentiationError, match=r"the function uses (weight|bias) of the network "):
+        (anynet.compile(step) if compiled else step)(net, x, t)
+    assert all(a is b for a, b in zip(net.parameters().values(), before.values(), strict=True))
+
+
+class Calling(layers.Module):
+    """A layer that calls a function, which is a setting of it."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+class ByMethod(layers.Module):
+    """A layer whose setting is a method of it, and so of the network before it was copied."""
+
+    def __init__(self):
+        self.layer = layers.Linear(3, 3)
+        self.function = self.twice
+
+    def twice(self, x):
+        return self.layer(x)
+
+    def forward(self, x):
+        return self.function(self.layer(x))
+
+
+def test_a_layer_that_reaches_another_layers_weight_is_refused(backend):
+    x, t = data(backend)
+    first = layers.Linear(3, 3)
+    tied = layers.Sequential(first, Calling(lambda h: h @ first.weight), seed=0, backend=backend)
+    for net in (tied, ByMethod().initialize(0, backend)):
+        with pytest.raises(DifferentiationError, match="the function uses weight of the network"):
+            anynet.grad(ce)(net, x, t)
+    grads = anynet.grad(ce)(layers.Sequential(first, Calling(lambda h: h * 2.0)), x, t)
+    assert float(total(grads["layers.0.weight"] ** 2)) > 0
+
+
+def test_a_network_that_another_argument_reaches_is_refused(backend):
+    class Trainer:
+        def __init__(self, net):
+            self.net = net
+
+        def loss(self, n, x, t):
+            return ce(n, x, t) + total(self.net.layers[0].weight)
+
+    net, (x, t) = network(backend), data(backend)
+    with pytest.raises(DifferentiationError, match="the function uses weight of the network"):
+        anynet.grad(Trainer.loss, 1)(Trainer(net), net, x, t)
+    with pytest.raises(DifferentiationError, match="the function uses weight of the network"):
+        anynet.grad(lambda n, f: ce(n, x, t) + f())(net, lambda: total(net.layers[0].weight))
+
+
+@pytest.mark.parametrize("check", [anynet.check_gradients, anynet.numerical_gradient])
+def test_gradients_by_differences_are_refused_too(backend, check):
+    net, (x, t) = network(backend), data(backend)
+    with pytest.raises(DifferentiationError, match="the function uses weight of the network"):
+        check(lambda n: losses.cross_entropy(n(x), t) + total(net.layers[0].weight), net)
+
+
+def test_a_target_with_the_very_same_arrays_is_a_constant(backend):
+    net, (x, t) = network(backend), data(backend)
+    target, anchors = net.map(lambda a: a), net.parameters()
+    copies = copy.deepcopy(net)
+
+    def loss(n, x, t, target):
+        near = sum(total((p - anynet.stop_gradient(anchors[path])) ** 2) for path, p in n.parameters().items())
+        return losses.mean_squared_error(n(x), target(x)) + ce(n, x, t) + near
+
+    value, grads = anynet.value_and_grad(lambda n, x, t: loss(n, x, t, target))(net, x, t)
+    other, others = anynet.value_and_grad(lambda n, x, t: loss(n, x, t, copies))(net, x, t)
+    assert float(value) == float(other)
+    for (_, g), (_, h) in zip(grads.parameters().items(), others.parameters().items(), strict=True):
+        np.testing.assert_array_equal(host(g), host(h))
