@@ -131,6 +131,23 @@ class Recomputed(layers.Module):
         return self.last(slopes)
 
 
+class Transposes(layers.Module):
+    """A convolution, and its way back to the weights and to the images."""
+
+    def __init__(self):
+        self.conv = layers.Conv2d(2, 3, (2, 4), bias=False)
+
+    def forward(self, x):
+        y, pullback = autodiff.vjp(lambda net, x: net(x), self.conv, x)
+        return pullback(y)[1]
+
+
+def test_ways_back_of_a_convolution_count(backend):
+    """Each way back multiplies every element of the cotangent with every weight, as the convolution does."""
+    table = anynet.summary(Transposes().initialize(0, backend), (2, 5, 7))
+    assert table.multiply_adds == 3 * (3 * 4 * 4) * (2 * 2 * 4)
+
+
 def test_what_is_computed_again_or_differentiated_counts(backend):
     table = anynet.summary(Recomputed().initialize(0, backend), (4,))
     found = {row.path: (row.outputs, row.multiply_adds) for row in table.rows}
