@@ -52,11 +52,21 @@ def is_array(x: Any) -> bool:
     """Tell whether x is an array of some library that follows the standard, or a traced one."""
     kind = type(x)
     if kind not in _ARRAY_TYPES:
-        # NumPy's dtypes are classes that look like their instances.
-        _ARRAY_TYPES[kind] = not isinstance(x, type) and bool(compat.is_array_api_obj(x))
+        _ARRAY_TYPES[kind] = _looks_like_array(x)
         if _ARRAY_TYPES[kind] and hasattr(x, "requires_grad") and hasattr(x, "detach"):
             RECORDING_TYPES.add(kind)
     return _ARRAY_TYPES[kind]
+
+
+def _looks_like_array(x: Any) -> bool:
+    # NumPy's dtypes are classes that look like their instances.
+    if isinstance(x, type):
+        return False
+    try:
+        return bool(compat.is_array_api_obj(x))
+    except Exception:
+        # The object makes up its attributes, and has none of this name.
+        return False
 
 
 def unrecorded(x: Array) -> Array:

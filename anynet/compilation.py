@@ -33,7 +33,8 @@ def compile(step: Callable[..., Any]) -> "CompiledStep":
     A step is a function of trees (networks, optimizers, arrays): it returns a tree, and may put new arrays into
     networks and optimizers, as training does. Those that it reaches from outside, in a closure, a global, a default or
     an attribute, are as good as arguments. It is recorded again where shapes, dtypes, or settings that it reaches
-    differ. What it prints it prints only when it is recorded. A network is a step, and so is a method.
+    differ. What it prints it prints only when it is recorded; time, files and the environment it reads only then. A
+    network is a step, and so is a method.
 
     Raises:
         CompilationError: the step does different things by the values it computes (raised when it is called).

@@ -7,11 +7,12 @@ and which arrays and containers are in two places. A recording is good for every
 import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
+from contextvars import ContextVar
 from copy import copy
 from io import IOBase
 from itertools import chain
 from numbers import Number
-from operator import is_
+from operator import attrgetter, is_
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 from weakref import ref
@@ -27,6 +28,9 @@ _PLAIN, _TEXT, _ARRAY, _DYNAMIC, _OBJECT, _OPAQUE, _UNKNOWN, _NODE, _DICT, _LIST
 _kinds: dict[type, int] = dict.fromkeys((type(None), bool, int, str, bytes, type(...), type(NotImplemented)), _PLAIN)
 _kinds |= {float: _TEXT, complex: _TEXT}
 _CONTAINERS = frozenset([dict, list, tuple, set, frozenset, deque])
+
+#: A function's code, which tools that load edited files anew put in its place.
+_code = attrgetter("__code__")
 
 
 class Parts:
@@ -194,6 +198,8 @@ class Outside(Parts):
             kind = _kind(x)
             if kind in (_OPAQUE, _UNKNOWN, _DYNAMIC, _TEXT):
                 self._setting(None, x, kind)
+            elif kind == _SET:
+                self.outline += (type(x), frozenset(map(_of_element, x)))
             elif kind != _ARRAY:
                 self.outline += (type(x), _of_object(x) if kind == _OBJECT else None)
             if kind in (_NODE, _OBJECT, _DYNAMIC):
@@ -216,7 +222,7 @@ class Outside(Parts):
         self.leaves = []
         self.cells = [holder.of for holder, name in reach.single if name == CONTENTS]
         self.single = [(holder, name) for holder, name in reach.single if name != CONTENTS]
-        self.open = reach.open
+        self.open, self.functions = reach.open, reach.functions
         self._contents = Contents(self)
 
     def read(self) -> list[Any]:
@@ -243,7 +249,7 @@ class Contents:
         self._lengths = [*map(len, self._others)]
         # Live views.
         self._values = [x.values() if isinstance(x, dict) else x for x in closed]
-        self._cells, self._single = outside.cells, outside.single
+        self._cells, self._single, self._functions = outside.cells, outside.single, outside.functions
         self.look()
 
     def look(self) -> None:
@@ -251,7 +257,7 @@ class Contents:
         self._before = self._now()
 
     def _now(self) -> list[Any]:
-        now = [*chain.from_iterable(self._values)]
+        now = [*chain.from_iterable(self._values), *map(_code, self._functions)]
         if self._cells:
             now += [cell.cell_contents for cell in self._cells]
         if self._single:
@@ -380,7 +386,7 @@ def _find_kind(x: Any) -> int:
         return _DYNAMIC
     if isinstance(x, type | FunctionType | MethodType):
         return _OBJECT
-    if isinstance(x, Iterator) and not isinstance(x, IOBase):
+    if isinstance(x, Iterator | memoryview | ContextVar) and not isinstance(x, IOBase):
         return _UNKNOWN
     if any(hasattr(of, name) for name in ("getstate", "get_state", "bit_generator")):
         # It makes random numbers.
@@ -399,11 +405,19 @@ def _of_object(x: Any) -> Any:
     return x if is_value or isinstance(x, type) else None
 
 
+def _of_element(x: Any) -> Any:
+    """Return what tells a number or a word in a set from others."""
+    kind = _kind(x)
+    return (type(x), repr(x) if kind == _TEXT else x) if kind in (_PLAIN, _TEXT) else None
+
+
 def _state(x: Any) -> Any:
     """Return what tells whether an object has changed; where nobody can tell, something that equals nothing else."""
     try:
         if isinstance(x, ModuleType):
             x = vars(x)["getstate" if "getstate" in vars(x) else "get_state"]()
+        elif isinstance(x, ContextVar):
+            x = x.get(None)
         return pickle.dumps(x)
     except Exception:
         return object()

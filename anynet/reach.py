@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import is_dataclass
-from functools import cache, cached_property, lru_cache, partial
-from itertools import chain, cycle, repeat
+from functools import cache, cached_property, lru_cache, partial, partialmethod
+from itertools import accumulate, chain, cycle, repeat
+from operator import attrgetter, methodcaller
 from os import fspath
+from queue import Queue
 from types import CellType, CodeType, FunctionType, GeneratorType, MappingProxyType, MethodType, ModuleType
 from typing import Any, NamedTuple
 from weakref import ref
@@ -119,6 +121,8 @@ class Reach:
         self.complete = True
         #: Names of the attributes that code assigns.
         self.assigned: set[str] = set()
+        #: Functions whose code is read.
+        self.functions: list[FunctionType] = []
         self._seen: set[int] = set()
         self._queue: deque[tuple[str, Any]] = deque()
         # Attributes that code has named so far, and those that wait for code that does.
@@ -186,7 +190,7 @@ class Reach:
             self._add(path, x.__func__)
         elif isinstance(x, partial):
             self._add(path, x.func)
-            self._tuple(path, x.args, PartialArguments(x), "args", lambda i: _words("partial argument", i, path))
+            self._named_items(path, x.args, PartialArguments(x), "args", lambda i: _words("partial argument", i, path))
             self._all(x.keywords, x.keywords.items(), lambda name: _words("partial argument", name, path))
         elif isinstance(x, ModuleType):
             if not _STATES.isdisjoint(vars(x)):
@@ -201,6 +205,8 @@ class Reach:
                     self._attribute(_dotted(path, name), value, vars(x), name)
         elif isinstance(x, type):
             self._look_into_class(path, x)
+        elif isinstance(x, attrgetter | methodcaller):
+            self._name((), everything=True)
         else:
             self._look_into_object(path, x)
 
@@ -212,12 +218,12 @@ class Reach:
         if type(x) not in _CONTAINERS:
             self._add(_dotted(path, "__class__"), type(x))
 
-    def _tuple(self, path: str, x: tuple[Any, ...], holder: Any, name: str, words: Callable[[Any], str]) -> None:
-        """Visit a tuple whose items have words of their own."""
+    def _named_items(self, path: str, x: Any, holder: Any, name: str, words: Callable[[Any], str]) -> None:
+        """Visit a tuple or dict whose items have words of their own."""
         if x:
             self._seen.add(id(x))
             self._place(path, x, holder, name)
-            self._all(x, enumerate(x), words)
+            self._all(x, x.items() if isinstance(x, dict) else enumerate(x), words)
 
     def _look_into_function(self, path: str, function: FunctionType) -> None:
         code = function.__code__
@@ -227,25 +233,40 @@ class Reach:
                 self._place(_words("closure variable", name, path), cell.cell_contents, Attributes(cell), CONTENTS)
         defaults = function.__defaults__ or ()
         names = code.co_varnames[code.co_argcount - len(defaults) :]
-        self._tuple(
+        self._named_items(
             path, defaults, Attributes(function), "__defaults__", lambda i: _words("default of", names[i], path)
         )
-        if function.__kwdefaults__:
-            keywords = function.__kwdefaults__
-            self._all(keywords, keywords.items(), lambda name: _words("default of", name, path))
+        self._named_items(
+            path,
+            function.__kwdefaults__,
+            Attributes(function),
+            "__kwdefaults__",
+            lambda name: _words("default of", name, path),
+        )
         self._add(path, getattr(function, "__wrapped__", None))
         if self._is_library(function.__module__):
             return
-        variables, attributes, assigned = names_in(code)
-        self.assigned.update(assigned)
-        self.open.append(function.__globals__)
-        for name in variables:
-            if name in function.__globals__:
-                self._place(_words("global", name, path), function.__globals__[name], function.__globals__, name)
-        by_name = not _BY_NAME.isdisjoint((*variables, *attributes))
-        self._any_name |= by_name
+        self.functions.append(function)
+        own = vars(function)
+        if own:
+            self.open.append(own)
+            for name, value in list(own.items()):
+                self._attribute(_dotted(path, name), value, own, name)
+        read, known = names_in(code), function.__globals__
+        self.assigned.update(read.assigned)
+        self.open.append(known)
+        for name in read.variables if _ANY_GLOBAL.isdisjoint(read.variables) else list(known):
+            if name in known and name[:2] != "__":
+                self._place(_words("global", name, path), known[name], known, name)
+        for module in _imported(read.imported, known.get("__package__") or ""):
+            self._add(_words("module", module.__name__, path), module)
+        self._name(read.attributes, everything=not _BY_NAME.isdisjoint((*read.variables, *read.attributes)))
+
+    def _name(self, attributes: Iterable[str], *, everything: bool) -> None:
+        """Visit the attributes that code names, or everything, where that cannot be told."""
+        self._any_name |= everything
         self._named.update(attributes)
-        for name in list(self._waiting) if by_name else attributes:
+        for name in list(self._waiting) if everything else attributes:
             for reached in self._waiting.pop(name, ()):
                 self._place(*reached)
 
@@ -274,7 +295,7 @@ class Reach:
             self._add(path, child)
         for name in _INSIDE.get(kind, ("__wrapped__",)):
             # The function in a descriptor or a wrapper; not an attribute that a class makes up.
-            if hasattr(kind, name) or name in getattr(x, "__dict__", ()):
+            if _has(x, name):
                 self._add(path, getattr(x, name, None))
         if isinstance(x, DynamicScalars) or (self._is_library(kind.__module__) and not holds_more(x)):
             return
@@ -306,9 +327,7 @@ def _held(x: Any) -> Iterable[Any]:
         return [x.get(None)]
     if isinstance(x, GeneratorType):
         return [] if x.gi_frame is None else x.gi_frame.f_locals.values()
-    if isinstance(x, _REFERRING):
-        return gc.get_referents(x)
-    return vars(x).values() if isinstance(x, threading.local) else ()
+    return gc.get_referents(x) if isinstance(x, _REFERRING) else ()
 
 
 def holds_more(x: Any) -> bool:
@@ -316,7 +335,7 @@ def holds_more(x: Any) -> bool:
     kind = type(x)
     if kind in _PLAIN or isinstance(x, ModuleType):
         return False
-    if isinstance(x, FunctionType | MethodType | partial) or is_data(x) or hasattr(x, "__wrapped__"):
+    if isinstance(x, FunctionType | MethodType | partial) or is_data(x) or _has(x, "__wrapped__"):
         return True
     module = (x if isinstance(x, type) else kind).__module__
     # What derivatives keep, they keep to be quicker.
@@ -326,7 +345,17 @@ def holds_more(x: Any) -> bool:
 
 def is_data(x: Any) -> bool:
     """Tell whether x is compared by its attributes, as dataclasses and argparse's namespaces are."""
-    return is_dataclass(x) or (type(x).__hash__ is None and hasattr(x, "__dict__"))
+    kind = type(x)
+    return (
+        is_dataclass(kind)
+        or issubclass(kind, threading.local | Queue)
+        or (kind.__hash__ is None and hasattr(x, "__dict__"))
+    )
+
+
+def _has(x: Any, name: str) -> bool:
+    """Tell whether an object or its class has an attribute, not whether the class makes one up when asked."""
+    return hasattr(type(x), name) or name in getattr(x, "__dict__", ())
 
 
 def _slots(x: Any) -> list[str]:
@@ -339,13 +368,26 @@ def _slots(x: Any) -> list[str]:
     return found
 
 
+class Names(NamedTuple):
+    """What code names, also in functions inside it."""
+
+    variables: tuple[str, ...]
+    attributes: tuple[str, ...]
+    #: Those of the attributes that are assigned.
+    assigned: tuple[str, ...]
+    #: Modules.
+    imported: tuple[str, ...]
+
+
 @lru_cache(1024)
-def names_in(code: CodeType) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Return the globals and the attributes that code names, also in functions inside it, and those that it assigns."""
-    found: tuple[dict[str, None], ...] = {}, {}, {}
-    variables, attributes, assigned = found
+def names_in(code: CodeType) -> Names:
+    """Return the globals, attributes and modules that code names."""
+    found: tuple[dict[str, None], ...] = {}, {}, {}, {}
+    variables, attributes, assigned, imported = found
     for instruction in dis.get_instructions(code):
-        if instruction.opcode in dis.hasname:
+        if instruction.opname == "IMPORT_NAME":
+            imported[instruction.argval] = None
+        elif instruction.opcode in dis.hasname:
             of_global = "GLOBAL" in instruction.opname or instruction.opname == "LOAD_NAME"
             (variables if of_global else attributes)[instruction.argval] = None
             if instruction.opname == "STORE_ATTR":
@@ -358,7 +400,17 @@ def names_in(code: CodeType) -> tuple[tuple[str, ...], tuple[str, ...], tuple[st
         if isinstance(inner, CodeType):
             for names, inner_names in zip(found, names_in(inner), strict=True):
                 names |= dict.fromkeys(inner_names)
-    return tuple(variables), tuple(attributes), tuple(assigned)
+    return Names(*map(tuple, found))
+
+
+def _imported(names: Iterable[str], package: str) -> Iterator[ModuleType]:
+    """Yield the modules that code in a package imports by these names, which may be relative, and those around them."""
+    places = [*accumulate(package.split("."), "{}.{}".format), ""]
+    for name in names:
+        for place in places:
+            for full in accumulate(filter(None, (place, *name.split("."))), "{}.{}".format):
+                if full in sys.modules:
+                    yield sys.modules[full]
 
 
 #: Types of values that hold nothing.
@@ -366,8 +418,11 @@ _PLAIN = frozenset([type(None), bool, int, float, complex, str, bytes, type(...)
 
 _CONTAINERS = frozenset([dict, list, tuple, set, frozenset, deque])
 
+#: Functions that reach any global.
+_ANY_GLOBAL = frozenset(["globals", "eval", "exec"])
+
 #: Names by which code reads attributes that it does not name.
-_BY_NAME = frozenset(["getattr", "vars", "__dict__", "__getattribute__", "attrgetter", "eval", "exec", "__getstate__"])
+_BY_NAME = frozenset(["getattr", "vars", "__dict__", "__getattribute__", "__getstate__", *_ANY_GLOBAL])
 
 #: Types of Python's own that refer to something without a name for it.
 _REFERRING = (MappingProxyType, map, filter, zip, enumerate, cycle, repeat, chain, *map(type, map(iter, ([], (), {}))))
@@ -384,6 +439,7 @@ _INSIDE: dict[type, tuple[str, ...]] = {
     classmethod: ("__func__",),
     staticmethod: ("__func__",),
     cached_property: ("func",),
+    partialmethod: ("func", "args", "keywords"),
 }
 
 _NEVER_READ = frozenset(["anynet", "builtins", *(name for name in sys.stdlib_module_names if name != "__main__")])

@@ -2,14 +2,19 @@
 
 import argparse
 import contextlib
+import contextvars
 import copy
 import functools
+import operator
 import pickle
 import random
+import sys
+import threading
+import weakref
 from collections import Counter, OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -779,6 +784,122 @@ def test_containers_that_change(settings, change):
             np.testing.assert_array_equal(compiled(settings, x), f(settings, x))
         change(settings, i)
     np.testing.assert_array_equal(compiled(settings, x), f(settings, x))
+
+
+def with_attribute():
+    def step(x):
+        return x * step.factor
+
+    step.factor = 1
+    return step, lambda: setattr(step, "factor", 2)
+
+
+def with_set():
+    kept = {1}
+    return lambda x: x * sum(kept), lambda: kept.add(2)
+
+
+def with_import():
+    config = sys.modules["config_of_a_step"] = ModuleType("config_of_a_step")
+    config.factor = 1
+
+    def step(x):
+        from config_of_a_step import factor
+
+        return x * factor
+
+    return step, lambda: setattr(config, "factor", 2)
+
+
+def with_any_global():
+    module = {"factor": 1}
+    exec("def step(x): return x * eval('factor')", module)
+    return module["step"], lambda: module.update(factor=2)
+
+
+def with_weak_reference():
+    settings = Settings(1)
+    found = weakref.ref(settings)
+    return lambda x: x * found().factor, lambda: setattr(settings, "factor", 2)
+
+
+def with_getter():
+    settings, factor = Settings(1), operator.attrgetter("factor")
+    return lambda x: x * factor(settings), lambda: setattr(settings, "factor", 2)
+
+
+def with_thread_local():
+    kept = threading.local()
+    kept.factor = 1
+    return lambda x: x * kept.factor, lambda: setattr(kept, "factor", 2)
+
+
+def with_context_variable():
+    factor = contextvars.ContextVar("factor", default=1)
+    return lambda x: x * factor.get(), lambda: factor.set(2)
+
+
+def with_partial_method():
+    class Scaling:
+        factor = 1
+        scaled = functools.partialmethod(lambda self, k, x: x * self.factor * k, 1)
+
+    return lambda x: Scaling().scaled(x), lambda: setattr(Scaling, "factor", 2)
+
+
+def with_attributes_of_a_dict():
+    class Options(dict):
+        __getattr__ = dict.__getitem__
+
+    options = Options(factor=1)
+    return lambda x: x * options.factor, lambda: options.update(factor=2)
+
+
+def with_other_code():
+    def scaled(x, *, k=1):
+        return x * k
+
+    def other(x, *, k=1):
+        return x * k * 2
+
+    return lambda x: scaled(x), lambda: setattr(scaled, "__code__", other.__code__)
+
+
+def with_other_defaults():
+    def scaled(x, *, k=1):
+        return x * k
+
+    return lambda x: scaled(x), lambda: setattr(scaled, "__kwdefaults__", {"k": 2})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        with_attribute,
+        with_set,
+        with_import,
+        with_any_global,
+        with_weak_reference,
+        with_getter,
+        with_thread_local,
+        with_context_variable,
+        with_partial_method,
+        with_attributes_of_a_dict,
+        with_other_code,
+        with_other_defaults,
+    ],
+    ids=lambda f: f.__name__,
+)
+def test_settings_in_any_place(make):
+    step, change = make()
+    compiled, x = anynet.compile(step), np.arange(3)
+    for _ in range(3):
+        np.testing.assert_array_equal(compiled(x), x)
+    change()
+    for _ in range(3):
+        np.testing.assert_array_equal(compiled(x), step(x))
+    assert step(x)[1] > 1
+    assert len(compiled.recordings) == 2
 
 
 def test_numbers_among_the_arguments():

@@ -2,7 +2,10 @@
 
 import argparse
 import functools
+import sys
+import threading
 import types
+import weakref
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +18,7 @@ from anynet.reach import reachable
 NET = layers.Linear(2, 2)
 CONFIG = types.ModuleType("config_of_a_user")
 CONFIG.net = NET
+sys.modules[CONFIG.__name__] = CONFIG
 CONFIG.other = layers.Linear(3, 3)
 
 
@@ -99,6 +103,39 @@ def decorated():
     return None
 
 
+def uses_import():
+    import config_of_a_user
+
+    return config_of_a_user.net
+
+
+def uses_name_of_import():
+    from config_of_a_user import net
+
+    return net
+
+
+def uses_any_global():
+    return globals()["NET"]
+
+
+def has_attribute():
+    return has_attribute.net
+
+
+has_attribute.net = NET
+
+
+class WithPartial:
+    by = functools.partialmethod(lambda self, net: net, NET)
+
+
+def thread_local():
+    kept = threading.local()
+    kept.net = NET
+    return kept
+
+
 @pytest.mark.parametrize(
     ("function", "path"),
     [
@@ -128,6 +165,13 @@ def decorated():
         (Trainer(NET), "net"),
         (Slotted(NET).step, "self.net"),
         (over(Scaled()), "global 'NET' of closure variable 'value'.__class__.forward"),
+        (over(weakref.ref(NET)), "closure variable 'value'"),
+        (over(thread_local()), "closure variable 'value'.net"),
+        (uses_import, "module 'config_of_a_user'.net"),
+        (uses_name_of_import, "module 'config_of_a_user'.net"),
+        (uses_any_global, "global 'NET'"),
+        (has_attribute, "net"),
+        (WithPartial().by, None),
         (anynet.grad(over(NET)), "closure variable 'value'"),
         (anynet.compile(anynet.grad(over([NET]))), "closure variable 'value'[0]"),
         (anynet.training.training_step(lambda y, t: NET(y)), None),
