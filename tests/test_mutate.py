@@ -68,5 +68,6 @@ def test_every_module_has_tests(mutate):
         tests = mutate.tests_of(str(path.relative_to(ROOT)))
         assert tests
         assert all((ROOT / test).exists() for test in tests), path
-    assert mutate.tests_of("anynet/random.py") == ("tests/test_random.py",)
-    assert mutate.tests_of("anynet/data/loader.py")[:2] == ("tests/data/test_loader.py", "tests/data")
+    defaults = "tests/test_signatures.py"
+    assert mutate.tests_of("anynet/random.py") == ("tests/test_random.py", defaults)
+    assert mutate.tests_of("anynet/data/loader.py")[:3] == ("tests/data/test_loader.py", defaults, "tests/data")

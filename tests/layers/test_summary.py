@@ -71,6 +71,9 @@ def test_html_has_the_same_cells():
     table = anynet.summary(convolutional(), (1, 28, 28))
     assert "<th>output</th><th>count</th><th>multiply-adds</th>" in table._repr_html_()
     assert "<td>(N, 30, 24, 24)</td><td>780</td><td>432,000</td>" in table._repr_html_()
+    # Each cell of the total stands below its title.
+    count = f"<td>{table.count:,}</td><td>{table.multiply_adds:,}</td>"
+    assert f"<td>total</td><td></td><td></td><td>(N, 10)</td>{count}" in table._repr_html_()
     assert "output" not in convolutional()._repr_html_()
 
 
