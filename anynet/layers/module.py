@@ -70,9 +70,13 @@ class Module:
             own = self.__dict__
             before = [*own.values()]
             lengths = None if _GROWING.isdisjoint(map(type, before)) else [*map(_length, before)]
+            # Deep inside it, and in other modules, it is looked at once.
+            inside = None if type(self) in _looked_at else (_arrays(self), self.modules())
             out = self.forward(*args, **settings)
             if len(own) != len(before) or not all(map(is_, own.values(), before)) or lengths is not None:
                 self._check_kept(before, lengths)
+            if inside is not None:
+                self._check_inside(*inside)
             return out
         except AnynetError as error:
             self._locate(error)
@@ -95,19 +99,54 @@ class Module:
         object.__setattr__(self, name, value)
 
     def _check_kept(self, before: list[Any], lengths: list[int] | None) -> None:
-        """Look whether `forward` has put an array where there was none, or another one in place of a parameter."""
-        for i, (name, value) in enumerate(vars(self).items()):
-            same = i < len(before) and value is before[i] and (lengths is None or _length(value) == lengths[i])
-            if not same and name not in self.BUFFERS:
-                self._check_no_array(name, value)
+        """Look whether `forward` has put an array where there was none, or another one in place of a parameter.
+
+        If so, the attribute is again what it was.
+        """
+        own = vars(self)
+        for i, (name, value) in enumerate([*own.items()]):
+            old = i < len(before)
+            if old and value is before[i] and (lengths is None or _length(value) == lengths[i]):
+                continue
+            try:
+                if name not in self.BUFFERS:
+                    self._check_no_array(name, value)
+            except StateError:
+                if not old:
+                    del own[name]
+                elif value is not before[i]:
+                    own[name] = before[i]
+                else:
+                    while lengths and _length(value) > lengths[i]:
+                        value.popitem() if type(value) is dict else value.pop()
+                raise
+
+    def _check_inside(self, before: dict[str, Array], modules: list[tuple[str, "Module"]]) -> None:
+        """Look whether `forward` has put arrays anywhere in these modules, and take them away."""
+        new = [path for path in _arrays(self) if path not in before]
+        kept = [(path, *place) for path in new if (place := self._place(path, {id(module) for _, module in modules}))]
+        for _, holder, name in kept:
+            if isinstance(holder, list):
+                holder[int(name)] = None
+            else:
+                (vars(holder) if isinstance(holder, Module) else holder).pop(name)
+        if kept:
+            raise _kept(type(self).__name__, kept[0][0])
+        _looked_at.add(type(self))
+
+    def _place(self, path: str, known: set[int]) -> tuple[Any, str] | None:
+        """Return what holds the array at a path, and its name there; None if in a module that is not known."""
+        outer, _, name = path.rpartition(".")
+        holder, parts = self, outer.split(".")
+        for i in range(len(parts) if outer else 0):
+            holder = self[".".join(parts[: i + 1])]
+            if isinstance(holder, Module) and id(holder) not in known:
+                return None
+        return holder, name
 
     def _check_no_array(self, name: str, value: Any) -> None:
         if not isinstance(value, Module) and next(tree.leaves(value), None) is not None:
-            raise StateError(
-                f"{type(self).__name__}.forward() keeps an array in self.{name}, which would make it a parameter of "
-                "the network: return it, or leave it in a local variable; if it is state of the layer, name it in "
-                "BUFFERS and set it in __init__"
-            )
+            raise _kept(type(self).__name__, name)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes, as a copy or a pickle keeps them: it is not being differentiated."""
@@ -258,6 +297,22 @@ def _modules_in(value: Any) -> list[tuple[str, Module]]:
     found: dict[int, tuple[str, Module]] = {}
     _add_modules(found, value, "")
     return list(found.values())
+
+
+#: Classes whose `forward` was found to keep nothing deep inside.
+_looked_at: set[type] = set()
+
+
+def _arrays(module: Module) -> dict[str, Array]:
+    """Return the arrays by path, but for buffers that a module has by now."""
+    return dict(tree.leaves(module, buffers=False))
+
+
+def _kept(kind: str, path: str) -> StateError:
+    return StateError(
+        f"{kind}.forward() keeps an array in self.{path}, which would make it a parameter of the network: return it, "
+        "or leave it in a local variable; if it is state of the layer, name it in BUFFERS and set it in __init__"
+    )
 
 
 def _length(value: Any) -> int:

@@ -261,6 +261,60 @@ def test_a_layer_that_keeps_an_array_is_refused(backend, how, name):
     assert len(net.parameters()) == 2
 
 
+def keeps_in_another_layer(self, y):
+    self.linear.last = y
+
+
+def keeps_deep_inside(self, y):
+    self.notes["a"]["y"] = y
+
+
+def keeps_in_place_of_none(self, y):
+    self.notes["b"][0] = y
+
+
+@pytest.mark.parametrize("keep", [keeps_in_another_layer, keeps_deep_inside, keeps_in_place_of_none])
+def test_an_array_kept_deep_inside_is_refused_and_taken_away(backend, keep):
+    class Deep(layers.Module):
+        def __init__(self):
+            self.linear = layers.Linear(3, 2)
+            self.notes = {"a": {}, "b": [None]}
+
+        def forward(self, x):
+            y = self.linear(x)
+            keep(self, y)
+            return y
+
+    net, x = layers.Sequential(Deep(), seed=0, backend=backend), numbers(backend, 5, 3, dtype="float32")
+    for _ in range(2):
+        with pytest.raises(StateError, match=r"keeps an array in self\.(linear\.last|last|notes)"):
+            net(x)
+        assert list(net.parameters()) == ["layers.0.linear.weight", "layers.0.linear.bias"]
+
+
+def test_a_layer_that_kept_an_array_is_as_it_was(backend):
+    for how in ("new", "pair", "list", "dict", "in place of None"):
+        net = layers.Sequential(Keeps(how), seed=0, backend=backend)
+        with pytest.raises(StateError):
+            net(numbers(backend, 5, 3, dtype="float32"))
+        assert list(net.parameters()) == list(layers.Sequential(Keeps(how), seed=0, backend=backend).parameters())
+
+
+def test_a_layer_may_make_another_when_it_is_called(backend):
+    class Late(layers.Module):
+        def __init__(self):
+            self.inner = None
+
+        def forward(self, x):
+            if self.inner is None:
+                self.inner = layers.Linear(x.shape[1], 2).initialize(0, backend)
+            return self.inner(x)
+
+    net = layers.Sequential(Late())
+    net(numbers(backend, 5, 3, dtype="float32"))
+    assert list(net.parameters()) == ["layers.0.inner.weight", "layers.0.inner.bias"]
+
+
 def test_a_layer_may_keep_settings_and_buffers(backend):
     class Counts(layers.Module):
         BUFFERS = ("last",)
