@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from anynet.array import array_namespace, is_array, unrecorded
+from anynet.autodiff.backward import sum_to
 from anynet.autodiff.batching_rules import BATCHERS, TAKE_MOVED
 from anynet.autodiff.moved import Moved
-from anynet.autodiff.trace import Primitive, Traced, lift, next_level
+from anynet.autodiff.trace import Primitive, Traced, lift, next_level, shared
 from anynet.errors import DifferentiationError, NoRuleError
 
 __all__ = ["Batch", "Moved"]
@@ -45,6 +46,8 @@ class Batch:
             out = self._by_rule(rule, step, args, settings)
             if out is not NotImplemented:
                 return tuple([Traced(x, self) for x in out]) if isinstance(out, tuple) else Traced(out, self)
+        if step.own_rule and any(map(_on_tape, args)):
+            return self._by_own_rule(step, args, settings)
         if not step.opaque:
             return self._by_parts(step, args, settings)
         try:
@@ -64,6 +67,55 @@ class Batch:
             f"{step.name!r} cannot be evaluated at many points at once: add how to anynet/autodiff/batching_rules.py, "
             "or call the function in a loop"
         )
+
+    def _by_own_rule(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """Evaluate a user's own code as one step of the tapes further out, which see its rule in place of its parts."""
+        if not step.opaque:
+            raise NoRuleError(
+                f"{step.name}: a function of a network cannot have a derivative of its own where it is evaluated at "
+                "many points at once and the result differentiated: let it take arrays, or differentiate inside vmap"
+            )
+        values, batched = self._values(args)
+
+        def begin(values: Sequence[Any]) -> tuple[Batch, list[Any]]:
+            batch = Batch(self.points)
+            return batch, [Traced(x, batch) if b else lift(x) for x, b in zip(values, batched, strict=True)]
+
+        def reference(*values: Any) -> Any:
+            batch, own = begin(values)
+            out = batch.apply(step, own, settings)
+            return tuple(map(batch.value, out)) if isinstance(out, tuple) else batch.value(out)
+
+        def rule(xp: Any, out: Any, *values: Any) -> Any:
+            batch, own = begin(values)
+
+            def inside(x: Any) -> Any:
+                return tuple(map(inside, x)) if isinstance(x, tuple) else x if x is None else Traced(x, batch)
+
+            begun = shared(inside)
+            assert step.rule is not None
+            pullbacks = step.rule(lift(own[0]).__array_namespace__(), inside(out), *own, **settings)
+
+            def through(i: int) -> Any:
+                def pullback(g: Any) -> Any:
+                    c = lift(pullbacks[i](begun(g)))
+                    c = batch.value(c if c.shape == own[i].shape else sum_to(c, own[i].shape))
+                    return c if batched[i] else array_namespace(c).sum(c, axis=0)
+
+                return None if pullbacks[i] is None else pullback
+
+            return tuple(map(through, range(len(values))))
+
+        out = Primitive(step.name, rule, reference, opaque=True, own_rule=True)(*values)
+        return tuple([Traced(x, self) for x in out]) if isinstance(out, tuple) else Traced(out, self)
+
+    def value(self, x: Any) -> Any:
+        """Return an array for all points, (points, …), of one that may be the same at every point."""
+        x = lift(x)
+        if x.trace is self:
+            return x.value
+        x = x if x.trace is not None else x.value
+        return array_namespace(x).broadcast_to(x, (self.points, *x.shape))
 
     def _point_by_point(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Evaluate at one point after the other."""
@@ -98,3 +150,12 @@ class Batch:
 
         x = next(v for v, b in zip(values, batched, strict=True) if b)
         return rule(array_namespace(x), function, values, batched, **settings)
+
+
+def _on_tape(x: Any) -> bool:
+    """Tell whether an array, or what it stands for further out, is being differentiated."""
+    while type(x) is Traced:
+        if x.trace is not None and not x.trace.whole:
+            return True
+        x = x.value
+    return False

@@ -389,8 +389,12 @@ COMPOSED |= {"radians": deg2rad, "degrees": rad2deg}
 
 
 def _like(name: str) -> _Function:
-    def like(xp: Namespace, a: Array, *value: Any, dtype: Any = None) -> Array:
-        return getattr(xp, name)(a, *value, dtype=dtype)
+    def like(xp: Namespace, a: Array, *value: Any, dtype: Any = None, shape: Any = None) -> Array:
+        if shape is None:
+            return getattr(xp, name)(a, *value, dtype=dtype)
+        shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+        make = getattr(xp, name.removesuffix("_like"))
+        return make(shape, *value, dtype=a.dtype if dtype is None else dtype, device=a.device)
 
     return like
 

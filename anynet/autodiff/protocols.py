@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
 
-from anynet.array import Namespace
-from anynet.autodiff.numpy_functions import COMPOSED, OF_COMPLEX, PARAMETERS, RENAMED, complex_of
-from anynet.autodiff.trace import Traced, lift, lower
+from anynet.array import Namespace, is_array, is_floating
+from anynet.autodiff.numpy_functions import COMPOSED, OF_COMPLEX, PARAMETERS, RENAMED, complex_of, take
+from anynet.autodiff.trace import Traced, lift, lower, refused
 from anynet.errors import ArgumentError, DifferentiationError
 
 _Function = Callable[..., Any]
@@ -64,14 +64,16 @@ def _flatten(x: Any) -> Any:
 
 @method("astype")
 def _astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
-    # NumPy takes Python's types for dtypes.
     xp = x.__array_namespace__()
+    return xp.astype(x, _dtype(xp, dtype), copy=copy)
+
+
+def _dtype(xp: Namespace, dtype: Any) -> Any:
+    """Return a dtype of the library; NumPy takes Python's types and names for dtypes."""
     names = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
     if isinstance(dtype, type) and dtype in names:
-        dtype = getattr(xp, names[dtype])
-    elif isinstance(dtype, str):
-        dtype = getattr(xp, dtype)
-    return xp.astype(x, dtype, copy=copy)
+        return getattr(xp, names[dtype])
+    return getattr(xp, dtype) if isinstance(dtype, str) else dtype
 
 
 @method("fill")
@@ -124,22 +126,70 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], settings: dict
         a, b = (xp.asarray(y) for y in inputs)
         return call(name, (xp.reshape(a, (*a.shape, *(1,) * b.ndim)), b), settings)
     if method == "at" and name in ("add", "subtract") and type(inputs[0]) is Traced:
-        from anynet.autodiff.rules.indexing import index_add
-
-        a, indices, values = inputs
-        indices = xp.asarray(indices)
-        if a.ndim and indices.ndim == 1 and xp.isdtype(indices.dtype, "integral"):
-            values = xp.broadcast_to(xp.asarray(values, dtype=a.dtype), (*indices.shape, *a.shape[1:]))
-            change = index_add(values, indices, 0, a.shape[0])
-            a[...] = a + change if name == "add" else a - change
-            return None
-    raise _without(f"{name}.{method}", x)
+        _add_at(*inputs, subtract=name == "subtract")
+        return None
+    raise _without(f"{name}.{method}", inputs)
 
 
-def array_function(function: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
-    """Do what NEP 18 asks for: one of NumPy's other functions."""
+def _add_at(a: Any, indices: Any, values: Any, *, subtract: bool) -> None:
+    """Add at places that may be named twice, by whatever key."""
+    from anynet.autodiff.rules.indexing import index_add
+
+    xp = a.__array_namespace__()
+    places = xp.reshape(xp.arange(a.size, device=a.device), a.shape)
+    arrays = [xp.asarray(part) if isinstance(part, list) else part for part in _parts(indices)]
+    if len(arrays) == 1 and is_array(arrays[0]) and xp.isdtype(arrays[0].dtype, "integral"):
+        places = take(xp, places, arrays[0], axis=0)
+    else:
+        places = places[tuple(arrays)]
+    values = xp.broadcast_to(xp.asarray(values, dtype=a.dtype), places.shape)
+    change = xp.reshape(index_add(xp.reshape(values, (-1,)), xp.reshape(places, (-1,)), 0, a.size), a.shape)
+    a[...] = a - change if subtract else a + change
+
+
+#: Functions that make an array like one given as ``like`` (NEP 35), which comes apart from the arguments.
+CREATION = frozenset("arange array asanyarray asarray empty eye full identity linspace ones zeros".split())
+
+
+def _parts(key: Any) -> tuple[Any, ...]:
+    return key if type(key) is tuple else (key,)
+
+
+def array_function(x: Any, function: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    """Do what NEP 18 asks for: one of NumPy's other functions, called for the traced array x."""
+    if function.__name__ in CREATION:
+        return _create(x, function.__name__, args, settings)
     module = function.__module__.partition(".")[2]
     return call(f"{module}.{function.__name__}" if module else function.__name__, args, settings, function)
+
+
+_DTYPE_SECOND = frozenset("array asanyarray asarray empty identity ones zeros".split())
+
+
+def _create(x: Any, name: str, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    """Return a new traced array, which x and others can be written into."""
+    xp = x.__array_namespace__()
+    settings = {key: value for key, value in settings.items() if not (key in _NOTHING and value in _NOTHING[key])}
+    copy = settings.pop("copy", True) if name == "array" else None
+    if name in _DTYPE_SECOND and args[1:]:
+        settings["dtype"], args = args[-1], args[:1]
+    if "M" in settings:
+        columns = settings.pop("M")
+        args = args if columns is None else (*args, columns)
+    # NumPy's own default, in words.
+    settings["dtype"] = None if settings.get("dtype") is float else _dtype(xp, settings.get("dtype"))
+    names = {"array": "asarray", "asanyarray": "asarray", "identity": "eye"}
+    try:
+        out = getattr(xp, names.get(name, name))(*args, **settings)
+    except TypeError as error:
+        raise ArgumentError(
+            f"np.{name} with like=: {len(args)} arguments and the settings {', '.join(settings) or 'none'} were given; "
+            f"wanted those of the standard's {names.get(name, name)}()"
+        ) from error
+    if settings["dtype"] is None and is_floating(x) and is_floating(out) and next(_traced(args), None) is None:
+        # NumPy's default is the widest dtype, other libraries' is not.
+        out = xp.astype(out, xp.result_type(out.dtype, x.dtype), copy=False)
+    return xp.asarray(out, copy=True) if copy else out
 
 
 #: Names of the first parameter.
@@ -180,7 +230,7 @@ def call(name: str, args: tuple[Any, ...], settings: dict[str, Any], function: A
         run = None
     if run is None:
         if function is None or any(x.trace is not None for x in found):
-            raise _without(name, next(x for x in found if x.trace is not None))
+            raise _without(name, found)
         return function(*lower(args), **{key: lower(value) for key, value in settings.items()})
     settings = {
         key: value
@@ -235,8 +285,11 @@ def _into(name: str, result: Any, out: Any) -> Any:
     return out
 
 
-def _without(name: str, x: Any) -> Exception:
-    error: Exception = x.trace.refused(f"np.{name} of {x!r}")
+def _without(name: str, given: Any) -> Exception:
+    """Return the error for a function of NumPy's that has no counterpart."""
+    found = list(_traced(given))
+    x = next((x for x in found if x.trace is not None), found[0])
+    error: Exception = refused(f"np.{name} of {x!r}") if x.trace is None else x.trace.refused(f"np.{name} of {x!r}")
     return error
 
 

@@ -117,6 +117,7 @@ class Primitive:
         "kind",
         "name",
         "opaque",
+        "own_rule",
         "reference",
         "rule",
     )
@@ -131,6 +132,7 @@ class Primitive:
         kind: Kind = None,
         *,
         opaque: bool = False,
+        own_rule: bool = False,
     ) -> None:
         self.name = name
         self.rule = rule
@@ -140,6 +142,8 @@ class Primitive:
         self.kind = kind
         #: Whether the reference is a user's own code, which gets plain arrays wherever it can.
         self.opaque = opaque
+        #: Whether the rule is a user's own, which the parts of the reference need not agree with.
+        self.own_rule = own_rule
         # The quickest function for arguments of these types, the one that takes all of them, and their namespace.
         self._implementations: dict[tuple[type, ...], tuple[Callable[..., Any], Callable[..., Any], Namespace]] = {}
         # Dtypes that are of the kind, by identity, for to hash one takes long.
@@ -530,7 +534,12 @@ class Traced:
         return complex(self._concrete("complex()"))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        plain = lower(self._concrete("a plain array"))
+        if self.trace is not None:
+            raise self.trace.refused(
+                f"a plain array of {self!r}, which np.array([x, y]) and plain[i] = x ask for (np.stack([x, y]) does "
+                "not, nor does writing into np.zeros_like(x) or np.zeros(shape, like=x)),"
+            )
+        plain = lower(self.value)
         x = get_backend(plain).to_host(plain)
         return array_namespace(x).asarray(x, dtype=dtype, copy=copy)
 
@@ -573,7 +582,7 @@ class Traced:
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
         from anynet.autodiff.protocols import array_function
 
-        return array_function(function, args, settings)
+        return array_function(self, function, args, settings)
 
     def __index__(self) -> int:
         return int(self._concrete("index()").__index__())

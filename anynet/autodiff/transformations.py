@@ -325,7 +325,7 @@ def _step(
 
         return tuple(map(of_leaf, range(count)))
 
-    result = Primitive(name, rule, flat, opaque=opaque)(*arrays)
+    result = Primitive(name, rule, flat, opaque=opaque, own_rule=plain)(*arrays)
     return _filled(of_value[0], result if isinstance(result, tuple) else (result,))
 
 

@@ -274,6 +274,70 @@ def test_results_written_into_traced_arrays(backend):
     assert_close(anynet.value_and_grad(f)(x)[0], (a + b) ** 2 + (2 * b) ** 2 + (3 * c) ** 2)
 
 
+@pytest.mark.parametrize(
+    "key",
+    [[0, 0, 1], ([0, 0, 1], [2, 2, 0]), (slice(None), [1, 1]), ([[0, 1], [0, 0]],), (1, slice(1, None)), -1],
+    ids=str,
+)
+def test_places_named_twice(backend, key):
+    """As `np.add.at` of NumPy's own arrays, by every kind of key."""
+    if not hasattr(type(numbers(backend, 1)), "__iadd__"):
+        pytest.skip("arrays never change")
+    if backend.name == "array_api_strict" and (key == -1 or (type(key) is tuple and slice(None) in key)):
+        pytest.skip("its keys name every axis, and have no slices beside arrays")
+    x, values = numbers(backend, 2, 3), numbers(backend, *np.zeros((2, 3))[key].shape, seed=1)
+    for function in (np.add, np.subtract):
+
+        def f(values, function=function):
+            out = np.zeros_like(values, shape=(2, 3)) + x
+            function.at(out, key, values)
+            return total(out**2)
+
+        def plain(values, function=function):
+            out = host(x).copy()
+            function.at(out, key, values)
+            return total(out**2)
+
+        value, gradient = anynet.value_and_grad(f)(values)
+        assert_close(value, plain(host(values)))
+        assert_close(gradient, host(numerical_gradient(plain, host(values))), rtol=1e-5, atol=1e-8)
+    with pytest.raises(DifferentiationError, match=r"np\.multiply\.at of Traced\(tape"):
+        anynet.grad(lambda x: np.multiply.at(np.ones_like(x), [0], x[:1, :]))(x)
+
+
+def test_arrays_like_a_traced_one(backend):
+    """With ``like``, NumPy's functions make arrays that traced ones can be written into (NEP 35)."""
+    x = numbers(backend, 2, 3)
+
+    def f(x):
+        made = [
+            np.array([x[0, 0], [x[1, 1], 2.0][0]], like=x),
+            np.asarray([[x[0, 0], 1.0], [0.0, x[1, 2]]], like=x),
+            np.ones(3, like=x) * x,
+            np.full((2, 1), 2.0, like=x) * x,
+            np.eye(2, like=x) @ np.eye(2, 3, 1, like=x) * x,
+            np.arange(3.0, like=x) * x,
+            np.zeros_like(x, shape=(4,)) + x[0, 0],
+        ]
+        if hasattr(type(x.plain), "__iadd__"):
+            out = np.zeros((4, 3), float, like=x)
+            out[1:3, ...] = x
+            made.append(out)
+        return sum(total(y) for y in made)
+
+    x00, x11, x12 = (host(x)[i] for i in ((0, 0), (1, 1), (1, 2)))
+    a = host(x)
+    made = [np.array([x00, x11]), np.array([[x00, 1], [0, x12]]), a, 2 * a, np.eye(2, 3, 1) * a, np.arange(3) * a]
+    made.append(np.full(4, x00))
+    if hasattr(type(x), "__iadd__"):
+        made.append(np.pad(a, ((1, 1), (0, 0))))
+    value, gradient = anynet.value_and_grad(f)(x)
+    assert_close(value, sum(total(y) for y in made))
+    assert gradient.shape == x.shape
+    with pytest.raises(DifferentiationError, match=r"plain\[i\] = x ask for .* np\.zeros\(shape, like=x\)"):
+        anynet.grad(lambda x: total(np.array([x[0, 0], x[1, 1]])))(x)
+
+
 def test_constants_may_go_to_any_function(backend):
     x = numbers(backend, 3)
     assert float(np.median(lift(x))) == np.median(host(x))

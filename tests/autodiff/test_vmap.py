@@ -321,3 +321,38 @@ def test_running_statistics(backend):
         loss(one, x[i, ...])
         for (_, found), (_, expected) in zip(tree.leaves(several), tree.leaves(one), strict=True):
             assert_close(found[i, ...], host(expected), rtol=1e-9)
+
+
+def test_derivatives_of_ones_own(backend):
+    """The tapes outside see the rule, which is another than that of the parts; compiled code has no parts."""
+    x, w = numbers(backend, 3, 4), numbers(backend, 4, seed=1)
+    product = anynet.custom_vjp(lambda a, b: {"out": a * b}, lambda g, out, a, b: (2 * g["out"] * b, 3 * g["out"] * a))
+
+    def loss(x, w):
+        return total(anynet.vmap(lambda row: product(row, w)["out"])(x))
+
+    of_x, of_w = anynet.grad(loss, argnums=(0, 1))(x, w)
+    assert_close(of_x, np.broadcast_to(2 * host(w), (3, 4)))
+    assert_close(of_w, 3 * host(x).sum(axis=0))
+    compiled = anynet.compile(anynet.grad(loss))(x, w)
+    assert_close(compiled, host(of_x))
+    twice = anynet.grad(lambda x: total(anynet.vmap(anynet.vmap(lambda a: product(a, a)["out"]))(x)))(x)
+    assert_close(twice, 5 * host(x))
+    second = anynet.grad(lambda x: total(anynet.grad(loss)(x, x[0, ...])))(x)
+    assert_close(second[1:, :], np.zeros((2, 4)))
+    assert_close(second[0, :], np.full(4, 6.0))
+
+    def sign(a):
+        return backend.asarray(np.sign(host(a)))
+
+    straight = anynet.custom_vjp(sign, lambda g, out, a: g)
+    assert_close(anynet.grad(lambda x: total(anynet.vmap(straight)(x) * x))(x), np.abs(host(x)) / host(x) + host(x))
+
+
+def test_a_network_with_a_derivative_of_its_own(backend):
+    net = layers.Linear(4, 2).initialize(0, backend, dtype=backend.xp.float64)
+    f = anynet.custom_vjp(lambda net, x: net(x), lambda g, out, net, x: (None, x))
+    x = numbers(backend, 3, 4)
+    assert_close(anynet.vmap(anynet.grad(lambda x: total(f(net, x))))(x), host(x))
+    with pytest.raises(NoRuleError, match="let it take arrays, or differentiate inside vmap"):
+        anynet.grad(lambda x: total(anynet.vmap(lambda row: f(net, row))(x)))(x)
