@@ -488,7 +488,7 @@ def record(
             recorded.end([around, after])
         result = tree.map(settled, result)
         _check_result(result)
-        different = _difference((outside, around), (arguments, after))
+        different = recorder.seen or _difference((outside, around), (arguments, after))
         if different:
             return result, different
         changes, outputs = _changes(recorder, recorded, [(outside, around), (arguments, after)], leaves, held)

@@ -57,6 +57,7 @@ class Optimizer:
     @property
     def updates(self) -> int:
         """How many updates were made."""
+        self._clock.is_read("the number of updates")
         return self._clock.updates
 
     def update(self, net: Any, grads: Any) -> None:

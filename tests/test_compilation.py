@@ -1112,6 +1112,51 @@ def test_several_updates_in_a_step(backend):
     assert second[id(first)].updates == 4
 
 
+@pytest.mark.parametrize(
+    "factor",
+    [
+        lambda optimizer: min(1.0, optimizer.updates / 3),
+        lambda optimizer: optimizer.learning_rate(optimizer.updates),
+        lambda optimizer: float(copy.deepcopy(optimizer).updates),
+    ],
+)
+def test_the_number_of_updates_is_no_constant(factor):
+    """A step that reads it is another one with each call."""
+    backend = get_backend("numpy")
+    (x, t), runs = batch(backend), []
+    for wrap in (lambda f: f, anynet.compile):
+        net, optimizer = plain_net(backend), optimizers.SGD(schedulers.Cosine(0.1, 20))
+
+        def step(x, t, net=net, optimizer=optimizer):
+            value, grads = anynet.value_and_grad(
+                lambda net: losses.cross_entropy(net(x), t) * factor(optimizer)
+            )(net)  # fmt: skip
+            optimizer.update(net, grads)
+            return value
+
+        runs.append((wrap(step), net))
+    (plain, net), (compiled, other) = runs
+    with pytest.warns(UserWarning, match=r"changes what it reaches with every call \((the number of|a copy of)"):
+        found = [compiled(x, t) for _ in range(10)]
+    np.testing.assert_array_equal(found, [plain(x, t) for _ in range(10)])
+    same_bits(backend, net, other)
+
+
+def test_copies_of_networks_in_a_step(backend):
+    """The inner steps of meta-learning go on with a copy, which is made anew each time."""
+    x, t = batch(backend)
+
+    def step(net, optimizer):
+        inner = copy.deepcopy(net)
+        for _ in range(2):
+            optimizers.SGD(0.1).update(inner, anynet.grad(lambda net: losses.cross_entropy(net(x), t))(inner))
+        value, grads = anynet.value_and_grad(lambda net: losses.cross_entropy(net(x), t))(inner)
+        optimizer.update(net, grads)
+        return value
+
+    both_ways(backend, step, [()] * 4)
+
+
 def test_an_update_that_raises_does_not_count():
     net, optimizer = plain_net("numpy"), optimizers.Adam(0.1)
     grads = net.map(lambda x: x[:1])

@@ -63,6 +63,16 @@ class DynamicScalars:
         """Return the scalars that a function computes, which is called again each time."""
         return compute() if self.recorder is None else self.recorder.scalars(compute)
 
+    def is_read(self, what: str) -> None:
+        """Note that a step has seen what is another number each time it runs."""
+        if self.recorder is not None:
+            self.recorder.seen = what
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes of a copy, whose own scalars a compiled step would not compute again."""
+        self.is_read("a copy of an optimizer")
+        return {name: value for name, value in vars(self).items() if name != "recorder"}
+
     def afterwards(self, change: Callable[[], None]) -> None:
         """Make a change that the scalars of later updates depend on, and make it again each time."""
         change()
@@ -83,6 +93,8 @@ class Recorder:
         self.questions: list[tuple[Callable[[], tuple[float, ...] | None], tuple[Place, ...]]] = []
         #: What these belong to; see `DynamicScalars`.
         self.dynamic: list[DynamicScalars] = []
+        #: What was read that is another number each time, in words.
+        self.seen = ""
         #: Any array of the library that computes.
         self.home: Any = None
         self._places = 0

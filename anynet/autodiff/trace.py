@@ -559,11 +559,13 @@ class Traced:
         return lower(self._concrete("a DLPack device")).__dlpack_device__()  # type: ignore[no-any-return]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Array:
-        """Return the numbers, as a plain array: a copy of a network has parameters of its own, on no tape."""
+        """Return the numbers, which are a plain array, or recorded: a copy of a network has parameters of its own."""
         value: Any = self
         while type(value) is Traced:
-            if value.trace is not None and (value.trace.whole or value.trace.hidden_axes):
+            if value.trace is not None and value.trace.hidden_axes:
                 raise value.trace.refused(f"a copy of {self!r}")
+            if value.trace is not None and value.trace.whole:
+                break
             value = value.value
         return array_namespace(value).asarray(value, copy=True)
 
