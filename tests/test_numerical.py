@@ -200,6 +200,19 @@ def test_functions_that_want_plain_arrays(backend, f, expected):
     assert host(beside["y"]).tolist() == [1, 2]
 
 
+def test_functions_that_ask_what_they_are_given(backend):
+    """The derivative is that of the function of plain arrays, which may go another way than with traced ones."""
+    kind = type(numbers(backend, 1))
+    x = backend.asarray(np.array([3.0, 4.0]))
+    square = lambda x: array_namespace(x).sum(x**2)
+    asks = [
+        lambda x: square(x) if isinstance(x, kind) else 0 * square(x),
+        lambda x: 0 * square(x) if hasattr(x, "trace") and not isinstance(x, kind) else square(x),
+    ]
+    for f in asks:
+        assert_close(numerical.numerical_gradient(f, x), [6, 8], rtol=1e-7)
+
+
 def test_functions_of_numpy_and_methods():
     x = np.array([3.0, 4.0])
     for f in (lambda x: np.sum(x**2), lambda x: (x**2).sum(), lambda x: np.dot(x, x), lambda x: float(x @ x)):
@@ -278,11 +291,14 @@ def test_products_of_sequences(backend):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_many_points_take_few_calls(name):
-    """All of these functions are evaluated at all points at once: twice, and not twice for each of 24 elements."""
+    """All of these functions are evaluated at all points at once: twice, and not twice for each of 24 elements.
+
+    Once more, with a plain array, to see that this gives the same.
+    """
     calls = []
     f = lambda x: (calls.append(1), FUNCTIONS[name](array_namespace(x), x))[1]
     numerical.numerical_gradient(f, numbers(anynet.get_backend("numpy"), 4, 6))
-    assert len(calls) == 2
+    assert len(calls) == 3
 
 
 @pytest.mark.parametrize(

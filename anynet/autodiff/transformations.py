@@ -12,7 +12,7 @@ from anynet.autodiff.arguments import Argnums, Chosen
 from anynet.autodiff.backward import Tape, grad
 from anynet.autodiff.reached import Guarded
 from anynet.autodiff.trace import Primitive, Traced, lift, lower, shared
-from anynet.errors import AnynetError, DifferentiationError, MixedArraysError, ShapeError
+from anynet.errors import AnynetError, DifferentiationError, DTypeError, MixedArraysError, ShapeError
 
 
 def vjp(f: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -23,7 +23,9 @@ def vjp(f: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, Callable[
 
     Raises:
         DifferentiationError: nothing to differentiate with respect to.
-        ShapeError: a cotangent of another shape than the value.
+        ShapeError: cotangents of other shapes, or in other places, than the value's.
+        DTypeError: a complex cotangent of a real value.
+        MixedArraysError: a cotangent of another library.
 
     """
     tape = Tape()
@@ -32,23 +34,43 @@ def vjp(f: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, Callable[
         raise DifferentiationError("nothing to differentiate with respect to: the arguments hold no floating array")
     out = tree.map(lift, Guarded(f)(args, lifted, tree.map(lift, named)))
     tape.finish(args, lifted)
-    outputs = [x for _, x in tree.leaves(out)]
+    outputs = dict(tree.leaves(out))
+    shapes = {path: tuple(x.shape) for path, x in outputs.items()}
 
     def pullback(g: Any) -> Any:
-        given = [x for _, x in tree.leaves(g)]
-        shapes = [tuple(x.shape) for x in outputs], [tuple(x.shape) for x in given]
-        if shapes[0] != shapes[1]:
-            raise ShapeError(f"cotangents of shapes {shapes[1]} were given: wanted those of the value, {shapes[0]}")
+        given = dict(tree.leaves(g))
+        found = {path: tuple(x.shape) for path, x in given.items()}
+        if shapes != found:
+            raise ShapeError(
+                f"cotangents of shapes {_shown(found)} were given: wanted those of the value, {_shown(shapes)}"
+            )
         cotangents: dict[int, Array] = {}
-        for x, c in zip(outputs, given, strict=True):
+        for path, x in outputs.items():
             if x.trace is tape:
+                c = given[path]
+                _check_cotangent_of(x, c)
                 # Under another trace all arrays belong to it: not every library's operators take a stranger.
                 c = lift(c) if type(x.value) is Traced else c
                 cotangents[x.node] = conj(c) if x.node not in cotangents else cotangents[x.node] + conj(c)
-        found = tape.backward(cotangents, keep=True)
-        return tape.gradient(args, iter(tape.places), found)
+        return tape.gradient(args, iter(tape.places), tape.backward(cotangents, keep=True))
 
     return tree.map(tape.value, out), pullback
+
+
+def _check_cotangent_of(x: Traced, c: Array) -> None:
+    """Look for a cotangent of another library, and for one whose imaginary part would be left out."""
+    given = c.plain if type(c) is Traced else c
+    if type(given) is not type(x.plain) and library_name(array_namespace(given)) != library_name(x.library):
+        raise MixedArraysError(
+            f"a cotangent of {library_name(array_namespace(given))} was given: wanted an array of the value's library, "
+            f"{library_name(x.library)}, as get_backend(x).asarray(y)"
+        )
+    if is_complex(c) and not is_complex(x):
+        raise DTypeError(f"a cotangent of {c.dtype} was given for a value of {x.dtype}: take its real part")
+
+
+def _shown(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{shape} ({path})" if path else str(shape) for path, shape in shapes.items()) or "no array"
 
 
 def jvp(f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...], **named: Any) -> tuple[Any, Any]:
@@ -71,7 +93,10 @@ def jvp(f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...],
     value, _ = vjp(f, *args, **named)
     places = tree.map(lambda x: array_namespace(x).zeros_like(x), value)
     _, forwards = vjp(lambda g: vjp(f, *tree.map(lift, args), **tree.map(lift, named))[1](g), places)
-    return value, forwards(tangents)[0]
+    # The others have no cotangents, and so no place here.
+    of, path = dict(tree.leaves(args)), iter([path for path, _ in tree.leaves(tangents)])
+    trained = tree.map(lambda v: v if _is_inexact(of[next(path)]) else None, tangents)
+    return value, forwards(trained)[0]
 
 
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
@@ -99,6 +124,10 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
         like = [args[key] for key in keys]  # type: ignore[index]  # positions
         value, pullback = vjp(of_chosen, *like)
         outputs = [x for _, x in tree.leaves(value)]
+        if not outputs:
+            raise DifferentiationError(
+                f"jacobian wants arrays, and the function returned {value!r}: return what depends on its arguments"
+            )
         for x in outputs:
             if is_complex(x):
                 raise DifferentiationError(
@@ -434,6 +463,12 @@ def _stacked(rows: list[Any], shape: tuple[int, ...], like: Any) -> Any:
 
 
 def _check_like(name: str, given: Any, wanted: Any) -> None:
-    shapes = [[(path, tuple(x.shape)) for path, x in tree.leaves(value, buffers=False)] for value in (given, wanted)]
+    shapes = [{path: tuple(x.shape) for path, x in tree.leaves(value, buffers=False)} for value in (given, wanted)]
     if shapes[0] != shapes[1]:
-        raise ShapeError(f"{name} have the arrays {shapes[0]}: wanted those of the arguments, {shapes[1]}")
+        raise ShapeError(
+            f"{name} has the shapes {_shown(shapes[0])}: wanted those of the arguments, {_shown(shapes[1])}"
+        )
+
+
+def _is_inexact(x: Array) -> bool:
+    return is_floating(x) or is_complex(x)
