@@ -118,12 +118,13 @@ class _StatefulOptimizer(Optimizer):
         rate = self._clock.scalars(self._clock.begin)
         # Those that have missed as many updates go together: as a rule all, having missed none.
         together: dict[int, list[Any]] = {}
+        without: list[dict[str, Any]] = []
         # In the order of the parameters, which costs less than to look for each by its path.
         for place, (path, state) in zip(places, self.state.items(), strict=False):
             _, _, parameter, gradient = place
             if gradient is None:
                 if state:
-                    state["missed"] += 1
+                    without.append(state)
                 continue
             if not state:
                 zeros_like = array_namespace(parameter).zeros_like
@@ -138,13 +139,19 @@ class _StatefulOptimizer(Optimizer):
                 gradient = _like(parameter, gradient)
             arrays = (unrecorded(parameter), gradient, *kept)
             together.setdefault(state["missed"], []).append((place, state, arrays))
-        for missed, group in together.items():
-            arrays = in_turn([arrays for _, _, arrays in group])
-            new = iter(self._step(rate, missed, arrays))
+        # What fails, fails before anything is changed.
+        steps = [
+            (group, self._step(rate, missed, in_turn([arrays for _, _, arrays in group])))
+            for missed, group in together.items()
+        ]
+        for group, arrays in steps:
+            new = iter(arrays)
             _put([place for place, _, _ in group], new)
             for name in self.KEPT:
                 for _, state, _ in group:
                     state[name] = next(new)
+        for state in without:
+            state["missed"] += 1
         self._clock.afterwards(self._clock.end)
 
     def _follow_ties(self, net: Any) -> None:

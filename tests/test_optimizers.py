@@ -197,3 +197,15 @@ def test_a_learning_rate_that_cannot_be(rate):
 def test_a_schedule_of_no_steps():
     with pytest.raises(ValueError, match="steps is 0: wanted 1 or more"):
         schedulers.Cosine(0.1, 0)
+
+
+@pytest.mark.parametrize("name", ["Momentum", "Adam", "AdamW"])
+def test_an_update_that_fails_changes_nothing(name):
+    ones = {"a": np.ones(2), "b": np.ones(2), "c": np.ones(2)}
+    optimizer, params = getattr(optimizers, name)(), dict(ones)
+    optimizer.update(params, ones)
+    optimizer.update(params, {**ones, "b": None})
+    before = [dict(params), {path: dict(state) for path, state in optimizer.state.items()}, optimizer.updates]
+    with pytest.raises(ValueError, match=r"broadcast|shape"):
+        optimizer.update(params, {"a": None, "b": np.ones(2), "c": np.ones(3)})
+    assert [params, optimizer.state, optimizer.updates] == before
