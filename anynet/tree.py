@@ -413,9 +413,9 @@ def _untrained(node: Any) -> tuple[str, ...]:
 
 
 def _is_frozen(node: Any) -> bool:
-    """Tell whether a node has buffers and all of them are frozen."""
-    buffers = _buffers(node)
-    return bool(buffers) and set(buffers).issubset(vars(node).get("frozen", ()))
+    """Tell whether a node has buffers, or else arrays, and all of them are frozen."""
+    names = _buffers(node) or [name for name, x in vars(node).items() if _kind(x) == _LEAF]
+    return bool(names) and set(names).issubset(vars(node).get("frozen", ()))
 
 
 def _kind(tree: Any) -> int:

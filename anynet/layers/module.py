@@ -205,20 +205,26 @@ class Module:
 
     def _set_frozen(self, path: str, *, frozen: bool) -> Self:
         target = self[path] if path else self
-        outer, _, name = path.rpartition(".")
-        if isinstance(target, Module):
-            chosen = {(id(m), n) for _, m in target.modules() for n in vars(m)}
-            tied = {id(x) for _, m in target.modules() for n, x in vars(m).items() if n not in m.BUFFERS}
-        else:
+        modules = _modules_in(target)
+        chosen = {(id(m), n) for _, m in modules for n in vars(m)}
+        held = [_held(x) for _, m in modules for n, x in vars(m).items() if n not in m.BUFFERS]
+        if not isinstance(target, Module):
+            outer, _, name = path.rpartition(".")
             holder: Any = self[outer] if outer else self
-            chosen = {(id(holder), name)}
-            tied = {id(target)}
+            if isinstance(holder, Module):
+                chosen.add((id(holder), name))
+                held.append(_held(target))
+            elif _held(target):
+                raise ArgumentError(f"{path!r} is part of a {type(holder).__name__}: give {outer!r}, all of it")
+            if not modules and not _held(target):
+                raise ArgumentError(f"{path!r} is {target!r:.80}: wanted the path of a parameter or a module")
+        tied = {id(x) for arrays in held for x in arrays}
         for _, module in self.modules():
             before = set(vars(module).get("frozen", ()))
             arrays = {
                 n
                 for n, x in vars(module).items()
-                if (is_array(x) or _is_open(x)) and ((id(module), n) in chosen or id(x) in tied)
+                if (inside := _held(x)) and ((id(module), n) in chosen or not tied.isdisjoint(map(id, inside)))
             }
             after = before | arrays if frozen else before - arrays
             vars(module).pop("frozen", None)
@@ -317,6 +323,15 @@ def _kept(kind: str, path: str) -> StateError:
 
 def _length(value: Any) -> int:
     return len(value) if type(value) in _GROWING else 0
+
+
+def _held(value: Any) -> list[Any]:
+    """Return the arrays, and the places of those to come, that an attribute holds, but for those in modules."""
+    if is_array(value) or _is_open(value):
+        return [value]
+    if type(value) is dict:
+        value = list(value.values())
+    return [x for child in value for x in _held(child)] if type(value) is list or isinstance(value, tuple) else []
 
 
 def _is_open(value: Any) -> bool:

@@ -140,6 +140,65 @@ def test_freezing_by_path(backend):
         net.freeze("layers.9")
 
 
+class Lists(layers.Module):
+    """A layer with a list and a dict of weights."""
+
+    def __init__(self, backend):
+        self.weights = [numbers(backend, 3, 3, dtype="float32") for _ in range(2)]
+        self.more = {"a": numbers(backend, 3, 3, dtype="float32")}
+        self.linear = layers.Linear(3, 3)
+
+    def forward(self, x):
+        xp = anynet.array.array_namespace(x, self.weights[0])
+        return self.linear(xp.matmul(xp.matmul(xp.matmul(x, self.weights[0]), self.weights[1]), self.more["a"]))
+
+
+@pytest.mark.parametrize(
+    ("path", "frozen"),
+    [
+        ("layers.0.weights", ["weights.0", "weights.1"]),
+        ("layers.0.more", ["more.a"]),
+        ("layers.0.linear", ["linear.weight", "linear.bias"]),
+        ("layers.0", ["weights.0", "weights.1", "more.a", "linear.weight", "linear.bias"]),
+        ("layers", ["weights.0", "weights.1", "more.a", "linear.weight", "linear.bias"]),
+    ],
+)
+def test_freezing_lists_and_dicts_of_weights(backend, path, frozen):
+    net = layers.Sequential(Lists(backend), layers.Linear(3, 3), seed=0, backend=backend)
+    net.freeze(path).unfreeze("layers.1")
+    before, x = net.parameters(), numbers(backend, 5, 3, dtype="float32")
+    optimizers.Adam().update(net, anynet.grad(squares)(net, x))
+    same = [name.removeprefix("layers.0.") for name, p in net.parameters().items() if p is before[name]]
+    assert same == frozen
+    net.unfreeze(path)
+    optimizers.Adam().update(net, anynet.grad(squares)(net, x))
+    assert not any(p is before[name] for name, p in net.parameters().items())
+
+
+def test_a_frozen_layer_without_buffers_computes_as_in_inference(backend):
+    class Shifted(layers.Module):
+        def __init__(self):
+            self.linear, self.scale = layers.Linear(3, 3), backend.asarray(np.ones(3, dtype="float32"))
+
+        def forward(self, x):
+            y = array_namespace(x, self.scale).multiply(self.linear(x), self.scale)
+            return y + 100.0 if self.training else y
+
+    net, x = layers.Sequential(Shifted(), layers.Linear(3, 3), seed=0, backend=backend), numbers(backend, 5, 3)
+    x = backend.asarray(host(x).astype("float32"))
+    value = float(squares(net, x))
+    assert float(anynet.value_and_grad(squares)(net, x)[0]) > 2 * value
+    assert float(anynet.value_and_grad(squares)(net.freeze("layers.0"), x)[0]) == pytest.approx(value, rel=1e-5)
+
+
+def test_what_cannot_be_frozen(backend):
+    net = layers.Sequential(Lists(backend), layers.BatchNorm(3), seed=0, backend=backend)
+    with pytest.raises(ArgumentError, match=r"'layers\.0\.weights\.1' is part of a list: give 'layers\.0\.weights'"):
+        net.freeze("layers.0.weights.1")
+    with pytest.raises(ArgumentError, match=r"'layers\.1\.momentum' is 0\.1: wanted the path of a parameter"):
+        net.freeze("layers.1.momentum")
+
+
 def test_arrays_are_put_at_paths(backend):
     net = normed(backend)
     new = numbers(backend, 4, dtype="float32")
