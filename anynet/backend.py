@@ -114,6 +114,10 @@ class Backend:
         """Return how far apart in memory the elements along each axis are, None where no one can tell."""
         return getattr(x, "strides", None)
 
+    def shares_memory(self, x: Array, y: Array) -> bool:
+        """Tell whether what is written into one array is seen in the other, as in a view of it."""
+        return x is y
+
     def empty(self, shape: tuple[int, ...], dtype: DType, strides: Any) -> Array:
         """Return memory with any numbers in it, in the order of the strides of another array."""
         return self.xp.empty(shape, dtype=dtype, device=self.device)

@@ -17,7 +17,7 @@ from types import MethodType
 from typing import Any
 
 from anynet import tree
-from anynet.array import array_namespace
+from anynet.array import array_namespace, is_array
 from anynet.autodiff.buffers import with_buffers
 from anynet.autodiff.recording import Call, CalledError, Place, Recorder, free_name, needed_calls, write
 from anynet.autodiff.trace import Traced, call
@@ -262,12 +262,19 @@ class Recording:
         numbers = {leaf: i for i, leaf in enumerate(self.used)}
         self._carried = [(numbers[leaf], output) for leaf, output in changes.carried]
         self._run = backend.compile(self._plain, self._carried)
+        #: The numbers of those that are written into.
+        self._written = [numbers[leaf] for leaf, _ in changes.written]
         # Two at once would write into the same buffers.
         self._lock = threading.Lock()
 
+    def shares_memory(self, leaves: list[Any]) -> bool:
+        """Tell whether another one of the leaves that are used would see what is written into one."""
+        share = self.backend.shares_memory
+        return any(share(leaves[i], x) for i in self._written for j, x in enumerate(leaves) if i != j and is_array(x))
+
     def replay(self, leaves: list[Any], writes: list["_Write"], plainly: Callable[[], Any]) -> Any:
         """Make the calls with these leaves, those that are used, and put new arrays where they belong."""
-        if not self._lock.acquire(blocking=False):
+        if (self._written and self.shares_memory(leaves)) or not self._lock.acquire(blocking=False):
             return plainly()
         saved = [vars(x).copy() for x in self.dynamic]
         try:
@@ -387,6 +394,7 @@ class _Recorded:
     def __init__(self, recorder: Recorder, arguments: Arguments, outside: Outside) -> None:
         self._recorder = recorder
         self._parts = [(outside, outside.read()), (arguments, arguments.leaves)]
+        self.originals = [x for _, leaves in self._parts for x in leaves]
         # Tuples with variables in them, by identity, and those in whose place they are.
         self._tuples: dict[int, tuple[Any, Any]] = {}
         #: The variable of each leaf and its place, those outside first, and the numbers of those that are written into.
@@ -420,9 +428,8 @@ class _Recorded:
     def end(self, parts: list[Parts]) -> None:
         """Put plain arrays in the place of traced ones, those that were there where they are written into."""
         failure = None
-        originals = [x for _, leaves in self._parts for x in leaves]
         # Shorter where it was not begun to the end.
-        for x, place, original in zip(self.variables, self.places, originals, strict=False):
+        for x, place, original in zip(self.variables, self.places, self.originals, strict=False):
             if x.node != place.number and id(x) not in self.written:
                 try:
                     original[...] = settled(x)
@@ -501,6 +508,11 @@ def record(
             changes,
             tree.map(lambda x: Traced(None, None, shift + x.node), template),
         )
+        if recording.shares_memory([recorded.originals[i] for i in recording.used]):
+            raise CompilationError(
+                "the step writes into an array that shares memory with another one that it uses, as a view does, and "
+                "saw them as two: reach one of them by the other inside the step, or give it a copy"
+            )
         return result, recording
     finally:
         recorder.close()

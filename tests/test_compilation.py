@@ -1370,6 +1370,34 @@ def test_arrays_that_a_step_writes_into(backend, which):
     assert len(step.recordings) == 1
 
 
+def test_writing_into_memory_that_two_arrays_share(backend):
+    """Refused, or done as it is where a later call is given such arrays."""
+    if backend.name not in ("numpy", "torch"):
+        pytest.skip(reason="arrays of this library share no memory, or do not say so")
+    base, first, second = (backend.asarray(np.ones(n)) for n in (4, 3, 3))
+    tail = base[1:]
+
+    def step(x, y):
+        x += 1.0
+        return total(x) + total(y)
+
+    compiled = anynet.compile(step)
+    for x, y in ((first, second), (first, second), (tail, second), (first, tail), (tail, tail), (tail, base[:3])):
+        before = float(total(x))
+        found = float(compiled(x, y))
+        assert float(total(x)) == before + 3
+        assert found == float(total(x)) + float(total(y))
+    assert len(compiled.recordings) == 1
+    with pytest.raises(CompilationError, match="shares memory with another one"):
+        anynet.compile(lambda: step(tail, base))()
+    # A view of what the step does not use.
+    alone = anynet.compile(lambda: step(tail, second))
+    for _ in range(3):
+        before = float(total(base))
+        alone()
+        assert float(total(base)) == before + 3
+
+
 def test_a_loop_over_what_a_step_reaches(backend):
     """Networks and optimizers from outside go from one entry to the next, too."""
     x, t = batch(backend, 24)

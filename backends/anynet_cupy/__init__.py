@@ -66,6 +66,10 @@ class CupyBackend(Backend):
         """Copy to main memory."""
         return self._cupy.asnumpy(x)
 
+    def shares_memory(self, x: Any, y: Any) -> bool:
+        """Ask CuPy."""
+        return bool(self._cupy.shares_memory(x, y))
+
     def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Let the GPU repeat it by itself."""
         return Graph(function, carried, CudaLaunches(self.device))

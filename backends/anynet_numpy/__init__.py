@@ -33,6 +33,10 @@ class NumpyBackend(Backend):
         known = hasattr(np, str(x.dtype).rpartition(".")[2])
         return np.from_dlpack(x if known else widened(x), device="cpu")
 
+    def shares_memory(self, x: Any, y: Any) -> bool:
+        """Ask NumPy."""
+        return bool(np.shares_memory(x, y))
+
     def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
         """Put the axes in the order of the strides: sums of rows are rounded otherwise than sums of columns."""
         order = sorted(range(len(shape)), key=lambda axis: -strides[axis])

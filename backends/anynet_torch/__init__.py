@@ -74,6 +74,10 @@ class TorchBackend(Backend):
         """Ask the tensor; a number of Python's has none."""
         return x.stride() if isinstance(x, self._torch.Tensor) else None
 
+    def shares_memory(self, x: Any, y: Any) -> bool:
+        """Compare the memory that the tensors are views of."""
+        return bool(x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr() != 0)
+
     def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
         """Lay it out alike: going through two orders at once takes several times as long."""
         return self._torch.empty_strided(shape, strides, dtype=dtype, device=self.device)
