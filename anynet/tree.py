@@ -218,13 +218,18 @@ def pairs(tree: Any, other: Any) -> list[tuple[Any, Any, Array, Any]]:
 
     Raises:
         TypeError: a tuple holds arrays itself, and tuples cannot be changed.
-        ArgumentError: ``other`` is built differently, or a module that two modules of a list share has two things
-            beside it.
+        ArgumentError: ``other`` is built differently, or has two things beside what is tied.
 
     """
     found: list[tuple[Any, Any, Array, Any]] = []
     _pair(found, tree, other, None, {})
     return found
+
+
+_TWO_GRADIENTS = (
+    "{} is in two places of the network, and has two gradients: differentiate the network as it is now, tied, which "
+    "gives one gradient, the sum"
+)
 
 
 def _pair(
@@ -236,13 +241,16 @@ def _pair(
         return
     if kind == _MODULE:
         if id(tree) in modules:
-            if memo is not None and id(tree) in memo:
-                return
+            inside = memo is not None and id(tree) in memo
             if modules[id(tree)] is not other:
                 raise ArgumentError(
-                    f"a {type(tree).__name__} is part of two networks in one list or dict, and has a gradient from "
-                    "each: put both networks into one Module, where what they share has one gradient, the sum"
+                    _TWO_GRADIENTS.format(f"a {type(tree).__name__}")
+                    if inside
+                    else f"a {type(tree).__name__} is part of two networks in one list or dict, and has a gradient "
+                    "from each: put both networks into one Module, where what they share has one gradient, the sum"
                 )
+            if inside:
+                return
         modules[id(tree)] = other
         memo = {} if memo is None else memo
         memo[id(tree)] = tree
@@ -261,6 +269,8 @@ def _pair(
             raise TypeError(f"a tuple of arrays cannot be changed in place: make it a list; given {tree!r:.80}")
         elif memo is not None and id(child) in memo:
             i = memo[id(child)]
+            if found[i][3] is not beside:
+                raise ArgumentError(_TWO_GRADIENTS.format(f"an array, {name!r} of a {type(tree).__name__},"))
             found[i] = (*_tied(*found[i][:2], holder, name), *found[i][2:])
         else:
             if memo is not None:

@@ -290,3 +290,18 @@ def test_state_of_a_layer_that_is_gone_is_no_other_layers():
     net.layers = net.layers[1:]
     with pytest.raises(ArgumentError, match=r"there is state for 3 parameters, the network has 2, or others"):
         optimizer.update(net, anynet.grad(mse)(net, x, x))
+
+
+def test_two_gradients_of_what_is_tied_are_refused(backend):
+    x, t = data(backend)
+    untied = layers.Sequential(layers.Linear(3, 3), layers.Linear(3, 3), seed=0, backend=backend)
+    grads = anynet.grad(mse)(untied, x, t)
+    linear = layers.Linear(3, 3)
+    tied = layers.Sequential(linear, linear, seed=0, backend=backend)
+    untied["layers.1.weight"] = untied["layers.0.weight"]
+    for net, name in ((tied, "Linear is in two places"), (untied, "'weight' of a Linear, is in two places")):
+        before = net.parameters()
+        for make in OPTIMIZERS.values():
+            with pytest.raises(ArgumentError, match=name):
+                make().update(net, grads)
+        assert all(p is before[path] for path, p in net.parameters().items())
