@@ -5,7 +5,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from anynet.array import Array, Namespace, is_array, is_complex
+from anynet.array import Array, Namespace, device, is_array, is_complex
 from anynet.autodiff import views
 from anynet.autodiff.rules.chapters import CHAPTERS
 from anynet.errors import ArgumentError
@@ -199,7 +199,7 @@ def repeat(xp: Namespace, a: Array, repeats: Any, axis: int | None = None) -> Ar
 
 @composed
 def take(xp: Namespace, a: Array, indices: Any, axis: int | None = None) -> Array:
-    indices = xp.asarray(indices)
+    indices = xp.asarray(indices, device=device(a))
     a, axis = (xp.reshape(a, (-1,)), 0) if axis is None else (a, axis % a.ndim)
     found = xp.take(a, xp.reshape(indices, (-1,)), axis=axis)
     return xp.reshape(found, (*a.shape[:axis], *indices.shape, *a.shape[axis + 1 :]))
@@ -262,7 +262,7 @@ def trace(xp: Namespace, a: Array, offset: int = 0, axis1: int = 0, axis2: int =
 
 @composed
 def dot(xp: Namespace, a: Array, b: Array) -> Array:
-    a, b = listed(xp, a), listed(xp, b)
+    a, b = listed(xp, a, b)
     if not axes_of(a) or not axes_of(b):
         return a * b
     return xp.matmul(a, b) if b.ndim <= 2 else xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
@@ -270,7 +270,7 @@ def dot(xp: Namespace, a: Array, b: Array) -> Array:
 
 @composed
 def inner(xp: Namespace, a: Array, b: Array) -> Array:
-    a, b = listed(xp, a), listed(xp, b)
+    a, b = listed(xp, a, b)
     return a * b if not axes_of(a) or not axes_of(b) else xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
 
 
@@ -283,13 +283,13 @@ def tensordot(xp: Namespace, a: Array, b: Array, axes: Any = 2) -> Array:
 
 @composed
 def outer(xp: Namespace, a: Array, b: Array) -> Array:
-    a, b = listed(xp, a), listed(xp, b)
+    a, b = listed(xp, a, b)
     return xp.reshape(a, (-1, 1)) * xp.reshape(b, (1, -1))
 
 
 @composed
 def vdot(xp: Namespace, a: Array, b: Array) -> Array:
-    a, b = listed(xp, a), listed(xp, b)
+    a, b = listed(xp, a, b)
     return xp.vecdot(xp.reshape(a, (-1,)), xp.reshape(b, (-1,)))
 
 
@@ -297,7 +297,7 @@ def vdot(xp: Namespace, a: Array, b: Array) -> Array:
 def average(xp: Namespace, a: Array, axis: Any = None, weights: Any = None) -> Array:
     if weights is None:
         return xp.mean(a, axis=axis)
-    weights = xp.asarray(weights, dtype=a.dtype)
+    weights = xp.asarray(weights, dtype=a.dtype, device=device(a))
     if weights.ndim != a.ndim and isinstance(axis, int):
         weights = xp.reshape(weights, tuple(-1 if i == axis % a.ndim else 1 for i in range(a.ndim)))
     return xp.sum(a * weights, axis=axis) / xp.sum(xp.broadcast_to(weights, a.shape), axis=axis)
@@ -428,8 +428,13 @@ def size(xp: Namespace, a: Array, axis: int | None = None) -> int:
 
 
 def arrays_of(xp: Namespace, parts: Any) -> list[Array]:
-    """Return the parts of a sequence as arrays."""
-    return [x if is_array(x) else xp.asarray(x) for x in parts]
+    """Return the parts of a sequence as arrays, on the device of those that are."""
+    place = _device_of(parts)
+    return [x if is_array(x) else xp.asarray(x, device=place) for x in parts]
+
+
+def _device_of(parts: Any) -> Any:
+    return next((device(x) for x in parts if is_array(x)), None)
 
 
 def axes_of(x: Any) -> int:
@@ -444,6 +449,7 @@ def complex_of(xp: Namespace, x: Array) -> Array:
     return xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)
 
 
-def listed(xp: Namespace, x: Any) -> Any:
-    """Return a list as an array, anything else as it is."""
-    return xp.asarray(x) if isinstance(x, list) else x
+def listed(xp: Namespace, *parts: Any) -> list[Any]:
+    """Return lists as arrays, on the device of those that are; anything else as it is."""
+    place = _device_of(parts)
+    return [xp.asarray(x, device=place) if isinstance(x, list) else x for x in parts]

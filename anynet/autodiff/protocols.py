@@ -123,7 +123,7 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], settings: dict
         axis = settings.pop("axis", 0)
         return _into(name, getattr(xp, ACCUMULATIONS[name])(*inputs, axis=axis, **settings), out)
     if method == "outer" and len(inputs) == 2:
-        a, b = (xp.asarray(y) for y in inputs)
+        a, b = (xp.asarray(y, device=x.device) for y in inputs)
         return call(name, (xp.reshape(a, (*a.shape, *(1,) * b.ndim)), b), settings)
     if method == "at" and name in ("add", "subtract") and type(inputs[0]) is Traced:
         _add_at(*inputs, subtract=name == "subtract")
@@ -137,12 +137,12 @@ def _add_at(a: Any, indices: Any, values: Any, *, subtract: bool) -> None:
 
     xp = a.__array_namespace__()
     places = xp.reshape(xp.arange(a.size, device=a.device), a.shape)
-    arrays = [xp.asarray(part) if isinstance(part, list) else part for part in _parts(indices)]
+    arrays = [xp.asarray(part, device=a.device) if isinstance(part, list) else part for part in _parts(indices)]
     if len(arrays) == 1 and is_array(arrays[0]) and xp.isdtype(arrays[0].dtype, "integral"):
         places = take(xp, places, arrays[0], axis=0)
     else:
         places = places[tuple(arrays)]
-    values = xp.broadcast_to(xp.asarray(values, dtype=a.dtype), places.shape)
+    values = xp.broadcast_to(xp.asarray(values, dtype=a.dtype, device=a.device), places.shape)
     change = xp.reshape(index_add(xp.reshape(values, (-1,)), xp.reshape(places, (-1,)), 0, a.size), a.shape)
     a[...] = a - change if subtract else a + change
 
@@ -178,6 +178,8 @@ def _create(x: Any, name: str, args: tuple[Any, ...], settings: dict[str, Any]) 
         args = args if columns is None else (*args, columns)
     # NumPy's own default, in words.
     settings["dtype"] = None if settings.get("dtype") is float else _dtype(xp, settings.get("dtype"))
+    if settings.get("device") is None:
+        settings["device"] = x.device
     names = {"array": "asarray", "asanyarray": "asarray", "identity": "eye"}
     try:
         out = getattr(xp, names.get(name, name))(*args, **settings)
@@ -238,7 +240,7 @@ def call(name: str, args: tuple[Any, ...], settings: dict[str, Any], function: A
         if not (key in _NOTHING and any(value is x for x in _NOTHING[key])) and not _is_unset(value)
     }
     if name not in COMPOSED:
-        args = tuple(xp.asarray(x) if isinstance(x, list) else x for x in args)
+        args = tuple(xp.asarray(x, device=found[0].device) if isinstance(x, list) else x for x in args)
     if isinstance(settings.get("axis"), list):
         settings["axis"] = tuple(settings["axis"])
     if settings.get("dtype") is None:

@@ -340,6 +340,10 @@ def test_arrays_like_a_traced_one(backend):
 
 def test_constants_may_go_to_any_function(backend):
     x = numbers(backend, 3)
+    try:
+        np.asarray(x)
+    except RuntimeError:
+        pytest.skip("NumPy cannot take arrays of this device")
     assert float(np.median(lift(x))) == np.median(host(x))
 
 

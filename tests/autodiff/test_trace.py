@@ -84,8 +84,8 @@ def test_what_the_newest_standard_adds(backend):
         xp = array_namespace(x)
         assert tuple(xp.broadcast_shapes((2, 1), (3,))) == (2, 3)
         assert xp.isdtype(x.dtype, kind="real floating")
-        places = xp.reshape(xp.arange(9), (3, 3))
-        return total(xp.where(xp.isin(places, xp.asarray([1, 5])), x, x * 2))
+        places = xp.reshape(xp.arange(9, device=x.device), (3, 3))
+        return total(xp.where(xp.isin(places, xp.asarray([1, 5], device=x.device)), x, x * 2))
 
     assert_close(anynet.grad(f)(x), [[2, 1, 2], [2, 2, 1], [2, 2, 2]])
 

@@ -200,7 +200,7 @@ def test_in_place_results_keep_shape_and_dtype(backend):
 
     def wider(x):
         y = array_namespace(x).astype(x, xp.float32)
-        y += array_namespace(x).asarray(1.0, dtype=xp.float32)
+        y += array_namespace(x).asarray(1.0, dtype=xp.float32, device=x.device)
         assert y.dtype == xp.float32
         return total(y)
 
@@ -209,7 +209,7 @@ def test_in_place_results_keep_shape_and_dtype(backend):
 
         def longer(x):
             y = x * 2
-            y += array_namespace(x).ones((2, 3), dtype=x.dtype)
+            y += array_namespace(x).ones((2, 3), dtype=x.dtype, device=x.device)
             return total(y)
 
         with pytest.raises(ShapeError, match=r"has shape \(3,\) and the result \(2, 3\)"):
