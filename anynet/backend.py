@@ -34,6 +34,8 @@ class Backend:
 
     #: Whether arrays only note what is to be done, and nothing is computed until numbers are read.
     lazy: ClassVar[bool] = False
+    #: Whether arrays of other libraries that meet its own are constants of what it writes.
+    embeds: ClassVar[bool] = False
     #: The name of a primitive, or of a function of the standard, to a quicker version of it for this library; one that
     #: returns NotImplemented declines.
     kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}

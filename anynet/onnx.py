@@ -6,6 +6,7 @@ from typing import Any
 
 from anynet import tree
 from anynet.array import Array, DType, dtype_name, is_array, is_floating
+from anynet.autodiff.trace import lift, lower
 from anynet.backend import Backend, get_backend
 from anynet.errors import AnynetError, ArgumentError, DataError
 from anynet.files import written_whole
@@ -55,12 +56,13 @@ def export_onnx(
     shapes = dict(input_shape) if isinstance(input_shape, Mapping) else {"input": input_shape}
     dtypes = dtype if isinstance(dtype, Mapping) else dict.fromkeys(shapes, dtype)
     backend = get_backend("ndonnx")
-    copy = tree.map(lambda x: _constant(x, backend), net)
+    # As traced constants, which NumPy's functions and methods know; they would take ndonnx's for arrays of no axes.
+    copy = tree.map(lambda x: lift(_constant(x, backend)), net)
     inputs = {
         name: _argument(name, (batch, *_checked(shape)), dtypes.get(name), net, backend)
         for name, shape in shapes.items()
     }
-    outputs = _named(_run(copy, inputs), backend)
+    outputs = _named(tree.map(lower, _run(copy, {name: lift(x) for name, x in inputs.items()})), backend)
     if taken := sorted(inputs.keys() & outputs.keys()):
         raise ArgumentError(f"{taken[0]!r} is the name of an input and of an output: rename one of them")
     model = backend.xp.build(inputs, outputs)
@@ -111,6 +113,11 @@ def _run(net: Module, inputs: dict[str, Array]) -> Any:
     except AnynetError:
         raise
     except Exception as error:
+        if "no propagated value" in str(error):
+            raise DataError(
+                "the network cannot be exported: it uses the value of an array, as `if x > 0` and float(x) do, which "
+                "a file has only when it runs: use where(), and functions of arrays"
+            ) from error
         named = {str(n): name for name, x in inputs.items() for n, length in enumerate(x.shape) if length is None}
         if not named:
             raise

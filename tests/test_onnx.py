@@ -347,3 +347,40 @@ def test_what_cannot_be_exported(tmp_path):
     with pytest.raises(BackendError, match="ndonnx has no device"):
         anynet.get_backend("ndonnx:0")
     assert not path.exists()
+
+
+class InNumPy(layers.Module):
+    """A layer in NumPy's functions and methods."""
+
+    def __init__(self, f):
+        self.linear = layers.Linear(4, 3)
+        self.f = f
+
+    def forward(self, x):
+        return self.f(self.linear(x))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.exp(x) / np.sum(np.exp(x), axis=-1, keepdims=True),
+        lambda x: np.argmax(x, axis=-1),
+        lambda x: x - x.mean(axis=0),
+        lambda x: np.where(x > 0, x, 0.1 * x),
+        lambda x: np.concatenate([x, x.reshape(-1, 3) ** 2], axis=1),
+        lambda x: x @ np.ones((3, 2), "float32") + np.arange(2, dtype="float32"),
+    ],
+)
+def test_networks_in_numpys_functions(tmp_path, f):
+    """NumPy by itself takes what stands for arrays of the file for arrays of no axes, whose argmax is 0."""
+    net = InNumPy(f).initialize(0)
+    path = tmp_path / "net.onnx"
+    anynet.export_onnx(net, path, (4,))
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    np.testing.assert_allclose(run(path, x), net(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("f", [lambda x: x if np.sum(x) > 0 else -x, lambda x: x * float(np.sum(x))])
+def test_networks_that_use_values(tmp_path, f):
+    with pytest.raises(DataError, match=r"uses the value of an array, as `if x > 0` and float\(x\) do"):
+        anynet.export_onnx(InNumPy(f).initialize(0), tmp_path / "net.onnx", (4,), batch=5)

@@ -235,7 +235,12 @@ def _of_dtypes(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _like(xp: DifferentiableNamespace, name: str) -> Callable[..., Any]:
+    own = getattr(xp.plain_namespace, f"{name}_like", None)
+
     def function(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+        if own is not None and type(x) is Traced and x.trace is None:
+            # Whose shape is the library's own business: in an ONNX file it may have no length yet.
+            return lift(own(x.value, dtype=dtype, device=device))
         return getattr(xp, name)(x.shape, **_place(x, dtype, device))
 
     return function

@@ -170,7 +170,7 @@ class Primitive:
             xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
             return self.composition(xp, *map(lift, args), **settings)
         except MixedArraysError:
-            plain = _numbers_for_scalars(args)
+            plain = _for_strangers(args)
             if plain is None:
                 raise
             return self(*plain, **settings)
@@ -248,19 +248,25 @@ def primitive(
     return lambda reference: Primitive(reference.__name__, rule, reference, explain, kind=kind)
 
 
-def _numbers_for_scalars(args: Sequence[Any]) -> list[Any] | None:
+def _for_strangers(args: Sequence[Any]) -> list[Any] | None:
     """Return the arguments with the scalars of a stranger library as Python's numbers; None where there are none.
 
-    Libraries take NumPy's scalars for numbers, and some return them, as jax.numpy.finfo(dtype).eps.
+    Libraries take NumPy's scalars for numbers, and some return them, as jax.numpy.finfo(dtype).eps. Arrays become
+    constants of a library that embeds them in what it writes.
     """
-    home = next(arg for arg in args if type(arg) is Traced and not isinstance(arg.value, Number)).library
-    plain: list[Any] = [
-        x.item()  # type: ignore[attr-defined]  # as every array of no axes
-        if isinstance(x, Number) and is_array(x) and array_namespace(x) is not home
-        else arg
-        for arg, x in ((arg, arg.value if type(arg) is Traced and arg.trace is None else arg) for arg in args)
-    ]
-    return plain if any(x is not arg for x, arg in zip(plain, args, strict=True)) else None
+    first = next(arg for arg in args if type(arg) is Traced and not isinstance(arg.value, Number))
+    home, backend = first.library, get_backend(first.plain)
+
+    def at_home(arg: Any) -> Any:
+        x = arg.value if type(arg) is Traced and arg.trace is None else arg
+        if type(x) is Traced or not is_array(x) or array_namespace(x) is home:
+            return arg
+        if isinstance(x, Number):
+            return x.item()  # type: ignore[attr-defined]  # as every array of no axes
+        return backend.asarray(x) if backend.embeds else arg
+
+    found = [at_home(arg) for arg in args]
+    return found if any(x is not arg for x, arg in zip(found, args, strict=True)) else None
 
 
 def shared(f: Callable[[Any], Any]) -> Callable[[Any], Any]:

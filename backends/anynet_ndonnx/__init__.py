@@ -14,6 +14,7 @@ class NdonnxBackend(Backend):
     """ndonnx, which has no devices."""
 
     lazy = True
+    embeds = True
     kernels = KERNELS
 
     def __init__(self, device: str = "") -> None:
