@@ -21,7 +21,17 @@ from itertools import accumulate, chain, cycle, repeat
 from operator import attrgetter, methodcaller
 from os import fspath
 from queue import Queue
-from types import CellType, CodeType, FunctionType, GeneratorType, MappingProxyType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    CodeType,
+    FunctionType,
+    GeneratorType,
+    MappingProxyType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+)
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -205,8 +215,14 @@ class Reach:
                     self._attribute(_dotted(path, name), value, vars(x), name)
         elif isinstance(x, type):
             self._look_into_class(path, x)
+        elif isinstance(x, ref):
+            self._add(path, x())
         elif isinstance(x, attrgetter | methodcaller):
             self._name((), everything=True)
+        elif isinstance(x, BuiltinFunctionType | MethodWrapperType):
+            # That of a function is its module.
+            if not isinstance(x.__self__, ModuleType):
+                self._add(path, x.__self__)
         else:
             self._look_into_object(path, x)
 
@@ -321,8 +337,6 @@ class Reach:
 
 def _held(x: Any) -> Iterable[Any]:
     """Return what an object of Python's own refers to, other than by attributes."""
-    if isinstance(x, ref):
-        return [x()]
     if isinstance(x, ContextVar):
         return [x.get(None)]
     if isinstance(x, GeneratorType):
@@ -335,7 +349,7 @@ def holds_more(x: Any) -> bool:
     kind = type(x)
     if kind in _PLAIN or isinstance(x, ModuleType):
         return False
-    if isinstance(x, FunctionType | MethodType | partial) or is_data(x) or _has(x, "__wrapped__"):
+    if isinstance(x, _CALLABLE) or is_data(x) or _has(x, "__wrapped__"):
         return True
     module = (x if isinstance(x, type) else kind).__module__
     # What derivatives keep, they keep to be quicker.
@@ -420,6 +434,9 @@ _CONTAINERS = frozenset([dict, list, tuple, set, frozenset, deque])
 
 #: Functions that reach any global.
 _ANY_GLOBAL = frozenset(["globals", "eval", "exec"])
+
+#: Types of what is called, or refers to something, in ways of Python's own.
+_CALLABLE = (FunctionType, MethodType, partial, BuiltinFunctionType, MethodWrapperType, attrgetter, methodcaller, ref)
 
 #: Names by which code reads attributes that it does not name.
 _BY_NAME = frozenset(["getattr", "vars", "__dict__", "__getattribute__", "__getstate__", *_ANY_GLOBAL])

@@ -7,6 +7,7 @@ import copy
 import functools
 import operator
 import pickle
+import queue
 import random
 import sys
 import threading
@@ -538,12 +539,13 @@ def test_arrays_kept_from_a_recording():
     np.testing.assert_array_equal(kept[0] + 1, [2, 2])
     step(np.full(2, 2.0))
     np.testing.assert_array_equal(kept, [[1, 1], [2, 2]])
-    hidden = iter([[]])
-    held = next(hidden)
-    keep = held.append
+    keep = kept.append
     anynet.compile(lambda x: keep(x) or x + 1)(np.ones(2))
+    np.testing.assert_array_equal(kept[2], [1, 1])
+    hidden = queue.SimpleQueue()
+    anynet.compile(lambda x: hidden.put(x) or x + 1)(np.ones(2))
     with pytest.raises(CompilationError, match="add: an array of a compiled step was kept"):
-        held[0] + 1
+        hidden.get() + 1
 
 
 def test_errors_are_those_of_the_step(backend):
@@ -823,6 +825,12 @@ def with_weak_reference():
     return lambda x: x * found().factor, lambda: setattr(settings, "factor", 2)
 
 
+def with_method_of_compiled_code():
+    options = {"factor": 1}
+    get = options.get
+    return lambda x: x * get("factor"), lambda: options.update(factor=2)
+
+
 def with_getter():
     settings, factor = Settings(1), operator.attrgetter("factor")
     return lambda x: x * factor(settings), lambda: setattr(settings, "factor", 2)
@@ -880,6 +888,7 @@ def with_other_defaults():
         with_import,
         with_any_global,
         with_weak_reference,
+        with_method_of_compiled_code,
         with_getter,
         with_thread_local,
         with_context_variable,
@@ -900,6 +909,30 @@ def test_settings_in_any_place(make):
         np.testing.assert_array_equal(compiled(x), step(x))
     assert step(x)[1] > 1
     assert len(compiled.recordings) == 2
+
+
+def test_references_among_the_arguments():
+    settings, x = Settings(1), np.arange(3)
+    options = {"factor": 1}
+    for f, given in (
+        (lambda x, found: x * found().factor, weakref.ref(settings)),
+        (lambda x, get: x * get(settings), operator.attrgetter("factor")),
+        (lambda x, get: x * get("factor"), options.get),
+    ):
+        compiled = anynet.compile(f)
+        for factor in (1, 1, 2, 2, 3):
+            settings.factor = options["factor"] = factor
+            np.testing.assert_array_equal(compiled(x, given), factor * x)
+        assert len(compiled.recordings) == 3
+
+
+def test_functions_of_pythons_random_numbers():
+    generator = random.Random(0)
+    draw, like = generator.random, random.Random(0)
+    compiled = anynet.compile(lambda x: x + draw())
+    with pytest.warns(UserWarning, match="changes what it reaches with every call"):
+        found = [float(compiled(np.zeros(()))) for _ in range(10)]
+    assert found == [like.random() for _ in range(10)]
 
 
 def test_numbers_among_the_arguments():
@@ -1200,12 +1233,11 @@ def test_threads_that_share_a_network():
 
 def test_arrays_that_a_users_function_keeps():
     """They are not memory that is used again, and neither is what it returns."""
-    kept = []
-    # What a built-in method belongs to is not seen from outside.
-    note = kept.append
+    # What it holds is not seen from outside.
+    kept = queue.SimpleQueue()
 
     def keep(x):
-        note((x, x.copy()))
+        kept.put((x, x.copy()))
         return x[...]
 
     own = anynet.custom_vjp(keep, lambda g, out, x: g)
@@ -1214,18 +1246,18 @@ def test_arrays_that_a_users_function_keeps():
         x = np.full((50, 50), float(i))
         np.testing.assert_array_equal(compiled(x), np.sum(((x * 2 + 1) * 3 + 1) * 4 + 1))
     assert len(compiled.recordings) == 1
-    assert len(kept) >= 8
-    for x, before in kept:
-        np.testing.assert_array_equal(x, before)
+    assert kept.qsize() >= 8
+    while not kept.empty():
+        np.testing.assert_array_equal(*kept.get())
 
 
 def test_an_error_of_a_users_function_is_no_second_call():
-    calls, fails = [], []
-    note, failing = calls.append, fails.__len__
+    # What they hold is not seen from outside.
+    calls, fails = queue.SimpleQueue(), queue.SimpleQueue()
 
     def work(x):
-        note(1)
-        if failing():
+        calls.put(1)
+        if fails.qsize():
             raise ConnectionError("the other side is gone")
         return np.asarray(x) * 2
 
@@ -1234,11 +1266,11 @@ def test_an_error_of_a_users_function_is_no_second_call():
     for _ in range(2):
         compiled(x)
     assert len(compiled.recordings) == 1
-    calls.clear()
-    fails.append(1)
+    before = calls.qsize()
+    fails.put(1)
     with pytest.raises(ConnectionError, match="the other side is gone"):
         compiled(x)
-    assert len(calls) == 1
+    assert calls.qsize() == before + 1
 
 
 def test_code_in_a_checkpoint_is_part_of_the_step():
