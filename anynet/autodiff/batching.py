@@ -46,7 +46,9 @@ class Batch:
             out = self._by_rule(rule, step, args, settings)
             if out is not NotImplemented:
                 return tuple([Traced(x, self) for x in out]) if isinstance(out, tuple) else Traced(out, self)
-        if step.own_rule and any(map(_on_tape, args)):
+        in_parts = step.rule is not None and step.reference is not None and step.composition is None
+        if in_parts and any(map(_on_tape, args)):
+            # The derivative of the parts may be another than the rule's, as at a kink.
             return self._by_own_rule(step, args, settings)
         if not step.opaque:
             return self._by_parts(step, args, settings)
@@ -69,8 +71,8 @@ class Batch:
         )
 
     def _by_own_rule(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
-        """Evaluate a user's own code as one step of the tapes further out, which see its rule in place of its parts."""
-        if not step.opaque:
+        """Evaluate what has a rule as one step of the tapes further out, which see the rule in place of the parts."""
+        if step.own_rule and not step.opaque:
             raise NoRuleError(
                 f"{step.name}: a function of a network cannot have a derivative of its own where it is evaluated at "
                 "many points at once and the result differentiated: let it take arrays, or differentiate inside vmap"
@@ -81,12 +83,12 @@ class Batch:
             batch = Batch(self.points)
             return batch, [Traced(x, batch) if b else lift(x) for x, b in zip(values, batched, strict=True)]
 
-        def reference(*values: Any) -> Any:
+        def reference(*values: Any, **settings: Any) -> Any:
             batch, own = begin(values)
             out = batch.apply(step, own, settings)
             return tuple(map(batch.value, out)) if isinstance(out, tuple) else batch.value(out)
 
-        def rule(xp: Any, out: Any, *values: Any) -> Any:
+        def rule(xp: Any, out: Any, *values: Any, **settings: Any) -> Any:
             batch, own = begin(values)
 
             def inside(x: Any) -> Any:
@@ -94,19 +96,27 @@ class Batch:
 
             begun = shared(inside)
             assert step.rule is not None
-            pullbacks = step.rule(lift(own[0]).__array_namespace__(), inside(out), *own, **settings)
+            inner = next(x for x in own if type(x) is Traced).__array_namespace__()
+            pullbacks = step.rule(inner, inside(out), *own, **settings)
 
-            def through(i: int) -> Any:
-                def pullback(g: Any) -> Any:
-                    c = lift(pullbacks[i](begun(g)))
-                    c = batch.value(c if c.shape == own[i].shape else sum_to(c, own[i].shape))
-                    return c if batched[i] else array_namespace(c).sum(c, axis=0)
+            def through(pullback: Any, x: Any, b: bool) -> Any:
+                def of_all(g: Any) -> Any:
+                    c = pullback(begun(g))
+                    if c is None:
+                        return None
+                    c = lift(c)
+                    c = batch.value(c if c.shape == x.shape else sum_to(c, x.shape))
+                    return c if b else array_namespace(c).sum(c, axis=0)
 
-                return None if pullbacks[i] is None else pullback
+                return None if pullback is None else of_all
 
-            return tuple(map(through, range(len(values))))
+            several = pullbacks if isinstance(pullbacks, tuple) else (pullbacks,)
+            # Shorter than the arguments where the last ones are settings.
+            return tuple(map(through, several, own, batched))
 
-        out = Primitive(step.name, rule, reference, opaque=True, own_rule=True)(*values)
+        # Of another name, by which no library has a quicker function.
+        name = f"{step.name} at many points"
+        out = Primitive(name, rule, reference, opaque=step.opaque, own_rule=step.own_rule)(*values, **settings)
         return tuple([Traced(x, self) for x in out]) if isinstance(out, tuple) else Traced(out, self)
 
     def value(self, x: Any) -> Any:

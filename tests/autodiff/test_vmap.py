@@ -356,3 +356,14 @@ def test_a_network_with_a_derivative_of_its_own(backend):
     assert_close(anynet.vmap(anynet.grad(lambda x: total(f(net, x))))(x), host(x))
     with pytest.raises(NoRuleError, match="let it take arrays, or differentiate inside vmap"):
         anynet.grad(lambda x: total(anynet.vmap(lambda row: f(net, row))(x)))(x)
+
+
+@pytest.mark.parametrize("name", ["elu", "hard_sigmoid", "leaky_relu", "relu", "selu", "silu", "softplus"])
+def test_derivatives_at_kinks(backend, name):
+    """A tape outside sees the rule, as it does without vmap, and not the choices that the function is made of."""
+    f = getattr(functions, name)
+    x, w = backend.asarray([[0.0, 1.0, -1.0], [3.0, -3.0, 0.0]]), backend.asarray([1.0, 2.0, 3.0])
+    first = [anynet.grad(lambda x, f=f: total(f(x) * w)) for f in (anynet.vmap(f), f)]
+    assert_close(first[0](x), host(first[1](x)), rtol=1e-6)
+    second = [anynet.grad(lambda x, slope=slope: total(slope(x) * w))(x) for slope in first]
+    assert_close(second[0], host(second[1]), rtol=1e-6, atol=1e-7)
