@@ -41,7 +41,7 @@ TESTS = {
     "anynet/autodiff/batching.py": ("tests/test_numerical.py", "tests/test_gradient_check.py", "tests/autodiff"),
     "anynet/autodiff/buffers.py": ("tests/test_compilation.py",),
     "anynet/autodiff/recording.py": ("tests/test_compilation.py",),
-    "anynet/autodiff/rules": ("tests/autodiff",),
+    "anynet/autodiff/rules": ("tests/autodiff", "tests/test_dtypes.py"),
     "anynet/cli.py": ("tests/test_cli.py", "tests/test_bench.py"),
     "anynet/checkpoint.py": ("tests/test_checkpoint.py", "tests/layers/test_state.py"),
     "anynet/data": ("tests/data", "tests/test_training.py"),

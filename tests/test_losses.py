@@ -247,6 +247,9 @@ def test_kl_divergence(torch, backend):
     agree(torch, backend, losses.kl_divergence, theirs, special.log_softmax(rng.normal(size=(4, 3)), -1), t)
     impossible = backend.asarray(np.array([[-np.inf, 0.0]]))
     assert host(losses.kl_divergence(impossible, backend.asarray(np.array([[0.0, 1.0]])))) == 0
+    x, t = special.log_softmax(rng.normal(size=(2, 4, 3)), -1), special.softmax(rng.normal(size=(2, 4, 3)), -1)
+    of_sequences = losses.kl_divergence(backend.asarray(x), backend.asarray(t), reduction="none")
+    np.testing.assert_allclose(host(of_sequences), special.rel_entr(t, np.exp(x)).sum(-1), rtol=1e-10)
 
 
 def test_cosine_embedding(torch, backend):

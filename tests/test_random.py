@@ -186,6 +186,11 @@ def test_integers_stay_in_their_range(seed, low, span):
     assert drawn.max() < high
 
 
+def test_the_widest_range_of_integers():
+    drawn = random.integers(random.key(0), (50,), -(2**31), -1)
+    assert drawn.min() < -(2**30) < drawn.max() < -1
+
+
 def test_keys_are_independent():
     key = random.key(0)
     keys = [key, *random.split(key, 50), *(random.fold_in(key, i) for i in range(50))]
