@@ -137,8 +137,11 @@ def masked_softmax(scores: Any, allowed: Any) -> Any:
 def sgd_update(learning_rate: float, *arrays: Any) -> Any:
     """Descend by each gradient."""
     dtype = arrays[0].dtype
-    if dtype not in ZERO or any(x.dtype != dtype or not x.ndim for x in arrays):
+    if dtype not in ZERO:
         return NotImplemented
+    for x in arrays:
+        if (x.dtype is not dtype and x.dtype != dtype) or not x.ndim:
+            return NotImplemented
     rate = np.array(learning_rate, dtype)
     return tuple([descended(p, g, rate) for p, g in by_parameter(2, arrays)])
 
