@@ -16,7 +16,7 @@ DType: TypeAlias = Any
 
 # By type: asked for every leaf of every tree in every step.
 _ARRAY_TYPES: dict[type, bool] = {}
-#: Those whose library has derivatives of its own, which an array may ask for.
+#: Types of arrays that can ask their own library to record derivatives.
 RECORDING_TYPES: set[type] = set()
 # By the dtype's type too: dtypes of two libraries may be equal in hash, and array_api_strict warns when compared.
 _FLOATING: dict[tuple[type, DType], bool] = {}
@@ -72,7 +72,7 @@ def _looks_like_array(x: Any) -> bool:
 def unrecorded(x: Array) -> Array:
     """Return the array without the derivative that its own library would record for it, as PyTorch's parameters ask.
 
-    anynet has derivatives of its own; what a library records beside them keeps every step's memory.
+    anynet computes the derivatives. What a library records beside them would keep the memory of every step.
     """
     return x.detach() if type(x) in RECORDING_TYPES and x.requires_grad else x
 

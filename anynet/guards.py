@@ -29,7 +29,7 @@ _kinds: dict[type, int] = dict.fromkeys((type(None), bool, int, str, bytes, type
 _kinds |= {float: _TEXT, complex: _TEXT}
 _CONTAINERS = frozenset([dict, list, tuple, set, frozenset, deque])
 
-#: A function's code, which tools that load edited files anew put in its place.
+#: A function's code, which tools that reload edited files replace.
 _code = attrgetter("__code__")
 
 

@@ -42,7 +42,7 @@ class Withheld:
 
 
 class Guarded:
-    """A function that is to be differentiated, from which the parameters that it reaches by itself are withheld."""
+    """A function to differentiate. The parameters that it reaches past its arguments are withheld while it runs."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function

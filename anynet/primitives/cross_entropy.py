@@ -19,7 +19,7 @@ def targets(labels: Array, like: Array) -> Array:
     xp = array_namespace(labels, like)
     if labels.ndim == like.ndim:
         return xp.astype(labels, like.dtype, copy=False)
-    # As indices, for the labels' own dtype may have fewer numbers than there are classes.
+    # As indices, because the labels' dtype may have fewer values than there are classes.
     labels = as_indices("labels", labels)
     classes = xp.arange(like.shape[-1], dtype=labels.dtype, device=device(labels))
     rows = xp.astype(xp.expand_dims(labels, axis=-1) == classes, like.dtype)
