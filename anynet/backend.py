@@ -256,9 +256,14 @@ def _entry_points() -> "dict[str, EntryPoint]":
 @cache
 def _plugin(name: str) -> Any:
     found = _entry_points()
+    if not found:
+        raise BackendError(
+            f"no backend is registered, not even {name!r}, because anynet was not installed: "
+            "run pip install -e . in its checkout"
+        )
     if name not in found:
         raise BackendError(
-            f"unknown backend {name!r}; there are {', '.join(sorted(found)) or 'none'} "
+            f"unknown backend {name!r}; there are {', '.join(sorted(found))} "
             f"(set {VARIABLE} or --backend to one of them, a device may follow a colon)"
         )
     try:

@@ -94,5 +94,5 @@ def _show(reports: Sequence[Report]) -> None:
     console.print(table)
     for report in reports:
         if not report.works:
-            # Square brackets in a reason, as in "anynet[cuda13]", are no markup.
+            # Square brackets in a reason, as in "cupy-cuda13x[ctk]", are no markup.
             console.print(f"\n{escape(report.reason)}")

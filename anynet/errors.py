@@ -21,6 +21,10 @@ class BackendError(AnynetError, RuntimeError):
     """A backend that is unknown, not installed, or without a device that works; the message is one line."""
 
 
+class MissingPackageError(AnynetError, RuntimeError):
+    """A package that a function needs is not installed."""
+
+
 class MixedArraysError(AnynetError, TypeError):
     """Arrays of two libraries, or on two devices, met in one call."""
 

@@ -40,7 +40,7 @@ def export_onnx(
         batch: the name of the first axis, or its length where the file is for one size only.
 
     Raises:
-        BackendError: ndonnx, of the extra ``onnx``, is not installed.
+        BackendError: ndonnx is not installed.
         DataError: the network has no numbers yet, returns no arrays, or needs the length of an axis that has a name.
         ArgumentError: the network is in training mode, or an argument is none of those above.
 

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from anynet.errors import MissingPackageError
 from anynet.files import written_whole
 from anynet.training import History
 
@@ -10,10 +11,17 @@ from anynet.training import History
 def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = "") -> None:
     """Draw the first metric on the training and the test data over the epochs and write the picture as a PNG.
 
-    Needs matplotlib, which the extra ``examples`` brings. Source: Deep Learning from Scratch, figure 4-12.
+    Source: Deep Learning from Scratch, figure 4-12.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+
     """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+    except ImportError as error:
+        raise MissingPackageError(f"plotting needs matplotlib ({error}): pip install matplotlib") from error
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes: Any = figure.add_subplot()

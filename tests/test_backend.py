@@ -1,5 +1,6 @@
 import ast
 import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from helpers import assert_close, host, numbers
 import anynet
 from anynet import backend as backends
 from anynet.backend import Backend, backend_names, get_backend, kernels_for, probe
-from anynet.errors import BackendError
+from anynet.errors import BackendError, MissingPackageError
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -148,6 +151,47 @@ def test_a_library_without_a_plug_in_is_served(registered, monkeypatch):
     assert get_backend(x).name == "array_api_strict"
     assert kernels_for(array_api_strict) == {}
     assert get_backend(x).asarray([3.0]).device == x.device
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("array_api_strict", "array-api-strict"),
+        ("cupy", '"cupy-cuda13x[ctk]"'),
+        ("dpnp", "dpnp"),
+        ("jax", "jax"),
+        ("ndonnx", "ndonnx"),
+        ("torch", "torch"),
+    ],
+)
+def test_a_missing_library_is_named_by_its_own_package(monkeypatch, name, package):
+    """An extra of anynet's would be wrong: that name on the package index is another project's."""
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(BackendError, match=rf"pip install {re.escape(package)}(,|$)") as caught:
+        get_backend(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkout_that_was_not_installed(registered, monkeypatch):
+    registered()
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [])
+    backends._entry_points.cache_clear()
+    with pytest.raises(BackendError, match=r"not installed: run pip install -e \. in its checkout"):
+        get_backend("numpy")
+
+
+def test_no_message_installs_anynet_by_its_import_name():
+    for folder in ("anynet", "backends"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert not re.search(r"anynet\[|pip install anynet", path.read_text(encoding="utf-8")), path
+
+
+def test_matplotlib_is_missing(monkeypatch, tmp_path):
+    from anynet import History, plotting
+
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingPackageError, match="pip install matplotlib"):
+        plotting.accuracy_curve(History(), tmp_path / "curve.png")
 
 
 def test_entries_that_are_there_twice(registered):

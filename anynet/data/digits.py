@@ -23,7 +23,7 @@ def load_digits(backend: Backend | str | None = None, *, flat: bool = True) -> D
     try:
         from sklearn import datasets
     except ImportError:
-        raise DataError('the digits come with scikit-learn: pip install "anynet[examples]"') from None
+        raise DataError("the digits come with scikit-learn: pip install scikit-learn") from None
     backend = get_backend(backend)
     xp = backend.xp
     bunch: Any = datasets.load_digits()

@@ -106,7 +106,7 @@ def _fetch(name: str) -> Path:
         import pooch
     except ImportError:
         raise DataError(
-            f'MNIST\'s {name} is not here, and fetching it needs pooch: pip install "anynet[examples]", or {where}'
+            f"MNIST's {name} is not here, and downloading it needs pooch: pip install pooch, or {where}"
         ) from None
     pooch.get_logger().setLevel("WARNING")
     target = cache_folder() / f"{name}.gz"

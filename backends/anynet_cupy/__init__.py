@@ -10,11 +10,15 @@ from anynet.graph import Graph, Loop
 from anynet_cupy import images, kernels
 from anynet_cupy.graph import CudaLaunches
 
-_INSTALL = 'pip install "anynet[cuda13]" (or "anynet[cuda12]", by what nvidia-smi shows as CUDA version)'
+# CUDA 13 has no code for GPUs before Turing. Two of CuPy's packages in one environment overwrite each other.
+_INSTALL = (
+    'pip install "cupy-cuda13x[ctk]", or "cupy-cuda12x[ctk]" where nvidia-smi shows CUDA 12 or the GPU is a P100 or '
+    "V100; uninstall any other CuPy first"
+)
 
 # CUDA's status codes that say why there is no device: cudaErrorInsufficientDriver and cudaErrorNoDevice.
 _STATUS = {
-    35: "the NVIDIA driver is missing or older than CuPy's CUDA: install or update it, or take the other extra, ",
+    35: "the NVIDIA driver is missing or older than CuPy's CUDA: update it, or install a CuPy that fits it: ",
     100: "CUDA finds no GPU: choose a machine or notebook runtime with one, or ",
 }
 

@@ -21,7 +21,7 @@ class DpnpBackend(Backend):
             import dpctl
             import dpnp
         except ImportError as error:
-            raise BackendError(f'dpnp cannot be imported ({error}); install it: pip install "anynet[dpnp]"') from error
+            raise BackendError(f"dpnp cannot be imported ({error}); install it: pip install dpnp") from error
         there = ", ".join(d.filter_string for d in dpctl.get_devices())
         if not there:
             raise BackendError(

@@ -20,7 +20,9 @@ class JaxBackend(Backend):
         try:
             import jax
         except ImportError as error:
-            raise BackendError(f'jax cannot be imported ({error}); install it: pip install "anynet[jax]"') from error
+            raise BackendError(
+                f'jax cannot be imported ({error}); install it: pip install jax, or "jax[cuda12]" for an NVIDIA GPU'
+            ) from error
         jax.config.update("jax_enable_x64", True)
         self._jax = jax
         platform, _, number = device.partition(":")

@@ -14,7 +14,7 @@ class StrictBackend(Backend):
             import array_api_strict
         except ImportError as error:
             raise BackendError(
-                f'array_api_strict cannot be imported ({error}); install it: pip install "anynet[strict]"'
+                f"array_api_strict cannot be imported ({error}); install it: pip install array-api-strict"
             ) from error
         try:
             place = array_api_strict.Device(device or "CPU_DEVICE")

@@ -29,9 +29,7 @@ class TorchBackend(Backend):
             import array_api_compat.torch as xp
             import torch
         except ImportError as error:
-            raise BackendError(
-                f'torch cannot be imported ({error}); install it: pip install "anynet[torch]"'
-            ) from error
+            raise BackendError(f"torch cannot be imported ({error}); install it: pip install torch") from error
         self._torch = torch
         try:
             # With its number: a tensor on "cuda" says "cuda:0".

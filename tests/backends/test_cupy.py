@@ -52,7 +52,7 @@ def refused():
         get_backend("cupy")
     message = str(caught.value)
     assert "\n" not in message
-    assert 'pip install "anynet[cuda13]"' in message
+    assert 'pip install "cupy-cuda13x[ctk]", or "cupy-cuda12x[ctk]"' in message
     return message
 
 
