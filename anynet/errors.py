@@ -13,7 +13,8 @@ class AnynetError(Exception):
     path = ""
 
     def __str__(self) -> str:
-        message = super().__str__()
+        # KeyError would show the message in quotes.
+        message = Exception.__str__(self)
         return f"{self.path}: {message}" if self.path else message
 
 
@@ -31,6 +32,14 @@ class MixedArraysError(AnynetError, TypeError):
 
 class ArgumentError(AnynetError, ValueError):
     """A number out of range, or a name that is unknown, where a setting was wanted."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An argument of a type that is not accepted, such as a class in place of an object."""
+
+
+class PathError(AnynetError, KeyError, IndexError):
+    """A path, or an index, at which a network has nothing."""
 
 
 class ShapeError(AnynetError, ValueError):

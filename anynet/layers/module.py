@@ -1,13 +1,27 @@
 """Modules: values that hold parameters and are called like functions."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from operator import is_
 from typing import Any, ClassVar, Self
 
 from anynet import random, tree
-from anynet.array import Array, DType, is_array
+from anynet.array import Array, DType, dtype_name, is_array, is_floating, mixed_message, on_two_grounds
 from anynet.backend import Backend, get_backend
-from anynet.errors import AnynetError, ArgumentError, NotInitializedError, StateError
+from anynet.errors import (
+    AnynetError,
+    ArgumentError,
+    ArgumentTypeError,
+    DTypeError,
+    MixedArraysError,
+    NotInitializedError,
+    PathError,
+    ShapeError,
+    StateError,
+)
+
+#: How many paths of a network a message lists.
+_SHOWN_PATHS = 20
 
 #: What may grow without being another object.
 _GROWING = frozenset((list, dict))
@@ -155,25 +169,33 @@ class Module:
     def initialize(self, seed: int = 0, backend: "Backend | str | None" = None, dtype: DType = None) -> Self:
         """Draw the numbers of all parameters that have none; return the module itself.
 
-        The same seed gives the same numbers bit for bit on every backend; ``dtype`` is float32 unless given.
+        The same seed gives the same numbers bit for bit on every backend. Where some parameters have their numbers, as
+        in a network of which a layer was replaced, the others are drawn for the same library, device and dtype unless
+        given; otherwise ``dtype`` is float32.
 
         Raises:
             ArgumentError: every parameter has its numbers already.
 
         """
-        backend = get_backend(backend)
+        drawn = list(self.parameters().values())
+        backend = get_backend(drawn[0] if drawn and backend is None else backend)
+        if dtype is None:
+            dtype = next((x.dtype for x in drawn if is_floating(x)), backend.xp.float32)
         key = random.key(seed, backend)
+        if drawn:
+            # Those that are there may have been drawn with this seed: the others are not to be equal to them.
+            key = random.fold_in(key, len(drawn))
         places: dict[int, list[tuple[Module, str, Parameter]]] = {}
         for _, module in self.modules():
             for name, value in vars(module).items():
                 if _is_open(value):
                     # One that is in two places is tied, and drawn once.
                     places.setdefault(id(value), []).append((module, name, value))
-        if not places and self.parameters():
+        if not places and drawn:
             raise ArgumentError("every parameter has numbers already: build a new network to draw new ones")
         for i, same in enumerate(places.values()):
             place = same[0][2]
-            numbers = place.initializer(random.fold_in(key, i), place.shape, dtype or backend.xp.float32)
+            numbers = place.initializer(random.fold_in(key, i), place.shape, dtype)
             for module, name, _ in same:
                 setattr(module, name, numbers)
         return self
@@ -247,25 +269,78 @@ class Module:
         return list(found.values())
 
     def __getitem__(self, path: str) -> Any:
-        """Return what is at a path: a parameter, a setting or a module."""
+        """Return what is at a path: a parameter, a setting or a module.
+
+        Raises:
+            PathError: nothing is there.
+
+        """
+        self._check_path(path)
         value: Any = self
         for name in path.split("."):
             try:
                 value = vars(value)[name] if isinstance(value, Module) else value[int(name) if name.isdigit() else name]
             except (KeyError, IndexError, TypeError, ValueError):
-                raise KeyError(
-                    f"nothing at {path!r}; parameters and buffers are at {', '.join(dict(tree.leaves(self)))}"
-                ) from None
+                raise PathError(self._nothing_at(path)) from None
         return value
 
+    def _nothing_at(self, path: str) -> str:
+        known = list(dict(tree.leaves(self)))
+        near = get_close_matches(path, known, 1)
+        meant = f", did you mean {near[0]!r}?" if near else ""
+        more = f" and {len(known) - _SHOWN_PATHS} more" if len(known) > _SHOWN_PATHS else ""
+        return f"nothing at {path!r}{meant}; parameters and buffers are at {', '.join(known[:_SHOWN_PATHS])}{more}"
+
     def __setitem__(self, path: str, value: Any) -> None:
-        """Put something at the path of a parameter, a buffer or a setting."""
+        """Put something at the path of a parameter, a buffer, a setting or a module.
+
+        Raises:
+            PathError: nothing is there.
+            ShapeError, DTypeError, MixedArraysError: the new array is not like the old one.
+            ArgumentTypeError: no array in place of an array, or no layer in place of a layer.
+
+        """
+        old = self[path]
         outer, _, name = path.rpartition(".")
-        module = self[outer] if outer else self
-        if not isinstance(module, Module) or name not in vars(module):
+        holder = self[outer] if outer else self
+        if isinstance(old, Module):
+            check_layer(path, value)
+        else:
+            _check_fits(path, old, value)
+        if isinstance(holder, Module):
+            setattr(holder, name, value)
+        elif isinstance(holder, tuple):
+            items = [value if i == int(name) else item for i, item in enumerate(holder)]
+            self[outer] = type(holder)(*items) if hasattr(holder, "_fields") else tuple(items)
+        else:
+            holder[int(name) if isinstance(holder, list) else name] = value
+
+    def __contains__(self, path: Any) -> bool:
+        self._check_path(path)
+        try:
             self[path]
-            raise KeyError(f"{outer!r} is a {type(module).__name__}, no module: only a module's attributes can be set")
-        setattr(module, name, value)
+        except PathError:
+            return False
+        return True
+
+    def __len__(self) -> int:
+        raise self._no_sequence("was asked for its length")
+
+    def __bool__(self) -> bool:
+        # Not by the length: also a network of no layers is one.
+        return True
+
+    def _check_path(self, path: object) -> None:
+        if not isinstance(path, str):
+            # Python iterates by the indices 0, 1 and so on.
+            raise self._no_sequence(f"was indexed by {path!r:.80}, or iterated over")
+
+    def _no_sequence(self, what: str) -> ArgumentTypeError:
+        kind = type(self).__name__
+        return ArgumentTypeError(
+            f"a {kind} {what}, and is no sequence of layers, as a Sequential is: use an attribute, a path, as "
+            f"net[{next(iter(vars(self)), 'weight')!r}], or modules(), which lists all layers"
+        )
 
     def __repr__(self) -> str:
         inner = [f"{name}={_show(value)}" for name, value in vars(self).items()]
@@ -284,6 +359,47 @@ class Module:
             path = next((path for path, module in self.modules() if module is inner), "")
             error.path = ".".join(part for part in (path, error.path) if part)
         vars(error)["module"] = self
+
+
+def check_layer(path: str, layer: Any) -> None:
+    """Raise ArgumentTypeError unless this can be called as a layer."""
+    if isinstance(layer, type):
+        raise ArgumentTypeError(f"{path} is the class {layer.__name__}: wanted a layer, as {layer.__name__}(…)")
+    if not callable(layer):
+        several = "; a list is given as Sequential(*layers)" if isinstance(layer, list | tuple) else ""
+        raise ArgumentTypeError(f"{path} is {layer!r:.80}: wanted a layer, such as Linear(784, 50) or ReLU(){several}")
+
+
+def _check_fits(where: str, old: Any, new: Any) -> None:
+    """Compare an array with the one that it replaces; None replaces one, too, where a layer can do without."""
+    open_ = _is_open(old)
+    if new is None or not (open_ or is_array(old)):
+        return
+    shape = tuple(old.shape)
+    if not is_array(new):
+        if _is_open(new):
+            return
+        raise ArgumentTypeError(
+            f"{where} was assigned {new!r:.80}: wanted an array of shape {shape}, as backend.asarray(x)"
+        )
+    if tuple(new.shape) != shape:
+        raise ShapeError(
+            f"{where} was assigned an array of shape {tuple(new.shape)}: wanted {shape}; "
+            "for another shape make a new layer"
+        )
+    if open_:
+        return
+    if on_two_grounds((old, new)):
+        raise MixedArraysError(
+            f"{where} was assigned an array of another library or device: {mixed_message((old, new))}, and "
+            "net.map(backend.asarray) moves a whole network"
+        )
+    if new.dtype != old.dtype:
+        name = dtype_name(old.dtype)
+        raise DTypeError(
+            f"{where} was assigned an array of {dtype_name(new.dtype)}: wanted {name}, as xp.astype(x, xp.{name}); "
+            "net.map(lambda x: xp.astype(x, dtype)) converts a whole network"
+        )
 
 
 def _add_modules(found: dict[int, tuple[str, Module]], value: Any, path: str) -> None:

@@ -1,0 +1,190 @@
+"""A Sequential is a sequence of layers, and what stands at a path or an index of a network is replaced by its like."""
+
+import copy
+import pickle
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from helpers import host
+
+import anynet
+from anynet import layers
+from anynet.errors import ArgumentTypeError, DTypeError, MixedArraysError, PathError, ShapeError
+
+
+def made(backend):
+    return layers.Sequential(layers.Linear(4, 3), layers.ReLU(), layers.Linear(3, 2), seed=0, backend=backend)
+
+
+class Blocks(layers.Module):
+    def __init__(self):
+        self.first = layers.Linear(4, 3)
+        self.blocks = [layers.Linear(3, 3), layers.ReLU()]
+        self.pair = (layers.ReLU(), layers.Tanh())
+        self.heads = {"a": layers.Linear(3, 2)}
+
+    def forward(self, x):
+        x = self.first(x)
+        for block in (*self.blocks, *self.pair):
+            x = block(x)
+        return self.heads["a"](x)
+
+
+def test_a_sequential_reads_like_a_tuple_of_its_layers(backend):
+    net = made(backend)
+    kinds = [layers.Linear, layers.ReLU, layers.Linear]
+    assert isinstance(net, Sequence)
+    assert len(net) == 3
+    assert [type(layer) for layer in net] == kinds
+    assert [type(layer) for layer in reversed(net)] == kinds[::-1]
+    assert net[0] is net.layers[0]
+    assert net[-1] is net[2] is net[np.int64(2)]
+    assert net[1] in net
+    assert layers.ReLU() not in net
+    assert net.index(net[1]) == 1
+    assert "layers.0.weight" in net
+    assert "layers.1.weight" not in net
+    assert net["layers.0.weight"] is net[0].weight
+
+
+def test_a_slice_is_a_network_of_the_same_layers(backend):
+    net = made(backend)
+    part = net[:2]
+    assert type(part) is layers.Sequential
+    assert part[0] is net[0]
+    x = backend.asarray(np.ones((5, 4), np.float32))
+    assert host(part(x)).tolist() == host(net[1](net[0](x))).tolist()
+    assert len(net[5:]) == 0
+
+    def loss(net):
+        y = net[:2](x)
+        return y.__array_namespace__().sum(y)
+
+    grads = anynet.grad(loss)(net)
+    assert float(host(grads[0].bias).sum()) > 0
+    assert not host(grads[2].bias).any()
+
+
+def test_an_empty_network_is_true():
+    assert layers.Sequential()
+    assert Blocks()
+
+
+def test_layers_are_replaced_inserted_and_deleted(backend):
+    net = made(backend)
+    last = layers.Linear(3, 5)
+    net[-1] = last
+    assert net[2] is last
+    net["layers.1"] = tanh = layers.Tanh()
+    assert net[1] is tanh
+    net.append(layers.Softmax())
+    net.insert(0, layers.Identity())
+    del net[0]
+    net[1:2] = [layers.ReLU(), layers.Dropout()]
+    assert [type(layer).__name__ for layer in net] == ["Linear", "ReLU", "Dropout", "Linear", "Softmax"]
+    net.initialize(0)
+    assert net(backend.asarray(np.ones((6, 4), np.float32))).shape == (6, 5)
+    assert len(copy.deepcopy(net)) == len(pickle.loads(pickle.dumps(net))) == 5
+
+
+def test_a_replaced_layer_is_drawn_for_the_same_library_and_dtype_and_not_like_another(backend):
+    net = layers.Sequential(layers.Linear(3, 3), layers.ReLU(), seed=0, backend=backend, dtype=backend.xp.float64)
+    net.append(layers.Linear(3, 3))
+    net.initialize(0)
+    old, new = net[0].weight, net[2].weight
+    assert type(new) is type(old)
+    assert new.dtype == old.dtype
+    assert not (host(old) == host(new)).any()
+
+
+def test_a_compiled_step_sees_the_layer_that_is_there_now(backend):
+    net = made(backend)
+    step = anynet.compile(lambda net, x: net(x))
+    x = backend.asarray(np.ones((5, 4), np.float32))
+    step(net, x)
+    net[2] = layers.Linear(3, 2).initialize(7, backend)
+    assert host(step(net, x)) == pytest.approx(host(net(x)))
+
+
+@pytest.mark.parametrize("index", [3, -4, 10**9])
+def test_an_index_out_of_range(index):
+    net = made("numpy")
+    message = rf"no layer has the index {index}; the network has 3"
+    for use in (net.__getitem__, net.__delitem__, lambda i: net.__setitem__(i, layers.ReLU())):
+        with pytest.raises(IndexError, match=message):
+            use(index)
+
+
+def test_what_is_no_layer_is_not_put_into_a_sequence():
+    net = made("numpy")
+    for wrong, shown in ((3, "3"), (layers.ReLU, "the class ReLU: wanted a layer, as ReLU"), ("relu", "'relu'")):
+        for use in (
+            lambda x: net.__setitem__(0, x),
+            lambda x: net.__setitem__("layers.0", x),
+            lambda x: net.insert(0, x),
+            layers.Sequential,
+        ):
+            with pytest.raises(ArgumentTypeError, match=rf"layers\.0 is {shown}"):
+                use(wrong)
+    with pytest.raises(ArgumentTypeError, match=r"a list is given as Sequential\(\*layers\)"):
+        layers.Sequential([layers.ReLU()])
+    with pytest.raises(ArgumentTypeError, match=r"indexed by 1\.5: wanted the index of a layer, a slice"):
+        net[1.5]
+    assert len(net) == 3
+
+
+def test_a_module_that_is_no_sequence_says_so():
+    net = Blocks()
+    for use in (lambda: net[0], lambda: net[:2], lambda: list(net), lambda: net.__setitem__(0, 1), lambda: 1 in net):
+        with pytest.raises(ArgumentTypeError, match=r"a Blocks was indexed by .*or iterated over.* net\['first'\]"):
+            use()
+    with pytest.raises(ArgumentTypeError, match="a Blocks was asked for its length, and is no sequence of layers"):
+        len(net)
+
+
+def test_layers_in_lists_tuples_and_dicts_are_replaced_by_path():
+    net = Blocks().initialize(0, "numpy")
+    net["blocks.1"] = net["pair.0"] = net["heads.a"] = tanh = layers.Tanh()
+    assert net.blocks[1] is net.pair[0] is net.heads["a"] is tanh
+    assert len(net.pair) == 2
+    with pytest.raises(ArgumentTypeError, match=r"blocks\.1 is 'relu': wanted a layer"):
+        net["blocks.1"] = "relu"
+
+
+def test_an_array_is_replaced_by_its_like(backend):
+    net = made(backend)
+    xp = backend.xp
+    zeros = backend.asarray(np.zeros((4, 3), np.float32))
+    wrong = [
+        (xp.permute_dims(zeros, (1, 0)), ShapeError, r"of shape \(3, 4\): wanted \(4, 3\)"),
+        (xp.astype(zeros, xp.float64), DTypeError, r"of float64: wanted float32, as xp\.astype\(x, xp\.float32\)"),
+        (xp.astype(zeros, xp.int32), DTypeError, "of int32: wanted float32"),
+        ([[1.0]], ArgumentTypeError, r"was assigned \[\[1\.0\]\]: wanted an array of shape \(4, 3\)"),
+        (1.0, ArgumentTypeError, r"was assigned 1\.0: wanted an array"),
+    ]
+    for value, error, message in wrong:
+        with pytest.raises(error, match=r"layers\.0\.weight was assigned .*" + message.removeprefix("was assigned ")):
+            net["layers.0.weight"] = value
+    net["layers.0.weight"] = zeros
+    assert net[0].weight is zeros
+    if backend.name != "numpy":
+        with pytest.raises(MixedArraysError, match=f"of another library or device: arrays of {backend.name} .*numpy"):
+            net["layers.0.weight"] = np.zeros((4, 3), np.float32)
+
+
+def test_a_parameter_without_numbers_takes_an_array_of_its_shape(backend):
+    net = layers.Sequential(layers.Linear(4, 3))
+    with pytest.raises(ShapeError, match=r"of shape \(3,\): wanted \(4, 3\)"):
+        net["layers.0.weight"] = backend.asarray(np.zeros(3))
+    net["layers.0.weight"] = weight = backend.asarray(np.zeros((4, 3)))
+    assert net[0].weight is weight
+
+
+def test_a_misspelt_path_names_the_near_one_and_few_others():
+    net = layers.Sequential(*(layers.Linear(2, 2) for _ in range(30)), seed=0)
+    with pytest.raises(PathError) as caught:
+        net["layers.3.wieght"]
+    message = str(caught.value)
+    assert message.startswith("nothing at 'layers.3.wieght', did you mean 'layers.3.weight'?; parameters")
+    assert message.endswith("layers.9.bias and 40 more")
