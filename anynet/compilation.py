@@ -24,6 +24,7 @@ from anynet.autodiff.trace import Traced, call
 from anynet.backend import get_backend
 from anynet.errors import ArgumentError, CompilationError
 from anynet.guards import Arguments, Before, Outside, Parts, arrays_in, in_tuples, settled, with_arrays
+from anynet.interrupt import DeferredInterrupt
 from anynet.reach import LIMIT
 
 
@@ -146,17 +147,18 @@ class CompiledStep:
         found = []
         while start < stop:
             entry = entries[start, ...]
-            arguments, outside = self._take_apart([*self._bound, *args, entry], {})
-            recording = self._known(arguments, outside)
-            if recording is not None and recording.backend.loops and stop - start > 1:
-                leaves, writes = (
-                    [*outside.read(), *arguments.leaves],
-                    recording.changes.writes(arguments, outside, recording.used),
-                )
+            with self._lock:
+                arguments, outside = self._take_apart([*self._bound, *args, entry], {})
+                recording = self._known(arguments, outside)
+            if recording is not None and stop - start > 1:
+                leaves = [*outside.read(), *arguments.leaves]
                 leaves = [leaves[i] for i in recording.used]
-                found.append(recording.loop(leaves, writes, entries, start, stop))
-                break
-            found.append(tree.map(lambda x: array_namespace(x).expand_dims(x, axis=0), self(*args, entry)))
+                if recording.can_loop(leaves):
+                    writes = recording.changes.writes(arguments, outside, recording.used)
+                    found.append(recording.loop(leaves, writes, entries, start, stop))
+                    break
+            # Stacked, and so copied: a later step may write into what it returns.
+            found.append(tree.map(lambda x: array_namespace(x).stack([x]), self(*args, entry)))
             start += 1
         if len(found) == 1:
             return found[0]
@@ -276,8 +278,9 @@ class Recording:
         """Make the calls with these leaves, those that are used, and put new arrays where they belong."""
         if (self._written and self.shares_memory(leaves)) or not self._lock.acquire(blocking=False):
             return plainly()
-        saved = [vars(x).copy() for x in self.dynamic]
+        saved: list[dict[str, Any]] = []
         try:
+            saved = [vars(x).copy() for x in self.dynamic]
             found = self._run(leaves, self._scalars())
         except BaseException as error:
             self._restore(saved)
@@ -287,7 +290,12 @@ class Recording:
                 raise
             failure = error
         else:
-            _write(writes, leaves, found)
+            try:
+                _write(writes, leaves, found)
+            except KeyboardInterrupt:
+                # What is half done is done again as a whole.
+                _write(writes, leaves, found)
+                raise
             if type(self.result) is Traced:
                 return found[self.result.node]
             return tree.map(lambda leaf: found[leaf.node], self.result)
@@ -306,28 +314,42 @@ class Recording:
             raise CalledError(error) from error
 
     def _restore(self, saved: list[dict[str, Any]]) -> None:
-        for x, attributes in zip(self.dynamic, saved, strict=True):
+        # Nothing is saved where a step is interrupted before it begins.
+        for x, attributes in zip(self.dynamic, saved, strict=False):
             vars(x).update(attributes)
 
     @cached_property
     def _loop(self) -> Callable[..., Any]:
         return self.backend.loop(self._plain, self._carried)
 
+    def can_loop(self, leaves: list[Any]) -> bool:
+        """Return whether a loop on the device does with these leaves what the calls do one after the other."""
+        if not self.backend.loops or any(type(x) is Traced for x in leaves):
+            return False
+        carried = [i for i, _ in self._carried]
+        # An entry that is written into, and an array that is written into and then replaced.
+        if len(leaves) - 1 in carried or len({*carried}) < len(carried):
+            return False
+        return not self._written or not self.shares_memory(leaves)
+
     def loop(self, leaves: list[Any], writes: list["_Write"], entries: Any, start: int, stop: int) -> Any:
         """Replay for each of the entries, the last of the leaves, and put new arrays where they belong."""
-        saved = [vars(x).copy() for x in self.dynamic]
+        before = [vars(x).copy() for x in self.dynamic]
         try:
             asked = [self._scalars() for _ in range(start, stop)]
-            # The number of entries is what is compiled for, not that of the steps.
-            numbers = [asked[0]] * start + asked + [asked[0]] * (entries.shape[0] - stop)
-            with self._lock:
-                carried, others = self._loop(leaves[:-1], entries, numbers, start, stop)
-        except BaseException as error:
-            self._restore(saved)
-            if isinstance(error, CalledError):
-                raise error.error from error.error.__cause__
-            raise
-        _write(writes, leaves, carried)
+            after = [vars(x).copy() for x in self.dynamic]
+        except CalledError as error:
+            raise error.error from error.error.__cause__
+        finally:
+            # The clock goes on when the parameters do: a loop that is interrupted leaves both as they were.
+            self._restore(before)
+        # The number of entries is what is compiled for, not that of the steps.
+        numbers = [asked[0]] * start + asked + [asked[0]] * (entries.shape[0] - stop)
+        with self._lock:
+            carried, others = self._loop(leaves[:-1], entries, numbers, start, stop)
+        with DeferredInterrupt():
+            self._restore(after)
+            _write(writes, leaves, carried)
         return tree.map(lambda leaf: others[leaf.node - len(carried)], self.result)
 
 
@@ -482,17 +504,20 @@ def record(
     recorded = _Recorded(recorder, arguments, outside)
     try:
         try:
-            recorded.begin()
+            with DeferredInterrupt():
+                recorded.begin()
             result = call(step, args, named)
             results = [recorder.place(x) for _, x in tree.leaves(result)]
             numbers = iter(range(len(results)))
             template = tree.map(lambda _: Traced(None, None, next(numbers)), result)
         finally:
-            after = Arguments(args, named)
-            around = Outside(step, *after.objects)
-            leaves = [around.read(), after.leaves]
-            held = [_leaves_held(part, traced) for part, traced in zip((around, after), leaves, strict=True)]
-            recorded.end([around, after])
+            # No variable stays behind in a network.
+            with DeferredInterrupt():
+                after = Arguments(args, named)
+                around = Outside(step, *after.objects)
+                leaves = [around.read(), after.leaves]
+                held = [_leaves_held(part, traced) for part, traced in zip((around, after), leaves, strict=True)]
+                recorded.end([around, after])
         result = tree.map(settled, result)
         _check_result(result)
         different = recorder.seen or _difference((outside, around), (arguments, after))

@@ -6,6 +6,8 @@ there, unless it is the very array of the call before, as a data set that every 
 for whom it goes to. Numbers are there as arrays without axes.
 """
 
+import math
+import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,6 +19,12 @@ from weakref import ref
 from anynet.array import Array, array_namespace, device
 
 Carried = list[tuple[int, int]]
+
+#: One thread captures at a time: libraries have one stream and one memory pool for it.
+_capturing = threading.Lock()
+
+#: What stands for numbers while they are written, which may be interrupted: no number is equal to it.
+_UNKNOWN = [math.nan]
 
 
 class Launches(ABC):
@@ -49,6 +57,10 @@ class Launches(ABC):
     def together(self, arrays: list[Array]) -> list[Array]:
         """Return results from where they can be copied in few calls, while they are captured; here, where they are."""
         return arrays
+
+    @abstractmethod
+    def shares_memory(self, x: Array, y: Array) -> bool:
+        """Return whether arrays may be in the same memory; the device does not compute, so this may be captured."""
 
     @abstractmethod
     def number_dtype(self, arrays: list[Array]) -> Any:
@@ -104,7 +116,8 @@ class Graph:
             launches.wait()
             launches.copy(captured.own, captured.copied(arrays))
             if numbers != captured.values:
-                for there, value, before in zip(captured.numbers, numbers, captured.values, strict=True):
+                values, captured.values = captured.values, _UNKNOWN * len(numbers)
+                for there, value, before in zip(captured.numbers, numbers, values, strict=True):
                     if value != before:
                         there[...] = value
                 captured.values = numbers
@@ -137,7 +150,8 @@ class Graph:
 
         try:
             launches.copy(own, copied)
-            launch, results = launches.capture(function)
+            with _capturing:
+                launch, results = launches.capture(function)
         except Exception as error:
             _warn(error)
             self._refused = True
@@ -146,10 +160,32 @@ class Graph:
         return self._captured
 
 
+@dataclass
+class _CapturedLoop:
+    """What is launched for each entry, and the memory that it reads and writes."""
+
+    launch: Callable[[], object]
+    function: Callable[[], list[Array]]
+    #: Shape and dtype of the entries, and how many numbers each has.
+    kind: Any
+    #: What is read where it is, and memory for the other arguments, the carried ones first.
+    held: dict[int, Array]
+    own: dict[int, Array]
+    #: Memory for all entries, their numbers, the index of the next one, and all results that are not carried.
+    entries: Array
+    numbers: Array
+    next: Array
+    others: list[Array]
+
+    def replaced(self, given: list[Array]) -> list[int]:
+        """Return the arguments that are read where they were, and are other arrays now."""
+        return [i for i, x in self.held.items() if x is not given[i]]
+
+
 class Loop:
     """The function called for each of the entries of an array, which it takes as its last array; see `Backend.loop`.
 
-    What is carried stays in memory of the graph from one launch to the next, and the number of the entry is there too:
+    What is carried stays in memory of the graph from one launch to the next, and the index of the entry is there too:
     launches follow each other with nothing in between.
     """
 
@@ -157,18 +193,8 @@ class Loop:
         self._function = function
         self._carried = carried
         self._launches = launches
-        self._launch: Callable[[], object] | None = None
-        self._captured: Callable[[], list[Array]] | None = None
-        self._kind: Any = None
+        self._captured: _CapturedLoop | None = None
         self._refused = False
-        #: What is read where it is, and memory for the other arguments, the carried ones first.
-        self._held: dict[int, Array] = {}
-        self._own: dict[int, Array] = {}
-        #: Memory for all entries, their numbers, the number of the next one, and all results that are not carried.
-        self._entries: Array = None
-        self._numbers: Array = None
-        self._next: Array = None
-        self._others: list[Array] = []
 
     def __call__(
         self, given: list[Array], entries: Array, numbers: list[list[float]], start: int, stop: int
@@ -177,68 +203,96 @@ class Loop:
         launches, xp = self._launches, array_namespace(entries)
         with launches.current():
             launches.wait()
-            if not self._ready(given, entries, numbers):
+            captured = self._begin(given, entries, numbers)
+            if captured is None:
                 return self._plainly(given, entries, numbers, start, stop)
-            assert self._launch is not None
-            values = xp.asarray(numbers, dtype=self._numbers.dtype, device=device(entries))
-            given = [given[i] for i in self._own]
-            launches.copy([*self._own.values(), self._entries, self._numbers], [*given, entries, values])
-            self._next[...] = start
+            own = list(captured.own.values())
+            values = xp.asarray(numbers, dtype=captured.numbers.dtype, device=device(entries))
+            given = [given[i] for i in captured.own]
+            launches.copy([*own, captured.entries, captured.numbers], [*given, entries, values])
+            captured.next[...] = start
             for _ in range(start, stop):
-                self._launch()
-            state = list(self._own.values())[: len(self._carried)]
-            others = [x[start:stop, ...] for x in self._others]
+                captured.launch()
+            state = own[: len(self._carried)]
+            others = [x[start:stop, ...] for x in captured.others]
             new, stacked = launches.memory(state), [x for other in others for x in launches.memory([other])]
             launches.copy([*new, *stacked], [*state, *others])
         return new, stacked
 
-    def _ready(self, given: list[Array], entries: Array, numbers: list[list[float]]) -> bool:
-        """Tell whether there is a graph; capture it if there is none for these arguments."""
+    def _begin(self, given: list[Array], entries: Array, numbers: list[list[float]]) -> _CapturedLoop | None:
+        """Return the graph for these arguments, captured if there is none; None where the device refuses."""
         if self._refused:
-            return False
+            return None
         kind = entries.shape, entries.dtype, len(numbers[0])
-        others = [i for i, x in self._held.items() if x is not given[i]]
-        if kind == self._kind and not others:
-            return True
-        first = [argument for argument, _ in self._carried] if self._kind is None else list(self._own)
-        places = [*first, *others]
-        self._own = dict(zip(places, self._launches.memory([given[i] for i in places]), strict=True))
-        self._held = {i: x for i, x in enumerate(given) if i not in self._own}
-        self._kind = kind
+        captured = self._captured
+        if captured is None:
+            places = [argument for argument, _ in self._carried]
+        else:
+            replaced = captured.replaced(given)
+            if kind == captured.kind and not replaced:
+                return captured
+            places = [*captured.own, *replaced]
         try:
-            self._capture(given, entries, numbers)
+            # Set once it is complete: what interrupts a capture leaves the graph of before.
+            self._captured = self._capture(kind, places, given, entries, numbers)
         except Exception as error:
             _warn(error)
             self._refused = True
-        return not self._refused
+            return None
+        return self._captured
 
-    def _capture(self, given: list[Array], entries: Array, numbers: list[list[float]]) -> None:
+    def _capture(
+        self, kind: Any, places: list[int], given: list[Array], entries: Array, numbers: list[list[float]]
+    ) -> _CapturedLoop:
+        """Capture the function on memory for the arguments at these places, the carried ones first."""
         launches, xp, place = self._launches, array_namespace(entries), device(entries)
-        self._entries = xp.asarray(entries, copy=True)
-        self._numbers = xp.asarray(numbers, dtype=launches.number_dtype(given), device=place)
-        self._next = xp.zeros(1, dtype=xp.int64, device=place)
-        self._others = []
-        launches.copy(list(self._own.values()), [given[i] for i in self._own])
-        arguments = [self._own.get(i, x) for i, x in enumerate(given)]
+        memory = launches.memory([given[i] for i in places])
+        own = dict(zip(places, memory, strict=True))
+        all_entries = xp.asarray(entries, copy=True)
+        all_numbers = xp.asarray(numbers, dtype=launches.number_dtype(given), device=place)
+        index = xp.zeros(1, dtype=xp.int64, device=place)
+        stacked: list[Array] = []
+        launches.copy(memory, [given[i] for i in places])
+        arguments = [own.get(i, x) for i, x in enumerate(given)]
         every = xp.arange(entries.shape[0], device=place)
+        state = memory[: len(self._carried)]
 
         def function() -> list[Array]:
-            entry, values = (xp.take(x, self._next, axis=0)[0, ...] for x in (self._entries, self._numbers))
+            entry, values = (xp.take(x, index, axis=0)[0, ...] for x in (all_entries, all_numbers))
             found = self._function(*arguments, entry, *(values[i] for i in range(values.shape[0])))
             carried = {result for _, result in self._carried}
             others = [x for i, x in enumerate(found) if i not in carried]
-            if not self._others:
-                self._others = [xp.zeros((every.shape[0], *x.shape), dtype=x.dtype, device=place) for x in others]
-            for all_, x in zip(self._others, others, strict=True):
-                here = xp.reshape(every == self._next, (-1,) + (1,) * x.ndim)
+            if not stacked:
+                stacked.extend(xp.zeros((every.shape[0], *x.shape), dtype=x.dtype, device=place) for x in others)
+            for all_, x in zip(stacked, others, strict=True):
+                here = xp.reshape(every == index, (-1,) + (1,) * x.ndim)
                 launches.copy([all_], [xp.where(here, x, all_)])
-            new = [found[result] for _, result in self._carried]
-            launches.copy(list(self._own.values())[: len(new)], new)
-            self._next[...] = self._next + 1
+            launches.copy(state, self._apart([found[result] for _, result in self._carried], state))
+            index[...] = index + 1
             return []
 
-        self._launch, _ = launches.capture(function)
-        self._captured = function
+        with _capturing:
+            launch, _ = launches.capture(function)
+        held = {i: x for i, x in enumerate(given) if i not in own}
+        return _CapturedLoop(launch, function, kind, held, own, all_entries, all_numbers, index, stacked)
+
+    def _apart(self, new: list[Array], state: list[Array]) -> list[Array]:
+        """Return new state, copied where it is in memory of the state, as the old value of another argument is.
+
+        All of it is read before any of it is written.
+        """
+        launches = self._launches
+        # In its own place it stays as it is.
+        moved = [
+            i
+            for i, x in enumerate(new)
+            if x is not state[i] and any(launches.shares_memory(x, memory) for memory in state)
+        ]
+        new = list(new)
+        for i, copied in zip(moved, launches.memory([new[i] for i in moved]), strict=True):
+            launches.copy([copied], [new[i]])
+            new[i] = copied
+        return new
 
     def _plainly(
         self, given: list[Array], entries: Array, numbers: list[list[float]], start: int, stop: int

@@ -1446,3 +1446,153 @@ def test_a_loop_over_what_a_step_reaches(backend):
     assert found == pytest.approx(wanted, rel=1e-4)
     assert optimizer.updates == 6
     same_bits(backend, net, other)
+
+
+def mix(a, b):
+    return 0.9 * a + 0.1 * b
+
+
+def delayed(s, x):
+    s["new"], s["old"] = s["new"] + x, s["new"]
+    return s["new"] * 1.0
+
+
+def swapped(s, x):
+    s["new"], s["old"] = s["old"], s["new"]
+    return s["old"] + x
+
+
+def averaged(s, x):
+    s["new"], s["old"] = s["new"] + x, mix(s["old"], s["new"])
+    return s["old"]
+
+
+def looked_ahead(s, x):
+    """The slow state goes a part of the way to the fast one, which goes on from where that was."""
+    s["old"], s["new"] = mix(s["old"], s["new"]), s["old"] + x
+    return s["new"]
+
+
+def spread(s, x):
+    s["new"], s["old"] = s["old"] + x, array_namespace(x).broadcast_to(s["new"][:1], (3,))
+    return s["old"]
+
+
+def handed_on(s, x):
+    s["new"], s["old"] = x, s["new"]
+    return s["old"]
+
+
+@pytest.mark.parametrize("step", [delayed, swapped, averaged, looked_ahead, spread, handed_on])
+def test_state_that_moves_in_a_loop(backend, step):
+    """As a loop in Python: what was new goes to what is old, as for target networks, averages and lookahead."""
+    entries = numbers(backend, 6, 3)
+    states = [{"new": numbers(backend, 3, seed=1), "old": numbers(backend, 3, seed=2)} for _ in range(2)]
+    wanted = [host(step(states[0], entries[i, ...])) for i in range(6)]
+    compiled = anynet.compile(step)
+    found = [host(compiled.for_each(entries, states[1], start=i, stop=j)) for i, j in ((0, 4), (4, 6))]
+    np.testing.assert_allclose(np.concatenate(found), np.stack(wanted), rtol=1e-5)
+    for name in states[0]:
+        assert_close(states[1][name], host(states[0][name]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_arrays_that_a_step_writes_into_in_a_loop(backend, which):
+    """The results are those of each step, and the user's own arrays change, also entries."""
+    if backend.name == "jax":
+        pytest.skip(reason="JAX's arrays cannot be written into")
+
+    def added(s, x):
+        s["sum"] += x
+        return s["sum"]
+
+    def replaced(s, x):
+        s["sum"] += x
+        s["sum"] = s["sum"] * 2.0
+        return s["sum"]
+
+    def entry(s, x):
+        x *= 2.0
+        s["sum"] = s["sum"] + x
+        return total(x)
+
+    def shared(s, x):
+        s["sum"] += x
+        return s["part"] * 1.0
+
+    step, found = (added, replaced, entry, shared)[which], []
+    for wrap in (lambda f: f, anynet.compile):
+        base = numbers(backend, 6)
+        state = {"sum": base[:3], "part": base[2:]} if which == 3 and backend.name == "torch" else {"sum": base[:3]}
+        if which == 3 and len(state) == 1:
+            state["part"] = numbers(backend, 3, seed=4)
+        entries, f = numbers(backend, 5, 3, seed=1), wrap(step)
+        if isinstance(f, compilation.CompiledStep):
+            if which == 3 and backend.name == "torch":
+                # Recorded with arrays that share no memory.
+                f(dict(state, part=numbers(backend, 4, seed=4)), entries[0, ...] * 0.0)
+            results = host(f.for_each(entries, state))
+        else:
+            results = np.stack([np.array(host(f(state, entries[i, ...]))) for i in range(5)])
+        found.append([results, host(base), host(state["sum"]), host(entries)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_a_loop_inside_a_step_and_a_derivative(backend):
+    """It is a part of what is recorded, or differentiated."""
+    inner = anynet.compile(lambda s, x: s * x + 1.0)
+    s, entries = numbers(backend, 3), numbers(backend, 4, 3, seed=1)
+    wanted = host(s) * host(entries) + 1.0
+    for _ in range(2):
+        assert_close(inner.for_each(entries, s), wanted, rtol=1e-5)
+    outer = anynet.compile(lambda s, entries: inner.for_each(entries, s) * 2.0)
+    for _ in range(3):
+        assert_close(outer(s, entries), 2 * wanted, rtol=1e-5)
+    gradient = anynet.grad(lambda s: total(inner.for_each(entries, s)))(s)
+    assert_close(gradient, host(entries).sum(0), rtol=1e-5)
+
+
+class Schedule:
+    """A rate of 0.1; the calls that are named raise an error."""
+
+    def __init__(self, *fails, error=RuntimeError):
+        self.calls, self.fails, self.error = 0, fails, error
+
+    def __call__(self, step):
+        self.calls += 1
+        if self.calls - 1 in self.fails:
+            raise self.error("no rate as yet")
+        return 0.1
+
+
+@pytest.mark.parametrize(
+    ("fails", "error"),
+    [
+        ((0,), RuntimeError), ((2,), RuntimeError), ((2, 3, 6), RuntimeError), ((1,), StopIteration),
+        ((4,), KeyboardInterrupt),
+    ],
+)  # fmt: skip
+def test_a_schedule_that_raises_in_a_loop(backend, fails, error):
+    """The next call trains on: nothing was counted, and nothing is still locked."""
+    x, t = batch(backend, 60)
+    rows = backend.asarray(np.arange(60).reshape(10, 6))
+    train = training_step(losses.cross_entropy)
+    step, net, optimizer = (
+        anynet.compile(on_rows(train)),
+        plain_net(backend),
+        optimizers.Momentum(Schedule(*fails, error=error)),
+    )
+    start = 0
+    while start < 10:
+        stop = min(10, start + 4)
+        try:
+            step.for_each(rows, net, optimizer, x, t, start=start, stop=stop)
+        except error:
+            assert 0 <= optimizer.updates - start < stop - start
+        start = optimizer.updates
+    assert not any(recording._lock.locked() for recording in step.recordings)
+    other, other_optimizer = plain_net(backend), optimizers.Momentum(0.1)
+    for i in range(10):
+        train(other, other_optimizer, *batch_of(x, t, rows[i, ...]))
+    same_bits(backend, net, other)

@@ -46,6 +46,9 @@ class Pretended(Launches):
         for memory, x in zip(to, given, strict=True):
             memory[...] = x
 
+    def shares_memory(self, x, y):
+        return np.may_share_memory(x, y)
+
     def number_dtype(self, arrays):
         return np.dtype("float64")
 
@@ -162,3 +165,101 @@ def test_a_loop_is_captured_once():
         # Held no more from the second time on.
         loop([p, np.ones(3), x], rows, [[0.5]] * 6, 0, 2)
     assert launches.captured == 2
+
+
+#: Steps on two states and an entry; the new states first, and a result.
+MOVES = {
+    "old and new": lambda a, b, x: [b, b + x, a * 1],
+    "new and old": lambda a, b, x: [a + x, a, b * 1],
+    "swap": lambda a, b, x: [b, a, a - x],
+    "views": lambda a, b, x: [b[::-1], a[::-1], a - x],
+    "own view": lambda a, b, x: [a[::-1], b + x, a],
+    "shared part": lambda a, b, x: [np.broadcast_to(b[:1], (3,)), b + x, b],
+    "average": lambda a, b, x: [0.5 * a + 0.5 * b, b + x, a],
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_state_that_moves_to_another_place(name):
+    """New state is read before any of the old state is written over."""
+    step = MOVES[name]
+    loop = Loop(step, [(0, 0), (1, 1)], Pretended())
+    a, b, entries = np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 40.0]), np.arange(15.0).reshape(5, 3)
+    for start, stop in ((0, 5), (1, 4)):
+        wanted, results = [a, b], []
+        for i in range(start, stop):
+            *wanted, result = step(*wanted, entries[i])
+            results.append(result)
+        new, others = loop([a, b], entries, [[]] * 5, start, stop)
+        np.testing.assert_array_equal(new, wanted)
+        np.testing.assert_array_equal(others[0], results)
+        a, b = new
+
+
+class Interrupted(Pretended):
+    """Captures are interrupted by Ctrl-C, once for each of the times that are wanted."""
+
+    def __init__(self, before=0, after=0):
+        super().__init__()
+        self.before, self.after = before, after
+
+    def capture(self, function):
+        if self.before:
+            self.before -= 1
+            raise KeyboardInterrupt
+        found = super().capture(function)
+        if self.after:
+            self.after -= 1
+            raise KeyboardInterrupt
+        return found
+
+
+@pytest.mark.parametrize("times", [{"before": 1}, {"after": 1}, {"before": 2, "after": 1}])
+def test_a_capture_that_is_interrupted(times):
+    """The next call captures again; a graph of before is not launched for other arrays."""
+    launches = Interrupted()
+    loop = Loop(train, CARRIED, launches)
+    p, rows, numbers = np.ones(3), np.zeros((6, 2), int), [[0.5]] * 6
+    for x in (np.ones((10, 3)), np.full((10, 3), 2.0)):
+        vars(launches).update(times)
+        for _ in range(sum(times.values())):
+            with pytest.raises(KeyboardInterrupt):
+                loop([p, np.ones(3), x], rows, numbers, 0, 2)
+        (new,), _ = loop([p, np.ones(3), x], rows, numbers, 0, 2)
+        np.testing.assert_array_equal(new, p - x[0])
+        graph = Graph(step, CARRIED, launches)
+        graph([p, x[0]], [1.0, 0.0])
+        vars(launches).update(times)
+        for _ in range(sum(times.values())):
+            with pytest.raises(KeyboardInterrupt):
+                graph([p, x[0]], [1.0, 0.0])
+        found, _ = graph([p, x[0]], [1.0, 0.0])
+        np.testing.assert_array_equal(found, p - x[0])
+
+
+def test_numbers_whose_writing_is_interrupted(monkeypatch):
+    """What was written before is not taken for what is there."""
+
+    class Memory(np.ndarray):
+        fails = False
+
+        def __setitem__(self, key, value):
+            super().__setitem__(key, value)
+            if Memory.fails:
+                raise KeyboardInterrupt
+
+    graph = Graph(step, CARRIED, Pretended())
+    p, x = np.ones((2, 3))
+    for _ in range(2):
+        graph([p, x], [0.5, 1.0])
+    captured = graph._captured
+    captured.numbers[:] = [number.view(Memory) for number in captured.numbers]
+    launch = captured.launch
+    # The pretended graph reads the numbers that it was captured with, which these are views of.
+    Memory.fails = True
+    with pytest.raises(KeyboardInterrupt):
+        graph([p, x], [2.0, 3.0])
+    Memory.fails = False
+    found, _ = graph([p, x], [0.5, 1.0])
+    np.testing.assert_array_equal(found, p - 0.5 * x + 1)
+    assert captured.launch is launch

@@ -34,14 +34,17 @@ class CudaLaunches(Launches):
         current, beside = self._cupy.cuda.get_current_stream(), _stream(self._device.id)
         pool = self._cupy.cuda.MemoryPool()
         beside.wait_event(current.record())
-        with self._cupy.cuda.using_allocator(pool.malloc), beside:
-            function()
-            beside.begin_capture()
-            try:
-                results = function()
-            finally:
-                graph = beside.end_capture()
-        current.wait_event(beside.record())
+        try:
+            with self._cupy.cuda.using_allocator(pool.malloc), beside:
+                function()
+                beside.begin_capture()
+                try:
+                    results = function()
+                finally:
+                    graph = beside.end_capture()
+        finally:
+            # What the first call has read and written is free from now on.
+            current.wait_event(beside.record())
 
         def launch(pool: Any = pool) -> None:
             # What was freed while it was captured is the pool's, and written to each time.
@@ -99,6 +102,10 @@ class CudaLaunches(Launches):
         piece = self.memory(arrays)
         self.copy(piece, arrays)
         return piece
+
+    def shares_memory(self, x: Any, y: Any) -> bool:
+        """Compare where they begin and end."""
+        return bool(self._cupy.may_share_memory(x, y))
 
     def number_dtype(self, arrays: list[Any]) -> Any:
         """Return the smallest: beside a larger one it is in that one's place, and not the other way round."""

@@ -1,5 +1,6 @@
 """CUDA graphs of PyTorch's launches."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,15 +24,25 @@ class CudaLaunches(Launches):
             yield
 
     def capture(self, function: Callable[[], list[Any]]) -> tuple[Callable[[], object], list[Any]]:
-        """Call once beside what is under way, for libraries to load what they need, and once more to capture."""
-        beside = torch.cuda.Stream()
-        beside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(beside):
-            function()
-        torch.cuda.current_stream().wait_stream(beside)
+        """Call once beside what is under way, for libraries to load what they need, and once more to capture.
+
+        The first call finds what waits for the device and so cannot be captured: a capture that fails may leave
+        PyTorch's allocator as if it went on.
+        """
+        beside, current = torch.cuda.Stream(self._device), torch.cuda.current_stream()
+        beside.wait_stream(current)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            results = function()
+        try:
+            # It sets the stream back where the end of a capture fails, and PyTorch's context of a capture does not.
+            with torch.cuda.stream(beside):
+                with _no_waiting():
+                    function()
+                # Other threads may allocate memory meanwhile.
+                with torch.cuda.graph(graph, stream=beside, capture_error_mode="thread_local"):
+                    results = function()
+        finally:
+            # What the first call has read and written is free from now on.
+            current.wait_stream(beside)
         return graph.replay, results
 
     def wait(self) -> None:
@@ -51,6 +62,28 @@ class CudaLaunches(Launches):
         if to:
             torch._foreach_copy_(to, given)
 
+    def shares_memory(self, x: Any, y: Any) -> bool:
+        """Compare the memory that the tensors are views of."""
+        return bool(x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr() != 0)
+
     def number_dtype(self, arrays: list[Any]) -> Any:
         """Return one that is exact enough: PyTorch does not mind a number's dtype beside floating arrays."""
         return torch.float64 if any(x.dtype is torch.float64 for x in arrays) else torch.float32
+
+
+@contextmanager
+def _no_waiting() -> Iterator[None]:
+    """Let PyTorch raise where a call waits for the device.
+
+    It would raise in other threads, too: with threads beside this one that may use the device it is left as it is.
+    """
+    here = threading.current_thread()
+    if any(thread is not here and not thread.daemon for thread in threading.enumerate()):
+        yield
+        return
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
