@@ -3,10 +3,15 @@
 Write a network once, train it on whatever array library and device is there.
 """
 
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
 from anynet import (
     autodiff,
     checkpoint,
     data,
+    errors,
     functions,
     initializers,
     layers,
@@ -27,17 +32,23 @@ from anynet.numerical import numerical_gradient
 from anynet.onnx import export_onnx
 from anynet.training import History, evaluate, fit
 
+if TYPE_CHECKING:
+    from anynet import bench, cli, perceptron, pickled, plotting
+
 __version__ = "0.1.0"
 
 __all__ = [
     "Backend",
     "History",
     "autodiff",
+    "bench",
     "check_gradients",
     "checkpoint",
+    "cli",
     "compile",
     "custom_vjp",
     "data",
+    "errors",
     "evaluate",
     "export_onnx",
     "fit",
@@ -55,6 +66,9 @@ __all__ = [
     "numerical",
     "numerical_gradient",
     "optimizers",
+    "perceptron",
+    "pickled",
+    "plotting",
     "random",
     "schedulers",
     "stop_gradient",
@@ -64,3 +78,28 @@ __all__ = [
     "vjp",
     "vmap",
 ]
+
+#: Modules that are imported when they are first used.
+_LAZY = frozenset({"bench", "cli", "perceptron", "pickled", "plotting"})
+
+
+# Type checkers find these names above, and report all others.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY:
+            return importlib.import_module(f"{__name__}.{name}")
+        here = sys.modules[__name__]
+        raise AttributeError(f"module 'anynet' has no attribute {name!r}{_elsewhere(name)}", name=name, obj=here)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LAZY})
+
+
+def _elsewhere(name: str) -> str:
+    """Return the remedy for a name that one of the modules has."""
+    for module in (layers, functions, optimizers, losses, metrics, schedulers, initializers, data, tree):
+        value = vars(module).get(name)
+        if str(getattr(value, "__module__", "")).startswith("anynet"):
+            return f": wanted {module.__name__}.{name}"
+    return ""
