@@ -1,58 +1,222 @@
-"""What training shows in a terminal: a bar for the epoch under way, a line for each that is done."""
+"""What training shows while it runs: a table with a line for each epoch that is done, and how far the next one is.
 
-from collections.abc import Sequence
+In a terminal the lines appear above a progress bar. A notebook has one output, of plain text, which is replaced as
+training goes on, so that the saved notebook holds the finished table. Neither needs a thread, which Pyodide does not
+have.
+"""
+
+import importlib
+import sys
+import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
+
+from anynet.table import Table
+
+#: Seconds between two updates: a terminal takes time for each, and a notebook's server drops those that are too many.
+UPDATE_INTERVAL = 0.1
+
+#: Epochs that a table shows.
+MOST_EPOCHS = 20
+
+
+class Epoch(Protocol):
+    """What the table shows of an epoch."""
+
+    @property
+    def number(self) -> int:
+        """The first epoch is 1."""
+
+    @property
+    def loss(self) -> float:
+        """The mean loss."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Scores by their headings."""
+
+
+class EpochTable:
+    """The headings of epochs and the cells of each."""
+
+    def __init__(self, scores: Sequence[str]) -> None:
+        self.scores = scores
+        self.headings = ["epoch", "loss", *scores, "seconds"]
+
+    def cells(self, epoch: Epoch) -> list[str]:
+        """Return the cells of an epoch."""
+        scores = epoch.scores
+        shown = [f"{scores[name]:.4f}" if name in scores else "" for name in self.scores]
+        return [str(epoch.number), f"{epoch.loss:.4f}", *shown, f"{epoch.seconds:.2f}"]
+
+    def table(self, rows: Sequence[Sequence[str]]) -> Table:
+        """Return the table of these epochs' cells, shortened where there are many."""
+        return Table(self.headings, rows, numeric=self.headings, most=MOST_EPOCHS)
 
 
 class Display:
-    """A progress bar over all steps with a table growing above it; nothing at all where it is not wanted."""
+    """The display of a training run; this one shows nothing."""
 
-    def __init__(self, shown: bool, epochs: int, steps: int, metrics: Sequence[str] = (), tested: bool = False) -> None:
-        self.shown = shown
-        self.epochs = epochs
-        self.steps = steps
-        #: Headings of the scores.
-        self.scores = [f"{part} {name}" for name in metrics for part in ("train", "test")[: 1 + tested]]
-        self._bar: Any = None
-        self._task: Any = None
+    def __init__(self) -> None:
+        self._updated = -UPDATE_INTERVAL
+
+    def _is_due(self) -> bool:
+        """Tell whether it is time for an update, which is then the last one."""
+        now = time.monotonic()
+        due = now - self._updated >= UPDATE_INTERVAL
+        if due:
+            self._updated = now
+        return due
 
     def __enter__(self) -> Self:
-        if self.shown:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f}%"),
-                TimeRemainingColumn(),
-                transient=True,
-            )
-            self._task = self._bar.add_task("training", total=self.epochs * self.steps)
-            self._bar.start()
-            self._print("  ".join([f"{'epoch':>5}", *(f"{name:>8}" for name in ("loss", *self.scores, "seconds"))]))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        pass
 
-    def show(self, epoch: int, step: int, loss: float) -> None:
-        """Move the bar to a step of an epoch."""
-        if self._bar is not None:
-            done = (epoch - 1) * self.steps + step
-            self._bar.update(self._task, completed=done, description=f"epoch {epoch}, loss {loss:.4f}")
+    def show(self, epoch: int, step: int, steps: int | None, loss: float) -> None:
+        """Show how far an epoch is: the steps done, the steps it has if that is known, the loss of the last one."""
 
-    def finish(self, epoch: Any) -> None:
+    def finish(self, epoch: Epoch) -> None:
+        """Show an epoch that is done."""
+
+    def interrupt(self, step: int) -> None:
+        """Show that Ctrl-C ended the run after so many steps."""
+
+
+class TerminalDisplay(Display):
+    """A progress bar, below a table that grows."""
+
+    def __init__(self, epochs: int, scores: Sequence[str]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        super().__init__()
+        self._table = EpochTable(scores)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            # Not in a notebook, where rich needs ipywidgets.
+            console=Console(force_jupyter=False),
+            # No thread.
+            auto_refresh=False,
+            transient=True,
+        )
+        self._task = self._bar.add_task("training", total=epochs)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        self._print(self._table.headings)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, epoch: int, step: int, steps: int | None, loss: float) -> None:
+        """Move the bar."""
+        done = epoch - 1 + (min(1.0, step / steps) if steps else 0.0)
+        self._move(done, epoch, loss)
+
+    def finish(self, epoch: Epoch) -> None:
         """Print the line of an epoch that is done."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=epoch.number * self.steps)
-            found = {f"train {name}": score for name, score in epoch.train_scores.items()}
-            found |= {f"test {name}": score for name, score in epoch.test_scores.items()}
-            scores = [f"{found[name]:>{max(8, len(name))}.4f}" for name in self.scores]
-            self._print("  ".join([f"{epoch.number:>5}", f"{epoch.loss:>8.4f}", *scores, f"{epoch.seconds:>8.2f}"]))
+        self._print(self._table.cells(epoch))
+        self._move(epoch.number, epoch.number, epoch.loss)
 
-    def _print(self, line: str) -> None:
+    def interrupt(self, step: int) -> None:
+        """Print that Ctrl-C ended the run."""
+        self._write(interrupted(step))
+
+    def _move(self, done: float, epoch: int, loss: float) -> None:
+        description = f"epoch {epoch}, loss {loss:.4f}"
+        self._bar.update(self._task, completed=done, description=description, refresh=self._is_due())
+
+    def _print(self, cells: Sequence[str]) -> None:
+        widths = [5, *(max(8, len(heading)) for heading in self._table.headings[1:])]
+        self._write("  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)))
+
+    def _write(self, line: str) -> None:
         self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class NotebookDisplay(Display):
+    """One output, which is replaced: the table, and below it how far the epoch is.
+
+    Args:
+        display: IPython's function of this name.
+        epochs: of the run.
+        scores: their headings.
+
+    """
+
+    def __init__(self, display: Callable[..., Any], epochs: int, scores: Sequence[str]) -> None:
+        super().__init__()
+        self._display = display
+        self._epochs = epochs
+        self._table = EpochTable(scores)
+        self._rows: list[list[str]] = []
+        self._last_line = ""
+        self._handle: Any = None
+
+    def __enter__(self) -> Self:
+        self._handle = self._display(self._data(), raw=True, display_id=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._handle.update(self._data(), raw=True)
+
+    def show(self, epoch: int, step: int, steps: int | None, loss: float) -> None:
+        """Write how far the epoch is."""
+        of_steps = f" of {steps}" if steps else ""
+        self._last_line = f"epoch {epoch} of {self._epochs}, step {step}{of_steps}, loss {loss:.4f}"
+        self._update()
+
+    def finish(self, epoch: Epoch) -> None:
+        """Add the line of an epoch that is done."""
+        self._rows.append(self._table.cells(epoch))
+        self._last_line = ""
+        self._update()
+
+    def interrupt(self, step: int) -> None:
+        """Write that Ctrl-C ended the run."""
+        self._last_line = interrupted(step)
+
+    def _update(self) -> None:
+        if self._is_due():
+            self._handle.update(self._data(), raw=True)
+
+    def _data(self) -> dict[str, str]:
+        lines = [str(self._table.table(self._rows)), self._last_line]
+        return {"text/plain": "\n".join(line for line in lines if line)}
+
+
+def display_of_run(epochs: int, scores: Sequence[str]) -> Display:
+    """Return the display that suits the place where the program runs."""
+    display = _notebook()
+    return TerminalDisplay(epochs, scores) if display is None else NotebookDisplay(display, epochs, scores)
+
+
+def interrupted(step: int) -> str:
+    """Return the line for a run that Ctrl-C ended."""
+    return f"interrupted after step {step}"
+
+
+def _notebook() -> Callable[..., Any] | None:
+    """Return IPython's display function if it writes into a notebook, which shows more than text; None elsewhere."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is None or "text/html" not in shell.display_formatter.active_types:
+        return None
+    display: Callable[..., Any] = importlib.import_module("IPython.display").display
+    return display

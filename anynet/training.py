@@ -12,12 +12,13 @@ from anynet.array import Array, array_namespace, device, is_array
 from anynet.autodiff import value_and_grad
 from anynet.backend import get_backend
 from anynet.data.loader import Loader, batch
-from anynet.display import Display
+from anynet.display import Display, EpochTable, display_of_run, interrupted
 from anynet.errors import ArgumentError, NonFiniteError
 from anynet.interrupt import DeferredInterrupt
 from anynet.layers import Module
 from anynet.metrics import Metric
 from anynet.optimizers import SGD
+from anynet.table import Table
 from anynet.targets import task_of
 
 #: Seconds between two looks at the loss while an epoch runs; each look waits for the device.
@@ -60,14 +61,40 @@ class Epoch:
         """The first metric on the test data, None where nothing was measured."""
         return next(iter(self.test_scores.values()), None)
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """All scores by their headings in a table, such as ``train accuracy``."""
+        names = dict.fromkeys((*self.train_scores, *self.test_scores))
+        parts = (("train", self.train_scores), ("test", self.test_scores))
+        return {f"{part} {name}": scores[name] for name in names for part, scores in parts if name in scores}
 
-@dataclass
+
+@dataclass(repr=False)
 class History:
-    """The epochs of a training run, the loss of every step, and whether Ctrl-C ended it."""
+    """The epochs of a training run, the loss of every step, and whether Ctrl-C ended it.
+
+    It prints as a table of the epochs, which a notebook shows as HTML. Of many epochs the table has the first and the
+    last ones.
+    """
 
     epochs: list[Epoch] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     interrupted: bool = False
+
+    def __repr__(self) -> str:
+        return "\n".join([str(self._table()) if self.epochs else "no epochs", *self._notes()])
+
+    def _repr_html_(self) -> str:
+        table = self._table()._repr_html_() if self.epochs else "<p>no epochs</p>"
+        return table + "".join(f"<p>{note}</p>" for note in self._notes())
+
+    def _table(self) -> Table:
+        scores = dict.fromkeys(name for epoch in self.epochs for name in epoch.scores)
+        table = EpochTable(list(scores))
+        return table.table([table.cells(epoch) for epoch in self.epochs])
+
+    def _notes(self) -> list[str]:
+        return [interrupted(len(self.losses))] if self.interrupted else []
 
 
 def fit(
@@ -111,7 +138,8 @@ def fit(
             for losses of numbers, and none for a loss that is not one of `anynet.losses`. None measures nothing.
         compile: record the step and replay it, see `anynet.compile`; the optimizer is one of `anynet.optimizers`, or
             another whose state is a tree of arrays.
-        progress: show a bar and a line for each epoch in the terminal.
+        progress: show a line for each epoch, and how far the next one is: a bar in a terminal, an output that is
+            replaced in a notebook.
 
     Raises:
         DataError: labels that are no classes of this network or of a dtype that the loss cannot take, or data that
@@ -130,7 +158,9 @@ def fit(
     run = _Run(net, loader, training_step(loss), optimizer or SGD())
     if compile:
         run.compile()
-    with Display(progress, epochs, len(loader), list(scores), test is not None) as display:
+    measured = ("train", "test") if test is not None else ("train",)
+    headings = [f"{part} {name}" for name in scores for part in measured]
+    with display_of_run(epochs, headings) if progress else Display() as display:
         try:
             for number in range(1, epochs + 1):
                 start = time.perf_counter()
@@ -141,6 +171,7 @@ def fit(
                 display.finish(run.history.epochs[-1])
         except KeyboardInterrupt:
             run.history.interrupted = True
+            display.interrupt(len(run.history.losses))
     return run.history
 
 
@@ -282,7 +313,7 @@ class _Run:
                     if now - looked > LOOK_INTERVAL:
                         looked = now
                         seen = float(values[-1] if values.ndim else values)
-                        display.show(number, done, seen)
+                        display.show(number, done, len(self.loader), seen)
                         if not math.isfinite(seen):
                             break
             finally:

@@ -1,5 +1,6 @@
 """What several tests need."""
 
+from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
@@ -31,3 +32,25 @@ def checks_labels(backend: Backend) -> bool:
 def numbers(backend: Backend, *shape: int, seed: int = 0, dtype: str = "float64") -> Any:
     """Return normal random numbers on a backend."""
     return backend.asarray(np.random.default_rng(seed).normal(size=shape).astype(dtype))
+
+
+class _Cells(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("th", "td"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data: str) -> None:
+        self.rows[-1][-1] += data
+
+
+def cells(html: str) -> list[list[str]]:
+    """Return the cells of each row of a table."""
+    parser = _Cells()
+    parser.feed(html)
+    return parser.rows

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, cells, host, numbers
 
 import anynet
 from anynet import layers, losses, metrics, optimizers, training
@@ -12,7 +12,7 @@ from anynet.array import array_namespace
 from anynet.data import Loader
 from anynet.display import Display
 from anynet.errors import ArgumentError, DataError, DifferentiationError, NonFiniteError, ShapeError
-from anynet.training import Epoch
+from anynet.training import Epoch, History
 
 
 def blobs(backend, n=60, classes=3, seed=0):
@@ -156,22 +156,70 @@ def test_the_table_names_every_metric(backend, capsys):
     assert len(heading) == len(line)
 
 
-def test_the_bar_moves_over_all_steps():
-    with Display(True, epochs=3, steps=5) as display:
-        (task,) = display._bar.tasks
-        assert task.total == 15
-        display.show(2, 4, 0.25)
-        assert task.completed == 9
-        assert task.description == "epoch 2, loss 0.2500"
-        display.finish(Epoch(2, 0.5, {}, {}, 1.0))
-        assert task.completed == 10
+def many(epochs):
+    """Return the history of so many epochs."""
+    history = History()
+    for number in range(1, epochs + 1):
+        scores = {"accuracy": 1 - 1 / number}
+        history.epochs.append(Epoch(number, 1 / number, scores, scores, 0.5))
+        history.losses += [1 / number] * 10
+    return history
+
+
+def test_a_history_prints_as_a_table():
+    history = many(2)
+    assert (
+        str(history)
+        == repr(history)
+        == """
+epoch    loss  train accuracy  test accuracy  seconds
+    1  1.0000          0.0000         0.0000     0.50
+    2  0.5000          0.5000         0.5000     0.50
+""".strip()
+    )
+    assert cells(history._repr_html_()) == [
+        line.split("  ")
+        for line in """
+epoch  loss  train accuracy  test accuracy  seconds
+1  1.0000  0.0000  0.0000  0.50
+2  0.5000  0.5000  0.5000  0.50
+""".strip().splitlines()
+    ]
+
+
+@pytest.mark.parametrize("epochs", [20, 21, 10_000])
+def test_a_long_history_prints_the_first_and_the_last_epochs(epochs):
+    history = many(epochs)
+    numbers = [line.split()[0] for line in str(history).splitlines()]
+    last = [str(number) for number in range(epochs - 9, epochs + 1)]
+    assert numbers == ["epoch", *"1 2 3 4 5 6 7 8 9 10".split(), *(["..."] if epochs > 20 else []), *last]
+    assert [row[0] for row in cells(history._repr_html_())] == numbers
+
+
+def test_histories_of_other_runs():
+    """Without an epoch, interrupted, and with epochs that measured different metrics."""
+    assert str(History()) == "no epochs"
+    assert str(History(losses=[1.0, 2.0], interrupted=True)) == "no epochs\ninterrupted after step 2"
+    assert History(losses=[1.0], interrupted=True)._repr_html_() == "<p>no epochs</p><p>interrupted after step 1</p>"
+    mixed = History([Epoch(1, 1.0, {}, {}, 1.0), Epoch(2, 0.5, {}, {"<f1>": 0.25}, 1.0)])
+    assert [line.split() for line in str(mixed).splitlines()] == [
+        ["epoch", "loss", "test", "<f1>", "seconds"],
+        ["1", "1.0000", "1.00"],
+        ["2", "0.5000", "0.2500", "1.00"],
+    ]
+    assert "<f1>" not in mixed._repr_html_()
+    assert cells(mixed._repr_html_()) == [
+        ["epoch", "loss", "test <f1>", "seconds"],
+        ["1", "1.0000", "", "1.00"],
+        ["2", "0.5000", "0.2500", "1.00"],
+    ]
 
 
 def test_the_display_is_shown_every_step(monkeypatch):
     monkeypatch.setattr(training, "LOOK_INTERVAL", 0.0)
     backend = anynet.get_backend("numpy")
     shown = []
-    monkeypatch.setattr(Display, "show", lambda self, epoch, step, loss: shown.append((epoch, step, loss)))
+    monkeypatch.setattr(Display, "show", lambda self, epoch, step, steps, loss: shown.append((epoch, step, loss)))
     history = anynet.fit(network(backend), blobs(backend), epochs=2, batch_size=20, progress=False)
     assert [(epoch, step) for epoch, step, _ in shown] == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
     assert [loss for *_, loss in shown] == history.losses

@@ -1,6 +1,5 @@
 """A network in a table: each layer, what it holds, and for an input's shape what comes out and how much work it is."""
 
-import html
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from anynet.backend import get_backend
 from anynet.errors import ArgumentError
 from anynet.layers.module import Module, Parameter
 from anynet.primitives.counting import Counting
+from anynet.table import Table
 
 Shape = tuple[int, ...]
 
@@ -93,9 +93,12 @@ class Summary:
         """Return how many numbers are in this state: "trained", "frozen" or "buffer"."""
         return sum(row.numbers(state) for row in self.rows)
 
+    def _table(self) -> Table:
+        headings = self._chosen("layer", "kind", "parameters", "output", "count", "multiply-adds")
+        return Table(headings, list(self._lines()), numeric=("count", "multiply-adds"))
+
     def _lines(self) -> Iterator[tuple[str, ...]]:
-        """Yield the cells of every line, the titles first."""
-        yield self._chosen("layer", "kind", "parameters", "output", "count", "multiply-adds")
+        """Yield the cells of every line."""
         for row in self.rows:
             arrays = ", ".join(f"{name} {shape}{_mark(row.states[name])}" for name, shape in row.shapes.items())
             outputs = ", ".join(map(_with_batch, row.outputs))
@@ -113,24 +116,12 @@ class Summary:
         return (layer, kind, arrays, count) if not self._with_outputs else (layer, kind, arrays, output, count, work)
 
     def __str__(self) -> str:
-        lines = list(self._lines())
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        numbers = [title in ("count", "multiply-adds") for title in lines[0]]
-        return "\n".join(
-            "  ".join(
-                cell.rjust(width) if number else cell.ljust(width)
-                for cell, width, number in zip(line, widths, numbers, strict=True)
-            )
-            for line in lines
-        )
+        return str(self._table())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        titles, *lines = self._lines()
-        head = "".join(f"<th>{title}</th>" for title in titles)
-        body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return self._table()._repr_html_()
 
 
 def summary(net: Module, input_shape: Shape | None = None, *, dtype: DType = None) -> Summary:
