@@ -24,6 +24,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME[:DEVICE]",
         help="run on this backend; may be repeated (default: every one that works)",
     )
+    parser.addoption(
+        "--emulate-graphs",
+        action="store_true",
+        help="let PyTorch's CPU backend run compiled steps as graphs, as on a GPU",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--emulate-graphs"):
+        from emulated_graphs import emulate
+
+        emulate()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.getoption("--emulate-graphs"):
+        from emulated_graphs import counts
+
+        terminalreporter.write_line(", ".join(f"{count} {what}" for what, count in counts.items()))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

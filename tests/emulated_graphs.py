@@ -1,0 +1,169 @@
+"""CUDA graphs on a CPU: with ``pytest --emulate-graphs --backend torch`` compiled steps are what they are on a GPU.
+
+A capture notes PyTorch's calls with the memory that each reads and writes, and undoes what they did. A launch makes the
+calls again in the same memory. Whatever a graph may not rely on is garbage: its memory between capture and launch,
+memory that is new, and memory that was freed while it was captured. What would wait for a GPU is refused.
+"""
+
+import threading
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import anynet_torch
+import torch
+from anynet_torch import kernels
+from anynet_torch.graph import CudaLaunches
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from anynet.graph import Graph, Loop
+
+#: What was done, to be seen at the end of a run.
+counts = {"captured": 0, "launched": 0, "refused": 0}
+
+
+class CaptureError(RuntimeError):
+    """What CUDA refuses while it captures."""
+
+
+def tensors(x: Any) -> list[Any]:
+    return [leaf for leaf in tree_leaves(x) if isinstance(leaf, torch.Tensor)]
+
+
+def memory_of(x: Any) -> int:
+    """Return where the memory of a tensor begins, 0 where it has none."""
+    return x.untyped_storage().data_ptr()
+
+
+def fill_with_garbage(x: Any) -> Any:
+    return x.fill_(torch.nan if x.dtype.is_floating_point or x.dtype.is_complex else 77)
+
+
+class Capture(TorchDispatchMode):
+    """The calls of one thread, one capture at a time."""
+
+    _underway = threading.Lock()
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Function, arguments, and the results that are in memory of their own.
+        self.calls: list[tuple[Callable[..., Any], Any, Any, list[Any]]] = []
+        #: Memory that is the graph's, and the tensors that were handed out in it.
+        self.own: dict[int, Any] = {}
+        self._users: dict[int, list[Any]] = defaultdict(list)
+        #: What memory outside held before it was first written to.
+        self._before: dict[int, tuple[Any, Any]] = {}
+
+    def __enter__(self) -> Any:
+        if not Capture._underway.acquire(blocking=False):
+            raise CaptureError("another capture is under way")
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        for storage, before in self._before.values():
+            storage.copy_(before)
+        for x in self.own.values():
+            fill_with_garbage(x)
+        Capture._underway.release()
+
+    def freed(self) -> list[Any]:
+        """Return the memory that no one holds any more: a graph uses it for other results."""
+        return [x for place, x in self.own.items() if all(known() is None for known in self._users[place])]
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), settings: Any = None) -> Any:
+        settings = settings or {}
+        if waits(function, args):
+            raise CaptureError(f"{function} waits for the device")
+        # Aliases: what is noted is not to count as held.
+        args, settings = tree_map_only(torch.Tensor, torch.Tensor.detach, (args, settings))
+        for x in written(function, args, settings):
+            if memory_of(x) not in self.own:
+                storage = x.untyped_storage()
+                self._before.setdefault(memory_of(x), (storage, storage.clone()))
+        given = {memory_of(x) for x in tensors((args, settings))}
+        out = function(*args, **settings)
+        results = []
+        for x in tensors(out):
+            place = memory_of(x)
+            is_new = bool(place) and place not in given
+            results.append(x.detach() if is_new else None)
+            if is_new:
+                self.own[place] = x.detach()
+            self._users[place].append(weakref.ref(x))
+        if function._schema.is_mutable or any(x is not None for x in results):
+            self.calls.append((function, args, settings, results))
+        return out
+
+
+def waits(function: Any, args: Any) -> bool:
+    """Tell whether a GPU would be waited for: for a value, or for how many elements come out."""
+    if function is torch.ops.aten.index.Tensor:
+        # Tagged for masks; integers are no reason to wait.
+        return any(x is not None and x.dtype in (torch.bool, torch.uint8) for x in args[1])
+    waiting = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+    return not waiting.isdisjoint(function.tags) or function is torch.ops.aten.is_nonzero.default
+
+
+def written(function: Any, args: Any, settings: Any) -> Iterator[Any]:
+    """Yield the tensors that a call writes to."""
+    for i, declared in enumerate(function._schema.arguments):
+        if declared.alias_info is not None and declared.alias_info.is_write:
+            yield from tensors(args[i] if i < len(args) else settings.get(declared.name))
+
+
+class EmulatedLaunches(CudaLaunches):
+    """A launch makes the calls again, each in the memory of its capture."""
+
+    def current(self) -> AbstractContextManager[None]:
+        return torch.no_grad()
+
+    def capture(self, function: Callable[[], list[Any]]) -> tuple[Callable[[], object], list[Any]]:
+        try:
+            function()
+            with Capture() as captured:
+                results = function()
+        except Exception:
+            counts["refused"] += 1
+            raise
+        counts["captured"] += 1
+        freed = captured.freed()
+
+        def launch() -> None:
+            counts["launched"] += 1
+            for call, args, settings, own in captured.calls:
+                found = tensors(call(*args, **settings))
+                for there, x in zip(own, found, strict=True):
+                    if there is not None:
+                        there.copy_(x)
+            for x in freed:
+                fill_with_garbage(x)
+
+        return launch, results
+
+    def wait(self) -> None:
+        pass
+
+    def memory(self, arrays: list[Any]) -> list[Any]:
+        return [fill_with_garbage(x) for x in super().memory(arrays)]
+
+
+def adam_update(name: str, *arrays: Any, beta1: float, beta2: float, epsilon: float) -> Any:
+    """Do what the loop of this name does, which PyTorch compiles on a GPU only."""
+    assert name == "adam_update"
+    p, g, mean, square, rate, correction, decay = arrays
+    mean, square = beta1 * mean + (1 - beta1) * g, beta2 * square + (1 - beta2) * g * g
+    return decay * p - rate * (mean / (torch.sqrt(square) * correction + epsilon)), mean, square
+
+
+def emulate() -> None:
+    """Let PyTorch's backend have graphs on a CPU."""
+    kernels.elementwise = adam_update
+    backend: Any = anynet_torch.TorchBackend
+    backend.loops = True
+    backend.compile = lambda self, function, carried: Graph(function, carried, EmulatedLaunches(self.device))
+    backend.loop = lambda self, function, carried: Loop(function, carried, EmulatedLaunches(self.device))
+    backend.calls_python = lambda self, function, arguments: False
