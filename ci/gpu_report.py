@@ -59,7 +59,7 @@ def main() -> int:
         report["runs"][name] = _run([argument.format(backend=options.backend) for argument in arguments])
         options.output.parent.mkdir(parents=True, exist_ok=True)
         # After every run: what is known stays, also when time runs out.
-        options.output.write_text(json.dumps(report, indent=2) + "\n")
+        options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))
     return 1 if any(run["exit code"] for run in report["runs"].values()) else 0
 

@@ -14,15 +14,19 @@ ROOT = Path(__file__).parents[1]
 CONSTRAINTS = ROOT / "ci/constraints.txt"
 
 
+def _number(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
 def constraints() -> str:
     """Return the file's text: one ``name==version`` a line."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    lowest = {}
+    lowest: dict[str, str] = {}
     for requirement in chain.from_iterable(groups):
         found = re.fullmatch(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)", requirement)
         if found:
-            lowest[found[1]] = found[2]
+            lowest[found[1]] = max(found[2], lowest.get(found[1], "0"), key=_number)
         elif not requirement.startswith(project["name"]):
             raise SystemExit(f"{requirement!r} in pyproject.toml has no lower bound: write name>=version")
     lines = [f"{name}=={version}" for name, version in sorted(lowest.items())]

@@ -117,7 +117,7 @@ class Mutant:
 
 def mutants(path: Path) -> Iterator[Mutant]:
     """Give all mutants of a file."""
-    source = path.read_text()
+    source = path.read_text(encoding="utf-8")
     lines = source.encode().splitlines(keepends=True)
     starts = [0]
     for line in lines:
@@ -249,12 +249,12 @@ class Copy:
     def outcome(self, mutant: Mutant, limit: float) -> str:
         """Return what the tests say of a mutant."""
         path = self.root / mutant.path
-        path.write_text(mutant.changed)
+        path.write_text(mutant.changed, encoding="utf-8")
         try:
             found = self.run(tests_of(mutant.path), limit)
             return {"passed": "survived", "failed": "killed"}.get(found, found)
         finally:
-            path.write_text(mutant.source)
+            path.write_text(mutant.source, encoding="utf-8")
 
 
 def _test(root: Path, tests: list[str], limit: float) -> None:

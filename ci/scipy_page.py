@@ -160,7 +160,7 @@ def main() -> None:
             page += [f"| {key.replace('refused:', 'raises')} | {', '.join(table[key])} |\n" for key in refused]
             page.append("\n")
     Path("docs").mkdir(exist_ok=True)
-    Path("docs/scipy.md").write_text("".join(page).rstrip() + "\n")
+    Path("docs/scipy.md").write_text("".join(page).rstrip() + "\n", encoding="utf-8")
     if wrong:
         sys.exit(f"wrong derivatives: {', '.join(wrong)}")
 

@@ -62,6 +62,6 @@ def compiled(source, name, scalar):
     code = loop(source, scalar, name, "", "for (long long i = 0; i < elements; ++i)")
     folder = Path(tempfile.mkdtemp())
     # CUDA's compiler for sources has no such macros.
-    (folder / "k.cpp").write_text(f"#include <cmath>\n#undef INFINITY\n#undef NAN\n{code}")
+    (folder / "k.cpp").write_text(f"#include <cmath>\n#undef INFINITY\n#undef NAN\n{code}", encoding="utf-8")
     subprocess.run(["c++", "-O1", "-shared", "-fPIC", "-o", "k.so", "k.cpp"], cwd=folder, check=True)
     return ctypes.CDLL(str(folder / "k.so"))[name]

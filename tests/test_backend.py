@@ -218,7 +218,7 @@ def test_no_file_of_the_core_names_an_array_library():
     """Not even inside a function, where the linter's rule could be switched off by a comment."""
     libraries = {"numpy", "cupy", "cupyx", "torch", "jax", "scipy", "array_api_strict", "ndonnx", "dpnp"}
     for path in Path(anynet.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not libraries & {name.partition(".")[0] for name in names}, path

@@ -26,7 +26,7 @@ number = 3
 
 @pytest.fixture
 def file(tmp_path):
-    (tmp_path / "a_network.py").write_text(SOURCE)
+    (tmp_path / "a_network.py").write_text(SOURCE, encoding="utf-8")
     return tmp_path / "a_network.py"
 
 
@@ -83,7 +83,7 @@ def test_comparison_with_a_commit(tmp_path):
     command = [sys.executable, ROOT / "ci/bench", "--against", "HEAD", *options, "--json", tmp_path / "found.json"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads((tmp_path / "found.json").read_text())
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert found["slower"] == found["unclear"] == []
     (title, row), *rest = found["rows"].items()
     assert (title, rest) == ("gradient of a chain of multiplications", [])
@@ -135,7 +135,7 @@ def test_a_row_above_the_threshold_is_measured_again(monkeypatch, tmp_path, agai
     assert (f"{verdict.strip()}, above 1.03 × main: import anynet" in out.getvalue()) == bool(verdict)
     row = next(line for line in out.getvalue().splitlines() if line.startswith("| import anynet"))
     assert row.split("|")[4].endswith(f"{verdict} ")
-    found = json.loads((tmp_path / "found.json").read_text())
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert [name for name in ("slower", "unclear") if found[name]] == verdict.split()
 
 

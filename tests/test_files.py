@@ -35,6 +35,7 @@ def write(path, content=b"new"):
         file.write(content)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not flush folders")
 def test_the_data_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
     """After a power failure the name leads to the old file or to the whole new one."""
     calls = []
@@ -45,6 +46,7 @@ def test_the_data_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
     assert calls == ["fsync", "replace", "fsync"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege on Windows")
 def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path):
     (tmp_path / "runs").mkdir()
     target, link = tmp_path / "runs" / "net-17", tmp_path / "latest"
@@ -78,6 +80,7 @@ def test_permissions_are_those_of_any_new_file_or_of_the_old_one(tmp_path, umask
     assert mode(tmp_path / "file") == 0o640
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows limits whole paths to 260 characters")
 def test_names_as_long_as_the_file_system_has_them(tmp_path):
     write(tmp_path / ("n" * 255))
     assert (tmp_path / ("n" * 255)).read_bytes() == b"new"
@@ -89,6 +92,7 @@ def test_a_device_is_written_to_and_stays_one():
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_temporary_files_of_killed_processes_are_swept(tmp_path):
     program = (
         "import os, sys; from anynet.files import written_whole\n"

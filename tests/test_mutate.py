@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("resource", reason="the runner limits its processes as POSIX does")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -57,7 +59,7 @@ WANTED = [
 
 def test_the_changes_of_a_file(monkeypatch, tmp_path, mutate):
     monkeypatch.setattr(mutate, "ROOT", tmp_path)
-    (tmp_path / "a.py").write_text(SOURCE)
+    (tmp_path / "a.py").write_text(SOURCE, encoding="utf-8")
     found = list(mutate.mutants(tmp_path / "a.py"))
     assert [(mutant.kind, mutant.diff().rpartition("\n+")[2]) for mutant in found] == WANTED
     assert all(mutant.source == SOURCE and mutant.path == "a.py" for mutant in found)

@@ -9,7 +9,7 @@ from test_cli import ROOT
 
 import anynet
 
-TEXT = (ROOT / "README.md").read_text()
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_python_blocks_run_in_order(backend, monkeypatch):

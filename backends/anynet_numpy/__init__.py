@@ -8,14 +8,14 @@ import numpy as np
 from anynet.array import widened
 from anynet.backend import Backend
 from anynet.errors import BackendError
-from anynet_numpy import images, kernels, parts
+from anynet_numpy import images, kernels, older, parts
 from anynet_numpy.memory import aligned
 
 
 class NumpyBackend(Backend):
     """NumPy on the CPU."""
 
-    kernels = kernels.KERNELS | images.KERNELS
+    kernels = kernels.KERNELS | images.KERNELS | older.KERNELS
     parts, fresh, into, in_place = parts.PARTS, parts.FRESH, parts.INTO, parts.IN_PLACE
 
     def __init__(self, device: str = "") -> None:
@@ -31,7 +31,7 @@ class NumpyBackend(Backend):
         if isinstance(x, np.ndarray | np.generic):
             return x
         known = hasattr(np, str(x.dtype).rpartition(".")[2])
-        return np.from_dlpack(x if known else widened(x), device="cpu")
+        return older.from_dlpack(x if known else widened(x))
 
     def shares_memory(self, x: Any, y: Any) -> bool:
         """Ask NumPy."""

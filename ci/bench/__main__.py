@@ -151,7 +151,7 @@ def _on_a_gpu(names: list[str], rounds: int, measure: Callable[..., Any], failed
 
 def _write(options: argparse.Namespace, about: dict[str, Any], found: Found) -> None:
     if options.json:
-        options.json.write_text(json.dumps({**about, "medians": found}, indent=2) + "\n")
+        options.json.write_text(json.dumps({**about, "medians": found}, indent=2) + "\n", encoding="utf-8")
     rows = {row.title: found[row.title] for row in ROWS if row.title in found}
     if options.plot and rows:
         _plot(rows, options.plot)
@@ -204,7 +204,7 @@ def _works(name: str) -> bool:
 
 
 def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 

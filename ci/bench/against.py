@@ -14,8 +14,8 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,12 +141,12 @@ def checkout(revision: str) -> Iterator[Path]:
         ArgumentError: there is no such commit.
 
     """
-    done = subprocess.run(["git", "-C", str(ROOT), "archive", revision, "--"], capture_output=True)
+    done = subprocess.run(["git", "-C", str(ROOT), "archive", "--format=zip", revision, "--"], capture_output=True)
     if done.returncode:
         raise ArgumentError(f"against is {revision!r}: wanted a commit of {ROOT}: {done.stderr.decode().strip()}")
     with tempfile.TemporaryDirectory(prefix="anynet-bench-") as folder:
-        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-            archive.extractall(folder, filter="data")
+        with zipfile.ZipFile(io.BytesIO(done.stdout)) as archive:
+            archive.extractall(folder)
         yield Path(folder).resolve()
 
 
@@ -209,7 +209,7 @@ def main(
     def write() -> None:
         if path:
             result = {**about, "threshold": threshold, "rows": rows, **verdicts, "failed": failed}
-            path.write_text(json.dumps(result, indent=2) + "\n")
+            path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
     with checkout(revision) as before:
         print("\n| row | before, ms | now, ms | ratio | 90 % interval |\n|---|--:|--:|--:|--:|", file=out)

@@ -44,7 +44,7 @@ def _maker(name: str) -> Maker:
 
 def _status(field: str) -> int:
     """Return a number of bytes that the system keeps of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     run = _maker(sys.argv[2])()
     if sys.argv[1] == "wide":
         # The network, its data and the libraries are there; what comes is the training's own.
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
         before = _status("VmRSS")
         run(10)
         print(_status("VmHWM") - before)

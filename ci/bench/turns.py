@@ -6,7 +6,6 @@ PYTHONPATH chooses the checkout. Requests are lines on standard input, answers a
 import dataclasses
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -64,6 +63,9 @@ def _numerical_gradient(backend_name: str) -> Run:
 
 def _processor_time() -> float:
     """Return the seconds of all threads, and of the programs that this process has run."""
+    # Windows does not have it, and measures the time of day.
+    import resource
+
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 

@@ -117,10 +117,10 @@ def test_sources_compile_for_a_gpu(tmp_path, name, scalar):
     index = "int i = blockIdx.x * blockDim.x + threadIdx.x; if (i < elements)"
     inputs, outputs, operation = SOURCES[name]
     source = inputs, outputs, "".join(f"const int {constant} = 2; " for constant in WINDOW) + operation
-    (tmp_path / "kernel.cu").write_text(loop(source, scalar, f"anynet_{name}", "__global__", index))
+    (tmp_path / "kernel.cu").write_text(loop(source, scalar, f"anynet_{name}", "__global__", index), encoding="utf-8")
     done = subprocess.run(["nvcc", "-ptx", "kernel.cu"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f".entry anynet_{name}(" in (tmp_path / "kernel.ptx").read_text()
+    assert f".entry anynet_{name}(" in (tmp_path / "kernel.ptx").read_text(encoding="utf-8")
 
 
 @pytest.fixture

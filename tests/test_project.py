@@ -1,0 +1,53 @@
+"""What has to agree: pyproject.toml, the files made from it, the packages on the disk and the documents."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from test_cli import ROOT
+
+import anynet
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("script", ["address.py", "lower_bounds.py"])
+def test_what_is_written_from_pyproject_is_in_step(script):
+    done = subprocess.run(
+        [sys.executable, ROOT / "ci" / script, "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_changed_bound_and_a_changed_address_are_found(tmp_path):
+    for name in ("ci/address.py", "ci/lower_bounds.py", "ci/constraints.txt", "README.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    changed = re.sub(r"numpy>=[\d.]+", "numpy>=2.7", text.replace("/OWNER/", "/someone/"))
+    (tmp_path / "pyproject.toml").write_text(changed, encoding="utf-8")
+    (tmp_path / "README.md").write_text("https://github.com/OWNER/anynet.git", encoding="utf-8")
+    for script, name, wanted in (
+        ("address.py", "README.md", "https://github.com/someone/anynet.git"),
+        ("lower_bounds.py", "ci/constraints.txt", "numpy==2.7"),
+    ):
+        command = [sys.executable, tmp_path / "ci" / script]
+        checked = subprocess.run([*command, "--check"], capture_output=True, text=True, check=False)
+        assert checked.returncode == 1
+        assert f"run python ci/{script}" in checked.stderr
+        subprocess.run(command, check=True)
+        assert wanted in (tmp_path / name).read_text(encoding="utf-8").splitlines()
+        subprocess.run([*command, "--check"], check=True)
+
+
+def test_the_wheel_has_all_packages():
+    listed = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    there = sorted(path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("backends/*/__init__.py"))
+    assert listed == ["anynet", *there]
+
+
+def test_the_changelog_begins_with_the_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (\S+)", text, re.M)[0] == anynet.__version__
