@@ -1,76 +1,41 @@
-"""Mutation: change the code in small ways, and see which changes no test notices. By hand, not in CI.
+"""Mutation: change the code in small ways, and list the changes that no test catches. By hand, not in CI.
 
 python ci/mutate.py anynet/random.py anynet/layers          20 mutants of these files and folders
-python ci/mutate.py anynet --count 200 --seed 3             as many, chosen by another seed
+python ci/mutate.py anynet --count 200 --seed 3             200 mutants, sampled with another seed
 python ci/mutate.py anynet/random.py --list                 all mutants of a file, without running a test
 
-Each mutant runs the tests of its module on NumPy, in a temporary copy of the checkout, until one fails. A mutant that
-survives is equivalent to the code, or shows a hole in the tests.
+The first run records which lines each test reaches on NumPy, and its time, in build/mutate.json. This takes some
+minutes, and is done again when the code changes. Each mutant then runs the tests that reach it, in a temporary copy of
+the checkout, until one fails. A mutant that survives is equivalent to the code, or shows a hole in the tests.
 """
 
 import argparse
 import ast
-import contextlib
 import copy
-import math
+import hashlib
+import json
 import multiprocessing
 import os
 import queue
 import random
-import resource
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-
-#: The tests of a module where they are not, or not only, in the file of its name. The longest prefix counts.
-TESTS = {
-    "anynet": ("tests",),
-    "anynet/array.py": ("tests/test_backend.py", "tests/autodiff", "tests/test_functions.py"),
-    "anynet/autodiff": ("tests/autodiff", "tests/test_compilation.py", "tests/layers/test_state.py"),
-    "anynet/autodiff/batching.py": ("tests/test_numerical.py", "tests/test_gradient_check.py", "tests/autodiff"),
-    "anynet/autodiff/buffers.py": ("tests/test_compilation.py",),
-    "anynet/autodiff/recording.py": ("tests/test_compilation.py",),
-    "anynet/autodiff/rules": ("tests/autodiff", "tests/test_dtypes.py"),
-    "anynet/cli.py": ("tests/test_cli.py", "tests/test_bench.py"),
-    "anynet/checkpoint.py": ("tests/test_checkpoint.py", "tests/layers/test_state.py"),
-    "anynet/data": ("tests/data", "tests/test_training.py"),
-    "anynet/data/idx.py": ("tests/data/test_idx.py", "tests/test_fuzz_files.py"),
-    "anynet/data/idx_pairs.py": ("tests/data/test_idx_pairs.py", "tests/data/test_mnist.py"),
-    "anynet/data/mnist.py": ("tests/data/test_mnist.py",),
-    "anynet/display.py": ("tests/test_training.py",),
-    "anynet/errors.py": ("tests/test_functions.py", "tests/layers"),
-    "anynet/files.py": ("tests/test_files.py", "tests/test_checkpoint.py"),
-    "anynet/layers": ("tests/layers", "tests/test_training.py"),
-    "anynet/losses.py": ("tests/test_losses.py", "tests/test_primitives.py", "tests/test_training.py"),
-    "anynet/pickled.py": ("tests/test_pickled.py", "tests/test_fuzz_files.py"),
-    "anynet/plotting.py": ("tests/test_numerical.py", "tests/test_examples.py"),
-    "anynet/primitives": (
-        *("tests/test_kernels.py", "tests/test_functions.py", "tests/test_primitives.py", "tests/test_losses.py"),
-        "tests/layers",
-    ),
-    "anynet/primitives/counting.py": ("tests/layers/test_summary.py",),
-    "anynet/primitives/threefry.py": ("tests/test_random.py",),
-    "anynet/primitives/update.py": ("tests/test_primitives.py", "tests/test_optimizers.py"),
-    "anynet/targets.py": ("tests/test_training.py",),
-    "anynet/schedulers.py": ("tests/test_optimizers.py",),
-    "anynet/tree.py": ("tests/layers", "tests/test_optimizers.py", "tests/test_compilation.py", "tests/autodiff"),
-    "backends/anynet_numpy": (
-        *("tests/test_kernels.py", "tests/backends/test_numpy.py", "tests/test_primitives.py"),
-        *("tests/layers", "tests/test_compilation.py"),
-    ),
-    "backends/anynet_strict": ("tests/test_backend.py",),
-}
+FOLDERS = ("anynet", "backends", "tests", "ci", "examples")
 
 BINARY: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Div, ast.Mod: ast.Mult,
@@ -85,7 +50,6 @@ COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     [
-        "pytest",
         "hypothesis",
         "scipy.ndimage",
         "scipy.stats",
@@ -105,6 +69,8 @@ class Mutant:
 
     path: str
     line: int
+    #: The lines from the beginning of the statement to the change.
+    lines: range
     kind: str
     source: str
     changed: str
@@ -122,7 +88,7 @@ def mutants(path: Path) -> Iterator[Mutant]:
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
-    for kind, node, other in _changes(ast.parse(source)):
+    for kind, statement, node, other in _changes(ast.parse(source)):
         # Offsets count bytes, lines count from 1.
         first = starts[node.lineno - 1] + node.col_offset
         last = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
@@ -133,18 +99,19 @@ def mutants(path: Path) -> Iterator[Mutant]:
         except SyntaxError:
             continue
         if different:
-            yield Mutant(str(path.relative_to(ROOT)), node.lineno, kind, source, changed)
+            reached = range(statement.lineno, (node.end_lineno or node.lineno) + 1)
+            yield Mutant(str(path.relative_to(ROOT)), node.lineno, reached, kind, source, changed)
 
 
-def _changes(tree: ast.AST) -> Iterator[tuple[str, ast.expr | ast.stmt, str]]:
-    """Give the kind of each change, what it replaces, and by what."""
-    for node, within_message in _code(tree):
+def _changes(tree: ast.Module) -> Iterator[tuple[str, ast.stmt, ast.expr | ast.stmt, str]]:
+    """Give the kind of each change, its statement, what it replaces, and by what."""
+    for node, statement, within_message in _code(tree, tree.body[0]):
         if isinstance(node, STATEMENTS) or _stores(node):
-            yield "dropped statement", node, "pass"
+            yield "dropped statement", statement, node, "pass"
         if within_message or not isinstance(node, ast.expr):
             continue
         for kind, other in _expressions(node):
-            yield kind, node, f"({ast.unparse(other)})"
+            yield kind, statement, node, f"({ast.unparse(other)})"
 
 
 def _is_strict(node: ast.AST) -> bool:
@@ -157,8 +124,11 @@ def _stores(node: ast.AST) -> TypeGuard[ast.Assign]:
     return isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Name | ast.Tuple)
 
 
-def _code(node: ast.AST, within_message: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """Give the nodes that do something: no annotations, docstrings, texts or imports; and whether one is a message."""
+def _code(node: ast.AST, statement: ast.stmt, within_message: bool = False) -> Iterator[tuple[ast.AST, ast.stmt, bool]]:
+    """Give the nodes that do something: no annotations, docstrings, texts or imports.
+
+    With each comes the statement that it is in, and whether it is part of a message.
+    """
     for name, value in ast.iter_fields(node):
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or name in ("annotation", "returns", "decorator_list", "type_params"):
@@ -167,8 +137,9 @@ def _code(node: ast.AST, within_message: bool = False) -> Iterator[tuple[ast.AST
                 continue
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
                 continue
-            yield child, within_message
-            yield from _code(child, within_message or isinstance(child, ast.Raise))
+            within = child if isinstance(child, ast.stmt) else statement
+            yield child, within, within_message
+            yield from _code(child, within, within_message or isinstance(child, ast.Raise))
 
 
 def _expressions(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
@@ -211,16 +182,97 @@ def _with(node: ast.expr, **fields: object) -> ast.expr:
     return other
 
 
-def tests_of(path: str) -> tuple[str, ...]:
-    """Return the tests that belong to a module: the file of its name first, then those that the table has."""
-    parts = Path(path).with_suffix("").parts[1:]
-    mirror = "/".join(("tests", *parts[:-1], f"test_{parts[-1]}.py"))
-    prefix = max((prefix for prefix in TESTS if path.startswith(prefix)), key=len)
-    # All tests are for modules of which nothing is known.
-    others = () if prefix == "anynet" and (ROOT / mirror).exists() else TESTS[prefix]
-    found = [mirror] if (ROOT / mirror).exists() else []
-    # Defaults are tested in one place for all modules.
-    return tuple(dict.fromkeys([*found, "tests/test_signatures.py", *others]))
+class Recorder:
+    """A plug-in of pytest that notes the lines that each test reaches, and its time."""
+
+    def __init__(self, root: Path) -> None:
+        import coverage
+
+        self.root = root
+        source = [str(root / "anynet"), str(root / "backends")]
+        self.coverage = coverage.Coverage(data_file=None, config_file=False, source=source)
+        self.coverage.start()
+        self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Attribute the lines and the time that follow to this test."""
+        self.coverage.switch_context(item.nodeid)
+        start = time.process_time()
+        result = yield
+        self.seconds[item.nodeid] = time.process_time() - start
+        return result
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note a test that fails without a mutant."""
+        if report.failed:
+            self.failed.add(report.nodeid)
+
+    def write(self, path: Path) -> None:
+        """Write a file: {"seconds": {test: ...}, "lines": {file: {line: [test, ...]}}}."""
+        self.coverage.stop()
+        found = self.coverage.get_data()
+        passed = {name: seconds for name, seconds in self.seconds.items() if name not in self.failed}
+        lines = {
+            str(Path(name).relative_to(self.root)): {
+                line: tests
+                for line, contexts in found.contexts_by_lineno(name).items()
+                if (tests := sorted(passed.keys() & set(contexts)))
+            }
+            for name in found.measured_files()
+        }
+        path.write_text(json.dumps({"seconds": passed, "lines": lines, "failed": sorted(self.failed)}))
+
+
+class Chosen:
+    """A plug-in of pytest that runs some tests only, in their order, and ends the process where one hangs."""
+
+    def __init__(self, seconds: Mapping[str, float]) -> None:
+        self.seconds = seconds
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep the chosen tests, in their order."""
+        known = {item.nodeid: item for item in items}
+        items[:] = [known[name] for name in self.seconds if name in known]
+
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        """Start the clocks of a test."""
+        # The first limit is of processor time, because the machine may be busy. The second one is for deadlocks.
+        signal.setitimer(signal.ITIMER_PROF, 5 + 10 * self.seconds[item.nodeid])
+        signal.setitimer(signal.ITIMER_REAL, 60 + 60 * self.seconds[item.nodeid])
+
+
+class Record:
+    """Which tests reach which lines."""
+
+    def __init__(self, seconds: dict[str, float], lines: dict[str, dict[str, list[str]]]) -> None:
+        self.seconds = seconds
+        self.lines = lines
+
+    def tests(self, mutant: Mutant) -> list[list[str]]:
+        """Return the tests of a mutant in two parts: of the module's own file, then the others; the quick ones first.
+
+        No test reaches what runs at import, such as a default, so that all tests that reach the module count there.
+        """
+        lines = self.lines.get(mutant.path, {})
+        reached = {test for line in mutant.lines for test in lines.get(str(line), ())}
+        if not reached:
+            reached = {test for tests in lines.values() for test in tests}
+            reached |= {test for test in self.seconds if _file(test) == "tests/test_signatures.py"}
+        parts = Path(mutant.path).with_suffix("").parts[1:]
+        mirror = "/".join(("tests", *parts[:-1], f"test_{parts[-1]}.py"))
+        if not (ROOT / mirror).exists():
+            counts = Counter(map(_file, sorted(reached)))
+            mirror = max(counts, key=lambda name: counts[name], default="tests/test_signatures.py")
+        # A function whose result is kept runs in the first test only: so all tests of the module's file count.
+        first = {test for test in self.seconds if _file(test) == mirror}
+        order = sorted(self.seconds, key=lambda test: (test not in reached, self.seconds[test]))
+        return [[test for test in order if test in part] for part in (first, reached - first)]
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]
 
 
 class Copy:
@@ -228,41 +280,76 @@ class Copy:
 
     def __init__(self, folder: str) -> None:
         self.root = Path(folder)
-        for name in ("anynet", "backends", "tests", "ci", "examples"):
+        for name in FOLDERS:
             shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
         for path in (*ROOT.glob("*.md"), ROOT / "pyproject.toml"):
             shutil.copy(path, self.root)
 
-    def run(self, tests: Sequence[str], limit: float) -> str:
+    def run(self, tests: Mapping[str, float], record: Path | None = None) -> str:
         """Return "passed", "failed" or "timeout"."""
-        process = SERVER.Process(target=_test, args=(self.root, list(tests), limit))
+        process = SERVER.Process(target=_test, args=(self.root, tests, record))
         process.start()
-        # The limit is of processor time: a machine that is busy with other things makes no mutant hang.
-        process.join(10 * limit)
-        if process.exitcode is None:
+        process.join()
+        if process.exitcode in (-signal.SIGPROF, -signal.SIGALRM):
             # With the processes that a test has started.
             os.killpg(process.pid or 0, signal.SIGKILL)
-            process.join()
             return "timeout"
-        return {0: "passed", -signal.SIGXCPU: "timeout"}.get(process.exitcode, "failed")
+        return "failed" if process.exitcode else "passed"
 
-    def outcome(self, mutant: Mutant, limit: float) -> str:
+    def outcome(self, mutant: Mutant, record: Record) -> str:
         """Return what the tests say of a mutant."""
         path = self.root / mutant.path
         path.write_text(mutant.changed, encoding="utf-8")
         try:
-            found = self.run(tests_of(mutant.path), limit)
-            return {"passed": "survived", "failed": "killed"}.get(found, found)
+            for tests in record.tests(mutant):
+                if tests and (found := self.run({test: record.seconds[test] for test in tests})) != "passed":
+                    return "killed" if found == "failed" else found
+            return "survived"
         finally:
             path.write_text(mutant.source, encoding="utf-8")
 
+    def record(self) -> Record:
+        """Return the record of this code, from the last run or a new one, with files of tests that have changed."""
+        code = [path for folder in FOLDERS[:3] for path in (self.root / folder).rglob("*.py")]
+        digests = {str(path.relative_to(self.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in code}
+        files = {name: digest for name, digest in digests.items() if Path(name).name.startswith("test_")}
+        others = {name: digest for name, digest in digests.items() if name not in files}
+        kept = ROOT / "build/mutate.json"
+        found = json.loads(kept.read_text()) if kept.exists() else {}
+        if found.get("others") != others:
+            found = {"others": others, "files": {}, "seconds": {}, "lines": {}}
+        changed = sorted(name for name, digest in files.items() if found["files"].get(name) != digest)
+        if changed:
+            print(f"recording {len(changed)} files of tests", flush=True)
+            new = self.root / "record.json"
+            self.run(dict.fromkeys(changed, 0.0), new)
+            for name, value in _merged(found, json.loads(new.read_text()), {*changed}).items():
+                found[name] = value
+            found["files"] = files
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_text(json.dumps(found))
+        return Record(found["seconds"], found["lines"])
 
-def _test(root: Path, tests: list[str], limit: float) -> None:
+
+def _merged(old: dict[str, Any], new: dict[str, Any], changed: set[str]) -> dict[str, Any]:
+    """Return a record whose changed files of tests are as in the new one."""
+    for test in new["failed"]:
+        print(f"fails without a mutant, and is left out: {test}", flush=True)
+    seconds = {test: value for test, value in old["seconds"].items() if _file(test) not in changed} | new["seconds"]
+    lines: dict[str, dict[str, list[str]]] = {}
+    for path in {**old["lines"], **new["lines"]}:
+        before, after = (record["lines"].get(path, {}) for record in (old, new))
+        lines[path] = {
+            line: [test for test in before.get(line, ()) if test in seconds and _file(test) not in changed]
+            + after.get(line, [])
+            for line in {**before, **after}
+        }
+    return {"seconds": seconds, "lines": lines}
+
+
+def _test(root: Path, chosen: Mapping[str, float], record: Path | None = None) -> None:
     """Run tests in a process of their own, and exit with pytest's code."""
-    import pytest
-
     os.setpgrp()
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit) + 5))
     os.chdir(root)
     # Code that is compiled within the second of another change of the same length would be taken for it.
     sys.dont_write_bytecode = True
@@ -270,8 +357,13 @@ def _test(root: Path, tests: list[str], limit: float) -> None:
     os.environ |= {"PYTHONPATH": os.pathsep.join(folders), "PYTHONDONTWRITEBYTECODE": "1"}
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    sys.exit(pytest.main([*options, "--backend", "numpy", *tests]))
+    options = ["-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning", "--backend", "numpy"]
+    files = list(dict.fromkeys(map(_file, chosen)))
+    if record is None:
+        sys.exit(pytest.main(["-x", *options, *files], plugins=[Chosen(chosen)]))
+    recorder = Recorder(root)
+    pytest.main([*options, *files], plugins=[recorder])
+    recorder.write(record)
 
 
 def main() -> int:
@@ -294,17 +386,17 @@ def main() -> int:
     chosen = random.Random(options.seed).sample(known, min(options.count, len(known)))
     chosen.sort(key=lambda mutant: (mutant.path, mutant.line))
     counts: Counter[str] = Counter()
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         places: queue.SimpleQueue[Copy] = queue.SimpleQueue()
         for _ in range(options.processes):
             place = Copy(stack.enter_context(tempfile.TemporaryDirectory(prefix="anynet-mutate-")))
             places.put(place)
-        limits = {tests: _limit(place, tests) for tests in dict.fromkeys(tests_of(mutant.path) for mutant in chosen)}
+        record = place.record()
 
         def judge(mutant: Mutant) -> str:
             place = places.get()
             try:
-                return place.outcome(mutant, limits[tests_of(mutant.path)])
+                return place.outcome(mutant, record)
             finally:
                 places.put(place)
 
@@ -320,16 +412,6 @@ def main() -> int:
 
 def _files(path: Path) -> list[Path]:
     return sorted(path.rglob("*.py")) if path.is_dir() else [path]
-
-
-def _limit(place: Copy, tests: tuple[str, ...]) -> float:
-    """Return the seconds that the tests may take, by what they take on the code as it is."""
-    start = time.perf_counter()
-    if (outcome := place.run(tests, 600)) != "passed":
-        raise SystemExit(
-            f"the tests of the unchanged code {outcome}: python -m pytest --backend numpy {' '.join(tests)}"
-        )
-    return max(20.0, 4 * (time.perf_counter() - start))
 
 
 if __name__ == "__main__":

@@ -65,11 +65,22 @@ def test_the_changes_of_a_file(monkeypatch, tmp_path, mutate):
     assert all(mutant.source == SOURCE and mutant.path == "a.py" for mutant in found)
 
 
-def test_every_module_has_tests(mutate):
-    for path in (*ROOT.glob("anynet/**/*.py"), *ROOT.glob("backends/anynet_numpy/*.py")):
-        tests = mutate.tests_of(str(path.relative_to(ROOT)))
-        assert tests
-        assert all((ROOT / test).exists() for test in tests), path
-    defaults = "tests/test_signatures.py"
-    assert mutate.tests_of("anynet/random.py") == ("tests/test_random.py", defaults)
-    assert mutate.tests_of("anynet/data/loader.py")[:3] == ("tests/data/test_loader.py", defaults, "tests/data")
+def test_the_tests_that_reach_a_mutant(monkeypatch, tmp_path, mutate):
+    monkeypatch.setattr(mutate, "ROOT", tmp_path)
+    source = "def f(x, n=1):\n    if x:\n        return g(\n            2)\n"
+    for name, text in {"anynet/data/a.py": source, "anynet/b.py": source, "tests/data/test_a.py": ""}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    slow, quick, other, signatures = "tests/data/test_a.py::slow", "tests/data/test_a.py::quick", "b::z", "b::y"
+    seconds = {slow: 2.0, quick: 1.0, other: 0.5, signatures: 3.0}
+    record = mutate.Record(seconds, {"anynet/data/a.py": {"2": [slow, other], "3": [slow, signatures], "4": [slow]}})
+
+    def tests_of(name, text):
+        return next(record.tests(x) for x in mutate.mutants(tmp_path / name) if x.diff().endswith(text))
+
+    # Those of the module's own file come first, and of these the ones that reach the line.
+    assert tests_of("anynet/data/a.py", "(3))") == [[slow, quick], [signatures]]
+    # What runs at import is reached by all.
+    assert tests_of("anynet/data/a.py", "n=(2)):") == [[slow, quick], [other, signatures]]
+    # Nothing is known of this module.
+    assert tests_of("anynet/b.py", "(3))") == [[], []]
