@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from functools import cache
+from numbers import Real
 from typing import Any, TypeAlias
 
 import array_api_compat as compat
 
-from anynet.errors import DataError, DTypeError, MixedArraysError
+from anynet.errors import ArgumentTypeError, DataError, DTypeError, MixedArraysError
 
 # The standard has no type of its own to annotate with, so these names are for the reader.
 Array: TypeAlias = Any
@@ -102,6 +103,12 @@ def check_floating(what: str, *arrays: Array) -> None:
     for x in arrays:
         if not is_floating(x):
             raise DTypeError(wrong_dtype(what, x))
+
+
+def check_number(name: str, value: Any) -> None:
+    """Raise ArgumentTypeError unless the value is a real number, or an array of no axes."""
+    if not isinstance(value, Real) and not (is_array(value) and not value.shape):
+        raise ArgumentTypeError(f"{name} is {value!r:.80}, of type {type(value).__name__}: wanted a number")
 
 
 def wrong_dtype(what: str, x: Array) -> str:

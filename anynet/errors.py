@@ -38,6 +38,10 @@ class ArgumentTypeError(ArgumentError, TypeError):
     """An argument of a type that is not accepted, such as a class in place of an object."""
 
 
+class AttributeNameError(AnynetError, AttributeError):
+    """An attribute that does not exist, or can only be read."""
+
+
 class PathError(AnynetError, KeyError, IndexError):
     """A path, or an index, at which a network has nothing."""
 

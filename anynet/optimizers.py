@@ -6,35 +6,68 @@ So an optimizer belongs to one network.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from anynet import tree
-from anynet.array import Array, array_namespace, unrecorded, widened
+from anynet.array import Array, array_namespace, check_number, unrecorded, widened
 from anynet.autodiff.recording import DynamicScalars
-from anynet.errors import ArgumentError, ShapeError
+from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from anynet.primitives import adam_update, momentum_update, sgd_update
 from anynet.primitives.update import in_turn
 from anynet.schedulers import Schedule, check_learning_rate
+from anynet.spelling import check_arguments, check_attribute, no_attribute
 
 Numbers = tuple[float, ...]
+
+
+def _check_below_one(name: str, value: Any) -> None:
+    check_number(name, value)
+    if not 0 <= value < 1:
+        raise ArgumentError(f"{name} is {value!r}: wanted a number of 0 or more and below 1, such as 0.9")
+
+
+def _check_not_negative(name: str, value: Any) -> None:
+    check_number(name, value)
+    if not 0 <= value < math.inf:
+        raise ArgumentError(f"{name} is {value!r}: wanted a finite number of 0 or more")
 
 
 class Clock(DynamicScalars):
     """The updates that were made, and the learning rate of the next one."""
 
     def __init__(self, learning_rate: float | Schedule) -> None:
-        if not callable(learning_rate):
-            check_learning_rate(learning_rate)
-        self.learning_rate = learning_rate
+        self.set(learning_rate)
         self.updates = 0
         self.rate = math.nan
 
+    def set(self, learning_rate: float | Schedule) -> None:
+        """Use another learning rate, or schedule, from the next update on."""
+        if isinstance(learning_rate, type) or tree.is_node(learning_rate):
+            name = learning_rate.__name__ if isinstance(learning_rate, type) else type(learning_rate).__name__
+            raise ArgumentTypeError(
+                f"learning_rate is a {name}: wanted a number above 0, or a schedule, as Cosine(0.1, 1000); "
+                "the network is given to update(net, grads)"
+            )
+        if not callable(learning_rate):
+            check_learning_rate(learning_rate)
+        self.learning_rate = learning_rate
+
     def begin(self) -> Numbers:
         """Begin an update; return its learning rate."""
-        self.rate = self.learning_rate(self.updates) if callable(self.learning_rate) else self.learning_rate
+        self.rate = self._asked(self.learning_rate) if callable(self.learning_rate) else self.learning_rate
         return (self.rate,)
+
+    def _asked(self, schedule: Schedule) -> float:
+        rate = schedule(self.updates)
+        check_number(f"the learning rate that the schedule gives for step {self.updates}", rate)
+        if not 0 <= rate < math.inf:
+            raise ArgumentError(
+                f"the schedule gives the learning rate {rate!r} for step {self.updates}: wanted a finite number of 0 "
+                "or more"
+            )
+        return rate
 
     def end(self) -> None:
         """End an update: it counts now that the parameters have changed."""
@@ -45,14 +78,42 @@ class Optimizer:
     """The base of optimizers: a clock, and state that is a tree of arrays."""
 
     tree_node = True
+    #: What checks a setting, by its name.
+    CHECKS: ClassVar[Mapping[str, Callable[[str, Any], None]]] = {}
+    _clock: Clock
+
+    def __new__(cls, *args: Any, **named: Any) -> Self:
+        """Make an optimizer, after a look at the arguments; copies are made without any."""
+        if args or named:
+            check_arguments(cls, args, named)
+        return super().__new__(cls)
 
     def __init__(self, learning_rate: float | Schedule) -> None:
         self._clock = Clock(learning_rate)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in vars(self):
+            check_attribute(self, name, Optimizer)
+        if name in self.CHECKS:
+            self.CHECKS[name](name, value)
+        super().__setattr__(name, value)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self)
+            known = [own for own in dir(kind) if callable(member := getattr(kind, own)) or isinstance(member, property)]
+            raise no_attribute(self, name, [own for own in (*known, *vars(self)) if own[0] != "_"])
+
     @property
     def learning_rate(self) -> float | Schedule:
-        """A number above 0, or a schedule."""
+        """A number above 0, or a schedule; another one holds from the next update on."""
+        self._clock.is_read("the learning rate")
         return self._clock.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float | Schedule) -> None:
+        self._clock.afterwards(partial(self._clock.set, value))
 
     @property
     def updates(self) -> int:
@@ -196,12 +257,12 @@ class Momentum(_StatefulOptimizer):
     """
 
     KEPT = ("velocity",)
+    CHECKS: ClassVar = {"momentum": _check_below_one}
 
     def __init__(
         self, learning_rate: float | Schedule = 0.01, momentum: float = 0.9, *, nesterov: bool = False
     ) -> None:
         super().__init__(learning_rate)
-        _check_below_one("momentum", momentum)
         self.momentum = momentum
         self.nesterov = nesterov
 
@@ -214,16 +275,17 @@ class Momentum(_StatefulOptimizer):
 
 class _AdamFamily(_StatefulOptimizer):
     KEPT = ("mean", "square")
+    CHECKS: ClassVar = {
+        "beta1": _check_below_one,
+        "beta2": _check_below_one,
+        "epsilon": _check_not_negative,
+        "weight_decay": _check_not_negative,
+    }
 
     def __init__(
         self, learning_rate: float | Schedule, beta1: float, beta2: float, epsilon: float, weight_decay: float
     ) -> None:
         super().__init__(learning_rate)
-        _check_below_one("beta1", beta1)
-        _check_below_one("beta2", beta2)
-        for name, value in (("epsilon", epsilon), ("weight_decay", weight_decay)):
-            if not 0 <= value < math.inf:
-                raise ArgumentError(f"{name} is {value!r}: wanted a finite number of 0 or more")
         self.beta1 = beta1
         self.beta2 = beta2
         self.epsilon = epsilon
@@ -288,8 +350,3 @@ class AdamW(_AdamFamily):
             f"AdamW({self.learning_rate!r}, beta1={self.beta1}, beta2={self.beta2}, epsilon={self.epsilon}, "
             f"weight_decay={self.weight_decay})"
         )
-
-
-def _check_below_one(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise ArgumentError(f"{name} is {value!r}: wanted a number of 0 or more and below 1, such as 0.9")

@@ -8,6 +8,7 @@ In lists, dicts and the state of optimizers, and from one module of a list to th
 Training walks the tree of a network several times in every step, so a walk looks up what a type is and does no more.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -222,7 +223,12 @@ def pairs(tree: Any, other: Any) -> list[tuple[Any, Any, Array, Any]]:
 
     """
     found: list[tuple[Any, Any, Array, Any]] = []
-    _pair(found, tree, other, None, {})
+    try:
+        _pair(found, tree, other, None, {})
+    except TypeError:
+        # The second may be no tree at all.
+        deque(_beside(tree, other, "", None), 0)
+        raise
     return found
 
 

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -6,7 +7,7 @@ from helpers import assert_close, host, numbers
 
 import anynet
 from anynet import layers, optimizers, schedulers, tree
-from anynet.errors import ArgumentError, ShapeError
+from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 
 def test_sgd(backend):
@@ -209,3 +210,88 @@ def test_an_update_that_fails_changes_nothing(name):
     with pytest.raises(ValueError, match=r"broadcast|shape"):
         optimizer.update(params, {"a": None, "b": np.ones(2), "c": np.ones(3)})
     assert [params, optimizer.state, optimizer.updates] == before
+
+
+@pytest.mark.parametrize("rate", [0, -0.1, math.nan, math.inf, "0.1", None, [0.1]])
+def test_a_learning_rate_that_cannot_be_set(rate):
+    optimizer = optimizers.SGD(0.1)
+    with pytest.raises(ArgumentError, match=r"learning_rate is .*: wanted a (finite )?number"):
+        optimizer.learning_rate = rate
+    assert optimizer.learning_rate == 0.1
+
+
+@pytest.mark.parametrize("wrong", [optimizers.SGD, schedulers.Cosine, layers.Sequential(layers.Linear(2, 1))])
+def test_what_is_no_learning_rate(wrong):
+    with pytest.raises(ArgumentTypeError, match=r"learning_rate is a \w+: wanted a number above 0, or a schedule"):
+        optimizers.Adam(wrong)
+
+
+@pytest.mark.parametrize(
+    ("make", "settings"),
+    [
+        (optimizers.SGD, {}),
+        (optimizers.Momentum, {"momentum": 0.5, "nesterov": True}),
+        (optimizers.Adam, {"beta1": 0.5, "beta2": 0.9, "epsilon": 0.1}),
+        (optimizers.AdamW, {"weight_decay": 0.5}),
+    ],
+)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_settings_that_are_changed_hold_from_the_next_update_on(backend, make, settings, compiled):
+    """As for an optimizer that is made with them, and given the state of the first."""
+
+    def step(net, optimizer, grads):
+        optimizer.update(net, grads)
+
+    step = anynet.compile(step) if compiled else step
+    for name, value in {"learning_rate": 0.05, **settings}.items():
+        net, grads = {"w": numbers(backend, 4)}, {"w": numbers(backend, 4, seed=1)}
+        changed = make(0.1)
+        for _ in range(3):
+            step(net, changed, grads)
+        made = make(**({"learning_rate": 0.1} | {name: value}))
+        vars(made).update({kept: copy.deepcopy(x) for kept, x in vars(changed).items() if kept == "state"})
+        for _ in range(3):
+            made._clock.end()
+        peer = tree.map(lambda x: x, net)
+        setattr(changed, name, value)
+        assert getattr(changed, name) == value
+        for _ in range(3):
+            step(net, changed, grads)
+            made.update(peer, grads)
+        assert_close(net["w"], host(peer["w"]))
+
+
+def test_a_compiled_step_that_sets_or_reads_the_learning_rate(backend):
+    def run(step):
+        net, optimizer = {"w": backend.asarray(np.ones(2, np.float32))}, optimizers.SGD(0.5)
+        for _ in range(4):
+            step(net, optimizer, {"w": backend.asarray(np.ones(2, np.float32))})
+        return host(net["w"])
+
+    def sets(net, optimizer, grads):
+        optimizer.update(net, grads)
+        optimizer.learning_rate = 0.25
+
+    def halves(net, optimizer, grads):
+        optimizer.update(net, grads)
+        optimizer.learning_rate = 0.5 * optimizer.learning_rate
+
+    for step in (sets, halves):
+        assert run(anynet.compile(step)).tolist() == run(step).tolist()
+
+
+@pytest.mark.parametrize("value", [math.nan, -0.1, None, "0.1"])
+def test_a_schedule_that_gives_no_rate(value):
+    optimizer = optimizers.SGD(lambda step: value)
+    point = [np.ones(2)]
+    with pytest.raises(ArgumentError, match=r"schedule gives .*for step 0"):
+        optimizer.update(point, [np.ones(2)])
+    assert optimizer.updates == 0
+    assert point[0].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("wrong", [None, 3, (np.float32(1.0), None)])
+def test_what_are_no_gradients(wrong):
+    net = layers.Sequential(layers.Linear(2, 1), seed=0, backend="numpy")
+    with pytest.raises(ArgumentError, match="the trees differ: the first is a Sequential in one and a"):
+        optimizers.SGD(0.1).update(net, wrong)

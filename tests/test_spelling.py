@@ -1,0 +1,126 @@
+"""Misspelt names of arguments and attributes are errors that name what was meant."""
+
+import copy
+import dataclasses
+import pickle
+from functools import partial
+
+import numpy as np
+import pytest
+
+from anynet import optimizers, spelling
+from anynet.errors import ArgumentTypeError, AttributeNameError
+
+EVERY = (optimizers.SGD, optimizers.Momentum, optimizers.Adam, optimizers.AdamW)
+
+
+@pytest.mark.parametrize("make", EVERY)
+def test_a_misspelt_attribute_of_an_optimizer_is_not_ignored(make):
+    optimizer = make(0.1)
+    with pytest.raises(AttributeNameError, match=rf"{make.__name__} has no attribute 'lr' \(did you mean 'learning_r"):
+        optimizer.lr = 0.01
+    with pytest.raises(AttributeError, match=r"did you mean 'learning_rate'\?\): it has learning_rate"):
+        optimizer.learning_rte = 0.01
+    with pytest.raises(AttributeNameError, match="has no attribute 'unheard_of': it has learning_rate"):
+        optimizer.unheard_of = 1
+    with pytest.raises(AttributeNameError, match=r"updates was assigned, and can only be read"):
+        optimizer.updates = 3
+    with pytest.raises(AttributeNameError, match=r"has no attribute 'step': it has learning_rate, update, updates"):
+        optimizer.step()
+    assert not hasattr(optimizer, "lr")
+    assert vars(copy.deepcopy(optimizer)).keys() == vars(pickle.loads(pickle.dumps(optimizer))).keys()
+
+
+def test_the_settings_of_another_optimizer_are_not_taken():
+    for make, name in ((optimizers.SGD, "momentum"), (optimizers.Momentum, "beta1"), (optimizers.Adam, "momentum")):
+        with pytest.raises(AttributeNameError, match=f"has no attribute '{name}'"):
+            setattr(make(0.1), name, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: optimizers.SGD(lr=0.1),
+            r"SGD takes no argument 'lr' \(did you mean 'learning_rate'\?\); wanted SGD\(",
+        ),
+        (lambda: optimizers.Adam(betas=(0.9, 0.999)), r"'betas' \(did you mean 'beta\d'\?\)"),
+        (lambda: optimizers.Adam(eps=1e-7), r"'eps' \(did you mean 'epsilon'\?\)"),
+        (lambda: optimizers.AdamW(wd=1e-7), r"'wd' \(did you mean 'weight_decay'\?\)"),
+        (lambda: optimizers.SGD({}, 0.1), r"called wrongly: too many positional arguments; wanted SGD\(learning_rate="),
+    ],
+)
+def test_misspelt_arguments(make, message):
+    with pytest.raises(ArgumentTypeError, match=message):
+        make()
+
+
+class Own(optimizers.Optimizer):
+    """What users write: attributes of its own, some of them later, in closures, and as properties."""
+
+    kind: str
+
+    def __init__(self, learning_rate, decay):
+        super().__init__(learning_rate)
+        self.decay = decay
+
+    @property
+    def half(self):
+        return self._half
+
+    @half.setter
+    def half(self, value):
+        self._half = value
+
+    def update(self, net, grads):
+        self.seen = [self.later for _ in range(1)]
+
+
+class ByName(optimizers.Optimizer):
+    def __init__(self, **settings):
+        super().__init__(0.1)
+        for name, value in settings.items():
+            setattr(self, name, value)
+
+    def update(self, net, grads):
+        """Nothing."""
+
+
+@dataclasses.dataclass
+class Fields(optimizers.Optimizer):
+    rho: float = 0.5
+
+
+def test_an_optimizer_of_ones_own_keeps_what_its_code_uses():
+    own = Own(0.1, decay=0.5)
+    own.later, own.kind, own.half = 1, "mine", 2
+    own.update(None, None)
+    assert (own.seen, own.half, own.decay) == ([1], 2, 0.5)
+    with pytest.raises(AttributeNameError, match=r"Own has no attribute 'dekay' \(did you mean 'decay'\?\)"):
+        own.dekay = 1
+    assert ByName(anything=1).anything == 1
+    fields = Fields(rho=0.1)
+    fields.rho = 0.2
+    with pytest.raises(AttributeNameError, match="has no attribute 'roh': it has learning_rate, rho"):
+        fields.roh = 0.2
+
+
+def test_near():
+    known = ["learning_rate", "weight_decay", "epsilon", "momentum"]
+    meant = {
+        "lr": "learning_rate",
+        "LR": "learning_rate",
+        "wd": "weight_decay",
+        "eps": "epsilon",
+        "momentun": "momentum",
+    }
+    assert {name: spelling.near(name, known) for name in meant} == meant
+    assert spelling.near("p", known) is spelling.near("batch", known) is None
+
+
+def test_code_that_cannot_be_read_is_left_alone():
+    class WithPartial(optimizers.SGD):
+        helper = partial(print)
+        array = np.zeros(2)
+
+    assert WithPartial(0.1).learning_rate == 0.1
