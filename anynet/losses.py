@@ -62,10 +62,12 @@ def cross_entropy(
     PyTorch's CrossEntropyLoss, but for the axis of the classes.
 
     """
-    _check_labels("cross_entropy", logits, labels)
     if reduction == "mean" and weight is None and ignore_index is None and label_smoothing == 0:
+        _check_fit("cross_entropy", logits, labels)
+        # It looks at the dtypes itself.
         loss: Array = softmax_cross_entropy(logits, labels)[0]
         return loss
+    _check_labels("cross_entropy", logits, labels)
     log_p = log_softmax(widened(logits))
     loss = _of_log_probabilities("cross_entropy", log_p, labels, weight, label_smoothing, ignore_index, reduction)
     return rounded(loss, logits)
@@ -397,7 +399,16 @@ def _check_above_zero(name: str, value: float) -> None:
 def _check_labels(loss: str, outputs: Array, labels: Array) -> None:
     _check_outputs(loss, outputs)
     _check_real(loss, labels)
-    given, wanted = labels.shape, outputs.shape
+    _check_fit(loss, outputs, labels)
+
+
+def _check_fit(loss: str, outputs: Array, labels: Array) -> None:
+    try:
+        given, wanted = labels.shape, outputs.shape
+    except AttributeError:
+        _check_array(loss, outputs)
+        _check_array(loss, labels)
+        raise
     if given != wanted[:-1] and given != wanted:
         raise ShapeError(
             f"{loss}: outputs of shape {tuple(wanted)} were given with labels of shape {tuple(given)}; "

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from anynet import tree
-from anynet.array import Array, array_namespace, check_number, unrecorded, widened
+from anynet.array import RECORDING_TYPES, Array, array_namespace, check_number, unrecorded, widened
 from anynet.autodiff.recording import DynamicScalars
 from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from anynet.primitives import adam_update, momentum_update, sgd_update
@@ -144,10 +144,14 @@ class SGD(Optimizer):
     def update(self, net: Any, grads: Any) -> None:
         """Put new arrays in the place of all parameters that have a gradient; the old arrays stay as they were."""
         (rate,) = self._clock.scalars(self._clock.begin)
-        places = [place for place in tree.pairs(net, grads) if place[3] is not None]
+        places, parameters, gradients = [], [], []
+        for place in tree.pairs(net, grads):
+            _, _, parameter, gradient = place
+            if gradient is not None:
+                places.append(place)
+                parameters.append(unrecorded(parameter) if type(parameter) in RECORDING_TYPES else parameter)
+                gradients.append(gradient if gradient.dtype == parameter.dtype else _like(parameter, gradient))
         if places:
-            parameters = [unrecorded(p) for _, _, p, _ in places]
-            gradients = [g if g.dtype == p.dtype else _like(p, g) for _, _, p, g in places]
             _put(places, sgd_update(rate, *parameters, *gradients))
         self._clock.afterwards(self._clock.end)
 
@@ -198,7 +202,9 @@ class _StatefulOptimizer(Optimizer):
                 )
             if gradient.dtype != parameter.dtype:
                 gradient = _like(parameter, gradient)
-            arrays = (unrecorded(parameter), gradient, *kept)
+            if type(parameter) in RECORDING_TYPES:
+                parameter = unrecorded(parameter)
+            arrays = (parameter, gradient, *kept)
             together.setdefault(state["missed"], []).append((place, state, arrays))
         # What fails, fails before anything is changed.
         steps = [

@@ -23,8 +23,8 @@ T = TypeVar("T")
 _SETTING, _LEAF, _MODULE, _NODE, _DICT, _LIST, _TUPLE, _NAMED_TUPLE = range(1, 9)
 _kinds: dict[Any, int] = {}
 
-# What was made of the arrays and modules of one module so far, by the identity of each.
-_Memo = dict[int, Any]
+# What was made of the arrays and modules of one module so far, by the identity of each; None says of what, see `_map`.
+_Memo = dict[int | None, Any]
 
 
 def map(
@@ -128,59 +128,54 @@ def _map(
     tree: T,
     untrained: Callable[[Array], Any] | None,
     defaults: Mapping[str, Any] | None,
-    memos: tuple[_Memo, _Memo] | None,
+    memo: _Memo | None,
 ) -> T:
-    """Map; the memos are of the modules and trained arrays of one module, and of its untrained arrays."""
+    """Map; the memo is of one module, and has what became of untrained arrays under the complements of identities."""
     kind = _kinds.get(type(tree)) or _kind(tree)
     children: Any = tree
     if kind == _MODULE or kind == _NODE:  # noqa: SIM109 - quicker, in a walk of every step
         attributes = vars(tree)
         if not attributes and not defaults:
             return tree
-        outermost = memos is None
-        if kind == _NODE:
-            memos = None
-        elif memos is None:
-            memos = {}, {}
-        elif id(tree) in memos[0]:
-            return memos[0][id(tree)]  # type: ignore[no-any-return]
-        new = object.__new__(type(tree))
+        outermost = memo is None
+        if memo is None or kind == _NODE:
+            memo = {}
+        elif id(tree) in memo:
+            return memo[id(tree)]  # type: ignore[no-any-return]
+        new = memo[id(tree)] = object.__new__(type(tree))
         own = vars(new)
-        fixed: tuple[str, ...] = ()
-        if untrained is not None:
-            fixed = _untrained(tree) if "frozen" in attributes else _buffers(tree)
-        if defaults and not ("frozen" in attributes and _is_frozen(tree)):
+        frozen = "frozen" in attributes
+        if defaults and not (frozen and _is_frozen(tree)):
             own.update(defaults)
-        memo: _Memo = {} if memos is None else memos[0]
-        memo[id(tree)] = new
+        fixed = () if untrained is None else _untrained(tree) if frozen else getattr(type(tree), "BUFFERS", ())
         for name, child in attributes.items():
-            if memos is None or name in fixed or _kinds.get(type(child)) != _LEAF:
+            if _kinds.get(type(child)) != _LEAF or name in fixed or kind == _NODE:
                 function = untrained if name in fixed and untrained is not None else fn
-                own[name] = _map(function, child, untrained, defaults, memos)
-            else:
-                # As below, without a call for each of the arrays.
-                key = id(child)
-                if key not in memo:
-                    memo[key] = fn(child)
+                own[name] = _map(function, child, untrained, defaults, memo if kind == _MODULE else None)
+            elif (key := id(child)) in memo:
                 own[name] = memo[key]
-        if outermost and memos is not None and memos[1] and not memos[0].keys().isdisjoint(memos[1]):
+            else:
+                own[name] = memo[key] = fn(child)
+        if outermost and None in memo and any(~key in memo for key in memo if key is not None):
             raise ArgumentError(
                 "an array is trained in one place of a network, and a buffer or frozen in another: copy the array, or "
                 "freeze (or unfreeze) it by its path in the network that holds both places"
             )
         return new
     if kind == _LEAF:
-        if memos is None:
+        if memo is None:
             return fn(tree)  # type: ignore[no-any-return]
-        memo, key = memos[fn is untrained], id(tree)
+        key = id(tree)
+        if fn is untrained:
+            key, memo[None] = ~key, None
         if key not in memo:
             memo[key] = fn(tree)
         return memo[key]  # type: ignore[no-any-return]
     if kind == _SETTING:
         return tree
     if kind == _DICT:
-        return {name: _map(fn, child, untrained, defaults, memos) for name, child in children.items()}  # type: ignore[return-value]
-    mapped = [_map(fn, child, untrained, defaults, memos) for child in children]
+        return {name: _map(fn, child, untrained, defaults, memo) for name, child in children.items()}  # type: ignore[return-value]
+    mapped = [_map(fn, child, untrained, defaults, memo) for child in children]
     if kind == _LIST:
         return mapped  # type: ignore[return-value]
     return type(tree)(mapped) if kind == _TUPLE else type(tree)(*mapped)  # type: ignore[call-arg]
@@ -246,9 +241,10 @@ def _pair(
     if kind <= _LEAF:
         return
     if kind == _MODULE:
-        if id(tree) in modules:
-            inside = memo is not None and id(tree) in memo
-            if modules[id(tree)] is not other:
+        key = id(tree)
+        if key in modules:
+            inside = memo is not None and key in memo
+            if modules[key] is not other:
                 raise ArgumentError(
                     _TWO_GRADIENTS.format(f"a {type(tree).__name__}")
                     if inside
@@ -257,14 +253,13 @@ def _pair(
                 )
             if inside:
                 return
-        modules[id(tree)] = other
+        modules[key] = other
         memo = {} if memo is None else memo
-        memo[id(tree)] = tree
+        memo[key] = tree
     elif kind == _NODE:
         memo = None
     holder, others = (vars(tree), vars(other)) if kind <= _NODE else (tree, other)
-    for name in holder if kind <= _DICT else range(len(holder)):
-        child = holder[name]
+    for name, child in holder.items() if kind <= _DICT else enumerate(holder):
         try:
             beside = others[name]
         except (KeyError, IndexError, TypeError):
@@ -273,14 +268,15 @@ def _pair(
             _pair(found, child, beside, memo, modules)
         elif kind >= _TUPLE:
             raise TypeError(f"a tuple of arrays cannot be changed in place: make it a list; given {tree!r:.80}")
-        elif memo is not None and id(child) in memo:
-            i = memo[id(child)]
+        elif memo is None:
+            found.append((holder, name, child, beside))
+        elif (key := id(child)) in memo:
+            i = memo[key]
             if found[i][3] is not beside:
                 raise ArgumentError(_TWO_GRADIENTS.format(f"an array, {name!r} of a {type(tree).__name__},"))
             found[i] = (*_tied(*found[i][:2], holder, name), *found[i][2:])
         else:
-            if memo is not None:
-                memo[id(child)] = len(found)
+            memo[key] = len(found)
             found.append((holder, name, child, beside))
 
 

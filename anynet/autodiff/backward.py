@@ -181,8 +181,8 @@ class Tape:
 
     def gradient(self, like: T, places: Iterator[int], cotangents: list[Array | None]) -> T:
         """Return a tree like the one whose arrays were made variables: the cotangent of each, None for constants."""
-        # Two parameters may have the very same cotangent, as those of a sum; in a module that would tie them.
-        seen: set[int] | None = set() if len(set(map(id, cotangents))) < len(cotangents) else None
+        if len(set(map(id, cotangents))) < len(cotangents):
+            cotangents = _apart(cotangents)
 
         def of_leaf(x: Array) -> Array | None:
             place = next(places)
@@ -192,14 +192,18 @@ class Tape:
             if g is None:
                 return array_namespace(x).zeros_like(x)
             # On the way back no rule conjugates, so that one formula serves real and complex arrays.
-            g = conj(g) if self.complex else g
-            if seen is not None:
-                if id(g) in seen:
-                    g = STANDARD["multiply"](g, 1)
-                seen.add(id(g))
-            return g
+            return conj(g) if self.complex else g
 
         return tree.map(of_leaf, like)
+
+
+def _apart(cotangents: list[Array | None]) -> list[Array | None]:
+    """Return each cotangent as an array of its own.
+
+    Two parameters may have the very same one, as those of a sum; in a module that would tie them.
+    """
+    first = {id(g): i for i, g in reversed([*enumerate(cotangents)])}
+    return [g if g is None or first[id(g)] == i else STANDARD["multiply"](g, 1) for i, g in enumerate(cotangents)]
 
 
 _OUTLIVED = (
@@ -245,13 +249,16 @@ def value_and_grad(
     @wraps(f)
     def value_and_gradient(*args: Any, **named: Any) -> tuple[Any, Any]:
         tape = Tape()
-        keys = chosen.keys(args, named)
-        given = [args[key] if type(key) is int else named[key] for key in keys]  # type: ignore[index]
-        begun = {key: tape.begin(arg) for key, arg in zip(keys, given, strict=True)}
+        given: list[Any] = []
+        begun: dict[Any, Any] = {}
+        for key in chosen.keys(args, named):
+            argument = args[key] if type(key) is int else named[key]  # type: ignore[index]
+            given.append(argument)
+            begun[key] = tape.begin(argument)
         if not tape.variables:
             raise DifferentiationError(_nothing(given))
-        in_order = [begun[i] if i in begun else tree.map(lift, arg) for i, arg in enumerate(args)]
-        by_name = {name: begun[name] if name in begun else tree.map(lift, arg) for name, arg in named.items()}
+        in_order = [begun[i] if i in begun else _constant(arg) for i, arg in enumerate(args)]
+        by_name = named and {name: begun[name] if name in begun else _constant(arg) for name, arg in named.items()}
         out = guarded(given, in_order, by_name)
         aux = None
         if has_aux:
@@ -261,12 +268,16 @@ def value_and_grad(
         # In the order in which the variables were made.
         places = iter(tape.places)
         gradients = [tape.gradient(arg, places, cotangents) for arg in given]
-        for key, arg in zip(keys, given, strict=True):
-            tape.finish(arg, begun[key])
+        for argument, copy in zip(given, begun.values(), strict=True):
+            tape.finish(argument, copy)
         value = (out.value, tree.map(tape.value, aux)) if has_aux else out.value
         return value, chosen.structure(gradients)
 
     return value_and_gradient
+
+
+def _constant(argument: Any) -> Any:
+    return lift(argument) if is_array(argument) else tree.map(lift, argument)
 
 
 def _one(x: Array) -> Array:

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary, ref
 
 from anynet import tree
 from anynet.array import is_array, is_complex, is_floating
-from anynet.autodiff.trace import Primitive, Traced, call, lift
+from anynet.autodiff.trace import Primitive, Traced, explain, lift
 from anynet.errors import DifferentiationError
 from anynet.reach import Reach
 
@@ -51,15 +51,15 @@ class Guarded:
 
     def __call__(self, differentiated: Sequence[Any], args: Sequence[Any], named: dict[str, Any]) -> Any:
         """Return the function's value, called without the parameters of the modules in these trees."""
-        if len(differentiated) == 1 and self._last() is differentiated[0]:
-            return call(self._function, args, named)
-        held = self._held(differentiated, [*args, *named.values()])
-        if not held:
-            return call(self._function, args, named)
+        is_known = len(differentiated) == 1 and self._last() is differentiated[0]
+        held = [] if is_known else self._held(differentiated, [*args, *named.values()])
         try:
             for holder, name, _, withheld in held:
                 holder[name] = withheld
-            return call(self._function, args, named)
+            return self._function(*args, **named)
+        except TypeError as error:
+            explain(error)
+            raise
         finally:
             for holder, name, value, _ in held:
                 holder[name] = value

@@ -14,6 +14,7 @@ from numbers import Number
 from typing import Any, Protocol
 
 from anynet.array import (
+    RECORDING_TYPES,
     Array,
     Namespace,
     array_namespace,
@@ -56,20 +57,25 @@ def call(f: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any]) -
     try:
         return f(*args, **named)
     except TypeError as error:
-        if isinstance(error, AnynetError):
-            raise
-        if "Multiple namespaces" in str(error):
-            raise MixedArraysError(
-                f"a function was given traced arrays and plain ones ({error}): bring the plain ones to the traced, as "
-                "xp = x.__array_namespace__(); y = xp.asarray(y)"
-            ) from error
-        if "Traced" in str(error):
-            raise DifferentiationError(
-                f"a function was given a traced array and takes none ({error}): use the functions of the array's "
-                "namespace, as xp = x.__array_namespace__(); xp.exp(x), or anynet.custom_vjp for compiled code with "
-                "a derivative of your own"
-            ) from error
+        explain(error)
         raise
+
+
+def explain(error: TypeError) -> None:
+    """Raise what is behind the error of a function that was called with traced arrays, if it is known; see `call`."""
+    if isinstance(error, AnynetError):
+        return
+    if "Multiple namespaces" in str(error):
+        raise MixedArraysError(
+            f"a function was given traced arrays and plain ones ({error}): bring the plain ones to the traced, as "
+            "xp = x.__array_namespace__(); y = xp.asarray(y)"
+        ) from error
+    if "Traced" in str(error):
+        raise DifferentiationError(
+            f"a function was given a traced array and takes none ({error}): use the functions of the array's "
+            "namespace, as xp = x.__array_namespace__(); xp.exp(x), or anynet.custom_vjp for compiled code with "
+            "a derivative of your own"
+        ) from error
 
 
 class Trace(Protocol):
@@ -285,11 +291,11 @@ def lift(x: Any) -> Any:
     """Return an array (or several) as a traced constant; what is traced already stays, and so do settings."""
     if type(x) is Traced:
         return x
+    if is_array(x):
+        return Traced(unrecorded(x) if type(x) in RECORDING_TYPES else x)
     if isinstance(x, tuple):
         return type(x)(*map(lift, x)) if hasattr(x, "_fields") else tuple(map(lift, x))
-    if isinstance(x, list):
-        return list(map(lift, x))
-    return Traced(unrecorded(x)) if is_array(x) else x
+    return list(map(lift, x)) if isinstance(x, list) else x
 
 
 def lower(x: Any) -> Any:

@@ -87,7 +87,11 @@ class Module:
             # Deep inside it, and in other modules, it is looked at once.
             inside = None if type(self) in _looked_at else (_arrays(self), self.modules())
             out = self.forward(*args, **settings)
-            if len(own) != len(before) or not all(map(is_, own.values(), before)) or lengths is not None:
+            if (
+                len(own) != len(before)
+                or not all(map(is_, own.values(), before))
+                or (lengths is not None and lengths != [*map(_length, before)])
+            ):
                 self._check_kept(before, lengths)
             if inside is not None:
                 self._check_inside(*inside)

@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace, as_indices, device, widened
+from anynet.array import Array, Namespace, array_namespace, as_indices, device, is_complex, widened
 from anynet.autodiff.trace import primitive
-from anynet.errors import DataError
+from anynet.errors import DataError, DTypeError
 from anynet.primitives.activation import log_softmax, softmax
 from anynet.primitives.precision import REAL, in_float32
 
@@ -17,6 +17,8 @@ def targets(labels: Array, like: Array) -> Array:
     that is no class has a row of not-a-numbers, for a device cannot raise without being waited for.
     """
     xp = array_namespace(labels, like)
+    if is_complex(labels):
+        raise DTypeError(f"labels of {labels.dtype} were given: wanted real numbers, as xp.real(labels)")
     if labels.ndim == like.ndim:
         return xp.astype(labels, like.dtype, copy=False)
     # As indices, because the labels' dtype may have fewer values than there are classes.
@@ -61,7 +63,7 @@ def _explain(logits: Array, labels: Array) -> None:
     """Name a label that is no class."""
     xp = array_namespace(labels)
     classes = logits.shape[-1]
-    if labels.ndim == logits.ndim or not math.prod(labels.shape):
+    if labels.ndim == logits.ndim or is_complex(labels) or not math.prod(labels.shape):
         return
     labels = as_indices("labels", labels)
     for label in (int(xp.min(labels)), int(xp.max(labels))):
