@@ -176,13 +176,13 @@ class CompiledStep:
 
     def _known(self, arguments: Arguments, outside: Outside) -> "Recording | None":
         """Return the recording for a call, which is then the one used last."""
-        recordings = self.recordings
-        for i in range(len(recordings) - 1, -1, -1):
-            if recordings[i].outline == (arguments.outline, outside.outline):
+        for recording in reversed(self.recordings):
+            if recording.outline == (arguments.outline, outside.outline):
                 self._waste = 0
-                recordings[i].last_use = self._calls
-                recordings.append(recordings.pop(i))
-                return recordings[-1]
+                recording.last_use = self._calls
+                if recording is not self.recordings[-1]:
+                    self.recordings = [*(x for x in self.recordings if x is not recording), recording]
+                return recording
         return None
 
     def _has_room(self) -> bool:
@@ -276,31 +276,30 @@ class Recording:
 
     def replay(self, leaves: list[Any], writes: list["_Write"], plainly: Callable[[], Any]) -> Any:
         """Make the calls with these leaves, those that are used, and put new arrays where they belong."""
-        if (self._written and self.shares_memory(leaves)) or not self._lock.acquire(blocking=False):
+        # Where two threads get past this at once, one waits for the other.
+        if (self._written and self.shares_memory(leaves)) or self._lock.locked():
             return plainly()
-        saved: list[dict[str, Any]] = []
-        try:
+        with self._lock:
             saved = [vars(x).copy() for x in self.dynamic]
-            found = self._run(leaves, self._scalars())
-        except BaseException as error:
-            self._restore(saved)
-            if isinstance(error, CalledError):
-                raise error.error from error.error.__cause__
-            if not isinstance(error, Exception):
-                raise
-            failure = error
-        else:
             try:
-                _write(writes, leaves, found)
-            except KeyboardInterrupt:
-                # What is half done is done again as a whole.
-                _write(writes, leaves, found)
-                raise
-            if type(self.result) is Traced:
-                return found[self.result.node]
-            return tree.map(lambda leaf: found[leaf.node], self.result)
-        finally:
-            self._lock.release()
+                found = self._run(leaves, self._scalars())
+            except BaseException as error:
+                self._restore(saved)
+                if isinstance(error, CalledError):
+                    raise error.error from error.error.__cause__
+                if not isinstance(error, Exception):
+                    raise
+                failure = error
+            else:
+                try:
+                    _write(writes, leaves, found)
+                except KeyboardInterrupt:
+                    # What is half done is done again as a whole.
+                    _write(writes, leaves, found)
+                    raise
+                if type(self.result) is Traced:
+                    return found[self.result.node]
+                return tree.map(lambda leaf: found[leaf.node], self.result)
         # The step itself says better what is wrong, and where.
         result = plainly()
         warnings.warn(f"a compiled step failed, and did not when not compiled: {failure!r}", stacklevel=4)
@@ -314,8 +313,7 @@ class Recording:
             raise CalledError(error) from error
 
     def _restore(self, saved: list[dict[str, Any]]) -> None:
-        # Nothing is saved where a step is interrupted before it begins.
-        for x, attributes in zip(self.dynamic, saved, strict=False):
+        for x, attributes in zip(self.dynamic, saved, strict=True):
             vars(x).update(attributes)
 
     @cached_property
@@ -334,15 +332,16 @@ class Recording:
 
     def loop(self, leaves: list[Any], writes: list["_Write"], entries: Any, start: int, stop: int) -> Any:
         """Replay for each of the entries, the last of the leaves, and put new arrays where they belong."""
-        before = [vars(x).copy() for x in self.dynamic]
-        try:
-            asked = [self._scalars() for _ in range(start, stop)]
-            after = [vars(x).copy() for x in self.dynamic]
-        except CalledError as error:
-            raise error.error from error.error.__cause__
-        finally:
-            # The clock goes on when the parameters do: a loop that is interrupted leaves both as they were.
-            self._restore(before)
+        # The clock goes on when the parameters do: a loop that is interrupted leaves both as they were.
+        with DeferredInterrupt():
+            before = [vars(x).copy() for x in self.dynamic]
+            try:
+                asked = [self._scalars() for _ in range(start, stop)]
+                after = [vars(x).copy() for x in self.dynamic]
+            except CalledError as error:
+                raise error.error from error.error.__cause__
+            finally:
+                self._restore(before)
         # The number of entries is what is compiled for, not that of the steps.
         numbers = [asked[0]] * start + asked + [asked[0]] * (entries.shape[0] - stop)
         with self._lock:
@@ -503,16 +502,18 @@ def record(
     recorder = Recorder((arguments.leaves + outside.read())[:1])
     recorded = _Recorded(recorder, arguments, outside)
     try:
-        try:
-            with DeferredInterrupt():
+        with DeferredInterrupt() as interrupt:
+            try:
                 recorded.begin()
-            result = call(step, args, named)
-            results = [recorder.place(x) for _, x in tree.leaves(result)]
-            numbers = iter(range(len(results)))
-            template = tree.map(lambda _: Traced(None, None, next(numbers)), result)
-        finally:
-            # No variable stays behind in a network.
-            with DeferredInterrupt():
+                interrupt.deliver()
+                interrupt.deferring = False
+                result = call(step, args, named)
+                results = [recorder.place(x) for _, x in tree.leaves(result)]
+                numbers = iter(range(len(results)))
+                template = tree.map(lambda _: Traced(None, None, next(numbers)), result)
+            finally:
+                # No variable is left in a network.
+                interrupt.deferring = True
                 after = Arguments(args, named)
                 around = Outside(step, *after.objects)
                 leaves = [around.read(), after.leaves]

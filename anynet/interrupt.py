@@ -15,6 +15,8 @@ class DeferredInterrupt:
     """
 
     def __init__(self) -> None:
+        #: Whether a signal waits. Set it to False where one may be delivered at once, as while a user's code runs.
+        self.deferring = True
         self._previous: Any = None
         self._waiting: tuple[int, FrameType | None] | None = None
 
@@ -44,7 +46,7 @@ class DeferredInterrupt:
             self._previous(*waiting)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._waiting is None:
+        if self.deferring and self._waiting is None:
             self._waiting = number, frame
         else:
             self._previous(number, frame)

@@ -5,10 +5,12 @@ import contextlib
 import contextvars
 import copy
 import functools
+import itertools
 import operator
 import pickle
 import queue
 import random
+import signal
 import sys
 import threading
 import weakref
@@ -22,9 +24,10 @@ import numpy as np
 import pytest
 from examples_of_layers import everything
 from helpers import assert_close, checks_labels, host, numbers
+from pretended_graphs import Pretended
 
 import anynet
-from anynet import compilation, layers, losses, optimizers, schedulers, tree
+from anynet import compilation, graph, interrupt, layers, losses, optimizers, schedulers, tree
 from anynet.array import array_namespace
 from anynet.autodiff.trace import Traced
 from anynet.backend import get_backend
@@ -1593,3 +1596,93 @@ def test_a_schedule_that_raises_in_a_loop(backend, fails, error):
     for i in range(10):
         train(other, other_optimizer, *batch_of(x, t, rows[i, ...]))
     same_bits(backend, net, other)
+
+
+@contextlib.contextmanager
+def interrupt_at(number):
+    """Press Ctrl-C at a moment, by its number, at which Python looks for signals in this package's compiled steps."""
+    modules = [module.__file__ for module in (compilation, graph, interrupt)]
+    seen = itertools.count()
+
+    def profile(frame, event, argument):
+        if event in ("call", "c_return") and frame.f_code.co_filename in modules and next(seen) == number:
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    other = sys.getprofile()
+    try:
+        sys.setprofile(profile)
+        yield
+    finally:
+        sys.setprofile(other)
+        signal.signal(signal.SIGINT, before)
+
+
+def interrupted_everywhere(backend, call, steps):
+    """Interrupt calls of some steps at all their moments: all of the steps are done, or none, also by the clock."""
+    x, t = batch(backend, 12)
+    rows = backend.asarray(np.arange(12).reshape(4, 3))
+    step = on_rows(training_step(losses.cross_entropy))
+    (net, optimizer), (other, like) = ((plain_net(backend), optimizers.Momentum(0.1)) for _ in range(2))
+    compiled, interrupts = anynet.compile(step), 0
+    for i in range(2):
+        compiled(net, optimizer, x, t, rows[i, ...])
+        step(other, like, x, t, rows[i, ...])
+    # The second time with what the first has made.
+    for _ in range(2):
+        for number in itertools.count():
+            before, interrupted = optimizer.updates, False
+            try:
+                with interrupt_at(number):
+                    call(compiled, rows, net, optimizer, x, t)
+            except KeyboardInterrupt:
+                interrupted = True
+            assert optimizer.updates in (before, before + steps)
+            for i in range(optimizer.updates - before):
+                step(other, like, x, t, rows[2 + i, ...])
+            same_bits(backend, (net, optimizer.state), (other, like.state))
+            assert not any(recording._lock.locked() for recording in compiled.recordings)
+            if not interrupted:
+                break
+            interrupts += 1
+    return interrupts
+
+
+def test_interrupted_anywhere_in_a_replay():
+    one = lambda step, rows, *given: step(*given, rows[2, ...])
+    assert interrupted_everywhere(get_backend("numpy"), one, 1) > 20
+
+
+def test_interrupted_anywhere_in_a_loop(monkeypatch):
+    """On a device that is pretended, with numbers that leave what they meet as it is."""
+    numpy = type(get_backend("numpy"))
+    monkeypatch.setattr(Pretended, "number_dtype", lambda self, arrays: np.dtype("float32"))
+    monkeypatch.setattr(numpy, "loops", True)
+    monkeypatch.setattr(numpy, "loop", lambda self, function, carried: graph.Loop(function, carried, Pretended()))
+    two = lambda step, rows, *given: step.for_each(rows, *given, start=2)
+    assert interrupted_everywhere(get_backend("numpy"), two, 2) > 100
+
+
+def test_interrupted_anywhere_while_recording():
+    """No traced array is left in a network, and the step is done or not."""
+    backend = get_backend("numpy")
+    step, (x, t) = training_step(losses.cross_entropy), batch(backend)
+    (net, optimizer), (other, like) = ((plain_net(backend), optimizers.Momentum(0.1)) for _ in range(2))
+    for each, of in ((net, optimizer), (other, like)):
+        step(each, of, x, t)
+    for number in itertools.count(step=4):
+        before, interrupted = optimizer.updates, False
+        try:
+            with interrupt_at(number):
+                anynet.compile(step)(net, optimizer, x, t)
+        except KeyboardInterrupt:
+            interrupted = True
+        assert optimizer.updates in (before, before + 1)
+        if optimizer.updates > before:
+            step(other, like, x, t)
+        same_bits(backend, (net, optimizer.state), (other, like.state))
+        if not interrupted:
+            break
+    assert number > 20
+    assert not [x for _, x in tree.leaves((net, optimizer)) if type(x) is Traced]

@@ -51,6 +51,17 @@ def test_a_signal_is_delivered_at_the_end():
     assert interrupted(work) == ["the step"]
 
 
+def test_a_signal_where_none_has_to_wait():
+    def work():
+        with DeferredInterrupt() as interrupt:
+            interrupt.deferring = False
+            yield "the step"
+            press()
+            yield "the rest of it"
+
+    assert interrupted(work) == ["the step"]
+
+
 def test_a_second_signal_does_not_wait():
     def work():
         with DeferredInterrupt():

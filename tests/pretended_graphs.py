@@ -1,0 +1,51 @@
+"""Graphs on a device that is pretended: what it was asked for once, it can be asked for again."""
+
+import contextlib
+import weakref
+
+import numpy as np
+
+from anynet.graph import Launches
+
+
+class Pretended(Launches):
+    """A launch calls the function again, with the arrays that it was captured with."""
+
+    def __init__(self):
+        self.captured = self.launched = self.copied = 0
+
+    def current(self):
+        return contextlib.nullcontext()
+
+    def capture(self, function):
+        self.captured += 1
+        function()
+        results = [np.array(x) for x in function()]
+        # A device keeps nothing of what it reads.
+        known = weakref.ref(function)
+
+        def launch():
+            self.launched += 1
+            for result, new in zip(results, known()(), strict=True):
+                result[...] = new
+
+        for result in results:
+            result[...] = 77
+        return launch, results
+
+    def wait(self):
+        pass
+
+    def memory(self, arrays):
+        return [np.full_like(x, 77) for x in arrays]
+
+    def copy(self, to, given):
+        self.copied += len(to)
+        for memory, x in zip(to, given, strict=True):
+            memory[...] = x
+
+    def shares_memory(self, x, y):
+        return np.may_share_memory(x, y)
+
+    def number_dtype(self, arrays):
+        return np.dtype("float64")
