@@ -4,9 +4,28 @@ The words are those of cupy.ElementwiseKernel: T is the dtype of the arrays, and
 element by element. A window's place in the kernel is (u, v), an output's in the image of outputs (y, x); what lies
 outside an image is skipped, so that no padded copy is made. Places are counted with 32 bits, and what `WINDOW` names is
 known when a loop is compiled, for divisions are much of its work.
+
+A loop declares its dtypes. A kernel leaves every other dtype to the reference, and ``ci/nvrtc.py`` compiles each loop
+in each dtype that it declares.
 """
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from anynet.primitives.threefry import PARITY, ROTATIONS
+
+#: Dtypes, by NumPy's letters.
+_WIDE, _ALL_REAL, _INTEGERS = "fd", "efd", "bBhHiIlLqQ"
+
+
+class Source(NamedTuple):
+    """What a loop reads, writes and does, and the dtypes that each of its type parameters may stand for."""
+
+    inputs: str
+    outputs: str
+    operation: str
+    dtypes: Mapping[str, str] = {"T": _WIDE}
+
 
 _SIZES = "int32 height, int32 width, int32 out_height, int32 out_width, int32 top, int32 left"
 _FEATURES = "int32 pixels, int32 features"
@@ -15,7 +34,7 @@ _FEATURES = "int32 pixels, int32 features"
 WINDOW = ("kernel_height", "kernel_width", "stride_y", "stride_x", "dilation_y", "dilation_x")
 
 SOURCES = {
-    "adam_update": (
+    "adam_update": Source(
         "T parameter, T gradient, T mean, T square, T rate, T correction, T decay, T beta1, T beta2, T epsilon",
         "T out, T new_mean, T new_square",
         "new_mean = beta1 * mean + (T(1) - beta1) * gradient; "
@@ -23,7 +42,7 @@ SOURCES = {
         "out = decay * parameter - rate * (new_mean / (sqrt(new_square) * correction + epsilon))",
     ),
     # Of images (N, features, pixels), and sums of the products of g with what was standardized, and of g.
-    "batch_norm_gradient": (
+    "batch_norm_gradient": Source(
         "T g, T x, raw T weight, raw T mean, raw T variance, raw T of_weight, raw T of_bias, "
         f"{_FEATURES}, T epsilon, T share",
         "T out",
@@ -34,23 +53,25 @@ SOURCES = {
         """,
     ),
     # Every element looks through its row, which costs less than a launch as long as rows are short.
-    "cross_entropy": (
+    "cross_entropy": Source(
         "T logit, raw T logits, L label, int32 classes, T share",
         "T difference, T surprise",
         """
         long long start = (long long) (i / classes) * classes;
         T largest = logits[start], sum = 0;
-        bool wanted = label == i % classes, none = label < 0 || label >= classes;
+        long long row_label = label;
+        bool wanted = row_label == i % classes, none = row_label < 0 || row_label >= classes;
         for (int c = 1; c < classes; ++c) largest = logits[start + c] > largest ? logits[start + c] : largest;
         for (int c = 0; c < classes; ++c) sum += exp(logits[start + c] - largest);
         T nan = T(0) / T(0);
         difference = none ? nan : exp(logit - largest) / sum - T(wanted);
         surprise = none ? nan : wanted ? (log(sum) - (logit - largest)) * share : T(0)
         """,
+        {"T": _WIDE, "L": _INTEGERS},
     ),
-    "erf": ("T x", "T out", "out = erf(x)"),
+    "erf": Source("T x", "T out", "out = erf(x)"),
     # Columns are (channels, kernel height, kernel width, images, out height, out width).
-    "fold": (
+    "fold": Source(
         f"raw T columns, int32 images, int32 channels, {_SIZES}",
         "T out",
         """
@@ -70,7 +91,7 @@ SOURCES = {
         out = sum
         """,
     ),
-    "max_pool2d": (
+    "max_pool2d": Source(
         f"raw T images, {_SIZES}",
         "T out",
         """
@@ -87,13 +108,13 @@ SOURCES = {
         out = largest
         """,
     ),
-    "momentum_update": (
+    "momentum_update": Source(
         "T parameter, T gradient, T velocity, T learning_rate, T momentum, T nesterov",
         "T out, T new_velocity",
         "new_velocity = momentum * velocity + gradient; "
         "out = parameter - learning_rate * (nesterov > 0 ? gradient + momentum * new_velocity : new_velocity)",
     ),
-    "normalize": (
+    "normalize": Source(
         f"T x, raw T weight, raw T bias, raw T mean, raw T variance, {_FEATURES}, T epsilon",
         "T out",
         """
@@ -101,16 +122,18 @@ SOURCES = {
         out = (x - mean[f]) / sqrt(variance[f] + epsilon) * weight[f] + bias[f]
         """,
     ),
-    "relu": ("T x", "T out", "out = x > 0 ? x : (x == x ? T(0) : x)"),
-    "relu_gradient": ("T g, T y", "T out", "out = y > 0 ? g : T(0)"),
-    "sgd_update": ("T parameter, T gradient, T learning_rate", "T out", "out = parameter - learning_rate * gradient"),
-    "square_around": (
+    "relu": Source("T x", "T out", "out = x > 0 ? x : (x == x ? T(0) : x)", {"T": _ALL_REAL}),
+    "relu_gradient": Source("T g, T y", "T out", "out = y > 0 ? g : T(0)", {"T": _ALL_REAL}),
+    "sgd_update": Source(
+        "T parameter, T gradient, T learning_rate", "T out", "out = parameter - learning_rate * gradient"
+    ),
+    "square_around": Source(
         f"T x, raw T mean, {_FEATURES}",
         "T out",
         "T difference = x - mean[(int) i / pixels % features]; out = difference * difference",
     ),
     # An element looks through the windows that it is in, and takes from those of which it is the first largest.
-    "spread_to_largest": (
+    "spread_to_largest": Source(
         f"raw T g, raw T images, raw T largest, {_SIZES}",
         "T out",
         """
@@ -137,14 +160,14 @@ SOURCES = {
         out = sum
         """,
     ),
-    "times_standardized": (
+    "times_standardized": Source(
         f"T g, T x, raw T mean, raw T variance, {_FEATURES}, T epsilon",
         "T out",
         "int f = (int) i / pixels % features; out = g * (x - mean[f]) / sqrt(variance[f] + epsilon)",
     ),
-    "threefry": (
-        "int32 k0, int32 k1, int32 x0, int32 x1",
-        "int32 out0, int32 out1",
+    "threefry": Source(
+        "T k0, T k1, T x0, T x1",
+        "T out0, T out1",
         """
         const int rotations[8] = {ROTATIONS};
         unsigned keys[3] = {(unsigned) k0, (unsigned) k1, (unsigned) k0 ^ (unsigned) k1 ^ PARITY};
@@ -162,9 +185,10 @@ SOURCES = {
         """.replace("ROTATIONS", ", ".join(str(n) for turns in ROTATIONS for n in turns)).replace(
             "PARITY", f"{PARITY}u"
         ),
+        {"T": "i"},
     ),
     # Each looks through one window of one channel, and writes all that it sees.
-    "unfold": (
+    "unfold": Source(
         f"raw T images, int32 number, int32 channels, {_SIZES}",
         "raw T columns",
         """
@@ -183,3 +207,28 @@ SOURCES = {
         """,
     ),
 }
+
+#: Loops that PyTorch compiles.
+TORCH_SOURCES = {
+    "adam_update": SOURCES["adam_update"],
+    # Of the logarithms of a softmax, the labels and the numbers of the classes.
+    "cross_entropy": Source(
+        "T logarithm, T label, T number, T classes, T share",
+        "T difference, T surprise",
+        """
+        bool wanted = label == number, none = label < 0 || label >= classes;
+        T nan = T(0) / T(0);
+        difference = none ? nan : exp(logarithm) - T(wanted);
+        surprise = none ? nan : wanted ? -logarithm * share : T(0)
+        """,
+    ),
+    "threefry": SOURCES["threefry"],
+}
+
+
+def template(name: str) -> str:
+    """Return a loop of PyTorch's as a C++ template of its dtype, for one element."""
+    inputs, outputs, operation, _ = TORCH_SOURCES[name]
+    arguments = [f"T {declared.split()[1]}" for declared in inputs.split(", ")]
+    results = [f"T& {declared.split()[1]}" for declared in outputs.split(", ")]
+    return f"template <typename T> void anynet_{name}({', '.join(arguments + results)}) {{ {operation}; }}"

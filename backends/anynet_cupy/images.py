@@ -8,17 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 from anynet.primitives.convolution import output_size
-from anynet_cupy.elementwise import elementwise
+from anynet_cupy.elementwise import declared, elementwise
 from anynet_cupy.product import product, sums
 
 _ONES = (1, 1)
 _COUNTED = 1 << 31
 
 
-def _suits(*arrays: Any) -> bool:
-    first = arrays[0]
-    kinds = first.dtype.char in "fd" and first.size > 0 and all(x.dtype == first.dtype for x in arrays)
-    return bool(kinds and max(x.size for x in arrays) < _COUNTED)
+def _suits(name: str, *arrays: Any) -> bool:
+    """Tell whether the loop of a name is declared for the dtype of these arrays, and 32 bits count their elements."""
+    return declared(name, *arrays) and arrays[0].size > 0 and max(x.size for x in arrays) < _COUNTED
 
 
 def _numbers(size: Any, out: Any, padding: Any) -> tuple[int, ...]:
@@ -50,7 +49,8 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
     """Unfold all images and multiply once."""
     import cupy
 
-    if not _suits(x, weight) or x.shape[1] != weight.shape[1] * groups:
+    arrays = (x, weight) if bias is None else (x, weight, bias)
+    if not _suits("unfold", *arrays) or x.shape[1] != weight.shape[1] * groups:
         return NotImplemented
     channels, _, *kernel = weight.shape
     size = output_size(x.shape[2:], kernel, stride, padding, dilation)
@@ -69,7 +69,7 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
 
 def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """Unfold all images and multiply once."""
-    if not _suits(g, x) or not _counted(*x.shape[:2], *kernel, *g.shape[2:]):
+    if not _suits("unfold", g, x) or not _counted(*x.shape[:2], *kernel, *g.shape[2:]):
         return NotImplemented
     columns = _unfold(x, kernel, g.shape[2:], stride, padding, dilation)
     columns = columns.reshape(groups, -1, columns.shape[1])
@@ -82,7 +82,7 @@ def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: A
     import cupy
 
     in_channels, *kernel = weight.shape[1:]
-    if not _suits(g, weight) or not _counted(len(g), groups * in_channels, *kernel, *g.shape[2:]):
+    if not _suits("fold", g, weight) or not _counted(len(g), groups * in_channels, *kernel, *g.shape[2:]):
         return NotImplemented
     rows = weight.reshape(groups, weight.shape[0] // groups, -1).swapaxes(1, 2)
     columns = cupy.ascontiguousarray(product(rows, _channels_first(g, groups)))
@@ -96,7 +96,7 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     import cupy
 
     size = output_size(x.shape[2:], kernel, stride, padding, _ONES)
-    if not _suits(x) or min(size) < 1:
+    if not _suits("max_pool2d", x) or min(size) < 1:
         return NotImplemented
     out = cupy.empty((*x.shape[:2], *size), x.dtype)
     given = cupy.ascontiguousarray(x), *_numbers(x.shape[2:], size, padding), out
@@ -107,7 +107,7 @@ def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any,
     """Let every pixel look for the windows whose largest it is; nothing is added by two at once."""
     import cupy
 
-    if not _suits(x, g, largest):
+    if not _suits("spread_to_largest", x, g, largest):
         return NotImplemented
     numbers = _numbers(x.shape[2:], largest.shape[2:], padding)
     given = map(cupy.ascontiguousarray, (g, x, largest))
@@ -124,7 +124,7 @@ def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
     """Go through the batch three times: for the means, for the variances, for the result."""
     import cupy
 
-    if not _suits(x, weight, bias):
+    if not _suits("normalize", x, weight, bias):
         return NotImplemented
     x, weight, bias = map(cupy.ascontiguousarray, (x, weight, bias))
     features = math.prod(x.shape[2:]), x.shape[1]
@@ -139,7 +139,7 @@ def batch_norm_gradient(g: Any, x: Any, weight: Any, mean: Any, variance: Any, e
     """Go through the batch three times: for the two sums of the way back, and for the result."""
     import cupy
 
-    if not _suits(g, x, weight, mean, variance):
+    if not _suits("batch_norm_gradient", g, x, weight, mean, variance):
         return NotImplemented
     g, x, weight, mean, variance = map(cupy.ascontiguousarray, (g, x, weight, mean, variance))
     features = math.prod(x.shape[2:]), x.shape[1]

@@ -3,24 +3,26 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from anynet_cuda.sources import SOURCES
+
 from anynet.primitives.update import by_parameter, in_turn
-from anynet_cupy.elementwise import elementwise
+from anynet_cupy.elementwise import declared, elementwise
 from anynet_cupy.product import matmul, sums
 
 
 def erf(x: Any) -> Any:
     """CUDA's own, in one launch."""
-    return elementwise("erf")(x) if x.dtype.char in "fd" else NotImplemented
+    return elementwise("erf")(x) if declared("erf", x) else NotImplemented
 
 
 def relu(x: Any) -> Any:
     """One launch instead of two."""
-    return elementwise("relu")(x) if x.dtype.kind == "f" else NotImplemented
+    return elementwise("relu")(x) if declared("relu", x) else NotImplemented
 
 
 def relu_gradient(g: Any, y: Any) -> Any:
     """One launch instead of three."""
-    return elementwise("relu_gradient")(g, y) if g.dtype == y.dtype else NotImplemented
+    return elementwise("relu_gradient")(g, y) if declared("relu_gradient", g, y) else NotImplemented
 
 
 #: Classes among which every thread may look.
@@ -31,9 +33,9 @@ def _each(name: str, numbers: Sequence[float], count: int, arrays: tuple[Any, ..
     """Update every parameter in one launch; the numbers come after its arrays."""
     found = []
     for given in by_parameter(count, arrays):
-        dtype = given[0].dtype
-        if dtype.char not in "fd" or any(x.dtype != dtype for x in given):
+        if not declared(name, *given):
             return NotImplemented
+        dtype = given[0].dtype
         out = elementwise(name)(*given, *(_of(dtype, number) for number in numbers))
         found.append(out if isinstance(out, tuple) else (out,))
     return in_turn(found)
@@ -65,8 +67,10 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     """Two launches instead of fifteen, where classes are few."""
     import cupy
 
-    fits = logits.ndim == 2 and labels.ndim == 1 and labels.dtype.kind in "iu" and 0 < logits.shape[-1] <= _CLASSES
-    if not fits or logits.dtype.char not in "fd" or not len(logits):
+    fits = logits.ndim == 2 and labels.ndim == 1 and 0 < logits.shape[-1] <= _CLASSES and len(logits)
+    if not fits or not declared("cross_entropy", logits):
+        return NotImplemented
+    if labels.dtype.char not in SOURCES["cross_entropy"].dtypes["L"]:
         return NotImplemented
     logits = cupy.ascontiguousarray(logits)
     rows, classes = logits.shape
@@ -88,6 +92,8 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
 
 def threefry(key: Any, x0: Any, x1: Any) -> Any:
     """One launch instead of 180."""
+    if not declared("threefry", key, x0, x1):
+        return NotImplemented
     return elementwise("threefry")(key[0:1], key[1:2], x0, x1)
 
 

@@ -115,7 +115,7 @@ def test_a_device_that_is_not_there(monkeypatch, name):
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs CUDA's compiler, nvcc")
 def test_sources_compile_for_a_gpu(tmp_path, name, scalar):
     index = "int i = blockIdx.x * blockDim.x + threadIdx.x; if (i < elements)"
-    inputs, outputs, operation = SOURCES[name]
+    inputs, outputs, operation, _ = SOURCES[name]
     source = inputs, outputs, "".join(f"const int {constant} = 2; " for constant in WINDOW) + operation
     (tmp_path / "kernel.cu").write_text(loop(source, scalar, f"anynet_{name}", "__global__", index), encoding="utf-8")
     done = subprocess.run(["nvcc", "-ptx", "kernel.cu"], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -336,5 +336,5 @@ def test_every_source_has_its_kernel():
     names = (set(kernels.KERNELS) | set(images.KERNELS)) - made_of_others
     parts = {"cross_entropy", "fold", "normalize", "square_around", "times_standardized", "unfold"}
     assert set(SOURCES) == names | parts
-    for _, out, operation in SOURCES.values():
+    for _, out, operation, _ in SOURCES.values():
         assert re.search(rf"\b{out.split(', ')[0].split()[-1]}(\[place\])? = ", operation)
