@@ -8,111 +8,20 @@ import operator
 
 import numpy as np
 import pytest
+from examples_of_kernels import IMAGES, PAIRS, cases
 from helpers import host
 
 from anynet import primitives
 from anynet.autodiff.backward import sum_to
-from anynet.autodiff.rules.indexing import index_add, place, put, scatter_add
+from anynet.autodiff.rules.indexing import getitem, index_add, place, put, scatter_add
+from anynet.autodiff.trace import STANDARD
 from anynet.backend import get_backend, kernels_for
 
-REFERENCES = {function.name: function.reference for function in (index_add, place, put, scatter_add, sum_to)}
-REFERENCES["getitem"] = operator.getitem
+#: Primitives that are neither hot operations nor functions of the standard.
+OTHERS = {step.name: step for step in (getitem, index_add, place, put, scatter_add, sum_to)}
 
 #: What kernels decline on a CPU by design, as (kernel, number of the case): some are for GPUs only.
 DECLINED = {"torch": {("sum_to", 0), ("sum_to", 1)}, "jax": {("conv2d_transposed", 3)}}
-
-IMAGES = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
-UNEVEN = {"stride": (1, 1), "padding": ((1, 0), (2, 1)), "dilation": (1, 1), "groups": 2}
-#: More padding than a kernel of 2 × 2 reaches over.
-WIDE = {"stride": (1, 1), "padding": ((2, 2), (2, 1)), "dilation": (1, 1), "groups": 1}
-STRIDED = {"stride": (2, 1), "padding": ((1, 1), (0, 0)), "dilation": (1, 2), "groups": 1}
-PAIRS = {"kernel": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0))}
-OVERLAPPING = {"kernel": (3, 2), "stride": (2, 1), "padding": ((1, 1), (0, 0))}
-
-
-def cases(dtype):
-    """Return what each kernel is made for: lists of positional and keyword arguments, in NumPy's arrays."""
-    generator = np.random.default_rng(0)
-
-    def f(*shape):
-        return generator.normal(size=shape).astype(dtype)
-
-    def positive(*shape):
-        return generator.uniform(0.1, 1, size=shape).astype(dtype)
-
-    def integers(*shape, below=4):
-        return generator.integers(0, below, shape)
-
-    x, large = f(4, 6), f(300, 260)
-    words = generator.integers(-(2**31), 2**31, (3, 10_000)).astype("int32")
-    booleans = generator.random((2, 3, 6)) < 0.5
-    booleans[..., 0] = True
-    images, wide = f(3, 4, 7, 8), f(2, 1, 9, 9)
-    variance = positive(1, 6)
-    updates = [(positive(3, 2), positive(300, 260)) for _ in range(4)]
-
-    def in_turn(kinds):
-        return [array for kind in updates[:kinds] for array in kind]
-
-    pairs = [((f(4, 6), f(4, 6)), {}), ((f(4, 1), f(6)), {}), ((f(), f()), {})]
-    whole = [((integers(4, 6), integers(4, 6)), {})]
-    compared = pairs + whole
-    one = [((x,), {}), ((large,), {}), ((f(2, 3, 4),), {}), ((large.T,), {})]
-    with_number = [*pairs, ((f(4, 6), 0.5), {})]
-    return {
-        **dict.fromkeys(("atan2", "copysign", "hypot", "logaddexp", "nextafter", "remainder"), pairs),
-        **dict.fromkeys(("floor_divide", "maximum", "minimum"), pairs),
-        **dict.fromkeys(("equal", "greater", "greater_equal", "less", "less_equal", "not_equal"), compared),
-        **dict.fromkeys(("add", "divide", "multiply", "subtract"), with_number),
-        "pow": [((positive(4, 6), positive(4, 6)), {}), ((positive(4, 6), 0.5), {})],
-        **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor"), whole),
-        **dict.fromkeys(("elu", "erf", "gelu", "leaky_relu", "mish", "relu", "selu", "sigmoid", "softplus"), one),
-        **dict.fromkeys(("sign", "softmax", "log_softmax"), one),
-        "relu_gradient": [((f(4, 6), positive(4, 6) - 0.5), {}), ((f(300, 260), large), {})],
-        "matmul": [((f(4, 6), f(6, 3)), {}), ((f(2, 4, 6), f(6, 3)), {}), ((f(2000, 50), f(50, 3)), {})],
-        "matrix_transpose": [((x,), {}), ((f(2, 3, 4),), {})],
-        "affine": [((f(4, 6), f(6, 3), f(3)), {}), ((f(2000, 50), f(50, 3), f(3)), {})],
-        "adam_update": [((0.1, 1.5, decay, 0.9, 0.999, 1e-8, *in_turn(4)), {}) for decay in (1.0, 0.99)],
-        "momentum_update": [((0.5, 0.9, nesterov, *in_turn(3)), {}) for nesterov in (False, True)],
-        "sgd_update": [((0.5, *in_turn(2)), {})],
-        "softmax_cross_entropy": [
-            ((x, labels.astype(kind)), {})
-            for labels in (integers(4, below=6),)
-            for kind in ("uint8", "int16", "int32", "int64")
-        ],
-        "masked_softmax": [((f(2, 3, 6), booleans), {}), ((f(2, 2, 3, 6), booleans[0]), {})],
-        "threefry": [((words[0, :2], words[1], words[2]), {}), ((words[0, :2], words[1, :1], words[2, :1]), {})],
-        "standardize": [((x, (1,), 1e-5), {}), ((images, (0, 2, 3), 1e-5), {}), ((f(2, 3, 5), (1, 2), 1e-5), {})],
-        "standardize_gradient": [((f(4, 6), x, variance, (0,), 1e-5), {})],
-        "batch_norm": [((images, f(4), f(4), 1e-5), {}), ((x, f(6), f(6), 1e-5), {})],
-        "batch_norm_gradient": [((f(3, 4, 7, 8), images, f(4), f(4), positive(4), 1e-5), {})],
-        "conv2d": [
-            ((images, f(5, 4, 3, 3), f(5)), IMAGES),
-            ((images, f(6, 2, 2, 3), None), UNEVEN),
-            ((images, f(9, 4, 3, 2), f(9)), STRIDED),
-            ((wide, f(8, 1, 5, 5), f(8)), IMAGES),
-        ],
-        "conv2d_weight": [((f(3, 5, 5, 6), images, (3, 3)), IMAGES), ((f(3, 6, 7, 9), images, (2, 3)), UNEVEN)],
-        "conv2d_transposed": [
-            ((f(3, 5, 5, 6), f(5, 4, 3, 3), (7, 8)), IMAGES),
-            ((f(3, 6, 7, 9), f(6, 2, 2, 3), (7, 8)), UNEVEN),
-            ((f(3, 5, 6, 6), f(5, 4, 2, 3), (7, 8)), IMAGES),
-            ((f(3, 5, 10, 10), f(5, 4, 2, 2), (7, 8)), WIDE),
-        ],
-        "max_pool2d": [((images,), PAIRS), ((images,), OVERLAPPING)],
-        "avg_pool2d": [((images,), PAIRS), ((images,), OVERLAPPING)],
-        "spread_to_largest": [((f(3, 4, 3, 4), images), PAIRS), ((f(3, 4, 4, 7), images), OVERLAPPING)],
-        "index_add": [((f(2, 5, 3), integers(5), 1, 4), {})],
-        "scatter_add": [((f(2, 5, 3), integers(2, 5, 3), 1, 4), {}), ((f(2, 5), integers(2, 5), -1, 4), {})],
-        "sum_to": [((x, (6,)), {}), ((large, (260,)), {})],
-        "getitem": [((x, (slice(None, None, -1), 2)), {}), ((x, (..., slice(1, 4))), {})],
-        "place": [((f(4), (slice(None), 2), (4, 6)), {}), ((f(2, 6), slice(1, 3), (4, 6)), {})],
-        "put": [((x, (slice(None), 2), f(4)), {})],
-        "take": [((x, integers(3)), {"axis": 0}), ((x, integers(5)), {"axis": -1})],
-        "take_along_axis": [((x, integers(4, 3)), {"axis": 1}), ((x, integers(2, 6).astype("int32")), {"axis": 0})],
-        "where": [((f(4, 6) > 0, f(4, 6), f(4, 6)), {})],
-        "embedding": [((f(5, 3), integers(2, 3)), {})],
-    }  # fmt: skip
 
 
 def on(backend, x):
@@ -120,12 +29,13 @@ def on(backend, x):
     return backend.asarray(x) if isinstance(x, np.ndarray) else x
 
 
+def primitive_of(name):
+    return getattr(primitives, name, None) or OTHERS.get(name) or STANDARD[name]
+
+
 def reference_of(name):
     """Return the reference, or NumPy's function of the standard."""
-    if name in REFERENCES:
-        return REFERENCES[name]
-    primitive = getattr(primitives, name, None)
-    return getattr(get_backend("numpy").xp, name) if primitive is None else primitive.reference
+    return primitive_of(name).reference or getattr(get_backend("numpy").xp, name)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -226,3 +136,93 @@ LEFT = [
 @pytest.mark.parametrize(("name", "args", "settings"), LEFT)
 def test_kernels_leave_what_they_are_not_made_for(name, args, settings):
     assert get_backend("numpy").kernels[name](*args, **settings) is NotImplemented
+
+
+DTYPES = """
+    bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64 complex64 complex128
+""".split()
+#: Relative to the largest value.
+ROUNDING = {"float16": 1e-2, "bfloat16": 5e-2, "float32": 1e-4, "complex64": 1e-4}
+SMALL = 2000
+#: Kernels that add, which booleans are not given to.
+SUMS = ("index_add", "scatter_add")
+
+
+def in_dtype(backend, x, name):
+    """Return an array of numbers in a dtype; indices, labels and masks are as they are."""
+    if not isinstance(x, np.ndarray) or x.dtype != np.float64:
+        return on(backend, x)
+    if "complex" in name:
+        x = x * (1 + 0.5j)
+    elif name == "bool":
+        x = x > 0
+    elif "float" not in name:
+        x = np.round(4 * (np.abs(x) if name.startswith("u") else x)).astype("int64")
+    return backend.xp.astype(backend.asarray(x), getattr(backend.xp, name))
+
+
+def mixtures(args, known):
+    """Return the names of dtypes for each argument: one for all, then another one for each number but the first."""
+    numbers = [i for i, x in enumerate(args) if isinstance(x, np.ndarray) and x.dtype == np.float64]
+    found = [[name] * len(args) for name in known] if numbers else [["float64"] * len(args)]
+    for i in numbers[1:]:
+        pairs = [("float64", "float32"), ("float32", "float64"), ("float32", "float16"), ("float64", "complex64")]
+        for first, other in pairs:
+            found.append([other if i == j else first for j in range(len(args))])
+    return found
+
+
+def outcome(function, args, settings):
+    """Return the results, None where the library raises."""
+    try:
+        out = function(*args, **settings)
+    except Exception:
+        return None
+    return out if out is NotImplemented or isinstance(out, tuple) else (out,)
+
+
+def near(found, wanted, names):
+    if found is None or [x.dtype for x in found] != [y.dtype for y in wanted]:
+        return False
+    tolerance = max(ROUNDING.get(name, 1e-9) for name in names)
+    for x, y in zip(map(host, found), map(host, wanted), strict=True):
+        largest = np.abs(y[np.isfinite(y)]).max(initial=1.0)
+        if x.shape != y.shape or not np.allclose(x, y, rtol=0, atol=tolerance * largest, equal_nan=True):
+            return False
+    return True
+
+
+def test_kernels_compute_what_the_references_do_in_every_dtype(backend):
+    """Or they decline: in all dtypes of the library, also where arrays of two dtypes meet.
+
+    What the reference raises for is no part of this: a kernel may do more.
+    """
+    xp, examples = backend.xp, cases("float64")
+    # JAX compiles for every dtype and shape: a sample is tested.
+    on_jax = backend.name == "jax"
+    known = ["float16"] if on_jax else [name for name in DTYPES if hasattr(xp, name)]
+    differing = []
+    for name, kernel in kernels_for(xp).items():
+        if on_jax and name not in ("conv2d", "erf", "index_add", "take"):
+            continue
+        step = primitive_of(name)
+        reference = step.reference or getattr(xp, name)
+        for i, (args, settings) in enumerate(examples[name][: 1 if on_jax else None]):
+            if sum(x.size for x in args if isinstance(x, np.ndarray)) > SMALL:
+                continue
+            for names in mixtures(args, known)[: 2 if on_jax else None]:
+                arrays = [in_dtype(backend, x, dtype) for x, dtype in zip(args, names, strict=True)]
+                if name in SUMS and "bool" in names:
+                    continue
+                if step.kind is not None and not xp.isdtype(arrays[0].dtype, step.kind):
+                    # Raises before it looks for a kernel.
+                    continue
+                if name == "spread_to_largest":
+                    if names[0] != names[1]:
+                        continue
+                    arrays.append(primitives.max_pool2d(arrays[1], **settings))
+                wanted = outcome(reference, arrays, settings)
+                found = NotImplemented if wanted is None else outcome(kernel, arrays, settings)
+                if found is not NotImplemented and not near(found, wanted, names):
+                    differing.append((name, i, *dict.fromkeys(names)))
+    assert differing == []

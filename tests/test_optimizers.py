@@ -1,5 +1,6 @@
 import copy
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from helpers import assert_close, host, numbers
 
 import anynet
 from anynet import layers, optimizers, schedulers, tree
-from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
+from anynet.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 
 
 def test_sgd(backend):
@@ -295,3 +296,32 @@ def test_what_are_no_gradients(wrong):
     net = layers.Sequential(layers.Linear(2, 1), seed=0, backend="numpy")
     with pytest.raises(ArgumentError, match="the trees differ: the first is a Sequential in one and a"):
         optimizers.SGD(0.1).update(net, wrong)
+
+
+@pytest.mark.parametrize(
+    "dtypes", [("float32", "float64"), ("float32", "float16"), ("float16", "float64"), ("complex64", "float32")]
+)
+@pytest.mark.parametrize("make", [optimizers.SGD, optimizers.Momentum, partial(optimizers.Adam, epsilon=1e-3)])
+def test_parameters_of_several_dtypes_are_updated_as_each_one_alone(backend, make, dtypes):
+    if not all(hasattr(backend.xp, dtype) for dtype in dtypes):
+        pytest.skip(reason="the library has no such dtype")
+
+    def array(value, dtype):
+        x = backend.asarray(np.full((3,), value * (1 + 0.5j) if "complex" in dtype else value))
+        return backend.xp.astype(x, getattr(backend.xp, dtype))
+
+    together = {dtype: array(1.0, dtype) for dtype in dtypes}
+    alone = [{dtype: array(1.0, dtype)} for dtype in dtypes]
+    optimizer, others = make(0.1), [make(0.1) for _ in dtypes]
+    if isinstance(optimizer, optimizers.Adam) and "complex64" in dtypes:
+        with pytest.raises(DTypeError, match="SGD and Momentum train complex parameters"):
+            optimizer.update(together, {dtype: array(2.0, dtype) for dtype in dtypes})
+        return
+    for value in (2.0, -0.5):
+        optimizer.update(together, {dtype: array(value, dtype) for dtype in dtypes})
+        for other, parameters in zip(others, alone, strict=True):
+            other.update(parameters, {dtype: array(value, dtype) for dtype in parameters})
+    for parameters in alone:
+        for dtype, wanted in parameters.items():
+            assert together[dtype].dtype == wanted.dtype == getattr(backend.xp, dtype)
+            np.testing.assert_allclose(host(together[dtype]), host(wanted), rtol=2e-3)

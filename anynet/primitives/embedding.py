@@ -7,6 +7,7 @@ from anynet.array import Array, Namespace, array_namespace, as_indices, device, 
 from anynet.autodiff.rules.indexing import index_add
 from anynet.autodiff.trace import primitive
 from anynet.errors import DataError
+from anynet.primitives.precision import REAL_OR_COMPLEX
 
 
 def _rule(xp: Namespace, out: Array, weight: Array, indices: Array) -> Any:
@@ -24,7 +25,7 @@ def _explain(weight: Array, indices: Array) -> None:
             raise DataError(f"index {index} is outside the table of {weight.shape[0]} rows")
 
 
-@primitive(_rule, _explain)
+@primitive(_rule, _explain, kind=REAL_OR_COMPLEX)
 def embedding(weight: Array, indices: Array) -> Array:
     """Return weight[indices], (…, features), for weight (rows, features) and integers (…) in 0 … rows - 1.
 

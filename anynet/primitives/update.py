@@ -5,8 +5,9 @@ update to the next, which come out renewed. Those of one parameter are of one sh
 parameter narrower than float32 is float32, for small steps would be lost in it.
 """
 
-from anynet.array import Array, array_namespace, widened
+from anynet.array import Array, array_namespace, is_complex, widened
 from anynet.autodiff.trace import primitive
+from anynet.errors import DTypeError
 from anynet.primitives.precision import rounded
 
 
@@ -59,9 +60,18 @@ def adam_update(
     means, squares.
     Source: Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1; Loshchilov and Hutter,
     Decoupled weight decay regularization, ICLR 2019, algorithm 2.
+
+    Raises:
+        DTypeError: a parameter is complex; the square of its gradient is no size.
+
     """
     found = []
     for p, g, mean, square in by_parameter(4, arrays):
+        if is_complex(p):
+            raise DTypeError(
+                f"adam_update: a parameter of {p.dtype} was given: wanted real ones, since Adam divides by the root "
+                "of squared gradients; SGD and Momentum train complex parameters"
+            )
         g = widened(g)
         new = beta1 * mean + (1 - beta1) * g
         squared = beta2 * square + (1 - beta2) * (g * g)

@@ -13,11 +13,19 @@ def _operator(name: str, *arrays: Any, **settings: Any) -> Any:
     return ndonnx.asarray(getattr(operators, name)(*(x.unwrap_spox() for x in arrays), **settings))
 
 
-def _is_single(*arrays: Any) -> bool:
-    """Tell whether the arrays are of a dtype for which programs that run ONNX files have all operators."""
+def _of_one_dtype(*arrays: Any) -> list[Any]:
+    """Return arrays in the dtype that they have together, since an operator of ONNX takes one."""
     import ndonnx
 
-    return all(x is None or x.dtype in (ndonnx.float32, ndonnx.float16) for x in arrays)
+    dtype = ndonnx.result_type(*[x for x in arrays if x is not None])
+    return [x if x is None or x.dtype == dtype else ndonnx.astype(x, dtype) for x in arrays]
+
+
+def _is_single(x: Any) -> bool:
+    """Tell whether an array is of a dtype for which programs that run ONNX files have all operators."""
+    import ndonnx
+
+    return x.dtype in (ndonnx.float32, ndonnx.float16)
 
 
 def _in_single(name: str, x: Any, **settings: Any) -> Any:
@@ -31,7 +39,7 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
     """Gemm for matrices, MatMul and Add for more axes: ndonnx's own product asks the file whether there is any row."""
     if x.dtype != weight.dtype:
         return NotImplemented
-    if x.ndim != 2:
+    if x.ndim != 2 or (bias is not None and bias.dtype != x.dtype):
         y = _operator("matmul", x, weight)
         return y if bias is None else y + bias
     return _operator("gemm", x, weight) if bias is None else _operator("gemm", x, weight, bias)
@@ -102,7 +110,8 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
     if x.shape[1] != weight.shape[1] * groups:
         raise ValueError("the channels do not fit")
     _check_windows(x, weight.shape[2:], padding, dilation)
-    if not _is_single(x, weight, bias):
+    x, weight, bias = _of_one_dtype(x, weight, bias)
+    if not _is_single(x):
         return _conv2d_by_product(_padded(x, padding), weight, bias, stride, dilation, groups)
     arrays = (x, weight) if bias is None else (x, weight, bias)
     return _operator("conv", *arrays, strides=stride, pads=_pads(padding), dilations=dilation, group=groups)
@@ -112,7 +121,8 @@ def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: A
     """ConvTranspose, whose output padding is what the size lacks."""
     reach = [(g.shape[2 + i] - 1) * stride[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in (0, 1)]
     before, after = zip(*padding, strict=True)
-    if not _is_single(g, weight):
+    g, weight = _of_one_dtype(g, weight)
+    if not _is_single(g):
         return _conv2d_transposed_by_product(g, weight, size, stride, padding, dilation, groups)
     extra = [size[i] - (reach[i] - before[i] - max(0, after[i])) for i in (0, 1)]
     pads = (*before, *(max(0, n) for n in after))

@@ -202,7 +202,7 @@ def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
 
 def standardize_gradient(g: Any, y: Any, variance: Any, axis: tuple[int, ...], epsilon: float) -> Any:
     """Take one pass for both means, and work in one array."""
-    if not _suits(g, y):
+    if not _suits(g, y, variance):
         return NotImplemented
     n = math.prod(y.shape[i] for i in axis)
     letters = "abcdefgh"[: y.ndim]

@@ -43,9 +43,11 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
 
 
 def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
-    """Go back to the input; uneven padding is taken off last."""
+    """Go back to the input; uneven padding is taken off last. PyTorch has no way back of complex images."""
     if g.dtype is not weight.dtype:
         g, weight = of_one_dtype(g, weight)
+    if g.dtype.is_complex:
+        return NotImplemented
     even = _symmetric(padding)
     (top, bottom), (left, right) = ((0, 0), (0, 0)) if even else padding
     shape = (g.shape[0], weight.shape[1] * groups, size[0] + top + bottom, size[1] + left + right)
@@ -57,9 +59,11 @@ def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: A
 
 
 def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
-    """Go back to the weights."""
+    """Go back to the weights; PyTorch has no way back of complex images."""
     if g.dtype is not x.dtype:
         g, x = of_one_dtype(g, x)
+    if g.dtype.is_complex:
+        return NotImplemented
     even = _symmetric(padding)
     if even is None:
         x, even = _padded(x, padding), [0, 0]
@@ -164,9 +168,9 @@ def spread(g: Any, seconds: Any, axis: int, length: int, out: Any = None) -> Any
 
 
 def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
-    """Take PyTorch's, where it allows so much padding."""
+    """Take PyTorch's, which is for real images, where it allows so much padding."""
     even = _pools(kernel, padding)
-    return NotImplemented if even is None else functional.avg_pool2d(x, kernel, stride, even)
+    return NotImplemented if even is None or x.dtype.is_complex else functional.avg_pool2d(x, kernel, stride, even)
 
 
 def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
@@ -196,6 +200,8 @@ def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
 def batch_norm_gradient(g: Any, x: Any, weight: Any, mean: Any, variance: Any, epsilon: float) -> Any:
     """Take PyTorch's."""
     if not g.dtype is x.dtype is weight.dtype or _rounds_statistics(x):
+        return NotImplemented
+    if not mean.dtype is variance.dtype is (torch.float32 if x.dtype.itemsize < 4 else x.dtype):
         return NotImplemented
     statistics = mean, torch.rsqrt(variance + epsilon)
     settings = (None, None, *statistics, True, epsilon, (True, True, True))

@@ -129,6 +129,8 @@ def relu_gradient(g: Any, y: Any, out: Any = None) -> Any:
 
 def sgd_update(learning_rate: float, *arrays: Any) -> Any:
     """Multiply and subtract all parameters in one call."""
+    if not _of_one(arrays, _FLOATING):
+        return NotImplemented
     n = len(arrays) // 2
     return tuple(_descend(arrays[:n], arrays[n:], learning_rate))
 
@@ -142,7 +144,7 @@ def _descend(parameters: Any, along: Any, rate: Any) -> Any:
 
 def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Any) -> Any:
     """Multiply and add all parameters in one call each."""
-    if arrays[0].dtype not in _WIDE:
+    if not _of_one(arrays, _WIDE):
         step = partial(momentum_update, learning_rate, momentum, nesterov)
         return _in_float32(step, 3, arrays)
     n = len(arrays) // 3
@@ -159,13 +161,11 @@ def adam_update(
 
     In a graph, where the first three numbers are arrays, one loop goes over each parameter.
     """
-    n = len(arrays) // 4
-    parameters, gradients, means, squares = (arrays[i * n : (i + 1) * n] for i in range(4))
-    if parameters[0].dtype not in _WIDE:
+    if not _of_one(arrays, _WIDE):
         step = partial(adam_update, rate, correction, decay, beta1, beta2, epsilon)
         return _in_float32(step, 4, arrays)
-    if any(x.dtype is not parameters[0].dtype for x in arrays):
-        return NotImplemented
+    n = len(arrays) // 4
+    parameters, gradients, means, squares = (arrays[i * n : (i + 1) * n] for i in range(4))
     if isinstance(rate, torch.Tensor):
         numbers = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon}
         return in_turn([_adam(given, (rate, correction, decay), numbers) for given in by_parameter(4, arrays)])
@@ -199,12 +199,22 @@ def _adam(arrays: Any, asked: Any, numbers: dict[str, float]) -> Any:
 
 def _in_float32(step: Callable[..., Any], kinds: int, arrays: Any) -> Any:
     """Update parameters narrower than float32, of which all else that is kept is float32, and round them once."""
+    if not {x.dtype for x in arrays} <= _IN_FLOAT32:
+        return NotImplemented
     n = len(arrays) // kinds
     found = step(*[x.float() for x in arrays])
     return (*[new.to(old.dtype) for new, old in zip(found[:n], arrays[:n], strict=True)], *found[n:])
 
 
-_WIDE = torch.float32, torch.float64
+def _of_one(arrays: Any, dtypes: Any) -> bool:
+    """Tell whether all arrays are of one and the same of these dtypes."""
+    first, *others = {x.dtype for x in arrays}
+    return not others and first in dtypes
+
+
+_WIDE = {torch.float32, torch.float64}
+_FLOATING = _WIDE | {torch.float16, torch.bfloat16}
+_IN_FLOAT32 = {torch.float16, torch.bfloat16, torch.float32}
 
 #: Updates after which PyTorch's step has nothing to make up for: that is in the numbers of ours already.
 _MANY = torch.tensor(1e9)
