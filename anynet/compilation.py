@@ -4,14 +4,13 @@ A recording is a flat list of calls of the library's own functions and kernels: 
 function. It becomes the source of one Python function, which the backend may compile further.
 """
 
-import inspect
 import keyword
 import re
 import sys
 import threading
 import warnings
 from collections.abc import Callable
-from functools import cached_property, update_wrapper
+from functools import cached_property
 from operator import is_
 from types import MethodType
 from typing import Any
@@ -22,6 +21,7 @@ from anynet.autodiff.buffers import with_buffers
 from anynet.autodiff.recording import Call, CalledError, Place, Recorder, free_name, needed_calls, write
 from anynet.autodiff.trace import Traced, call
 from anynet.backend import get_backend
+from anynet.callables import name_of, named_like, signature_of
 from anynet.errors import ArgumentError, CompilationError
 from anynet.guards import Arguments, Before, Outside, Parts, arrays_in, in_tuples, settled, with_arrays
 from anynet.interrupt import DeferredInterrupt
@@ -73,7 +73,7 @@ class CompiledStep:
         # One thread records at a time: what the step reaches holds traced arrays meanwhile.
         self._lock = threading.RLock()
         if not self._bound:
-            update_wrapper(self, step, updated=())
+            named_like(step)(self)
         self.__wrapped__ = step
 
     def __call__(self, *args: Any, **named: Any) -> Any:
@@ -217,14 +217,14 @@ class CompiledStep:
 
     def __reduce__(self) -> Any:
         """Copy or pickle the step without its recordings; a decorated function goes by its name, as functions do."""
-        found: Any = sys.modules.get(getattr(self.step, "__module__", None) or "")
-        name = getattr(self.step, "__qualname__", "")
+        found: Any = sys.modules.get(vars(self).get("__module__", ""))
+        name = vars(self).get("__qualname__", "")
         for part in name.split("."):
             found = getattr(found, part, None)
         return name if found is self else (CompiledStep, (self.step,))
 
     def __repr__(self) -> str:
-        return f"compile({getattr(self.step, '__name__', self.step)}): {len(self.recordings)} recorded"
+        return f"compile({name_of(self.step)}): {len(self.recordings)} recorded"
 
 
 class Recording:
@@ -625,11 +625,8 @@ def _check_result(result: Any) -> None:
 
 def _parameters(step: Callable[..., Any]) -> list[str]:
     """Return the names of a function's positional parameters."""
-    try:
-        parameters = inspect.signature(step).parameters.values()
-    except (TypeError, ValueError):
-        # Some compiled functions have no signature.
-        return []
+    signature = signature_of(step)
+    parameters = signature.parameters.values() if signature else ()
     return [x.name for x in parameters if x.kind in (x.POSITIONAL_ONLY, x.POSITIONAL_OR_KEYWORD)]
 
 

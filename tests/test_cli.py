@@ -1,3 +1,4 @@
+import importlib
 import os
 import subprocess
 import sys
@@ -107,3 +108,9 @@ def test_programs_end_with_their_code(capsys):
             cli.run(program)
         assert stopped.value.code == code
     assert capsys.readouterr().err == "error: no data\n"
+
+
+def test_importing_the_program_does_not_run_it(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["another", "--program"])
+    monkeypatch.delitem(sys.modules, "anynet.__main__", raising=False)
+    assert importlib.import_module("anynet.__main__").__name__ == "anynet.__main__"

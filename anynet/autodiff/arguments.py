@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import index
 from typing import Any
 
+from anynet.callables import signature_of
 from anynet.errors import DifferentiationError
 
 #: One position, or several; None for the first argument, or for none where names are given.
@@ -68,11 +69,8 @@ class Chosen:
     def _named_in_order(self, name: str, count: int) -> int:
         """Return the position of an argument that was given in order."""
         in_order = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        try:
-            parameters = inspect.signature(self._f).parameters.values()
-        except (TypeError, ValueError):
-            parameters = {}.values()
-        known = [p.name for p in parameters if p.kind in in_order]
+        signature = signature_of(self._f)
+        known = [p.name for p in signature.parameters.values() if p.kind in in_order] if signature else []
         if name not in known[:count]:
             raise DifferentiationError(f"argnames says {name!r}: the function was called without such an argument")
         return known.index(name)

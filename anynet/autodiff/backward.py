@@ -5,7 +5,6 @@ While a function runs, a `Tape` notes for each step what it was made from and ho
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
 from itertools import repeat
 from typing import Any, TypeVar
 
@@ -26,6 +25,7 @@ from anynet.autodiff.arguments import Argnames, Argnums, Chosen
 from anynet.autodiff.reached import Guarded
 from anynet.autodiff.trace import STANDARD, Primitive, Trace, Traced, lift, next_level, primitive, refused
 from anynet.autodiff.views import note
+from anynet.callables import named_like
 from anynet.errors import DifferentiationError
 
 T = TypeVar("T")
@@ -246,7 +246,7 @@ def value_and_grad(
     """
     chosen, guarded = Chosen(f, argnums, argnames), Guarded(f)
 
-    @wraps(f)
+    @named_like(f)
     def value_and_gradient(*args: Any, **named: Any) -> tuple[Any, Any]:
         tape = Tape()
         given: list[Any] = []
@@ -311,7 +311,7 @@ def grad(
     """Return a function that computes the gradient of ``f``, or the pair of it and aux; see `value_and_grad`."""
     both = value_and_grad(f, argnums, argnames=argnames, has_aux=has_aux)
 
-    @wraps(f)
+    @named_like(f)
     def gradient(*args: Any, **named: Any) -> Any:
         value, gradients = both(*args, **named)
         return (gradients, value[1]) if has_aux else gradients

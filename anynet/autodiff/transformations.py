@@ -1,8 +1,6 @@
 """What else derivatives are good for: products with them, all of them at once, less memory, and rules of one's own."""
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
 from itertools import count
 from typing import Any
 
@@ -12,6 +10,7 @@ from anynet.autodiff.arguments import Argnums, Chosen
 from anynet.autodiff.backward import Tape, grad
 from anynet.autodiff.reached import Guarded
 from anynet.autodiff.trace import Primitive, Traced, lift, lower, shared
+from anynet.callables import name_of, named_like, signature_of
 from anynet.errors import AnynetError, DifferentiationError, DTypeError, MixedArraysError, ShapeError
 
 
@@ -112,7 +111,7 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """
     chosen = Chosen(f, argnums)
 
-    @wraps(f)
+    @named_like(f)
     def of_arguments(*args: Any, **named: Any) -> Any:
         keys = chosen.keys(args, {})
 
@@ -201,7 +200,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     def again(g: Any, out: Any, args: Any, named: Any) -> Any:
         return vjp(_call, args, named)[1](g)
 
-    return wraps(f)(lambda *args, **named: _step("checkpoint", _call, again, (f, *args), named, plain=False))
+    return named_like(f)(lambda *args, **named: _step("checkpoint", _call, again, (f, *args), named, plain=False))
 
 
 def _call(args: Any, named: Any) -> Any:
@@ -232,7 +231,7 @@ def custom_vjp(f: Callable[..., Any], pullback: Callable[..., Any]) -> Callable[
     array(2.)
 
     """
-    name = f"custom_vjp({getattr(f, '__name__', type(f).__name__)})"
+    name = f"custom_vjp({name_of(f)})"
 
     def cotangents(g: Any, out: Any, args: Any, named: Any) -> Any:
         found = pullback(g, out, *args, **named)
@@ -251,15 +250,18 @@ def custom_vjp(f: Callable[..., Any], pullback: Callable[..., Any]) -> Callable[
             args, named = _in_order(f, args, named)
         return _step(name, lambda args, named: f(*args, **named), cotangents, args, named, plain=True)
 
-    return wraps(f)(step)
+    return named_like(f)(step)
 
 
 def _in_order(f: Callable[..., Any], args: Any, named: Any) -> tuple[Any, Any]:
     """Return the arguments with those that can be given in order in their place."""
+    signature = signature_of(f)
+    if signature is None:
+        return args, named
     try:
-        bound = inspect.signature(f).bind(*args, **named)
-    except (TypeError, ValueError):
-        # No signature to be read, or a call that f itself says what is wrong with.
+        bound = signature.bind(*args, **named)
+    except TypeError:
+        # A call that f itself says what is wrong with.
         return args, named
     return bound.args, bound.kwargs
 

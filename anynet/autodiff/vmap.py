@@ -1,7 +1,6 @@
 """Vectorization: a function of one example, evaluated for a whole batch in one pass."""
 
 from collections.abc import Callable
-from functools import wraps
 from itertools import chain
 from typing import Any
 
@@ -9,6 +8,7 @@ from anynet import tree
 from anynet.array import Array, array_namespace
 from anynet.autodiff.batching import Batch
 from anynet.autodiff.trace import Traced, lift
+from anynet.callables import named_like
 from anynet.errors import ArgumentError, DifferentiationError, ShapeError
 
 
@@ -40,7 +40,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
 
     """
 
-    @wraps(f)
+    @named_like(f)
     def of_all(*args: Any, **named: Any) -> Any:
         if isinstance(in_axes, tuple | list) and len(in_axes) != len(args):
             raise ArgumentError(f"in_axes has {len(in_axes)} parts: wanted one for each of {len(args)} arguments")
