@@ -1,6 +1,9 @@
 """Write the repository's address, which pyproject.toml has, into the documents that show it.
 
-``--check`` only compares, and fails where a document shows another address.
+python ci/address.py                   write it
+python ci/address.py --check           fail where a document shows another address
+python ci/address.py --release v0.1.0  make README's links to files absolute, as the package index needs them
+
 """
 
 import re
@@ -10,27 +13,51 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/anynet\b")
+#: What stands for the owner until there is one.
+PLACEHOLDER = "OWNER"
+
+
+def address() -> str:
+    """Return the address of pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    found: str = project["urls"]["Repository"]
+    if not ADDRESS.fullmatch(found):
+        raise SystemExit(f"Repository in pyproject.toml is {found!r}: wanted https://github.com/NAME/anynet")
+    return found
 
 
 def outdated() -> dict[Path, str]:
     """Return the documents that show another address, each with the text that it should have."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    address = project["urls"]["Repository"]
-    if not ADDRESS.fullmatch(address):
-        raise SystemExit(f"Repository in pyproject.toml is {address!r}: wanted https://github.com/OWNER/anynet")
     found = {}
     for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]):
         text = path.read_text(encoding="utf-8")
-        right = ADDRESS.sub(address, text)
+        right = ADDRESS.sub(address(), text)
         if right != text:
             found[path] = right
     return found
 
 
-if __name__ == "__main__":
+def with_absolute_links(text: str, tag: str) -> str:
+    """Return a document whose links to files lead to the repository at a tag."""
+    if f"/{PLACEHOLDER}/" in address():
+        raise SystemExit(f"Repository in pyproject.toml is {address()}: put the owner in place of {PLACEHOLDER}")
+    return re.sub(r"\]\((?!https?:|#)([^)]+)\)", rf"]({address()}/blob/{tag}/\1)", text)
+
+
+def main(arguments: list[str]) -> None:
+    """Do what the arguments say."""
+    if arguments[:1] == ["--release"]:
+        readme = ROOT / "README.md"
+        text = with_absolute_links(readme.read_text(encoding="utf-8"), arguments[1])
+        readme.write_text(text, encoding="utf-8")
+        return
     wrong = outdated()
-    if "--check" in sys.argv[1:] and wrong:
+    if arguments == ["--check"] and wrong:
         names = ", ".join(str(path.relative_to(ROOT)) for path in wrong)
         raise SystemExit(f"{names}: another address than in pyproject.toml: run python ci/address.py")
     for path, text in wrong.items():
         path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

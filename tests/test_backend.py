@@ -111,7 +111,8 @@ def test_a_third_partys_backend(registered, tmp_path, monkeypatch):
         "class Quick(Backend):\n"
         "    kernels = {'relu': lambda x: x * 0}\n"
         "    def __init__(self, device=''):\n"
-        "        super().__init__(array_api_strict, array_api_strict.Device(device or 'CPU_DEVICE'))\n"
+        "        super().__init__(array_api_strict, array_api_strict.Device(device or 'CPU_DEVICE'))\n",
+        encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
     registered(quick="third_party:Quick")

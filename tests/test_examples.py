@@ -93,7 +93,8 @@ def test_the_gradient_check_fails_on_a_wrong_rule(tmp_path):
         "import runpy\n"
         "from anynet.primitives import sigmoid\n"
         "sigmoid.rule = lambda xp, out, x: lambda g: g * out\n"
-        f"runpy.run_path({str(ROOT / 'examples/gradient_check.py')!r}, run_name='__main__')\n"
+        f"runpy.run_path({str(ROOT / 'examples/gradient_check.py')!r}, run_name='__main__')\n",
+        encoding="utf-8",
     )
     code, out, _ = run(str(program))
     assert code == 1

@@ -26,7 +26,7 @@ def test_a_changed_bound_and_a_changed_address_are_found(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    changed = re.sub(r"numpy>=[\d.]+", "numpy>=2.7", text.replace("/OWNER/", "/someone/"))
+    changed = re.sub(r"numpy>=[\d.]+", "numpy>=2.7", re.sub(r"(?<=github.com/)[\w.-]+", "someone", text))
     (tmp_path / "pyproject.toml").write_text(changed, encoding="utf-8")
     (tmp_path / "README.md").write_text("https://github.com/OWNER/anynet.git", encoding="utf-8")
     for script, name, wanted in (
@@ -40,6 +40,24 @@ def test_a_changed_bound_and_a_changed_address_are_found(tmp_path):
         subprocess.run(command, check=True)
         assert wanted in (tmp_path / name).read_text(encoding="utf-8").splitlines()
         subprocess.run([*command, "--check"], check=True)
+
+
+def test_a_release_needs_an_owner_and_has_absolute_links(tmp_path):
+    for name in ("ci/address.py", "pyproject.toml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    readme, project = tmp_path / "README.md", tmp_path / "pyproject.toml"
+    readme.write_text("[a](docs/a.md) [b](https://b.org) [c](#c)", encoding="utf-8")
+    command = [sys.executable, tmp_path / "ci/address.py", "--release", "v0.1.0"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "/OWNER/" in project.read_text(encoding="utf-8"):
+        assert "put the owner in place of OWNER" in refused.stderr
+        project.write_text(project.read_text(encoding="utf-8").replace("/OWNER/", "/someone/"), encoding="utf-8")
+        subprocess.run(command, check=True)
+    assert re.fullmatch(
+        r"\[a\]\(https://github.com/[\w.-]+/anynet/blob/v0.1.0/docs/a.md\) \[b\]\(https://b.org\) \[c\]\(#c\)",
+        readme.read_text(encoding="utf-8"),
+    )
 
 
 def test_the_wheel_has_all_packages():
