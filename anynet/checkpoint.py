@@ -214,7 +214,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, tuple[Any, str]], dic
     """
     from safetensors import SafetensorError, deserialize
 
-    content = Path(path).read_bytes()
+    content = Path(path).expanduser().read_bytes()
     try:
         entries = deserialize(content)  # type: ignore[no-untyped-call]
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])

@@ -36,11 +36,11 @@ def read_whole(path: Path, max_bytes: int) -> bytes:
 def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` and rename it when all went well; otherwise it leaves no trace.
 
-    The data is on the disk before the name is. A symbolic link stays, and the file that it names is written. A file
-    that is replaced keeps its permissions, a new one has those of any new file. Temporary files of processes that were
-    killed are removed. A device or a pipe is written to directly.
+    A ``~`` is the home folder. The data is on the disk before the name is. A symbolic link stays, and the file that
+    it names is written. A file that is replaced keeps its permissions, a new one has those of any new file.
+    Temporary files of processes that were killed are removed. A device or a pipe is written to directly.
     """
-    path = Path(os.path.realpath(path))
+    path = Path(os.path.realpath(os.path.expanduser(path)))
     if path.exists() and not path.is_file():
         with path.open("wb") as file:
             yield file

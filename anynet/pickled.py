@@ -104,7 +104,7 @@ def read_pickled_arrays(
         FileNotFoundError: there is no such file.
 
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     backend = get_backend(backend)
     content = read_whole(path, max_bytes)
     try:

@@ -1,12 +1,14 @@
 import os
+import pickle
 import signal
 import stat
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from anynet import files
+from anynet import checkpoint, data, files, layers, pickled
 from anynet.errors import DataError
 from anynet.files import read_whole, written_whole
 
@@ -36,6 +38,23 @@ def write(path, content=b"new"):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not flush folders")
+def test_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    net = layers.Sequential(layers.Linear(2, 3), seed=0)
+    checkpoint.save(net, "~/folder/net.safetensors")
+    assert os.listdir(tmp_path) == ["folder"]
+    other = layers.Sequential(layers.Linear(2, 3), seed=1)
+    checkpoint.load(other, "~/folder/net.safetensors")
+    assert (other["layers.0.weight"] == net["layers.0.weight"]).all()
+    content = bytes([0, 0, 8, 1, 0, 0, 0, 2, 3, 4])
+    (tmp_path / "labels").write_bytes(content)
+    assert data.read_idx("~/labels").tolist() == [3, 4]
+    (tmp_path / "weights.pkl").write_bytes(pickle.dumps({"w": np.ones(2)}))
+    assert pickled.read_pickled_arrays("~/weights.pkl", "numpy")["w"].tolist() == [1.0, 1.0]
+
+
 def test_the_data_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
     """After a power failure the name leads to the old file or to the whole new one."""
     calls = []

@@ -219,10 +219,11 @@ def value_and_grad(
 
     ``f`` returns a real floating scalar. The chosen arguments are trees (arrays, lists, dicts, modules): the
     gradient is a like tree, with None for arrays that are not floating or not trained; for a complex x + iy it is
-    ∂f/∂x + i ∂f/∂y, the direction of steepest ascent. All other arrays are constants. A network among the arguments is
-    in training while ``f`` runs, and its buffers have their new numbers in the end. Writes of ``f`` into its arguments
-    show in what it computes, and never in the caller's own arrays. Reverse mode (Griewank and Walther, Evaluating
-    Derivatives, 2008; Deep Learning from Scratch, chapter 5).
+    ∂f/∂x + i ∂f/∂y, the direction of steepest ascent. All other arrays are constants. A network among the arguments
+    is in training while ``f`` runs, and its buffers have their new numbers in the end. Writes of ``f`` into its
+    arguments show in what it computes, and never in the caller's own arrays; an array that is passed twice is two
+    arrays. Reverse mode (Griewank and Walther, Evaluating Derivatives, 2008; Deep Learning from Scratch, chapter
+    5).
 
     Args:
         f: the function.

@@ -43,7 +43,7 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> memory
         FileNotFoundError: there is no such file.
 
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     with path.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
