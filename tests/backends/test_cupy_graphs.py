@@ -1,0 +1,354 @@
+"""CuPy's graphs, on memory and streams that are pretended.
+
+Memory is handed out by pools, which hand out again what was freed, as CuPy's do. Whatever is computed while a stream is
+captured is noted, undone, and computed again in the same memory by each launch.
+"""
+
+import contextlib
+import ctypes
+import sys
+import threading
+from collections import defaultdict
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from anynet_cupy import graph as cupy_graph
+from anynet_cupy.graph import CudaLaunches
+
+from anynet import graph
+from anynet.graph import Graph, Loop
+
+GARBAGE = 255
+
+
+class Block:
+    """Memory of a pool, which goes back there with the last array in it."""
+
+    def __init__(self, pool, size):
+        free = pool.free[size]
+        if not free:
+            pool.bytes.append(np.full(size, GARBAGE, "uint8"))
+            free.append(pool.bytes[-1])
+        self.pool, self.bytes = pool, free.pop()
+
+    def __del__(self):
+        self.pool.free[len(self.bytes)].append(self.bytes)
+
+
+class Pointer:
+    def __init__(self, mem, ptr):
+        self.mem, self.ptr = mem, ptr
+
+    def __add__(self, offset):
+        return Pointer(self.mem, self.ptr + offset)
+
+
+class Pool:
+    def __init__(self):
+        self.free, self.bytes = defaultdict(list), []
+
+    def malloc(self, size):
+        block = Block(self, max(size, 1))
+        return Pointer(block, block.bytes.ctypes.data)
+
+
+class Stream:
+    ptr = 7
+
+    def __init__(self, non_blocking=False):
+        self.capture, self.waited_for = None, []
+
+    def record(self):
+        assert self.capture is None
+        return self
+
+    def wait_event(self, event):
+        assert self.capture is None
+        self.waited_for.append(event)
+
+    def __enter__(self):
+        state.streams.append(self)
+        return self
+
+    def __exit__(self, *error):
+        assert state.streams.pop() is self
+
+    def begin_capture(self):
+        assert self.capture is None
+        self.capture = Captured()
+
+    def end_capture(self):
+        captured, self.capture = self.capture, None
+        captured.end()
+        if captured.spoiled:
+            raise RuntimeError("operation failed due to a previous error during capture")
+        return captured
+
+
+class Captured:
+    """What was done while a stream was captured."""
+
+    def __init__(self):
+        self.calls, self.spoiled, self._before = [], False, {}
+
+    def writes(self, place):
+        """Keep what memory holds before it is first written to."""
+        for pool in state.pools:
+            for line in pool.bytes:
+                if 0 <= place - line.ctypes.data < len(line):
+                    self._before.setdefault(line.ctypes.data, (line, line.copy()))
+
+    def end(self):
+        for line, before in self._before.values():
+            line[...] = before
+        for line in state.allocators[-1].__self__.bytes:
+            line[...] = GARBAGE
+
+    def launch(self):
+        for call in self.calls:
+            call()
+
+
+class State(threading.local):
+    """What is current in a thread."""
+
+    def __init__(self):
+        pool = Pool()
+        self.streams, self.pools, self.allocators = [Stream()], [pool], [pool.malloc]
+
+
+state = State()
+
+
+class Array(np.ndarray):
+    """An array in memory of a pool, whose operations are done on the current stream."""
+
+    def __new__(cls, shape, dtype, memory):
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        offset = memory.ptr - memory.mem.bytes.ctypes.data
+        x = memory.mem.bytes[offset : offset + size].view(dtype).reshape(shape).view(cls)
+        x.memory = memory.mem
+        return x
+
+    def __array_finalize__(self, other):
+        self.memory = getattr(other, "memory", None)
+
+    @property
+    def data(self):
+        return Pointer(self.memory, self.ctypes.data)
+
+    def __array_ufunc__(self, function, method, *args, **settings):
+        return do(getattr(function, method), *args, **settings)
+
+    def __getitem__(self, key):
+        # A single element is an array, too.
+        return super().__getitem__(key if isinstance(key, tuple) else (key, ...))
+
+    def __setitem__(self, key, value):
+        write(lambda to, x: np.ndarray.__setitem__(to, key, x), self, value)
+
+
+def plain(x):
+    """Return the same memory as an array of NumPy's, which does not keep it from being freed."""
+    return x.view(np.ndarray) if isinstance(x, Array) else x
+
+
+def write(function, to, *args):
+    captured = state.streams[-1].capture
+    to, args = plain(to), [*map(plain, args)]
+    if captured is not None:
+        captured.writes(to.ctypes.data)
+        captured.calls.append(lambda: function(to, *args))
+    function(to, *args)
+
+
+def do(function, *args, **settings):
+    """Return the result in memory of the current pool, or as the view that it is."""
+    given = [*map(plain, args)]
+    found = np.asarray(function(*given, **settings))
+    for x, y in zip(args, given, strict=True):
+        if isinstance(x, Array) and np.may_share_memory(found, y):
+            view = found.view(Array)
+            view.memory = x.memory
+            return view
+    out = Array(found.shape, found.dtype, state.allocators[-1](found.nbytes))
+    write(lambda to, *given: np.copyto(to, function(*given, **settings)), out, *given)
+    return out
+
+
+class Namespace:
+    int64 = np.int64
+
+    def __getattr__(self, name):
+        return lambda *args, device=None, **settings: do(getattr(np, name), *args, **settings)
+
+    def asarray(self, x, *, dtype=None, device=None, copy=None):
+        return do(lambda x: np.array(x, dtype), x)
+
+
+@contextlib.contextmanager
+def using_allocator(malloc):
+    state.pools.append(malloc.__self__)
+    state.allocators.append(malloc)
+    try:
+        yield
+    finally:
+        state.allocators.pop()
+
+
+def memcpy(to, source, size, kind, stream):
+    captured = state.streams[-1].capture
+    if captured is not None:
+        captured.writes(to)
+        captured.calls.append(lambda: ctypes.memmove(to, source, size))
+    ctypes.memmove(to, source, size)
+
+
+@pytest.fixture(autouse=True)
+def pretended(monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "state", State())
+    cuda = SimpleNamespace(
+        get_current_stream=lambda: state.streams[-1],
+        Stream=Stream,
+        MemoryPool=Pool,
+        using_allocator=using_allocator,
+        alloc=lambda size: state.allocators[-1](size),
+        runtime=SimpleNamespace(memcpyAsync=memcpy, memcpyDefault=4),
+    )
+    cupy = SimpleNamespace(
+        cuda=cuda,
+        ndarray=Array,
+        dtype=np.dtype,
+        may_share_memory=np.may_share_memory,
+        copyto=lambda to, x: write(np.copyto, to, x),
+    )
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(graph, "array_namespace", lambda *arrays: Namespace())
+    monkeypatch.setattr(graph, "device", lambda x: None)
+    cupy_graph._stream.cache_clear()
+    yield
+    cupy_graph._stream.cache_clear()
+
+
+class Device(contextlib.nullcontext):
+    id = 0
+
+
+def array(x):
+    return Namespace().asarray(np.asarray(x, "float32"))
+
+
+def launches():
+    return CudaLaunches(Device())
+
+
+def as_before():
+    """The stream is the one of before, and has waited for what the capture used."""
+    (current,) = state.streams
+    assert len(state.allocators) == 1
+    assert current.capture is None
+    assert current.waited_for.pop() is cupy_graph._stream(0)
+    assert cupy_graph._stream(0).capture is None
+
+
+#: Steps on two states, an entry and a rate: the new states first, and a result.
+STEPS = {
+    "descent": lambda a, b, x, rate: [a - rate * (b + x), 0.9 * b + x * x, (a * x + b).sum()],
+    "new and old": lambda a, b, x, rate: [a + rate * x, a, b],
+    "swap": lambda a, b, x, rate: [b, a, a - rate * x],
+    "turned": lambda a, b, x, rate: [a[::-1], b[::-1], a + x],
+    "parts": lambda a, b, x, rate: [np.broadcast_to(b[:1], (3,)) if type(b) is np.ndarray else spread(b), b + x, a],
+}
+
+
+def spread(b):
+    return do(lambda b: np.broadcast_to(b[:1], (3,)), b)
+
+
+def same(found, wanted):
+    for x, y in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(plain(x), y, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_graph(name):
+    step, run = STEPS[name], Graph(STEPS[name], [(0, 0), (1, 1)], launches())
+    a, b, seen = np.float32([1, 2, 3]), np.float32([10, 20, 40]), []
+    found = [array(a), array(b)]
+    for i in range(6):
+        x, rate = np.full(3, i, "float32"), 0.1 * i
+        wanted = step(a, b, x, np.float32(rate))
+        *found, result = run([*found, array(x)], [rate])
+        same([*found, result], wanted)
+        a, b = wanted[:2]
+        seen += [(x, plain(x).copy()) for x in (*found, result)]
+        if i == 1:
+            as_before()
+    # What was returned is nobody else's.
+    same([x for x, _ in seen], [y for _, y in seen])
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_loop(name):
+    step, run = STEPS[name], Loop(STEPS[name], [(0, 0), (1, 1)], launches())
+    a, b = np.float32([1, 2, 3]), np.float32([10, 20, 40])
+    found, entries = [array(a), array(b)], np.arange(18, dtype="float32").reshape(6, 3)
+    rates, seen = [[0.1 * i] for i in range(6)], []
+    for start, stop in ((0, 4), (4, 6), (1, 3)):
+        results = []
+        for i in range(start, stop):
+            a, b, result = step(a, b, entries[i], np.float32(rates[i][0]))
+            results.append(result)
+        found, (stacked,) = run(found, array(entries), rates, start, stop)
+        same([*found, stacked], [a, b, np.stack(results)])
+        seen += [(x, plain(x).copy()) for x in (*found, stacked)]
+        if not start:
+            as_before()
+    same([x for x, _ in seen], [y for _, y in seen])
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_an_error_while_it_is_captured(error, fails_at):
+    """The stream and the allocator are those of before, and the next capture succeeds."""
+    calls = []
+
+    def function():
+        calls.append(state.streams[-1])
+        if len(calls) == fails_at:
+            raise error
+        return [array([1.0]) * 2]
+
+    for _ in range(2):
+        capture = launches().capture
+        if len(calls) < fails_at:
+            with pytest.raises(error):
+                capture(function)
+        else:
+            launch, (result,) = capture(function)
+            launch()
+            same([result], [[2.0]])
+        as_before()
+
+
+def test_threads_capture_one_after_the_other():
+    """All of them on one stream."""
+    begun, failed = threading.Barrier(3), []
+
+    def work():
+        try:
+            begun.wait()
+            run = Graph(STEPS["descent"], [(0, 0), (1, 1)], launches())
+            for _ in range(3):
+                found = run([array([1, 2, 3])] * 3, [0.5])
+            same(found, STEPS["descent"](*[np.float32([1, 2, 3])] * 3, np.float32(0.5)))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
