@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from anynet.backend import VARIABLE, Report, backend_names, get_backend, probe
 from anynet.errors import AnynetError, ArgumentError
 
+#: The exit code of a program that Ctrl-C ended, 128 and the number of the signal.
+INTERRUPTED = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command ``anynet`` and return its exit code."""
@@ -40,7 +43,10 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def run(program: Callable[[], int | None]) -> None:
-    """Run a program and exit with its code; an error that its user can mend ends it with one line and code 2."""
+    """Run a program and exit with its code.
+
+    An error that its user can mend ends it with one line and code 2, Ctrl-C with one line and code 130.
+    """
     sys.exit(_code_of(program))
 
 
@@ -50,6 +56,9 @@ def _code_of(program: Callable[[], int | None]) -> int:
     except (AnynetError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _bench(options: argparse.Namespace) -> None:

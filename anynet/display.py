@@ -17,6 +17,9 @@ from anynet.table import Table
 #: Seconds between two updates: a terminal takes time for each, and a notebook's server drops those that are too many.
 UPDATE_INTERVAL = 0.1
 
+#: The last line of a run that Ctrl-C ended.
+INTERRUPTED = "interrupted"
+
 #: Epochs that a table shows.
 MOST_EPOCHS = 20
 
@@ -87,9 +90,6 @@ class Display:
     def finish(self, epoch: Epoch) -> None:
         """Show an epoch that is done."""
 
-    def interrupt(self, step: int) -> None:
-        """Show that Ctrl-C ended the run after so many steps."""
-
 
 class TerminalDisplay(Display):
     """A progress bar, below a table that grows."""
@@ -122,6 +122,8 @@ class TerminalDisplay(Display):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+        if kind is KeyboardInterrupt:
+            self._write(INTERRUPTED)
 
     def show(self, epoch: int, step: int, steps: int | None, loss: float) -> None:
         """Move the bar."""
@@ -132,10 +134,6 @@ class TerminalDisplay(Display):
         """Print the line of an epoch that is done."""
         self._print(self._table.cells(epoch))
         self._move(epoch.number, epoch.number, epoch.loss)
-
-    def interrupt(self, step: int) -> None:
-        """Print that Ctrl-C ended the run."""
-        self._write(interrupted(step))
 
     def _move(self, done: float, epoch: int, loss: float) -> None:
         description = f"epoch {epoch}, loss {loss:.4f}"
@@ -175,6 +173,8 @@ class NotebookDisplay(Display):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is KeyboardInterrupt:
+            self._last_line = INTERRUPTED
         self._handle.update(self._data(), raw=True)
 
     def show(self, epoch: int, step: int, steps: int | None, loss: float) -> None:
@@ -189,10 +189,6 @@ class NotebookDisplay(Display):
         self._last_line = ""
         self._update()
 
-    def interrupt(self, step: int) -> None:
-        """Write that Ctrl-C ended the run."""
-        self._last_line = interrupted(step)
-
     def _update(self) -> None:
         if self._is_due():
             self._handle.update(self._data(), raw=True)
@@ -206,11 +202,6 @@ def display_of_run(epochs: int, scores: Sequence[str]) -> Display:
     """Return the display that suits the place where the program runs."""
     display = _notebook()
     return TerminalDisplay(epochs, scores) if display is None else NotebookDisplay(display, epochs, scores)
-
-
-def interrupted(step: int) -> str:
-    """Return the line for a run that Ctrl-C ended."""
-    return f"interrupted after step {step}"
 
 
 def _notebook() -> Callable[..., Any] | None:

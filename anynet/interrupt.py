@@ -1,9 +1,12 @@
 """Ctrl-C that waits until a step of training is done, so that all parameters and buffers are of the same step."""
 
 import signal
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
 
 
 class DeferredInterrupt:
@@ -44,6 +47,17 @@ class DeferredInterrupt:
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
             self._previous(*waiting)
+
+    def undeferred(self, iterable: Iterable[T]) -> Iterator[T]:
+        """Yield the items of an iterable; a signal while it makes one is delivered at once."""
+        try:
+            self.deferring = False
+            for item in iterable:
+                self.deferring = True
+                yield item
+                self.deferring = False
+        finally:
+            self.deferring = True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.deferring and self._waiting is None:

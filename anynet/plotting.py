@@ -3,7 +3,8 @@
 import os
 from typing import Any
 
-from anynet.errors import MissingPackageError
+from anynet.arguments import describe
+from anynet.errors import ArgumentError, ArgumentTypeError, MissingPackageError
 from anynet.files import written_whole
 from anynet.training import History
 
@@ -14,9 +15,15 @@ def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = 
     Source: Deep Learning from Scratch, figure 4-12.
 
     Raises:
+        ArgumentTypeError: no history.
+        ArgumentError: a history without scores.
         MissingPackageError: matplotlib is not installed.
 
     """
+    if not isinstance(history, History):
+        raise ArgumentTypeError(f"history is {describe(history)}: wanted what fit returns")
+    if not any(epoch.train_scores or epoch.test_scores for epoch in history.epochs):
+        raise ArgumentError("the history has no scores: wanted those of one epoch or more, as fit measures by a metric")
     try:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
@@ -32,7 +39,7 @@ def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = 
     ):
         if any(score is not None for score in scores):
             axes.plot(numbers, scores, style, label=label, markersize=4)
-    name = next((name for epoch in history.epochs for name in epoch.train_scores), "score")
+    name = next((name for epoch in history.epochs for name in (*epoch.train_scores, *epoch.test_scores)), "score")
     axes.set(xlabel="epoch", ylabel=name, title=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

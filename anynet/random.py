@@ -7,15 +7,21 @@ A key is used once. `split` and `fold_in` make new ones of it.
 """
 
 import math
+from operator import index
 
+from anynet.arguments import describe
 from anynet.array import Array, DType, Namespace, array_namespace, device, is_narrow
 from anynet.backend import Backend, get_backend
-from anynet.errors import ArgumentError, DTypeError
+from anynet.errors import ArgumentError, ArgumentTypeError, DTypeError
 from anynet.primitives.threefry import shift_right, threefry
 
 
 def key(seed: int, backend: Backend | str | None = None) -> Array:
     """Return the key of a seed, two int32 words on the backend's device; seeds are integers in 0 … 2⁶⁴ - 1."""
+    try:
+        seed = index(seed)
+    except TypeError:
+        raise ArgumentTypeError(f"seed is {describe(seed)}: wanted an integer from 0 to 2**64 - 1") from None
     if not 0 <= seed < 2**64:
         raise ArgumentError(f"seed is {seed}: wanted an integer from 0 to 2**64 - 1")
     backend = get_backend(backend)

@@ -1,19 +1,22 @@
 """Training: epochs of mini-batches, what they gave, and when to stop."""
 
-import inspect
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, overload
+from numbers import Real
+from operator import length_hint
+from typing import Any, Protocol, TypeAlias, TypeGuard, overload
 
-from anynet import compilation, losses, metrics
+from anynet import compilation, losses, metrics, optimizers, tree
+from anynet.arguments import check_flag, describe, example, show_call, takes, whole_number
 from anynet.array import Array, array_namespace, device, is_array
 from anynet.autodiff import value_and_grad
 from anynet.backend import get_backend
+from anynet.data.batches import Batches, Source
 from anynet.data.loader import Loader, batch
-from anynet.display import Display, EpochTable, display_of_run, interrupted
-from anynet.errors import ArgumentError, NonFiniteError
+from anynet.display import INTERRUPTED, Display, EpochTable, display_of_run
+from anynet.errors import ArgumentError, ArgumentTypeError, DataError, NonFiniteError
 from anynet.interrupt import DeferredInterrupt
 from anynet.layers import Module
 from anynet.metrics import Metric
@@ -29,6 +32,9 @@ EVALUATION_BATCH = 1000
 
 #: A metric, or a function of the outputs and labels of all rows.
 Score = Metric | Callable[[Array, Array], Any]
+
+#: What `fit` and `evaluate` read: a pair (x, t), a loader, or what gives batches.
+Data: TypeAlias = Loader | tuple[Array, Array] | Source
 
 
 class Optimizer(Protocol):
@@ -94,28 +100,34 @@ class History:
         return table.table([table.cells(epoch) for epoch in self.epochs])
 
     def _notes(self) -> list[str]:
-        return [interrupted(len(self.losses))] if self.interrupted else []
+        return [INTERRUPTED] if self.interrupted else []
 
 
 def fit(
     net: Module,
-    train: Loader | tuple[Array, Array],
-    test: Loader | tuple[Array, Array] | None = None,
+    train: Data,
+    test: Data | None = None,
     *,
     loss: Callable[..., Array] = losses.cross_entropy,
     optimizer: Optimizer | None = None,
     epochs: int = 5,
-    batch_size: int = 100,
-    seed: int = 0,
+    batch_size: int | None = None,
+    seed: int | None = None,
     metric: Score | Sequence[Score] | str | None = "auto",
     compile: bool = False,
     progress: bool = True,
 ) -> History:
     """Train the network in place and return the history.
 
-    Each epoch is one pass over the training data in shuffled mini-batches, then an evaluation on the training and the
-    test data. Losses stay on the device while an epoch runs; only the display looks at one of them now and then.
-    Ctrl-C ends the run after the step under way and keeps the network and the history; a second one does not wait.
+    Each epoch is one pass over the training data in mini-batches, then an evaluation on the training and the test
+    data. Losses stay on the device while an epoch runs; only the display looks at one of them now and then.
+    Ctrl-C ends the run after the step under way, or at once while a batch is loaded, and keeps the network and the
+    history; a second one does not wait.
+
+    Data are a pair of arrays (x, t), a `data.Loader`, or any other iterable of batches (x, t), such as a list or a
+    PyTorch DataLoader. The batches of an iterable are brought to the network's library and device. `fit` reads an
+    iterable once per epoch, so there are no scores on it as training data. A generator can be read only once: for more
+    epochs, pass the function that makes it, ``fit(net, batches)``.
 
     A loss of more than the outputs takes the network, and is differentiated in all of it; weight decay as a penalty:
 
@@ -125,13 +137,13 @@ def fit(
 
     Args:
         net: called as net(x); its parameters are initialized.
-        train: (x, t), shuffled by the seed, or a loader.
-        test: (x, t), a loader, of which only x and t are used, or None.
+        train: (x, t), shuffled by the seed, a loader, or another iterable of batches.
+        test: the same, or None; of a loader only x and t are used.
         loss: called as loss(net(x), t) or, where it needs three arguments, as loss(net, x, t); a scalar.
         optimizer: SGD(0.1) by default.
         epochs: 0 or more.
-        batch_size: 1 or more; not used where train is a loader.
-        seed: of the shuffles; not used where train is a loader.
+        batch_size: 1 or more, 100 by default; only where train is (x, t).
+        seed: of the shuffles, 0 by default; only where train is (x, t).
         metric: a metric or several, computed from sums over all rows; their names stand in the table and in the
             history. Another function is called as metric(outputs, labels) with all rows at once. By default the loss
             decides: accuracy for losses of classes, binary accuracy for `losses.binary_cross_entropy_with_logits`, R²
@@ -142,36 +154,51 @@ def fit(
             replaced in a notebook.
 
     Raises:
+        ArgumentTypeError: an argument of the wrong type, such as the name of an optimizer in place of an object.
+        ArgumentError: a number out of range, an iterable that cannot be read in every epoch, or a metric without data.
         DataError: labels that are no classes of this network or of a dtype that the loss cannot take, or data that
-            cannot be trained on; found before a parameter is changed.
+            cannot be trained on; found before a parameter is changed. The labels of an iterable are checked in the
+            first batch.
         ShapeError: labels of a shape that does not fit the outputs; found before a parameter is changed.
         NonFiniteError: the loss became infinite or NaN; its attribute ``history`` is the run so far.
 
     """
-    if epochs < 0:
-        raise ArgumentError(f"epochs is {epochs}: wanted 0 or more")
-    loader = train if isinstance(train, Loader) else Loader(*train, batch_size=batch_size, seed=seed)
-    if isinstance(test, Loader):
-        test = test.x, test.t
-    parts = [_in_order(loader.x, loader.t), None if test is None else _in_order(*test)]
-    scores = _check(net, loss, metric, [part for part in parts if part is not None])
-    run = _Run(net, loader, training_step(loss), optimizer or SGD())
-    if compile:
-        run.compile()
-    measured = ("train", "test") if test is not None else ("train",)
-    headings = [f"{part} {name}" for name in scores for part in measured]
-    with display_of_run(epochs, headings) if progress else Display() as display:
-        try:
+    step = training_step(loss)
+    _check_network(net, loss)
+    _check_optimizer(optimizer)
+    epochs = whole_number("epochs", epochs, 0)
+    check_flag("compile", compile)
+    check_flag("progress", progress)
+    batches = _training_batches(net, train, batch_size, seed)
+    parts: dict[str, Loader | Batches] = {}
+    if isinstance(batches, Loader):
+        parts["train"] = _in_order(batches.x, batches.t)
+    if test is not None:
+        parts["test"] = _in_order(test.x, test.t) if isinstance(test, Loader) else _batches_of("test", test, net)
+    run = _Run(net, batches, step, SGD() if optimizer is None else optimizer)
+    try:
+        scores = _check(net, loss, metric, [batches, *([parts["test"]] if "test" in parts else [])])
+        if scores and metric != "auto" and not parts:
+            raise ArgumentError(
+                f"metric is {', '.join(scores)} and there are no data to measure it on: train is an iterable, which is "
+                "read once per epoch; give test as well"
+            )
+        for iterable in (batches, *(parts.values() if scores else ())):
+            if isinstance(iterable, Batches):
+                iterable.check_passes(epochs)
+        if compile:
+            run.compile()
+        headings = [f"{part} {name}" for name in scores for part in parts]
+        with display_of_run(epochs, headings) if progress else Display() as display:
             for number in range(1, epochs + 1):
                 start = time.perf_counter()
                 mean = run.epoch(number, display)
                 seconds = time.perf_counter() - start
-                on_train, on_test = ({} if part is None else _evaluate(net, part, scores) for part in parts)
-                run.history.epochs.append(Epoch(number, mean, on_train, on_test, seconds))
+                found = {part: _evaluate(net, data, scores) for part, data in parts.items()}
+                run.history.epochs.append(Epoch(number, mean, found.get("train", {}), found.get("test", {}), seconds))
                 display.finish(run.history.epochs[-1])
-        except KeyboardInterrupt:
-            run.history.interrupted = True
-            display.interrupt(len(run.history.losses))
+    except KeyboardInterrupt:
+        run.history.interrupted = True
     return run.history
 
 
@@ -201,33 +228,76 @@ def on_rows(step: Callable[[Module, Optimizer, Array, Array], Array]) -> Callabl
 
 def _takes_network(loss: Callable[..., Array]) -> bool:
     """Tell whether a loss is called as loss(net, x, t), for two arguments do not suffice."""
-    try:
-        signature = inspect.signature(loss)
-    except (TypeError, ValueError):
-        # Compiled code need not have one.
+    if not callable(loss) or isinstance(loss, type):
+        wanted = example(loss, losses, default="losses.cross_entropy")
+        raise ArgumentTypeError(f"loss is {describe(loss)}: wanted a function loss(outputs, labels), such as {wanted}")
+    if takes(loss, 2):
         return False
-    for count in (2, 3):
-        try:
-            signature.bind(*range(count))
-        except TypeError:
-            continue
-        return count == 3
-    name = getattr(loss, "__name__", repr(loss))
-    raise ArgumentError(f"loss is {name}{signature}: wanted loss(outputs, labels) or loss(net, x, t)")
+    if takes(loss, 3):
+        return True
+    raise ArgumentError(f"loss is {show_call(loss)}: wanted loss(outputs, labels) or loss(net, x, t)")
+
+
+def _check_network(net: Any, loss: Callable[..., Array]) -> None:
+    """Raise unless a network has arrays to train, and can be called where the loss does not call it."""
+    is_network = isinstance(net, Module) or (not is_array(net) and next(tree.leaves(net), None) is not None)
+    if not is_network or not (callable(net) or _takes_network(loss)):
+        raise ArgumentTypeError(f"net is {describe(net)}: wanted a network, such as layers.Sequential(…)")
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    update = getattr(optimizer, "update", None)
+    # Dicts and sets have an update too.
+    if optimizer is not None and (not callable(update) or isinstance(optimizer, type | Collection)):
+        wanted = example(optimizer, optimizers, default="optimizers.SGD(0.1)", call=True)
+        raise ArgumentTypeError(f"optimizer is {describe(optimizer)}: wanted an optimizer, such as {wanted}")
+
+
+def _training_batches(net: Module, data: Data, batch_size: int | None, seed: int | None) -> Loader | Batches:
+    if _is_pair(data):
+        x, t = data
+        return Loader(x, t, 100 if batch_size is None else batch_size, seed=0 if seed is None else seed)
+    for name, value in (("batch_size", batch_size), ("seed", seed)):
+        if value is not None:
+            raise ArgumentError(
+                f"{name} is {describe(value)} and train is {describe(data)}, which makes its own batches: set it there "
+                "instead"
+            )
+    return data if isinstance(data, Loader) else _batches_of("train", data, net)
+
+
+def _batches_of(name: str, data: Any, net: Module) -> Loader | Batches:
+    """Return the batches for one pass over data in order, for a loader as it makes them."""
+    if isinstance(data, Loader):
+        return data
+    if _is_pair(data):
+        return _in_order(*data)
+    arrays = (x for _, x in tree.leaves(net) if is_array(x))
+    backend = next(map(get_backend, arrays), None)
+    return Batches(name, data, backend)
+
+
+def _is_pair(data: Any) -> TypeGuard[tuple[Array, Array]]:
+    """Tell whether this is (x, t), and no two batches."""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        return False
+    if isinstance(data, tuple) and all(isinstance(part, tuple) for part in data):
+        raise DataError("the data are two pairs (x, t): wanted one, as in fit(net, *dataset)")
+    return isinstance(data, tuple) or is_array(data[0])
 
 
 @overload
-def evaluate(net: Module, data: Loader | tuple[Array, Array], metric: Score = metrics.accuracy) -> float: ...
+def evaluate(net: Module, data: Data, metric: Score = metrics.accuracy) -> float: ...
 
 
 @overload
-def evaluate(net: Module, data: Loader | tuple[Array, Array], metric: Sequence[Score]) -> dict[str, float]: ...
+def evaluate(net: Module, data: Data, metric: Sequence[Score]) -> dict[str, float]: ...
 
 
-def evaluate(
-    net: Module, data: Loader | tuple[Array, Array], metric: Score | Sequence[Score] = metrics.accuracy
-) -> float | dict[str, float]:
-    """Return the score of the network on all rows of (x, t), or the scores of several metrics by name.
+def evaluate(net: Module, data: Data, metric: Score | Sequence[Score] = metrics.accuracy) -> float | dict[str, float]:
+    """Return the score of the network on all rows of the data, or the scores of several metrics by name.
+
+    Data are (x, t), a loader, or any other iterable of batches (x, t), see `fit`.
 
     What a metric counts is added up over batches, on the device, and read once at the end. A function that is not one
     of `anynet.metrics` is called as metric(outputs, labels) with all rows at once.
@@ -236,21 +306,32 @@ def evaluate(
     >>> anynet.evaluate(net, test, [metrics.accuracy, metrics.perplexity])
 
     Raises:
+        ArgumentTypeError: an argument of the wrong type, such as the name of a metric in place of the metric.
         ArgumentError: a score that is no scalar, or two metrics of one name.
+        DataError: data without rows, or x and t of different lengths.
 
     """
+    if not callable(net) or isinstance(net, type):
+        raise ArgumentTypeError(f"net is {describe(net)}: wanted a network, such as layers.Sequential(…)")
+    batches = _batches_of("data", data, net)
     scores = _by_name(metric)
-    found = _evaluate(net, data if isinstance(data, Loader) else _in_order(*data), scores)
+    found = _evaluate(net, batches, scores)
     return found if isinstance(metric, Sequence) else next(iter(found.values()))
 
 
-def _by_name(metric: Score | Sequence[Score] | None) -> dict[str, Metric]:
+def _by_name(metric: Any) -> dict[str, Metric]:
     """Return the metrics by their names."""
-    given = () if metric is None else metric if isinstance(metric, Sequence) else (metric,)
+    several = isinstance(metric, Sequence) and not isinstance(metric, str)
     scores: dict[str, Metric] = {}
-    for one in given:
-        if not callable(one):
-            raise ArgumentError(f"metric is {one!r}: wanted one of anynet.metrics, or a function of outputs and labels")
+    for one in metric if several else (metric,):
+        if not callable(one) or isinstance(one, type):
+            suggestion = example(one, metrics, default="metrics.accuracy", call=isinstance(one, type))
+            raise ArgumentTypeError(
+                f"metric is {describe(one)}: wanted one or several of anynet.metrics, such as {suggestion}, or a "
+                "function of outputs and labels"
+            )
+        if not takes(one, 2):
+            raise ArgumentError(f"metric is {show_call(one)}: wanted metric(outputs, labels)")
         known = metrics.as_metric(one)
         name = known.name or type(known).__name__
         if name in scores:
@@ -259,9 +340,9 @@ def _by_name(metric: Score | Sequence[Score] | None) -> dict[str, Metric]:
     return scores
 
 
-def _evaluate(net: Module, loader: Loader, scores: dict[str, Metric]) -> dict[str, float]:
+def _evaluate(net: Module, batches: Loader | Batches, scores: dict[str, Metric]) -> dict[str, float]:
     sums: dict[str, Any] = {}
-    for x, t in loader if scores else ():
+    for x, t in batches if scores else ():
         outputs = net(x)
         for name, metric in scores.items():
             counted = metric.count(outputs, t)
@@ -270,13 +351,16 @@ def _evaluate(net: Module, loader: Loader, scores: dict[str, Metric]) -> dict[st
 
 
 def _read(name: str, score: Any) -> float:
-    if not is_array(score):
-        return float(score)
-    if score.ndim:
-        raise ArgumentError(
-            f"{name} is of shape {tuple(score.shape)}: wanted a scalar; call the metric on outputs and labels for more"
-        )
-    return float(get_backend(score).to_host(score))
+    if is_array(score):
+        if score.ndim:
+            raise ArgumentError(
+                f"{name} is of shape {tuple(score.shape)}: wanted a scalar; call the metric on outputs and labels for "
+                "more"
+            )
+        return float(get_backend(score).to_host(score))
+    if not isinstance(score, Real):
+        raise ArgumentTypeError(f"{name} is {describe(score)}: wanted a scalar")
+    return float(score)
 
 
 @dataclass
@@ -284,7 +368,7 @@ class _Run:
     """A training run under way."""
 
     net: Module
-    loader: Loader
+    batches: Loader | Batches
     step: Callable[[Module, Optimizer, Array, Array], Array]
     optimizer: Optimizer
     history: History = field(default_factory=History)
@@ -295,7 +379,8 @@ class _Run:
         """Record the step and replay it."""
         step = self.step
         self.step = compilation.compile(step)
-        if get_backend(self.loader.x).loops and self.loader.augment is None:
+        batches = self.batches
+        if isinstance(batches, Loader) and get_backend(batches.x).loops and batches.augment is None:
             self.on_rows = compilation.compile(on_rows(step))
 
     def epoch(self, number: int, display: Display) -> float:
@@ -305,7 +390,7 @@ class _Run:
         looked = time.perf_counter()
         with DeferredInterrupt() as interrupt:
             try:
-                for values in self._batches() if self.on_rows is None else self._loops(self.on_rows):
+                for values in self._steps(interrupt) if self.on_rows is None else self._loops(self.on_rows):
                     found.append(values)
                     interrupt.deliver()
                     done += math.prod(values.shape)
@@ -313,7 +398,7 @@ class _Run:
                     if now - looked > LOOK_INTERVAL:
                         looked = now
                         seen = float(values[-1] if values.ndim else values)
-                        display.show(number, done, len(self.loader), seen)
+                        display.show(number, done, length_hint(self.batches) or None, seen)
                         if not math.isfinite(seen):
                             break
             finally:
@@ -325,15 +410,16 @@ class _Run:
                 self._stop(number, i + 1, value)
         return math.fsum(steps) / len(steps)
 
-    def _batches(self) -> Iterator[Array]:
+    def _steps(self, interrupt: DeferredInterrupt) -> Iterator[Array]:
         """Train on every batch; yield the losses."""
-        for x, t in self.loader:
+        for x, t in interrupt.undeferred(self.batches):
             yield self.step(self.net, self.optimizer, x, t)
 
     def _loops(self, on_rows: compilation.CompiledStep) -> Iterator[Array]:
         """Train on every batch, on as many at once as one look after the other allows; yield the losses."""
-        x, t, size = self.loader.x, self.loader.t, self.loader.batch_size
-        order = self.loader.order()
+        assert isinstance(self.batches, Loader)
+        x, t, size = self.batches.x, self.batches.t, self.batches.batch_size
+        order = self.batches.order()
         if order is None:
             order = array_namespace(x).arange(x.shape[0], device=device(x))
         whole = x.shape[0] // size
@@ -348,7 +434,7 @@ class _Run:
             start += count
             # A power of two: each number of steps is compiled for.
             count = 2 ** int(math.log2(max(1, count * LOOK_INTERVAL / (time.perf_counter() - began))))
-        if len(self.loader) > whole:
+        if len(self.batches) > whole:
             yield on_rows(self.net, self.optimizer, x, t, order[whole * size :])
 
     def _read(self, found: list[Array]) -> list[float]:
@@ -357,7 +443,7 @@ class _Run:
         if self.on_rows is None:
             # One transfer.
             found = [array_namespace(*found).stack(found)]
-        to_host = get_backend(self.loader.x).to_host
+        to_host = get_backend(found[0]).to_host
         return [float(value) for values in found for value in to_host(values).reshape(-1).tolist()]
 
     def _stop(self, number: int, step: int, value: float) -> None:
@@ -374,23 +460,25 @@ def _in_order(x: Array, t: Array) -> Loader:
 
 
 def _check(
-    net: Module, loss: Callable[..., Array], metric: Score | Sequence[Score] | str | None, parts: list[Loader]
+    net: Module,
+    loss: Callable[..., Array],
+    metric: Score | Sequence[Score] | str | None,
+    data: Sequence[Loader | Batches],
 ) -> dict[str, Metric]:
     """Return the metrics by name, after one row of the data and all labels were found to fit them and the loss."""
-    # Taken for a sequence of metrics otherwise.
-    if isinstance(metric, str) and metric != "auto":
-        raise ArgumentError(f"metric is {metric!r}: wanted 'auto', None, or one or several of anynet.metrics")
     task = task_of(loss)
-    scores = {} if isinstance(metric, str) else _by_name(metric)
+    by_loss = isinstance(metric, str) and metric == "auto"
+    scores = {} if by_loss or metric is None else _by_name(metric)
     if task is None and not scores:
         # The network need not be a function of x alone.
         return scores
-    for part in parts:
-        x, t = part.x[:1, ...], part.t[:1, ...]
+    for batches in data:
+        x, labels = batches.first() if isinstance(batches, Batches) else (batches.x, batches.t)
+        x, t = x[:1, ...], labels[:1, ...]
         outputs = net(x)
         if task is not None:
-            task.check(outputs, part.t)
-            if isinstance(metric, str) and not scores:
+            task.check(outputs, labels)
+            if by_loss and not scores:
                 scores = _by_name(task.metric(outputs, t))
         for name, score in scores.items():
             # Another function need not have a value for one row.

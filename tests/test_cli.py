@@ -103,11 +103,35 @@ def test_programs_end_with_their_code(capsys):
     def fails():
         raise DataError("no data")
 
-    for program, code in ((fails, 2), (lambda: 1, 1), (lambda: None, 0)):
+    def is_interrupted():
+        raise KeyboardInterrupt
+
+    for program, code in ((fails, 2), (lambda: 1, 1), (lambda: None, 0), (is_interrupted, 130)):
         with pytest.raises(SystemExit) as stopped:
             cli.run(program)
         assert stopped.value.code == code
-    assert capsys.readouterr().err == "error: no data\n"
+    assert capsys.readouterr().err == "error: no data\ninterrupted\n"
+
+
+LOADING = """
+import signal, sys
+sys.path.insert(0, "examples")
+import mnist
+from anynet import cli, data
+
+def load(backend):
+    signal.raise_signal(signal.SIGINT)
+
+data.load_mnist = load
+sys.argv = ["mnist.py"]
+cli.run(mnist.main)
+"""
+
+
+def test_ctrl_c_while_an_example_loads_its_data():
+    code, _, err = run("-c", LOADING)
+    assert code == 130
+    assert err == "interrupted\n"
 
 
 def test_importing_the_program_does_not_run_it(monkeypatch):

@@ -177,11 +177,11 @@ class Impatient(optimizers.SGD):
 
 def test_a_run_that_was_interrupted_says_so(host, capsys):
     anynet.fit(network(), data(), optimizer=Impatient(0.1), epochs=3, batch_size=20)
-    assert capsys.readouterr().out.rstrip().splitlines()[-1] == "interrupted after step 4"
+    assert capsys.readouterr().out.rstrip().splitlines()[-1] == "interrupted"
     outputs = host("text/plain", "text/html")
     history = anynet.fit(network(), data(), optimizer=Impatient(0.1), epochs=3, batch_size=20)
     assert outputs.texts[-1] == str(history)
-    assert str(history).splitlines()[-1] == "interrupted after step 4"
+    assert str(history).splitlines()[-1] == "interrupted"
 
 
 def test_where_the_program_runs(host, monkeypatch):
@@ -203,5 +203,4 @@ def test_nothing_is_shown_where_that_is_asked(host, capsys):
     with Display() as shown:
         shown.show(1, 1, 1, 0.5)
         shown.finish(Epoch(1, 0.5, {}, {}, 1.0))
-        shown.interrupt(1)
     assert capsys.readouterr() == ("", "")

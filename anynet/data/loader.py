@@ -1,13 +1,15 @@
 """Mini-batches: random rows of the data, gathered on the device."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from anynet import random
+from anynet.arguments import check_flag, describe, takes, whole_number
 from anynet.array import Array, array_namespace, is_array, is_floating, mixed_message, on_two_grounds
 from anynet.autodiff.trace import STANDARD
 from anynet.backend import get_backend
 from anynet.data.augment import Augmentation
-from anynet.errors import ArgumentError, DataError, MixedArraysError
+from anynet.errors import ArgumentError, ArgumentTypeError, DataError, MixedArraysError
 
 #: The standard's function, by a backend's kernel where there is one.
 _take = STANDARD["take"]
@@ -32,6 +34,8 @@ class Loader:
         DataError: no data, x and t of different lengths, or a value that is NaN or infinite.
         MixedArraysError: x and t on two libraries or devices.
         ArgumentError: a batch size below 1, or above N where the last batch is dropped.
+        ArgumentTypeError: a batch size that is no whole number, a flag that is not True or False, or an augmentation
+            that cannot be called with a key and rows.
 
     """
 
@@ -46,9 +50,15 @@ class Loader:
         drop_last: bool = False,
         augment: Augmentation | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ArgumentError(f"batch_size is {batch_size}: wanted 1 or more")
-        _check(x, t)
+        batch_size = whole_number("batch_size", batch_size, 1)
+        check_flag("shuffle", shuffle)
+        check_flag("drop_last", drop_last)
+        if augment is not None and (not callable(augment) or not takes(augment, 2)):
+            raise ArgumentTypeError(
+                f"augment is {describe(augment)}: wanted a function augment(key, x), such as data.random_affine()"
+            )
+        check_rows(x, t)
+        check_finite(x, t)
         if drop_last and batch_size > x.shape[0]:
             raise ArgumentError(f"batch_size is {batch_size} and there are {x.shape[0]} rows: no batch would be left")
         self.x = x
@@ -91,8 +101,7 @@ def random_batch(key: Array, size: int, x: Array, t: Array) -> tuple[Array, Arra
 
     Source: Deep Learning from Scratch, chapter 4.2.3.
     """
-    if size < 1:
-        raise ArgumentError(f"size is {size}: wanted 1 or more")
+    size = whole_number("size", size, 1)
     rows = random.integers(key, (size,), 0, x.shape[0])
     return batch(x, t, rows)
 
@@ -102,15 +111,26 @@ def batch(x: Array, t: Array, rows: Array) -> tuple[Array, Array]:
     return _take(x, rows, axis=0), _take(t, rows, axis=0)
 
 
-def _check(x: Array, t: Array) -> None:
+def check_rows(x: Any, t: Any, where: str = "") -> None:
+    """Check that these are arrays of one library and device with as many rows; errors begin with ``where``."""
     for name, value in (("x", x), ("t", t)):
         if not is_array(value) or value.ndim == 0:
-            raise DataError(f"{name} is {value!r:.60}: wanted an array with one row per example, as backend.asarray(…)")
+            raise DataError(
+                f"{where}{name} is {value!r:.60}: wanted an array with one row per example, as backend.asarray(…)"
+            )
     if on_two_grounds((x, t)):
-        raise MixedArraysError(mixed_message((x, t)))
+        raise MixedArraysError(where + mixed_message((x, t)))
     if x.shape[0] == 0 or x.shape[0] != t.shape[0]:
-        raise DataError(f"x has {x.shape[0]} rows and t has {t.shape[0]}: wanted the same number, and at least one")
+        raise DataError(
+            f"{where}x has {x.shape[0]} rows and t has {t.shape[0]}: wanted the same number, and at least one"
+        )
+
+
+def check_finite(x: Array, t: Array, where: str = "") -> None:
+    """Check that no value is NaN or infinite; errors begin with ``where``."""
     xp = array_namespace(x, t)
     for name, value in (("x", x), ("t", t)):
         if is_floating(value) and not bool(xp.all(xp.isfinite(value))):
-            raise DataError(f"{name} holds values that are not finite (NaN or infinity): replace or drop those rows")
+            raise DataError(
+                f"{where}{name} holds values that are not finite (NaN or infinity): replace or drop those rows"
+            )

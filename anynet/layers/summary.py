@@ -7,9 +7,10 @@ from functools import cache, partial
 from typing import Any
 
 from anynet import tree
+from anynet.arguments import describe
 from anynet.array import DType, is_array, is_floating
 from anynet.backend import get_backend
-from anynet.errors import ArgumentError
+from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers.module import Module, Parameter
 from anynet.primitives.counting import Counting
 from anynet.table import Table
@@ -48,6 +49,8 @@ class Summary:
     """The table of a network; a string in a terminal, a table in a notebook."""
 
     def __init__(self, net: Module, input_shape: Shape | None = None, *, dtype: DType = None) -> None:
+        if not isinstance(net, Module):
+            raise ArgumentTypeError(f"net is {describe(net)}: wanted a network, such as layers.Sequential(…)")
         self._with_outputs = input_shape is not None
         outputs: dict[str, tuple[Shape, ...]] = {}
         counts: Mapping[str, int] = {}
@@ -135,6 +138,7 @@ def summary(net: Module, input_shape: Shape | None = None, *, dtype: DType = Non
 
     Raises:
         ArgumentError: the shape is no tuple of whole numbers.
+        ArgumentTypeError: no network, or the name of a dtype in place of the dtype.
 
     """
     return Summary(net, input_shape, dtype=dtype)
@@ -143,7 +147,11 @@ def summary(net: Module, input_shape: Shape | None = None, *, dtype: DType = Non
 def _run(net: Module, input_shape: Shape, dtype: DType) -> tuple[dict[str, tuple[Shape, ...]], Mapping[str, int]]:
     """Run a copy of the network on zeros; return its layers' output shapes and multiply-adds by path."""
     if not isinstance(input_shape, tuple | list) or not all(isinstance(n, int) and n >= 0 for n in input_shape):
-        raise ArgumentError(f"input_shape is {input_shape!r}: wanted that of one input, such as (784,) or (1, 28, 28)")
+        raise ArgumentError(
+            f"input_shape is {describe(input_shape)}: wanted that of one input, such as (784,) or (1, 28, 28)"
+        )
+    if isinstance(dtype, str):
+        raise ArgumentTypeError(f"dtype is {dtype!r}: wanted a dtype of the network's library, as backend.xp.{dtype}")
     arrays = [x for _, x in tree.leaves(net)]
     backend = get_backend(arrays[0] if arrays else None)
     if dtype is None:

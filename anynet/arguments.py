@@ -1,0 +1,101 @@
+"""Checks of what a user gives: each error says what was given, what was wanted, and the remedy."""
+
+import inspect
+from collections.abc import Callable
+from operator import index
+from types import ModuleType
+from typing import Any
+
+from anynet.array import is_array
+from anynet.errors import ArgumentError, ArgumentTypeError
+
+
+def describe(value: Any) -> str:
+    """Return a short description of a value on one line, such as "the class SGD" or "an array of shape (60, 2)"."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, ModuleType):
+        return f"the module {value.__name__}"
+    if inspect.isroutine(value):
+        return f"the function {value.__name__}"
+    if is_array(value):
+        return f"an array of shape {tuple(value.shape)}"
+    text = " ".join(repr(value).split())
+    kind = type(value).__name__
+    kind = f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
+    if isinstance(value, list | tuple | dict | set) and len(text) > 60:
+        return f"{kind} of {len(value)}"
+    if text.startswith("<"):
+        return kind
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """Return a whole number of any library's type as Python's own.
+
+    Raises:
+        ArgumentTypeError: it is something else.
+        ArgumentError: it is below the least.
+
+    """
+    try:
+        number = index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise ArgumentTypeError(f"{name} is {describe(value)}: wanted a whole number, {least} or more")
+    if number < least:
+        raise ArgumentError(f"{name} is {number}: wanted {least} or more")
+    return number
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise ArgumentTypeError unless the value is True or False: a string such as "no" would count as True."""
+    try:
+        is_flag = bool(value == bool(value))
+    except Exception:
+        # Arrays, and whatever else has no truth.
+        is_flag = False
+    if not is_flag:
+        raise ArgumentTypeError(f"{name} is {describe(value)}: wanted True or False")
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Tell whether a function can be called with so many arguments in order; True where no one can tell."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        # Compiled code need not have one.
+        return True
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def show_call(function: Callable[..., Any]) -> str:
+    """Return a function's name and parameters."""
+    return f"{getattr(function, '__name__', type(function).__name__)}{inspect.signature(function)}"
+
+
+def example(value: Any, module: ModuleType, *, default: str, call: bool = False) -> str:
+    """Return what a user may have meant by a class, or a string, in place of an object of a module.
+
+    A string means the name that it is, begins or abbreviates, as "mse" does mean_squared_error.
+    """
+    name = value.__name__ if isinstance(value, type) else value
+    if not isinstance(name, str) or not name:
+        return default
+    short = name.lower().replace(" ", "_")
+    known = [
+        own
+        for own, found in vars(module).items()
+        if own[0] != "_" and getattr(found, "__module__", None) == module.__name__
+    ]
+    meant = (
+        *(own for own in known if own == name),
+        *(own for own in known if own.lower().startswith(short)),
+        *(own for own in known if len(short) > 1 and "".join(part[:1] for part in own.split("_")).startswith(short)),
+    )
+    return f"{module.__name__}.{meant[0]}{'()' if call else ''}".removeprefix("anynet.") if meant else default
