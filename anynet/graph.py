@@ -44,7 +44,7 @@ class Launches(ABC):
 
     @abstractmethod
     def wait(self) -> None:
-        """Let what comes wait for the last launch, wherever that was."""
+        """Let what comes wait for the last call, wherever that was."""
 
     @abstractmethod
     def memory(self, arrays: list[Array]) -> list[Array]:
@@ -109,11 +109,12 @@ class Graph:
         """Return the function's results."""
         launches, captured = self._launches, self._captured
         with launches.current():
+            # The function has memory of its own, too, see `anynet.autodiff.buffers`.
+            launches.wait()
             if captured is None or not captured.takes(arrays):
                 captured = self._begin(arrays, numbers)
                 if captured is None:
                     return self._function(*arrays, *numbers)
-            launches.wait()
             launches.copy(captured.own, captured.copied(arrays))
             if numbers != captured.values:
                 values, captured.values = captured.values, _UNKNOWN * len(numbers)

@@ -6,8 +6,10 @@ captured is noted, undone, and computed again in the same memory by each launch.
 
 import contextlib
 import ctypes
+import itertools
 import sys
 import threading
+import time
 from collections import defaultdict
 from types import SimpleNamespace
 
@@ -205,6 +207,12 @@ def memcpy(to, source, size, kind, stream):
     ctypes.memmove(to, source, size)
 
 
+def copy_in_order(to, x):
+    """Copy element by element, as a GPU does, which looks for no memory in common."""
+    for place in np.ndindex(to.shape):
+        to[place] = x[place]
+
+
 @pytest.fixture(autouse=True)
 def pretended(monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "state", State())
@@ -221,7 +229,7 @@ def pretended(monkeypatch):
         ndarray=Array,
         dtype=np.dtype,
         may_share_memory=np.may_share_memory,
-        copyto=lambda to, x: write(np.copyto, to, x),
+        copyto=lambda to, x: write(copy_in_order, to, x),
     )
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(graph, "array_namespace", lambda *arrays: Namespace())
@@ -258,12 +266,14 @@ STEPS = {
     "new and old": lambda a, b, x, rate: [a + rate * x, a, b],
     "swap": lambda a, b, x, rate: [b, a, a - rate * x],
     "turned": lambda a, b, x, rate: [a[::-1], b[::-1], a + x],
-    "parts": lambda a, b, x, rate: [np.broadcast_to(b[:1], (3,)) if type(b) is np.ndarray else spread(b), b + x, a],
+    "parts": lambda a, b, x, rate: [a + x, spread(a), b * rate],
 }
 
 
-def spread(b):
-    return do(lambda b: np.broadcast_to(b[:1], (3,)), b)
+def spread(x):
+    """Return the first element three times, which share its memory."""
+    part = lambda x: np.broadcast_to(x[:1], (3,))
+    return do(part, x) if isinstance(x, Array) else part(x)
 
 
 def same(found, wanted):
@@ -336,10 +346,14 @@ def test_threads_capture_one_after_the_other():
     """All of them on one stream."""
     begun, failed = threading.Barrier(3), []
 
+    def step(*given):
+        time.sleep(0.01)
+        return STEPS["descent"](*given)
+
     def work():
         try:
             begun.wait()
-            run = Graph(STEPS["descent"], [(0, 0), (1, 1)], launches())
+            run = Graph(step, [(0, 0), (1, 1)], launches())
             for _ in range(3):
                 found = run([array([1, 2, 3])] * 3, [0.5])
             same(found, STEPS["descent"](*[np.float32([1, 2, 3])] * 3, np.float32(0.5)))
@@ -352,3 +366,16 @@ def test_threads_capture_one_after_the_other():
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+@pytest.mark.parametrize("kind", [Graph, Loop])
+def test_a_call_on_another_stream_waits_for_the_last_one(kind):
+    """Also where it captures, or is no graph as yet: the memory of the calls is the same."""
+    run, x = kind(STEPS["descent"], [(0, 0), (1, 1)], launches()), array([1, 2, 3])
+    given = ([x, x, x], [0.5]) if kind is Graph else ([x, x], array(np.ones((4, 3))), [[0.5]] * 4, 0, 2)
+    streams = [Stream() for _ in range(4)]
+    for stream in streams:
+        with stream:
+            run(*given)
+    for before, stream in itertools.pairwise(streams):
+        assert stream.waited_for[0] is before
