@@ -1,5 +1,11 @@
 """Reference and kernel of every primitive pass the same tests; hypothesis draws their inputs."""
 
+import copy
+import inspect
+import pickle
+import pydoc
+import sys
+
 import numpy as np
 import pytest
 from helpers import assert_close, checks_labels, host, numbers
@@ -17,6 +23,30 @@ from anynet.errors import DataError, ShapeError
 
 # A kernel is registered by the name of its primitive; these are all there are.
 PRIMITIVES = {name: value for name, value in vars(primitives).items() if isinstance(value, Primitive)}
+
+
+@pytest.mark.parametrize("name", sorted({*PRIMITIVES, *functions.__all__}))
+def test_help_and_inspect_see_the_reference(name):
+    """As of a function: its name, docstring, signature, module and source."""
+    function = getattr(functions, name, None) or PRIMITIVES[name]
+    text = pydoc.render_doc(function, renderer=pydoc.plaintext)
+    assert f"\n{name}(" in text
+    assert "Primitive" not in text.partition("\n")[2]
+    assert function.__name__ == function.__qualname__ == name
+    assert inspect.getdoc(function).splitlines()[0] in text
+    assert inspect.isroutine(function)
+    assert inspect.signature(function).parameters
+    assert f"def {name}(" in inspect.getsource(function)
+    assert getattr(sys.modules[function.__module__], name) is function
+    assert pickle.loads(pickle.dumps(function)) is copy.deepcopy(function) is function
+
+
+def test_a_primitive_is_no_method():
+    class Layer:
+        activation = functions.relu
+
+    assert Layer().activation is Layer.activation is functions.relu
+    assert host(Layer().activation(np.array([-1.0, 2.0]))).tolist() == [0, 2]
 
 
 @pytest.fixture(params=["kernel", "reference"])

@@ -7,11 +7,12 @@ function one level further out, until plain arrays are left. So traces nest in a
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, update_wrapper
 from itertools import count
 from numbers import Number
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsIndex
 
 from anynet.array import (
     RECORDING_TYPES,
@@ -28,7 +29,15 @@ from anynet.array import (
 )
 from anynet.autodiff import views
 from anynet.backend import get_backend, kernels_for
-from anynet.errors import AnynetError, DifferentiationError, DTypeError, MixedArraysError, NoRuleError, ShapeError
+from anynet.errors import (
+    AnynetError,
+    AttributeNameError,
+    DifferentiationError,
+    DTypeError,
+    MixedArraysError,
+    NoRuleError,
+    ShapeError,
+)
 
 Rule = Callable[..., Any]
 Kind = str | tuple[str, ...] | None
@@ -116,6 +125,7 @@ class Primitive:
     """
 
     __slots__ = (
+        "__dict__",
         "_implementations",
         "_known_dtypes",
         "composition",
@@ -237,6 +247,19 @@ class Primitive:
         # Held, so that no other object has its identity.
         self._known_dtypes[id(x.dtype)] = x.dtype
 
+    def __get__(self, instance: Any, owner: Any = None) -> "Primitive":
+        """Return the primitive itself: in a class it is no method.
+
+        `help` and Sphinx take what has a ``__get__`` for a function.
+        """
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> Any:
+        """Copy or pickle one that a module holds by its name, as functions are."""
+        own = vars(self)
+        named = getattr(sys.modules.get(own.get("__module__", "")), own.get("__qualname__", ""), None) is self
+        return own["__qualname__"] if named else super().__reduce_ex__(protocol)
+
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
@@ -248,10 +271,23 @@ STANDARD: dict[str, Primitive] = {}
 
 
 def primitive(
-    rule: Rule | None = None, explain: Callable[..., None] | None = None, *, kind: Kind = None
+    rule: Rule | None = None,
+    explain: Callable[..., None] | None = None,
+    *,
+    composition: Callable[..., Any] | None = None,
+    kind: Kind = None,
 ) -> Callable[[Callable[..., Any]], Primitive]:
-    """Make the decorated reference a primitive with this rule, this explanation of errors and this kind of dtype."""
-    return lambda reference: Primitive(reference.__name__, rule, reference, explain, kind=kind)
+    """Make the decorated reference a primitive with this rule or composition, explanation of errors and kind of dtype.
+
+    It has the name, docstring and signature of its reference.
+    """
+
+    def of_reference(reference: Callable[..., Any]) -> Primitive:
+        made = Primitive(reference.__name__, rule, reference, explain, composition, kind)
+        update_wrapper(made, reference)
+        return made
+
+    return of_reference
 
 
 def _for_strangers(args: Sequence[Any]) -> list[Any] | None:
@@ -285,6 +321,13 @@ def shared(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return last[1]
 
     return of_cotangent
+
+
+def _scalar(x: Array) -> Any:
+    """Return the number that an array of no axes holds, as Python's own."""
+    xp = array_namespace(x)
+    kinds = (("bool", bool), ("integral", int), ("real floating", float))
+    return next((kind for name, kind in kinds if xp.isdtype(x.dtype, name)), complex)(x)
 
 
 def lift(x: Any) -> Any:
@@ -545,6 +588,15 @@ class Traced:
     def __complex__(self) -> complex:
         return complex(self._concrete("complex()"))
 
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(_scalar(self._concrete("round()")), digits)
+
+    def __trunc__(self) -> int:
+        return int(_scalar(self._concrete("trunc()")))
+
+    def __format__(self, spec: str) -> str:
+        return format(_scalar(self._concrete(f"format(x, {spec!r})")), spec) if spec else str(self)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self.trace is not None:
             raise self.trace.refused(
@@ -598,6 +650,12 @@ class Traced:
 
         return array_function(self, function, args, settings)
 
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
     def __index__(self) -> int:
         return int(self._concrete("index()").__index__())
 
@@ -609,7 +667,7 @@ class Traced:
             found = find_method(self, name)
             if found is not None:
                 return found
-        raise AttributeError(
+        raise AttributeNameError(
             f"traced arrays have the standard's attributes, and {name!r} is none of them: "
             f"use a function of its namespace, as xp = array_namespace(x); xp.sum(x)"
         )

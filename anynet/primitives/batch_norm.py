@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, widened
-from anynet.autodiff.trace import Primitive, primitive, shared
+from anynet.autodiff.trace import primitive, shared
 from anynet.primitives.precision import REAL, in_float32
 from anynet.primitives.standardize import standardize, standardize_gradient
 
@@ -32,12 +32,10 @@ def _gradient(
     return of_x, xp.sum(g * y, axis=_axes(x)), xp.sum(g, axis=_axes(x))
 
 
-def _gradient_reference(g: Array, x: Array, *args: Any) -> tuple[Array, Array, Array]:
+@primitive(composition=_gradient, kind=REAL)
+def batch_norm_gradient(g: Array, x: Array, *args: Any) -> tuple[Array, Array, Array]:
     """Return the cotangents of x, weight and bias, for g of the first of `batch_norm`'s results."""
     return _gradient(array_namespace(g, x), g, x, *args)
-
-
-batch_norm_gradient = Primitive("batch_norm_gradient", None, _gradient_reference, composition=_gradient, kind=REAL)
 
 
 def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, weight: Array, bias: Array, epsilon: float) -> Any:
@@ -69,16 +67,14 @@ def batch_norm(x: Array, weight: Array, bias: Array, epsilon: float) -> tuple[Ar
     return out, xp.reshape(mean, (-1,)), xp.reshape(variance, (-1,))
 
 
+def _scale_shift(xp: Namespace, *args: Any) -> Array:
+    return scale_shift.reference(*args)  # type: ignore[misc]  # it has one
+
+
+@primitive(composition=_scale_shift, kind=REAL)
 @in_float32
-def _scale_shift_reference(x: Array, mean: Array, variance: Array, weight: Array, bias: Array, epsilon: float) -> Array:
+def scale_shift(x: Array, mean: Array, variance: Array, weight: Array, bias: Array, epsilon: float) -> Array:
     """Return weight · (x - mean) / √(variance + epsilon) + bias, all (features,), for x of (N, features, …)."""
     xp = array_namespace(x)
     scale = weight / xp.sqrt(variance + epsilon)
     return x * _like(xp, x, scale) + _like(xp, x, bias - mean * scale)
-
-
-def _scale_shift(xp: Namespace, *args: Any) -> Array:
-    return _scale_shift_reference(*args)
-
-
-scale_shift = Primitive("scale_shift", None, _scale_shift_reference, composition=_scale_shift, kind=REAL)

@@ -8,7 +8,7 @@ from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, device
 from anynet.autodiff.rules.indexing import scatter_add
-from anynet.autodiff.trace import Primitive, primitive
+from anynet.autodiff.trace import primitive
 from anynet.primitives.convolution import Padding, Pair, check_images, check_windows, conv2d, windows
 from anynet.primitives.precision import REAL, REAL_OR_COMPLEX, in_float32
 
@@ -89,10 +89,8 @@ def _mean(xp: Namespace, x: Array, **settings: Any) -> Array:
     return _convolved(x, **settings)
 
 
-def _mean_reference(x: Array, **settings: Any) -> Array:
+@primitive(None, _explain, composition=_mean, kind=REAL_OR_COMPLEX)
+def avg_pool2d(x: Array, **settings: Any) -> Array:
     """Return the mean of every window over images, (N, channels, height, width); padding counts as zeros."""
     _explain(x, **settings)
     return _convolved(x, **settings)
-
-
-avg_pool2d = Primitive("avg_pool2d", None, _mean_reference, _explain, composition=_mean, kind=REAL_OR_COMPLEX)

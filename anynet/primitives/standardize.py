@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, widened
-from anynet.autodiff.trace import Primitive, primitive
+from anynet.autodiff.trace import primitive
 from anynet.primitives.precision import REAL, rounded
 
 
@@ -14,12 +14,10 @@ def _gradient(xp: Namespace, g: Array, y: Array, variance: Array, axis: tuple[in
     return (g - xp.mean(g, axis=axis, keepdims=True) - y * along) / xp.sqrt(variance + epsilon)
 
 
-def _gradient_reference(g: Array, y: Array, variance: Array, axis: tuple[int, ...], epsilon: float) -> Array:
+@primitive(composition=_gradient, kind=REAL)
+def standardize_gradient(g: Array, y: Array, variance: Array, axis: tuple[int, ...], epsilon: float) -> Array:
     """Return the cotangent of x for g of y; y and variance are what `standardize` made of x."""
     return _gradient(array_namespace(g, y), g, y, variance, axis, epsilon)
-
-
-standardize_gradient = Primitive("standardize_gradient", None, _gradient_reference, composition=_gradient, kind=REAL)
 
 
 def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, axis: tuple[int, ...], epsilon: float) -> Any:

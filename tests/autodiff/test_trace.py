@@ -1,5 +1,7 @@
 """What else a traced array and its namespace do: sequences, numbers of strangers, and what they refuse."""
 
+import math
+
 import numpy as np
 import pytest
 from helpers import assert_close, host, numbers
@@ -7,7 +9,7 @@ from helpers import assert_close, host, numbers
 import anynet
 from anynet.array import array_namespace
 from anynet.autodiff.trace import lift
-from anynet.errors import DifferentiationError, MixedArraysError
+from anynet.errors import AttributeNameError, CompilationError, DifferentiationError, MixedArraysError
 
 
 def total(x):
@@ -105,3 +107,58 @@ def test_functions_of_the_library_itself():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     with pytest.raises(DifferentiationError, match=r"must be Tensor, not Traced.*xp.exp\(x\).*custom_vjp"):
         anynet.grad(lambda x: torch.exp(x).sum())(torch.ones(3))
+
+
+SCALARS_OUT = {
+    "format": (lambda x: f"{x:.3f}", r"format\(x, '\.3f'\)"),
+    "str.format": (lambda x: f"{x:>8}", r"format\(x, '>8'\)"),
+    "%": (lambda x: "%.3f" % x, r"float\(\)"),  # noqa: UP031 - what is tested
+    "round": (round, r"round\(\)"),
+    "round to digits": (lambda x: round(x, 2), r"round\(\)"),
+    "int": (int, r"int\(\)"),
+    "trunc": (math.trunc, r"trunc\(\)"),
+    "floor": (math.floor, r"float\(\)"),
+    "sin": (math.sin, r"float\(\)"),
+    "range": (range, r"index\(\)"),
+}
+
+
+@pytest.mark.parametrize("way", SCALARS_OUT)
+def test_a_scalar_taken_out_of_a_traced_array(backend, way):
+    """It is refused with the remedy, and stop_gradient(x) is formatted as a number of Python's is."""
+    function, shown = SCALARS_OUT[way]
+    x = backend.asarray(np.asarray(2.0))
+    with pytest.raises(DifferentiationError, match=rf"^{shown} of Traced\(tape.*anynet\.stop_gradient\(x\) if the"):
+        anynet.grad(lambda x: function(x) and x)(x)
+    with pytest.raises(CompilationError, match=rf"^{shown} of Traced\(recorder"):
+        anynet.compile(lambda x: function(x) and x)(x)
+    found = []
+    if way != "range":
+        anynet.grad(lambda x: (found.append(function(anynet.stop_gradient(x))), x)[1])(x)
+        assert found == [function(2.0)]
+
+
+def test_formats_of_constants(backend):
+    found = []
+
+    def f(x):
+        y = anynet.stop_gradient(x)
+        found.append((f"{y:.2e}", f"{y > 0:d}", f"{y}", round(y, 1), math.trunc(y)))
+        return x
+
+    anynet.grad(f)(backend.asarray(np.asarray(1.57)))
+    exponent, flag, plain, rounded, whole = found[0]
+    assert (exponent, flag, rounded, whole) == ("1.57e+00", "1", 1.6, 1)
+    assert plain.startswith("Traced(constant")
+
+
+def test_divmod(backend):
+    x = backend.asarray(np.asarray(7.5))
+    assert_close(anynet.grad(lambda x: sum(divmod(x, 2)))(x), 1.0)
+    assert_close(anynet.grad(lambda x: divmod(16, x)[1])(x), -2.0)
+
+
+def test_an_attribute_of_another_library(backend):
+    for name in ("numpy", "detach", "backward", "grad", "requires_grad_"):
+        with pytest.raises(AttributeNameError, match=f"'{name}' is none of them: use a function of its namespace"):
+            getattr(lift(backend.asarray(np.zeros(2))), name)
