@@ -167,18 +167,11 @@ class Arguments(Parts):
         paths: list[str] = []
         for around, name in self._around:
             parent = "" if around < 0 else paths[around]
-            paths.append(
-                f"{parent}.{name}" if parent else "" if name is None else self._first(around, name, parameters)
-            )
+            paths.append(f"{parent}.{name}" if parent else "" if name is None else _first(name, parameters))
         return [
-            f"{paths[number]}.{name}" if paths[number] else self._first(number, name, parameters)
+            f"{paths[number]}.{name}" if paths[number] else _first(name, parameters)
             for number, (_, name) in zip(self._inside, self.reads, strict=True)
         ]
-
-    def _first(self, number: int, name: Any, parameters: list[str]) -> str:
-        if number > 0 or isinstance(name, str):
-            return str(name)
-        return parameters[name] if name < len(parameters) else f"argument_{name}"
 
 
 class Outside(Parts):
@@ -313,6 +306,13 @@ class Before:
         if not self._contents.are_as_before():
             return None
         return [(args if holder is None else holder)[name] for holder, name in self.sources]
+
+
+def _first(name: Any, parameters: list[str]) -> str:
+    """Return the name of an argument, given by its own name or its place."""
+    if isinstance(name, str):
+        return name
+    return parameters[name] if name < len(parameters) else f"argument_{name}"
 
 
 def settled(x: Any) -> Any:

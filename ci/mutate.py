@@ -29,12 +29,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from difflib import unified_diff
+from itertools import accumulate, compress
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+#: The seconds after which no further test of other modules is tried.
+LONGEST = 20.0
 FOLDERS = ("anynet", "backends", "tests", "ci", "examples")
 
 BINARY: dict[type[ast.operator], type[ast.operator]] = {
@@ -268,7 +271,9 @@ class Record:
         # A function whose result is kept runs in the first test only: so all tests of the module's file count.
         first = {test for test in self.seconds if _file(test) == mirror}
         order = sorted(self.seconds, key=lambda test: (test not in reached, self.seconds[test]))
-        return [[test for test in order if test in part] for part in (first, reached - first)]
+        others = [test for test in order if test in reached - first]
+        within = [seconds < LONGEST for seconds in accumulate(self.seconds[test] for test in others)]
+        return [[test for test in order if test in first], list(compress(others, within))]
 
 
 def _file(test: str) -> str:

@@ -84,3 +84,45 @@ def test_none_counts_as_zero(backend):
     assert tree.add({"a": None}, {"a": None})["a"] is None
     assert_close(tree.add([x], [None], [x])[0], 2 * host(x), like=x)
     assert tree.add([x])[0] is x
+
+
+class State:
+    """A node whose parts are not tied, as the state of an optimizer is."""
+
+    tree_node = True
+
+    def __init__(self, first, second):
+        self.first = first
+        self.second = second
+
+
+@pytest.mark.parametrize("inside", [lambda state: state, lambda state: [state], lambda state: layers.Sequential()])
+def test_one_array_in_two_places_of_a_state_is_two_leaves(backend, inside):
+    x = numbers(backend, 2)
+    state = State([x, x], State(x, x))
+    whole = inside(state)
+    if isinstance(whole, layers.Module):
+        # A module ties its own arrays, and not those of a state that it holds.
+        whole.state = state
+    count = iter(range(1, 9))
+    found = tree.map(lambda leaf: leaf + next(count), whole)
+    for i, (_, leaf) in enumerate(tree.leaves(found)):
+        assert_close(leaf, host(x) + i + 1)
+    assert tree.ties(whole) == {}
+    pairs = tree.pairs(whole, found)
+    for i, (holder, name, leaf, other) in enumerate(pairs):
+        assert leaf is x
+        holder[name] = other * i
+    for i, (_, leaf) in enumerate(tree.leaves(whole)):
+        assert_close(leaf, i * (host(x) + i + 1))
+    assert len(pairs) == 4
+
+
+def test_a_network_that_is_twice_in_a_list_has_two_gradients(backend):
+    net, x = layers.Sequential(layers.Linear(3, 3), seed=0, backend=backend), numbers(backend, 5, 3, dtype="float32")
+    grads = anynet.grad(lambda nets: losses.mean_squared_error(nets[0](x), x) + 2 * nets[1]["layers.0.bias"][0])(
+        [net, net]
+    )
+    assert_close(grads[1]["layers.0.bias"], [2, 0, 0])
+    with pytest.raises(ArgumentError, match="a Sequential is part of two networks in one list or dict"):
+        optimizers.SGD(0.1).update([net, net], grads)

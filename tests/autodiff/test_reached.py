@@ -312,3 +312,49 @@ def test_a_target_with_the_very_same_arrays_is_a_constant(backend):
     assert float(value) == float(other)
     for (_, g), (_, h) in zip(grads.parameters().items(), others.parameters().items(), strict=True):
         np.testing.assert_array_equal(host(g), host(h))
+
+
+class Weights(layers.Module):
+    """A layer whose parameters are where it was told to have them."""
+
+    def __init__(self, **weights):
+        vars(self).update(weights)
+
+    def forward(self, x):
+        return sum(total(w * x) for w in self.parameters().values())
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [lambda w: w, lambda w: [w], lambda w: (1, w), lambda w: {"a": w}, lambda w: {"a": [(w,)]}],
+    ids=["attribute", "list", "tuple", "dict", "nested"],
+)
+def test_a_weight_is_refused_wherever_the_layer_has_it(backend, inside):
+    w, x = backend.asarray([1.0, 2.0]), backend.asarray([3.0, 4.0])
+    net = Weights(w=inside(w))
+    with pytest.raises(DifferentiationError, match=r"the function uses w.* of the network"):
+        anynet.grad(lambda n: n(x) + total(w * w))(net)
+    # The same array of another network, or in no network, is a constant.
+    (found,) = anynet.grad(lambda n: n(x) + total(w * w))(net.map(lambda a: 2 * a)).parameters().values()
+    np.testing.assert_array_equal(host(found), [3.0, 4.0])
+
+
+def test_what_is_not_trained_may_be_reached(backend):
+    """Frozen parameters, buffers and integers have no gradient that could be missed."""
+
+    class Norm(Weights):
+        BUFFERS = ("mean",)
+
+    net = Norm(
+        w=backend.asarray([1.0, 2.0]),
+        fixed=backend.asarray([5.0, 6.0]),
+        mean=backend.asarray([7.0, 8.0]),
+        order=backend.asarray([1, 0]),
+    ).freeze("fixed")
+
+    def loss(n):
+        return total((n.w + net.fixed + net.mean) * n.w * backend.xp.astype(net.order, net.w.dtype))
+
+    value, grads = anynet.value_and_grad(loss)(net)
+    assert float(value) == 13.0
+    np.testing.assert_array_equal(host(grads.w), [14.0, 0.0])

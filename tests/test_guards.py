@@ -1,0 +1,86 @@
+"""Whether a call of a compiled step is as a recorded one: what is in sets, and numbers that a step assigns."""
+
+import numpy as np
+import pytest
+
+import anynet
+from anynet import layers
+
+
+class Factor:
+    """Something with an attribute, which is hashed by identity."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self):
+        return self.value
+
+
+def holding(factor):
+    return lambda: factor.value
+
+
+@pytest.mark.parametrize("inside", [lambda x: x, lambda x: x.__call__, holding], ids=["object", "method", "function"])
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_what_an_element_of_a_set_reaches(kind, inside):
+    factor, x = Factor(1), np.arange(3)
+    given = kind([inside(factor)])
+    compiled = anynet.compile(lambda x, given: x * next(iter(given))())
+    for value in (1, 1, 2, 2, 2.0, 1):
+        factor.value = value
+        found = compiled(x, given)
+        assert found.dtype == (x * value).dtype
+        np.testing.assert_array_equal(found, x * value)
+    assert len(compiled.recordings) == 3
+
+
+def test_elements_of_a_set_that_are_equal_and_of_other_types():
+    x = np.arange(3)
+    compiled = anynet.compile(lambda x, given: x * sum(next(iter(given))))
+    for element in ((2,), (2.0,), (2,), (1, 1), (True, True), (1.0, 1), frozenset([2]), frozenset([2.0])):
+        for _ in range(2):
+            found, wanted = compiled(x, {element}), x * sum(element)
+            assert found.dtype == wanted.dtype
+            np.testing.assert_array_equal(found, wanted)
+
+
+class Mean:
+    """A mean whose sum begins as a scalar of NumPy's."""
+
+    def __init__(self):
+        self.total = np.float64(0)
+        self.scale = np.float64(1)
+
+    def add(self, x):
+        self.total = self.total + np.sum(x) * self.scale
+        return self.total
+
+
+def test_a_number_that_a_step_assigns():
+    """It changes with every call, and is no setting; one that is only read is."""
+    mean, x = Mean(), np.arange(3.0)
+    compiled = anynet.compile(mean.add)
+    assert [float(compiled(x)) for _ in range(4)] == [3, 6, 9, 12]
+    assert mean.total == 12
+    assert len(compiled.recordings) == 1
+    mean.scale = np.float64(2)
+    assert [float(compiled(x)) for _ in range(2)] == [18, 24]
+    assert len(compiled.recordings) == 2
+
+
+def first_line(compiled):
+    return compiled.recordings[0].source.partition("\n")[0]
+
+
+def test_a_recording_has_the_names_of_the_arguments():
+    def f(a, pair, *more, scale, **named):
+        return a + pair["w"][0] + pair["w"][1] + more[0] + more[1]["z"] + scale + named["other"][0]
+
+    x, compiled = np.ones(2), anynet.compile(f)
+    compiled(x, {"w": [x + 1, x + 2]}, x + 3, {"z": x + 4}, scale=x + 5, other=(x + 6,))
+    assert first_line(compiled) == "def run(a, pair_w_0, pair_w_1, argument_2, argument_3_z, scale, other_0):"
+    net = layers.Sequential(layers.Linear(2, 2), seed=0)
+    compiled = anynet.compile(lambda net, y: net(y))
+    compiled(net, np.ones((1, 2), "f4"))
+    assert first_line(compiled) == "def run(net_layers_0_weight, net_layers_0_bias, y):"
