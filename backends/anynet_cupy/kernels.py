@@ -7,7 +7,7 @@ from anynet_cuda.sources import SOURCES
 
 from anynet.primitives.update import by_parameter, in_turn
 from anynet_cupy.elementwise import declared, elementwise
-from anynet_cupy.product import matmul, sums
+from anynet_cupy.product import matmul, matrix_power, sums, tensordot, vecdot
 
 
 def erf(x: Any) -> Any:
@@ -110,6 +110,8 @@ KERNELS: dict[str, Callable[..., Any]] = {
         softmax_cross_entropy,
         sum,
         sum_to,
+        tensordot,
         threefry,
+        vecdot,
     )
-}
+} | {"linalg.matrix_power": matrix_power}

@@ -1,25 +1,73 @@
-"""Products and sums of matrices by cuBLAS: CuPy's way there takes longer, and refuses while a graph is captured."""
+"""Products and sums of matrices by cuBLAS: CuPy's way there takes longer, and raises while a graph is captured.
+
+CuPy sets the stream of its cuBLAS handle before every call, which it does not allow then. Here each stream has a handle
+of its own, and the functions of the library that CuPy has loaded are called directly.
+"""
 
 import ctypes
 import math
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-_NUMBERS = {"f": ctypes.c_float, "d": ctypes.c_double}
-_TF32 = 3
+#: By the letter of a dtype, that of cuBLAS's functions for it; float16 has others, which add up in float32.
+_LETTERS = {"f": "S", "d": "D", "F": "C", "D": "Z"}
+_HALF = "e"
+#: The dtypes in which a sum is a product with ones.
+_SUMMED = "fd"
+_COUNTED = 1 << 31
+
+# As cuBLAS numbers them.
+_TF32, _FLOAT16, _COMPUTE_FLOAT32, _DEFAULT_ALGORITHM = 3, 2, 68, -1
+
+
+def _scalar(char: str, value: float) -> Any:
+    """Return a number for cuBLAS, of two parts if it is complex."""
+    kind = ctypes.c_double if char in "dD" else ctypes.c_float
+    return (kind * 2)(value, 0) if char in "FD" else kind(value)
+
+
+_ONE, _ZERO = ({char: _scalar(char, value) for char in (*_LETTERS, _HALF)} for value in (1.0, 0.0))
 
 
 def matmul(x1: Any, x2: Any) -> Any:
-    """Multiply two matrices, as many from two stacks, or each of a stack by one."""
-    if x1.dtype != x2.dtype or x1.dtype.char not in _NUMBERS or min(x1.ndim, x2.ndim) < 2 or not x1.size * x2.size:
+    """Multiply floating or complex vectors, matrices and stacks of matrices as `numpy.matmul` does."""
+    import cupy
+
+    if not _multiplies(x1, x2):
         return NotImplemented
-    if x1.shape[-1] != x2.shape[-2] or _cublas() is None:
+    if x1.dtype != x2.dtype:
+        dtype = cupy.promote_types(x1.dtype, x2.dtype)
+        x1, x2 = x1.astype(dtype, copy=False), x2.astype(dtype, copy=False)
+    # A vector is a matrix of one row, or of one column.
+    rows, columns = x1.shape[-2:-1], x2.shape[-1:] if x2.ndim > 1 else ()
+    x1 = x1 if rows else x1.reshape(1, -1)
+    x2 = x2 if columns else x2.reshape(-1, 1)
+    if x1.shape[-1] != x2.shape[-2]:
         return NotImplemented
-    if x2.ndim == 2:
-        rows = x1.reshape(-1, x1.shape[-1])
-        return _multiply(rows, x2).reshape(*x1.shape[:-1], x2.shape[1])
-    return _multiply(x1, x2) if x1.shape[:-2] == x2.shape[:-2] else NotImplemented
+    if x1.shape[:-2] == x2.shape[:-2]:
+        batch = x1.shape[:-2]
+    else:
+        batch = cupy.broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
+        if math.prod(x2.shape[:-2]) == 1:
+            # All rows of a stack by one matrix.
+            x1, x2 = x1.reshape(-1, x1.shape[-1]), x2.reshape(x2.shape[-2:])
+        elif math.prod(x1.shape[:-2]) == 1:
+            x1 = x1.reshape(x1.shape[-2:])
+        else:
+            x1, x2 = (cupy.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (x1, x2))
+    if max(x1.size, x2.size, math.prod(batch)) >= _COUNTED:
+        return NotImplemented
+    return _multiply(x1, x2).reshape((*batch, *rows, *columns))
+
+
+def _multiplies(x1: Any, x2: Any) -> bool:
+    """Tell whether cuBLAS has the dtype of two arrays' product, and there is something to multiply."""
+    import cupy
+
+    dtype = x1.dtype if x1.dtype == x2.dtype else cupy.promote_types(x1.dtype, x2.dtype)
+    return bool(dtype.char in _ONE and x1.ndim * x2.ndim * x1.size * x2.size) and _cublas() is not None
 
 
 def product(x1: Any, x2: Any) -> Any:
@@ -30,23 +78,73 @@ def product(x1: Any, x2: Any) -> Any:
     return cupy.matmul(x1, x2) if found is NotImplemented else found
 
 
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+    """Bring the summed axes together: one product of matrices."""
+    if isinstance(axes, int):
+        axes = range(x1.ndim - axes, x1.ndim), range(axes)
+    if not _multiplies(x1, x2) or not all(map(_are_axes, (x1, x2), axes)):
+        return NotImplemented
+    gone1, gone2 = ([axis % x.ndim for axis in part] for x, part in zip((x1, x2), axes, strict=True))
+    left1, left2 = ([axis for axis in range(x.ndim) if axis not in gone] for x, gone in ((x1, gone1), (x2, gone2)))
+    summed = [x1.shape[axis] for axis in gone1]
+    if summed != [x2.shape[axis] for axis in gone2]:
+        return NotImplemented
+    rows = x1.transpose(*left1, *gone1).reshape(-1, math.prod(summed))
+    columns = x2.transpose(*gone2, *left2).reshape(math.prod(summed), -1)
+    shape = [x1.shape[axis] for axis in left1] + [x2.shape[axis] for axis in left2]
+    return product(rows, columns).reshape(shape)
+
+
+def _are_axes(x: Any, axes: Any) -> bool:
+    """Tell whether these are axes of an array, each named once."""
+    return all(-x.ndim <= axis < x.ndim for axis in axes) and len({axis % x.ndim for axis in axes}) == len(axes)
+
+
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """Multiply and sum; as a product it would be one for each pair of vectors."""
+    import cupy
+
+    dtype = cupy.promote_types(x1.dtype, x2.dtype)
+    fits = -min(x1.ndim, x2.ndim) <= axis < 0 and x1.shape[axis] == x2.shape[axis]
+    if dtype.char not in _ONE or not fits:
+        return NotImplemented
+    wide = "f" if dtype.char == _HALF else dtype.char
+    x1, x2 = (cupy.moveaxis(x, axis, -1).astype(wide, copy=False) for x in (x1, x2))
+    return cupy.sum(cupy.conj(x1) * x2, axis=-1).astype(dtype, copy=False)
+
+
+def matrix_power(x: Any, n: int, /) -> Any:
+    """Square repeatedly."""
+    if n < 1 or x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        return NotImplemented
+    out: Any = None
+    while n:
+        n, odd = divmod(n, 2)
+        if odd:
+            # New also where it is the first power.
+            out = x.copy() if out is None else product(out, x)
+        x = product(x, x) if n else x
+    return out
+
+
 def sums(x: Any, axis: int, share: float = 1.0) -> Any:
     """Return the share of the sums of a matrix over an axis: a product with ones is quicker than a reduction."""
     import cupy
 
     rows, columns = x.shape
-    cublas: Any = _cublas() if x.dtype.char in _NUMBERS and x.size else None
+    cublas: Any = _cublas() if x.dtype.char in _SUMMED and 0 < x.size < _COUNTED else None
     if cublas is None:
         return cupy.sum(x, axis=axis) * x.dtype.type(share)
     from cupy.cuda.device import get_device_id
 
     x, across, apart = layout(x)
     size = (rows, columns) if across else (columns, rows)
+    char = x.dtype.char
     out = cupy.empty(x.shape[1 - axis], x.dtype)
-    ones = _ones(x.shape[axis], x.dtype.char, get_device_id())
-    number, turned = _NUMBERS[x.dtype.char], int((axis == 0) == bool(across))
-    given = (cublas.handle(), turned, *size, ctypes.byref(number(share)), x.data.ptr, apart, ones.data.ptr, 1)
-    _check(cublas.vector[x.dtype.char](*given, ctypes.byref(number(0)), out.data.ptr, 1), x)
+    ones = _ones(x.shape[axis], char, get_device_id())
+    turned = int((axis == 0) == bool(across))
+    given = (cublas.handle(), turned, *size, _at(_scalar(char, share)), _address(x), apart, _address(ones), 1)
+    _check(cublas.vector[char](*given, _at(_ZERO[char]), _address(out), 1), x)
     return out
 
 
@@ -57,22 +155,32 @@ def _ones(count: int, char: str, device: int) -> Any:
     return cupy.ones(count, char)
 
 
+_at = ctypes.byref
+
+
+def _address(x: Any) -> int:
+    return x.data.ptr  # type: ignore[no-any-return]
+
+
 def _multiply(x1: Any, x2: Any) -> Any:
+    """Multiply two matrices, or as many from two stacks; beside a stack, one matrix is multiplied with each."""
     import cupy
 
     (x1, across1, apart1), (x2, across2, apart2) = layout(x1), layout(x2)
     (n, k), m = x1.shape[-2:], x2.shape[-1]
-    out = cupy.empty((*x1.shape[:-1], m), x1.dtype)
+    batch = x1.shape[:-2] or x2.shape[:-2]
+    out = cupy.empty((*batch, n, m), x1.dtype)
     cublas: Any = _cublas()
-    number = _NUMBERS[x1.dtype.char]
+    char = x1.dtype.char
     # cuBLAS reads columns one after the other: it sees all three transposed, and multiplies the other way round.
-    given = (cublas.handle(), across2, across1, m, n, k, ctypes.byref(number(1)))
-    matrices, zero = math.prod(x1.shape[:-2]), ctypes.byref(number(0))
-    if x1.ndim == 2:
-        status = cublas.one[x1.dtype.char](*given, x2.data.ptr, apart2, x1.data.ptr, apart1, zero, out.data.ptr, m)
+    given = (cublas.handle(), across2, across1, m, n, k, _at(_ONE[char]))
+    zero = _at(_ZERO[char])
+    if not batch:
+        status = cublas.one[char](*given, _address(x2), apart2, _address(x1), apart1, zero, _address(out), m)
     else:
-        factors = x2.data.ptr, apart2, k * m, x1.data.ptr, apart1, n * k
-        status = cublas.stack[x1.dtype.char](*given, *factors, zero, out.data.ptr, m, n * m, matrices)
+        steps = [math.prod(x.shape[-2:]) if x.ndim > 2 else 0 for x in (x1, x2)]
+        factors = _address(x2), apart2, steps[1], _address(x1), apart1, steps[0]
+        status = cublas.stack[char](*given, *factors, zero, _address(out), m, n * m, math.prod(batch))
     _check(status, x1, x2)
     return out
 
@@ -110,13 +218,22 @@ class _Cublas:
         pointer: Any = ctypes.c_void_p
         stride: Any = ctypes.c_longlong
         begin, matrix, end = [pointer, *[size] * 5, pointer], [pointer, size], [pointer, pointer, size]
-        self.one = {"f": library.cublasSgemm_v2, "d": library.cublasDgemm_v2}
-        self.stack = {"f": library.cublasSgemmStridedBatched, "d": library.cublasDgemmStridedBatched}
-        self.vector = {"f": library.cublasSgemv_v2, "d": library.cublasDgemv_v2}
-        for char in _NUMBERS:
-            self.vector[char].argtypes = [pointer, size, size, size, pointer, *matrix, *matrix, *end]
-            self.one[char].argtypes = [*begin, *matrix, *matrix, *end]
-            self.stack[char].argtypes = [*begin, *matrix, stride, *matrix, stride, *end, stride, size]
+        self.one: dict[str, Callable[..., int]] = {}
+        self.stack: dict[str, Callable[..., int]] = {}
+        self.vector: dict[str, Callable[..., int]] = {}
+        for char, letter in _LETTERS.items():
+            one = self.one[char] = getattr(library, f"cublas{letter}gemm_v2")
+            one.argtypes = [*begin, *matrix, *matrix, *end]
+            stack = self.stack[char] = getattr(library, f"cublas{letter}gemmStridedBatched")
+            stack.argtypes = [*begin, *matrix, stride, *matrix, stride, *end, stride, size]
+        for char in _SUMMED:
+            vector = self.vector[char] = getattr(library, f"cublas{_LETTERS[char]}gemv_v2")
+            vector.argtypes = [pointer, size, size, size, pointer, *matrix, *matrix, *end]
+        one, stack = library.cublasGemmEx, library.cublasGemmStridedBatchedEx
+        typed, last = [pointer, size, size], [size, size]
+        one.argtypes = [*begin, *typed, *typed, pointer, *typed, *last]
+        stack.argtypes = [*begin, *typed, stride, *typed, stride, pointer, *typed, stride, size, *last]
+        self.one[_HALF], self.stack[_HALF] = _half(one), _half(stack)
         self._set_stream, self._set_mode = library.cublasSetStream_v2, library.cublasSetMathMode
         self._set_stream.argtypes, self._set_mode.argtypes = [pointer, pointer], [pointer, size]
         self._create = cublas.create
@@ -135,6 +252,23 @@ class _Cublas:
             if os.environ.get("CUPY_TF32") == "1":
                 self._set_mode(handle, _TF32)
         return self._handles[place]
+
+
+def _half(function: Any) -> Callable[..., int]:
+    """Return a function of matrices of any dtype for float16: it takes the dtype after each matrix.
+
+    The scalars are float32, and so are the sums.
+    """
+
+    def call(*args: Any) -> int:
+        begin, rest = args[:7], list(args[7:])
+        # Of one product (x2, apart, x1, apart, zero, out, apart); of a stack with a step after each, and their number.
+        of_each = 2 if len(rest) == 7 else 3
+        second, first, (zero, *out) = rest[:of_each], rest[of_each : 2 * of_each], rest[2 * of_each :]
+        typed = [[matrix[0], _FLOAT16, *matrix[1:]] for matrix in (second, first, out)]
+        return int(function(*begin, *typed[0], *typed[1], zero, *typed[2], _COMPUTE_FLOAT32, _DEFAULT_ALGORITHM))
+
+    return call
 
 
 @cache

@@ -16,6 +16,7 @@ from anynet_cuda.sources import SOURCES, WINDOW
 from anynet_cupy import images, kernels, product
 from anynet_cupy.elementwise import elementwise
 from anynet_cupy.graph import CudaLaunches
+from cublas_on_a_cpu import Cublas
 from elementwise_on_a_cpu import ElementwiseKernel, loop
 
 from anynet import primitives
@@ -202,6 +203,153 @@ def test_where_cublas_finds_the_numbers(on_a_cpu, x):
     np.testing.assert_array_equal(np.lib.stride_tricks.as_strided(stored, x.shape, strides), x)
 
 
+@pytest.fixture
+def cublas(on_a_cpu, monkeypatch):
+    """cuBLAS that multiplies NumPy's arrays at their addresses."""
+    found = Cublas()
+    found.one["e"] = product._half(found.multiply_typed)
+    found.stack["e"] = product._half(found.multiply_stack_typed)
+    monkeypatch.setattr(product, "_cublas", lambda: found)
+    monkeypatch.setattr(product, "_address", lambda x: x.ctypes.data)
+    device = types.ModuleType("cupy.cuda.device")
+    device.get_device_id = lambda: 0
+    monkeypatch.setitem(sys.modules, "cupy.cuda.device", device)
+    product._ones.cache_clear()
+    yield found
+    product._ones.cache_clear()
+
+
+def factor(*shape, dtype="float64", seed=0):
+    x = np.random.default_rng(seed).normal(size=(2, *shape))
+    return (x[0] + 1j * x[1] if np.dtype(dtype).kind == "c" else x[0]).astype(dtype)
+
+
+PAIRS = {
+    "vectors": (factor(5), factor(5)),
+    "vector by matrix": (factor(5), factor(5, 3)),
+    "matrix by vector": (factor(4, 5), factor(5)),
+    "matrices": (factor(4, 5), factor(5, 3)),
+    "one row": (factor(1, 5), factor(5, 1)),
+    "one element": (factor(1, 1), factor(1, 1)),
+    "columns": (factor(5, 4).T, factor(3, 5).T),
+    "slices": (factor(9, 12)[1:5, 2:7], factor(5, 9)[:, ::3]),
+    "backwards": (factor(4, 5)[::-1], factor(5, 3)[:, ::-1]),
+    "repeated": (np.broadcast_to(factor(5), (4, 5)), factor(5, 3)),
+    "strided vector": (factor(10)[::2], factor(3, 5).T),
+    "stack by matrix": (factor(2, 4, 5), factor(5, 3)),
+    "matrix by stack": (factor(4, 5), factor(2, 5, 3)),
+    "column by stack": (factor(5, 4).T, factor(2, 3, 5).mT),
+    "vector by stack": (factor(5), factor(2, 5, 3)),
+    "stack by vector": (factor(2, 4, 5), factor(5)),
+    "stacks": (factor(2, 4, 5), factor(2, 5, 3)),
+    "turned stacks": (factor(2, 5, 4).mT, factor(2, 3, 5).mT),
+    "stacks of stacks": (factor(3, 2, 4, 5), factor(3, 2, 5, 3)),
+    "every other": (factor(4, 4, 5)[::2], factor(2, 5, 6)[..., ::2]),
+    "stack of one": (factor(1, 4, 5), factor(2, 5, 3)),
+    "by a stack of one": (factor(2, 4, 5), factor(1, 5, 3)),
+    "more axes of one": (factor(2, 4, 5), factor(1, 1, 5, 3)),
+    "broadcast stacks": (factor(3, 1, 4, 5), factor(2, 5, 3)),
+    "broadcast both": (factor(3, 1, 4, 5), factor(1, 2, 5, 3)),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64", "complex128"])
+def test_products_of_every_shape_are_made_by_cublas(cublas, name, dtype):
+    """CuPy's own products raise while a graph is captured."""
+    x1, x2 = (x.astype(dtype) for x in PAIRS[name])
+    found = product.matmul(x1, x2)
+    wanted = np.matmul(x1, x2)
+    assert found is not NotImplemented
+    assert cublas.calls
+    assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+    np.testing.assert_allclose(found, wanted, atol={"e": 3e-2, "f": 1e-5, "F": 1e-5}.get(wanted.dtype.char, 1e-12))
+
+
+def test_products_as_one_or_as_a_stack(cublas):
+    """Rows of a stack by one matrix are one product; others are as many as there are matrices."""
+    for name, count in (
+        ("stack by matrix", 1),
+        ("by a stack of one", 1),
+        ("matrix by stack", 2),
+        ("broadcast both", 6),
+    ):
+        cublas.calls.clear()
+        product.matmul(*PAIRS[name])
+        assert len(cublas.calls) == count
+
+
+def test_products_of_two_dtypes(cublas):
+    x1, x2 = factor(4, 5, dtype="float32"), factor(5, 3)
+    found = product.matmul(x1, x2)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, x1 @ x2, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("x1", "x2"),
+    [
+        (np.ones((2, 3), "int64"), np.ones((3, 2), "int64")), (factor(2, 3), factor(2, 3)), (factor(3), factor(2)),
+        (factor(0, 3), factor(3, 2)), (factor(2, 0), factor(0, 3)), (np.array(1.0), factor(3)),
+    ],
+    ids=lambda x: f"{x.dtype}{x.shape}",
+)  # fmt: skip
+def test_products_that_are_left_to_cupy(cublas, x1, x2):
+    assert product.matmul(x1, x2) is NotImplemented
+    assert cublas.calls == []
+
+
+@pytest.mark.parametrize(
+    ("x1", "x2", "axes"),
+    [
+        (factor(2, 3, 4), factor(3, 4, 5), 2), (factor(2, 3), factor(4, 5), 0), (factor(2, 3), factor(2, 3), 2),
+        (factor(2, 3, 4), factor(4, 5, 2), ((0,), (2,))), (factor(2, 3, 4), factor(4, 2, 5), ((-1, 0), (0, 1))),
+        (factor(3, 3), factor(3, 3), ((1, 0), (0, 1))), (factor(3, dtype="complex64"), factor(3, dtype="complex64"), 1),
+    ],
+)  # fmt: skip
+def test_tensordot(cublas, x1, x2, axes):
+    found = product.tensordot(x1, x2, axes=axes)
+    wanted = np.tensordot(x1, x2, axes=axes)
+    assert cublas.calls
+    assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [3, ((2,), (0,)), ((0, 0), (0, 1)), ((0, 1), (0,))])
+def test_axes_of_tensordot_that_are_left_to_cupy(cublas, axes):
+    """CuPy raises."""
+    assert product.tensordot(factor(3, 3), factor(3, 3), axes=axes) is NotImplemented
+    assert cublas.calls == []
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "complex64"])
+def test_vecdot(cublas, dtype):
+    x1, x2 = factor(2, 4, 5, dtype=dtype), factor(4, 5, dtype=dtype, seed=1)
+    for axis in (-1, -2):
+        wanted = np.sum(np.conj(x1) * x2, axis=axis)
+        found = product.vecdot(x1, x2, axis=axis)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_allclose(found, wanted, atol=3e-2 if dtype == "float16" else 1e-5)
+    assert product.vecdot(x1, x2[:, :3]) is NotImplemented
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 7])
+def test_powers_of_matrices(cublas, n):
+    x = factor(2, 3, 3)
+    found = product.matrix_power(x, n)
+    np.testing.assert_allclose(found, np.linalg.matrix_power(x, n), rtol=1e-10)
+    assert not np.shares_memory(found, x)
+    assert (
+        product.matrix_power(x, 0) is product.matrix_power(x, -1) is product.matrix_power(x[:, :2], n) is NotImplemented
+    )
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("x", [factor(4, 3), factor(3, 4).T, factor(4, 6)[:, ::2], factor(4, 3, dtype="float32")])
+def test_sums_by_cublas(cublas, x, axis):
+    np.testing.assert_allclose(product.sums(x, axis, 0.25), 0.25 * x.sum(axis=axis), rtol=1e-5)
+
+
 def test_a_graph_copies_together_what_lies_together(monkeypatch):
     """With memory that is pretended: a long line of bytes, and arrays that know where in it they are."""
     line, calls = np.zeros(1 << 16, "uint8"), []
@@ -331,7 +479,7 @@ def test_what_the_kernels_leave_to_the_references(on_a_cpu):
 def test_every_source_has_its_kernel():
     made_of_others = {
         *("batch_norm", "conv2d", "conv2d_weight", "conv2d_transposed", "matmul", "softmax_cross_entropy"),
-        *("sum", "sum_to"),
+        *("linalg.matrix_power", "sum", "sum_to", "tensordot", "vecdot"),
     }
     names = (set(kernels.KERNELS) | set(images.KERNELS)) - made_of_others
     parts = {"cross_entropy", "fold", "normalize", "square_around", "times_standardized", "unfold"}
