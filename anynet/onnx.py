@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from anynet import tree
+from anynet.arguments import describe, show_call, takes, whole_number
 from anynet.array import Array, DType, dtype_name, is_array, is_floating
 from anynet.autodiff.trace import lift, lower
 from anynet.backend import Backend, get_backend
-from anynet.errors import AnynetError, ArgumentError, DataError
+from anynet.errors import AnynetError, ArgumentError, ArgumentTypeError, DataError
 from anynet.files import written_whole
 from anynet.layers import Embedding, Module, Parameter
 
@@ -45,6 +46,8 @@ def export_onnx(
         ArgumentError: the network is in training mode, or an argument is none of those above.
 
     """
+    if not isinstance(net, Module):
+        raise ArgumentTypeError(f"net is {describe(net)}: wanted a network; a function goes into a Module's forward()")
     modules = net.modules()
     if any(isinstance(value, Parameter) for _, module in modules for value in vars(module).values()):
         raise DataError("the network has no numbers yet: call initialize() before exporting it")
@@ -53,15 +56,17 @@ def export_onnx(
         raise ArgumentError(
             f"{training[0]} is in training mode, and an ONNX file is for inference: call net.set_training(None) first"
         )
-    shapes = dict(input_shape) if isinstance(input_shape, Mapping) else {"input": input_shape}
-    dtypes = dtype if isinstance(dtype, Mapping) else dict.fromkeys(shapes, dtype)
+    shapes = _shapes(input_shape)
+    if not takes(net.forward, len(shapes)):
+        raise ArgumentError(f"input_shape has {len(shapes)} inputs: wanted those of {show_call(net.forward)}")
+    dtypes = dict(dtype) if isinstance(dtype, Mapping) else dict.fromkeys(shapes, dtype)
+    if unknown := sorted(dtypes.keys() - shapes.keys()):
+        raise ArgumentError(f"dtype names {unknown[0]!r}: wanted names of inputs, which are {', '.join(shapes)}")
+    batch = _axis("batch", batch)
     backend = get_backend("ndonnx")
     # As traced constants, which NumPy's functions and methods know; they would take ndonnx's for arrays of no axes.
     copy = tree.map(lambda x: lift(_constant(x, backend)), net)
-    inputs = {
-        name: _argument(name, (batch, *_checked(shape)), dtypes.get(name), net, backend)
-        for name, shape in shapes.items()
-    }
+    inputs = {name: _argument(name, (batch, *shape), dtypes.get(name), net, backend) for name, shape in shapes.items()}
     outputs = _named(tree.map(lower, _run(copy, {name: lift(x) for name, x in inputs.items()})), backend)
     if taken := sorted(inputs.keys() & outputs.keys()):
         raise ArgumentError(f"{taken[0]!r} is the name of an input and of an output: rename one of them")
@@ -70,15 +75,33 @@ def export_onnx(
         file.write(model.SerializeToString())
 
 
-def _checked(shape: Any) -> Shape:
-    if isinstance(shape, tuple | list) and all(
-        (isinstance(n, str) and n) or (isinstance(n, int) and n >= 0) for n in shape
-    ):
-        return tuple(shape)
-    raise ArgumentError(
-        f"input_shape is {shape!r:.80}: wanted that of one input, such as (784,), or a dict of them by name; "
-        "an axis is a length or a name"
-    )
+def _shapes(given: Any) -> dict[str, Shape]:
+    """Return the shapes of the inputs by name."""
+    shapes = dict(given) if isinstance(given, Mapping) else {"input": given}
+    if not shapes:
+        raise ArgumentError("input_shape is an empty dict: wanted the shape of every input by its name")
+    for name, shape in shapes.items():
+        if not isinstance(name, str) or not name:
+            raise ArgumentTypeError(f"input_shape has an input called {describe(name)}: wanted a name, such as 'input'")
+        example = f"({shape},)" if isinstance(shape, int) else "(784,)"
+        wanted = f"wanted that of one input, such as {example}, or a dict of them by name"
+        if not isinstance(shape, tuple | list):
+            raise ArgumentTypeError(f"input_shape is {describe(shape)}: {wanted}")
+        try:
+            shapes[name] = tuple(_axis("an axis", n) for n in shape)
+        except ArgumentError as error:
+            raise type(error)(f"input_shape is {shape!r:.80}: {wanted} ({error})") from None
+    return shapes
+
+
+def _axis(name: str, n: Any) -> int | str:
+    """Return the length or the name of an axis."""
+    if isinstance(n, str) and n:
+        return n
+    try:
+        return whole_number(name, n, 0)
+    except ArgumentError as error:
+        raise type(error)(f"{error}, or a name, as 'batch', for any length") from None
 
 
 def _argument(name: str, shape: Shape, dtype: DType, net: Module, backend: Backend) -> Array:

@@ -7,7 +7,7 @@ from helpers import host
 
 import anynet
 from anynet import functions, layers
-from anynet.errors import ArgumentError, BackendError, DataError, ShapeError
+from anynet.errors import ArgumentError, ArgumentTypeError, BackendError, DataError, ShapeError
 
 pytest.importorskip("ndonnx", reason="needs ndonnx")
 onnx = pytest.importorskip("onnx", reason="needs onnx")
@@ -268,6 +268,43 @@ def test_shapes_that_are_none(tmp_path, shape):
     net = layers.Sequential(layers.Linear(4, 3), seed=0)
     with pytest.raises(ArgumentError, match=r"input_shape is .*: wanted that of one input"):
         anynet.export_onnx(net, tmp_path / "net.onnx", shape)
+
+
+@pytest.mark.parametrize(
+    ("args", "settings", "message"),
+    [
+        ((4,), {}, r"input_shape is 4: wanted that of one input, such as \(4,\), or a dict of them by name"),
+        (("4",), {}, r"input_shape is '4': wanted that of one input, such as \(784,\)"),
+        (({"image": 4},), {}, r"input_shape is 4: wanted that of one input, such as \(4,\)"),
+        (({3: (4,)},), {}, r"input_shape has an input called 3: wanted a name"),
+        (({},), {}, "input_shape is an empty dict: wanted the shape of every input"),
+        (({"a": (4,), "b": (4,)},), {}, r"input_shape has 2 inputs: wanted those of forward\(x"),
+        (((4,),), {"batch": -1}, r"batch is -1: wanted 0 or more, or a name, as 'batch', for any length"),
+        (((4,),), {"batch": None}, "batch is None: wanted a whole number"),
+        (((4,),), {"batch": 2.0}, r"batch is 2\.0: wanted a whole number"),
+        (((4,),), {"dtype": {"inptu": "float32"}}, "dtype names 'inptu': wanted names of inputs, which are input"),
+    ],
+)
+def test_arguments_that_cannot_be(tmp_path, args, settings, message):
+    net = layers.Sequential(layers.Linear(4, 3), seed=0)
+    with pytest.raises(ArgumentError, match=message):
+        anynet.export_onnx(net, tmp_path / "net.onnx", *args, **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_network(tmp_path):
+    with pytest.raises(
+        ArgumentTypeError, match=r"net is the function <lambda>: wanted a network; a function goes into"
+    ):
+        anynet.export_onnx(lambda x: x, tmp_path / "net.onnx", (4,))
+    with pytest.raises(ArgumentTypeError, match=r"net is '.*net\.onnx': wanted a network"):
+        anynet.export_onnx("net.onnx", layers.Sequential(layers.Linear(4, 3), seed=0), (4,))
+
+
+def test_lengths_of_another_library(tmp_path):
+    net = layers.Sequential(layers.Linear(4, 3), seed=0)
+    anynet.export_onnx(net, tmp_path / "net.onnx", (np.int64(4),), batch=np.int32(2))
+    assert (tmp_path / "net.onnx").exists()
 
 
 @pytest.mark.parametrize("layer", [layers.BatchNorm(4), layers.Dropout(0.5), layers.Linear(4, 4)], ids=repr)
