@@ -27,7 +27,11 @@ class _OnHost:
 
 def _from_dlpack(x: Any) -> Any:
     # NumPy 2.0 takes no device, and its result is read-only.
-    return np.from_dlpack(_OnHost(x)).copy()
+    try:
+        return np.from_dlpack(_OnHost(x)).copy()
+    except BufferError:
+        # Its DLPack has no word for read-only memory, and so does not export it.
+        return np.array(x)
 
 
 def _take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:

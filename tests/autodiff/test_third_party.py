@@ -1,5 +1,7 @@
 """Derivatives of code that knows nothing of anynet: SciPy's, scikit-learn's, array-api-extra's, against differences."""
 
+import sys
+
 import numpy as np
 import pytest
 from helpers import host
@@ -93,6 +95,15 @@ FUNCTIONS = {
 }
 
 
+@pytest.fixture
+def unchanged_flags():
+    """scikit-learn sets array_api_strict's version of the standard for the whole process."""
+    yield
+    if "array_api_strict" in sys.modules:
+        sys.modules["array_api_strict"].reset_array_api_strict_flags()
+
+
+@pytest.mark.usefixtures("unchanged_flags")
 @pytest.mark.filterwarnings("ignore")  # their own: deprecations, small samples, experimental dispatch
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("library", ["numpy", "array_api_strict", "torch"])
