@@ -30,6 +30,9 @@ def export_onnx(
     ``input``. It has an output named ``output``; where the network returns a tuple or a list, ``output_0``,
     ``output_1`` …; where it returns a dict, its keys. Further levels are joined by a dot.
 
+    A slice is no view of its array there: write ``y[:, 0] += 1``, for of ``v = y[:, 0]; v += 1`` the y of the file sees
+    nothing.
+
     Args:
         net: an initialized network, of any library.
         path: the file to write.
