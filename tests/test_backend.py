@@ -189,10 +189,12 @@ def test_no_message_installs_anynet_by_its_import_name():
 
 def test_matplotlib_is_missing(monkeypatch, tmp_path):
     from anynet import History, plotting
+    from anynet.training import Epoch
 
+    history = History([Epoch(1, 0.5, {"accuracy": 0.8}, {"accuracy": 0.7}, 1.0)])
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingPackageError, match="pip install matplotlib"):
-        plotting.accuracy_curve(History(), tmp_path / "curve.png")
+        plotting.accuracy_curve(history, tmp_path / "curve.png")
 
 
 def test_entries_that_are_there_twice(registered):

@@ -10,11 +10,13 @@ from anynet.graph import Graph, Loop
 from anynet_cupy import images, kernels
 from anynet_cupy.graph import CudaLaunches
 
-# CUDA 13 has no code for GPUs before Turing. Two of CuPy's packages in one environment overwrite each other.
+# CUDA 13 has no code for GPUs before Turing.
 _INSTALL = (
-    'pip install "cupy-cuda13x[ctk]", or "cupy-cuda12x[ctk]" where nvidia-smi shows CUDA 12 or the GPU is a P100 or '
-    "V100; uninstall any other CuPy first"
+    'pip install "cupy-cuda13x[ctk]", or "cupy-cuda12x[ctk]" where nvidia-smi shows CUDA 12 '
+    "or the GPU is a P100 or V100"
 )
+# Two of CuPy's packages in one environment overwrite each other's files.
+_REPLACE = f"{_INSTALL}; uninstall the present CuPy first if it is the other one"
 
 # CUDA's status codes that say why there is no device: cudaErrorInsufficientDriver and cudaErrorNoDevice.
 _STATUS = {
@@ -100,7 +102,7 @@ def _import() -> ModuleType:
         raise BackendError(f"cupy is not installed: {_INSTALL}") from error
     except ImportError as error:
         raise BackendError(
-            f"cupy cannot be imported ({_line(error)}); CUDA's libraries are missing: {_INSTALL}"
+            f"cupy cannot be imported ({_line(error)}); CUDA's libraries are missing: {_REPLACE}"
         ) from error
     return cupy  # type: ignore[no-any-return]
 
@@ -110,7 +112,7 @@ def _device_count(cupy: ModuleType) -> int:
         count: int = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
         advice = _STATUS.get(error.status, "")
-        raise BackendError(f"cupy cannot use a GPU ({_line(error)}): {advice}{_INSTALL}") from error
+        raise BackendError(f"cupy cannot use a GPU ({_line(error)}): {advice}{_REPLACE}") from error
     return count
 
 
@@ -120,7 +122,7 @@ def _try_out(cupy: ModuleType) -> None:
         x = cupy.ones((2, 2), dtype="float32") + 1
         float((x @ x)[0, 0])
     except Exception as error:
-        raise BackendError(f"cupy does not work ({type(error).__name__}: {_line(error)}): {_INSTALL}") from error
+        raise BackendError(f"cupy does not work ({type(error).__name__}: {_line(error)}): {_REPLACE}") from error
 
 
 def _line(error: Exception) -> str:
