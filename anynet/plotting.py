@@ -20,15 +20,15 @@ def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = 
         MissingPackageError: matplotlib is not installed.
 
     """
-    if not isinstance(history, History):
-        raise ArgumentTypeError(f"history is {describe(history)}: wanted what fit returns")
-    if not any(epoch.train_scores or epoch.test_scores for epoch in history.epochs):
-        raise ArgumentError("the history has no scores: wanted those of one epoch or more, as fit measures by a metric")
     try:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise MissingPackageError(f"plotting needs matplotlib ({error}): pip install matplotlib") from error
+    if not isinstance(history, History):
+        raise ArgumentTypeError(f"history is {describe(history)}: wanted what fit returns")
+    if not any(epoch.train_scores or epoch.test_scores for epoch in history.epochs):
+        raise ArgumentError("the history has no scores: wanted those of one epoch or more, as fit measures by a metric")
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes: Any = figure.add_subplot()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from operator import length_hint
@@ -169,32 +169,29 @@ def fit(
     epochs = whole_number("epochs", epochs, 0)
     check_flag("compile", compile)
     check_flag("progress", progress)
-    batches = _training_batches(net, train, batch_size, seed)
-    parts: dict[str, Loader | Batches] = {}
-    if isinstance(batches, Loader):
-        parts["train"] = _in_order(batches.x, batches.t)
+    batches = _training_batches(net, train, epochs, batch_size, seed)
+    data: dict[str, Loader | Batches] = {"train": _rows_of(batches)}
     if test is not None:
-        parts["test"] = _in_order(test.x, test.t) if isinstance(test, Loader) else _batches_of("test", test, net)
+        data["test"] = _rows_of(_batches_of("test", test, net, epochs))
+    # Training alone reads an iterable of training data.
+    measured = {part: rows for part, rows in data.items() if rows is not batches}
     run = _Run(net, batches, step, SGD() if optimizer is None else optimizer)
     try:
-        scores = _check(net, loss, metric, [batches, *([parts["test"]] if "test" in parts else [])])
-        if scores and metric != "auto" and not parts:
+        scores = _check(net, loss, metric, data.values())
+        if scores and metric != "auto" and not measured:
             raise ArgumentError(
                 f"metric is {', '.join(scores)} and there are no data to measure it on: train is an iterable, which is "
                 "read once per epoch; give test as well"
             )
-        for iterable in (batches, *(parts.values() if scores else ())):
-            if isinstance(iterable, Batches):
-                iterable.check_passes(epochs)
         if compile:
             run.compile()
-        headings = [f"{part} {name}" for name in scores for part in parts]
+        headings = [f"{part} {name}" for name in scores for part in measured]
         with display_of_run(epochs, headings) if progress else Display() as display:
             for number in range(1, epochs + 1):
                 start = time.perf_counter()
                 mean = run.epoch(number, display)
                 seconds = time.perf_counter() - start
-                found = {part: _evaluate(net, data, scores) for part, data in parts.items()}
+                found = {part: _evaluate(net, rows, scores) for part, rows in measured.items()}
                 run.history.epochs.append(Epoch(number, mean, found.get("train", {}), found.get("test", {}), seconds))
                 display.finish(run.history.epochs[-1])
     except KeyboardInterrupt:
@@ -253,7 +250,9 @@ def _check_optimizer(optimizer: Any) -> None:
         raise ArgumentTypeError(f"optimizer is {describe(optimizer)}: wanted an optimizer, such as {wanted}")
 
 
-def _training_batches(net: Module, data: Data, batch_size: int | None, seed: int | None) -> Loader | Batches:
+def _training_batches(
+    net: Module, data: Data, epochs: int, batch_size: int | None, seed: int | None
+) -> Loader | Batches:
     if _is_pair(data):
         x, t = data
         return Loader(x, t, 100 if batch_size is None else batch_size, seed=0 if seed is None else seed)
@@ -263,18 +262,23 @@ def _training_batches(net: Module, data: Data, batch_size: int | None, seed: int
                 f"{name} is {describe(value)} and train is {describe(data)}, which makes its own batches: set it there "
                 "instead"
             )
-    return data if isinstance(data, Loader) else _batches_of("train", data, net)
+    return _batches_of("train", data, net, epochs)
 
 
-def _batches_of(name: str, data: Any, net: Module) -> Loader | Batches:
-    """Return the batches for one pass over data in order, for a loader as it makes them."""
+def _batches_of(name: str, data: Any, net: Module, epochs: int) -> Loader | Batches:
+    """Return a loader as it is, one of a pair of arrays in order, and of what else gives batches these."""
     if isinstance(data, Loader):
         return data
     if _is_pair(data):
         return _in_order(*data)
     arrays = (x for _, x in tree.leaves(net) if is_array(x))
     backend = next(map(get_backend, arrays), None)
-    return Batches(name, data, backend)
+    return Batches(name, data, backend, epochs)
+
+
+def _rows_of(batches: Loader | Batches) -> Loader | Batches:
+    """Return a loader of the same rows, each once and in order; other batches as they are."""
+    return _in_order(batches.x, batches.t) if isinstance(batches, Loader) else batches
 
 
 def _is_pair(data: Any) -> TypeGuard[tuple[Array, Array]]:
@@ -313,7 +317,7 @@ def evaluate(net: Module, data: Data, metric: Score | Sequence[Score] = metrics.
     """
     if not callable(net) or isinstance(net, type):
         raise ArgumentTypeError(f"net is {describe(net)}: wanted a network, such as layers.Sequential(…)")
-    batches = _batches_of("data", data, net)
+    batches = _batches_of("data", data, net, 1)
     scores = _by_name(metric)
     found = _evaluate(net, batches, scores)
     return found if isinstance(metric, Sequence) else next(iter(found.values()))
@@ -463,7 +467,7 @@ def _check(
     net: Module,
     loss: Callable[..., Array],
     metric: Score | Sequence[Score] | str | None,
-    data: Sequence[Loader | Batches],
+    data: Iterable[Loader | Batches],
 ) -> dict[str, Metric]:
     """Return the metrics by name, after one row of the data and all labels were found to fit them and the loss."""
     task = task_of(loss)

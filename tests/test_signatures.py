@@ -27,6 +27,8 @@ MODULES = (
 INTERNAL = {
     *(
         "data.augment.sample",
+        "data.loader.check_finite",
+        "data.loader.check_rows",
         "layers.Module",
         "layers.Parameter",
         "layers.Summary",

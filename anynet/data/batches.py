@@ -1,4 +1,4 @@
-"""Batches from any iterable, such as a DataLoader of PyTorch's or a list."""
+"""Batches from any iterable, such as a list or a PyTorch DataLoader."""
 
 import inspect
 import operator
@@ -25,13 +25,15 @@ class Batches:
         name: of the argument, in errors.
         source: an iterable of pairs of arrays, or a function without arguments that returns one, called for each pass.
         backend: where the batches go; None leaves them where they are.
+        passes: how many there will be.
 
     Raises:
         ArgumentTypeError: the source gives no batches.
+        ArgumentError: it can be read only once, and there will be more passes.
 
     """
 
-    def __init__(self, name: str, source: Any, backend: Backend | None) -> None:
+    def __init__(self, name: str, source: Any, backend: Backend | None, passes: int) -> None:
         self._name = name
         self._source = source
         self._backend = backend
@@ -43,14 +45,11 @@ class Batches:
                 f"{name} is {describe(source)}{function}: wanted two arrays in one tuple (x, t), a Loader, or an "
                 "iterable of batches (x, t), such as a list or a PyTorch DataLoader"
             )
-
-    def check_passes(self, passes: int) -> None:
-        """Raise ArgumentError if the source cannot be iterated so many times."""
-        if passes > 1 and isinstance(self._source, Iterator):
+        if passes > 1 and isinstance(source, Iterator):
             raise ArgumentError(
-                f"{self._name} is {describe(self._source)}, which can be read only once, and epochs is {passes}: "
-                "wanted a list, a Loader, a PyTorch DataLoader, or the function that makes the generator, as in "
-                "fit(net, batches) in place of fit(net, batches())"
+                f"{name} is {describe(source)}, which can be read only once, and epochs is {passes}: wanted a list, a "
+                "Loader, a PyTorch DataLoader, or the function that makes the generator, as in fit(net, batches) in "
+                "place of fit(net, batches())"
             )
 
     def first(self) -> tuple[Array, Array]:
