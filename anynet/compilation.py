@@ -422,6 +422,8 @@ class _Recorded:
         self.variables: list[Traced] = []
         self.places: list[Place] = []
         self.written: dict[int, Any] = {}
+        #: Whether a view of one of these was put somewhere: they do not share memory any more.
+        self.keeps_view = False
 
     def begin(self) -> None:
         """Put variables in the place of arrays."""
@@ -477,7 +479,11 @@ class _Recorded:
 
     def _plain(self, x: Any) -> Any:
         """Return the array that a traced one stands for, the one that was there if it is written into."""
-        return self.written[id(x)] if id(x) in self.written else settled(x)
+        if id(x) in self.written:
+            return self.written[id(x)]
+        if type(x) is Traced and x.alias is not None and id(x.alias.root().handle()) in self.written:
+            self.keeps_view = True
+        return settled(x)
 
     def original(self, x: Any) -> Any:
         """Return the tuple in whose place one is; anything else as it is."""
@@ -519,6 +525,11 @@ def record(
                 leaves = [around.read(), after.leaves]
                 held = [_leaves_held(part, traced) for part, traced in zip((around, after), leaves, strict=True)]
                 recorded.end([around, after])
+        if recorded.keeps_view:
+            raise CompilationError(
+                "the step keeps a view of an array that it writes into; a compiled step has no such views: keep a "
+                "copy, such as x + 0"
+            )
         result = tree.map(settled, result)
         _check_result(result)
         different = recorder.seen or _difference((outside, around), (arguments, after))

@@ -1430,6 +1430,23 @@ def test_writing_into_memory_that_two_arrays_share(backend):
         assert float(total(base)) == before + 3
 
 
+@pytest.mark.parametrize("inside", ["a dict", "a tuple"])
+def test_views_that_a_step_keeps_of_what_it_writes_into(backend, inside):
+    """What is written later would show in the one and not in the other."""
+    if backend.name not in ("numpy", "torch"):
+        pytest.skip(reason="slices of this library are no views")
+
+    def step(s, x):
+        part = s["sum"][1:]
+        s["sum"] += x
+        s["part"] = part if inside == "a dict" else (part,)
+
+    compiled, x = anynet.compile(step), numbers(backend, 3)
+    part = numbers(backend, 2)
+    with pytest.raises(CompilationError, match=r"keeps a view of an array that it writes into.*keep a copy"):
+        compiled({"sum": numbers(backend, 3), "part": part if inside == "a dict" else (part,)}, x)
+
+
 def test_a_loop_over_what_a_step_reaches(backend):
     """Networks and optimizers from outside go from one entry to the next, too."""
     x, t = batch(backend, 24)
