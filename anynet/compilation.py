@@ -481,13 +481,18 @@ class _Recorded:
         """Return the array that a traced one stands for, the one that was there if it is written into."""
         if id(x) in self.written:
             return self.written[id(x)]
-        if type(x) is Traced and x.alias is not None and id(x.alias.root().handle()) in self.written:
+        if id(_owner(x)) in self.written:
             self.keeps_view = True
         return settled(x)
 
     def original(self, x: Any) -> Any:
         """Return the tuple in whose place one is; anything else as it is."""
         return self._tuples.get(id(x), (None, x))[1]
+
+
+def _owner(x: Any) -> Any:
+    """Return the traced array whose memory this one is in, which is itself or one that it is a view of."""
+    return x.alias.root().handle() if type(x) is Traced and x.alias is not None else x
 
 
 def _outer_tuples(part: Parts) -> list[tuple[Any, Any, Any]]:
@@ -535,7 +540,7 @@ def record(
         different = recorder.seen or _difference((outside, around), (arguments, after))
         if different:
             return result, different
-        changes, outputs = _changes(recorder, recorded, [(outside, around), (arguments, after)], leaves, held)
+        changes, outputs = _changes(recorder, recorded, ((outside, around), (arguments, after)), leaves, held)
         shift = len(outputs)
         recording = Recording(
             (arguments.outline, outside.outline),
@@ -558,7 +563,7 @@ def record(
 def _changes(
     recorder: Recorder,
     recorded: _Recorded,
-    parts: list[tuple[Parts, Parts]],
+    parts: tuple[tuple[Outside, Outside], tuple[Arguments, Arguments]],
     leaves: list[list[Any]],
     held: list[list[list[int]]],
 ) -> tuple[_Changes, list[Any]]:
@@ -570,12 +575,24 @@ def _changes(
     changes = _Changes()
     outputs: list[Any] = []
     places = iter(recorded.places)
+    arguments = parts[1][0]
+    given = {id(recorded.variables[i - len(arguments.leaves)]) for i in arguments.direct()}
     for is_outside, (old, new), arrays, inside in zip((True, False), parts, leaves, held, strict=True):
         shift = len(recorded.places) - len(leaves[1]) if not is_outside else 0
         changed: dict[int, int] = {}
         for i, x in enumerate(arrays):
             place, before = recorder.place(x), next(places)
             variable = recorded.variables[shift + i]
+            owner = _owner(x)
+            if (
+                x is not variable
+                and id(owner) in given
+                and not recorded.written.keys().isdisjoint([id(owner), id(variable)])
+            ):
+                raise CompilationError(
+                    "the step keeps an array that it is given, and writes into what it keeps; a compiled step keeps "
+                    "another array with the same values: keep a copy, such as x + 0"
+                )
             if id(variable) in recorded.written:
                 changes.written.append((shift + i, len(outputs)))
                 changes.carried.append((shift + i, len(outputs)))

@@ -162,6 +162,10 @@ class Arguments(Parts):
         """Return the number of each leaf by the identity of its array, but for arguments that are arrays."""
         return self._known_leaves
 
+    def direct(self) -> list[int]:
+        """Return the numbers of the leaves that are arguments themselves."""
+        return [i for i, number in enumerate(self._inside) if self._around[number][0] < 0]
+
     def names(self, parameters: list[str]) -> list[str]:
         """Return the paths of the leaves, given the names of the positional arguments."""
         paths: list[str] = []

@@ -1447,6 +1447,28 @@ def test_views_that_a_step_keeps_of_what_it_writes_into(backend, inside):
         compiled({"sum": numbers(backend, 3), "part": part if inside == "a dict" else (part,)}, x)
 
 
+def test_arguments_that_a_step_keeps_and_writes_into(backend):
+    """The array of the user would change, and does not where another one is kept."""
+    if backend.name not in ("numpy", "torch"):
+        pytest.skip(reason="arrays of this library cannot be written into, or are no views")
+
+    def now(s, x):
+        s["kept"] = x
+        x += 1.0
+
+    def later(s, x):
+        s["kept"] *= 0.5
+        s["kept"] = x
+
+    def a_view(s, x):
+        s["kept"][1:] *= 0.5
+        s["kept"] = x[:]
+
+    for step in (now, later, a_view):
+        with pytest.raises(CompilationError, match=r"keeps an array that it is given|keeps a view of an array"):
+            anynet.compile(step)({"kept": numbers(backend, 3)}, numbers(backend, 3))
+
+
 def test_a_loop_over_what_a_step_reaches(backend):
     """Networks and optimizers from outside go from one entry to the next, too."""
     x, t = batch(backend, 24)

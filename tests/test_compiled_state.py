@@ -85,7 +85,7 @@ def test_steps_at_random(backend, seed):
         try:
             results = run(compiled, s, entries)
         except CompilationError as error:
-            if compiled is step or not re.search("keeps a view of an array|shares memory", str(error)):
+            if compiled is step or not re.search("keeps an? (view of an )?array|shares memory", str(error)):
                 raise
             return
         state = (s["a"], s["b"], s["c"], *s["tuple"], *s["list"], entries)
