@@ -6,7 +6,6 @@ Python accepts any attribute that is assigned, so a misspelt one would be ignore
 import dis
 import inspect
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from functools import cache
 from types import CodeType
 from typing import Any
@@ -19,6 +18,9 @@ _ANY_NAME = frozenset(("setattr", "getattr", "vars", "__dict__", "__setattr__", 
 
 def near(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that differs in few letters, or that this one abbreviates, as lr does learning_rate."""
+    # Imported here, because it takes a while.
+    from difflib import get_close_matches
+
     known = list(known)
     short = name.lower().replace("_", "")
     for other in known:

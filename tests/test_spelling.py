@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from anynet import optimizers, spelling
+from anynet import layers, optimizers, spelling
 from anynet.errors import ArgumentTypeError, AttributeNameError
 
 EVERY = (optimizers.SGD, optimizers.Momentum, optimizers.Adam, optimizers.AdamW)
@@ -124,3 +124,31 @@ def test_code_that_cannot_be_read_is_left_alone():
         array = np.zeros(2)
 
     assert WithPartial(0.1).learning_rate == 0.1
+
+
+def test_a_misspelt_attribute_of_a_layer_is_not_ignored():
+    net = layers.Sequential(layers.Linear(4, 3), layers.BatchNorm(3), layers.Dropout(0.5), seed=0, backend="numpy")
+    linear, norm, dropout = net
+    wrong = [
+        (linear, "wieght", np.zeros((4, 3)), r"Linear has no attribute 'wieght' \(did you mean 'weight'\?\): it has"),
+        (linear, "weights", np.zeros((4, 3)), r"Linear has no attribute 'weights' \(did you mean 'weight'\?\)"),
+        (norm, "runing_mean", np.zeros(3), r"did you mean 'running_mean'\?"),
+        (norm, "eps", 0.1, r"did you mean 'epsilon'\?"),
+        (dropout, "p", 0.9, "Dropout has no attribute 'p': it has training, rate, key"),
+        (net, "trainning", True, r"Sequential has no attribute 'trainning' \(did you mean 'training'\?\)"),
+    ]
+    for layer, name, value, message in wrong:
+        with pytest.raises(AttributeNameError, match=message):
+            setattr(layer, name, value)
+        assert not hasattr(layer, name)
+    norm.epsilon, dropout.rate = 0.1, 0.9
+    linear.weight = np.ones((4, 3))
+
+
+def test_a_layer_of_ones_own_may_be_given_any_attribute():
+    class Net(layers.Sequential):
+        pass
+
+    net = Net(layers.Linear(4, 3))
+    net.name, net.layer = "mine", 1
+    assert (net.name, net.layer) == ("mine", 1)

@@ -1,7 +1,6 @@
 """Modules: values that hold parameters and are called like functions."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from operator import is_
 from typing import Any, ClassVar, Self
 
@@ -19,6 +18,7 @@ from anynet.errors import (
     ShapeError,
     StateError,
 )
+from anynet.spelling import check_attribute, did_you_mean, near
 
 #: How many paths of a network a message lists.
 _SHOWN_PATHS = 20
@@ -114,6 +114,11 @@ class Module:
         # that were arrays before.
         if self._differentiated and not is_array(vars(self).get(name)):
             self._check_no_array(name, value)
+        own = vars(self)
+        # A class of a user's own may be given any attribute. What keeps an array in another layer is told so later.
+        new = name not in own and type(self).__module__.startswith("anynet.")
+        if new and (not is_array(value) or near(name, own)):
+            check_attribute(self, name, Module)
         object.__setattr__(self, name, value)
 
     def _check_kept(self, before: list[Any], lengths: list[int] | None) -> None:
@@ -290,10 +295,9 @@ class Module:
 
     def _nothing_at(self, path: str) -> str:
         known = list(dict(tree.leaves(self)))
-        near = get_close_matches(path, known, 1)
-        meant = f", did you mean {near[0]!r}?" if near else ""
         more = f" and {len(known) - _SHOWN_PATHS} more" if len(known) > _SHOWN_PATHS else ""
-        return f"nothing at {path!r}{meant}; parameters and buffers are at {', '.join(known[:_SHOWN_PATHS])}{more}"
+        shown = ", ".join(known[:_SHOWN_PATHS])
+        return f"nothing at {path!r}{did_you_mean(path, known)}; parameters and buffers are at {shown}{more}"
 
     def __setitem__(self, path: str, value: Any) -> None:
         """Put something at the path of a parameter, a buffer, a setting or a module.

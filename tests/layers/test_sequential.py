@@ -186,5 +186,5 @@ def test_a_misspelt_path_names_the_near_one_and_few_others():
     with pytest.raises(PathError) as caught:
         net["layers.3.wieght"]
     message = str(caught.value)
-    assert message.startswith("nothing at 'layers.3.wieght', did you mean 'layers.3.weight'?; parameters")
+    assert message.startswith("nothing at 'layers.3.wieght' (did you mean 'layers.3.weight'?); parameters")
     assert message.endswith("layers.9.bias and 40 more")
