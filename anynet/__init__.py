@@ -24,7 +24,7 @@ from anynet import (
     tree,
 )
 from anynet.autodiff import custom_vjp, grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp, vmap
-from anynet.backend import Backend, get_backend
+from anynet.backend import Backend, configure, get_backend
 from anynet.compilation import compile
 from anynet.gradient_check import check_gradients
 from anynet.layers import summary
@@ -46,6 +46,7 @@ __all__ = [
     "checkpoint",
     "cli",
     "compile",
+    "configure",
     "custom_vjp",
     "data",
     "errors",

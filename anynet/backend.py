@@ -9,13 +9,14 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Set
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from anynet.array import Array, Device, DType, Namespace, array_namespace, device, is_array, library_name
-from anynet.errors import BackendError
+from anynet.array import Array, Device, DType, Namespace, array_namespace, device, dtype_name, is_array, library_name
+from anynet.errors import BackendError, DTypeError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -24,12 +25,15 @@ GROUP = "anynet.backends"
 VARIABLE = "ANYNET_BACKEND"
 DEFAULT = "numpy"
 
+# Dtypes of the standard that a library can lack: on some devices, or until it is told to have them.
+_WIDE = {"int64", "uint64", "float64", "complex128"}
+
 
 class Backend:
     """One array library on one device; as it stands it serves any library, and a plug-in overrides what differs.
 
     A plug-in is a subclass whose constructor takes the device's name, ``""`` for the library's own choice, and
-    raises `BackendError` where the library cannot work.
+    raises `BackendError` where the library cannot work. The constructor leaves the library's settings as they are.
     """
 
     #: Whether arrays only note what is to be done, and nothing is computed until numbers are read.
@@ -47,6 +51,8 @@ class Backend:
     fresh: ClassVar[Set[Callable[..., Any]]] = frozenset()
     into: ClassVar[Set[Callable[..., Any]]] = frozenset()
     in_place: ClassVar[Set[Callable[..., Any]]] = frozenset()
+    #: What to do where the library lacks a dtype of 64 bits.
+    dtype_remedy: ClassVar[str] = "take another dtype, such as xp.float32"
 
     def __init__(self, xp: Namespace, device: Device = None) -> None:
         self.xp = xp
@@ -73,6 +79,14 @@ class Backend:
         # Not every namespace has its package's.
         return str(getattr(sys.modules.get(self.name), "__version__", "unknown"))
 
+    @classmethod
+    def configure(cls, device: str) -> None:
+        """Change the library's settings for the whole process, before a device is opened; see `anynet.configure`."""
+
+    def float64(self) -> AbstractContextManager[None]:
+        """Return a context in which the library has float64, where it can have it, for this thread only."""
+        return nullcontext()
+
     def asarray(self, obj: Any, dtype: DType = None) -> Array:
         """Bring numbers, nested lists, anything with a buffer, or any library's array to this library and device.
 
@@ -82,7 +96,7 @@ class Backend:
             x = self.from_array(obj)
         else:
             x = self.from_host(obj)
-            if dtype is None and not _is_buffer(obj) and self.xp.isdtype(x.dtype, "real floating"):
+            if dtype is None and not is_buffer(obj) and self.xp.isdtype(x.dtype, "real floating"):
                 dtype = self.xp.float32
         return x if dtype is None else self.xp.astype(x, dtype, copy=False)
 
@@ -105,9 +119,10 @@ class Backend:
 
     def through_host(self, x: Array) -> Array:
         """Copy another library's array through main memory, in its own dtype where this library has it."""
-        copied = self.from_host(get_backend(x).to_host(x))
-        own = getattr(self.xp, str(x.dtype).rpartition(".")[2], None)
-        return copied if own is None else self.xp.astype(copied, own, copy=False)
+        copied, name = self.from_host(get_backend(x).to_host(x)), dtype_name(x.dtype)
+        own = getattr(self.xp, name, None)
+        # Those of 64 bits are here as the library has them.
+        return copied if own is None or name in _WIDE else self.xp.astype(copied, own, copy=False)
 
     def synchronize(self) -> None:
         """Wait until all work given to the device is done; nothing to wait for unless a library overrides it."""
@@ -169,9 +184,48 @@ def get_backend(which: "str | Backend | Array | None" = None) -> Backend:
         return which
     if which is not None and not isinstance(which, str):
         return _backend_of(which)
-    name, _, device_name = (which or os.environ.get(VARIABLE) or DEFAULT).partition(":")
+    name, device_name = _split(which)
     opened: Backend = _plugin(name)(device_name)
     return opened
+
+
+def configure(which: str | None = None) -> Backend:
+    """Change the settings of this process to those that suit a backend, and return it as `get_backend` does.
+
+    `get_backend` changes no settings. Call this once, at the start of a program of your own. A library leaves it to
+    the programs that import it. What changes depends on the backend:
+
+    - JAX: 64-bit dtypes are switched on, by ``jax.config.update("jax_enable_x64", True)``.
+    - PyTorch on a CPU, with the GNU C library: up to 1 GiB of freed memory stays with the process for later arrays.
+      Training a convolutional network can take half as long. Environment variables of the C library (``MALLOC_…``,
+      ``GLIBC_TUNABLES``) take precedence.
+    - CuPy: the GPU in the name, as in ``"cupy:1"``, becomes the current device of this thread.
+
+    Raises:
+        BackendError: the name is unknown, the library is not installed, or it has no such device; one line.
+
+    """
+    name, device_name = _split(which)
+    plugin = _plugin(name)
+    plugin.configure(device_name)
+    opened: Backend = plugin(device_name)
+    return opened
+
+
+def check_dtype(xp: Namespace, dtype: DType) -> None:
+    """Check that a library has a dtype of 64 bits, for some compute in fewer bits where it lacks them.
+
+    Raises:
+        DTypeError: it lacks the dtype, on this device or by its settings.
+
+    """
+    name = dtype_name(dtype)
+    if name not in _WIDE:
+        return
+    library: Any = getattr(xp, "plain_namespace", xp)
+    if name not in library.__array_namespace_info__().dtypes():
+        remedy = (_plugin(library_name(xp)) if library_name(xp) in _entry_points() else Backend).dtype_remedy
+        raise DTypeError(f"dtype is {name}, which {library_name(xp)} lacks here: {remedy}")
 
 
 def backend_names() -> list[str]:
@@ -217,7 +271,14 @@ def kernels_for(xp: Namespace) -> Mapping[str, Callable[..., Any]]:
     return kernels
 
 
-def _is_buffer(obj: Any) -> bool:
+def _split(which: str | None) -> tuple[str, str]:
+    """Return the name and the device's name, "" where there is none."""
+    name, _, device_name = (which or os.environ.get(VARIABLE) or DEFAULT).partition(":")
+    return name, device_name
+
+
+def is_buffer(obj: Any) -> bool:
+    """Tell whether the object has a buffer, which has a dtype, unlike Python's numbers and lists."""
     try:
         memoryview(obj)
     except TypeError:

@@ -13,7 +13,7 @@ from typing import Any
 from anynet import tree
 from anynet.array import Array, array_namespace, dtype_name, is_array
 from anynet.backend import Backend, get_backend
-from anynet.errors import ArgumentError, DataError, ShapeError
+from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 from anynet.files import written_whole
 
 #: The metadata's entry for tied arrays: a JSON object from each further path to the first one.
@@ -237,7 +237,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, tuple[Any, str]], dic
 def on_backend(x: Any, dtype: str, backend: Backend) -> Array:
     """Return a NumPy array on a backend, in the dtype of this name.
 
-    Where the library lacks float16 or bfloat16, in float32, which has all their values.
+    Where the library lacks it, in another one that has all values: float32 for float16 and bfloat16.
 
     Raises:
         DataError: the library lacks another dtype.
@@ -248,7 +248,12 @@ def on_backend(x: Any, dtype: str, backend: Backend) -> Array:
         return backend.asarray(x.astype("float32"))
     if own is None:
         raise DataError(f"{backend.name} has no {dtype}: read the file on another backend, such as numpy")
-    return backend.xp.astype(backend.asarray(x), own, copy=False)
+    try:
+        found = backend.asarray(x)
+    except DTypeError as error:
+        raise DataError(str(error)) from error
+    # NumPy's array has the dtype already, but for one that NumPy lacks.
+    return backend.xp.astype(found, own, copy=False) if dtype == "bfloat16" else found
 
 
 def _problem(name: str, own: Array, x: Any, dtype: str) -> str:

@@ -3,14 +3,15 @@
 import math
 import statistics
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from anynet import random, tree
-from anynet.array import Array, DType, array_namespace, is_array, is_complex, is_floating, size, unravel
+from anynet.array import Array, DType, array_namespace, dtype_name, is_array, is_complex, is_floating, size, unravel
 from anynet.autodiff import value_and_grad
 from anynet.autodiff.reached import Guarded
-from anynet.backend import get_backend
+from anynet.backend import check_dtype, get_backend
 from anynet.errors import AnynetError, DifferentiationError
 from anynet.numerical import as_complex, as_floating, default_step, numerical_gradient, with_leaf
 
@@ -82,9 +83,24 @@ def check_gradients(
         seed: of the directions.
 
     Raises:
+        DTypeError: the library lacks the dtype, such as float64 on some GPUs.
         GradientError: an error is above the tolerance; its message is the report, its attribute ``report`` too.
 
     """
+    found = [x for _, x in tree.leaves(argument)] if dtype is None or dtype_name(dtype) == "float64" else []
+    with get_backend(found[0]).float64() if found else nullcontext():
+        return _check(f, argument, dtype, every_element, tolerance, directions, seed)
+
+
+def _check(
+    f: Callable[[T], Array],
+    argument: T,
+    dtype: DType,
+    every_element: bool | None,
+    tolerance: float | None,
+    directions: int,
+    seed: int,
+) -> GradientReport:
     if is_array(argument):
         argument = as_floating(argument)
     arrays = [x for _, x in tree.leaves(argument) if is_floating(x) or is_complex(x)]
@@ -92,6 +108,7 @@ def check_gradients(
         raise DifferentiationError(f"nothing to check: {type(argument).__name__} holds no floating array")
     xp = array_namespace(arrays[0])
     dtype = dtype or xp.float64
+    check_dtype(xp, dtype)
     guarded, given = Guarded(f), argument
     # What is computed with is a copy; f is not to reach what was given.
     f = lambda x: guarded([given], [x], {})  # noqa: E731

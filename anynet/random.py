@@ -11,7 +11,7 @@ from operator import index
 
 from anynet.arguments import describe
 from anynet.array import Array, DType, Namespace, array_namespace, device, is_narrow
-from anynet.backend import Backend, get_backend
+from anynet.backend import Backend, check_dtype, get_backend
 from anynet.errors import ArgumentError, ArgumentTypeError, DTypeError
 from anynet.primitives.threefry import shift_right, threefry
 
@@ -126,6 +126,7 @@ def floating(xp: Namespace, dtype: DType) -> DType:
         return xp.float32
     if xp.isdtype(dtype, ("bool", "integral")):
         raise DTypeError(f"dtype is {dtype}: wanted a floating one, such as xp.float32")
+    check_dtype(xp, dtype)
     return dtype
 
 

@@ -15,6 +15,8 @@ from anynet.errors import BackendError
 os.environ["SCIPY_ARRAY_API"] = "1"
 # On a GPU it would round the factors of a product to ten bits.
 os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+# Most tests compute in float64, which JAX has only when it is told to. JAX_ENABLE_X64=0 runs the others without.
+os.environ.setdefault("JAX_ENABLE_X64", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from anynet import random, tree
 from anynet.array import Array, DType, dtype_name, is_array, is_floating, mixed_message, on_two_grounds
-from anynet.backend import Backend, get_backend
+from anynet.backend import Backend, check_dtype, get_backend
 from anynet.errors import (
     AnynetError,
     ArgumentError,
@@ -184,12 +184,14 @@ class Module:
 
         Raises:
             ArgumentError: every parameter has its numbers already.
+            DTypeError: the library lacks the dtype, on this device or by its settings.
 
         """
         drawn = list(self.parameters().values())
         backend = get_backend(drawn[0] if drawn and backend is None else backend)
         if dtype is None:
             dtype = next((x.dtype for x in drawn if is_floating(x)), backend.xp.float32)
+        check_dtype(backend.xp, dtype)
         key = random.key(seed, backend)
         if drawn:
             # Those that are there may have been drawn with this seed: the others are not to be equal to them.

@@ -3,7 +3,8 @@
 from types import ModuleType
 from typing import Any
 
-from anynet.array import is_array
+from anynet_numpy import portable
+
 from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
 from anynet.graph import Graph, Loop
@@ -25,26 +26,44 @@ _STATUS = {
 }
 
 
+# DLPack's number for memory of a GPU of CUDA's.
+_CUDA = 2
+
+
 class CupyBackend(Backend):
-    """CuPy on one GPU, number 0 or the one given."""
+    """CuPy on the current GPU, see `cupy.cuda.Device`, or on the one whose number is given.
+
+    CuPy's functions work on the current device, and none takes another one. So a GPU that is not the current one
+    raises an error when it is opened; `anynet.configure` makes it current first.
+    """
 
     kernels = kernels.KERNELS | images.KERNELS
 
     def __init__(self, device: str = "") -> None:
         cupy = _import()
-        count = _device_count(cupy)
-        number = int(device) if device.isdecimal() else 0 if not device else -1
-        if not 0 <= number < count:
-            raise BackendError(f"cupy has no device {device!r}; it has {', '.join(map(str, range(count)))}")
-        self._cupy = cupy
-        place = cupy.cuda.Device(number)
-        if device:
-            # CuPy's functions work on the current device and have no argument for another one.
-            place.use()
+        place, current = _device(cupy, device), cupy.cuda.Device()
+        if place.id != current.id:
+            raise BackendError(
+                f"cupy's current device is {current.id}, and its functions work there, not on {place.id}: call "
+                f'anynet.configure("cupy:{place.id}") or cupy.cuda.Device({place.id}).use() first, or open and use the '
+                f"backend in a block, with cupy.cuda.Device({place.id}):"
+            )
         _try_out(cupy)
         import array_api_compat.cupy
 
+        self._cupy: Any = cupy
         super().__init__(array_api_compat.cupy, place)
+
+    @classmethod
+    def configure(cls, device: str) -> None:
+        """Make the GPU the current device of this thread."""
+        if device:
+            _device(_import(), device).use()
+
+    def _here(self) -> Any:
+        """Return a context in which the GPU is the current device."""
+        # An object of its own: one that two threads enter at once may leave them on each other's device.
+        return self._cupy.cuda.Device(self.device.id)
 
     @property
     def loops(self) -> bool:
@@ -59,14 +78,23 @@ class CupyBackend(Backend):
 
     def from_host(self, obj: Any) -> Any:
         """Read by way of NumPy, which knows every buffer."""
-        return self._cupy.asarray(get_backend("numpy").from_host(obj))
+        with self._here():
+            return self._cupy.asarray(portable(obj))
 
     def from_array(self, x: Any) -> Any:
-        """Take over an array on a GPU by DLPack, any other through main memory."""
-        if isinstance(x, self._cupy.ndarray):
-            return x
-        on_gpu = is_array(x) and hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] == 2
-        return self._cupy.from_dlpack(x) if on_gpu else self._cupy.asarray(get_backend("numpy").asarray(x))
+        """Take over an array on this GPU, by DLPack where it is not CuPy's; copy from another GPU or main memory."""
+        cupy = self._cupy
+        with self._here():
+            if isinstance(x, cupy.ndarray):
+                return x if x.device == self.device else x.copy()
+            kind, number = x.__dlpack_device__() if hasattr(x, "__dlpack_device__") else (0, 0)
+            if kind != _CUDA:
+                return self.from_host(get_backend(x).to_host(x))
+            if number == self.device.id:
+                return cupy.from_dlpack(x)
+        with cupy.cuda.Device(number):
+            there = cupy.from_dlpack(x)
+        return self.from_array(there)
 
     def to_host(self, x: Any) -> Any:
         """Copy to main memory."""
@@ -90,7 +118,8 @@ class CupyBackend(Backend):
 
     def synchronize(self) -> None:
         """Wait for the current stream."""
-        self._cupy.cuda.get_current_stream().synchronize()
+        with self._here():
+            self._cupy.cuda.get_current_stream().synchronize()
 
 
 def _import() -> ModuleType:
@@ -105,6 +134,14 @@ def _import() -> ModuleType:
             f"cupy cannot be imported ({_line(error)}); CUDA's libraries are missing: {_REPLACE}"
         ) from error
     return cupy  # type: ignore[no-any-return]
+
+
+def _device(cupy: Any, device: str) -> Any:
+    """Return the GPU of this number, the current one for ""."""
+    count = _device_count(cupy)
+    if device and not (device.isdecimal() and int(device) < count):
+        raise BackendError(f"cupy has no device {device!r}; it has {', '.join(map(str, range(count)))}")
+    return cupy.cuda.Device(int(device)) if device else cupy.cuda.Device()
 
 
 def _device_count(cupy: ModuleType) -> int:

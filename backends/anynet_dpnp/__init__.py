@@ -3,6 +3,8 @@
 import sys
 from typing import Any
 
+from anynet_numpy import portable
+
 from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
 from anynet_dpnp.kernels import KERNELS
@@ -41,8 +43,7 @@ class DpnpBackend(Backend):
 
     def from_host(self, obj: Any) -> Any:
         """Copy to the device, by way of NumPy, which knows every buffer."""
-        x = get_backend("numpy").from_host(obj)
-        return self.xp.asarray(x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("=")), device=self.device)
+        return self.xp.asarray(portable(obj), device=self.device)
 
     def from_array(self, x: Any) -> Any:
         """Move a dpnp array; copy any other library's array through main memory."""

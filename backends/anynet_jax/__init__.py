@@ -1,30 +1,32 @@
 """The JAX backend: arrays that never change, on a CPU, GPU or TPU, and steps that can be compiled by jax.jit."""
 
+from contextlib import AbstractContextManager
+from types import ModuleType
 from typing import Any
 
-from anynet.array import is_narrow
-from anynet.backend import Backend, get_backend
-from anynet.errors import BackendError
+from anynet_numpy import portable
+
+from anynet.array import is_array, is_narrow
+from anynet.backend import Backend, check_dtype, get_backend, is_buffer
+from anynet.errors import BackendError, DTypeError
 from anynet_jax import images, kernels
+
+_SWITCH = 'jax.config.update("jax_enable_x64", True)'
 
 
 class JaxBackend(Backend):
     """JAX on ``cpu``, ``gpu``, ``tpu``, or one of several, as ``gpu:1``; JAX's own first choice unless told.
 
-    Opening it switches JAX's 64-bit numbers on, which gradient checks need; networks are float32 all the same.
+    JAX has 64-bit dtypes only when its setting ``jax_enable_x64`` is on, which `anynet.configure` does. Otherwise
+    64-bit integers become 32-bit ones, where these have all values, and arrays of float64 raise `DTypeError`.
     """
 
     kernels = kernels.KERNELS | images.KERNELS
+    dtype_remedy = f"take a 32-bit one, such as xp.float32, or call {_SWITCH} first"
 
     def __init__(self, device: str = "") -> None:
-        try:
-            import jax
-        except ImportError as error:
-            raise BackendError(
-                f'jax cannot be imported ({error}); install it: pip install jax, or "jax[cuda12]" for an NVIDIA GPU'
-            ) from error
-        jax.config.update("jax_enable_x64", True)
-        self._jax = jax
+        self._jax: Any = _import()
+        jax = self._jax
         platform, _, number = device.partition(":")
         # Those of other processes cannot be computed on from here.
         there = jax.local_devices()
@@ -51,10 +53,34 @@ class JaxBackend(Backend):
         """The devices of a mesh, or the one."""
         return getattr(self.device, "device_set", {self.device})
 
+    @classmethod
+    def configure(cls, device: str) -> None:
+        """Switch 64-bit dtypes on."""
+        jax: Any = _import()
+        jax.config.update("jax_enable_x64", True)
+
+    def float64(self) -> AbstractContextManager[None]:
+        """Switch 64-bit dtypes on, for this thread."""
+        context: AbstractContextManager[None] = _enable_x64(True)
+        return context
+
+    def asarray(self, obj: Any, dtype: Any = None) -> Any:
+        """Convert on the host what JAX would not have as it is."""
+        if dtype is not None:
+            check_dtype(self.xp, dtype)
+            if not isinstance(obj, self._jax.Array):
+                x = get_backend(obj).to_host(obj) if is_array(obj) else get_backend("numpy").from_host(obj)
+                obj = x if self.supports(x.dtype) else x.astype(dtype)
+        return super().asarray(obj, dtype)
+
     def from_host(self, obj: Any) -> Any:
         """Copy to the device, by way of NumPy, which knows every buffer."""
-        x = get_backend("numpy").from_host(obj)
-        return self._jax.device_put(x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("=")), self.device)
+        x = portable(obj)
+        # Python's floats have no dtype to keep.
+        wide = x.dtype.name in ("int64", "uint64") or (x.dtype.name in ("float64", "complex128") and is_buffer(obj))
+        if wide and not self.supports(x.dtype):
+            x = _narrowed(x)
+        return self._jax.device_put(x, self.device)
 
     def from_array(self, x: Any) -> Any:
         """Move a JAX array; copy any other library's array through main memory."""
@@ -147,3 +173,39 @@ class JaxBackend(Backend):
     def synchronize(self) -> None:
         """Wait for every array that is still to be computed; what no one holds is not waited for."""
         self._jax.block_until_ready(self._jax.live_arrays())
+
+
+def _import() -> ModuleType:
+    try:
+        import jax
+    except ImportError as error:
+        raise BackendError(
+            f'jax cannot be imported ({error}); install it: pip install jax, or "jax[cuda12]" for an NVIDIA GPU'
+        ) from error
+    return jax  # type: ignore[no-any-return]
+
+
+def _enable_x64(on: bool) -> Any:
+    """Return the context in which a thread has 64-bit dtypes or not, which has moved in JAX 0.8."""
+    try:
+        from jax import enable_x64
+    except ImportError:
+        from jax.experimental import enable_x64
+    return enable_x64(on)
+
+
+def _narrowed(x: Any) -> Any:
+    """Return 64-bit integers as 32-bit ones with the same values; refuse other values and dtypes."""
+    short = {"float64": "float32", "complex128": "complex64"}.get(x.dtype.name)
+    if short is not None:
+        raise DTypeError(
+            f"an array of {x.dtype} was given, which jax has only after {_SWITCH}: make that call first, or "
+            f"take {short}, asarray(x, dtype=xp.{short})"
+        )
+    new = x.astype(f"{x.dtype.kind}4")
+    if (new != x).any():
+        raise DTypeError(
+            f"an array of {x.dtype} was given, with values that {new.dtype} does not have; jax has {x.dtype} only "
+            f"after {_SWITCH}: make that call first"
+        )
+    return new

@@ -5,6 +5,8 @@ It is there for `anynet.export_onnx`; nothing is trained on it.
 
 from typing import Any
 
+from anynet_numpy import portable
+
 from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
 from anynet_ndonnx.kernels import KERNELS
@@ -40,7 +42,7 @@ class NdonnxBackend(Backend):
 
     def from_host(self, obj: Any) -> Any:
         """Embed numbers as constants."""
-        return self.xp.asarray(get_backend("numpy").from_host(obj))
+        return self.xp.asarray(portable(obj))
 
     def from_array(self, x: Any) -> Any:
         """Embed the numbers of another library's array."""

@@ -7,9 +7,12 @@ import numpy as np
 
 from anynet.array import widened
 from anynet.backend import Backend
-from anynet.errors import BackendError
+from anynet.errors import BackendError, DTypeError
 from anynet_numpy import images, kernels, older, parts
 from anynet_numpy.memory import aligned
+
+#: Kinds of NumPy's dtypes: Booleans, integers, real and complex floating-point numbers.
+_NUMERIC = "biufc"
 
 
 class NumpyBackend(Backend):
@@ -23,13 +26,17 @@ class NumpyBackend(Backend):
             raise BackendError(f"numpy has no device {device!r}; it has 'cpu': leave the device out")
         super().__init__(array_api_compat.numpy, "cpu")
 
+    def from_host(self, obj: Any) -> Any:
+        """Make an array of numbers, nested lists or an object with a buffer."""
+        return checked(np.asarray(obj))
+
     def from_array(self, x: Any) -> Any:
         """Take over any library's array, copied from its device where that is not the CPU.
 
         A dtype that NumPy does not have, such as bfloat16, comes as float32, which has all its values.
         """
         if isinstance(x, np.ndarray | np.generic):
-            return x
+            return checked(x)
         known = hasattr(np, str(x.dtype).rpartition(".")[2])
         return older.from_dlpack(x if known else widened(x))
 
@@ -41,3 +48,41 @@ class NumpyBackend(Backend):
         """Put the axes in the order of the strides: sums of rows are rounded otherwise than sums of columns."""
         order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
         return aligned(tuple(shape[axis] for axis in order), dtype).transpose(np.argsort(order))
+
+
+def checked(x: Any) -> Any:
+    """Return a NumPy array as it is if it is one of numbers.
+
+    Raises:
+        DTypeError: it has objects, texts, dates or records, or some of its values are masked.
+
+    """
+    # Other packages' dtypes, such as bfloat16, may be of the kind of records.
+    if x.dtype.kind not in _NUMERIC and (x.dtype.kind != "V" or x.dtype.type is np.void):
+        remedy = "take its columns one by one, x[name]" if x.dtype.names else "convert it first, x.astype('float32')"
+        raise DTypeError(f"an array of dtype {x.dtype} was given: wanted numbers; {remedy}")
+    if type(x) is not np.ndarray and hasattr(x, "filled"):
+        raise DTypeError("a masked array was given: wanted one that has all values, such as x.filled(0)")
+    return x
+
+
+def portable(obj: Any) -> Any:
+    """Return numbers as a NumPy array that every library takes: of the machine's byte order, not reversed.
+
+    A dtype that only an extension of NumPy has, such as bfloat16, becomes float32, which has all its values.
+
+    Raises:
+        DTypeError: see `checked`; or a dtype of more than 64 bits for a real number.
+
+    """
+    x = checked(np.asarray(obj))
+    if x.dtype.kind == "V":
+        return x.astype("float32")
+    if x.dtype.kind in "fc" and x.dtype.itemsize > (8 if x.dtype.kind == "f" else 16):
+        short = "float64" if x.dtype.kind == "f" else "complex128"
+        raise DTypeError(
+            f"an array of {x.dtype} was given: wanted {short} or a shorter one, such as x.astype('{short}')"
+        )
+    if not x.dtype.isnative:
+        x = x.astype(x.dtype.newbyteorder("="))
+    return x.copy() if any(stride < 0 for stride in x.strides) else x

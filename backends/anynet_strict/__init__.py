@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from anynet_numpy import portable
+
 from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError
 
@@ -31,7 +33,7 @@ class StrictBackend(Backend):
 
     def from_host(self, obj: Any) -> Any:
         """Read by way of NumPy, which keeps a buffer's dtype where array_api_strict does not."""
-        return self.xp.asarray(get_backend("numpy").from_host(obj), device=self.device)
+        return self.xp.asarray(portable(obj), device=self.device)
 
     def from_array(self, x: Any) -> Any:
         """Take over another library's array through main memory, for the pretended devices know no DLPack."""

@@ -1,8 +1,11 @@
 """The PyTorch backend: its tensors on a CPU, a CUDA GPU or Apple's GPU; its own derivatives are not used."""
 
+from types import ModuleType
 from typing import Any
 
-from anynet.backend import Backend, get_backend
+from anynet_numpy import portable
+
+from anynet.backend import Backend
 from anynet.errors import BackendError
 from anynet.graph import Graph, Loop
 from anynet_torch.memory import keep_freed
@@ -25,12 +28,10 @@ class TorchBackend(Backend):
         parts, fresh, into, in_place = parts.PARTS, parts.FRESH, parts.INTO, parts.IN_PLACE
 
     def __init__(self, device: str = "") -> None:
-        try:
-            import array_api_compat.torch as xp
-            import torch
-        except ImportError as error:
-            raise BackendError(f"torch cannot be imported ({error}); install it: pip install torch") from error
-        self._torch = torch
+        torch = _import()
+        import array_api_compat.torch as xp
+
+        self._torch: Any = torch
         try:
             # With its number: a tensor on "cuda" says "cuda:0".
             place = torch.zeros((), device=device or "cpu").device
@@ -40,9 +41,13 @@ class TorchBackend(Backend):
                 f"torch cannot use the device {device!r} ({line}): leave the device out for 'cpu', "
                 "or install a build of PyTorch for your GPU"
             ) from error
-        if place.type == "cpu":
-            keep_freed()
         super().__init__(xp, place)
+
+    @classmethod
+    def configure(cls, device: str) -> None:
+        """Let the C library keep memory that is freed."""
+        if _import().device(device or "cpu").type == "cpu":
+            keep_freed()
 
     @property
     def loops(self) -> bool:
@@ -51,8 +56,7 @@ class TorchBackend(Backend):
 
     def from_host(self, obj: Any) -> Any:
         """Copy, for PyTorch would share the memory of a buffer, also of one that is not to be written into."""
-        x = get_backend("numpy").from_host(obj)
-        return self._torch.tensor(x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("=")), device=self.device)
+        return self._torch.tensor(portable(obj), device=self.device)
 
     def from_array(self, x: Any) -> Any:
         """Move a tensor; copy any other library's array through main memory."""
@@ -98,3 +102,12 @@ class TorchBackend(Backend):
         """Wait for the GPU."""
         if self.device.type != "cpu":
             getattr(self._torch, self.device.type).synchronize()
+
+
+def _import() -> ModuleType:
+    try:
+        import array_api_compat.torch
+        import torch
+    except ImportError as error:
+        raise BackendError(f"torch cannot be imported ({error}); install it: pip install torch") from error
+    return torch  # type: ignore[no-any-return]

@@ -20,7 +20,7 @@ from cublas_on_a_cpu import Cublas
 from elementwise_on_a_cpu import ElementwiseKernel, loop
 
 from anynet import primitives
-from anynet.backend import get_backend, probe
+from anynet.backend import configure, get_backend, probe
 from anynet.errors import BackendError
 
 
@@ -31,11 +31,32 @@ class CUDARuntimeError(RuntimeError):
 
 
 def pretend(monkeypatch, **runtime):
-    """Put a module in cupy's place."""
+    """Put a module in cupy's place, whose current device is ``module.current``."""
     module = types.ModuleType("cupy")
+    module.current = 0
+
+    class Device:
+        def __init__(self, number=None):
+            self.id = module.current if number is None else number
+            self._before = []
+
+        def use(self):
+            module.current = self.id
+
+        def __enter__(self):
+            self._before.append(module.current)
+            module.current = self.id
+
+        def __exit__(self, *_):
+            module.current = self._before.pop()
+
+        def __eq__(self, other):
+            return self.id == other.id
+
+        __hash__ = None
+
     module.cuda = types.SimpleNamespace(
-        runtime=types.SimpleNamespace(CUDARuntimeError=CUDARuntimeError, **runtime),
-        Device=lambda number: types.SimpleNamespace(id=number, use=lambda: None),
+        runtime=types.SimpleNamespace(CUDARuntimeError=CUDARuntimeError, **runtime), Device=Device
     )
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module
@@ -109,6 +130,58 @@ def test_a_device_that_is_not_there(monkeypatch, name):
     pretend(monkeypatch, getDeviceCount=lambda: 2)
     with pytest.raises(BackendError, match=r"cupy has no device '.*'; it has 0, 1$"):
         get_backend(name)
+
+
+class Array:
+    """An array of the pretended CuPy: NumPy's, made on the device that was current."""
+
+    def __init__(self, values, module):
+        self.values, self._module, self.device = np.array(values), module, module.cuda.Device()
+
+    def copy(self):
+        return Array(self.values, self._module)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    module = pretend(monkeypatch, getDeviceCount=lambda: 2)
+    module.ones = lambda shape, dtype: np.ones(shape, dtype)
+    module.ndarray, module.asarray = Array, lambda x: Array(x, module)
+    wrapped = types.ModuleType("array_api_compat.cupy")
+    monkeypatch.setitem(sys.modules, "array_api_compat.cupy", wrapped)
+    monkeypatch.setattr(sys.modules["array_api_compat"], "cupy", wrapped, raising=False)
+    return module
+
+
+def test_the_current_device_stays_as_it_is(two_gpus):
+    two_gpus.current = 1
+    backend = get_backend("cupy")
+    assert backend.device.id == get_backend("cupy:1").device.id == 1
+    with pytest.raises(
+        BackendError,
+        match=r"current device is 1, and its functions work there, not on 0: call anynet.configure\(\"cupy:0\"\)",
+    ):
+        get_backend("cupy:0")
+    assert two_gpus.current == 1
+    assert configure("cupy:0").device.id == 0
+    assert two_gpus.current == 0
+    with pytest.raises(BackendError, match="cupy has no device '2'; it has 0, 1"):
+        configure("cupy:2")
+    assert two_gpus.current == 0
+
+
+def test_arrays_go_to_the_device_of_the_backend(two_gpus):
+    """Also when the program has made another device the current one since, or the array is of another device."""
+    backend = get_backend("cupy")
+    first, reversed_ = backend.from_host([1.0, 2.0]), backend.from_host(np.arange(3.0)[::-1])
+    two_gpus.current = 1
+    second = two_gpus.asarray([3.0])
+    for x in (backend.from_host([1.0, 2.0]), reversed_, backend.from_array(second)):
+        assert x.device.id == 0
+    assert reversed_.values.tolist() == [2, 1, 0]
+    assert backend.from_array(first) is first
+    assert backend.from_array(second).values.tolist() == [3]
+    assert two_gpus.current == 1
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -92,14 +92,14 @@ def test_pytorch_records_nothing_of_a_training(compiled):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept by the GNU C library's own means")
-def test_memory_is_used_again():
+def test_memory_is_used_again_where_the_process_is_configured():
     """Six arrays of 20 MiB have 30,000 pages, which are new until the C library has enough of them.
 
     In a process of its own, for what others freed would do for it.
     """
     program = (
         "import anynet, resource\n"
-        "ones = anynet.get_backend('torch').xp.ones\n"
+        "ones = anynet.configure('torch').xp.ones\n"
         "for i in range(60):\n"
         "    if i == 50:\n"
         "        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
