@@ -242,6 +242,8 @@ class Report:
     device: str = "-"
     works: bool = False
     reason: str = ""
+    #: See `Backend.lazy`.
+    lazy: bool = False
 
 
 def probe(name: str) -> Report:
@@ -254,7 +256,8 @@ def probe(name: str) -> Report:
         reason = str(error) if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
         return Report(name, reason=reason.partition("\n")[0])
     works = found == [[7.0, 10.0], [15.0, 22.0]]
-    return Report(name, backend.version, backend.device_name, works, "" if works else f"a product came out as {found}")
+    reason = "" if works else f"a product came out as {found}"
+    return Report(name, backend.version, backend.device_name, works, reason, backend.lazy)
 
 
 def kernels_for(xp: Namespace) -> Mapping[str, Callable[..., Any]]:

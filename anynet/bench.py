@@ -7,9 +7,11 @@ other things at times, and the threads that one library keeps waiting would take
 import importlib
 import importlib.util
 import multiprocessing
+import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -19,7 +21,7 @@ from statistics import median
 from typing import Any
 
 from anynet import losses, optimizers, random
-from anynet.backend import get_backend
+from anynet.backend import Report, configure, probe
 from anynet.compilation import compile
 from anynet.errors import AnynetError, ArgumentError
 from anynet.layers import Module
@@ -30,6 +32,9 @@ Maker = Callable[[], Callable[[int], None]]
 
 #: Seconds of a turn that are not timed.
 SETTLE = 0.1
+
+#: Environment variables of processes that share a GPU: JAX would reserve three quarters of its memory for each.
+SHARING = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 OPTIMIZERS = {"sgd": optimizers.SGD, "momentum": optimizers.Momentum, "adam": optimizers.Adam}
 
@@ -50,7 +55,7 @@ class Work:
 
     def make(self, backend_name: str, compiled: bool) -> Callable[[int], None]:
         """Return the step on a backend, as a candidate."""
-        backend = get_backend(backend_name)
+        backend = configure(backend_name)
         net = load(self.network)
         # A network that has numbers is moved.
         net = net.map(backend.asarray) if net.parameters() or net.buffers() else net.initialize(0, backend)
@@ -102,6 +107,19 @@ def _from_file(path: Path) -> Any:
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+def share_device() -> None:
+    """Prepare this process to share a GPU, before a library opens it; variables that are set already stay."""
+    for name, value in SHARING.items():
+        os.environ.setdefault(name, value)
+
+
+def probe_all(names: Iterable[str]) -> list[Report]:
+    """Return `probe` of each name, from another process: this one takes no memory of a GPU from the candidates."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, share_device) as executor:
+        return list(executor.map(probe, names))
 
 
 def measure(work: Work, backends: list[str], rounds: int = 10) -> tuple[dict[str, float], dict[str, str]]:
@@ -168,6 +186,7 @@ def _answer(connection: Connection, at_the_end: Any) -> Any:
 
 
 def _serve(connection: Connection, maker: Maker) -> None:
+    share_device()
     try:
         run = maker()
         run(1)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from anynet.backend import VARIABLE, Report, backend_names, get_backend, probe
+from anynet.backend import VARIABLE, Report, backend_names, probe
 from anynet.errors import AnynetError, ArgumentError
 
 #: The exit code of a program that Ctrl-C ended, 128 and the number of the signal.
@@ -66,13 +66,15 @@ def _bench(options: argparse.Namespace) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from anynet.bench import Work, measure
+    from anynet.bench import Work, measure, probe_all
 
     try:
         shape = tuple(int(n) for n in options.input_shape.split(",") if n)
     except ValueError:
         raise ArgumentError(f"input-shape is {options.input_shape!r}: wanted numbers such as 784 or 1,28,28") from None
-    names = options.backend or [name for name in backend_names() if probe(name).works and not get_backend(name).lazy]
+    names = options.backend
+    if not names:
+        names = [report.name for report in probe_all(backend_names()) if report.works and not report.lazy]
     work = Work(options.network, shape, options.batch, options.optimizer, options.integers)
     seconds, failed = measure(work, names, options.rounds)
     if not seconds:

@@ -6,6 +6,7 @@ have.
 """
 
 import importlib
+import random
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -95,9 +96,12 @@ class TerminalDisplay(Display):
     """A progress bar, below a table that grows."""
 
     def __init__(self, epochs: int, scores: Sequence[str]) -> None:
+        # rich draws a number of Python's generator when it is imported, which the program may have seeded.
+        state = random.getstate()
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+        random.setstate(state)
         super().__init__()
         self._table = EpochTable(scores)
         self._bar = Progress(

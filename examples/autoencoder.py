@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--plot", default="autoencoder.png", help="where the picture goes")
     options = parser.parse_args()
 
-    backend = anynet.get_backend(options.backend)
+    backend = anynet.configure(options.backend)
     print(f"{backend.name} {backend.version} on {backend.device_name}")
     net = autoencoder(options.seed, backend)
     print(anynet.summary(net, (1, 28, 28)))

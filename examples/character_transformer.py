@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
-    backend = anynet.get_backend(options.backend)
+    backend = anynet.configure(options.backend)
     print(f"{backend.name} {backend.version} on {backend.device_name}")
     text = " ".join(TEXT.split())
     alphabet = "".join(sorted(set(text)))

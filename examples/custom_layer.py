@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
-    backend = anynet.get_backend(options.backend)
+    backend = anynet.configure(options.backend)
     xp = backend.xp
     print(f"{backend.name} {backend.version} on {backend.device_name}")
     # Points in a plane; the class says whether one lies inside a ring.

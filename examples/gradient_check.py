@@ -61,7 +61,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_backend_argument(parser)
     options = parser.parse_args()
-    backend = anynet.get_backend(options.backend)
+    backend = anynet.configure(options.backend)
     print(f"{backend.name} {backend.version} on {backend.device_name}, float64")
     wrong = 0
     for name, f, argument in cases(backend):

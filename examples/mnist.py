@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--save", metavar="FILE", help="write the trained weights to this safetensors file")
     options = parser.parse_args()
 
-    backend = anynet.get_backend(options.backend)
+    backend = anynet.configure(options.backend)
     print(f"{backend.name} {backend.version} on {backend.device_name}")
     recipe = RECIPES[options.model]
     net = network(options.model, options.activation, options.seed, backend)

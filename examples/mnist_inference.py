@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=10_000, help="recognise so many images only")
     options = parser.parse_args()
 
-    backend = anynet.get_backend(options.backend)
+    backend = anynet.configure(options.backend)
     print(f"{backend.name} {backend.version} on {backend.device_name}")
     net, recorded = open_weights(options.weights, backend)
     print(f"{options.weights.name} ({recorded})")

@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
-    backend = anynet.get_backend(options.backend)
+    backend = anynet.configure(options.backend)
     xp = backend.xp
     print(f"{backend.name} {backend.version} on {backend.device_name}")
     keys = random.split(random.key(options.seed, backend), 2)

@@ -12,7 +12,7 @@ from helpers import assert_close, host, numbers
 import anynet
 from anynet import backend as backends
 from anynet.backend import Backend, backend_names, get_backend, kernels_for, probe
-from anynet.errors import BackendError, MissingPackageError
+from anynet.errors import BackendError, DTypeError, MissingPackageError
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,6 +84,55 @@ def test_numbers_come_in_and_go_out_unchanged(backend, dtype):
     backend.synchronize()
 
 
+ODD = {
+    "reversed": np.arange(6.0)[::-1],
+    "reversed along both axes": np.arange(6.0).reshape(2, 3)[::-1, ::-1],
+    "every third": np.arange(10.0)[::3],
+    "column-major": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "repeated and read-only": np.broadcast_to(np.arange(3.0), (2, 3)),
+    "big-endian": np.arange(3, dtype=">f4"),
+    "big-endian integers": np.arange(3, dtype=">i8"),
+    "of no axes": np.array(3.0),
+    "scalar": np.float32(3),
+    "empty": np.zeros((0, 3)),
+    "not aligned": np.frombuffer(b"\0" + np.arange(3, dtype="float32").tobytes(), dtype="float32", offset=1),
+    "a column of records": np.array([(1, 2.0), (3, 4.0)], [("a", "i1"), ("b", "f4")])["b"],
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_arrays_of_every_layout_come_in(backend, name):
+    data = ODD[name]
+    x = backend.asarray(data)
+    assert_close(x, data)
+    assert host(x).dtype == data.dtype.newbyteorder("=")
+    assert_close(backend.asarray(data, dtype=backend.xp.float32), data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (np.array([1, None], dtype=object), "an array of dtype object was given: wanted numbers"),
+        ([1, None], "an array of dtype object was given: wanted numbers"),
+        (np.array(["a"]), "an array of dtype <U1 was given: wanted numbers"),
+        (np.array(["2026-01-01"], "datetime64[D]"), r"an array of dtype datetime64\[D\] was given: wanted numbers"),
+        (np.zeros(2, [("a", "f4")]), r"wanted numbers; take its columns one by one, x\[name\]"),
+        (np.zeros(2, "V4"), "wanted numbers"),
+        (np.ma.array([1.0, 2.0], mask=[False, True]), r"a masked array was given: .* x.filled\(0\)"),
+    ],
+)
+def test_arrays_of_other_things_than_numbers(backend, data, message):
+    with pytest.raises(DTypeError, match=message):
+        backend.asarray(data)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).bits == 64, reason="needs a long double")
+def test_arrays_of_more_digits_than_other_libraries_have(backend):
+    if backend.name != "numpy":
+        with pytest.raises(DTypeError, match="wanted float64 or a shorter one"):
+            backend.asarray(np.ones(2, "longdouble"))
+
+
 def test_python_numbers_become_float32_unless_asked(backend):
     assert backend.asarray([1.0, 2.0]).dtype == backend.xp.float32
     assert backend.asarray([1.0], dtype=backend.xp.float64).dtype == backend.xp.float64
@@ -101,6 +150,15 @@ def test_probe(backend):
     assert report.works
     assert report.version == backend.version
     assert probe("numpie").reason.startswith("unknown backend")
+
+
+def test_configure_opens_a_backend_as_get_backend_does(backend, monkeypatch):
+    name = f"{backend.name}:{backend.device_name}"
+    assert anynet.configure(name).device == get_backend(name).device == backend.device
+    monkeypatch.setenv("ANYNET_BACKEND", name)
+    assert anynet.configure().name == backend.name
+    with pytest.raises(BackendError, match="unknown backend 'numpie'"):
+        anynet.configure("numpie")
 
 
 def test_a_third_partys_backend(registered, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -150,3 +151,28 @@ def test_work_that_one_commit_cannot_do(monkeypatch, tmp_path, against, side, co
     settings = {"compiled": False, "rounds": 6, "pairs": 2, "threshold": 1.03, "clock": "wall", "about": {}}
     assert against.main("main", ["numpy"], only=["import"], path=None, out=out, **settings) == code
     assert f"left out: import anynet, {side}: ImportError: no such thing" in out.getvalue()
+
+
+def reservation():
+    return os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE")
+
+
+class Reserving:
+    """A candidate that works only in a process that leaves a GPU's memory to others."""
+
+    def __call__(self):
+        if reservation() != "false":
+            raise ArgumentError(f"XLA_PYTHON_CLIENT_PREALLOCATE is {reservation()}")
+        return lambda calls: None
+
+
+def test_candidates_share_a_gpu_and_this_process_keeps_its_environment(monkeypatch):
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)
+    assert set(bench.interleaved({"a": Reserving()}, rounds=1, calls=1)) == {"a"}
+    reports = bench.probe_all(["numpy", "numpie"])
+    assert [(report.name, report.works) for report in reports] == [("numpy", True), ("numpie", False)]
+    assert reservation() is None
+    # What the user has set stays.
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "true")
+    with pytest.raises(RuntimeError, match="XLA_PYTHON_CLIENT_PREALLOCATE is true"):
+        bench.interleaved({"a": Reserving()}, rounds=1, calls=1)

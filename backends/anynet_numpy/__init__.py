@@ -51,7 +51,7 @@ class NumpyBackend(Backend):
 
 
 def checked(x: Any) -> Any:
-    """Return a NumPy array as it is if it is one of numbers.
+    """Return a NumPy array of numbers as it is, but in the machine's byte order.
 
     Raises:
         DTypeError: it has objects, texts, dates or records, or some of its values are masked.
@@ -63,11 +63,11 @@ def checked(x: Any) -> Any:
         raise DTypeError(f"an array of dtype {x.dtype} was given: wanted numbers; {remedy}")
     if type(x) is not np.ndarray and hasattr(x, "filled"):
         raise DTypeError("a masked array was given: wanted one that has all values, such as x.filled(0)")
-    return x
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def portable(obj: Any) -> Any:
-    """Return numbers as a NumPy array that every library takes: of the machine's byte order, not reversed.
+    """Return numbers as a NumPy array that every library takes: see `checked`; and of regular strides.
 
     A dtype that only an extension of NumPy has, such as bfloat16, becomes float32, which has all its values.
 
@@ -83,6 +83,4 @@ def portable(obj: Any) -> Any:
         raise DTypeError(
             f"an array of {x.dtype} was given: wanted {short} or a shorter one, such as x.astype('{short}')"
         )
-    if not x.dtype.isnative:
-        x = x.astype(x.dtype.newbyteorder("="))
-    return x.copy() if any(stride < 0 for stride in x.strides) else x
+    return x.copy() if any(stride < 0 or stride % x.itemsize for stride in x.strides) else x

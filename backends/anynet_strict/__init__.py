@@ -5,7 +5,7 @@ from typing import Any
 from anynet_numpy import portable
 
 from anynet.backend import Backend, get_backend
-from anynet.errors import BackendError
+from anynet.errors import BackendError, DTypeError
 
 
 class StrictBackend(Backend):
@@ -33,7 +33,11 @@ class StrictBackend(Backend):
 
     def from_host(self, obj: Any) -> Any:
         """Read by way of NumPy, which keeps a buffer's dtype where array_api_strict does not."""
-        return self.xp.asarray(portable(obj), device=self.device)
+        x = portable(obj)
+        try:
+            return self.xp.asarray(x, device=self.device)
+        except TypeError as error:
+            raise DTypeError(f"an array of {x.dtype} was given: {error}; convert it first, to float32") from error
 
     def from_array(self, x: Any) -> Any:
         """Take over another library's array through main memory, for the pretended devices know no DLPack."""

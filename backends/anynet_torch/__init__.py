@@ -106,7 +106,6 @@ class TorchBackend(Backend):
 
 def _import() -> ModuleType:
     try:
-        import array_api_compat.torch
         import torch
     except ImportError as error:
         raise BackendError(f"torch cannot be imported ({error}); install it: pip install torch") from error

@@ -33,9 +33,9 @@ import tape
 from peers import ON_GPU, peers
 from rows import ROWS
 
-import anynet
 from anynet import cli
-from anynet.bench import Maker, interleaved
+from anynet.backend import get_backend
+from anynet.bench import Maker, interleaved, probe_all
 from anynet.errors import BackendError
 
 LIBRARIES = ("torch", "jax", "optax", "mygrad", "dezero", "autograd", "scikit-learn")
@@ -62,12 +62,15 @@ def main() -> int:
     parser.add_argument("--clock", choices=("wall", "processor"), default="wall", help="processor: on a busy machine")
     options = parser.parse_args()
     usual = ("cupy", "torch:cuda", "jax:gpu") if options.gpu else ("numpy", "torch", "jax")
-    names = options.backend or [name for name in usual if _works(name)]
-    backends = [anynet.get_backend(name) for name in names]
+    reports = [report for report in probe_all(options.backend or usual) if report.works or options.backend]
+    names = [report.name for report in reports]
+    for report in reports:
+        if not report.works:
+            raise BackendError(report.reason)
     about: dict[str, Any] = {
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}, {_cores()} cores",
         "python": platform.python_version(),
-        "backends": [f"{backend.name} {backend.version} on {backend.device_name}" for backend in backends],
+        "backends": [f"{report.name} {report.version} on {report.device}" for report in reports],
         **{name: version(name) for name in LIBRARIES if find_spec(name.replace("scikit-learn", "sklearn"))},
     }
     print("\n".join(f"{name}: {value}" for name, value in about.items()))
@@ -122,8 +125,8 @@ def main() -> int:
         _on_a_gpu(names, rounds, measure, failed)
         return 0
     measure("an epoch of 784-50-10", partial(interleaved, epoch.epochs(names), max(1, rounds // 6), 1), UNITS[0])
-    if any(backend.name == "numpy" for backend in backends):
-        gradient = partial(numerical_gradient.measure, backends[0], max(1, rounds // 8))
+    if "numpy" in names:
+        gradient = partial(numerical_gradient.measure, get_backend(names[0]), max(1, rounds // 8))
         measure("numerical gradient of all 39,760 parameters of 784-50-10, batch 100", gradient, "anynet")
     title = f"gradient of a chain of {tape.LENGTH} multiplications of 4 numbers"
     if chain := measure(title, partial(interleaved, tape.chains(), rounds, 5), "NumPy, forwards only"):
@@ -193,14 +196,6 @@ def _plot(rows: Found, path: Path) -> None:
         ax.set_title(f"{title} (× {unit})", fontsize=9)
         ax.tick_params(axis="y", labelsize=7)
     figure.savefig(path, dpi=120)
-
-
-def _works(name: str) -> bool:
-    try:
-        anynet.get_backend(name)
-    except BackendError:
-        return False
-    return True
 
 
 def _processor() -> str:

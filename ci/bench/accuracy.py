@@ -15,7 +15,7 @@ from rows import ROWS, Run
 
 import anynet
 from anynet import losses, metrics, optimizers
-from anynet.backend import get_backend
+from anynet.backend import configure
 from anynet.bench import Maker
 from anynet.data import load_mnist
 from anynet.training import on_rows, training_step
@@ -61,7 +61,7 @@ def _until(begin: Callable[[], None], train: Callable[[int], None], right: Calla
 
 
 def _anynet(name: str) -> Run:
-    backend = get_backend(name)
+    backend = configure(name)
     (x, t), (test_x, test_t) = load_mnist(backend, flat=False)
     rows = [backend.asarray(part) for part in _rows()]
     net, first = network(ROW, backend), network(ROW, backend).parameters()

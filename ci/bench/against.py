@@ -25,6 +25,7 @@ from typing import Any, TextIO
 
 from rows import ROWS
 
+from anynet.bench import SHARING
 from anynet.errors import ArgumentError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +86,7 @@ class Side:
 
     def __init__(self, root: Path, work: Work, clock: str) -> None:
         self.root = root
+        path = os.pathsep.join(map(str, (root, root / "backends", root / "ci/bench")))
         self._process = subprocess.Popen(
             # Without the folder of the script: what it imports is the checkout's.
             [
@@ -94,7 +96,7 @@ class Side:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (root, root / "backends", root / "ci/bench")))},
+            env=SHARING | os.environ | {"PYTHONPATH": path},
         )
         error, self.row = self._answer()
         if error:

@@ -8,7 +8,7 @@ from rows import Run, times
 
 import anynet
 from anynet import layers, losses, optimizers, random
-from anynet.backend import get_backend
+from anynet.backend import configure
 from anynet.bench import Maker
 from anynet.training import training_step
 
@@ -45,13 +45,13 @@ def _normal(backend: Any, *shape: int) -> Any:
 
 
 def _product(name: str) -> Run:
-    backend = get_backend(name)
+    backend = configure(name)
     x, weight = _normal(backend, BATCH, WIDTH), _normal(backend, WIDTH, WIDTH)
     return times(lambda: backend.xp.matmul(x, weight), backend.synchronize)
 
 
 def _anynet(name: str) -> Run:
-    backend = get_backend(name)
+    backend = configure(name)
     parts: list[Any] = []
     for _ in range(LAYERS):
         parts += [layers.Linear(WIDTH, WIDTH), layers.ReLU()]

@@ -11,7 +11,7 @@ from rows import ROWS, Run
 
 import anynet
 from anynet import losses, optimizers
-from anynet.backend import get_backend
+from anynet.backend import configure
 from anynet.bench import Maker
 from anynet.data import Loader
 from anynet.training import on_rows, training_step
@@ -55,7 +55,7 @@ def _batches(generator: np.random.Generator) -> Any:
 
 
 def _anynet(name: str, compiled: bool) -> Run:
-    backend = get_backend(name)
+    backend = configure(name)
     x, t = map(backend.asarray, _data())
     net, loader = network(ROW, backend), Loader(x, t, ROW.batch)
     train, optimizer = training_step(losses.cross_entropy), optimizers.SGD(ROW.rate)

@@ -7,7 +7,7 @@ from rows import Row, Run, times
 
 import anynet
 from anynet import layers, losses, optimizers
-from anynet.backend import Backend, get_backend
+from anynet.backend import Backend, configure
 from anynet.training import training_step
 
 
@@ -31,7 +31,7 @@ def network(row: Row, backend: Backend) -> layers.Sequential:
 
 def candidate(row: Row, name: str, compiled: bool) -> Run:
     """Return the row's work."""
-    backend = get_backend(name)
+    backend = configure(name)
     net, (x, t) = network(row, backend), map(backend.asarray, row.data())
     if row.images:
         infer = anynet.compile(net) if compiled else net
@@ -49,7 +49,7 @@ def products(row: Row, name: str) -> Run:
 
     A convolution counts as the products of its unfolded images, one for the batch.
     """
-    backend, generator, side = get_backend(name), np.random.default_rng(1), 28
+    backend, generator, side = configure(name), np.random.default_rng(1), 28
     sizes = []
     for kind, *given in row.layers:
         if kind == "linear":

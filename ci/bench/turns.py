@@ -51,7 +51,7 @@ def _numerical_gradient(backend_name: str) -> Run:
     from anynet import functions, losses
     from anynet.primitives import affine
 
-    backend, row = anynet.get_backend(backend_name), ROWS[0]
+    backend, row = anynet.configure(backend_name), ROWS[0]
     x, t = map(backend.asarray, row.data())
     parameters = [backend.asarray(p) for pair in row.parameters() for p in pair or ()]
 

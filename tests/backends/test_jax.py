@@ -9,8 +9,8 @@ import pytest
 from helpers import host, numbers
 
 import anynet
-from anynet import layers, losses, optimizers, tree
-from anynet.errors import BackendError
+from anynet import checkpoint, initializers, layers, losses, optimizers, random, tree
+from anynet.errors import BackendError, DataError, DTypeError
 
 jax = pytest.importorskip("jax", reason="needs jax")
 
@@ -62,7 +62,7 @@ import numpy as np
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import anynet
-from anynet import layers, losses, optimizers, tree
+from anynet import checkpoint, initializers, layers, losses, optimizers, random, tree
 
 first = anynet.get_backend("jax")
 split = NamedSharding(Mesh(np.array(jax.devices()), ("rows",)), PartitionSpec("rows"))
@@ -115,3 +115,76 @@ def test_the_devices_of_this_process(monkeypatch):
     """On a cluster, jax.devices() begins with those of process 0."""
     monkeypatch.setattr(jax, "devices", lambda *args: pytest.fail("devices of other processes"))
     assert anynet.get_backend("jax").device in jax.local_devices()
+
+
+@pytest.fixture
+def narrow():
+    """JAX's default: no 64-bit dtypes."""
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", False)
+    yield anynet.get_backend("jax")
+    assert not jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", before)
+
+
+def test_what_becomes_of_64_bits(narrow):
+    for data, dtype in (
+        ([1.0, 2.0], "float32"),
+        (1j, "complex64"),
+        ([1, 2], "int32"),
+        (np.arange(3), "int32"),
+        (np.array([2**31 - 1, -(2**31)]), "int32"),
+        (np.array([2**32 - 1], "uint64"), "uint32"),
+        (np.zeros((0, 2), "int64"), "int32"),
+        (np.array([True]), "bool"),
+    ):
+        x = narrow.asarray(data)
+        assert x.dtype == dtype
+        np.testing.assert_array_equal(host(x), data)
+    assert narrow.asarray(np.ones(3), dtype=narrow.xp.float32).dtype == "float32"
+
+
+def test_what_64_bits_alone_can_hold_is_refused(narrow):
+    remedy = r'jax.config.update\("jax_enable_x64", True\)'
+    key = random.key(0, narrow)
+    for data in (2**40, np.array([2**31]), np.array([2**32], "uint64"), np.ones(3), np.ones(3) * 1j, np.float64(1)):
+        with pytest.raises(DTypeError, match=remedy):
+            narrow.asarray(data)
+    for ask in (
+        lambda: narrow.asarray([1.0], dtype=narrow.xp.float64),
+        lambda: narrow.asarray([1], dtype=narrow.xp.int64),
+        lambda: random.uniform(key, (3,), narrow.xp.float64),
+        lambda: random.normal(key, (3,), narrow.xp.float64),
+        lambda: initializers.he(key, (3, 2), narrow.xp.float64),
+        lambda: layers.Linear(3, 2).initialize(0, narrow, narrow.xp.float64),
+    ):
+        with pytest.raises(DTypeError, match=f"dtype is .*64, which jax lacks here: .*{remedy}"):
+            ask()
+
+
+def test_files_with_64_bits(narrow, tmp_path):
+    checkpoint.save({"count": np.array(3)}, tmp_path / "whole.safetensors")
+    assert checkpoint.read(tmp_path / "whole.safetensors", narrow)["count"].dtype == "int32"
+    checkpoint.save({"x": np.ones(3)}, tmp_path / "wide.safetensors")
+    with pytest.raises(DataError, match="an array of float64 was given"):
+        checkpoint.read(tmp_path / "wide.safetensors", narrow)
+
+
+def test_gradients_are_checked_in_float64(narrow):
+    """The context is the thread's own, and ends where the check raises, too."""
+    net, x, t = network(narrow), narrow.asarray([[1.0, 2.0, 3.0, 4.0]]), narrow.asarray([2])
+    report = anynet.check_gradients(lambda net: losses.cross_entropy(net(x), t), net)
+    assert report.tolerance == 1e-6
+    assert anynet.check_gradients(lambda x: (x**3).sum(), narrow.asarray([1, 2])).tolerance == 1e-6
+    with pytest.raises(ZeroDivisionError):
+        anynet.check_gradients(lambda net: 1 / 0, net)
+    assert not jax.config.jax_enable_x64
+
+
+def test_64_bits_are_switched_on_by_configure(narrow):
+    assert narrow.xp.ones(3).dtype == "float32"
+    backend = anynet.configure("jax")
+    assert backend.asarray(np.ones(3)).dtype == "float64"
+    assert backend.supports(backend.xp.float64)
+    jax.config.update("jax_enable_x64", False)
+    assert not backend.supports(backend.xp.float64)
