@@ -1,7 +1,10 @@
 """Whether a call of a compiled step is as a recorded one: what is in sets, and numbers that a step assigns."""
 
+import random
+
 import numpy as np
 import pytest
+from numpy import random as np_random
 
 import anynet
 from anynet import layers
@@ -84,3 +87,26 @@ def test_a_recording_has_the_names_of_the_arguments():
     compiled = anynet.compile(lambda net, y: net(y))
     compiled(net, np.ones((1, 2), "f4"))
     assert first_line(compiled) == "def run(net_layers_0_weight, net_layers_0_bias, y):"
+
+
+def imported():
+    from numpy import random
+
+    return random.rand(3)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [lambda: random.random(), lambda: np.random.rand(3), lambda: np_random.rand(3), imported],
+    ids=["random", "np.random", "alias", "import"],
+)
+def test_random_numbers_of_one_module(draw):
+    """A step that draws them gives others with every call, however it reaches the module."""
+    compiled = anynet.compile(lambda x: x * draw())
+    np.random.seed(0)
+    random.seed(0)
+    with pytest.warns(UserWarning, match="changes what it reaches with every call"):
+        found = [compiled(np.ones(3)) for _ in range(9)]
+    np.random.seed(0)
+    random.seed(0)
+    np.testing.assert_array_equal(found, [np.ones(3) * draw() for _ in range(9)])

@@ -213,3 +213,26 @@ def test_a_cell_that_is_empty_as_yet():
     assert all(value is not None for _, value in reachable(f))
     later = NET
     assert [value for _, value in reachable(f) if value is later]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from .config import net\n  return net",
+        "from . import config\n  return config.net",
+        "from ..inner.config import net\n  return net",
+        "from package_of_a_user.inner import config\n  return config.net",
+        "import package_of_a_user.inner.config as config\n  return config.net",
+    ],
+)
+def test_imports_inside_a_function_of_a_package(monkeypatch, code):
+    names = ("package_of_a_user", "package_of_a_user.inner", "package_of_a_user.inner.config")
+    outer, inner, config = (types.ModuleType(name) for name in names)
+    outer.inner, inner.config, config.net = inner, config, NET
+    outer.__path__ = inner.__path__ = []
+    for name, module in zip(names, (outer, inner, config), strict=True):
+        monkeypatch.setitem(sys.modules, name, module)
+    known = {"__package__": "package_of_a_user.inner", "__name__": "package_of_a_user.inner.code"}
+    exec(f"def f():\n  {code}", known)
+    assert known["f"]() is NET
+    assert [value for _, value in reachable(known["f"]) if value is NET]

@@ -65,7 +65,6 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "linalg.matrix_power": ("linalg.matrix_power", "n /"),
     "linalg.pinv": ("linalg.pinv", "rtol hermitian"),
     "linalg.qr": ("linalg.qr", "mode"),
-    "linalg.svd": ("linalg.svd", "full_matrices compute_uv hermitian"),
     **{f"fft.{name}": (f"fft.{name}", "n axis norm out") for name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")},
     **{f"fft.{name}": (f"fft.{name}", "s axes norm out") for name in ("fftn", "ifftn", "rfftn", "irfftn")},
     **{f"fft.{name}": (f"fft.{name}", "axes") for name in ("fftshift", "ifftshift")},
@@ -88,7 +87,10 @@ def composed(function: _F) -> _F:
 
 @composed
 def transpose(xp: Namespace, a: Array, axes: Any = None) -> Array:
-    return xp.permute_dims(a, tuple(range(a.ndim))[::-1] if axes is None else tuple(axes))
+    if axes is None:
+        return xp.permute_dims(a, tuple(range(a.ndim))[::-1])
+    # Not every library counts from the last axis.
+    return xp.permute_dims(a, tuple(i + a.ndim if i < 0 else i for i in axes))
 
 
 @composed
@@ -345,6 +347,11 @@ def linalg_norm(xp: Namespace, x: Array, ord: Any = None, axis: Any = None, keep
     x = xp.moveaxis(x, axes, (-2, -1))
     found = xp.linalg.matrix_norm(x, ord="fro" if ord is None else ord, keepdims=keepdims)
     return xp.moveaxis(found, (-2, -1), axes) if keepdims else found
+
+
+@composed
+def linalg_svd(xp: Namespace, a: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    return xp.linalg.svd(a, full_matrices=full_matrices) if compute_uv else xp.linalg.svdvals(a)
 
 
 @composed

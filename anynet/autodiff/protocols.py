@@ -243,10 +243,14 @@ def call(name: str, args: tuple[Any, ...], settings: dict[str, Any], function: A
         args = tuple(xp.asarray(x, device=found[0].device) if isinstance(x, list) else x for x in args)
     if isinstance(settings.get("axis"), list):
         settings["axis"] = tuple(settings["axis"])
-    if settings.get("dtype") is None:
-        settings.pop("dtype", None)
-    elif name in ("mean", "std", "var"):
-        args = (xp.astype(args[0], settings.pop("dtype")),)
+    dtype = _dtype(xp, settings.pop("dtype", None))
+    if dtype is not None and name in ("mean", "std", "var"):
+        args = (xp.astype(args[0], dtype),)
+    elif dtype is not None:
+        settings["dtype"] = dtype
+    if "where" in settings and name in RENAMED:
+        # Where the mask is False, the library's own function leaves what is in memory.
+        raise _not_taken(name, args, settings)
     if name in OF_COMPLEX:
         args = (complex_of(xp, lift(args[0])),)
     try:
@@ -254,12 +258,17 @@ def call(name: str, args: tuple[Any, ...], settings: dict[str, Any], function: A
     except TypeError as error:
         if "argument" not in str(error):
             raise
-        given = f"the settings {', '.join(settings)}" if settings else f"{len(args)} arguments"
-        raise ArgumentError(
-            f"np.{name} of a traced array: {given} were given; wanted those of the standard's function, "
-            f"see help(x.__array_namespace__().{name})"
-        ) from error
+        raise _not_taken(name, args, settings) from error
     return _into(name, result, out)
+
+
+def _not_taken(name: str, args: tuple[Any, ...], settings: dict[str, Any]) -> ArgumentError:
+    """Return the error for arguments that the standard's function does not take."""
+    given = f"the settings {', '.join(settings)}" if settings else f"{len(args)} arguments"
+    return ArgumentError(
+        f"np.{name} of a traced array: {given} were given; wanted those of the standard's function, "
+        f"see help(x.__array_namespace__().{name})"
+    )
 
 
 def _known(xp: Namespace, name: str) -> Any:

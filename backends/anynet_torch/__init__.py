@@ -70,7 +70,8 @@ class TorchBackend(Backend):
         torch = self._torch
         # NumPy has no other floating dtypes.
         known = not x.dtype.is_floating_point or x.dtype in (torch.float16, torch.float32, torch.float64)
-        return (x if known else x.float()).numpy()
+        # Forced, also one that is the conjugate of another in the same memory.
+        return (x if known else x.float()).numpy(force=True)
 
     def strides(self, x: Any) -> Any:
         """Ask the tensor; a number of Python's has none."""
