@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from functools import cached_property
-from operator import is_
+from operator import attrgetter, is_
 from types import MethodType
 from typing import Any
 
@@ -25,7 +25,7 @@ from anynet.callables import name_of, named_like, signature_of
 from anynet.errors import ArgumentError, CompilationError
 from anynet.guards import Arguments, Before, Outside, Parts, arrays_in, in_tuples, settled, with_arrays
 from anynet.interrupt import DeferredInterrupt
-from anynet.reach import LIMIT
+from anynet.reach import LIMIT, Reach
 
 
 def compile(step: Callable[..., Any]) -> "CompiledStep":
@@ -642,9 +642,10 @@ def _difference(*parts: tuple[Parts, Parts]) -> str:
 
 def _check_result(result: Any) -> None:
     """Look for traced arrays where a replay would not put others."""
-    found = Arguments([result], {})
-    loose = [y for x in found.objects if not isinstance(x, type) for y in getattr(x, "__dict__", {}).values()]
-    if any(type(x) is Traced for x in found.leaves + loose):
+    holders = [x for x in tree.settings(result) if not isinstance(x, type)]
+    # With code that reads attributes of any name.
+    reached = Reach(*holders, attrgetter("")).objects
+    if any(type(x) is Traced and x.trace is not None for _, x in reached):
         raise CompilationError(
             f"the step returns arrays in something that is no tree, in a {type(result).__name__}: return arrays, or "
             "tuples, lists, dicts and modules of them"

@@ -1,6 +1,9 @@
 """Whether a call of a compiled step is as a recorded one: what is in sets, and numbers that a step assigns."""
 
+import functools
 import random
+from collections import deque
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from numpy import random as np_random
 
 import anynet
 from anynet import layers
+from anynet.errors import CompilationError
 
 
 class Factor:
@@ -110,3 +114,45 @@ def test_random_numbers_of_one_module(draw):
     np.random.seed(0)
     random.seed(0)
     np.testing.assert_array_equal(found, [np.ones(3) * draw() for _ in range(9)])
+
+
+class InSlots:
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+
+@pytest.mark.parametrize(
+    "holding",
+    [
+        Factor,
+        InSlots,
+        SimpleNamespace,
+        lambda value: Factor(Factor([value])),
+        lambda value: {"a": [Factor(value)]},
+        lambda value: lambda: value,
+        lambda value: functools.partial(print, value),
+        lambda value: deque([value]),
+        lambda value: iter([value]),
+        lambda value: frozenset([value]),
+    ],
+    ids="object slots namespace nested inside function partial deque iterator set".split(),
+)
+def test_results_that_a_replay_could_not_make_again(holding):
+    hold = (lambda value: holding(value=value)) if holding is SimpleNamespace else holding
+    for step in (lambda x: hold(x * 2), lambda x: (x, [hold(x * 2)])):
+        with pytest.raises(CompilationError, match="the step returns arrays in something that is no tree"):
+            anynet.compile(step)(np.ones(2))
+
+
+def test_results_with_settings():
+    """They are what they were, also functions and objects, as long as there is no array of the step in them."""
+    kept = Factor([np.ones(2)])
+    compiled = anynet.compile(lambda x: {"x": x + 1, "kept": kept, "name": "a", "function": len, "set": {1}})
+    for i in range(3):
+        found = compiled(np.ones(2) * i)
+        np.testing.assert_array_equal(found["x"], np.ones(2) * i + 1)
+        assert found["kept"] is kept
+        assert (found["name"], found["function"], found["set"]) == ("a", len, {1})
+    assert len(compiled.recordings) == 1
