@@ -7,7 +7,7 @@ from numbers import Number
 from typing import Any
 
 from anynet.arguments import describe, takes
-from anynet.array import Array, is_array
+from anynet.array import Array, is_array, unrecorded
 from anynet.backend import Backend
 from anynet.data.loader import check_finite, check_rows
 from anynet.errors import ArgumentError, ArgumentTypeError, DataError
@@ -99,7 +99,7 @@ class Batches:
             )
         x, t = batch
         if self._backend is not None:
-            x, t = (self._backend.asarray(value) if is_array(value) else value for value in batch)
+            x, t = (self._backend.asarray(unrecorded(value)) if is_array(value) else value for value in batch)
         check_rows(x, t, f"{where}: ")
         return x, t
 

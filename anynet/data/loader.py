@@ -116,7 +116,7 @@ def check_rows(x: Any, t: Any, where: str = "") -> None:
     for name, value in (("x", x), ("t", t)):
         if not is_array(value) or value.ndim == 0:
             raise DataError(
-                f"{where}{name} is {value!r:.60}: wanted an array with one row per example, as backend.asarray(…)"
+                f"{where}{name} is {describe(value)}: wanted an array with one row per example, as backend.asarray(…)"
             )
     if on_two_grounds((x, t)):
         raise MixedArraysError(where + mixed_message((x, t)))

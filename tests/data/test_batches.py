@@ -227,7 +227,7 @@ def examples():
     [
         ([], DataError, "train gave no batch: wanted one or more"),
         (((X, T), (X, T)), DataError, r"the data are two pairs \(x, t\): wanted one, as in fit\(net, \*dataset\)"),
-        ((X.tolist(), T.tolist()), DataError, r"x is \[\[.*wanted an array with one row per example"),
+        ((X.tolist(), T.tolist()), DataError, r"x is \[\[.*\]: wanted an array with one row per example"),
         ([{"x": X, "t": T}], DataError, r"batch 1 of train is a dict: wanted \(x, t\), two arrays"),
         ([(X, T, T)], DataError, r"batch 1 of train is a tuple, of 3: wanted \(x, t\), two arrays"),
         ([(X, T), None], DataError, r"batch 2 of train is a NoneType: wanted \(x, t\), two arrays"),
@@ -247,10 +247,10 @@ def test_batches_that_are_none(source, error, message):
 
 
 def test_batches_of_several_libraries():
-    """Each array is brought to the network by itself."""
+    """Each array is brought to the network by itself, without the derivatives that its library would record."""
     torch = pytest.importorskip("torch", reason="needs torch")
     backend = anynet.get_backend("numpy")
-    mixed = [(torch.tensor(x), t) for x, t in batches(backend)]
+    mixed = [(torch.tensor(x).requires_grad_(), t) for x, t in batches(backend)]
     assert run(backend, mixed).losses == run(backend, batches(backend)).losses
 
 
