@@ -12,6 +12,9 @@ import numpy as np
 SCALARS = {np.dtype("float32"): "float", np.dtype("float64"): "double", np.dtype("int32"): "int"}
 
 
+ATOMIC = "template <typename A> void atomicAdd(A* place, A value) { *place += value; }\n"
+
+
 def parameters(declared):
     """Return (raw, type, name) for each."""
     parts = [part.split() for part in declared.split(", ")]
@@ -43,7 +46,8 @@ class ElementwiseKernel:
         given = [np.asarray(x, types[kind]) for x, (_, kind, _) in zip(args, self.inputs, strict=False)]
         made = list(args[len(given) :])
         plain = [x for x, (raw, _, _) in zip(given, self.inputs, strict=True) if not raw]
-        shape = np.broadcast_shapes(*(x.shape for x in (*plain, *made))) if size is None else (size,)
+        plain += [x for x, (raw, _, _) in zip(made, self.outputs, strict=False) if not raw]
+        shape = np.broadcast_shapes(*(x.shape for x in plain)) if size is None else (size,)
         made = made or [np.empty(shape, dtype) for _ in self.outputs]
         arrays = [
             np.ascontiguousarray(x if raw else np.broadcast_to(x, shape))
@@ -62,6 +66,6 @@ def compiled(source, name, scalar):
     code = loop(source, scalar, name, "", "for (long long i = 0; i < elements; ++i)")
     folder = Path(tempfile.mkdtemp())
     # CUDA's compiler for sources has no such macros.
-    (folder / "k.cpp").write_text(f"#include <cmath>\n#undef INFINITY\n#undef NAN\n{code}", encoding="utf-8")
+    (folder / "k.cpp").write_text(f"#include <cmath>\n#undef INFINITY\n#undef NAN\n{ATOMIC}{code}", encoding="utf-8")
     subprocess.run(["c++", "-O1", "-shared", "-fPIC", "-o", "k.so", "k.cpp"], cwd=folder, check=True)
     return ctypes.CDLL(str(folder / "k.so"))[name]

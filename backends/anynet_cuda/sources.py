@@ -124,6 +124,18 @@ SOURCES = {
     ),
     "relu": Source("T x", "T out", "out = x > 0 ? x : (x == x ? T(0) : x)", {"T": _ALL_REAL}),
     "relu_gradient": Source("T g, T y", "T out", "out = y > 0 ? g : T(0)", {"T": _ALL_REAL}),
+    # Into zeros, (before, length, after), from g, (before, count, after); an index that is no place adds nothing.
+    "scatter_add": Source(
+        "T g, L index, int32 count, int32 after, int32 length",
+        "raw T out",
+        """
+        int k = i;
+        long long place = index, before = k / after / count;
+        if (place < 0) place += length;
+        if (place >= 0 && place < length) atomicAdd(&out[(before * length + place) * after + k % after], g)
+        """,
+        {"T": _WIDE, "L": _INTEGERS},
+    ),
     "sgd_update": Source(
         "T parameter, T gradient, T learning_rate", "T out", "out = parameter - learning_rate * gradient"
     ),

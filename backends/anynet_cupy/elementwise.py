@@ -6,10 +6,12 @@ from typing import Any
 from anynet_cuda.sources import SOURCES, WINDOW
 
 
-def declared(name: str, *arrays: Any) -> bool:
-    """Tell whether these arrays are of one dtype, and the loop of a name is declared for it."""
-    dtype = arrays[0].dtype
-    return dtype.char in SOURCES[name].dtypes["T"] and all(x.dtype == dtype for x in arrays[1:])
+def declared(name: str, *arrays: Any, **others: Any) -> bool:
+    """Tell whether the loop of a name declares the dtype T of these arrays, all of one, and those of others."""
+    dtypes, dtype = SOURCES[name].dtypes, arrays[0].dtype
+    if dtype.char not in dtypes["T"] or any(x.dtype != dtype for x in arrays[1:]):
+        return False
+    return all(x.dtype.char in dtypes[letter] for letter, x in others.items())
 
 
 @cache

@@ -1,9 +1,8 @@
 """CuPy's kernels: element-wise steps that the references take in several launches, in one launch each."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
-
-from anynet_cuda.sources import SOURCES
 
 from anynet.primitives.update import by_parameter, in_turn
 from anynet_cupy.elementwise import declared, elementwise
@@ -27,6 +26,9 @@ def relu_gradient(g: Any, y: Any) -> Any:
 
 #: Classes among which every thread may look.
 _CLASSES = 256
+
+#: Elements that 32 bits do not count.
+_COUNTED = 1 << 31
 
 
 def _each(name: str, numbers: Sequence[float], count: int, arrays: tuple[Any, ...]) -> Any:
@@ -68,15 +70,38 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     import cupy
 
     fits = logits.ndim == 2 and labels.ndim == 1 and 0 < logits.shape[-1] <= _CLASSES and len(logits)
-    if not fits or not declared("cross_entropy", logits):
-        return NotImplemented
-    if labels.dtype.char not in SOURCES["cross_entropy"].dtypes["L"]:
+    if not fits or not declared("cross_entropy", logits, L=labels):
         return NotImplemented
     logits = cupy.ascontiguousarray(logits)
     rows, classes = logits.shape
     numbers = classes, logits.dtype.type(1 / rows)
     difference, surprise = elementwise("cross_entropy")(logits, logits, labels[:, None], *numbers)
     return cupy.sum(surprise), difference
+
+
+def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+    """Add slices where their index says, see `scatter_add`."""
+    return scatter_add(g, indices.reshape(-1, *(1 for _ in g.shape[axis + 1 :])), axis, length)
+
+
+def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+    """Add elements where their index says, in one launch.
+
+    They are added in any order: the last bits of a sum may differ from call to call.
+    """
+    import cupy
+
+    axis %= g.ndim
+    if g.dtype.kind == "c":
+        # The real and the imaginary parts are beside each other.
+        parts = cupy.ascontiguousarray(g)[..., None].view(g.real.dtype)
+        out = scatter_add(parts, indices[..., None], axis, length)
+        return out if out is NotImplemented else out.view(g.dtype)[..., 0]
+    if not declared("scatter_add", g, L=indices) or max(g.size, length) >= _COUNTED:
+        return NotImplemented
+    after = g.shape[axis + 1 :]
+    out = cupy.zeros((*g.shape[:axis], length, *after), g.dtype)
+    return elementwise("scatter_add")(cupy.ascontiguousarray(g), indices, g.shape[axis], math.prod(after), length, out)
 
 
 def sum(x: Any, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
@@ -102,10 +127,12 @@ KERNELS: dict[str, Callable[..., Any]] = {
     for function in (
         adam_update,
         erf,
+        index_add,
         matmul,
         momentum_update,
         relu,
         relu_gradient,
+        scatter_add,
         sgd_update,
         softmax_cross_entropy,
         sum,

@@ -38,6 +38,16 @@ def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
     return jnp.zeros(shape, g.dtype).at[(slice(None),) * axis + (places,)].add(g)
 
 
+def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+    """Add elements where their index says."""
+    import jax.numpy as jnp
+
+    axis %= g.ndim
+    here = list(jnp.indices(g.shape, sparse=True))
+    here[axis] = as_indices("indices", indices)
+    return jnp.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype).at[tuple(here)].add(g)
+
+
 def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
     """Take indices of every integer dtype; JAX adds the length to negative ones in their own dtype."""
     import jax.numpy as jnp
@@ -53,5 +63,5 @@ def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
 
 
 KERNELS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (erf, index_add, place, put, take, take_along_axis)
+    function.__name__: function for function in (erf, index_add, place, put, scatter_add, take, take_along_axis)
 }

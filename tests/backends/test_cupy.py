@@ -20,6 +20,7 @@ from cublas_on_a_cpu import Cublas
 from elementwise_on_a_cpu import ElementwiseKernel, loop
 
 from anynet import primitives
+from anynet.autodiff.rules import indexing
 from anynet.backend import configure, get_backend, probe
 from anynet.errors import BackendError
 
@@ -192,7 +193,9 @@ def test_sources_compile_for_a_gpu(tmp_path, name, scalar):
     inputs, outputs, operation, _ = SOURCES[name]
     source = inputs, outputs, "".join(f"const int {constant} = 2; " for constant in WINDOW) + operation
     (tmp_path / "kernel.cu").write_text(loop(source, scalar, f"anynet_{name}", "__global__", index), encoding="utf-8")
-    done = subprocess.run(["nvcc", "-ptx", "kernel.cu"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    # The oldest that CUDA 13 compiles for; the default of CUDA 12 has no atomicAdd of float64.
+    command = ["nvcc", "-arch=sm_75", "-ptx", "kernel.cu"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f".entry anynet_{name}(" in (tmp_path / "kernel.ptx").read_text(encoding="utf-8")
 
@@ -528,6 +531,37 @@ def test_batch_norm_computes_what_the_reference_does(on_a_cpu, shape):
     assert images.batch_norm(x.astype("float32"), weight, bias, 1e-3) is NotImplemented
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
+@pytest.mark.parametrize("kind", ["uint8", "int16", "int64"])
+def test_adding_at_indices(on_a_cpu, dtype, kind):
+    """As the products with one-hot rows; an index outside adds nothing, one below 0 counts from the end."""
+    g = factor(2, 5, 3, dtype=dtype)
+    given = [[0, 3, 3, 9, 1], [4, 4, 0, 2, 2]]
+    slices, elements = np.array(given[0], kind), np.broadcast_to(np.array(given, kind)[..., None], g.shape)
+    if kind != "uint8":
+        slices, elements = slices - 1, elements - 1
+    # Along the last axis, too.
+    last = g.swapaxes(1, 2)
+    for name, *args in (
+        ("index_add", g, slices, 1, 4), ("index_add", last, slices, 2, 4), ("scatter_add", g, elements, 1, 4),
+        ("scatter_add", last, elements.swapaxes(1, 2), -1, 4), ("scatter_add", g, elements[..., :1], 1, 4),
+        ("index_add", g[:, :0], slices[:0], 1, 4), ("index_add", g[1], slices, 0, 4),
+    ):  # fmt: skip
+        reference = getattr(indexing, name).reference
+        found = kernels.KERNELS[name](*args)
+        wanted = reference(
+            args[0], np.broadcast_to(args[1], args[0].shape) if name == "scatter_add" else args[1], *args[2:]
+        )
+        assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_what_is_added_by_the_reference(on_a_cpu):
+    g, indices = factor(5, 3), np.arange(5)
+    for left in (kernels.index_add(g.astype("float16"), indices, 0, 5), kernels.index_add(g, indices > 1, 0, 5)):
+        assert left is NotImplemented
+
+
 def test_sums_of_a_matrix(on_a_cpu):
     x = spread(4, 3)
     same(kernels.sum_to(x, (3,)), x.sum(axis=0))
@@ -552,10 +586,11 @@ def test_what_the_kernels_leave_to_the_references(on_a_cpu):
 def test_every_source_has_its_kernel():
     made_of_others = {
         *("batch_norm", "conv2d", "conv2d_weight", "conv2d_transposed", "matmul", "softmax_cross_entropy"),
-        *("linalg.matrix_power", "sum", "sum_to", "tensordot", "vecdot"),
+        *("index_add", "linalg.matrix_power", "sum", "sum_to", "tensordot", "vecdot"),
     }
     names = (set(kernels.KERNELS) | set(images.KERNELS)) - made_of_others
     parts = {"cross_entropy", "fold", "normalize", "square_around", "times_standardized", "unfold"}
     assert set(SOURCES) == names | parts
     for _, out, operation, _ in SOURCES.values():
-        assert re.search(rf"\b{out.split(', ')[0].split()[-1]}(\[place\])? = ", operation)
+        name = out.split(", ")[0].split()[-1]
+        assert re.search(rf"\b{name}(\[place\])? = |atomicAdd\(&{name}\[", operation)

@@ -72,7 +72,8 @@ def index_add(g: Array, indices: Array, axis: int, length: int) -> Array:
     """Return zeros, ``length`` along an axis, to which slice i of ``g`` is added at indices[i], named twice or not.
 
     A product with the one-hot rows of the indices: right for every library, and slow where they are many. Whoever calls
-    it widens ``g``, for sums of many slices would lose their digits in 16 bits.
+    it widens ``g``, for sums of many slices would lose their digits in 16 bits. The kernels for GPUs add in any order,
+    so the last bits of a sum may differ from call to call.
     """
     xp, indices = array_namespace(g, indices), as_indices("indices", indices)
     indices = xp.where(indices < 0, indices + length, indices)
