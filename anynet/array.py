@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import cache
-from numbers import Real
+from numbers import Number, Real
 from typing import Any, TypeAlias
 
 import array_api_compat as compat
@@ -101,7 +101,11 @@ def check_floating(what: str, *arrays: Array) -> None:
 
     """
     for x in arrays:
-        if not is_floating(x):
+        try:
+            floating = is_floating(x)
+        except AttributeError:
+            raise no_array(f"{what}: ", type(x).__name__) from None
+        if not floating:
             raise DTypeError(wrong_dtype(what, x))
 
 
@@ -109,6 +113,11 @@ def check_number(name: str, value: Any) -> None:
     """Raise ArgumentTypeError unless the value is a real number, or an array of no axes."""
     if not isinstance(value, Real) and not (is_array(value) and not value.shape):
         raise ArgumentTypeError(f"{name} is {value!r:.80}, of type {type(value).__name__}: wanted a number")
+
+
+def no_array(what: str, given: str) -> ArgumentTypeError:
+    """Return the error for a value of this type where an array is wanted."""
+    return ArgumentTypeError(f"{what}{given} was given: wanted an array, as get_backend().asarray([1.0, 2.0])")
 
 
 def wrong_dtype(what: str, x: Array) -> str:
@@ -168,7 +177,7 @@ def array_namespace(*arrays: Any) -> Namespace:
 
     Raises:
         MixedArraysError: the arrays come from two libraries.
-        TypeError: none of them is an array.
+        ArgumentTypeError: none of them is an array, or one is something else.
 
     """
     try:
@@ -180,7 +189,8 @@ def array_namespace(*arrays: Any) -> Namespace:
             return lifted[0]
         if len(found) > 1:
             raise MixedArraysError(mixed_message(arrays)) from None
-        raise
+        others = [x for x in arrays if not (is_array(x) or isinstance(x, Number | None))] or list(arrays)
+        raise no_array("", type(others[0]).__name__ if others else "nothing") from None
 
 
 def library_name(xp: Namespace) -> str:

@@ -3,6 +3,7 @@
 Integers, booleans and complex numbers raise a `DTypeError`.
 """
 
+from anynet.arguments import whole_number
 from anynet.array import Array, array_namespace, as_indices, check_floating, device
 from anynet.primitives import (
     elu,
@@ -75,6 +76,7 @@ def one_hot(labels: Array, classes: int, dtype: object = None) -> Array:
         DataError: labels that are not integers.
 
     """
+    classes = whole_number("classes", classes, 0)
     xp, labels = array_namespace(labels), as_indices("labels", labels)
     places = xp.arange(classes, dtype=labels.dtype, device=device(labels))
     return xp.astype(xp.expand_dims(labels, axis=-1) == places, dtype or xp.float32)

@@ -10,6 +10,7 @@ from scipy import special
 import anynet
 from anynet import functions, layers
 from anynet.array import array_namespace
+from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 
 def gradient(function, x):
@@ -142,3 +143,29 @@ def test_layers_against_pytorch(backend, name, settings):
 def test_settings_are_to_be_seen():
     assert repr(layers.LeakyReLU(0.2)) == "LeakyReLU(negative_slope=0.2)"
     assert repr(layers.GELU()) == "GELU(approximate=False)"
+
+
+@pytest.mark.parametrize("name", sorted({*functions.__all__} - {"identity"}))
+@pytest.mark.parametrize("wrong", [1.0, 3, [1.0, 2.0], None, "a"], ids=repr)
+def test_what_is_no_array_is_refused(name, wrong):
+    with pytest.raises(ArgumentTypeError, match=f"{type(wrong).__name__} was given: wanted an array, as get_backend"):
+        getattr(functions, name)(wrong, *(() if name != "one_hot" else (10,)))
+
+
+@pytest.mark.parametrize("function", [functions.softmax, functions.log_softmax])
+def test_an_axis_that_cannot_be(backend, function):
+    x = numbers(backend, 2, 3)
+    for axis in (2, -3):
+        with pytest.raises(ShapeError, match=rf"axis is {axis} for an array of shape \(2, 3\): wanted -2 to 1"):
+            function(x, axis=axis)
+    with pytest.raises(ArgumentTypeError, match="axis is '1': wanted a whole number"):
+        function(x, axis="1")
+
+
+def test_classes_that_cannot_be(backend):
+    labels = backend.asarray(np.array([0, 1]))
+    for classes in (2.0, "2", None, True):
+        with pytest.raises(ArgumentTypeError, match=r"classes is .*: wanted a whole number, 0 or more"):
+            functions.one_hot(labels, classes)
+    with pytest.raises(ArgumentError, match="classes is -1: wanted 0 or more"):
+        functions.one_hot(labels, -1)

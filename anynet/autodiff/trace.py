@@ -23,6 +23,7 @@ from anynet.array import (
     is_array,
     is_complex,
     mixed_message,
+    no_array,
     on_two_grounds,
     unrecorded,
     wrong_dtype,
@@ -221,7 +222,7 @@ class Primitive:
         arrays = [arg for arg in args if is_array(arg)]
         if not arrays:
             given = ", ".join(type(arg).__name__ for arg in args) or "nothing"
-            raise TypeError(f"{self.name}: {given} was given: wanted an array, as get_backend().asarray([1.0, 2.0])")
+            raise no_array(f"{self.name}: ", given)
         try:
             xp = array_namespace(*arrays)
         except MixedArraysError as error:
@@ -239,7 +240,7 @@ class Primitive:
             return
         if not is_array(x):
             given = type(x).__name__
-            raise TypeError(f"{self.name}: {given} was given: wanted an array, as get_backend().asarray([1.0, 2.0])")
+            raise no_array(f"{self.name}: ", given)
         if not array_namespace(x).isdtype(x.dtype, self.kind):
             raise DTypeError(wrong_dtype(self.name, x))
         if len(self._known_dtypes) == _MOST_DTYPES:

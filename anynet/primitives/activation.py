@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from anynet.arguments import describe
 from anynet.array import Array, Namespace, array_namespace
 from anynet.autodiff.trace import primitive
+from anynet.errors import ArgumentTypeError, ShapeError
 from anynet.primitives.precision import REAL, in_float32
 
 
@@ -53,11 +55,18 @@ def sigmoid(x: Array) -> Array:
     return xp.maximum(e, xp.astype(x >= 0, x.dtype)) / (1 + e)
 
 
+def _explain_axis(x: Array, axis: Any = -1) -> None:
+    if not isinstance(axis, int):
+        raise ArgumentTypeError(f"axis is {describe(axis)}: wanted a whole number")
+    if not -x.ndim <= axis < x.ndim:
+        raise ShapeError(f"axis is {axis} for an array of shape {tuple(x.shape)}: wanted {-x.ndim} to {x.ndim - 1}")
+
+
 def _softmax_rule(xp: Namespace, out: Array, x: Array, axis: int = -1) -> Any:
     return lambda g: out * (g - xp.sum(g * out, axis=axis, keepdims=True)), None
 
 
-@primitive(_softmax_rule, kind=REAL)
+@primitive(_softmax_rule, _explain_axis, kind=REAL)
 @in_float32
 def softmax(x: Array, axis: int = -1) -> Array:
     """Return exp(x) / sum(exp(x)) along an axis, of x's shape and floating dtype: numbers in [0, 1] whose sum is 1.
@@ -77,7 +86,7 @@ def _log_softmax_rule(xp: Namespace, out: Array, x: Array, axis: int = -1) -> An
     return lambda g: g - xp.exp(out) * xp.sum(g, axis=axis, keepdims=True), None
 
 
-@primitive(_log_softmax_rule, kind=REAL)
+@primitive(_log_softmax_rule, _explain_axis, kind=REAL)
 @in_float32
 def log_softmax(x: Array, axis: int = -1) -> Array:
     """Return log(softmax(x)) along an axis without ever taking the logarithm of a number that vanished."""
