@@ -1644,7 +1644,10 @@ def interrupt_at(number):
     seen = itertools.count()
 
     def profile(frame, event, argument):
-        if event in ("call", "c_return") and frame.f_code.co_filename in modules and next(seen) == number:
+        # What enters a lock is not interrupted before its block begins, or by Python's own fault.
+        if event not in ("call", "c_return") or getattr(argument, "__name__", None) == "__enter__":
+            return
+        if frame.f_code.co_filename in modules and next(seen) == number:
             sys.setprofile(None)
             signal.raise_signal(signal.SIGINT)
 
