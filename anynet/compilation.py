@@ -133,7 +133,7 @@ class CompiledStep:
         """Do the step with each of the entries, from start to stop, as its last argument; return the results, stacked.
 
         Entries are along the first axis of an array. Where the device can repeat a step by itself, all steps together
-        are one call, in which nothing can be looked at.
+        are one call, in which nothing can be looked at. Ctrl-C in that call leaves everything as it was before it.
 
         Raises:
             ArgumentError: there is no entry.
