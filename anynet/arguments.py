@@ -16,7 +16,7 @@ def describe(value: Any) -> str:
         return f"the class {value.__name__}"
     if isinstance(value, ModuleType):
         return f"the module {value.__name__}"
-    if inspect.isroutine(value):
+    if inspect.isroutine(value) and isinstance(getattr(value, "__name__", None), str):
         return f"the function {value.__name__}"
     if is_array(value):
         return f"an array of shape {tuple(value.shape)}"

@@ -239,15 +239,18 @@ def _check_network(net: Any, loss: Callable[..., Array]) -> None:
     """Raise unless a network has arrays to train, and can be called where the loss does not call it."""
     is_network = isinstance(net, Module) or (not is_array(net) and next(tree.leaves(net), None) is not None)
     if not is_network or not (callable(net) or _takes_network(loss)):
-        raise ArgumentTypeError(f"net is {describe(net)}: wanted a network, such as layers.Sequential(…)")
+        raise ArgumentTypeError(f"net is {describe(net)}: wanted a layers.Module, such as layers.Sequential(…)")
 
 
 def _check_optimizer(optimizer: Any) -> None:
     update = getattr(optimizer, "update", None)
-    # Dicts and sets have an update too.
-    if optimizer is not None and (not callable(update) or isinstance(optimizer, type | Collection)):
+    # Dicts and sets have another update.
+    is_other = isinstance(optimizer, type | Collection)
+    if optimizer is not None and (is_other or not callable(update) or not takes(update, 2)):
         wanted = example(optimizer, optimizers, default="optimizers.SGD(0.1)", call=True)
-        raise ArgumentTypeError(f"optimizer is {describe(optimizer)}: wanted an optimizer, such as {wanted}")
+        raise ArgumentTypeError(
+            f"optimizer is {describe(optimizer)}: wanted an optimizer with update(net, grads), such as {wanted}"
+        )
 
 
 def _training_batches(
@@ -316,7 +319,7 @@ def evaluate(net: Module, data: Data, metric: Score | Sequence[Score] = metrics.
 
     """
     if not callable(net) or isinstance(net, type):
-        raise ArgumentTypeError(f"net is {describe(net)}: wanted a network, such as layers.Sequential(…)")
+        raise ArgumentTypeError(f"net is {describe(net)}: wanted a layers.Module, such as layers.Sequential(…)")
     batches = _batches_of("data", data, net, 1)
     scores = _by_name(metric)
     found = _evaluate(net, batches, scores)

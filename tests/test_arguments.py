@@ -22,13 +22,32 @@ def test_all_are_errors_that_a_caller_would_catch():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"optimizer": optimizers.SGD}, r"optimizer is the class SGD: wanted an optimizer, such as optimizers.SGD\(\)"),
+        (
+            {"optimizer": optimizers.SGD},
+            r"optimizer is the class SGD: wanted an optimizer with update.net, grads., such as optimizers.SGD\(\)",
+        ),
         ({"optimizer": optimizers.AdamW}, r"optimizer is the class AdamW: wanted .* optimizers.AdamW\(\)"),
-        ({"optimizer": "adam"}, r"optimizer is 'adam': wanted an optimizer, such as optimizers.Adam\(\)"),
-        ({"optimizer": "sgd"}, r"optimizer is 'sgd': wanted an optimizer, such as optimizers.SGD\(\)"),
-        ({"optimizer": 0.1}, r"optimizer is 0.1: wanted an optimizer, such as optimizers.SGD\(0.1\)"),
-        ({"optimizer": {"lr": 0.1}}, r"optimizer is {'lr': 0.1}: wanted an optimizer, such as optimizers.SGD\(0.1\)"),
+        (
+            {"optimizer": "adam"},
+            r"optimizer is 'adam': wanted an optimizer with update.net, grads., such as optimizers.Adam\(\)",
+        ),
+        (
+            {"optimizer": "sgd"},
+            r"optimizer is 'sgd': wanted an optimizer with update.net, grads., such as optimizers.SGD\(\)",
+        ),
+        (
+            {"optimizer": 0.1},
+            r"optimizer is 0.1: wanted an optimizer with update.net, grads., such as optimizers.SGD\(0.1\)",
+        ),
+        (
+            {"optimizer": {"lr": 0.1}},
+            r"optimizer is {'lr': 0.1}: wanted an optimizer with update.net, grads., such as optimizers.SGD\(0.1\)",
+        ),
         ({"optimizer": schedulers.Cosine(0.1, 10)}, r"optimizer is Cosine\(.*\): wanted an optimizer"),
+        (
+            {"optimizer": type("Own", (), {"update": lambda self, net: None})()},
+            "optimizer is an Own: wanted an optimizer",
+        ),
         ({"optimizer": optimizers}, "optimizer is the module anynet.optimizers: wanted an optimizer"),
         (
             {"loss": "mse"},
@@ -100,13 +119,13 @@ def test_a_metric_that_gives_no_number():
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        (layers.Sequential, "net is the class Sequential: wanted a network, such as"),
-        ((X, T), "net is a tuple of 2: wanted a network"),
-        (None, "net is None: wanted a network"),
-        ("net", "net is 'net': wanted a network"),
-        ([layers.Linear(2, 3)], r"net is \[Linear.*\]: wanted a network"),
-        (X, r"net is an array of shape \(4, 2\): wanted a network"),
-        ({"w": X}, r"net is .*: wanted a network"),
+        (layers.Sequential, "net is the class Sequential: wanted a layers.Module, such as layers.Sequential"),
+        ((X, T), "net is a tuple of 2: wanted a layers.Module"),
+        (None, "net is None: wanted a layers.Module"),
+        ("net", "net is 'net': wanted a layers.Module"),
+        ([layers.Linear(2, 3)], r"net is \[Linear.*\]: wanted a layers.Module"),
+        (X, r"net is an array of shape \(4, 2\): wanted a layers.Module"),
+        ({"w": X}, r"net is .*: wanted a layers.Module"),
     ],
 )
 def test_networks(net, message):
@@ -120,7 +139,7 @@ def test_networks(net, message):
 
 def test_a_function_cannot_be_trained_and_can_be_evaluated():
     net = network()
-    with pytest.raises(ArgumentTypeError, match=r"^net is the function <lambda>: wanted a network"):
+    with pytest.raises(ArgumentTypeError, match=r"^net is the function <lambda>: wanted a layers.Module"):
         anynet.fit(lambda x: net(x), (X, T), progress=False)
     assert anynet.evaluate(lambda x: net(x), (X, T)) == anynet.evaluate(net, (X, T))
 
@@ -202,6 +221,7 @@ def test_a_curve_of_test_data_alone(tmp_path):
         (losses.huber, "the function huber"),
         (len, "the function len"),
         ((n for n in "ab"), "a generator"),
+        (anynet.compile(network()), "compile(Sequential): 0 recorded"),
         (object(), "an object"),
         (X, "an array of shape (4, 2)"),
         ([X, X], "a list of 2"),

@@ -50,7 +50,7 @@ class Summary:
 
     def __init__(self, net: Module, input_shape: Shape | None = None, *, dtype: DType = None) -> None:
         if not isinstance(net, Module):
-            raise ArgumentTypeError(f"net is {describe(net)}: wanted a network, such as layers.Sequential(…)")
+            raise ArgumentTypeError(f"net is {describe(net)}: wanted a layers.Module, such as layers.Sequential(…)")
         self._with_outputs = input_shape is not None
         outputs: dict[str, tuple[Shape, ...]] = {}
         counts: Mapping[str, int] = {}
