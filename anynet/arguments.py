@@ -49,6 +49,17 @@ def whole_number(name: str, value: Any, least: int) -> int:
     return number
 
 
+def sizes(**values: Any) -> tuple[int, ...]:
+    """Return whole numbers of 1 or more as Python's own, in order; see `whole_number`."""
+    return tuple([whole_number(name, value, 1) for name, value in values.items()])
+
+
+def check_function(name: str, f: Any, wanted: str) -> None:
+    """Raise ArgumentTypeError unless f can be called."""
+    if not callable(f):
+        raise ArgumentTypeError(f"{name} is {describe(f)}: wanted {wanted}")
+
+
 def check_flag(name: str, value: Any) -> None:
     """Raise ArgumentTypeError unless the value is True or False: a string such as "no" would count as True."""
     try:

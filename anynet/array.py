@@ -109,10 +109,18 @@ def check_floating(what: str, *arrays: Array) -> None:
             raise DTypeError(wrong_dtype(what, x))
 
 
-def check_number(name: str, value: Any) -> None:
-    """Raise ArgumentTypeError unless the value is a real number, or an array of no axes."""
-    if not isinstance(value, Real) and not (is_array(value) and not value.shape):
+def number(name: str, value: Any) -> Any:
+    """Return a real number, or that in an array of no axes, as Python's own: as an array it would be a parameter.
+
+    Raises:
+        ArgumentTypeError: it is something else.
+
+    """
+    if is_array(value) and not value.shape:
+        value = value.item() if hasattr(value, "item") else float(value)
+    if not isinstance(value, Real):
         raise ArgumentTypeError(f"{name} is {value!r:.80}, of type {type(value).__name__}: wanted a number")
+    return value
 
 
 def no_array(what: str, given: str) -> ArgumentTypeError:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from anynet import tree
-from anynet.array import RECORDING_TYPES, Array, array_namespace, check_number, unrecorded, widened
+from anynet.array import RECORDING_TYPES, Array, array_namespace, number, unrecorded, widened
 from anynet.autodiff.recording import DynamicScalars
 from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from anynet.primitives import adam_update, momentum_update, sgd_update
@@ -22,16 +22,18 @@ from anynet.spelling import check_arguments, check_attribute, no_attribute
 Numbers = tuple[float, ...]
 
 
-def _check_below_one(name: str, value: Any) -> None:
-    check_number(name, value)
+def _below_one(name: str, value: Any) -> Any:
+    value = number(name, value)
     if not 0 <= value < 1:
         raise ArgumentError(f"{name} is {value!r}: wanted a number of 0 or more and below 1, such as 0.9")
+    return value
 
 
-def _check_not_negative(name: str, value: Any) -> None:
-    check_number(name, value)
+def _not_negative(name: str, value: Any) -> Any:
+    value = number(name, value)
     if not 0 <= value < math.inf:
         raise ArgumentError(f"{name} is {value!r}: wanted a finite number of 0 or more")
+    return value
 
 
 class Clock(DynamicScalars):
@@ -50,9 +52,7 @@ class Clock(DynamicScalars):
                 f"learning_rate is a {name}: wanted a number above 0, or a schedule, as Cosine(0.1, 1000); "
                 "the network is given to update(net, grads)"
             )
-        if not callable(learning_rate):
-            check_learning_rate(learning_rate)
-        self.learning_rate = learning_rate
+        self.learning_rate = learning_rate if callable(learning_rate) else check_learning_rate(learning_rate)
 
     def begin(self) -> Numbers:
         """Begin an update; return its learning rate."""
@@ -61,13 +61,13 @@ class Clock(DynamicScalars):
 
     def _asked(self, schedule: Schedule) -> float:
         rate = schedule(self.updates)
-        check_number(f"the learning rate that the schedule gives for step {self.updates}", rate)
+        rate = number(f"the learning rate that the schedule gives for step {self.updates}", rate)
         if not 0 <= rate < math.inf:
             raise ArgumentError(
                 f"the schedule gives the learning rate {rate!r} for step {self.updates}: wanted a finite number of 0 "
                 "or more"
             )
-        return rate
+        return rate  # type: ignore[no-any-return]
 
     def end(self) -> None:
         """End an update: it counts now that the parameters have changed."""
@@ -78,8 +78,8 @@ class Optimizer:
     """The base of optimizers: a clock, and state that is a tree of arrays."""
 
     tree_node = True
-    #: What checks a setting, by its name.
-    CHECKS: ClassVar[Mapping[str, Callable[[str, Any], None]]] = {}
+    #: What checks a setting, and returns it, by its name.
+    CHECKS: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {}
     _clock: Clock
 
     def __new__(cls, *args: Any, **named: Any) -> Self:
@@ -95,7 +95,7 @@ class Optimizer:
         if name not in vars(self):
             check_attribute(self, name, Optimizer)
         if name in self.CHECKS:
-            self.CHECKS[name](name, value)
+            value = self.CHECKS[name](name, value)
         super().__setattr__(name, value)
 
     if not TYPE_CHECKING:
@@ -263,7 +263,7 @@ class Momentum(_StatefulOptimizer):
     """
 
     KEPT = ("velocity",)
-    CHECKS: ClassVar = {"momentum": _check_below_one}
+    CHECKS: ClassVar = {"momentum": _below_one}
 
     def __init__(
         self, learning_rate: float | Schedule = 0.01, momentum: float = 0.9, *, nesterov: bool = False
@@ -282,10 +282,10 @@ class Momentum(_StatefulOptimizer):
 class _AdamFamily(_StatefulOptimizer):
     KEPT = ("mean", "square")
     CHECKS: ClassVar = {
-        "beta1": _check_below_one,
-        "beta2": _check_below_one,
-        "epsilon": _check_not_negative,
-        "weight_decay": _check_not_negative,
+        "beta1": _below_one,
+        "beta2": _below_one,
+        "epsilon": _not_negative,
+        "weight_decay": _not_negative,
     }
 
     def __init__(

@@ -3,7 +3,7 @@
 Source: Rosenblatt, The perceptron, Psychological Review, 1958; Deep Learning from Scratch, chapter 2.
 """
 
-from anynet.array import Array, array_namespace, check_floating, check_number, device
+from anynet.array import Array, array_namespace, check_floating, device, number
 from anynet.errors import AnynetError, ArgumentError, DataError
 from anynet.functions import step
 from anynet.layers import Module
@@ -72,7 +72,7 @@ def learn(x: Array, t: Array, learning_rate: float = 1.0, passes: int = 100) -> 
     """
     xp = array_namespace(x, t)
     check_floating("learn", x)
-    check_number("learning_rate", learning_rate)
+    learning_rate = number("learning_rate", learning_rate)
     if x.ndim != 2 or t.shape != x.shape[:1] or not x.shape[0]:
         raise DataError(f"x has shape {tuple(x.shape)} and t {tuple(t.shape)}: wanted (N, n) and (N,), N above 0")
     wanted = xp.astype(t, x.dtype)

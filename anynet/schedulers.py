@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from anynet.array import check_number
+from anynet.array import number
 from anynet.errors import ArgumentError
 
 Schedule = Callable[[int], float]
@@ -26,7 +26,7 @@ class Cosine:
 
     def __post_init__(self) -> None:
         check_learning_rate(self.learning_rate)
-        check_number("steps", self.steps)
+        number("steps", self.steps)
         if self.steps < 1:
             raise ArgumentError(f"steps is {self.steps}: wanted 1 or more")
 
@@ -54,8 +54,8 @@ class WarmupCosine:
 
     def __post_init__(self) -> None:
         check_learning_rate(self.learning_rate)
-        check_number("steps", self.steps)
-        check_number("warmup", self.warmup)
+        number("steps", self.steps)
+        number("warmup", self.warmup)
         if not 0 <= self.warmup < self.steps:
             raise ArgumentError(f"warmup is {self.warmup} and steps is {self.steps}: wanted 0 or more, below all steps")
 
@@ -89,15 +89,15 @@ class OneCycle:
 
     def __post_init__(self) -> None:
         check_learning_rate(self.learning_rate)
-        check_number("steps", self.steps)
-        check_number("rise", self.rise)
+        number("steps", self.steps)
+        number("rise", self.rise)
         if self.steps < 2:
             raise ArgumentError(f"steps is {self.steps}: wanted 2 or more")
         if not 0 < self.rise < 1 or self.rise * self.steps <= 1:
             raise ArgumentError(f"rise is {self.rise}: wanted a number above {1 / self.steps:.3g} and below 1")
         for name in ("start_divisor", "end_divisor"):
             value = getattr(self, name)
-            check_number(name, value)
+            number(name, value)
             if not 1 <= value < math.inf:
                 raise ArgumentError(f"{name} is {value}: wanted a finite number of 1 or more")
 
@@ -115,8 +115,14 @@ def _between(start: float, end: float, share: float) -> float:
     return end + 0.5 * (start - end) * (1 + math.cos(math.pi * min(share, 1)))
 
 
-def check_learning_rate(learning_rate: float) -> None:
-    """Raise ArgumentError unless the learning rate is a finite number above 0."""
-    check_number("learning_rate", learning_rate)
+def check_learning_rate(learning_rate: float) -> float:
+    """Return a learning rate, unless it is no finite number above 0, as Python's own number.
+
+    Raises:
+        ArgumentError: it is something else.
+
+    """
+    learning_rate = number("learning_rate", learning_rate)
     if not 0 < learning_rate < math.inf:
         raise ArgumentError(f"learning_rate is {learning_rate!r}: wanted a finite number above 0, such as 0.1")
+    return learning_rate

@@ -1,7 +1,8 @@
 """Activations as layers, by class and by name."""
 
 from anynet import functions
-from anynet.array import Array
+from anynet.arguments import check_flag
+from anynet.array import Array, number
 from anynet.errors import ArgumentError
 from anynet.layers.module import Module
 
@@ -26,6 +27,7 @@ class LeakyReLU(Module):
     """Return x where x > 0 and negative_slope · x elsewhere; see `anynet.functions.leaky_relu`."""
 
     def __init__(self, negative_slope: float = 0.01) -> None:
+        negative_slope = number("negative_slope", negative_slope)
         self.negative_slope = negative_slope
 
     def forward(self, x: Array) -> Array:
@@ -37,6 +39,7 @@ class ELU(Module):
     """Return x where x > 0 and alpha · (exp(x) - 1) elsewhere; see `anynet.functions.elu`."""
 
     def __init__(self, alpha: float = 1.0) -> None:
+        alpha = number("alpha", alpha)
         self.alpha = alpha
 
     def forward(self, x: Array) -> Array:
@@ -56,6 +59,7 @@ class GELU(Module):
     """Return x · Φ(x), exactly or by tanh; see `anynet.functions.gelu`."""
 
     def __init__(self, approximate: bool = False) -> None:
+        check_flag("approximate", approximate)
         self.approximate = approximate
 
     def forward(self, x: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import math
 
+from anynet.arguments import sizes, whole_number
 from anynet.array import Array, array_namespace, device
 from anynet.errors import ArgumentError, DTypeError, ShapeError
 from anynet.functions import softmax
@@ -22,7 +23,8 @@ class MultiHeadAttention(Module):
     """
 
     def __init__(self, features: int, heads: int, *, dropout: float = 0.0, bias: bool = True) -> None:
-        if heads < 1 or features % heads:
+        (features,), heads = sizes(features=features), whole_number("heads", heads, 0)
+        if not heads or features % heads:
             raise ArgumentError(f"{features} features for {heads} heads: wanted a number that the heads divide")
         self.query = Linear(features, features, bias=bias)
         self.key = Linear(features, features, bias=bias)

@@ -4,10 +4,11 @@ Kernel size, stride, padding and dilation of images are a number, or one each fo
 both sides, or "same": as many as keep the size, which the stride then divides (in a transposed convolution multiplies).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from anynet import initializers
+from anynet.arguments import check_flag, sizes, whole_number
 from anynet.array import Array, array_namespace
 from anynet.errors import ArgumentError, ShapeError
 from anynet.layers.module import Module, Parameter
@@ -36,6 +37,8 @@ class Conv2d(Module):
         bias: bool = True,
         initializer: Callable[..., Array] = initializers.he,
     ) -> None:
+        in_channels, out_channels = sizes(in_channels=in_channels, out_channels=out_channels)
+        check_flag("bias", bias)
         shape = _weight_shape(out_channels, in_channels, pair("kernel_size", kernel_size), groups)
         self.weight: Array = Parameter(shape, initializer)
         self.bias: Array | None = Parameter((out_channels,), initializers.zeros) if bias else None
@@ -67,6 +70,8 @@ class Conv1d(Module):
         bias: bool = True,
         initializer: Callable[..., Array] = initializers.he,
     ) -> None:
+        in_channels, out_channels = sizes(in_channels=in_channels, out_channels=out_channels)
+        check_flag("bias", bias)
         shape = _weight_shape(out_channels, in_channels, pair("kernel_size", kernel_size)[:1], groups)
         self.weight: Array = Parameter(shape, initializer)
         self.bias: Array | None = Parameter((out_channels,), initializers.zeros) if bias else None
@@ -104,6 +109,8 @@ class ConvTranspose2d(Module):
         bias: bool = True,
         initializer: Callable[..., Array] = initializers.he,
     ) -> None:
+        in_channels, out_channels = sizes(in_channels=in_channels, out_channels=out_channels)
+        check_flag("bias", bias)
         shape = _weight_shape(in_channels, out_channels, pair("kernel_size", kernel_size), groups)
         self.weight: Array = Parameter(shape, initializer)
         self.bias: Array | None = Parameter((out_channels,), initializers.zeros) if bias else None
@@ -141,12 +148,14 @@ def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
         ArgumentError: not whole numbers, or smaller than they may be.
 
     """
-    numbers = (value, value) if isinstance(value, int) else tuple(value)
-    if len(numbers) != 2 or not all(isinstance(n, int) and n >= least for n in numbers):
+    try:
+        height, width = value if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+        return whole_number(name, height, least), whole_number(name, width, least)
+    except ValueError:
+        # Also an ArgumentError.
         raise ArgumentError(
             f"{name} is {value!r}: wanted a whole number of {least} or more, or two for height and width"
-        )
-    return numbers
+        ) from None
 
 
 def _padding(value: int | Pair | str, height: int | None = None) -> Pair | str:
@@ -160,7 +169,8 @@ def _padding(value: int | Pair | str, height: int | None = None) -> Pair | str:
 
 def _weight_shape(rows: int, columns: int, kernel: tuple[int, ...], groups: int) -> tuple[int, ...]:
     """Return (rows, columns / groups, *kernel)."""
-    if groups < 1 or rows % groups or columns % groups:
+    groups = whole_number("groups", groups, 0)
+    if not groups or rows % groups or columns % groups:
         raise ArgumentError(f"{rows} and {columns} channels in {groups} groups: wanted numbers that the groups divide")
     return (rows, columns // groups, *kernel)
 

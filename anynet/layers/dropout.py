@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from anynet import random
-from anynet.array import Array, DType, array_namespace, check_floating
+from anynet.array import Array, DType, array_namespace, check_floating, number
 from anynet.errors import ArgumentError
 from anynet.layers.module import Module, Parameter
 
@@ -23,6 +23,7 @@ class Dropout(Module):
     BUFFERS: ClassVar[tuple[str, ...]] = ("key",)
 
     def __init__(self, rate: float = 0.5) -> None:
+        rate = number("rate", rate)
         if not 0 <= rate < 1:
             raise ArgumentError(f"rate is {rate}: wanted a number from 0 up to but not 1, the part to leave out")
         self.rate = rate

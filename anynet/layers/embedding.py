@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from anynet import initializers
+from anynet.arguments import sizes
 from anynet.array import Array
 from anynet.layers.module import Module, Parameter
 from anynet.primitives import embedding
@@ -17,7 +18,7 @@ class Embedding(Module):
     """
 
     def __init__(self, rows: int, features: int, *, initializer: Callable[..., Array] = _STANDARD) -> None:
-        self.weight: Array = Parameter((rows, features), initializer)
+        self.weight: Array = Parameter(sizes(rows=rows, features=features), initializer)
 
     def forward(self, indices: Array) -> Array:
         """Look the rows up."""

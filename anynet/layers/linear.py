@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from anynet import initializers
+from anynet.arguments import check_flag, sizes
 from anynet.array import Array
 from anynet.layers.module import Module, Parameter
 from anynet.primitives import affine
@@ -23,6 +24,8 @@ class Linear(Module):
         bias: bool = True,
         initializer: Callable[..., Array] = initializers.he,
     ) -> None:
+        in_features, out_features = sizes(in_features=in_features, out_features=out_features)
+        check_flag("bias", bias)
         self.weight: Array = Parameter((in_features, out_features), initializer)
         self.bias: Array | None = Parameter((out_features,), initializers.zeros) if bias else None
 

@@ -5,6 +5,7 @@ from operator import is_
 from typing import Any, ClassVar, Self
 
 from anynet import random, tree
+from anynet.arguments import check_flag, check_function, describe, whole_number
 from anynet.array import Array, DType, dtype_name, is_array, is_floating, mixed_message, on_two_grounds
 from anynet.backend import Backend, check_dtype, get_backend
 from anynet.errors import (
@@ -31,7 +32,10 @@ class Parameter:
     """The place of an array that has no numbers yet, a parameter or a buffer: its shape, and who will draw them."""
 
     def __init__(self, shape: tuple[int, ...], initializer: Callable[..., Array]) -> None:
-        self.shape = shape
+        if not isinstance(shape, tuple | list):
+            raise ArgumentTypeError(f"the shape of a parameter is {describe(shape)}: wanted a tuple, as (784, 50)")
+        check_function("initializer", initializer, "one of anynet.initializers, or a function of key, shape and dtype")
+        self.shape = tuple([whole_number("an axis of a parameter", n, 0) for n in shape])
         self.initializer = initializer
 
 
@@ -222,6 +226,7 @@ class Module:
 
     def map(self, fn: Callable[[Array], Array]) -> Self:
         """Return a copy with fn(array) for every parameter and buffer, as ``net.map(backend.asarray)`` moves one."""
+        check_function("fn", fn, "a function of arrays, as backend.asarray")
         return tree.map(fn, self)
 
     def freeze(self, path: str = "") -> Self:
@@ -237,7 +242,9 @@ class Module:
         return self._set_frozen(path, frozen=False)
 
     def _set_frozen(self, path: str, *, frozen: bool) -> Self:
-        target = self[path] if path else self
+        target = self[path] if path != "" else self
+        if not isinstance(path, str):
+            raise ArgumentTypeError(f"the path is {describe(path)}: wanted one such as 'layers.0'; or net[0].freeze()")
         modules = _modules_in(target)
         chosen = {(id(m), n) for _, m in modules for n in vars(m)}
         held = [_held(x) for _, m in modules for n, x in vars(m).items() if n not in m.BUFFERS]
@@ -267,6 +274,8 @@ class Module:
 
     def set_training(self, training: bool | None) -> Self:
         """Fix whether this module and all inside it are in training; None leaves it to differentiation again."""
+        if training is not None:
+            check_flag("training", training)
         for _, module in self.modules():
             vars(module).pop("_fixed_training", None)
             if training is not None:

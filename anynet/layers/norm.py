@@ -4,7 +4,8 @@ import math
 from typing import ClassVar
 
 from anynet import initializers
-from anynet.array import Array, DType, array_namespace, check_floating, widened
+from anynet.arguments import sizes, whole_number
+from anynet.array import Array, DType, array_namespace, check_floating, number, widened
 from anynet.errors import ArgumentError, ShapeError
 from anynet.layers.module import Module, Parameter
 from anynet.primitives import batch_norm, scale_shift, standardize
@@ -24,10 +25,13 @@ class BatchNorm(Module):
     BUFFERS: ClassVar[tuple[str, ...]] = ("running_mean", "running_variance")
 
     def __init__(self, features: int, *, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
+        (features,) = sizes(features=features)
+        epsilon = number("epsilon", epsilon)
         self.weight: Array = Parameter((features,), initializers.ones)
         self.bias: Array = Parameter((features,), initializers.zeros)
         self.running_mean: Array = Parameter((features,), _wide_zeros)
         self.running_variance: Array = Parameter((features,), _wide_ones)
+        momentum = number("momentum", momentum)
         self.epsilon, self.momentum = epsilon, momentum
 
     def forward(self, x: Array) -> Array:
@@ -66,6 +70,8 @@ class LayerNorm(Module):
     """
 
     def __init__(self, features: int, *, epsilon: float = 1e-5) -> None:
+        (features,) = sizes(features=features)
+        epsilon = number("epsilon", epsilon)
         self.weight: Array = Parameter((features,), initializers.ones)
         self.bias: Array = Parameter((features,), initializers.zeros)
         self.epsilon = epsilon
@@ -83,8 +89,10 @@ class GroupNorm(Module):
     """
 
     def __init__(self, groups: int, channels: int, *, epsilon: float = 1e-5) -> None:
-        if groups < 1 or channels % groups:
+        (channels,), groups = sizes(channels=channels), whole_number("groups", groups, 0)
+        if not groups or channels % groups:
             raise ArgumentError(f"{channels} channels in {groups} groups: wanted a number that the groups divide")
+        epsilon = number("epsilon", epsilon)
         self.weight: Array = Parameter((channels,), initializers.ones)
         self.bias: Array = Parameter((channels,), initializers.zeros)
         self.groups, self.epsilon = groups, epsilon
@@ -107,6 +115,8 @@ class RMSNorm(Module):
     """
 
     def __init__(self, features: int, *, epsilon: float = 1e-5) -> None:
+        (features,) = sizes(features=features)
+        epsilon = number("epsilon", epsilon)
         self.weight: Array = Parameter((features,), initializers.ones)
         self.epsilon = epsilon
 

@@ -7,6 +7,7 @@ begins with zeros unless one is given to `run`, which returns the last one too.
 from typing import Any, ClassVar
 
 from anynet import initializers
+from anynet.arguments import sizes
 from anynet.array import Array, array_namespace
 from anynet.errors import ShapeError
 from anynet.functions import sigmoid, tanh
@@ -25,6 +26,7 @@ class _Recurrent(Module):
     GATES: ClassVar[int]
 
     def __init__(self, in_features: int, hidden_features: int) -> None:
+        in_features, hidden_features = sizes(in_features=in_features, hidden_features=hidden_features)
         width = self.GATES * hidden_features
         draw = initializers.normal(hidden_features**-0.5)
         self.input_weight: Array = Parameter((in_features, width), draw)
