@@ -181,7 +181,7 @@ def fit(
         if scores and metric != "auto" and not measured:
             raise ArgumentError(
                 f"metric is {', '.join(scores)} and there are no data to measure it on: train is an iterable, which is "
-                "read once per epoch; give test as well"
+                "read once per epoch. Pass test as well"
             )
         if compile:
             run.compile()

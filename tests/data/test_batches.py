@@ -181,7 +181,7 @@ def test_a_function_that_gives_no_new_iterator():
 def test_a_metric_needs_data():
     backend = anynet.get_backend("numpy")
     with pytest.raises(
-        ArgumentError, match=r"^metric is f1 and there are no data to measure it on: .* give test as wel"
+        ArgumentError, match=r"^metric is f1 and there are no data to measure it on: .* Pass test as well"
     ):
         run(backend, batches(backend), metric=metrics.f1)
     some = batches(backend)
