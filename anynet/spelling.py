@@ -102,7 +102,9 @@ def _used(kind: Any, base: Any) -> frozenset[str]:
             for function in (member.fget, member.fset) if isinstance(member, property) else (member,):
                 function = inspect.unwrap(getattr(function, "__func__", function))  # type: ignore[arg-type]
                 code = getattr(function, "__code__", None)
-                if isinstance(code, CodeType) and code.co_argcount:
+                # From Python 3.13 on, a dataclass has a __replace__, which uses no names but those of fields.
+                own = getattr(function, "__module__", None) != "dataclasses"
+                if own and isinstance(code, CodeType) and code.co_argcount:
                     found.update(_names_in(code, code.co_varnames[0]))
     return frozenset(found)
 
