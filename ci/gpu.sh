@@ -1,6 +1,23 @@
 #!/usr/bin/env bash
-# On a machine with a GPU: the whole test suite, the gradient check and MNIST on CuPy, with a report in ci/results/.
-# For a rehearsal elsewhere: ci/gpu.sh --backend numpy --output /tmp/rehearsal.json
-set -euo pipefail
+# On a machine with a GPU: what only a GPU shows, the whole test suite, the gradient check and MNIST on CuPy, PyTorch and
+# JAX. Each library has a process of its own, a limit of time, and a report, ci/results/gpu-NAME.json.
+#
+#   ci/gpu.sh                       all three
+#   ci/gpu.sh cupy torch:cuda       these
+#   GPU_SECONDS=150 ci/gpu.sh       so many seconds for each (default 1200)
+#   ci/gpu.sh torch                 a rehearsal on a CPU
+set -uo pipefail
 cd "$(dirname "$0")/.."
-python ci/gpu_report.py "$@"
+
+# JAX would reserve three quarters of the GPU, also from the other processes of its own run.
+export XLA_PYTHON_CLIENT_PREALLOCATE=false
+
+[ $# -gt 0 ] || set -- cupy torch:cuda jax:gpu
+failed=0
+for backend in "$@"; do
+  output=ci/results/gpu-${backend%%:*}.json
+  # The report keeps to the limit; the process is ended where it does not.
+  timeout --kill-after=30 "$((${GPU_SECONDS:-1200} + 60))" \
+    python ci/gpu_report.py --backend "$backend" --output "$output" --seconds "${GPU_SECONDS:-1200}" || failed=1
+done
+exit "$failed"

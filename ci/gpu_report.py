@@ -6,8 +6,10 @@ import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.metadata import distributions
 from pathlib import Path
@@ -19,15 +21,22 @@ from anynet import cli
 ROOT = Path(__file__).parents[1]
 
 #: What is reported of the packages that are installed.
-PACKAGES = re.compile(r"anynet|numpy|cupy.*|array-api-.*|cuda-.*|nvidia-cu(blas|da-runtime|rand).*", re.IGNORECASE)
+PACKAGES = re.compile(
+    r"anynet.*|numpy|cupy.*|torch|jax.*|array-api-.*|cuda-.*|nvidia-cu(blas|da-runtime|dnn|rand).*", re.IGNORECASE
+)
 
 RUNS = {
-    "tests": ["-m", "pytest", "--quiet", "--backend", "{backend}"],
+    # The most telling first: time may run out.
+    "what a gpu shows": ["-m", "pytest", "--quiet", "--backend", "{backend}", "-m", "gpu"],
     "gradient check": ["examples/gradient_check.py", "--backend", "{backend}"],
     "mnist": ["examples/mnist.py", "--backend", "{backend}", "--plot", os.devnull],
-    "mnist on numpy": ["examples/mnist.py", "--backend", "numpy", "--plot", os.devnull],
     "inference": ["examples/mnist_inference.py", "--backend", "{backend}"],
+    "tests": ["-m", "pytest", "--quiet", "--backend", "{backend}"],
+    "mnist on numpy": ["examples/mnist.py", "--backend", "numpy", "--plot", os.devnull],
 }
+
+#: Seconds that a run has to end by itself after it was interrupted: pytest then writes what has passed.
+GRACE = 30
 
 #: What to read from the output of the runs.
 FINDINGS = {
@@ -44,8 +53,10 @@ def main() -> int:
     """Run, report, and return 1 where something failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", default="cupy")
-    parser.add_argument("--output", type=Path, default=ROOT / "ci/results/gpu.json")
+    parser.add_argument("--output", type=Path, default=ROOT / "ci/results/gpu-cupy.json")
+    parser.add_argument("--seconds", type=float, default=1200, help="limit of all runs together (default: 1200)")
     options = parser.parse_args()
+    end = time.monotonic() + options.seconds
     backend = anynet.get_backend(options.backend)
     report: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -56,25 +67,53 @@ def main() -> int:
         "runs": {},
     }
     for name, arguments in RUNS.items():
-        report["runs"][name] = _run([argument.format(backend=options.backend) for argument in arguments])
+        report["runs"][name] = _run([argument.format(backend=options.backend) for argument in arguments], end)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         # After every run: what is known stays, also when time runs out.
         options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))
-    return 1 if any(run["exit code"] for run in report["runs"].values()) else 0
+    return 1 if any(run["exit code"] != 0 for run in report["runs"].values()) else 0
 
 
-def _run(arguments: list[str]) -> dict[str, Any]:
+def _run(arguments: list[str], end: float) -> dict[str, Any]:
+    """Run Python until it ends, or time does; return what its output says."""
     print(f"python {' '.join(arguments)}", flush=True)
-    start = time.perf_counter()
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    seconds = round(time.perf_counter() - start, 1)
-    print(done.stdout[-4000:], done.stderr[-2000:], sep="\n", flush=True)
-    found = {name: match[1] for name, pattern in FINDINGS.items() if (match := re.search(pattern, done.stdout, re.M))}
-    epochs = [float(line.split()[-1]) for line in done.stdout.splitlines() if re.match(r" +\d+( +[\d.]+){4}$", line)]
+    start = time.monotonic()
+    if start >= end:
+        return {"exit code": None, "stopped": "no time left"}
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True
+        )
+        in_time = _wait(process, end - start)
+        seconds = round(time.monotonic() - start, 1)
+        output.seek(0)
+        text = output.read()
+    print(text[-6000:], flush=True)
+    found: dict[str, Any] = {"exit code": process.returncode, "seconds": seconds}
+    if not in_time:
+        found["stopped"] = "time ran out"
+    found |= {name: match[1] for name, pattern in FINDINGS.items() if (match := re.search(pattern, text, re.M))}
+    failures = re.findall(r"^(?:FAILED|ERROR) (\S+)", text, re.M)
+    if failures:
+        found["failures"] = failures
+    epochs = [float(line.split()[-1]) for line in text.splitlines() if re.match(r" +\d+( +[\d.]+){4}$", line)]
     if epochs:
         found["seconds per epoch"] = sorted(epochs)[len(epochs) // 2]
-    return {"exit code": done.returncode, "seconds": seconds, **found}
+    return found
+
+
+def _wait(process: "subprocess.Popen[str]", seconds: float) -> bool:
+    """Wait for a process, and end it after so many seconds; return whether it ended before."""
+    for signal_number, limit in ((None, seconds), (signal.SIGINT, GRACE), (signal.SIGKILL, None)):
+        if signal_number is not None:
+            process.send_signal(signal_number)
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            continue
+        return signal_number is None
+    return False
 
 
 def _name(distribution: Any) -> str:
