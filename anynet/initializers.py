@@ -13,8 +13,9 @@ from collections.abc import Callable
 from functools import partial
 
 from anynet import random
-from anynet.array import Array, DType, array_namespace, device
+from anynet.array import Array, DType, Namespace, array_namespace, device
 from anynet.errors import ArgumentError, ShapeError
+from anynet.primitives.normal import CELLS
 
 Initializer = Callable[[Array, tuple[int, ...], DType], Array]
 
@@ -166,7 +167,13 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 # Partial functions of these are what makes an initializer, which can then be copied and pickled.
 def _normal(standard_deviation: float, key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
-    return standard_deviation * random.normal(key, shape, dtype)
+    xp = array_namespace(key)
+    return xp.astype(standard_deviation * random.normal(key, shape, _precise(xp, dtype)), dtype, copy=False)
+
+
+def _precise(xp: Namespace, dtype: DType) -> DType:
+    """Return float32 for a dtype of fewer bits: rounded once, numbers are the same whether compiled or not."""
+    return xp.float64 if random.floating(xp, dtype) == xp.float64 else xp.float32
 
 
 def _uniform(low: float, high: float, key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
@@ -177,12 +184,14 @@ def _uniform(low: float, high: float, key: Array, shape: tuple[int, ...], dtype:
 def _truncated_normal(standard_deviation: float, cut: float, key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
     probability = math.erf(cut / math.sqrt(2))
     xp = array_namespace(key)
-    # The inverse of the distribution function, as in `random.normal`, but of a part of (-1, 1) only.
-    numbers = math.sqrt(2) * random.inverse_erf(xp, random.uniform(key, shape, None, -probability, probability))
+    # Quantiles, as in `random.normal`, but only of the cells between the cuts.
+    cells = xp.floor(random.uniform(key, shape, None, -probability, probability) * CELLS)
+    numbers = random.quantile(xp.astype(cells, xp.int32))
     limit = xp.full_like(numbers, cut)
     # Rounding may lead past the cut.
     numbers = xp.minimum(xp.maximum(numbers, -limit), limit)
-    return standard_deviation * xp.astype(numbers, random.floating(xp, dtype), copy=False)
+    numbers = standard_deviation * xp.astype(numbers, _precise(xp, dtype), copy=False)
+    return xp.astype(numbers, dtype, copy=False)
 
 
 def _variance_scaling(
@@ -201,7 +210,7 @@ def _orthogonal(gain: float, key: Array, shape: tuple[int, ...], dtype: DType) -
     rows, columns = shape[0], math.prod(shape[1:])
     tall = (max(rows, columns), min(rows, columns))
     # Decompositions are for these two dtypes.
-    precise = xp.float64 if dtype == xp.float64 else xp.float32
+    precise = _precise(xp, dtype)
     q, r = xp.linalg.qr(random.normal(key, tall, precise))
     diagonal = xp.linalg.diagonal(r)
     # Which sign a library gives a column is its own affair; R with a positive diagonal is unique, and Q even.

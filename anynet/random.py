@@ -13,6 +13,7 @@ from anynet.arguments import describe
 from anynet.array import Array, DType, Namespace, array_namespace, device, is_narrow
 from anynet.backend import Backend, check_dtype, get_backend
 from anynet.errors import ArgumentError, ArgumentTypeError, DTypeError
+from anynet.primitives.normal import CELLS, FRACTION, normal_quantile
 from anynet.primitives.threefry import shift_right, threefry
 
 
@@ -57,40 +58,57 @@ def bits(key: Array, shape: tuple[int, ...]) -> Array:
 def uniform(key: Array, shape: tuple[int, ...], dtype: DType = None, low: float = 0.0, high: float = 1.0) -> Array:
     """Return numbers drawn evenly from low ≤ x < high, of the shape; float32 unless another dtype is given.
 
-    The values are multiples of 2⁻²⁴ (2⁻⁵³ for float64), rounded to the dtype and stretched to the range, where rounding
-    may lead to high.
+    The values are multiples of 2⁻²⁴ (2⁻⁵³ for float64) of the range, rounded to the dtype, where rounding may lead to
+    high. All libraries give the same bits, compiled or not.
     """
     xp = array_namespace(key)
     dtype = floating(xp, dtype)
     if dtype == xp.float64:
         words = bits(key, (*shape, 2))
-        upper, lower = (
-            xp.astype(shift_right(words[..., 0], 6), dtype),
-            xp.astype(shift_right(words[..., 1], 5), dtype),
-        )
-        unit = (upper * 2.0**27 + lower) * 2.0**-53
+        upper = xp.astype(shift_right(words[..., 0], 6), dtype) * 2.0**-26
+        lower = xp.astype(shift_right(words[..., 1], 5), dtype) * 2.0**-53
     else:
-        unit = xp.astype(xp.astype(shift_right(bits(key, shape), 8), xp.float32) * 2.0**-24, dtype, copy=False)
-        if is_narrow(unit):
-            # Rounding may have led to 1.
-            largest = 1 - float(xp.finfo(dtype).eps) / 2
-            unit = xp.minimum(unit, xp.full((), largest, dtype=dtype, device=device(unit)))
-    return unit if (low, high) == (0.0, 1.0) else low + (high - low) * unit
+        words = bits(key, shape)
+        upper = xp.astype(shift_right(words, 20), xp.float32) * 2.0**-12
+        lower = xp.astype(shift_right(words, 8) & 0xFFF, xp.float32) * 2.0**-24
+    if (low, high) == (0.0, 1.0):
+        x = xp.astype(upper + lower, dtype, copy=False)
+        # Rounding may have led to 1.
+        return _at_most(1 - float(xp.finfo(dtype).eps) / 2, x) if is_narrow(x) else x
+    # Products of factors of half the digits are exact. So it is all the same whether a compiler joins them with sums.
+    first, second = _halves(high - low, 26 if dtype == xp.float64 else 12)
+    x = second * lower + second * upper + first * lower + first * upper + low
+    return xp.astype(x, dtype, copy=False)
+
+
+def _at_most(limit: float, x: Array) -> Array:
+    xp = array_namespace(x)
+    return xp.minimum(x, xp.full((), limit, dtype=x.dtype, device=device(x)))
+
+
+def _halves(x: float, digits: int) -> tuple[float, float]:
+    """Return two numbers of so many binary digits each whose sum is x, rounded to twice as many."""
+    if x == 0 or not math.isfinite(x):
+        return x, 0.0
+    unit = 2.0 ** (math.frexp(x)[1] - digits)
+    first = round(x / unit) * unit
+    return first, round((x - first) / unit * 2**digits) * unit * 2.0**-digits
 
 
 def normal(key: Array, shape: tuple[int, ...], dtype: DType = None) -> Array:
     """Return numbers of the standard normal distribution; float32 unless another dtype is given.
 
-    One uniform number each goes through the inverse of the distribution function. It is computed in float32 and with
-    operations alone that IEEE 754 rounds exactly, so that all libraries agree to the last bit, and a float64 network
-    begins with the numbers of a float32 one.
+    Each is the quantile of the middle of one of 2²³ cells of the same probability. It is computed in integers, so that
+    all libraries give the same bits, compiled or not. Those of another dtype are those of float32, rounded.
     """
     xp = array_namespace(key)
-    # The middle of 2^24 cells of (0, 1): never 0 or 1, and symmetric about a half.
-    cells = xp.astype(shift_right(bits(key, shape), 9), xp.float32)
-    x = (2.0 * cells + 1.0) * 2.0**-23 - 1.0
-    numbers = math.sqrt(2.0) * inverse_erf(xp, x)
-    return xp.astype(numbers, floating(xp, dtype), copy=False)
+    return xp.astype(quantile(shift_right(bits(key, shape), 9) - CELLS), floating(xp, dtype), copy=False)
+
+
+def quantile(cells: Array) -> Array:
+    """Return the quantile of the normal distribution in the middle of each cell, float32; see `normal_quantile`."""
+    xp = array_namespace(cells)
+    return xp.astype(normal_quantile(cells), xp.float32) * 2.0**-FRACTION
 
 
 def integers(key: Array, shape: tuple[int, ...], low: int, high: int) -> Array:
@@ -132,51 +150,3 @@ def floating(xp: Namespace, dtype: DType) -> DType:
 
 def _signed(word: int) -> int:
     return word - 2**32 if word >= 2**31 else word
-
-
-# Polynomials in w = -log(1 - x²), lowest power last: M. Giles, Approximating the erfinv function, 2010.
-_CENTRE = (
-    *(2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087),
-    *(-0.00125372503, -0.00417768164, 0.246640727, 1.50140941),
-)
-_TAIL = (
-    *(-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773),
-    *(-0.0076224613, 0.00943887047, 1.00167406, 2.83297682),
-)
-
-
-def inverse_erf(xp: Namespace, x: Array) -> Array:
-    """Return the inverse error function of -1 < x < 1, float32."""
-    w = -_log(xp, (1.0 - x) * (1.0 + x))
-    centre = _polynomial(_CENTRE, w - 2.5)
-    tail = _polynomial(_TAIL, _square_root(xp.maximum(w, xp.full_like(w, 5.0))) - 3.0)
-    return xp.where(w < 5.0, centre, tail) * x
-
-
-def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
-    result = 0.0 * x + coefficients[0]
-    for coefficient in coefficients[1:]:
-        result = result * x + coefficient
-    return result
-
-
-def _square_root(x: Array) -> Array:
-    """Return the root of 5 ≤ x < 25, float32, by Newton's steps: libraries round their own in different ways."""
-    root = 0.125 * x + 2.0
-    for _ in range(3):
-        root = 0.5 * (root + x / root)
-    return root
-
-
-def _log(xp: Namespace, x: Array) -> Array:
-    """Return the natural logarithm of 2⁻³² < x ≤ 1, float32, by sums and products alone.
-
-    Doubling (exact in binary) brings x to 0.7 … 1.4; there log x = 2 artanh((x - 1) / (x + 1)), a short series.
-    """
-    exponent = 0.0 * x
-    for power in (16, 8, 4, 2, 1):
-        small = x < 2.0 ** (0.5 - power)
-        x = xp.where(small, x * 2.0**power, x)
-        exponent = xp.where(small, exponent - power, exponent)
-    s = (x - 1.0) / (x + 1.0)
-    return exponent * math.log(2.0) + 2.0 * s * _polynomial((1 / 9, 1 / 7, 1 / 5, 1 / 3, 1.0), s * s)

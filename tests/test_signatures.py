@@ -35,7 +35,7 @@ INTERNAL = {
         "metrics.Metric",
         "optimizers.Clock",
     ),
-    *("optimizers.Optimizer", "random.floating", "random.inverse_erf", "schedulers.check_learning_rate"),
+    *("optimizers.Optimizer", "random.floating", "random.quantile", "schedulers.check_learning_rate"),
 }
 
 SIGNATURES = """

@@ -8,6 +8,7 @@ from anynet.primitives.convolution import conv2d, conv2d_transposed, conv2d_weig
 from anynet.primitives.cross_entropy import softmax_cross_entropy
 from anynet.primitives.embedding import embedding
 from anynet.primitives.erf import erf
+from anynet.primitives.normal import normal_quantile
 from anynet.primitives.piecewise import elu, hard_sigmoid, leaky_relu, selu
 from anynet.primitives.pooling import avg_pool2d, max_pool2d, spread_to_largest, take_at_largest
 from anynet.primitives.smooth import gelu, mish, softplus
@@ -35,6 +36,7 @@ __all__ = [
     "max_pool2d",
     "mish",
     "momentum_update",
+    "normal_quantile",
     "relu",
     "relu_gradient",
     "scale_shift",
