@@ -252,7 +252,7 @@ def write(x: Any, new: Any) -> None:
         return
     # What no array in use has to do with is left out: the smallest part that has all of these in it.
     node = memory
-    while node is not root and not _holds_all(node, nodes):
+    while not _holds_all(node, nodes):
         assert node.base is not None
         node = node.base
     if node is not root:

@@ -362,3 +362,62 @@ def test_functions_that_share_memory_are_known(backend):
                     continue
                 if bool(xp.any(x != array)):
                     assert name in known, (name, args)
+
+
+KEYS = {
+    "integer": 1,
+    "integer of NumPy": np.int64(1),
+    "integers of NumPy": (np.int64(1), np.int64(0)),
+    "an integer of each": (1, np.int64(2)),
+    "integer and slice": (np.int64(1), slice(1, None)),
+    "slice and integer": (slice(None), np.int64(1)),
+    "integers and ellipsis": (np.int64(1), np.int64(0), ...),
+    "array": np.array([1, 0]),
+    "array and integer": (np.array([1, 0]), np.int64(2)),
+    "array and slice": (np.array([0]), slice(0, 2)),
+    "array of no axes": (np.array(1), ...),
+    "mask": np.array([True, False]),
+    "new axis": (None, np.int64(1)),
+}
+
+
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_what_a_key_reads_shares_memory_as_in_the_library(library, key):
+    pytest.importorskip(library, reason=f"needs {library}")
+    backend = get_backend(library)
+    x = numbers(backend, 2, 3)
+    parts = [backend.asarray(k) if isinstance(k, np.ndarray) else k for k in (key if type(key) is tuple else (key,))]
+
+    def f(x):
+        y = x * 2
+        part = y[tuple(parts)]
+        part *= x[0, 1]
+        return total(y * y * y) + total(part)
+
+    value, gradient = anynet.value_and_grad(f)(x)
+    assert_close(value, host(f(x)))
+    assert_close(gradient, host(anynet.numerical.numerical_gradient(f, x)), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("to", "of"),
+    [(slice(2), slice(1, 3)), (slice(1, 3), slice(2)), (1, 0), ((0, ...), (2, ...)), ((slice(1), ...), slice(1, 2))],
+)
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+def test_a_part_is_written_into_another_place(library, to, of):
+    pytest.importorskip(library, reason=f"needs {library}")
+    backend = get_backend(library)
+    x = numbers(backend, 3, 2)
+
+    def f(x):
+        y = array_namespace(x).concat([x, x * x])
+        y[to] = y[of] * 1 if library == "torch" else y[of]
+        return total(y * y * y)
+
+    a = host(x)
+    y = np.concatenate([a, a * a])
+    y[to] = y[of].copy()
+    value, gradient = anynet.value_and_grad(f)(x)
+    assert_close(value, np.sum(y**3))
+    assert_close(gradient, host(anynet.numerical.numerical_gradient(f, x)), rtol=1e-6, atol=1e-8)

@@ -367,3 +367,20 @@ def test_derivatives_at_kinks(backend, name):
     assert_close(first[0](x), host(first[1](x)), rtol=1e-6)
     second = [anynet.grad(lambda x, slope=slope: total(slope(x) * w))(x) for slope in first]
     assert_close(second[0], host(second[1]), rtol=1e-6, atol=1e-7)
+
+
+def test_a_scalar_of_numpy_in_place():
+    """What ``total`` was stays what it was, unless it is an array; where that cannot be told, it is refused."""
+
+    def f(x):
+        total = ns(x).sum(x)
+        before = total
+        total += x[0]
+        return before * total
+
+    x = np.array([1.0, 2.0, 4.0])
+    assert f(x) == 7.0 * 8.0
+    assert float(anynet.value_and_grad(f)(x)[0]) == 56.0
+    np.testing.assert_allclose(anynet.numerical_gradient(f, x), [22.0, 15.0, 15.0], rtol=1e-8)
+    with pytest.raises(NoRuleError, match="add in place of no axes"):
+        anynet.vmap(f)(np.stack([x, x]))
