@@ -144,13 +144,13 @@ def _run(net: Module, inputs: dict[str, Array]) -> Any:
                 "the network cannot be exported: it uses the value of an array, as `if x > 0` and float(x) do, which "
                 "a file has only when it runs: use where(), and functions of arrays"
             ) from error
-        named = {str(n): name for name, x in inputs.items() for n, length in enumerate(x.shape) if length is None}
-        if not named:
+        shapes = [(name, enumerate(x.shape)) for name, x in inputs.items()]
+        axes = [f"axis {n} of {name!r}" for name, shape in shapes for n, length in shape if length is None]
+        if not axes:
             raise
-        axes = ", ".join(f"axis {n} of {name!r}" for n, name in named.items())
         raise DataError(
-            f"the network cannot be exported for any length of {axes} ({type(error).__name__}: {error}): give lengths "
-            "in input_shape, and in batch= if that does not do"
+            f"the network cannot be exported for any length of {', '.join(axes)} ({type(error).__name__}: {error}): "
+            "give lengths in input_shape, and in batch= if that does not do"
         ) from error
 
 

@@ -440,3 +440,28 @@ def test_what_cannot_be(backend):
         metrics.r2_score(outputs, outputs, multioutput="raw")
     with pytest.raises(ShapeError, match=r"outputs of shape \(\): wanted one row per example"):
         metrics.r2_score(outputs[0, 0], outputs[0, 0])
+
+
+def test_a_metric_without_its_parts():
+    class Half(metrics.Metric):
+        def count(self, outputs, labels):
+            return {"rows": outputs}
+
+    with pytest.raises(NotImplementedError, match="Half defines no result"):
+        Half()(np.ones(3), np.ones(3))
+    with pytest.raises(NotImplementedError, match="Metric defines no count"):
+        metrics.Metric()(np.ones(3), np.ones(3))
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (3, 1), (0,)])
+def test_outputs_that_are_no_choice_among_classes(backend, shape):
+    xp = backend.xp
+    y = xp.ones(shape, dtype=xp.float32, device=backend.device)
+    t = xp.zeros(shape[:-1], dtype=xp.int32, device=backend.device)
+    if shape == (3,):
+        # One row of three classes.
+        assert float(metrics.accuracy(y, t)) == 1.0
+        return
+    for metric in (metrics.accuracy, metrics.f1, metrics.confusion_matrix, metrics.top_k_accuracy):
+        with pytest.raises(ShapeError, match="are no choice among classes"):
+            metric(y, t)

@@ -421,3 +421,19 @@ def test_networks_in_numpys_functions(tmp_path, f):
 def test_networks_that_use_values(tmp_path, f):
     with pytest.raises(DataError, match=r"uses the value of an array, as `if x > 0` and float\(x\) do"):
         anynet.export_onnx(InNumPy(f).initialize(0), tmp_path / "net.onnx", (4,), batch=5)
+
+
+def test_a_network_that_needs_the_length_of_a_named_axis(tmp_path):
+    class Halves(layers.Module):
+        """The first half of an axis, whose length is a number of Python's."""
+
+        def forward(self, x, y):
+            return x[:, : x.shape[1] // 2] * y[:, :1]
+
+    path = tmp_path / "net.onnx"
+    with pytest.raises(DataError, match=r"any length of axis 0 of 'x', axis 1 of 'x', axis 0 of 'y' \("):
+        anynet.export_onnx(Halves(), path, {"x": ("time",), "y": (3,)})
+    assert not path.exists()
+    anynet.export_onnx(Halves(), path, {"x": (4,), "y": (3,)})
+    x, y = np.ones((2, 4), "f4"), np.full((2, 3), 2, "f4")
+    assert run_all(path, x=x, y=y)["output"].tolist() == [[2, 2], [2, 2]]

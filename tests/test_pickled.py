@@ -1,5 +1,6 @@
 import io
 import pickle
+import pickletools
 import struct
 import zlib
 
@@ -291,4 +292,81 @@ def test_limits(tmp_path, monkeypatch, content, message):
     path = tmp_path / "w.pkl"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
+        read_pickled_arrays(path)
+
+
+def as_bytes(x):
+    return x.to_bytes(x.bit_length() // 8 + 1, "little", signed=True)
+
+
+def as_a_line(x):
+    """Escape what would end the line, as pickle does."""
+    for character in "\\\0\n\r\x1a":
+        x = x.replace(character, f"\\u{ord(character):04x}")
+    return x.encode("raw-unicode-escape")
+
+
+# How the values of one opcode are written by others; None where they cannot be.
+SPELLINGS = {
+    "INT": ("BININT", lambda x: b"I%d\n" % x),
+    "LONG": ("BININT", lambda x: b"L%dL\n" % x),
+    "LONG without an L": ("BININT", lambda x: b"L%d\n" % x),
+    "LONG1": ("BININT", lambda x: b"\x8a" + bytes([len(as_bytes(x))]) + as_bytes(x)),
+    "BININT": ("BININT", lambda x: b"J" + struct.pack("<i", x)),
+    "BININT2": ("BININT", lambda x: b"M" + struct.pack("<H", x) if 0 <= x < 2**16 else None),
+    "STRING": ("BINSTRING", lambda x: b"S" + repr(x.encode("latin1"))[1:].encode() + b"\n"),
+    "STRING in other quotes": ("BINSTRING", lambda x: b'S"' + repr(x.encode("latin1"))[2:-1].encode() + b'"\n'),
+    "BINSTRING": ("BINSTRING", lambda x: b"T" + struct.pack("<i", len(x)) + x.encode("latin1")),
+    "SHORT_BINBYTES": ("BINSTRING", lambda x: b"C" + bytes([len(x)]) + x.encode("latin1")),
+    "BINBYTES": ("BINSTRING", lambda x: b"B" + struct.pack("<I", len(x)) + x.encode("latin1")),
+    "BINBYTES8": ("BINSTRING", lambda x: b"\x8e" + struct.pack("<Q", len(x)) + x.encode("latin1")),
+    "PUT": ("BINPUT", lambda x: b"p%d\n" % x),
+    "LONG_BINPUT": ("BINPUT", lambda x: b"r" + struct.pack("<I", x)),
+    "GET": ("BINGET", lambda x: b"g%d\n" % x),
+    "LONG_BINGET": ("BINGET", lambda x: b"j" + struct.pack("<I", x)),
+    "UNICODE": ("BINUNICODE", lambda x: b"V" + as_a_line(x) + b"\n"),
+    "SHORT_BINUNICODE": (
+        "BINUNICODE",
+        lambda x: b"\x8c" + bytes([len(x.encode())]) + x.encode() if len(x.encode()) < 256 else None,
+    ),
+    "BINUNICODE8": ("BINUNICODE", lambda x: b"\x8d" + struct.pack("<Q", len(x.encode())) + x.encode()),
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_every_spelling(tmp_path, name):
+    """Of integers, texts and places of the memo, in a file of Python 2 and in one of Python 3."""
+    replaced, spell = SPELLINGS[name]
+    data = np.array([[1.5, -2.0, 3.0]], ">f4")
+    of_python_2 = (
+        b"\x80\x02}q\x00(U\x02W1q\x01cnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03K\x00\x85q\x04"
+        b"U\x01bq\x05\x87q\x06Rq\x07(K\x01K\x01K\x03\x86q\x08cnumpy\ndtype\nq\tU\x02f4q\nK\x00K\x01\x87q\x0bRq\x0c(K\x03"
+        b"U\x01>q\rNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0eb\x89U\x0c" + data.tobytes() + b"tq\x0fbu."
+    )
+    long = {"W1": np.arange(300, dtype="int16"), "b£": np.ones((2, 300)), "c": np.zeros((1, 0, 70000), "u1")}
+    found_any = False
+    for content in (of_python_2, pickle.dumps(long, 2)):
+        places = [*pickletools.genops(content)]
+        ends = [*(position for _, _, position in places[1:]), len(content)]
+        parts = []
+        for (code, argument, position), end in zip(places, ends, strict=True):
+            is_it = code.name.removeprefix("SHORT_").removesuffix("1").removesuffix("2") == replaced
+            found_any |= is_it
+            parts.append((spell(argument) if is_it else None) or content[position:end])
+        path = tmp_path / "w.pkl"
+        path.write_bytes(b"".join(parts))
+        wanted, found = pickle.loads(b"".join(parts), encoding="latin1"), read_pickled_arrays(path)
+        assert len(found) == len(wanted)
+        for key, x in wanted.items():
+            assert_close(found[key if isinstance(key, str) else key.decode("latin1")], x, rtol=0)
+    assert found_any
+
+
+@pytest.mark.parametrize("line", [b"'", b"a", b"", b"'a", b"a'", b"'a\""])
+def test_a_text_of_python_2_that_is_not_in_quotes(tmp_path, line):
+    path = tmp_path / "w.pkl"
+    path.write_bytes(b"S" + line + b"\n.")
+    with pytest.raises(pickle.UnpicklingError, match="quoted"):
+        pickle.loads(path.read_bytes())
+    with pytest.raises(DataError, match="is not in quotes"):
         read_pickled_arrays(path)
