@@ -9,6 +9,17 @@ from anynet_cupy.elementwise import declared, elementwise
 from anynet_cupy.product import matmul, matrix_power, sums, tensordot, vecdot
 
 
+def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    """Take the larger, then the smaller of two: the wrapper of the standard reads masks, which waits for the GPU."""
+    import cupy
+
+    if x.dtype.kind != "f" or (min is None and max is None):
+        return NotImplemented
+    for function, limit in ((cupy.maximum, min), (cupy.minimum, max)):
+        x = x if limit is None else function(x, _of(x.dtype, limit))
+    return x
+
+
 def erf(x: Any) -> Any:
     """CUDA's own, in one launch."""
     return elementwise("erf")(x) if declared("erf", x) else NotImplemented
@@ -126,6 +137,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         adam_update,
+        clip,
         erf,
         index_add,
         matmul,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from derivatives import agree, weighted
-from helpers import host
+from helpers import host, numbers
 
 import anynet
 from anynet import functions, losses
@@ -465,3 +465,24 @@ def test_sizes_and_dtypes_that_fourier_transforms_refuse(backend):
         slope(lambda xp, x: xp.fft.fftn(x, s=(2, 2), axes=(0,)), complex_)
     with pytest.raises(ShapeError, match="square"):
         slope(lambda xp, x: xp.linalg.matrix_power(x, 1), real)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "axes"),
+    [
+        (((2, 2), (2, 2)), 3),
+        (((2, 2), (2, 2)), ((5,), (0,))),
+        (((2, 3), (3, 2)), ((0, 1), (0, 1))),
+        (((2, 3), (6,)), ((0, 1), (0,))),
+    ],
+)
+def test_axes_that_tensordot_cannot_sum(backend, shapes, axes):
+    """Of which the sizes together may be the same."""
+    x1, x2 = (numbers(backend, *shape) for shape in shapes)
+
+    def total(x1, x2):
+        xp = x1.__array_namespace__()
+        return xp.sum(xp.tensordot(x1, x2, axes=axes))
+
+    with pytest.raises(ShapeError, match="tensordot: "):
+        anynet.grad(total)(x1, x2)

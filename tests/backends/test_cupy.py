@@ -247,6 +247,18 @@ def test_kernels_of_elements_compute_what_the_references_do(on_a_cpu, dtype):
         )
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_clip(on_a_cpu, dtype):
+    x = np.array([[-2, 0.5, 7], [np.nan, np.inf, -np.inf]], dtype)
+    below, above = np.array([[-1.0], [2]], dtype), np.array([3, np.nan, 1], "float64")
+    for limits in ((-1, 1), (None, 0.3), (0.1, None), (below, above), (2, 1), (below, 0), (np.inf, None)):
+        found = kernels.clip(x, *limits)
+        wanted = get_backend("numpy").xp.clip(x, *limits)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+    assert kernels.clip(x) is kernels.clip(np.arange(3), 0, 1) is NotImplemented
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_cross_entropy(on_a_cpu, dtype):
     logits, labels = 30 * spread(4, 7).astype(dtype), np.array([6, 0, 3, 3], "uint8")
@@ -586,7 +598,7 @@ def test_what_the_kernels_leave_to_the_references(on_a_cpu):
 def test_every_source_has_its_kernel():
     made_of_others = {
         *("batch_norm", "conv2d", "conv2d_weight", "conv2d_transposed", "matmul", "softmax_cross_entropy"),
-        *("index_add", "linalg.matrix_power", "sum", "sum_to", "tensordot", "vecdot"),
+        *("clip", "index_add", "linalg.matrix_power", "sum", "sum_to", "tensordot", "vecdot"),
     }
     names = (set(kernels.KERNELS) | set(images.KERNELS)) - made_of_others
     parts = {"cross_entropy", "fold", "normalize", "square_around", "times_standardized", "unfold"}

@@ -65,9 +65,18 @@ def tensordot(xp: Namespace, x1: Array, x2: Array, /, *, axes: Any = 2) -> Array
     """Bring the summed axes together: one product of matrices."""
     if isinstance(axes, int):
         axes = tuple(range(x1.ndim - axes, x1.ndim)), tuple(range(axes))
+    for x, part in zip((x1, x2), axes, strict=True):
+        if not all(-x.ndim <= axis < x.ndim for axis in part):
+            raise ShapeError(f"tensordot: axes {(*part,)} of an array of shape {(*x.shape,)}: wanted axes that it has")
     gone1, gone2 = (tuple(a % x.ndim for a in part) for x, part in zip((x1, x2), axes, strict=True))
+    summed1, summed2 = (tuple(x.shape[i] for i in gone) for x, gone in ((x1, gone1), (x2, gone2)))
+    if summed1 != summed2:
+        raise ShapeError(
+            f"tensordot: shapes {(*x1.shape,)} and {(*x2.shape,)} with axes {axes}: wanted as many elements along each "
+            f"of the summed axes, not {summed1} and {summed2}"
+        )
     left1, left2 = (tuple(i for i in range(x.ndim) if i not in gone) for x, gone in ((x1, gone1), (x2, gone2)))
-    inner = math.prod(x1.shape[i] for i in gone1)
+    inner = math.prod(summed1)
     rows, columns = tuple(x1.shape[i] for i in left1), tuple(x2.shape[i] for i in left2)
     m1 = xp.reshape(xp.permute_dims(x1, (*left1, *gone1)), (math.prod(rows), inner))
     m2 = xp.reshape(xp.permute_dims(x2, (*gone2, *left2)), (inner, math.prod(columns)))
