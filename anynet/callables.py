@@ -10,11 +10,19 @@ from inspect import Signature, signature
 from types import FunctionType
 from typing import Any, TypeVar
 
+from anynet.arguments import check_function
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def named_like(f: Callable[..., Any]) -> Callable[[F], F]:
-    """Return a decorator like `functools.wraps`, which takes from f only what a function can have."""
+    """Return a decorator like `functools.wraps`, which takes from f only what a function can have.
+
+    Raises:
+        ArgumentTypeError: f cannot be called.
+
+    """
+    check_callable(f)
 
     def decorate(wrapper: F) -> F:
         for attribute in WRAPPER_ASSIGNMENTS:
@@ -28,6 +36,11 @@ def named_like(f: Callable[..., Any]) -> Callable[[F], F]:
         return wrapper
 
     return decorate
+
+
+def check_callable(f: Any) -> None:
+    """Raise ArgumentTypeError unless what is transformed can be called."""
+    check_function("f", f, "a function, as lambda x: xp.sum(x**2)")
 
 
 def name_of(f: Any) -> str:

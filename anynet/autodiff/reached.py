@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary, ref
 from anynet import tree
 from anynet.array import is_array, is_complex, is_floating
 from anynet.autodiff.trace import Primitive, Traced, explain, lift
+from anynet.callables import check_callable
 from anynet.errors import DifferentiationError
 from anynet.reach import Reach
 
@@ -45,6 +46,7 @@ class Guarded:
     """A function to differentiate. The parameters that it reaches past its arguments are withheld while it runs."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        check_callable(function)
         self._function = function
         # The network that the function was last found not to reach: to look at every call takes as long as a layer.
         self._last: Callable[[], Any] = _nothing

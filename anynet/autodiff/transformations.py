@@ -5,6 +5,7 @@ from itertools import count
 from typing import Any
 
 from anynet import tree
+from anynet.arguments import check_function
 from anynet.array import Array, array_namespace, conj, device, is_array, is_complex, is_floating, library_name, size
 from anynet.autodiff.arguments import Argnums, Chosen
 from anynet.autodiff.backward import Tape, grad
@@ -232,6 +233,7 @@ def custom_vjp(f: Callable[..., Any], pullback: Callable[..., Any]) -> Callable[
 
     """
     name = f"custom_vjp({name_of(f)})"
+    check_function("pullback", pullback, "a function pullback(g, out, *args), which returns a cotangent an argument")
 
     def cotangents(g: Any, out: Any, args: Any, named: Any) -> Any:
         found = pullback(g, out, *args, **named)

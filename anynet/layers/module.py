@@ -184,7 +184,7 @@ class Module:
 
         The same seed gives the same numbers bit for bit on every backend. Where some parameters have their numbers, as
         in a network of which a layer was replaced, the others are drawn for the same library, device and dtype unless
-        given; otherwise ``dtype`` is float32.
+        given; otherwise ``dtype`` is float32. A dtype is of any library, or a name, as "float32".
 
         Raises:
             ArgumentError: every parameter has its numbers already.
@@ -195,6 +195,8 @@ class Module:
         backend = get_backend(drawn[0] if drawn and backend is None else backend)
         if dtype is None:
             dtype = next((x.dtype for x in drawn if is_floating(x)), backend.xp.float32)
+        else:
+            dtype = _own_dtype(dtype, backend)
         check_dtype(backend.xp, dtype)
         key = random.key(seed, backend)
         if drawn:
@@ -378,6 +380,14 @@ class Module:
             path = next((path for path, module in self.modules() if module is inner), "")
             error.path = ".".join(part for part in (path, error.path) if part)
         vars(error)["module"] = self
+
+
+def _own_dtype(dtype: DType, backend: Backend) -> DType:
+    """Return the backend's dtype that is called like this one, which parameters can have."""
+    name = dtype_name(dtype)
+    if not name.startswith(("float", "bfloat", "complex")) or not hasattr(backend.xp, name):
+        raise DTypeError(f"dtype is {dtype!r:.80}: wanted a floating one of {backend.name}, such as 'float32'")
+    return getattr(backend.xp, name)
 
 
 def check_layer(path: str, layer: Any) -> None:

@@ -10,7 +10,9 @@ from helpers import host
 
 import anynet
 from anynet import autodiff
+from anynet.array import array_namespace
 from anynet.callables import name_of
+from anynet.errors import ArgumentTypeError
 
 
 class Foreign:
@@ -52,7 +54,7 @@ class Plain:
 
 def squares(x):
     """Return the sum of squares."""
-    return x.__array_namespace__().sum(x * x)
+    return array_namespace(x).sum(x * x)
 
 
 CALLABLES = {
@@ -109,3 +111,28 @@ def test_names():
 def test_compiled_steps_of_callables_are_copied():
     assert pickle.loads(pickle.dumps(anynet.compile(partial(squares)))).step.func is squares
     assert copy.deepcopy(anynet.compile(squares)).step is squares
+
+
+@pytest.mark.parametrize("wrong", [3, None, "f", np.ones(2)], ids=["int", "None", "str", "array"])
+def test_what_cannot_be_called(wrong):
+    x = np.ones(2)
+    message = r"f is .*: wanted a function, as lambda x: xp\.sum\(x\*\*2\)"
+    for use in (
+        lambda: anynet.grad(wrong),
+        lambda: anynet.value_and_grad(wrong),
+        lambda: anynet.jacobian(wrong),
+        lambda: anynet.hessian(wrong),
+        lambda: anynet.vmap(wrong),
+        lambda: anynet.compile(wrong),
+        lambda: anynet.custom_vjp(wrong, squares),
+        lambda: autodiff.checkpoint(wrong),
+        lambda: anynet.vjp(wrong, x),
+        lambda: anynet.jvp(wrong, (x,), (x,)),
+        lambda: anynet.hvp(wrong, x, x),
+        lambda: anynet.numerical_gradient(wrong, x),
+        lambda: anynet.check_gradients(wrong, x),
+    ):
+        with pytest.raises(ArgumentTypeError, match=message):
+            use()
+    with pytest.raises(ArgumentTypeError, match="pullback is None: wanted a function"):
+        anynet.custom_vjp(squares, None)

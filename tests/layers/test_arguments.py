@@ -5,7 +5,7 @@ import pytest
 
 import anynet
 from anynet import layers
-from anynet.errors import ArgumentError, ArgumentTypeError
+from anynet.errors import ArgumentError, ArgumentTypeError, DTypeError
 
 #: Each layer with sizes that can be, by name.
 SIZES = {
@@ -80,3 +80,15 @@ def test_methods_of_a_network_that_are_called_wrongly():
         net.set_training("no")
     with pytest.raises(ArgumentTypeError, match="fn is 'float64': wanted a function of arrays"):
         net.map("float64")
+
+
+def test_dtypes_by_name_or_of_another_library(backend):
+    for dtype in ("float64", np.float64, np.dtype("float64"), backend.xp.float64):
+        net = layers.Sequential(layers.Linear(2, 2), seed=0, backend=backend, dtype=dtype)
+        assert net[0].weight.dtype == backend.xp.float64
+
+
+@pytest.mark.parametrize("dtype", ["flot32", "int32", np.int32, bool, 3])
+def test_dtypes_that_parameters_cannot_have(backend, dtype):
+    with pytest.raises(DTypeError, match=f"dtype is .*: wanted a floating one of {backend.name}, such as 'float32'"):
+        layers.Sequential(layers.Linear(2, 2), seed=0, backend=backend, dtype=dtype)
