@@ -26,7 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from difflib import unified_diff
 from itertools import accumulate, compress
@@ -297,7 +297,8 @@ class Copy:
         process.join()
         if process.exitcode in (-signal.SIGPROF, -signal.SIGALRM):
             # With the processes that a test has started.
-            os.killpg(process.pid or 0, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid or 0, signal.SIGKILL)
             return "timeout"
         return "failed" if process.exitcode else "passed"
 

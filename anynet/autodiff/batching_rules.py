@@ -149,11 +149,12 @@ def _matmul(xp: Namespace, function: Any, values: list[Any], batched: list[bool]
 
 
 def _product(xp: Namespace, function: Any, x1: Array, x2: Array, b1: bool, b2: bool) -> Array:
-    if b1 and not b2 and x2.ndim == 2 and x1.ndim == 3:
+    # A matrix of two axes is the same at all points, and the other one is not.
+    if x2.ndim == 2 and x1.ndim == 3:
         points, rows, inner = x1.shape
         product = function(xp.reshape(xp.permute_dims(x1, (1, 0, 2)), (rows * points, inner)), x2)
         return xp.permute_dims(xp.reshape(product, (rows, points, x2.shape[-1])), (1, 0, 2))
-    if b2 and not b1 and x1.ndim == 2 and x2.ndim == 3:
+    if x1.ndim == 2 and x2.ndim == 3:
         return _wide(xp, function, x1, x2)
     return function(*_aligned(xp, [x1, x2], [b1, b2]))
 

@@ -132,6 +132,45 @@ CASES = {
         ({"a": 0, "b": None}, 0),
         ({"a": V, "b": V[0]}, V),
     ),
+    "sum, axes and keepdims": (of_standard("sum", axis=(0, -1), keepdims=True), 0, (A4,)),
+    "argmin, axis and keepdims": (of_standard("argmin", axis=-2, keepdims=True), 0, (A,)),
+    "sort, descending": (of_standard("sort", axis=0, descending=True), 0, (A,)),
+    "flip, axes": (of_standard("flip", axis=(0, 2)), 0, (A4,)),
+    "roll, axis": (of_standard("roll", -1, axis=-2), 0, (A,)),
+    "repeat, last axis but one": (of_standard("repeat", 3, axis=-2), 0, (A,)),
+    "tile with fewer repetitions": (of_standard("tile", (3,)), 0, (A,)),
+    "diff, axis": (of_standard("diff", axis=0, n=2), 0, (A,)),
+    "moveaxis, several": (of_standard("moveaxis", (0, -1), (1, 0)), 0, (A4,)),
+    "broadcast_to more axes": (of_standard("broadcast_to", (3, 2, 5)), 0, (V,)),
+    "reshape to one axis": (of_standard("reshape", (-1,)), 0, (A,)),
+    "expand_dims, axis": (of_standard("expand_dims", axis=1), 0, (A,)),
+    "squeeze, axis in order": (lambda x: ns(x).squeeze(x[:1, ...], 0), 0, (A,)),
+    "squeeze, axes": (lambda x: ns(x).squeeze(x[:1, ..., :1], axis=(0, -1)), 0, (A4,)),
+    "concat, first axis": (lambda x, y: ns(x).concat([y, x]), (0, None), (A, A[0])),
+    "stack, first axis": (lambda x, y: ns(x).stack([x, y, x]), (0, None), (A, A[0])),
+    "unstack, first axis": (lambda x: ns(x).unstack(x)[1], 0, (A,)),
+    "unstack, another axis": (lambda x: ns(x).unstack(x, axis=-2)[0], 0, (A4,)),
+    "searchsorted, right": (of_standard("searchsorted", side="right"), (None, 0), (np.sort(V[0]), np.sort(V))),
+    "searchsorted of a matrix": (of_standard("searchsorted"), (None, 0), (np.sort(V[0]), A)),
+    "isin another set": (of_standard("isin"), (None, 0), (ROWS[0], COLUMNS)),
+    "isin of matrices": (of_standard("isin"), 0, (np.stack([ROWS, ROWS + 1], axis=1), COLUMNS)),
+    "constant matrix @ matrix": (of_standard("matmul"), (None, 0), (A[0].T, A)),
+    "matrix @ constant matrix": (of_standard("matmul"), (0, None), (A, A[0].T)),
+    "matrix @ constant stack": (of_standard("matmul"), (0, None), (A, np.swapaxes(A4[0], 1, 2)[:, :5, :])),
+    "constant vector @ matrix": (of_standard("matmul"), (None, 0), (V[0, :4], A)),
+    "vecdot, axis": (of_standard("vecdot", axis=-2), 0, (A, A[::-1])),
+    "vecdot of more axes": (of_standard("vecdot"), (0, None), (A[:, :1, :], A[0])),
+    "vecdot with more axes": (of_standard("vecdot"), (None, 0), (V[0], A)),
+    "tensordot, axes": (of_standard("tensordot", axes=((1, 0), (0, 1))), (0, None), (A, A[1].T)),
+    "solve": (of_standard("linalg.solve"), 0, (SQUARE, A)),
+    "linalg.trace, offset": (of_standard("linalg.trace", offset=1), 0, (SQUARE,)),
+    "linalg.diagonal, offset": (of_standard("linalg.diagonal", offset=-1), 0, (A,)),
+    "linalg.vector_norm, axis": (of_standard("linalg.vector_norm", axis=0, ord=1, keepdims=True), 0, (A,)),
+    "linalg.matrix_norm, ord": (of_standard("linalg.matrix_norm", ord=1, keepdims=True), 0, (A,)),
+    "linalg.matrix_power": (of_standard("linalg.matrix_power", 3), 0, (SQUARE,)),
+    "rfft, axis": (lambda x: ns(x).abs(ns(x).fft.rfft(x, n=3, axis=-2, norm="ortho")), 0, (A,)),
+    "fftshift, axes": (of_standard("fft.fftshift", axes=0), 0, (A,)),
+    "softmax of the last axis": (lambda x: functions.softmax(x), 0, (A,)),
     "vmap": (lambda x, v: anynet.vmap(lambda row, v: total(row * row * v), (0, None))(x, v), 0, (A, V)),
 }
 
@@ -384,3 +423,45 @@ def test_a_scalar_of_numpy_in_place():
     np.testing.assert_allclose(anynet.numerical_gradient(f, x), [22.0, 15.0, 15.0], rtol=1e-8)
     with pytest.raises(NoRuleError, match="add in place of no axes"):
         anynet.vmap(f)(np.stack([x, x]))
+
+
+def test_gradients_of_mapped_functions_with_rules_of_their_own(backend):
+    """Of several results, and of arguments that are broadcast: the rule's gradients are summed over what they were."""
+    both = anynet.custom_vjp(lambda x, y: (x * y, x + y), lambda g, out, x, y: (g[0] * y + g[1], g[0] * x + g[1]))
+
+    def own(x, y):
+        first, second = both(x, y)
+        return first * second
+
+    def plain(x, y):
+        return x * y * (x + y)
+
+    x, y = numbers(backend, 4, 2, 3), numbers(backend, 4, 3, seed=1)
+    for in_axes, point in ((0, y), ((0, None), y[0, ...]), ((0, None), y[0, 0])):
+        found, wanted = (
+            anynet.grad(lambda x, y, f=f, in_axes=in_axes: ns(x).sum(anynet.vmap(f, in_axes)(x, y) ** 2), (0, 1))(
+                x, point
+            )
+            for f in (own, plain)
+        )
+        for g, h in zip(found, wanted, strict=True):
+            assert_close(g, host(h), rtol=1e-12)
+
+
+def test_an_axis_of_vecdot_counted_from_the_first():
+    """Which NumPy has, and the standard has not."""
+    x, y = A, A[::-1].copy()
+    for in_axes, other in ((0, y), ((0, None), y[0])):
+        found = anynet.vmap(lambda x, y: np.vecdot(x, y, axis=0), in_axes)(x, other)
+        np.testing.assert_allclose(found, np.sum(x * other, axis=1), rtol=1e-12)
+    np.testing.assert_allclose(anynet.vmap(lambda x, y: np.vecdot(x, y, axis=0), (None, 0))(V[0], V), V @ V[0])
+
+
+def test_indices_out_of_range(backend):
+    x, j = backend.asarray(A), backend.asarray(COLUMNS)
+    for i in (4, -5):
+        with pytest.raises(IndexError, match=f"index {i} is out of range for an axis of length 4"):
+            anynet.vmap(lambda x, j, i=i: x[i, j])(x, j)
+    for axis in (2, -3):
+        with pytest.raises(IndexError, match=f"axis {axis} is out of range: the array has 2 axes"):
+            anynet.vmap(lambda x, axis=axis: ns(x).sum(x, axis=axis))(x)
