@@ -42,6 +42,11 @@ class ElementwiseKernel:
 
     def __call__(self, *args, size=None):
         dtype = next(x.dtype for x in args if isinstance(x, np.ndarray))
+        if dtype == np.float16:
+            # As CuPy's type does: float32 in between.
+            wide = [x.astype("float32") if isinstance(x, np.ndarray | np.float16) else x for x in args]
+            out = self(*wide, size=size)
+            return tuple(x.astype(dtype) for x in out) if isinstance(out, tuple) else out.astype(dtype)
         types = {"T": dtype, "int32": np.dtype("int32"), "L": np.dtype("int64")}
         given = [np.asarray(x, types[kind]) for x, (_, kind, _) in zip(args, self.inputs, strict=False)]
         made = list(args[len(given) :])

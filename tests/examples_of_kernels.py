@@ -96,6 +96,7 @@ def cases(dtype):
         "spread_to_largest": [((f(3, 4, 3, 4), images), PAIRS), ((f(3, 4, 4, 7), images), OVERLAPPING)],
         "index_add": [((f(2, 5, 3), integers(5), 1, 4), {})],
         "scatter_add": [((f(2, 5, 3), integers(2, 5, 3), 1, 4), {}), ((f(2, 5), integers(2, 5), -1, 4), {})],
+        "sum": [((x,), {"axis": 0}), ((large,), {"axis": (0,)})],
         "sum_to": [((x, (6,)), {}), ((large, (260,)), {})],
         "getitem": [((x, (slice(None, None, -1), 2)), {}), ((x, (..., slice(1, 4))), {})],
         "place": [((f(4), (slice(None), 2), (4, 6)), {}), ((f(2, 6), slice(1, 3), (4, 6)), {})],

@@ -18,6 +18,7 @@ from anynet_cupy.elementwise import elementwise
 from anynet_cupy.graph import CudaLaunches
 from cublas_on_a_cpu import Cublas
 from elementwise_on_a_cpu import ElementwiseKernel, loop
+from kernels_and_references import differing
 
 from anynet import primitives
 from anynet.autodiff.rules import indexing
@@ -593,6 +594,12 @@ def test_what_the_kernels_leave_to_the_references(on_a_cpu):
     assert images.max_pool2d(many, kernel=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0))) is NotImplemented
     with pytest.raises(ValueError, match="larger than the padded image"):
         images.conv2d(x, spread(3, 2, 5, 5), None, **settings)
+
+
+def test_kernels_leave_dtypes_that_they_do_not_declare(cublas):
+    """To the references, which no example of these dtypes is computed otherwise than by."""
+    known = ["bool", "uint8", "int64", "float16", "complex64"]
+    assert differing(get_backend("numpy"), kernels.KERNELS | images.KERNELS, known) == []
 
 
 def test_every_source_has_its_kernel():
