@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--emulate-graphs",
         action="store_true",
-        help="let PyTorch's CPU backend run compiled steps as graphs, as on a GPU",
+        help="let PyTorch's CPU backend run compiled steps as graphs, and the kernels of a GPU",
     )
 
 

@@ -1,5 +1,7 @@
 """CUDA graphs on a CPU: with ``pytest --emulate-graphs --backend torch`` compiled steps are what they are on a GPU.
 
+So are PyTorch's kernels, with the loops that it compiles for a GPU written in its own functions.
+
 A capture notes PyTorch's calls with the memory that each reads and writes, and undoes what they did. A launch makes the
 calls again in the same memory. Whatever a graph may not rely on is garbage: its memory between capture and launch,
 memory that is new, and memory that was freed while it was captured. What would wait for a GPU is refused.
@@ -14,11 +16,12 @@ from typing import Any
 
 import anynet_torch
 import torch
-from anynet_torch import kernels
+from anynet_torch import devices, kernels
 from anynet_torch.graph import CudaLaunches
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from anynet import primitives
 from anynet.graph import Graph, Loop
 
 #: What was done, to be seen at the end of a run.
@@ -151,17 +154,34 @@ class EmulatedLaunches(CudaLaunches):
         return [fill_with_garbage(x) for x in super().memory(arrays)]
 
 
-def adam_update(name: str, *arrays: Any, beta1: float, beta2: float, epsilon: float) -> Any:
-    """Do what the loop of this name does, which PyTorch compiles on a GPU only."""
-    assert name == "adam_update"
-    p, g, mean, square, rate, correction, decay = arrays
+def adam_update(
+    p: Any, g: Any, mean: Any, square: Any, rate: Any, correction: Any, decay: Any, **numbers: float
+) -> tuple[Any, ...]:
+    beta1, beta2 = numbers["beta1"], numbers["beta2"]
     mean, square = beta1 * mean + (1 - beta1) * g, beta2 * square + (1 - beta2) * g * g
-    return decay * p - rate * (mean / (torch.sqrt(square) * correction + epsilon)), mean, square
+    return decay * p - rate * (mean / (torch.sqrt(square) * correction + numbers["epsilon"])), mean, square
+
+
+def cross_entropy(logarithm: Any, label: Any, number: Any, *, classes: int, share: float) -> tuple[Any, ...]:
+    wanted, none = label == number, (label < 0) | (label >= classes)
+    difference = torch.exp(logarithm) - torch.where(wanted, 1.0, 0.0)
+    surprise = torch.where(wanted, -logarithm * share, 0.0)
+    return tuple(torch.where(none, torch.nan, x).to(logarithm.dtype) for x in (difference, surprise))
+
+
+def threefry(k0: Any, k1: Any, x0: Any, x1: Any) -> Any:
+    return primitives.threefry.reference(torch.cat([k0, k1]), x0, x1)
+
+
+#: What the loops of these names do, which PyTorch compiles on a GPU only.
+LOOPS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (adam_update, cross_entropy, threefry)}
 
 
 def emulate() -> None:
-    """Let PyTorch's backend have graphs on a CPU."""
-    kernels.elementwise = adam_update
+    """Let PyTorch's backend have graphs on a CPU, and the kernels of a GPU."""
+    # Sums in half precision are those of a CPU, with the kernels that are there for them.
+    devices.device_type = lambda x: "cpu" if x.dtype.itemsize < 4 and x.dtype.is_floating_point else "cuda"
+    kernels.elementwise = lambda name, *arrays, **numbers: LOOPS[name](*arrays, **numbers)
     backend: Any = anynet_torch.TorchBackend
     backend.loops = True
     backend.compile = lambda self, function, carried: Graph(function, carried, EmulatedLaunches(self.device))

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from anynet_torch import devices
+
 Do = Callable[..., Any]
 
 #: Channels for which turning images round is worth while.
@@ -75,7 +77,7 @@ def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dil
 
 def _channels_last(weight: Any, *arrays: Any) -> Any:
     """Lay images out with their channels beside each other on a CPU, whose library takes many channels at a time."""
-    if max(weight[:2]) < _CHANNELS or not arrays[0].is_cpu:
+    if max(weight[:2]) < _CHANNELS or devices.device_type(arrays[0]) != "cpu":
         return arrays
     return [_turned(x) for x in arrays]
 
@@ -121,7 +123,7 @@ def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any,
 def in_pairs(x: Any, kernel: Any, stride: Any, padding: Any) -> bool:
     """Tell whether windows are of 2×2 and side by side: PyTorch's own pooling on a CPU takes ten times as long."""
     sides = tuple(kernel) == tuple(stride) == (2, 2) and not any(map(any, padding))
-    return sides and min(x.shape[2:]) > 1 and bool(x.is_cpu)
+    return sides and min(x.shape[2:]) > 1 and devices.device_type(x) == "cpu"
 
 
 def largest_in_pairs(do: Do, x: Any) -> Any:
@@ -186,7 +188,7 @@ def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
 
 def _rounds_statistics(x: Any) -> bool:
     """Tell whether PyTorch rounds mean and variance to the 16 bits of the images, as it does on a CPU."""
-    return x.dtype.itemsize < 4 and bool(x.is_cpu)
+    return x.dtype.itemsize < 4 and devices.device_type(x) == "cpu"
 
 
 def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:

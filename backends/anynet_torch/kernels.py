@@ -11,6 +11,7 @@ import torch
 
 from anynet.primitives.threefry import PARITY, ROTATIONS
 from anynet.primitives.update import by_parameter, in_turn
+from anynet_torch import devices
 from anynet_torch.elementwise import elementwise
 from anynet_torch.images import of_one_dtype
 
@@ -49,7 +50,7 @@ def is_narrow(x1: Any, x2: Any) -> bool:
     """Tell whether a product on a CPU has few columns, fewer than what PyTorch's library multiplies at a time."""
     if x1.ndim != 2 or x2.ndim != 2 or x2.shape[1] >= _COLUMNS:
         return False
-    return bool(x1.shape[0] * x1.shape[1] >= _LARGE and x1.device.type == "cpu")
+    return bool(x1.shape[0] * x1.shape[1] >= _LARGE and devices.device_type(x1) == "cpu")
 
 
 def matmul(x1: Any, x2: Any) -> Any:
@@ -82,10 +83,12 @@ def embedding(weight: Any, indices: Any) -> Any:
     """Let PyTorch refuse an index outside on a CPU; return NaN on a GPU, which would not survive the look-up."""
     if not _integral(indices) or not len(weight):
         return NotImplemented
-    if weight.device.type == "cpu":
+    if devices.device_type(weight) == "cpu":
         return torch.embedding(weight, indices.long())
-    inside = (indices >= 0) & (indices < len(weight))
-    rows = weight[torch.where(inside, indices, 0).long()]
+    # Before they are compared: a narrow dtype may not have the number of rows.
+    places = indices.long()
+    inside = (places >= 0) & (places < len(weight))
+    rows = weight[torch.where(inside, places, 0)]
     return torch.where(inside.unsqueeze(-1), rows, torch.nan)
 
 
@@ -95,7 +98,7 @@ def _integral(x: Any) -> bool:
 
 def masked_softmax(scores: Any, allowed: Any) -> Any:
     """Refuse rows in which nothing is allowed, on a CPU."""
-    if scores.device.type == "cpu" and not bool(allowed.any(-1).all()):
+    if devices.device_type(scores) == "cpu" and not bool(allowed.any(-1).all()):
         raise ValueError("a row of the mask is empty")
     return torch.softmax(scores.masked_fill(~allowed, -torch.inf), -1)
 
@@ -169,7 +172,7 @@ def adam_update(
     if isinstance(rate, torch.Tensor):
         numbers = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon}
         return in_turn([_adam(given, (rate, correction, decay), numbers) for given in by_parameter(4, arrays)])
-    if parameters[0].device.type == "cpu" and rate:
+    if rate and devices.device_type(parameters[0]) == "cpu":
         new, new_means, new_squares = ([_copy(x) for x in kind] for kind in (parameters, means, squares))
         torch._fused_adamw_(
             *(new, [g.contiguous() for g in gradients], new_means, new_squares, [], [_MANY] * n),
@@ -241,17 +244,17 @@ def softplus(x: Any) -> Any:
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """Compute it in one call; on a CPU, PyTorch adds up 16-bit exponentials in 16 bits."""
-    if x.dtype in _WIDE or not x.is_cpu:
+    if x.dtype in _WIDE or devices.device_type(x) != "cpu":
         return torch.log_softmax(x, axis)
     return torch.log_softmax(x, axis, dtype=torch.float32).to(x.dtype)
 
 
 def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     """Gather at the labels instead of multiplying with one-hot rows; a GPU would not survive a label out of range."""
-    place = logits.device.type
+    place = devices.device_type(logits)
     if labels.ndim != 1 or not _integral(labels) or place not in ("cpu", "cuda"):
         return NotImplemented
-    if place == "cuda" and logits.dtype not in _WIDE:
+    if place == "cuda" and (logits.dtype not in _WIDE or not len(logits)):
         return NotImplemented
     logarithms = log_softmax(logits)
     if place == "cuda":
@@ -304,7 +307,7 @@ def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
 
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum a matrix to one row on a GPU, as for the bias of a layer: a product with ones is quicker than a reduction."""
-    if not g.is_cuda or g.ndim != 2 or shape != g.shape[1:] or g.dtype not in _WIDE or not len(g):
+    if g.ndim != 2 or shape != g.shape[1:] or g.dtype not in _WIDE or not len(g) or devices.device_type(g) != "cuda":
         return NotImplemented
     return torch.mv(g.mT, _ones(len(g), g.dtype, g.device))
 
@@ -317,7 +320,7 @@ def _ones(count: int, dtype: Any, device: Any) -> Any:
 def threefry(key: Any, x0: Any, x1: Any) -> Any:
     """Work in place: signed words, for those without a sign cannot be shifted."""
     k0, k1 = key[0:1], key[1:2]
-    if key.device.type == "cuda":
+    if devices.device_type(key) == "cuda":
         return elementwise("threefry", k0, k1, x0, x1)
     schedule = k0, k1, k0 ^ k1 ^ PARITY
     x0, x1 = x0 + k0, x1 + k1

@@ -10,7 +10,7 @@ import torch
 
 from anynet.autodiff.recording import settled
 from anynet.primitives.update import by_parameter
-from anynet_torch import images
+from anynet_torch import devices, images
 from anynet_torch.images import Do, in_pairs, larger, largest_in_pairs, second, spread, spread_in_pairs
 from anynet_torch.kernels import KERNELS, is_narrow
 
@@ -19,7 +19,7 @@ def affine(do: Do, x: Any, weight: Any, bias: Any) -> Any:
     """Multiply and add in one call, in two on a GPU, or the narrow way round where that is quicker."""
     if x.dtype is not weight.dtype or is_narrow(x, weight):
         return NotImplemented
-    if settled(x).is_cuda:
+    if devices.device_type(settled(x)) == "cuda":
         return do(torch.add, do(torch.matmul, x, weight), bias)
     return do(torch.addmm, bias, x, weight)
 
