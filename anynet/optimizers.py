@@ -101,9 +101,7 @@ class Optimizer:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            kind = type(self)
-            known = [own for own in dir(kind) if callable(member := getattr(kind, own)) or isinstance(member, property)]
-            raise no_attribute(self, name, [own for own in (*known, *vars(self)) if own[0] != "_"])
+            raise no_attribute(self, name)
 
     @property
     def learning_rate(self) -> float | Schedule:

@@ -65,12 +65,31 @@ def check_attribute(of: Any, name: str, base: type) -> None:
     if isinstance(inherited, property) and inherited.fset is None:
         raise AttributeNameError(f"{kind.__name__}.{name} was assigned, and can only be read")
     if inherited is None and not is_used(name, kind, base):
-        raise no_attribute(of, name, _settable(of))
+        raise AttributeNameError(_has_no(of, name, _settable(of)))
 
 
-def no_attribute(of: Any, name: str, known: list[str]) -> AttributeNameError:
-    """Return the error for an attribute that an object does not have."""
-    return AttributeNameError(
+def no_attribute(of: Any, name: str) -> AttributeNameError:
+    """Return the error for an attribute that is read and does not exist."""
+    return AttributeNameError(_Unknown(of, name))
+
+
+class _Unknown:
+    """The message about an attribute, written when it is read: hasattr() asks for no message."""
+
+    def __init__(self, of: Any, name: str) -> None:
+        self._of, self._name = of, name
+
+    def __str__(self) -> str:
+        kind = type(self._of)
+        members = [name for name in dir(kind) if callable(x := getattr(kind, name)) or isinstance(x, property)]
+        known = [name for name in (*vars(self._of), *members) if not name.startswith("_")]
+        return _has_no(self._of, self._name, known)
+
+    __repr__ = __str__
+
+
+def _has_no(of: Any, name: str, known: list[str]) -> str:
+    return (
         f"{type(of).__name__} has no attribute {name!r}{did_you_mean(name, known)}: it has {', '.join(known) or 'none'}"
     )
 

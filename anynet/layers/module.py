@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from operator import is_
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from anynet import random, tree
 from anynet.arguments import check_flag, check_function, describe, whole_number
@@ -19,7 +19,7 @@ from anynet.errors import (
     ShapeError,
     StateError,
 )
-from anynet.spelling import check_attribute, did_you_mean, near
+from anynet.spelling import check_attribute, did_you_mean, near, no_attribute
 
 #: How many paths of a network a message lists.
 _SHOWN_PATHS = 20
@@ -124,6 +124,14 @@ class Module:
         if new and (not is_array(value) or near(name, own)):
             check_attribute(self, name, Module)
         object.__setattr__(self, name, value)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):
+                # A property whose code reads what is not there: its own error.
+                return object.__getattribute__(self, name)
+            raise no_attribute(self, name)
 
     def _check_kept(self, before: list[Any], lengths: list[int] | None) -> None:
         """Look whether `forward` has put an array where there was none, or another one in place of a parameter.
