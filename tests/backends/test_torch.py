@@ -15,6 +15,8 @@ from anynet.training import training_step
 
 torch = pytest.importorskip("torch", reason="needs torch")
 
+from anynet_torch import devices, kernels  # noqa: E402
+
 
 def test_a_device_that_is_not_there():
     with pytest.raises(BackendError, match="torch cannot use the device 'quantum'"):
@@ -122,3 +124,15 @@ def test_adam_takes_arrays_in_any_order_of_memory():
         for found, expected in zip(primitives.adam_update(*numbers, *given), wanted, strict=True):
             assert torch.equal(found, expected)
     assert torch.equal(square, other)
+
+
+def test_kernels_of_a_gpu_take_indices_of_all_dtypes_and_empty_batches(monkeypatch):
+    """On a CPU that is taken for a GPU; an index outside gives NaN, also one that a narrow dtype does not have."""
+    monkeypatch.setattr(devices, "device_type", lambda x: "cuda")
+    weight = torch.arange(600.0).reshape(300, 2)
+    for dtype in (torch.int8, torch.uint8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.int64):
+        places = torch.tensor([0, 7, 127]).to(dtype)
+        torch.testing.assert_close(kernels.embedding(weight, places), weight[[0, 7, 127]])
+    for outside in (torch.tensor([-1], dtype=torch.int8), torch.tensor([300]), torch.tensor([-301])):
+        assert bool(kernels.embedding(weight, outside).isnan().all())
+    assert kernels.softmax_cross_entropy(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)) is NotImplemented
