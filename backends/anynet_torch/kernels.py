@@ -5,6 +5,7 @@ Bringing two arrays to one dtype by the standard's rules is most of that way; ar
 
 from collections.abc import Callable
 from functools import cache, partial
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -202,17 +203,21 @@ def _adam(arrays: Any, asked: Any, numbers: dict[str, float]) -> Any:
 
 def _in_float32(step: Callable[..., Any], kinds: int, arrays: Any) -> Any:
     """Update parameters narrower than float32, of which all else that is kept is float32, and round them once."""
-    if not {x.dtype for x in arrays} <= _IN_FLOAT32:
+    if not {*map(_dtype_of, arrays)} <= _IN_FLOAT32:
         return NotImplemented
     n = len(arrays) // kinds
     found = step(*[x.float() for x in arrays])
     return (*[new.to(old.dtype) for new, old in zip(found[:n], arrays[:n], strict=True)], *found[n:])
 
 
+#: Quicker than a comprehension.
+_dtype_of = attrgetter("dtype")
+
+
 def _of_one(arrays: Any, dtypes: Any) -> bool:
     """Tell whether all arrays are of one and the same of these dtypes."""
-    first, *others = {x.dtype for x in arrays}
-    return not others and first in dtypes
+    found = {*map(_dtype_of, arrays)}
+    return len(found) == 1 and found <= dtypes
 
 
 _WIDE = {torch.float32, torch.float64}
