@@ -81,6 +81,9 @@ class Capture(TorchDispatchMode):
         settings = settings or {}
         if waits(function, args):
             raise CaptureError(f"{function} waits for the device")
+        if torch.Tag.inplace_view in function.tags:
+            # Of the tensor itself, whose shape is no work for a device.
+            return function(*args, **settings)
         # Aliases: what is noted is not to count as held.
         args, settings = tree_map_only(torch.Tensor, torch.Tensor.detach, (args, settings))
         for x in written(function, args, settings):
