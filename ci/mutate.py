@@ -321,7 +321,7 @@ class Copy:
         files = {name: digest for name, digest in digests.items() if Path(name).name.startswith("test_")}
         others = {name: digest for name, digest in digests.items() if name not in files}
         kept = ROOT / "build/mutate.json"
-        found = json.loads(kept.read_text()) if kept.exists() else {}
+        found = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
         if found.get("others") != others:
             found = {"others": others, "files": {}, "seconds": {}, "lines": {}}
         changed = sorted(name for name, digest in files.items() if found["files"].get(name) != digest)
@@ -329,7 +329,7 @@ class Copy:
             print(f"recording {len(changed)} files of tests", flush=True)
             new = self.root / "record.json"
             self.run(dict.fromkeys(changed, 0.0), new)
-            for name, value in _merged(found, json.loads(new.read_text()), {*changed}).items():
+            for name, value in _merged(found, json.loads(new.read_text(encoding="utf-8")), {*changed}).items():
                 found[name] = value
             found["files"] = files
             kept.parent.mkdir(exist_ok=True)

@@ -63,6 +63,6 @@ def test_a_name_that_no_module_has():
 
 
 def test_type_checkers_see_the_same_modules():
-    tree = ast.parse(Path(anynet.__file__).read_text())
+    tree = ast.parse(Path(anynet.__file__).read_text(encoding="utf-8"))
     (block,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
     assert [alias.name for alias in block.body[0].names] == LAZY

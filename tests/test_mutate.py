@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("resource", reason="the runner limits its processes as POSIX does")
+pytest.importorskip("resource", reason="the runner uses processes as POSIX has them")
 
 ROOT = Path(__file__).resolve().parents[1]
 
