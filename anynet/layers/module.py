@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from operator import is_
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from anynet import random, tree
 from anynet.arguments import check_flag, check_function, describe, whole_number
@@ -104,6 +104,11 @@ class Module:
             self._locate(error)
             raise
         except Exception as error:
+            if isinstance(error, AttributeError) and isinstance(error.obj, Module):
+                # Not in __getattr__: a class that has one takes longer to read any attribute.
+                unknown = no_attribute(error.obj, str(error.name))
+                self._locate(unknown)
+                raise unknown from error
             if any(map(_is_open, vars(self).values())):
                 unready = NotInitializedError(
                     f"{self!r} has no numbers yet: call initialize(seed=0, backend=...) on the network, "
@@ -124,14 +129,6 @@ class Module:
         if new and (not is_array(value) or near(name, own)):
             check_attribute(self, name, Module)
         object.__setattr__(self, name, value)
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            if hasattr(type(self), name):
-                # A property whose code reads what is not there: its own error.
-                return object.__getattribute__(self, name)
-            raise no_attribute(self, name)
 
     def _check_kept(self, before: list[Any], lengths: list[int] | None) -> None:
         """Look whether `forward` has put an array where there was none, or another one in place of a parameter.
