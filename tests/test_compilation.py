@@ -1728,3 +1728,22 @@ def test_interrupted_anywhere_while_recording():
             break
     assert number > 20
     assert not [x for _, x in tree.leaves((net, optimizer)) if type(x) is Traced]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_learning_rates_are_as_exact_as_the_parameters(backend, dtype):
+    """A rate of 0.1 is not rounded to float32 on the way."""
+    x = numbers(backend, 3, seed=1)
+    if str(x.dtype).rpartition(".")[2] != "float64":
+        pytest.skip(reason="the library has no float64 by its settings")
+    g = backend.xp.astype(x, getattr(backend.xp, dtype))
+    parameters, optimizer = {"w": g * 2.0}, optimizers.SGD(lambda step: 0.1 / (step + 3))
+
+    def step(parameters, optimizer, g):
+        optimizer.update(parameters, {"w": g})
+
+    compiled, wanted = anynet.compile(step), host(g) * 2.0
+    for i in range(4):
+        compiled(parameters, optimizer, g)
+        wanted = wanted - 0.1 / (i + 3) * host(g)
+        assert_close(parameters["w"], wanted, rtol=1e-13)

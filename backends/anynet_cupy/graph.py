@@ -109,7 +109,8 @@ class CudaLaunches(Launches):
 
     def number_dtype(self, arrays: list[Any]) -> Any:
         """Return the smallest: beside a larger one it is in that one's place, and not the other way round."""
-        dtypes = [x.dtype for x in arrays if x.dtype.kind == "f"]
+        # Of complex numbers, the dtype of their parts.
+        dtypes = [x.real.dtype for x in arrays if x.dtype.kind in "fc"]
         return min(dtypes, key=lambda dtype: dtype.itemsize, default=self._cupy.dtype("float32"))
 
 

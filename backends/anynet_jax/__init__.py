@@ -123,7 +123,7 @@ class JaxBackend(Backend):
     def _numbers(self, numbers: Any, arrays: list[Any], carried: list[tuple[int, int]]) -> Any:
         """Return numbers as an array on the host, in the dtype that they meet what is carried in."""
         # Numbers of 64 bits would make parameters of 64 bits.
-        wide = any(arrays[argument].dtype == "float64" for argument, _ in carried)
+        wide = any(arrays[argument].dtype in ("float64", "complex128") for argument, _ in carried)
         return get_backend("numpy").xp.asarray(numbers, dtype="float64" if wide else "float32")
 
     def _with_numbers(self, function: Any, carried: list[tuple[int, int]]) -> Any:

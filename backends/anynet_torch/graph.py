@@ -68,7 +68,8 @@ class CudaLaunches(Launches):
 
     def number_dtype(self, arrays: list[Any]) -> Any:
         """Return one that is exact enough: PyTorch does not mind a number's dtype beside floating arrays."""
-        return torch.float64 if any(x.dtype is torch.float64 for x in arrays) else torch.float32
+        wide = torch.float64, torch.complex128
+        return torch.float64 if any(x.dtype in wide for x in arrays) else torch.float32
 
 
 @contextmanager

@@ -178,3 +178,11 @@ def test_a_mode_that_the_host_has_set_stays(cuda):
     cuda.mode = 1
     torch_graph.CudaLaunches("cuda:0").capture(list)
     assert cuda.mode == 1
+
+
+def test_the_dtype_of_numbers():
+    launches = torch_graph.CudaLaunches("cuda:0")
+    zeros = lambda *dtypes: [torch.zeros(2, dtype=dtype) for dtype in dtypes]
+    assert launches.number_dtype(zeros(torch.float32, torch.complex128)) is torch.float64
+    assert launches.number_dtype(zeros(torch.float32, torch.float64)) is torch.float64
+    assert launches.number_dtype(zeros(torch.complex64, torch.float16)) is torch.float32
