@@ -131,3 +131,10 @@ def test_kernels_compute_what_the_references_do_in_every_dtype(backend):
         assert differing(backend, kernels, ["float16"], 1) == []
     else:
         assert differing(backend, kernels, [name for name in DTYPES if hasattr(backend.xp, name)]) == []
+
+
+def test_operators_of_onnx_take_arrays_of_two_dtypes():
+    pytest.importorskip("ndonnx", reason="needs ndonnx")
+    backend = get_backend("ndonnx")
+    kernels = {name: kernels_for(backend.xp)[name] for name in ("affine", "conv2d")}
+    assert differing(backend, kernels, [], 1) == []
