@@ -26,7 +26,7 @@ from anynet.reach import CONTENTS, Reach, holds_more, is_data
 # What a type is to a guard: those that are compared by type and value, by their text, arrays, containers, and others.
 _PLAIN, _TEXT, _ARRAY, _DYNAMIC, _OBJECT, _OPAQUE, _UNKNOWN, _NODE, _DICT, _LIST, _TUPLE, _SET = range(1, 13)
 _kinds: dict[type, int] = dict.fromkeys((type(None), bool, int, str, bytes, type(...), type(NotImplemented)), _PLAIN)
-_kinds |= {float: _TEXT, complex: _TEXT}
+_kinds |= dict.fromkeys((float, complex, range, slice), _TEXT)
 _CONTAINERS = frozenset([dict, list, tuple, set, frozenset, deque])
 
 #: A function's code, which tools that reload edited files replace.

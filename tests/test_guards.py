@@ -1,6 +1,11 @@
 """Whether a call of a compiled step is as a recorded one: what is in sets, and numbers that a step assigns."""
 
+import copy
+import datetime
+import decimal
+import fractions
 import functools
+import pathlib
 import random
 from collections import deque
 from types import SimpleNamespace
@@ -156,3 +161,36 @@ def test_results_with_settings():
         assert found["kept"] is kept
         assert (found["name"], found["function"], found["set"]) == ("a", len, {1})
     assert len(compiled.recordings) == 1
+
+
+class Day(datetime.date):
+    """A value of a class of a user's own, whose state is in compiled code."""
+
+
+VALUES = [
+    (fractions.Fraction(1, 2), fractions.Fraction(3, 2), float),
+    (decimal.Decimal("0.5"), decimal.Decimal("1.5"), float),
+    (pathlib.PurePath("a"), pathlib.PurePath("bc"), lambda k: len(str(k))),
+    (datetime.date(2020, 1, 1), datetime.date(2021, 1, 1), lambda k: k.year),
+    (Day(2020, 1, 1), Day(2021, 1, 1), lambda k: k.year),
+    (range(2), range(3), len),
+    (slice(1, 3), slice(2, 5), lambda k: k.stop),
+    (np.dtype("f4"), np.dtype("f8"), lambda k: k.itemsize),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "number"), VALUES, ids=lambda x: type(x).__name__)
+def test_values_are_settings(one, other, number):
+    """Equal ones share a recording, in an argument, inside one or reached from outside."""
+    x, kept = np.arange(3), {}
+    for step, given in (
+        (lambda x, k: x * number(k), lambda k: k),
+        (lambda x, k: x * number(k["a"][0]), lambda k: {"a": [k]}),
+        (lambda x, k: x * number(next(iter(k))), lambda k: (k,)),
+        (lambda x, _: x * number(kept["k"]), lambda k: kept.update(k=k)),
+    ):
+        compiled = anynet.compile(step)
+        for k in (one, copy.deepcopy(one), other, one, copy.deepcopy(other)):
+            found = compiled(x, given(k))
+            np.testing.assert_array_equal(found, x * number(k))
+        assert len(compiled.recordings) == 2

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from helpers import host
 
+import anynet
 from anynet.array import is_array
 from anynet.autodiff.trace import lift, lower
-from anynet.errors import ArgumentError
+from anynet.errors import ArgumentError, DifferentiationError
 
 # v has shape (4,), x (3, 4), t (2, 3, 4); c is complex, n are integers, s has no axes.
 VALUES = {
@@ -278,3 +279,64 @@ def test_what_is_refused(name):
     f = REFUSED[name]
     with pytest.raises(ArgumentError):
         f(*arguments(f, lift))
+
+
+@pytest.mark.parametrize("dtype", [None, bool, int, float, complex, "float32", "int32", "bool"])
+def test_dtypes_of_new_arrays(backend, dtype):
+    """As NumPy's; of other libraries those of the same name."""
+    x = lift(backend.asarray(np.ones(2, "float32")))
+    for name, arguments in (
+        ("zeros", (3,)),
+        ("ones", ((2, 1),)),
+        ("full", (2, True)),
+        ("eye", (2,)),
+        ("identity", (2,)),
+        ("arange", (3,)),
+        ("asarray", ([0, 1],)),
+        ("array", ([[0, 1]],)),
+        ("empty", (0,)),
+    ):
+        if (name, dtype) in (("arange", bool), ("arange", "bool"), ("full", None)):
+            continue
+        found = getattr(np, name)(*arguments, dtype=dtype, like=x)
+        wanted = getattr(np, name)(*arguments, dtype=dtype)
+        assert found.shape == wanted.shape
+        assert_same_numbers(found, wanted)
+        if dtype not in (None, float):
+            # NumPy's own default is the widest, other libraries' is not.
+            assert found.dtype == getattr(backend.xp, wanted.dtype.name), name
+    assert np.zeros(2, "int32", like=x).dtype == backend.xp.int32
+    if backend.name == "numpy":
+        assert np.zeros(2, dtype=x.dtype, like=x).dtype == x.dtype
+
+
+def assert_same_numbers(found, wanted):
+    np.testing.assert_array_equal(np.asarray(host(lower(found))), wanted)
+
+
+def test_settings_that_say_nothing(backend):
+    """NumPy's defaults may be written out."""
+    x = np.random.default_rng(0).normal(size=(2, 4))
+    given = lift(backend.asarray(x))
+    for f in (
+        lambda x: np.abs(np.fft.fft(x, None, -1, None)),
+        lambda x: np.abs(np.fft.fft(x, n=None, norm=None)),
+        lambda x: np.abs(np.fft.fftn(x, s=None, axes=None, norm=None)),
+        lambda x: np.sum(x, axis=None, dtype=None, out=None),
+        lambda x: np.add(x, 1, where=True, casting="same_kind"),
+        lambda x: np.sort(x, axis=-1, kind=None, order=None),
+        lambda x: np.sort(x, kind="mergesort"),
+        lambda x: np.argsort(x, kind="stable"),
+    ):
+        np.testing.assert_allclose(np.asarray(host(lower(f(given)))), f(x), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["add", "subtract"])
+def test_writing_at_places_of_a_plain_array_is_refused(name):
+    def f(x):
+        out = np.zeros(3)
+        getattr(np, name).at(out, [0, 1], x)
+        return np.sum(x)
+
+    with pytest.raises(DifferentiationError, match=name):
+        anynet.grad(f)(np.ones(2))

@@ -465,3 +465,16 @@ def test_indices_out_of_range(backend):
     for axis in (2, -3):
         with pytest.raises(IndexError, match=f"axis {axis} is out of range: the array has 2 axes"):
             anynet.vmap(lambda x, axis=axis: ns(x).sum(x, axis=axis))(x)
+
+
+def test_a_constant_among_the_results_within_a_derivative(backend):
+    """It goes on with the traced arrays around it."""
+    w, k = numbers(backend, 3), numbers(backend, 4, seed=1)
+
+    def loss(w, k, out_axis):
+        constant = anynet.vmap(lambda w, k: k, (0, None), out_axis)(w, k)
+        return total(ns(constant, w).multiply(ns(w).reshape(w, (3, 1)), constant))
+
+    for out_axis in (None, 0):
+        found = anynet.grad(loss)(w, k, out_axis)
+        assert_close(found, np.full(3, np.sum(host(k))), like=w)
