@@ -12,7 +12,7 @@ from copy import copy
 from io import IOBase
 from itertools import chain
 from numbers import Number
-from operator import attrgetter, is_
+from operator import attrgetter, is_, methodcaller
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 from weakref import ref
@@ -404,15 +404,22 @@ def _of_object(x: Any) -> Any:
     """Return what tells an object from others that reach the same: the code of a function, a class or a value."""
     if isinstance(x, FunctionType):
         return x.__code__
+    if isinstance(x, attrgetter | methodcaller):
+        # Which attribute or method it is for is in its text only.
+        return repr(x)
     kind = type(x)
     is_value = kind.__hash__ is not None and getattr(kind, "__eq__", None) is not object.__eq__ and not is_data(x)
     return x if is_value or isinstance(x, type) else None
 
 
 def _of_element(x: Any) -> Any:
-    """Return what tells a number or a word in a set from others."""
+    """Return what tells a number, a word or an array in a set from others."""
     kind = _kind(x)
-    return (type(x), repr(x) if kind == _TEXT else x) if kind in (_PLAIN, _TEXT) else None
+    if kind == _TEXT or (kind == _ARRAY and isinstance(x, Number)):
+        return type(x), repr(x)
+    if kind == _ARRAY:
+        return type(x), id(x)
+    return (type(x), x) if kind == _PLAIN else None
 
 
 def _state(x: Any) -> Any:

@@ -428,7 +428,7 @@ def _imported(names: Iterable[str], package: str) -> Iterator[ModuleType]:
 
 
 #: Types of values that hold nothing.
-_PLAIN = frozenset([type(None), bool, int, float, complex, str, bytes, type(...), CodeType, CellType, range, slice])
+_PLAIN = frozenset([type(None), bool, int, float, complex, str, bytes, type(...), CellType, range, slice])
 
 _CONTAINERS = frozenset([dict, list, tuple, set, frozenset, deque])
 

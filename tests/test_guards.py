@@ -5,8 +5,10 @@ import datetime
 import decimal
 import fractions
 import functools
+import operator
 import pathlib
 import random
+import re
 from collections import deque
 from types import SimpleNamespace
 
@@ -176,6 +178,11 @@ VALUES = [
     (range(2), range(3), len),
     (slice(1, 3), slice(2, 5), lambda k: k.stop),
     (np.dtype("f4"), np.dtype("f8"), lambda k: k.itemsize),
+    (operator.attrgetter("real"), operator.attrgetter("imag"), lambda k: k(3 + 4j)),
+    (operator.methodcaller("count", 1), operator.methodcaller("count", 2), lambda k: k([1, 2, 2])),
+    (operator.add, operator.mul, lambda k: k(3, 4)),
+    (re.compile("a"), re.compile("bc"), lambda k: len(k.pattern)),
+    (compile("1 + x", "", "eval"), compile("2 + x", "", "eval"), lambda k: eval(k, {"x": 1})),
 ]
 
 
@@ -194,3 +201,26 @@ def test_values_are_settings(one, other, number):
             found = compiled(x, given(k))
             np.testing.assert_array_equal(found, x * number(k))
         assert len(compiled.recordings) == 2
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int8, np.bool_, float])
+def test_numbers_in_a_set_that_a_step_reaches(kind):
+    kept, x = set(), np.arange(3)
+    compiled = anynet.compile(lambda x: x * float(next(iter(kept))))
+    for value in (0, 0, 1, 1, 0):
+        kept.clear()
+        kept.add(kind(value))
+        np.testing.assert_array_equal(compiled(x), x * value)
+    assert len(compiled.recordings) == 2
+
+
+def test_arrays_in_a_set_that_a_step_reaches():
+    """Of a library whose arrays are hashed by identity."""
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    kept, x = set(), torch.arange(3.0)
+    compiled = anynet.compile(lambda x: x * next(iter(kept)))
+    arrays = torch.tensor(2.0), torch.tensor(3.0)
+    for k in (0, 0, 1, 1, 0):
+        kept.clear()
+        kept.add(arrays[k])
+        np.testing.assert_array_equal(compiled(x), x * arrays[k])
