@@ -611,7 +611,7 @@ def _changes(
             )
             if id(holder) in replaced:
                 replaced.add(id(x))
-            elif is_new and holder is not None:
+            elif is_new and holder is not None and not isinstance(holder, tuple):
                 replaced.add(id(x))
                 changes.members.append((is_outside, k, new_arrays))
         for k, (holder, _, i) in enumerate(new.slots):

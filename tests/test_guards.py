@@ -11,9 +11,11 @@ import random
 import re
 from collections import deque
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from helpers import assert_close, host, numbers
 from numpy import random as np_random
 
 import anynet
@@ -182,7 +184,6 @@ VALUES = [
     (operator.methodcaller("count", 1), operator.methodcaller("count", 2), lambda k: k([1, 2, 2])),
     (operator.add, operator.mul, lambda k: k(3, 4)),
     (re.compile("a"), re.compile("bc"), lambda k: len(k.pattern)),
-    (compile("1 + x", "", "eval"), compile("2 + x", "", "eval"), lambda k: eval(k, {"x": 1})),
 ]
 
 
@@ -224,3 +225,73 @@ def test_arrays_in_a_set_that_a_step_reaches():
         kept.clear()
         kept.add(arrays[k])
         np.testing.assert_array_equal(compiled(x), x * arrays[k])
+
+
+class Pair(NamedTuple):
+    first: object
+    second: object
+
+
+def flat(x):
+    if isinstance(x, dict):
+        return flat([*x.values()])
+    return [z for y in x for z in flat(y)] if isinstance(x, list | tuple) else [x]
+
+
+NESTED = {
+    "tuple": lambda x: (x, 2.0),
+    "tuple in a tuple": lambda x: ((x,), 1.0),
+    "deep": lambda x: (1.0, (2.0, (x, x * 2))),
+    "in a list": lambda x: [((x,), x * 3)],
+    "around a list": lambda x: (x, [(x * 2, (x,))]),
+    "around a dict": lambda x: ({"a": (x, (x * 2,))}, (x,)),
+    "named": lambda x: Pair((x,), Pair(2.0, (x,))),
+    "the same twice": lambda x: ((x,), (x,)),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_tuples_inside_each_other(backend, name):
+    """As arguments, reached from outside, put in the place of others, and with arrays that are written into."""
+    make, x = NESTED[name], numbers(backend, 3)
+    kept, made = {"given": make(x)}, {"made": make(x)}
+    by_argument = anynet.compile(lambda x, given: x * sum(flat(given)))
+    by_reach = anynet.compile(lambda x: x * sum(flat(kept["given"])))
+
+    def replace(x):
+        made["made"] = make(sum(flat(made["made"])) * x)
+
+    replaces, wanted = anynet.compile(replace), host(x)
+    for i in range(4):
+        y = x + i
+        for found in (by_argument(y, make(x)), by_reach(y)):
+            assert_close(found, host(y) * sum(flat(make(host(x)))), rtol=1e-6)
+        replaces(y * 0.25)
+        wanted = sum(flat(make(wanted))) * host(y) * 0.25
+        expected = flat(make(wanted))
+        for a, b in zip(flat(made["made"]), expected, strict=True):
+            assert_close(a, b, rtol=1e-5) if not isinstance(a, float) else None
+        assert type(made["made"]) is type(make(x))
+    assert len(by_argument.recordings) == len(by_reach.recordings) == len(replaces.recordings) == 1
+
+
+def test_arrays_in_nested_tuples_that_are_written_into(backend):
+    if not hasattr(type(backend.asarray([1.0])), "__iadd__"):
+        pytest.skip("the library's arrays never change")
+    first, second = numbers(backend, 3), numbers(backend, 3, seed=1)
+    given = ((first,), [(second, (2.0,))])
+    before = host(first).copy(), host(second).copy()
+
+    def step(x, given):
+        (a,), [(b, _)] = given
+        a += x
+        b *= 2.0
+        return a + b
+
+    compiled, x = anynet.compile(step), numbers(backend, 3, seed=2)
+    for i in range(1, 4):
+        found = compiled(x, given)
+        assert given[0][0] is first
+        assert_close(first, before[0] + i * host(x), rtol=1e-6)
+        assert_close(second, before[1] * 2.0**i, rtol=1e-6)
+        assert_close(found, host(first) + host(second), rtol=1e-6)
