@@ -9,6 +9,9 @@ from anynet.graph import Launches
 #: Bytes of which arrays in one piece take whole multiples, and up to which they are copied once more for fewer calls.
 _LINE, _SMALL = 256, 1 << 20
 
+#: Bytes of float32.
+_NARROWEST = 4
+
 
 def _whole(size: int) -> int:
     """Return the bytes of as many whole lines."""
@@ -108,10 +111,14 @@ class CudaLaunches(Launches):
         return bool(self._cupy.may_share_memory(x, y))
 
     def number_dtype(self, arrays: list[Any]) -> Any:
-        """Return the smallest: beside a larger one it is in that one's place, and not the other way round."""
+        """Return the smallest: beside a larger one it is in that one's place, and not the other way round.
+
+        Updates compute in float32 at least, and smaller numbers would be no rates: 0.9999 is 1 in half precision.
+        """
         # Of complex numbers, the dtype of their parts.
         dtypes = [x.real.dtype for x in arrays if x.dtype.kind in "fc"]
-        return min(dtypes, key=lambda dtype: dtype.itemsize, default=self._cupy.dtype("float32"))
+        wide = [dtype for dtype in dtypes if dtype.itemsize >= _NARROWEST]
+        return min(wide, key=lambda dtype: dtype.itemsize, default=self._cupy.dtype("float32"))
 
 
 @cache

@@ -382,11 +382,13 @@ def test_a_call_on_another_stream_waits_for_the_last_one(kind):
 
 
 def test_the_dtype_of_numbers():
-    """The smallest one, or for arrays of complex numbers that of their parts."""
+    """The smallest one from float32 on, or for arrays of complex numbers that of their parts."""
     zeros = lambda *dtypes: [np.zeros(2, dtype) for dtype in dtypes]
     for dtypes, wanted in (
         (("float64", "int32"), "float64"),
-        (("float64", "float16"), "float16"),
+        (("float64", "float32"), "float32"),
+        (("float64", "float16"), "float64"),
+        (("float16",), "float32"),
         (("complex128",), "float64"),
         (("complex128", "complex64"), "float32"),
         (("int64",), "float32"),
