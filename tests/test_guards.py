@@ -295,3 +295,40 @@ def test_arrays_in_nested_tuples_that_are_written_into(backend):
         assert_close(first, before[0] + i * host(x), rtol=1e-6)
         assert_close(second, before[1] * 2.0**i, rtol=1e-6)
         assert_close(found, host(first) + host(second), rtol=1e-6)
+
+
+class Interrupting(type):
+    """A class of classes whose first attribute can be interrupted while it is written."""
+
+    def __setattr__(cls, name, value):
+        super().__setattr__(name, value)
+        if name == "first" and vars(cls).get("interrupt"):
+            super().__setattr__("interrupt", False)
+            raise KeyboardInterrupt
+
+
+class Kept(metaclass=Interrupting):
+    first = second = None
+    interrupt = False
+
+
+def test_interrupted_while_results_are_put_in_their_places():
+    """The step is done as a whole, and the interruption comes after it."""
+    Kept.first, Kept.second = np.zeros(2), np.ones(2)
+
+    def step(x):
+        Kept.first = Kept.first + x
+        Kept.second = Kept.second + x
+
+    compiled, x = anynet.compile(step), np.ones(2)
+    compiled(x)
+    compiled(x)
+    Kept.interrupt = True
+    with pytest.raises(KeyboardInterrupt):
+        compiled(x)
+    assert not Kept.interrupt
+    np.testing.assert_array_equal(Kept.first, [3, 3])
+    np.testing.assert_array_equal(Kept.second, [4, 4])
+    compiled(x)
+    np.testing.assert_array_equal(Kept.first, [4, 4])
+    assert len(compiled.recordings) == 1
