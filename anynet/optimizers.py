@@ -148,7 +148,8 @@ class SGD(Optimizer):
             if gradient is not None:
                 places.append(place)
                 parameters.append(unrecorded(parameter) if type(parameter) in RECORDING_TYPES else parameter)
-                gradients.append(gradient if gradient.dtype == parameter.dtype else _like(parameter, gradient))
+                fits = gradient.dtype == parameter.dtype and gradient.shape == parameter.shape
+                gradients.append(gradient if fits else _like(place, parameter, gradient))
         if places:
             _put(places, sgd_update(rate, *parameters, *gradients))
         self._clock.afterwards(self._clock.end)
@@ -198,8 +199,8 @@ class _StatefulOptimizer(Optimizer):
                 raise ShapeError(
                     f"{path} is of shape {tuple(parameter.shape)}, its state of {tuple(kept[0].shape)}: {_REMEDY}"
                 )
-            if gradient.dtype != parameter.dtype:
-                gradient = _like(parameter, gradient)
+            if gradient.dtype != parameter.dtype or gradient.shape != parameter.shape:
+                gradient = _like(place, parameter, gradient)
             if type(parameter) in RECORDING_TYPES:
                 parameter = unrecorded(parameter)
             arrays = (parameter, gradient, *kept)
@@ -238,8 +239,18 @@ class _StatefulOptimizer(Optimizer):
         raise NotImplementedError
 
 
-def _like(parameter: Array, gradient: Array) -> Array:
-    """Return the gradient in its parameter's dtype: a wider one would make a parameter of another dtype."""
+def _like(place: Any, parameter: Array, gradient: Array) -> Array:
+    """Return the gradient in its parameter's dtype: a wider one would make a parameter of another dtype.
+
+    Raises:
+        ShapeError: it has another shape, and would be broadcast.
+
+    """
+    if tuple(gradient.shape) != tuple(parameter.shape):
+        raise ShapeError(
+            f"the gradient of {place[1] or 'a parameter'} has shape {tuple(gradient.shape)}: wanted that of the "
+            f"parameter, {tuple(parameter.shape)}"
+        )
     return array_namespace(gradient).astype(gradient, parameter.dtype)
 
 

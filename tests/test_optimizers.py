@@ -1,5 +1,6 @@
 import copy
 import math
+import re
 from functools import partial
 
 import numpy as np
@@ -325,3 +326,16 @@ def test_parameters_of_several_dtypes_are_updated_as_each_one_alone(backend, mak
         for dtype, wanted in parameters.items():
             assert together[dtype].dtype == wanted.dtype == getattr(backend.xp, dtype)
             np.testing.assert_allclose(host(together[dtype]), host(wanted), rtol=2e-3)
+
+
+@pytest.mark.parametrize("make", [optimizers.SGD, optimizers.Momentum, optimizers.Adam])
+@pytest.mark.parametrize("shape", [(1,), (), (3, 2), (3,), (1, 2, 3)], ids=str)
+def test_a_gradient_of_another_shape(backend, make, shape):
+    """It is not broadcast, which would change the parameters by something else than their gradient."""
+    point = {"w": numbers(backend, 2, 3)}
+    before = host(point["w"]).copy()
+    optimizer = make(0.1)
+    with pytest.raises(ShapeError, match=rf"the gradient of w has shape {re.escape(str(shape))}: wanted .*\(2, 3\)"):
+        optimizer.update(point, {"w": numbers(backend, *shape)})
+    assert host(point["w"]).tolist() == before.tolist()
+    assert optimizer.updates == 0
