@@ -13,7 +13,7 @@ import pytest
 PROGRAM = Path(__file__).with_name("settings_of_a_process.py")
 
 
-@pytest.mark.parametrize("library", ["numpy", "torch", "jax", "array_api_strict"])
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax", "array_api_strict", "ndonnx"])
 def test_settings_of_the_process_stay_as_they_are(library, monkeypatch):
     if find_spec(library) is None:
         pytest.skip(f"needs {library}")
