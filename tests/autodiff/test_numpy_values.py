@@ -321,6 +321,8 @@ def test_settings_that_say_nothing(backend):
     for f in (
         lambda x: np.abs(np.fft.fft(x, None, -1, None)),
         lambda x: np.abs(np.fft.fft(x, n=None, norm=None)),
+        lambda x: np.fft.hfft(x, norm=None),
+        lambda x: np.abs(np.fft.ihfft(x, None, norm=None)),
         lambda x: np.abs(np.fft.fftn(x, s=None, axes=None, norm=None)),
         lambda x: np.sum(x, axis=None, dtype=None, out=None),
         lambda x: np.add(x, 1, where=True, casting="same_kind"),

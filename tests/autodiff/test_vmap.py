@@ -1,5 +1,6 @@
 """`anynet.vmap`: what a loop over the entries returns, stacked, for the standard's functions, networks and nestings."""
 
+import array_api_compat
 import numpy as np
 import pytest
 from examples_of_layers import EXAMPLES, example
@@ -468,12 +469,13 @@ def test_indices_out_of_range(backend):
 
 
 def test_a_constant_among_the_results_within_a_derivative(backend):
-    """It goes on with the traced arrays around it."""
+    """It goes on with the traced arrays around it, also in code that compares namespaces as SciPy's does."""
     w, k = numbers(backend, 3), numbers(backend, 4, seed=1)
 
     def loss(w, k, out_axis):
         constant = anynet.vmap(lambda w, k: k, (0, None), out_axis)(w, k)
-        return total(ns(constant, w).multiply(ns(w).reshape(w, (3, 1)), constant))
+        xp = array_api_compat.array_namespace(constant, w)
+        return total(xp.multiply(xp.reshape(w, (3, 1)), constant))
 
     for out_axis in (None, 0):
         found = anynet.grad(loss)(w, k, out_axis)
