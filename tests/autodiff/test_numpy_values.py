@@ -1,5 +1,7 @@
 """NumPy's functions on traced arrays, with every parameter that they take: the values are those of NumPy itself."""
 
+import inspect
+
 import numpy as np
 import pytest
 from helpers import host
@@ -258,6 +260,11 @@ def flat(result):
     if isinstance(result, list | tuple):
         return [y for x in result for y in flat(x)]
     return [np.asarray(host(lower(result)) if is_array(result) else result)]
+
+
+if "min" not in inspect.signature(np.clip).parameters:
+    # NumPy 2.0 has the first two names alone.
+    del VALUES["clip by other names"]
 
 
 @pytest.mark.parametrize("name", VALUES)
