@@ -217,6 +217,12 @@ def pairs(tree: Any, other: Any) -> list[tuple[Any, Any, Array, Any]]:
         ArgumentError: ``other`` is built differently, or has two things beside what is tied.
 
     """
+    if type(tree) is dict and is_node(other):
+        # Its paths are keys, too, but parameters() returns a new dict, and the network would stay as it is.
+        raise ArgumentError(
+            f"the trees differ: a dict in one and a {type(other).__name__} in another: give the network in place of "
+            "its parameters()"
+        )
     found: list[tuple[Any, Any, Array, Any]] = []
     try:
         _pair(found, tree, other, None, {})

@@ -339,3 +339,10 @@ def test_a_gradient_of_another_shape(backend, make, shape):
         optimizer.update(point, {"w": numbers(backend, *shape)})
     assert host(point["w"]).tolist() == before.tolist()
     assert optimizer.updates == 0
+
+
+def test_the_parameters_of_a_network_in_its_place(backend):
+    """A new dict, whose update would leave the network as it is."""
+    net = layers.Sequential(layers.Linear(2, 1), seed=0, backend=backend)
+    with pytest.raises(ArgumentError, match=r"a dict in one and a Sequential in another: give the network in place of"):
+        optimizers.SGD(0.1).update(net.parameters(), net.map(lambda x: x))

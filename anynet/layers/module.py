@@ -124,9 +124,9 @@ class Module:
         if self._differentiated and not is_array(vars(self).get(name)):
             self._check_no_array(name, value)
         own = vars(self)
-        # A class of a user's own may be given any attribute. What keeps an array in another layer is told so later.
+        # A class of a user's own may be given any attribute. A setting would be ignored; arrays and modules are parts.
         new = name not in own and type(self).__module__.startswith("anynet.")
-        if new and (not is_array(value) or near(name, own)):
+        if new and (tree.is_setting(value) or near(name, own)):
             check_attribute(self, name, Module)
         object.__setattr__(self, name, value)
 
