@@ -338,6 +338,7 @@ def test_settings_that_say_nothing(backend):
         lambda x: np.argsort(x, kind="stable"),
     ):
         np.testing.assert_allclose(np.asarray(host(lower(f(given)))), f(x), rtol=1e-12)
+        np.testing.assert_allclose(host(anynet.vjp(f, lower(given))[0]), f(x), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["add", "subtract"])
