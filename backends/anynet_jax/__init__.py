@@ -97,7 +97,8 @@ class JaxBackend(Backend):
 
     def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Let XLA compile it; numbers go to the device together, and stay there until they are others."""
-        compiled, put = self._jax.jit(self._with_numbers(function, carried)), self._jax.device_put
+        compiled = self._jax.jit(self._with_numbers(function, carried))
+        on_mesh = not isinstance(self.device, self._jax.Device)
         known: list[float] | None = None
         there: Any = None
 
@@ -106,8 +107,10 @@ class JaxBackend(Backend):
             if numbers != known:
                 # Those of one call alone go there with the call, which is quicker.
                 known, there = numbers, self._numbers(numbers, arrays, carried)
-            elif not isinstance(there, self._jax.Array):
-                there = put(there, self.device)
+            elif not (on_mesh or isinstance(there, self._jax.Array)):
+                # Put there as the default only: for an array that is to stay there, XLA would compile it once more.
+                with self._jax.default_device(self.device):
+                    there = self._jax.device_put(there)
             return compiled(arrays, there)
 
         return run

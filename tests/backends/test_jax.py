@@ -11,6 +11,7 @@ from helpers import host, numbers
 import anynet
 from anynet import checkpoint, initializers, layers, losses, optimizers, random, tree
 from anynet.errors import BackendError, DataError, DTypeError
+from anynet.training import training_step
 
 jax = pytest.importorskip("jax", reason="needs jax")
 
@@ -188,3 +189,16 @@ def test_64_bits_are_switched_on_by_configure(narrow):
     assert backend.supports(backend.xp.float64)
     jax.config.update("jax_enable_x64", False)
     assert not backend.supports(backend.xp.float64)
+
+
+def test_a_step_is_compiled_once(caplog):
+    """Also when its numbers stay as they are, and are on the device then."""
+    backend = anynet.get_backend("jax")
+    net, x, t = network(backend), backend.asarray([[1.0, 2.0, 3.0, 4.0]]), backend.asarray([2])
+    step, optimizer = anynet.compile(training_step(losses.cross_entropy)), optimizers.SGD(0.1)
+    step(net, optimizer, x, t)
+    with jax.log_compiles(), caplog.at_level("WARNING", logger="jax"):
+        for _ in range(4):
+            step(net, optimizer, x, t)
+    compiled = [line for line in caplog.messages if line.startswith("Finished XLA compilation of jit(run)")]
+    assert len(compiled) == 1, caplog.messages
