@@ -84,13 +84,13 @@ class Capture(TorchDispatchMode):
         if torch.Tag.inplace_view in function.tags:
             # Of the tensor itself, whose shape is no work for a device.
             return function(*args, **settings)
-        # Aliases: what is noted is not to count as held.
-        args, settings = tree_map_only(torch.Tensor, torch.Tensor.detach, (args, settings))
+        given = {memory_of(x) for x in tensors((args, settings))}
         for x in written(function, args, settings):
             if memory_of(x) not in self.own:
                 storage = x.untyped_storage()
                 self._before.setdefault(memory_of(x), (storage, storage.clone()))
-        given = {memory_of(x) for x in tensors((args, settings))}
+        # Aliases: what is noted is not to count as held.
+        noted = tree_map_only(torch.Tensor, torch.Tensor.detach, (args, settings))
         out = function(*args, **settings)
         results = []
         for x in tensors(out):
@@ -100,8 +100,10 @@ class Capture(TorchDispatchMode):
             if is_new:
                 self.own[place] = x.detach()
             self._users[place].append(weakref.ref(x))
-        if function._schema.is_mutable or any(x is not None for x in results):
-            self.calls.append((function, args, settings, results))
+        # Some calls change the shape of a tensor in place, and none of its elements.
+        writes = function._schema.is_mutable and torch.Tag.inplace_view not in function.tags
+        if writes or any(x is not None for x in results):
+            self.calls.append((function, *noted, results))
         return out
 
 

@@ -50,6 +50,16 @@ def test_what_waits_for_the_device_is_refused(waiting):
     torch.testing.assert_close(x, torch.ones(3))
 
 
+def test_a_call_that_changes_a_shape_in_place(launches):
+    """As PyTorch's product of a vector and a matrix does."""
+    x, y = torch.ones(3), torch.ones(3, 2)
+    launch, (result,) = launches.capture(lambda: [torch.matmul(x, y)])
+    x.fill_(2.0)
+    for _ in range(2):
+        launch()
+    torch.testing.assert_close(result, torch.tensor([6.0, 6.0]))
+
+
 def test_memory_that_is_freed_while_capturing_is_garbage():
     x = torch.ones(3)
     with Capture() as captured:
