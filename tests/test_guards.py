@@ -332,3 +332,12 @@ def test_interrupted_while_results_are_put_in_their_places():
     compiled(x)
     np.testing.assert_array_equal(Kept.first, [4, 4])
     assert len(compiled.recordings) == 1
+
+
+def test_containers_of_several_types_with_the_same_inside():
+    x = np.arange(3)
+    compiled = anynet.compile(lambda x, given: x * (1 + [list, tuple, dict, Pair, set].index(type(given))))
+    for _ in range(2):
+        for i, given in enumerate(([0, 1], (0, 1), {0: 0, 1: 1}, Pair(0, 1), {0, 1})):
+            np.testing.assert_array_equal(compiled(x, given), x * (1 + i))
+    assert len(compiled.recordings) == 5

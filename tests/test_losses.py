@@ -410,3 +410,15 @@ def test_cosine_of_zero_vectors(backend):
     assert host(losses.cosine(x, 3 * x)) == pytest.approx(0, abs=1e-12)
     g = host(anynet.grad(lambda x: losses.cosine(x, x))(zeros))
     assert g.tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize("margin", [0.0, -1.0, float("nan"), float("inf")])
+def test_margins_that_cannot_be(backend, margin):
+    x, t = numbers(backend, 3, 4), backend.asarray([0, 1, 2])
+    for loss, given in (
+        (losses.hinge, (x, backend.asarray(np.sign(host(x))))),
+        (losses.multi_margin, (x, t)),
+        (losses.triplet_margin, (x, x + 1, x - 1)),
+    ):
+        with pytest.raises(ArgumentError, match=r"margin is .*: wanted a finite number above 0"):
+            loss(*given, margin=margin)
