@@ -148,7 +148,7 @@ class SGD(Optimizer):
             if gradient is not None:
                 places.append(place)
                 parameters.append(unrecorded(parameter) if type(parameter) in RECORDING_TYPES else parameter)
-                fits = gradient.dtype == parameter.dtype and gradient.shape == parameter.shape
+                fits = gradient.shape == parameter.shape and gradient.dtype == parameter.dtype
                 gradients.append(gradient if fits else _like(place, parameter, gradient))
         if places:
             _put(places, sgd_update(rate, *parameters, *gradients))

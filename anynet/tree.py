@@ -9,7 +9,7 @@ Training walks the tree of a network several times in every step, so a walk look
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from anynet.array import Array, is_array
@@ -54,6 +54,48 @@ def map(
         return _map(fn, tree, untrained, defaults, None)
     beside = zip(*([*_beside(tree, other, "", None)] for other in others), strict=True)
     return _map(lambda leaf: fn(leaf, *next(beside)), tree, None, None, None)
+
+
+def unflatten(tree: T, leaves: Iterable[Any]) -> T:
+    """Return the same tree with these leaves, in order, in place of its own; one that is tied takes one of them.
+
+    >>> import numpy as np
+    >>> anynet.tree.unflatten({"w": np.ones(2), "b": [np.zeros(1)]}, [1.0, 2.0])
+    {'w': 1.0, 'b': [2.0]}
+
+    """
+    leaves = [*leaves]
+    try:
+        return _unflatten(tree, iter(leaves).__next__)
+    except StopIteration:
+        # Tied ones are in more places than there are leaves.
+        rest = iter(leaves)
+        return map(lambda _: next(rest), tree)
+
+
+def _unflatten(tree: T, take: Callable[[], Any]) -> T:
+    """Take a leaf for every place: what `_map` does, without a look at what is tied."""
+    kind = _kinds.get(type(tree)) or _kind(tree)
+    children: Any = tree
+    if kind == _MODULE or kind == _NODE:  # noqa: SIM109 - quicker, in a walk of every step
+        attributes = vars(tree)
+        if not attributes:
+            return tree
+        new = object.__new__(type(tree))
+        own = vars(new)
+        for name, child in attributes.items():
+            own[name] = take() if _kinds.get(type(child)) == _LEAF else _unflatten(child, take)
+        return new
+    if kind == _LEAF:
+        return take()  # type: ignore[no-any-return]
+    if kind == _SETTING:
+        return tree
+    if kind == _DICT:
+        return {name: _unflatten(child, take) for name, child in children.items()}  # type: ignore[return-value]
+    filled = [_unflatten(child, take) for child in children]
+    if kind == _LIST:
+        return filled  # type: ignore[return-value]
+    return type(tree)(filled) if kind == _TUPLE else type(tree)(*filled)  # type: ignore[call-arg]
 
 
 def add(tree: T, *others: Any) -> T:

@@ -130,3 +130,21 @@ def test_a_network_that_is_twice_in_a_list_has_two_gradients(backend):
     assert_close(grads[1]["layers.0.bias"], [2, 0, 0])
     with pytest.raises(ArgumentError, match="a Sequential is part of two networks in one list or dict"):
         optimizers.SGD(0.1).update([net, net], grads)
+
+
+def test_leaves_are_put_into_a_tree(backend):
+    """In order, one for each that is tied, in copies of the modules."""
+    shared = layers.Linear(2, 2)
+    net = layers.Sequential(shared, layers.ReLU(), layers.Linear(2, 3), shared, seed=0, backend=backend)
+    given = {"net": net, "rest": ([backend.asarray(1.0)], "setting", None)}
+    leaves = [x for _, x in tree.leaves(given)]
+    assert len(leaves) == 5
+    found = tree.unflatten(given, range(5))
+    assert found["rest"] == ([4], "setting", None)
+    assert [found["net"][path] for path in ("layers.0.weight", "layers.0.bias", "layers.2.weight")] == [0, 1, 2]
+    assert found["net"][3] is found["net"][0] is not shared
+    assert type(found["net"]) is layers.Sequential
+    assert all(x is y for (_, x), y in zip(tree.leaves(tree.unflatten(given, leaves)), leaves, strict=True))
+    untied = [net[2], (net[2]["weight"],)]
+    found = tree.unflatten(untied, "abc")
+    assert (found[0]["weight"], found[0]["bias"], found[1]) == ("a", "b", ("c",))

@@ -4,7 +4,7 @@ While a function runs, a `Tape` notes for each step what it was made from and ho
 `Tape.backward` then walks the steps in reverse, once: everything that all rules have in common happens here.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any, TypeVar
 
@@ -179,22 +179,25 @@ class Tape:
                 cotangents[node] = c if before is None else c + before
         return [cotangents.get(i) for i in range(inputs)]
 
-    def gradient(self, like: T, places: Iterator[int], cotangents: list[Array | None]) -> T:
-        """Return a tree like the one whose arrays were made variables: the cotangent of each, None for constants."""
-        if len(set(map(id, cotangents))) < len(cotangents):
+    def gradients(self, trees: T, cotangents: list[Array | None]) -> T:
+        """Return trees like those that were begun, in a list or tuple: each array's cotangent, None for constants."""
+        identities = set(map(id, cotangents))
+        if len(identities) < len(cotangents):
             cotangents = _apart(cotangents)
+        if self.complex:
+            # On the way back no rule conjugates, so that one formula serves real and complex arrays.
+            cotangents = [None if g is None else conj(g) for g in cotangents]
+        # The place of a constant is -1, which is that of the last one here.
+        found = map([*cotangents, None].__getitem__, self.places)
+        if id(None) not in identities:
+            return tree.unflatten(trees, found)
+        places = iter(self.places)
 
         def of_leaf(x: Array) -> Array | None:
-            place = next(places)
-            if place < 0:
-                return None
-            g = cotangents[place]
-            if g is None:
-                return array_namespace(x).zeros_like(x)
-            # On the way back no rule conjugates, so that one formula serves real and complex arrays.
-            return conj(g) if self.complex else g
+            g = next(found)
+            return array_namespace(x).zeros_like(x) if next(places) >= 0 and g is None else g
 
-        return tree.map(of_leaf, like)
+        return tree.map(of_leaf, trees)
 
 
 def _apart(cotangents: list[Array | None]) -> list[Array | None]:
@@ -266,11 +269,10 @@ def value_and_grad(
             out, aux = _with_aux(out)
         _check_output(out, tape)
         cotangents = tape.backward({out.node: _one(out.value)})
-        # In the order in which the variables were made.
-        places = iter(tape.places)
-        gradients = [tape.gradient(arg, places, cotangents) for arg in given]
-        for argument, copy in zip(given, begun.values(), strict=True):
-            tape.finish(argument, copy)
+        gradients = tape.gradients(given, cotangents)
+        if tape.buffers:
+            for argument, copy in zip(given, begun.values(), strict=True):
+                tape.finish(argument, copy)
         value = (out.value, tree.map(tape.value, aux)) if has_aux else out.value
         return value, chosen.structure(gradients)
 

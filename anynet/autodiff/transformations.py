@@ -52,7 +52,7 @@ def vjp(f: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, Callable[
                 # Under another trace all arrays belong to it: not every library's operators take a stranger.
                 c = lift(c) if type(x.value) is Traced else c
                 cotangents[x.node] = conj(c) if x.node not in cotangents else cotangents[x.node] + conj(c)
-        return tape.gradient(args, iter(tape.places), tape.backward(cotangents, keep=True))
+        return tape.gradients((args,), tape.backward(cotangents, keep=True))[0]
 
     return tree.map(tape.value, out), pullback
 
@@ -368,8 +368,7 @@ def _slot(x: Array) -> Traced:
 
 def _filled(structure: Any, arrays: Iterable[Array]) -> Any:
     """Return the tree with these arrays in its slots."""
-    values = iter(arrays)
-    return tree.map(lambda _: next(values), structure)
+    return tree.unflatten(structure, arrays)
 
 
 def _any_traced(arrays: Iterable[Any]) -> bool:

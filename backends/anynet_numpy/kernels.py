@@ -14,7 +14,7 @@ import numpy as np
 from anynet.primitives.erf import CENTRE, LIMIT, TAIL
 from anynet.primitives.threefry import PARITY, ROTATIONS
 from anynet.primitives.update import by_parameter, in_turn
-from anynet_numpy.memory import blocks, fresh, scratch
+from anynet_numpy.memory import BLOCK, blocks, fresh, scratch
 
 #: The dtypes that kernels take, and a zero of each: arithmetic with an array is quicker than with a Python number.
 ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
@@ -62,7 +62,7 @@ def relu(x: Any, out: Any = None) -> Any:
         return np.maximum(x, zero, out=out)
     if out is None:
         out = fresh(x.shape, x.dtype)
-    for given, made in blocks(x, out, size=MOST_ZEROS):
+    for given, made in ((x, out),) if x.size <= MOST_ZEROS else blocks(x, out, size=MOST_ZEROS):
         np.maximum(given, zeros(given.shape, x.dtype.char), out=made)
     return out
 
@@ -143,13 +143,14 @@ def sgd_update(learning_rate: float, *arrays: Any) -> Any:
         if (x.dtype is not dtype and x.dtype != dtype) or not x.ndim:
             return NotImplemented
     rate = np.array(learning_rate, dtype)
-    return tuple([descended(p, g, rate) for p, g in by_parameter(2, arrays)])
+    count = len(arrays) // 2
+    return tuple([descended(p, g, rate) for p, g in zip(arrays[:count], arrays[count:], strict=True)])
 
 
 def descended(p: Any, g: Any, rate: Any, out: Any = None) -> Any:
     """Return p - rate · g; the products take its own memory, in blocks that fit a cache."""
     out = fresh(p.shape, p.dtype) if out is None else out
-    for old, change, made in blocks(p, g, out):
+    for old, change, made in ((p, g, out),) if p.size <= BLOCK else blocks(p, g, out):
         np.multiply(change, rate, out=made)
         np.subtract(old, made, out=made)
     return out
