@@ -100,23 +100,25 @@ class Module:
             if inside is not None:
                 self._check_inside(*inside)
             return out
-        except AnynetError as error:
-            self._locate(error)
-            raise
         except Exception as error:
-            if isinstance(error, AttributeError) and isinstance(error.obj, Module):
-                # Not in __getattr__: a class that has one takes longer to read any attribute.
-                unknown = no_attribute(error.obj, str(error.name))
-                self._locate(unknown)
-                raise unknown from error
-            if any(map(_is_open, vars(self).values())):
-                unready = NotInitializedError(
-                    f"{self!r} has no numbers yet: call initialize(seed=0, backend=...) on the network, "
-                    "or give seed= to Sequential"
-                )
-                self._locate(unready)
-                raise unready from error
-            raise
+            told = self._told(error)
+            if isinstance(told, AnynetError):
+                self._locate(told)
+            if told is error:
+                raise
+            raise told from error
+
+    def _told(self, error: Exception) -> Exception:
+        """Return the error that says what is behind one of `forward`, or this one itself."""
+        if isinstance(error, AttributeError) and not isinstance(error, AnynetError) and isinstance(error.obj, Module):
+            # Not in __getattr__: a class that has one takes longer to read any attribute.
+            return no_attribute(error.obj, str(error.name))
+        if not isinstance(error, NotInitializedError) and any(map(_is_open, vars(self).values())):
+            return NotInitializedError(
+                f"{self!r} has no numbers yet: call initialize(seed=0, backend=...) on the network, "
+                "or give seed= to Sequential"
+            )
+        return error
 
     def __setattr__(self, name: str, value: Any) -> None:
         # While it is differentiated this is a copy, whose attributes go with it. Buffers alone are written back, those
