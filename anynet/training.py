@@ -309,8 +309,13 @@ def evaluate(net: Module, data: Data, metric: Score | Sequence[Score] = metrics.
     What a metric counts is added up over batches, on the device, and read once at the end. A function that is not one
     of `anynet.metrics` is called as metric(outputs, labels) with all rows at once.
 
-    >>> anynet.evaluate(net, test, metrics.F1(average="micro"))
-    >>> anynet.evaluate(net, test, [metrics.accuracy, metrics.perplexity])
+    >>> import numpy as np
+    >>> net = layers.Sequential(layers.Linear(2, 2), seed=0, backend="numpy")
+    >>> test = np.ones((4, 2), "float32"), np.asarray([0, 1, 1, 1])
+    >>> anynet.evaluate(net, test)
+    0.25
+    >>> anynet.evaluate(net, test, [metrics.accuracy, metrics.F1(average="micro")])
+    {'accuracy': 0.25, 'f1_micro': 0.25}
 
     Raises:
         ArgumentTypeError: an argument of the wrong type, such as the name of a metric in place of the metric.

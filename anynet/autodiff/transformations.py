@@ -228,8 +228,8 @@ def custom_vjp(f: Callable[..., Any], pullback: Callable[..., Any]) -> Callable[
 
     >>> import numpy as np
     >>> exp = anynet.custom_vjp(lambda x: np.exp(x), lambda g, out, x: g * out)
-    >>> anynet.grad(lambda x: 2 * exp(x))(np.array(0.0))
-    array(2.)
+    >>> anynet.grad(lambda x: np.sum(2 * exp(x)))(np.zeros(2))
+    array([2., 2.])
 
     """
     name = f"custom_vjp({name_of(f)})"
