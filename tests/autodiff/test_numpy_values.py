@@ -350,3 +350,11 @@ def test_writing_at_places_of_a_plain_array_is_refused(name):
 
     with pytest.raises(DifferentiationError, match=name):
         anynet.grad(f)(np.ones(2))
+
+
+def test_a_scalar_type_of_numpy_as_a_dtype():
+    for dtype in (np.float32, "float32", np.dtype("float32")):
+        value, gradient = anynet.value_and_grad(lambda x, dtype=dtype: x.astype(dtype).sum())(np.asarray([0.5, 2.0]))
+        assert (value, value.dtype) == (2.5, np.float32)
+        assert gradient.tolist() == [1.0, 1.0]
+        assert gradient.dtype == np.float64

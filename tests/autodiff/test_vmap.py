@@ -480,3 +480,33 @@ def test_a_constant_among_the_results_within_a_derivative(backend):
     for out_axis in (None, 0):
         found = anynet.grad(loss)(w, k, out_axis)
         assert_close(found, np.full(3, np.sum(host(k))), like=w)
+
+
+def test_indices_with_a_slice_between_them(backend):
+    """Which go along one axis and along two, and are the same at every point."""
+    x = numbers(backend, 4, 3, 5, 2)
+    i, j = (backend.asarray(np.asarray(given)) for given in ([0, 2], [[0, 1], [1, 0], [1, 1]]))
+    for read, key in ((lambda x: x[i, :, j], np.s_[:]), (lambda x: x[i, 1:3, j], np.s_[1:3])):
+        try:
+            one = read(x[0, ...])
+        except IndexError:
+            pytest.skip("the library has no such key")
+        found = anynet.vmap(read)(x)
+        wanted = np.stack([point[host(i), key, host(j)] for point in host(x)])
+        assert tuple(found.shape[1:]) == tuple(one.shape)
+        assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_gradients_of_take_at_many_points(backend, axis):
+    x, weights = numbers(backend, 4, 3, 5), numbers(backend, 3, 5, seed=1)
+    indices = backend.asarray(np.asarray([2, 0, 2]))
+
+    def loss(x, weights):
+        xp = ns(x)
+        return total(xp.take(x, indices, axis=axis) * xp.take(weights, indices, axis=axis))
+
+    found = anynet.vmap(anynet.grad(loss), (0, None))(x, weights)
+    count = np.zeros(5 if axis else 3)
+    np.add.at(count, [2, 0, 2], 1)
+    assert_close(found, np.stack([host(weights) * (count if axis else count[:, None])] * 4))
