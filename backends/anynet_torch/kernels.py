@@ -312,7 +312,8 @@ def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
 
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum a matrix to one row on a GPU, as for the bias of a layer: a product with ones is quicker than a reduction."""
-    if g.ndim != 2 or shape != g.shape[1:] or g.dtype not in _WIDE or not len(g) or devices.device_type(g) != "cuda":
+    # On a CPU it is declined in every step: the first question decides.
+    if devices.device_type(g) != "cuda" or g.ndim != 2 or shape != g.shape[1:] or g.dtype not in _WIDE or not len(g):
         return NotImplemented
     return torch.mv(g.mT, _ones(len(g), g.dtype, g.device))
 
