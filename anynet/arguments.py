@@ -1,7 +1,6 @@
 """Checks of what a user gives: each error says what was given, what was wanted, and the remedy."""
 
 import inspect
-from collections.abc import Callable
 from operator import index
 from types import ModuleType
 from typing import Any
@@ -69,25 +68,6 @@ def check_flag(name: str, value: Any) -> None:
         is_flag = False
     if not is_flag:
         raise ArgumentTypeError(f"{name} is {describe(value)}: wanted True or False")
-
-
-def takes(function: Callable[..., Any], count: int) -> bool:
-    """Tell whether a function can be called with so many arguments in order; True where no one can tell."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        # Compiled code need not have one.
-        return True
-    try:
-        signature.bind(*range(count))
-    except TypeError:
-        return False
-    return True
-
-
-def show_call(function: Callable[..., Any]) -> str:
-    """Return a function's name and parameters."""
-    return f"{getattr(function, '__name__', type(function).__name__)}{inspect.signature(function)}"
 
 
 def example(value: Any, module: ModuleType, *, default: str, call: bool = False) -> str:

@@ -56,3 +56,21 @@ def signature_of(f: Any) -> Signature | None:
     with suppress(Exception):
         return signature(f)
     return None
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Tell whether a function can be called with so many arguments in order; True where no one can tell."""
+    signature = signature_of(function)
+    if signature is None:
+        # Compiled code need not have one.
+        return True
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def show_call(function: Callable[..., Any]) -> str:
+    """Return a function's name and parameters."""
+    return f"{name_of(function)}{signature_of(function) or '(…)'}"

@@ -9,10 +9,11 @@ from operator import length_hint
 from typing import Any, Protocol, TypeAlias, TypeGuard, overload
 
 from anynet import compilation, losses, metrics, optimizers, tree
-from anynet.arguments import check_flag, describe, example, show_call, takes, whole_number
+from anynet.arguments import check_flag, describe, example, whole_number
 from anynet.array import Array, array_namespace, device, is_array
 from anynet.autodiff import value_and_grad
 from anynet.backend import get_backend
+from anynet.callables import show_call, takes
 from anynet.data.batches import Batches, Source
 from anynet.data.loader import Loader, batch
 from anynet.display import INTERRUPTED, Display, EpochTable, display_of_run

@@ -18,11 +18,11 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "backends")]
 
-import cupy  # noqa: E402
-import numpy as np  # noqa: E402
-from anynet_cuda.sources import SOURCES, TORCH_SOURCES, WINDOW, template  # noqa: E402
-from cupy._core import _carray, _kernel, _scalar, core  # noqa: E402
-from cupy.cuda import compiler  # noqa: E402
+import cupy  # noqa: E402 - after the path is set
+import numpy as np  # noqa: E402 - after the path is set
+from anynet_cuda.sources import SOURCES, TORCH_SOURCES, WINDOW, template  # noqa: E402 - after the path is set
+from cupy._core import _carray, _kernel, _scalar, core  # noqa: E402 - after the path is set
+from cupy.cuda import compiler  # noqa: E402 - after the path is set
 
 #: Compute capabilities: of P100, the oldest GPU that CUDA 12 compiles for, of Colab's T4, and of H100.
 ARCHITECTURES = ("60", "75", "90")

@@ -6,9 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch")
 
-from emulated_graphs import Capture, CaptureError, EmulatedLaunches  # noqa: E402
+from emulated_graphs import Capture, CaptureError, EmulatedLaunches  # noqa: E402 - needs PyTorch
 
-from anynet.graph import Graph, Loop  # noqa: E402
+from anynet.graph import Graph, Loop  # noqa: E402 - needs PyTorch
 
 
 @pytest.fixture

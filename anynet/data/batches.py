@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from numbers import Number
 from typing import Any
 
-from anynet.arguments import describe, takes
+from anynet.arguments import describe
 from anynet.array import Array, is_array, unrecorded
 from anynet.backend import Backend
+from anynet.callables import takes
 from anynet.data.loader import check_finite, check_rows
 from anynet.errors import ArgumentError, ArgumentTypeError, DataError
 
