@@ -79,4 +79,4 @@ class CompilationError(AnynetError, TypeError):
 
 
 class NonFiniteError(AnynetError, ArithmeticError):
-    """A loss became infinite or not a number."""
+    """A loss became infinite or NaN."""

@@ -83,7 +83,7 @@ def negative_log_likelihood(
 ) -> Array:
     """Return -sum(weight · targets · log_probabilities), for outputs that went through `log_softmax` already.
 
-    Shapes, settings and errors as for `cross_entropy`; a label that is no class makes the loss not a number.
+    Shapes, settings and errors as for `cross_entropy`; a label that is no class makes the loss NaN.
     Source: PyTorch's NLLLoss, but for the axis of the classes.
     """
     name = "negative_log_likelihood"

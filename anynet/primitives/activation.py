@@ -17,7 +17,7 @@ def _relu_gradient_rule(xp: Namespace, out: Array, g: Array, y: Array) -> Any:
 def relu_gradient(g: Array, y: Array) -> Array:
     """Return g where y = relu(x) is positive and 0 elsewhere, at x = 0 too; all of one shape and dtype.
 
-    Where y is not a number, so is the loss, and what comes out is either of the two.
+    Where y is NaN, so is the loss, and what comes out is either of the two.
     """
     xp = array_namespace(g, y)
     return xp.where(y > 0, g, xp.zeros_like(g))
@@ -29,7 +29,7 @@ def _relu_rule(xp: Namespace, out: Array, x: Array) -> Any:
 
 @primitive(_relu_rule, kind=REAL)
 def relu(x: Array) -> Array:
-    """Return max(x, 0) for every element, of x's shape and floating dtype; not-a-number stays.
+    """Return max(x, 0) for every element, of x's shape and floating dtype; NaN stays.
 
     Source: Deep Learning from Scratch, chapter 3.2.7.
     """

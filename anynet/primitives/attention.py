@@ -31,7 +31,7 @@ def masked_softmax(scores: Array, allowed: Array) -> Array:
     """Return softmax(scores) over the last axis among the elements that are allowed; the others are 0.
 
     Allowed is boolean, of a shape that broadcasts to that of the scores. A row without any is an error where the
-    library can tell without waiting for a device; elsewhere it is not a number.
+    library can tell without waiting for a device; elsewhere it is NaN.
     """
     xp = array_namespace(scores, allowed)
     scores = xp.where(allowed, scores, xp.full((), -math.inf, dtype=scores.dtype, device=device(scores)))

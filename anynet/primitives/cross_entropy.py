@@ -14,7 +14,7 @@ def targets(labels: Array, like: Array) -> Array:
     """Return the wanted probabilities, of ``like``'s shape (…, classes) and dtype.
 
     Labels of that shape are the probabilities themselves (one-hot). Class indices (…) become one-hot rows; an index
-    that is no class has a row of not-a-numbers, for a device cannot raise without being waited for.
+    that is no class has a row of NaN, for a device cannot raise without being waited for.
     """
     xp = array_namespace(labels, like)
     if is_complex(labels):
