@@ -38,18 +38,27 @@ LATER: list[tuple[Any, ...]] = [
 PAGE = """\
 # SciPy
 
-Functions of SciPy that take arrays of any library (set `SCIPY_ARRAY_API=1` before it is imported) take anynet's traced
-arrays, so that `anynet.grad` differentiates them:
+SciPy functions that accept arrays of any library also accept anynet's traced arrays, so `anynet.grad` differentiates
+them. Set the environment variable before SciPy is imported:
 
 ```python
-anynet.grad(scipy.special.logsumexp)(x)
+import os
+
+os.environ["SCIPY_ARRAY_API"] = "1"
+import anynet
+from scipy import special
+
+x = anynet.get_backend().asarray([0.5, 1.5, 1.0])
+anynet.grad(special.logsumexp)(x)
 ```
 
-Plain arrays beside `x` are brought to it first: `xp = x.__array_namespace__()`, then `xp.asarray(y)`. A function of
-compiled code raises an error that says so; `anynet.custom_vjp` gives it a derivative.
+Inside a differentiated function, convert plain arrays to the namespace of `x` first: `xp = x.__array_namespace__()`,
+then `xp.asarray(y)`. A function of compiled code raises an error that says so. `anynet.custom_vjp` gives it a
+derivative.
 
-`python ci/scipy_page.py` made this page with SciPy {version}: it calls each function on NumPy arrays with a few simple
-arguments and compares the derivative with central differences. None was wrong. Other arguments may go other ways.
+`python ci/scipy_page.py` wrote this page with SciPy {version}. It calls each function on NumPy arrays with a few simple
+arguments and compares the derivative with central differences. No derivative was wrong. Other arguments may run other
+code.
 
 """
 
@@ -155,7 +164,7 @@ def main() -> None:
         if table:
             page.append(f"## scipy.{name}\n\n| | |\n|---|---|\n")
             if table["right"]:
-                page.append(f"| differentiated, right | {', '.join(table['right'])} |\n")
+                page.append(f"| correct derivative | {', '.join(table['right'])} |\n")
             refused = sorted(key for key in table if key.startswith("refused"))
             page += [f"| {key.replace('refused:', 'raises')} | {', '.join(table[key])} |\n" for key in refused]
             page.append("\n")

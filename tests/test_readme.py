@@ -1,6 +1,9 @@
-"""What the README shows works as it stands there."""
+"""The documents work as written: code blocks run, links and names resolve."""
 
 import re
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,17 +12,47 @@ from test_cli import ROOT
 
 import anynet
 
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
+#: Dated entries keep the names of their time.
+CURRENT = {name: text for name, text in TEXTS.items() if name != "docs/notebook.md"}
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+WITH_CODE = [name for name, text in TEXTS.items() if PYTHON.search(text)]
 
 
-def test_the_python_blocks_run_in_order(backend, monkeypatch):
-    """On scikit-learn's digits in MNIST's place, which need no download."""
+@pytest.fixture
+def run_blocks(backend, monkeypatch, tmp_path):
+    """Return a function that runs a document's blocks in order and returns their names.
+
+    scikit-learn's digits replace MNIST, so nothing is downloaded. Files are written to a temporary folder.
+    """
+
+    def fit(*args: Any, fit: Any = anynet.fit, **settings: Any) -> Any:
+        return fit(*args, **settings, progress=False)
+
     monkeypatch.setattr(anynet.data, "load_mnist", anynet.data.load_digits)
     monkeypatch.setattr(anynet, "get_backend", lambda: backend)
-    monkeypatch.setattr(anynet, "fit", lambda *args, fit=anynet.fit, **settings: fit(*args, **settings, progress=False))
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", TEXT, re.S):
-        exec(block, names)
+    monkeypatch.setattr(anynet, "fit", fit)
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str) -> dict[str, Any]:
+        names: dict[str, Any] = {}
+        for block in PYTHON.findall(TEXTS[name]):
+            exec(block, names)
+        return names
+
+    return run
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_CODE if name != "README.md"])
+def test_blocks_run(name, run_blocks):
+    if "export_onnx" in TEXTS[name]:
+        pytest.importorskip("ndonnx", reason="the page exports a network, which needs ndonnx")
+    run_blocks(name)
+
+
+def test_readme_blocks_train_a_network(backend, run_blocks):
+    names = run_blocks("README.md")
     assert names["history"].epochs[-1].test_score > 0.8
     assert host(names["loss"]).item() < 1
     swish = names["Swish"](backend.asarray(1.5))
@@ -29,12 +62,40 @@ def test_the_python_blocks_run_in_order(backend, monkeypatch):
     assert list(swish.parameters()) == ["beta"]
 
 
-def test_every_link_and_script_is_there():
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+@pytest.mark.parametrize("name", TEXTS)
+def test_links_resolve(name):
+    folder = (ROOT / name).parent
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", TEXTS[name]):
         if not target.startswith("http"):
-            assert (ROOT / target).exists(), target
-    for script in re.findall(r"(?:python |`)((?:examples|ci)/[\w./]+)", TEXT):
-        assert (ROOT / script).exists(), script
-    for module in re.findall(r"`anynet\.(\w+)`", TEXT):
-        if module != "backends":
-            assert hasattr(anynet, module) or (ROOT / f"anynet/{module}.py").exists(), module
+            assert (folder / target).exists(), target
+
+
+@pytest.mark.parametrize("name", CURRENT)
+def test_paths_and_names_exist(name):
+    text = CURRENT[name]
+    for path in re.findall(r"(?:python |bash |`)((?:anynet|backends|ci|docs|examples|tests)/[\w./]*)", text):
+        assert (ROOT / path.rstrip(".")).exists(), path
+    for dotted in re.findall(r"`(anynet(?:\.\w+)+)", text):
+        if dotted not in NOT_ATTRIBUTES:
+            assert_resolves(dotted)
+
+
+#: The entry-point group of plug-ins.
+NOT_ATTRIBUTES = ("anynet.backends",)
+
+
+def assert_resolves(dotted: str) -> None:
+    """Check that a name such as anynet.data.Loader can be reached."""
+    value: Any = anynet
+    path = "anynet"
+    for part in dotted.split(".")[1:]:
+        path = f"{path}.{part}"
+        if isinstance(value, ModuleType) and not hasattr(value, part):
+            value = import_module(path)
+        else:
+            value = getattr(value, part)
+
+
+def test_readme_and_contributing_are_short():
+    assert len(TEXTS["README.md"].split()) <= 900
+    assert len(TEXTS["CONTRIBUTING.md"].split()) <= 1800
