@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from anynet import (
     autodiff,
-    checkpoint,
     data,
     errors,
     functions,
@@ -20,20 +19,20 @@ from anynet import (
     numerical,
     optimizers,
     random,
-    schedulers,
     tree,
 )
 from anynet.autodiff import custom_vjp, grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp, vmap
 from anynet.backend import Backend, configure, get_backend
-from anynet.compilation import compile
+from anynet.compiler.compiled_step import compile
 from anynet.gradient_check import check_gradients
 from anynet.layers import summary
 from anynet.numerical import numerical_gradient
 from anynet.onnx import export_onnx
-from anynet.training import History, evaluate, fit
+from anynet.training import History, checkpoint, evaluate
+from anynet.training.fit import fit
 
 if TYPE_CHECKING:
-    from anynet import bench, cli, perceptron, pickled, plotting
+    from anynet import bench, cli, perceptron, plotting
 
 __version__ = "0.1.0"
 
@@ -68,10 +67,8 @@ __all__ = [
     "numerical_gradient",
     "optimizers",
     "perceptron",
-    "pickled",
     "plotting",
     "random",
-    "schedulers",
     "stop_gradient",
     "summary",
     "tree",
@@ -81,7 +78,7 @@ __all__ = [
 ]
 
 #: Modules that are imported when they are first used.
-_LAZY = frozenset({"bench", "cli", "perceptron", "pickled", "plotting"})
+_LAZY = frozenset({"bench", "cli", "perceptron", "plotting"})
 
 
 # Type checkers find these names above, and report all others.
@@ -99,7 +96,7 @@ if not TYPE_CHECKING:
 
 def _elsewhere(name: str) -> str:
     """Return the remedy for a name that one of the modules has."""
-    for module in (layers, functions, optimizers, losses, metrics, schedulers, initializers, data, tree):
+    for module in (layers, functions, optimizers, losses, metrics, optimizers.schedules, initializers, data, tree):
         value = vars(module).get(name)
         if str(getattr(value, "__module__", "")).startswith("anynet"):
             return f": wanted {module.__name__}.{name}"

@@ -82,7 +82,7 @@ def example(value: Any, module: ModuleType, *, default: str, call: bool = False)
     known = [
         own
         for own, found in vars(module).items()
-        if own[0] != "_" and getattr(found, "__module__", None) == module.__name__
+        if own[0] != "_" and str(getattr(found, "__module__", "")).startswith(module.__name__)
     ]
     meant = (
         *(own for own in known if own == name),

@@ -22,7 +22,7 @@ from typing import Any
 
 from anynet import losses, optimizers, random
 from anynet.backend import Report, configure, probe
-from anynet.compilation import compile
+from anynet.compiler.compiled_step import compile
 from anynet.errors import AnynetError, ArgumentError
 from anynet.layers import Module
 from anynet.training import training_step

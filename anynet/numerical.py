@@ -18,13 +18,13 @@ from anynet.array import (
     size,
     unrecorded,
 )
-from anynet.autodiff.backward import TRAINING
-from anynet.autodiff.batching import Batch
-from anynet.autodiff.moved import Moved
 from anynet.autodiff.reached import Guarded
-from anynet.autodiff.trace import Traced, lift
+from anynet.autodiff.tape import TRAINING
 from anynet.errors import ArgumentError, DifferentiationError
-from anynet.schedulers import check_learning_rate
+from anynet.optimizers.schedules import check_learning_rate
+from anynet.tracing.row_perturbation import Moved
+from anynet.tracing.trace import Traced, lift
+from anynet.tracing.vectorize import Batch
 
 T = TypeVar("T")
 

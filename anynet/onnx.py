@@ -7,12 +7,12 @@ from typing import Any
 from anynet import tree
 from anynet.arguments import describe, whole_number
 from anynet.array import Array, DType, dtype_name, is_array, is_floating
-from anynet.autodiff.trace import lift, lower
 from anynet.backend import Backend, get_backend
 from anynet.callables import show_call, takes
 from anynet.errors import AnynetError, ArgumentError, ArgumentTypeError, DataError
 from anynet.files import written_whole
 from anynet.layers import Embedding, Module, Parameter
+from anynet.tracing.trace import lift, lower
 
 Shape = tuple[int | str, ...]
 

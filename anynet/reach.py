@@ -37,7 +37,7 @@ from weakref import ref
 
 from anynet import tree
 from anynet.array import is_array
-from anynet.autodiff.recording import DynamicScalars
+from anynet.tracing.dynamic_scalars import DynamicScalars
 
 #: The name under which a cell holds something.
 CONTENTS = "cell_contents"
@@ -353,7 +353,7 @@ def holds_more(x: Any) -> bool:
         return True
     module = (x if isinstance(x, type) else kind).__module__
     # What derivatives keep, they keep to be quicker.
-    own = _package(module) == "anynet" and not module.startswith("anynet.autodiff")
+    own = _package(module) == "anynet" and not module.startswith(("anynet.autodiff", "anynet.tracing"))
     return own or not is_library(_package(module))
 
 

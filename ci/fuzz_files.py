@@ -27,10 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from anynet import checkpoint
 from anynet.data import read_idx, write_idx
+from anynet.data.pickled import read_pickled_arrays
 from anynet.errors import DataError
-from anynet.pickled import read_pickled_arrays
+from anynet.training import checkpoint
 
 Arrays = dict[str, Any]
 

@@ -31,4 +31,4 @@ for package in ("anynet", "anynet_numpy", "anynet_cupy", "anynet_strict"):
     missing = {path.name for path in here.rglob("*.py")} - installed
     assert not missing, f"the wheel lacks {missing} of {package}"
 PROGRAM
-venv/bin/pytest --quiet --config-file "$root/pyproject.toml" -p no:cacheprovider "$root/tests/autodiff" "$root/tests/layers"
+venv/bin/pytest --quiet --config-file "$root/pyproject.toml" -p no:cacheprovider "$root/tests/tracing" "$root/tests/autodiff" "$root/tests/layers"

@@ -6,9 +6,10 @@ python examples/character_transformer.py --backend torch
 import argparse
 
 import anynet
-from anynet import cli, functions, layers, losses, metrics, optimizers, random, schedulers
+from anynet import cli, functions, layers, losses, metrics, optimizers, random
 from anynet.array import Array, array_namespace
 from anynet.layers import Module, Parameter
+from anynet.optimizers import schedules
 
 TEXT = """
 The river came down from the hills and turned the wheel, and the wheel turned the stone, and the stone ground the corn.
@@ -75,7 +76,7 @@ def main() -> None:
     print(f"{len(text):,} characters, {len(alphabet)} different ones, {anynet.summary(net).count:,} parameters")
 
     steps = options.epochs * -(-len(windows) // 32)
-    optimizer = optimizers.AdamW(schedulers.WarmupCosine(0.003, steps, steps // 10))
+    optimizer = optimizers.AdamW(schedules.WarmupCosine(0.003, steps, steps // 10))
     history = anynet.fit(
         net, (x, t), loss=losses.cross_entropy, optimizer=optimizer, epochs=options.epochs, batch_size=32,
         seed=options.seed, metric=[metrics.accuracy, metrics.perplexity],

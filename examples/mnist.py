@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import anynet
-from anynet import checkpoint, cli, data, layers, optimizers, plotting, schedulers
+from anynet import cli, data, layers, optimizers, plotting
 from anynet.errors import DataError
+from anynet.optimizers import schedules
+from anynet.training import checkpoint
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ def load(backend: anynet.Backend) -> tuple[str, data.Dataset, float]:
 
 def chosen_optimizer(model: str, given: float | None, suited: float, steps: int) -> Any:
     if model == "mlp":
-        return optimizers.SGD(schedulers.Cosine(suited if given is None else given, steps))
-    return optimizers.Adam(schedulers.WarmupCosine(0.002 if given is None else given, steps, steps // 20))
+        return optimizers.SGD(schedules.Cosine(suited if given is None else given, steps))
+    return optimizers.Adam(schedules.WarmupCosine(0.002 if given is None else given, steps, steps // 20))
 
 
 def main() -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import anynet
-from anynet import checkpoint, cli, data, layers
+from anynet import cli, data, layers
+from anynet.data.pickled import read_pickled_arrays
 from anynet.errors import DataError
-from anynet.pickled import read_pickled_arrays
+from anynet.training import checkpoint
 
 WEIGHTS = Path(__file__).parent / "weights" / "mnist_784_50_100_10.safetensors"
 

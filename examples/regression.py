@@ -7,7 +7,8 @@ import argparse
 import math
 
 import anynet
-from anynet import cli, layers, losses, metrics, optimizers, random, schedulers
+from anynet import cli, layers, losses, metrics, optimizers, random
+from anynet.optimizers import schedules
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
         layers.Linear(1, 32), layers.Tanh(), layers.Linear(32, 32), layers.Tanh(), layers.Linear(32, 1),
         seed=options.seed, backend=backend,
     )  # fmt: skip
-    optimizer = optimizers.Adam(schedulers.Cosine(0.01, options.epochs * 4))
+    optimizer = optimizers.Adam(schedules.Cosine(0.01, options.epochs * 4))
     anynet.fit(
         net, (x, t), loss=losses.mean_squared_error, optimizer=optimizer, epochs=options.epochs, batch_size=50,
         seed=options.seed, metric=None, progress=False,

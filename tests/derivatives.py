@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 import anynet
 from anynet.array import array_namespace, conj, device
-from anynet.autodiff.trace import lift
+from anynet.tracing.trace import lift
 
 
 @dataclass(frozen=True)

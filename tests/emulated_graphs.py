@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from anynet import primitives
-from anynet.graph import Graph, Loop
+from anynet.compiler.device_graph import Graph, Loop
 
 #: What was done, to be seen at the end of a run.
 counts = {"captured": 0, "launched": 0, "refused": 0}

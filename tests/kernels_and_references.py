@@ -7,9 +7,8 @@ from examples_of_kernels import cases
 from helpers import host
 
 from anynet import primitives
-from anynet.autodiff.backward import sum_to
-from anynet.autodiff.rules.indexing import getitem, index_add, place, put, scatter_add
-from anynet.autodiff.trace import STANDARD
+from anynet.primitives.indexing import getitem, index_add, place, put, scatter_add, sum_to
+from anynet.tracing.trace import STANDARD
 
 #: Primitives that are neither hot operations nor functions of the standard.
 OTHERS = {step.name: step for step in (getitem, index_add, place, put, scatter_add, sum_to)}

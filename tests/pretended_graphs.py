@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 
-from anynet.graph import Launches
+from anynet.compiler.device_graph import Launches
 
 
 class Pretended(Launches):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import anynet
-from anynet import arguments, data, layers, losses, metrics, optimizers, plotting, random, schedulers
+from anynet import arguments, data, layers, losses, metrics, optimizers, plotting, random
 from anynet.data import Loader
 from anynet.errors import ArgumentError, ArgumentTypeError
+from anynet.optimizers import schedules
 
 X, T = np.zeros((4, 2), "float32"), np.zeros(4, "int64")
 
@@ -43,7 +44,7 @@ def test_all_are_errors_that_a_caller_would_catch():
             {"optimizer": {"lr": 0.1}},
             r"optimizer is {'lr': 0.1}: wanted an optimizer with update.net, grads., such as optimizers.SGD\(0.1\)",
         ),
-        ({"optimizer": schedulers.Cosine(0.1, 10)}, r"optimizer is Cosine\(.*\): wanted an optimizer"),
+        ({"optimizer": schedules.Cosine(0.1, 10)}, r"optimizer is Cosine\(.*\): wanted an optimizer"),
         (
             {"optimizer": type("Own", (), {"update": lambda self, net: None})()},
             "optimizer is an Own: wanted an optimizer",

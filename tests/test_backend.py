@@ -263,7 +263,7 @@ def test_entries_that_are_there_twice(registered):
 
 PURITY = """
 import sys
-import anynet, anynet.perceptron, anynet.pickled, anynet.plotting, anynet.cli
+import anynet, anynet.perceptron, anynet.data.pickled, anynet.plotting, anynet.cli
 libraries = "numpy cupy torch jax array_api_strict scipy sklearn matplotlib".split()
 found = [name for name in libraries if name in sys.modules]
 sys.exit(f"loaded {found}" if found else 0)

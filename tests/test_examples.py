@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_cli import ROOT, run
 
-from anynet import checkpoint
+from anynet.training import checkpoint
 
 
 def backend_argument(backend):

@@ -8,9 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from anynet import checkpoint, data, files, layers, pickled
+from anynet import data, files, layers
+from anynet.data import pickled
 from anynet.errors import DataError
 from anynet.files import read_whole, written_whole
+from anynet.training import checkpoint
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

@@ -14,7 +14,8 @@ import anynet
 from anynet import layers, losses, optimizers, primitives
 from anynet.array import array_namespace
 from anynet.errors import DataError
-from anynet.training import fit, training_step
+from anynet.training import training_step
+from anynet.training.fit import fit
 
 pytestmark = pytest.mark.gpu
 

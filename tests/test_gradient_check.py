@@ -6,10 +6,10 @@ import anynet
 from anynet import autodiff, layers, losses
 from anynet.array import array_namespace
 from anynet.autodiff.rules import RULES
-from anynet.autodiff.trace import STANDARD, primitive
 from anynet.errors import DifferentiationError
 from anynet.gradient_check import GradientError
 from anynet.primitives import affine, relu
+from anynet.tracing.trace import STANDARD, primitive
 
 
 def total(x):

@@ -7,8 +7,9 @@ import pytest
 from helpers import host
 
 import anynet
-from anynet import checkpoint, layers, losses, optimizers, tree
+from anynet import layers, losses, optimizers, tree
 from anynet.errors import ArgumentError, ShapeError
+from anynet.training import checkpoint
 
 OPTIMIZERS = {
     "SGD": lambda: optimizers.SGD(0.1),

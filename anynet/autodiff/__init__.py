@@ -1,11 +1,12 @@
 """Differentiation as an array namespace: any Array API code, on any library, has a derivative."""
 
 from anynet.autodiff import rules
-from anynet.autodiff.backward import grad, stop_gradient, value_and_grad
-from anynet.autodiff.namespace import DifferentiableNamespace, differentiable
-from anynet.autodiff.trace import Primitive, primitive
-from anynet.autodiff.transformations import checkpoint, custom_vjp, hessian, hvp, jacobian, jvp, vjp
+from anynet.autodiff.custom import checkpoint, custom_vjp
+from anynet.autodiff.gradients import grad, stop_gradient, value_and_grad
+from anynet.autodiff.transformations import hessian, hvp, jacobian, jvp, vjp
 from anynet.autodiff.vmap import vmap
+from anynet.tracing.namespace import DifferentiableNamespace, differentiable
+from anynet.tracing.trace import Primitive, primitive
 
 __all__ = [
     "DifferentiableNamespace",

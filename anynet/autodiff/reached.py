@@ -10,10 +10,10 @@ from weakref import WeakValueDictionary, ref
 
 from anynet import tree
 from anynet.array import is_array, is_complex, is_floating
-from anynet.autodiff.trace import Primitive, Traced, explain, lift
 from anynet.callables import check_callable
 from anynet.errors import DifferentiationError
 from anynet.reach import Reach
+from anynet.tracing.trace import Primitive, Traced, explain, lift
 
 
 class Withheld:

@@ -6,10 +6,10 @@ from typing import Any
 
 from anynet import tree
 from anynet.array import Array, array_namespace
-from anynet.autodiff.batching import Batch
-from anynet.autodiff.trace import Traced, lift
 from anynet.callables import named_like
 from anynet.errors import ArgumentError, DifferentiationError, ShapeError
+from anynet.tracing.trace import Traced, lift
+from anynet.tracing.vectorize import Batch
 
 
 def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:

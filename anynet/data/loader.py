@@ -6,11 +6,11 @@ from typing import Any
 from anynet import random
 from anynet.arguments import check_flag, describe, whole_number
 from anynet.array import Array, array_namespace, is_array, is_floating, mixed_message, on_two_grounds
-from anynet.autodiff.trace import STANDARD
 from anynet.backend import get_backend
 from anynet.callables import takes
 from anynet.data.augment import Augmentation
 from anynet.errors import ArgumentError, ArgumentTypeError, DataError, MixedArraysError
+from anynet.tracing.trace import STANDARD
 
 #: The standard's function, by a backend's kernel where there is one.
 _take = STANDARD["take"]

@@ -12,8 +12,8 @@ from anynet.array import DType, is_array, is_floating
 from anynet.backend import get_backend
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers.module import Module, Parameter
-from anynet.primitives.counting import Counting
 from anynet.table import Table
+from anynet.tracing.flops import Counting
 
 Shape = tuple[int, ...]
 

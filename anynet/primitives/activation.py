@@ -4,9 +4,9 @@ from typing import Any
 
 from anynet.arguments import describe
 from anynet.array import Array, Namespace, array_namespace
-from anynet.autodiff.trace import primitive
 from anynet.errors import ArgumentTypeError, ShapeError
 from anynet.primitives.precision import REAL, in_float32
+from anynet.tracing.trace import primitive
 
 
 def _relu_gradient_rule(xp: Namespace, out: Array, g: Array, y: Array) -> Any:

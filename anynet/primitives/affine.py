@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace
-from anynet.autodiff.trace import STANDARD, primitive
 from anynet.errors import ShapeError
 from anynet.primitives.precision import REAL_OR_COMPLEX
+from anynet.tracing.trace import STANDARD, primitive
 
 
 def _affine_rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array | None) -> Any:

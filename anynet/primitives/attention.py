@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, device, unravel
-from anynet.autodiff.trace import primitive
 from anynet.errors import DataError
 from anynet.primitives.precision import REAL, in_float32
+from anynet.tracing.trace import primitive
 
 
 def _rule(xp: Namespace, out: Array, scores: Array, allowed: Array) -> Any:

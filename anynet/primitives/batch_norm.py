@@ -8,9 +8,9 @@ import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, widened
-from anynet.autodiff.trace import primitive, shared
 from anynet.primitives.precision import REAL, in_float32
 from anynet.primitives.standardize import standardize, standardize_gradient
+from anynet.tracing.trace import primitive, shared
 
 
 def _axes(x: Array) -> tuple[int, ...]:

@@ -9,9 +9,9 @@ import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, device, widened
-from anynet.autodiff.trace import primitive
 from anynet.errors import ShapeError
 from anynet.primitives.precision import REAL_OR_COMPLEX
+from anynet.tracing.trace import primitive
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]

@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, as_indices, device, is_complex, widened
-from anynet.autodiff.trace import primitive
 from anynet.errors import DataError, DTypeError
 from anynet.primitives.activation import log_softmax, softmax
 from anynet.primitives.precision import REAL, in_float32
+from anynet.tracing.trace import primitive
 
 
 def targets(labels: Array, like: Array) -> Array:

@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, as_indices, device, widened
-from anynet.autodiff.rules.indexing import index_add
-from anynet.autodiff.trace import primitive
 from anynet.errors import DataError
+from anynet.primitives.indexing import index_add
 from anynet.primitives.precision import REAL_OR_COMPLEX
+from anynet.tracing.trace import primitive
 
 
 def _rule(xp: Namespace, out: Array, weight: Array, indices: Array) -> Any:

@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, widened
-from anynet.autodiff.trace import primitive
 from anynet.primitives.precision import REAL, in_float32
+from anynet.tracing.trace import primitive
 
 # Rational approximations in double precision, highest power first: S. L. Moshier, Cephes mathematical library, ndtr.c.
 # erf(x) = x · P(x²) / Q(x²) for |x| < 1.

@@ -9,8 +9,8 @@ from functools import cache
 from typing import Any
 
 from anynet.array import Array, array_namespace
-from anynet.autodiff.trace import primitive
 from anynet.backend import get_backend
+from anynet.tracing.trace import primitive
 
 #: Cells on each side of the median, all of the same probability.
 CELLS = 1 << 22

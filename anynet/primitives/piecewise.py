@@ -7,8 +7,8 @@ wrong for half of all numbers, and a sum is three times as fast.
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace
-from anynet.autodiff.trace import primitive
 from anynet.primitives.precision import REAL, in_float32
+from anynet.tracing.trace import primitive
 
 # With these two, activations of mean 0 and variance 1 keep them from layer to layer.
 _SELU_ALPHA = 1.6732632423543772848170429916717

@@ -7,10 +7,10 @@ import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, device
-from anynet.autodiff.rules.indexing import scatter_add
-from anynet.autodiff.trace import primitive
 from anynet.primitives.convolution import Padding, Pair, check_images, check_windows, conv2d, windows
+from anynet.primitives.indexing import scatter_add
 from anynet.primitives.precision import REAL, REAL_OR_COMPLEX, in_float32
+from anynet.tracing.trace import primitive
 
 
 def _explain(x: Array, **settings: Any) -> None:

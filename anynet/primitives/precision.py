@@ -6,7 +6,7 @@ from typing import Any
 
 from anynet.array import Array, array_namespace, is_array, is_narrow, widened
 
-#: The kinds of dtypes, see `anynet.autodiff.trace.Primitive`.
+#: The kinds of dtypes, see `anynet.tracing.trace.Primitive`.
 REAL = "real floating"
 REAL_OR_COMPLEX = "real floating", "complex floating"
 

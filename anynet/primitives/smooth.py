@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, widened
-from anynet.autodiff.trace import primitive
 from anynet.primitives.activation import sigmoid
 from anynet.primitives.erf import erf
 from anynet.primitives.precision import REAL, in_float32
+from anynet.tracing.trace import primitive
 
 _GELU_CUBIC = 0.044715
 

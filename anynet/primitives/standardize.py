@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, widened
-from anynet.autodiff.trace import primitive
 from anynet.primitives.precision import REAL, rounded
+from anynet.tracing.trace import primitive
 
 
 def _gradient(xp: Namespace, g: Array, y: Array, variance: Array, axis: tuple[int, ...], epsilon: float) -> Array:

@@ -1,7 +1,7 @@
 """The cipher that random numbers come from."""
 
 from anynet.array import Array
-from anynet.autodiff.trace import primitive
+from anynet.tracing.trace import primitive
 
 #: By how many bits a word is rotated, round by round.
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))

@@ -6,9 +6,9 @@ parameter narrower than float32 is float32, for small steps would be lost in it.
 """
 
 from anynet.array import Array, array_namespace, is_complex, widened
-from anynet.autodiff.trace import primitive
 from anynet.errors import DTypeError
 from anynet.primitives.precision import rounded
+from anynet.tracing.trace import primitive
 
 
 def by_parameter(count: int, arrays: tuple[Array, ...]) -> list[tuple[Array, ...]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from anynet.graph import Launches
+from anynet.compiler.device_graph import Launches
 
 #: Bytes of which arrays in one piece take whole multiples, and up to which they are copied once more for fewer calls.
 _LINE, _SMALL = 256, 1 << 20

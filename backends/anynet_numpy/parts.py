@@ -12,9 +12,9 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 
-from anynet.autodiff.recording import settled
-from anynet.autodiff.rules.chapters import CHAPTERS
+from anynet.compiler.recorder import settled
 from anynet.primitives.update import by_parameter
+from anynet.tracing.standard import CHAPTERS
 from anynet_numpy import images, kernels
 from anynet_numpy.kernels import KERNELS, MOST_ZEROS, ZERO, ones, zeros
 from anynet_numpy.memory import BLOCK, LEAST

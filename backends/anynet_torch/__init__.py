@@ -6,8 +6,8 @@ from typing import Any
 from anynet_numpy import portable
 
 from anynet.backend import Backend
+from anynet.compiler.device_graph import Graph, Loop
 from anynet.errors import BackendError
-from anynet.graph import Graph, Loop
 from anynet_torch.memory import keep_freed
 
 try:

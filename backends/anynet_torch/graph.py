@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from anynet.graph import Launches
+from anynet.compiler.device_graph import Launches
 
 
 class CudaLaunches(Launches):

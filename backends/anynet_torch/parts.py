@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from anynet.autodiff.recording import settled
+from anynet.compiler.recorder import settled
 from anynet.primitives.update import by_parameter
 from anynet_torch import devices, images
 from anynet_torch.images import Do, in_pairs, larger, largest_in_pairs, second, spread, spread_in_pairs

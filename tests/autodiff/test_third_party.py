@@ -8,7 +8,7 @@ from helpers import host
 
 import anynet
 from anynet.array import array_namespace
-from anynet.autodiff.trace import lift
+from anynet.tracing.trace import lift
 
 special = pytest.importorskip("scipy.special", reason="needs SciPy")
 stats = pytest.importorskip("scipy.stats", reason="needs SciPy")

@@ -9,9 +9,9 @@ from helpers import assert_close, host, numbers
 import anynet
 from anynet import functions, layers, losses, random, tree
 from anynet.array import array_namespace as ns
-from anynet.autodiff.batching_rules import BATCHERS
-from anynet.autodiff.trace import STANDARD
 from anynet.errors import ArgumentError, DifferentiationError, NoRuleError, ShapeError
+from anynet.tracing.trace import STANDARD
+from anynet.tracing.vectorize_rules import BATCHERS
 
 _GENERATOR = np.random.default_rng(0)
 A = _GENERATOR.normal(size=(3, 4, 5))

@@ -18,8 +18,8 @@ import pytest
 from anynet_cupy import graph as cupy_graph
 from anynet_cupy.graph import CudaLaunches
 
-from anynet import graph
-from anynet.graph import Graph, Loop
+from anynet.compiler import device_graph as graph
+from anynet.compiler.device_graph import Graph, Loop
 
 GARBAGE = 255
 

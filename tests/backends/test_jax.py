@@ -9,9 +9,9 @@ import pytest
 from helpers import host, numbers
 
 import anynet
-from anynet import checkpoint, initializers, layers, losses, optimizers, random, tree
+from anynet import initializers, layers, losses, optimizers, random, tree
 from anynet.errors import BackendError, DataError, DTypeError
-from anynet.training import training_step
+from anynet.training import checkpoint, training_step
 
 jax = pytest.importorskip("jax", reason="needs jax")
 

@@ -156,7 +156,7 @@ FLOATS, SMALL = np.random.default_rng(0).normal(size=(7, 5)), np.random.default_
     ],
 )
 def test_kernels_and_their_parts_agree_to_the_last_bit(name, args, dtype):
-    function = anynet.autodiff.trace.STANDARD.get(name) or getattr(primitives, name)
+    function = anynet.tracing.trace.STANDARD.get(name) or getattr(primitives, name)
     args = [x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in args]
     arrays = [x for x in args if isinstance(x, np.ndarray)]
     compiled = anynet.compile(lambda *arrays: function(*_beside(args, arrays)))

@@ -8,9 +8,10 @@ import pytest
 from helpers import assert_close, host, numbers
 
 import anynet
-from anynet import autodiff, checkpoint, layers, optimizers
+from anynet import autodiff, layers, optimizers
 from anynet.array import array_namespace
 from anynet.errors import ArgumentError, DifferentiationError, StateError
+from anynet.training import checkpoint
 
 
 def total(x):

@@ -1,7 +1,7 @@
 """The derivative table: one rule per function of the standard, one file per chapter of the standard.
 
 A rule is called as ``rule(xp, out, *args, **settings)`` with the values of a call and returns its pullbacks (see
-`anynet.autodiff.trace.Primitive`). A rule never mentions broadcasting and never casts: the walker in ``backward.py``
+`anynet.tracing.trace.Primitive`). A rule never mentions broadcasting and never casts: the walker in ``tape.py``
 brings every cotangent to its argument's shape and dtype.
 """
 
@@ -20,9 +20,10 @@ from anynet.autodiff.rules import (
     sorting,
     statistical,
 )
-from anynet.autodiff.rules.chapters import CHAPTERS, WITHOUT_DERIVATIVE
-from anynet.autodiff.trace import STANDARD, Primitive, Rule
 from anynet.errors import NoRuleError
+from anynet.primitives.indexing import getitem, getitem_at, put, put_at
+from anynet.tracing.standard import CHAPTERS, WITHOUT_DERIVATIVE
+from anynet.tracing.trace import STANDARD, Primitive, Rule
 
 __all__ = ["COMPOSITIONS", "RULES"]
 
@@ -75,10 +76,10 @@ STANDARD.update(
     {
         primitive.name: primitive
         for primitive in (
-            indexing.getitem,
-            indexing.getitem_at,
-            indexing.put,
-            indexing.put_at,
+            getitem,
+            getitem_at,
+            put,
+            put_at,
             *manipulation.SEQUENCE_PRIMITIVES,
         )
     }

@@ -9,7 +9,7 @@ its applications 283, 1998.
 from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, conj, device
-from anynet.autodiff.trace import primitive
+from anynet.tracing.trace import primitive
 
 
 def _cofactors_rule(xp: Namespace, out: Array, x: Array) -> Any:

@@ -14,8 +14,8 @@ from typing import Any
 
 from anynet import array
 from anynet.array import Array, Namespace, is_complex
-from anynet.autodiff.backward import one
 from anynet.autodiff.rules.table import Table
+from anynet.primitives.indexing import one
 
 RULES = rule = Table()
 

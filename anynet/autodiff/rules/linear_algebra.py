@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from anynet.array import Array, Namespace, conj, device, is_complex, is_narrow, widened
-from anynet.autodiff.backward import stop_gradient
+from anynet.autodiff.gradients import stop_gradient
 from anynet.autodiff.rules.determinant import cofactors
 from anynet.autodiff.rules.table import Table
 from anynet.errors import DifferentiationError, NoRuleError, ShapeError

@@ -5,7 +5,7 @@ from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, device
 from anynet.autodiff.rules.table import Table
-from anynet.autodiff.trace import Primitive
+from anynet.tracing.trace import Primitive
 
 RULES = rule = Table()
 COMPOSITIONS = composition = Table()

@@ -3,7 +3,7 @@
 from typing import Any
 
 from anynet.array import Array, Namespace, device
-from anynet.autodiff.backward import stop_gradient
+from anynet.autodiff.gradients import stop_gradient
 from anynet.autodiff.rules.table import Table
 
 COMPOSITIONS = composition = Table()

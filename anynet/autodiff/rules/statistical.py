@@ -8,7 +8,7 @@ from typing import Any
 
 from anynet.array import Array, Namespace, device, is_narrow, widened
 from anynet.autodiff.rules.table import Table
-from anynet.autodiff.trace import STANDARD
+from anynet.tracing.trace import STANDARD
 
 RULES = rule = Table()
 COMPOSITIONS = composition = Table()

@@ -1,0 +1,166 @@
+"""The derivatives that users ask for most: gradients of scalar functions of trees of arrays."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from anynet import tree
+from anynet.array import (
+    Array,
+    is_array,
+    is_complex,
+    is_floating,
+)
+from anynet.autodiff.argnums import Argnames, Argnums, Chosen
+from anynet.autodiff.reached import Guarded
+from anynet.autodiff.tape import Tape
+from anynet.callables import named_like
+from anynet.errors import DifferentiationError
+from anynet.primitives.indexing import one
+from anynet.tracing.trace import Primitive, Trace, Traced, lift
+from anynet.tracing.views import note
+
+T = TypeVar("T")
+
+
+def value_and_grad(
+    f: Callable[..., Any], argnums: Argnums = None, *, argnames: Argnames = None, has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
+    """Return a function that computes ``f``'s value and its gradient, ∂f/∂argument for every array in the argument.
+
+    ``f`` returns a real floating scalar. The chosen arguments are trees (arrays, lists, dicts, modules): the
+    gradient is a like tree, with None for arrays that are not floating or not trained; for a complex x + iy it is
+    ∂f/∂x + i ∂f/∂y, the direction of steepest ascent. All other arrays are constants. A network among the arguments
+    is in training while ``f`` runs, and its buffers have their new numbers in the end. Writes of ``f`` into its
+    arguments show in what it computes, and never in the caller's own arrays; an array that is passed twice is two
+    arrays. Reverse mode (Griewank and Walther, Evaluating Derivatives, 2008; Deep Learning from Scratch, chapter
+    5).
+
+    Args:
+        f: the function.
+        argnums: the position of the argument to differentiate, the first one by default, or a tuple of positions; the
+            gradient is then a tuple. Negative positions count from the last argument.
+        argnames: the name of the argument, or a tuple of names; the gradient is then a dict by name. With ``argnums``
+            too, it is the pair of both.
+        has_aux: whether ``f`` returns a pair of the scalar and a tree of anything else, which is not differentiated;
+            the value is then this pair.
+
+    Raises:
+        DifferentiationError: ``f`` returns something other than a floating scalar, or one that does not depend on
+            the arguments; or there is nothing to differentiate with respect to; or an argument is not there; or
+            ``f`` uses a parameter of the network that it reaches by another way than its arguments.
+
+    >>> import numpy as np
+    >>> loss = lambda w, x: ((w * x).__array_namespace__().sum(w * x), {"rows": 2})
+    >>> anynet.value_and_grad(loss, argnames="w", has_aux=True)(np.ones(2), np.array([3.0, 4.0]))
+    ((np.float64(7.0), {'rows': 2}), array([3., 4.]))
+
+    """
+    chosen, guarded = Chosen(f, argnums, argnames), Guarded(f)
+
+    @named_like(f)
+    def value_and_gradient(*args: Any, **named: Any) -> tuple[Any, Any]:
+        tape = Tape()
+        given: list[Any] = []
+        begun: dict[Any, Any] = {}
+        for key in chosen.keys(args, named):
+            argument = args[key] if type(key) is int else named[key]  # type: ignore[index]
+            given.append(argument)
+            begun[key] = tape.begin(argument)
+        if not tape.variables:
+            raise DifferentiationError(_nothing(given))
+        in_order = [begun[i] if i in begun else _constant(arg) for i, arg in enumerate(args)]
+        by_name = named and {name: begun[name] if name in begun else _constant(arg) for name, arg in named.items()}
+        out = guarded(given, in_order, by_name)
+        aux = None
+        if has_aux:
+            out, aux = _with_aux(out)
+        _check_output(out, tape)
+        cotangents = tape.backward({out.node: _one(out.value)})
+        gradients = tape.gradients(given, cotangents)
+        if tape.buffers:
+            for argument, copy in zip(given, begun.values(), strict=True):
+                tape.finish(argument, copy)
+        value = (out.value, tree.map(tape.value, aux)) if has_aux else out.value
+        return value, chosen.structure(gradients)
+
+    return value_and_gradient
+
+
+def _constant(argument: Any) -> Any:
+    return lift(argument) if is_array(argument) else tree.map(lift, argument)
+
+
+def _one(x: Array) -> Array:
+    """Return a one of this dtype, where x is."""
+    if type(x) is not Traced:
+        return x**0
+    if x.trace is not None and x.trace.whole:
+        # In a recording, one that is known.
+        return x.__array_namespace__().ones_like(x)
+    return one(x)
+
+
+def grad(
+    f: Callable[..., Any], argnums: Argnums = None, *, argnames: Argnames = None, has_aux: bool = False
+) -> Callable[..., Any]:
+    """Return a function that computes the gradient of ``f``, or the pair of it and aux; see `value_and_grad`."""
+    both = value_and_grad(f, argnums, argnames=argnames, has_aux=has_aux)
+
+    @named_like(f)
+    def gradient(*args: Any, **named: Any) -> Any:
+        value, gradients = both(*args, **named)
+        return (gradients, value[1]) if has_aux else gradients
+
+    return gradient
+
+
+def stop_gradient(x: T) -> T:
+    """Return the tree with the same numbers, as constants: no cotangent goes further back than this."""
+    return tree.map(
+        lambda leaf: note(leaf, _identity(leaf), _identity.name, _identity) if type(leaf) is Traced else leaf, x
+    )
+
+
+# No rule: it has no derivative. And no kernel: it has nothing to do.
+_identity = Primitive("stop_gradient", None, lambda x: x)
+
+
+def _with_aux(out: Any) -> tuple[Any, Any]:
+    """Return the scalar and what goes with it."""
+    if not isinstance(out, tuple) or len(out) != 2:
+        raise DifferentiationError(
+            f"has_aux wants a function that returns a pair, (scalar, anything else); this one returned a "
+            f"{type(out).__name__}{f' of {len(out)}' if isinstance(out, tuple) else ''}"
+        )
+    return out
+
+
+def _nothing(arguments: list[Any]) -> str:
+    given = " and ".join(type(argument).__name__ for argument in arguments)
+    return (
+        f"nothing to differentiate with respect to: {given} holds no floating array; "
+        "give an array, as backend.asarray(2.0), or a network with its numbers"
+    )
+
+
+def _check_output(out: Any, tape: Trace) -> None:
+    wanted = "a function to differentiate returns a floating scalar, such as a loss"
+    if isinstance(out, tuple | list | dict):
+        raise DifferentiationError(
+            f"{wanted}; this one returned a {type(out).__name__}: return the scalar alone, or say has_aux=True"
+        )
+    if type(out) is not Traced:
+        given = f"{type(out).__name__}{tuple(out.shape)}" if is_array(out) else repr(out)
+        raise DifferentiationError(f"{wanted}; this one returned {given}, which depends on no argument")
+    if out.shape != ():
+        raise DifferentiationError(
+            f"{wanted}; this one returned shape {tuple(out.shape)} of {out.dtype}: reduce it with sum() or mean()"
+        )
+    if not is_floating(out):
+        remedy = "take its abs(), real() or imag()" if is_complex(out) else "integers and booleans have no derivative"
+        raise DifferentiationError(f"{wanted}; this one returned a number of {out.dtype}: {remedy}")
+    if out.trace is not tape:
+        raise DifferentiationError(
+            f"{wanted} that depends on its arguments; this one does not: "
+            "is an argument unused, or wrapped in stop_gradient?"
+        )

@@ -1,0 +1,1 @@
+"""What every transformation shares: traced arrays, primitives, and the namespace over traced arrays."""

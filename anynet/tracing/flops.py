@@ -1,0 +1,89 @@
+"""How many multiply-adds a computation takes, counted while it runs once."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from anynet import tree
+from anynet.array import Array, is_array, is_complex, is_floating
+from anynet.tracing.trace import STANDARD, Primitive, Traced, lift, next_level, refused
+
+T = TypeVar("T")
+
+
+class Counting:
+    """A trace that evaluates, and counts the multiply-adds of products of matrices and of convolutions.
+
+    What is elementwise or a sum counts nothing. Counts are kept apart by ``part``, which is set by whoever runs the
+    parts.
+    """
+
+    hidden_axes = 0
+    whole = False
+    refused = staticmethod(refused)
+
+    def __init__(self) -> None:
+        self.level = next_level()
+        self.part = ""
+        self.counts: Counter[str] = Counter()
+
+    def begin(self, argument: T) -> T:
+        """Return the tree with arrays of this trace."""
+        return tree.map(self._traced, argument)
+
+    def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """Evaluate the primitive, and add what it takes."""
+        if step.reference is not None and step.name not in STANDARD and step.name not in _OF_PRIMITIVES:
+            # What a reference, also a user's own, is made of is counted. One that takes no traced arrays, or leaves a
+            # better error to its primitive, is evaluated as it is.
+            with suppress(Exception):
+                return step.reference(*args, **settings)
+        values = [
+            arg.value if type(arg) is Traced and (arg.trace is self or arg.trace is None) else arg for arg in args
+        ]
+        out, _, _ = step.evaluate(values, settings)
+        if step.name in _OF_PRIMITIVES:
+            self.counts[self.part] += _OF_PRIMITIVES[step.name](out, *values, **settings)
+        return tuple(map(self._traced, out)) if isinstance(out, tuple | list) else self._traced(out)
+
+    def _traced(self, x: Any) -> Any:
+        """Begin with an array; integers and booleans are constants, which may be read and used as indices."""
+        return Traced(x, self) if is_array(x) and (is_floating(x) or is_complex(x)) else lift(x)
+
+
+def _matmul(out: Array, x1: Array, x2: Array) -> int:
+    return int(math.prod(out.shape) * x1.shape[-1])
+
+
+def _vecdot(out: Array, x1: Array, x2: Array, *, axis: int = -1) -> int:
+    return int(math.prod(out.shape) * x1.shape[axis])
+
+
+def _affine(out: Array, x: Array, weight: Array, bias: Array | None) -> int:
+    return int(math.prod(out.shape) * weight.shape[0])
+
+
+def _conv2d(out: Array, x: Array, weight: Array, bias: Array | None, **settings: Any) -> int:
+    return int(math.prod(out.shape) * math.prod(weight.shape[1:]))
+
+
+def _conv2d_transposed(out: Array, g: Array, weight: Array, size: Any, **settings: Any) -> int:
+    """Count every element of g with every weight: the zeros that the reference puts between them are no work."""
+    return int(math.prod(g.shape) * math.prod(weight.shape[1:]))
+
+
+def _conv2d_weight(out: Array, g: Array, x: Array, kernel: Any, **settings: Any) -> int:
+    return int(math.prod(g.shape) * math.prod(out.shape[1:]))
+
+
+#: By primitive; all others take none of their own. Padding counts as what it is, zeros to be multiplied.
+_OF_PRIMITIVES: dict[str, Callable[..., int]] = {
+    "affine": _affine,
+    "conv2d": _conv2d,
+    "conv2d_transposed": _conv2d_transposed,
+    "conv2d_weight": _conv2d_weight,
+    "matmul": _matmul,
+    "vecdot": _vecdot,
+}

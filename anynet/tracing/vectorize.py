@@ -1,0 +1,171 @@
+"""Evaluating a function at many points at once: a trace whose arrays have a leading axis that the function cannot see.
+
+`Batch` moves the axes that a function names past its own, and calls the same function of the library once for all
+points; `batching_rules` has how. A function without a rule is evaluated in its parts, if it has any.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from anynet.array import array_namespace, is_array, unrecorded
+from anynet.errors import DifferentiationError, NoRuleError
+from anynet.primitives.indexing import sum_to
+from anynet.tracing.row_perturbation import Moved
+from anynet.tracing.trace import Primitive, Traced, lift, next_level, shared
+from anynet.tracing.vectorize_rules import BATCHERS, TAKE_MOVED
+
+__all__ = ["Batch", "Moved"]
+
+
+class Batch:
+    """A trace over ``points`` evaluations: axis 0 of a value runs over the points."""
+
+    hidden_axes = 1
+    # A sort or a product of all elements is one call of the library's; on tapes they are compositions.
+    whole = True
+
+    def __init__(self, points: int) -> None:
+        self.level = next_level()
+        self.points = points
+
+    def variable(self, values: Any) -> Traced:
+        """Begin with an array that differs from point to point, given as (points, …) or by its changes."""
+        return Traced(unrecorded(values), self)
+
+    def refused(self, what: str) -> DifferentiationError:
+        """Return the error for a number that is taken out of an array that has another one at every point."""
+        return DifferentiationError(
+            f"{what} would be another at every point of a function that is evaluated at many points at once: use the "
+            "functions of its namespace (where() for a choice), or call the function in a loop"
+        )
+
+    def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """Evaluate the primitive at all points."""
+        rule = BATCHERS.get(step.name)
+        if rule is not None:
+            out = self._by_rule(rule, step, args, settings)
+            if out is not NotImplemented:
+                return tuple([Traced(x, self) for x in out]) if isinstance(out, tuple) else Traced(out, self)
+        in_parts = step.rule is not None and step.reference is not None and step.composition is None
+        if in_parts and any(map(_on_tape, args)):
+            # The derivative of the parts may be another than the rule's, as at a kink.
+            return self._by_own_rule(step, args, settings)
+        if not step.opaque:
+            return self._by_parts(step, args, settings)
+        try:
+            return self._by_parts(step, args, settings)
+        except Exception:
+            # A user's own code, which may be compiled. What is wrong with it comes again.
+            return self._point_by_point(step, args, settings)
+
+    def _by_parts(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """Evaluate what the primitive is made of: the standard's functions have rules."""
+        if step.composition is not None:
+            xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
+            return step.composition(xp, *map(lift, args), **settings)
+        if step.reference is not None:
+            return step.reference(*map(lift, args), **settings)
+        raise NoRuleError(
+            f"{step.name!r} cannot be evaluated at many points at once: add how to anynet/autodiff/batching_rules.py, "
+            "or call the function in a loop"
+        )
+
+    def _by_own_rule(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """Evaluate what has a rule as one step of the tapes further out, which see the rule in place of the parts."""
+        if step.own_rule and not step.opaque:
+            raise NoRuleError(
+                f"{step.name}: a function of a network cannot have a derivative of its own where it is evaluated at "
+                "many points at once and the result differentiated: let it take arrays, or differentiate inside vmap"
+            )
+        values, batched = self._values(args)
+
+        def begin(values: Sequence[Any]) -> tuple[Batch, list[Any]]:
+            batch = Batch(self.points)
+            return batch, [Traced(x, batch) if b else lift(x) for x, b in zip(values, batched, strict=True)]
+
+        def reference(*values: Any, **settings: Any) -> Any:
+            batch, own = begin(values)
+            out = batch.apply(step, own, settings)
+            return tuple(map(batch.value, out)) if isinstance(out, tuple) else batch.value(out)
+
+        def rule(xp: Any, out: Any, *values: Any, **settings: Any) -> Any:
+            batch, own = begin(values)
+
+            def inside(x: Any) -> Any:
+                return tuple(map(inside, x)) if isinstance(x, tuple) else x if x is None else Traced(x, batch)
+
+            begun = shared(inside)
+            assert step.rule is not None
+            inner = next(x for x in own if type(x) is Traced).__array_namespace__()
+            pullbacks = step.rule(inner, inside(out), *own, **settings)
+
+            def through(pullback: Any, x: Any, b: bool) -> Any:
+                def of_all(g: Any) -> Any:
+                    c = pullback(begun(g))
+                    if c is None:
+                        return None
+                    c = lift(c)
+                    c = batch.value(c if c.shape == x.shape else sum_to(c, x.shape))
+                    return c if b else array_namespace(c).sum(c, axis=0)
+
+                return None if pullback is None else of_all
+
+            several = pullbacks if isinstance(pullbacks, tuple) else (pullbacks,)
+            # Shorter than the arguments where the last ones are settings.
+            return tuple(map(through, several, own, batched))
+
+        # Of another name, by which no library has a quicker function.
+        name = f"{step.name} at many points"
+        out = Primitive(name, rule, reference, opaque=step.opaque, own_rule=step.own_rule)(*values, **settings)
+        return tuple([Traced(x, self) for x in out]) if isinstance(out, tuple) else Traced(out, self)
+
+    def value(self, x: Any) -> Any:
+        """Return an array for all points, (points, …), of one that may be the same at every point."""
+        x = lift(x)
+        if x.trace is self:
+            return x.value
+        x = x if x.trace is not None else x.value
+        return array_namespace(x).broadcast_to(x, (self.points, *x.shape))
+
+    def _point_by_point(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        """Evaluate at one point after the other."""
+        values, batched = self._values(args)
+        found = []
+        for i in range(self.points):
+            at_point = [value[i, ...] if b else value for value, b in zip(values, batched, strict=True)]
+            out = step.evaluate(at_point, settings)[0]
+            found.append(out if isinstance(out, tuple) else (out,))
+        if not found:
+            raise NoRuleError(f"{step.name}: compiled code cannot be evaluated at no point: give one or more")
+        columns = [Traced(array_namespace(*column).stack(column), self) for column in zip(*found, strict=True)]
+        return tuple(columns) if isinstance(out, tuple) else columns[0]
+
+    def _values(self, args: Sequence[Any], *, whole: bool = True) -> tuple[list[Any], list[bool]]:
+        """Return what the arguments stand for, and which of them differ from point to point."""
+        batched = [type(arg) is Traced and arg.trace is self for arg in args]
+        values = [
+            arg.value if type(arg) is Traced and (arg.trace is self or arg.trace is None) else arg for arg in args
+        ]
+        if whole:
+            values = [value.whole() if type(value) is Moved else value for value in values]
+        if any(type(value) is Traced for value in values):
+            values = [lift(value) if is_array(value) else value for value in values]
+        return values, batched
+
+    def _by_rule(self, rule: Any, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+        values, batched = self._values(args, whole=step.name not in TAKE_MOVED)
+
+        def function(*values: Any, **settings: Any) -> Any:
+            return step.evaluate(values, settings)[0]
+
+        x = next(v for v, b in zip(values, batched, strict=True) if b)
+        return rule(array_namespace(x), function, values, batched, **settings)
+
+
+def _on_tape(x: Any) -> bool:
+    """Tell whether an array, or what it stands for further out, is being differentiated."""
+    while type(x) is Traced:
+        if x.trace is not None and not x.trace.whole:
+            return True
+        x = x.value
+    return False

@@ -1,0 +1,124 @@
+"""The graphs that are emulated on a CPU show the faults for which they are there."""
+
+import threading
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch")
+
+from emulated_graphs import Capture, CaptureError, EmulatedLaunches  # noqa: E402 - needs PyTorch
+
+from anynet.compiler.device_graph import Graph, Loop  # noqa: E402 - needs PyTorch
+
+
+@pytest.fixture
+def launches():
+    return EmulatedLaunches(torch.device("cpu"))
+
+
+def test_a_launch_reads_and_writes_where_the_capture_did(launches):
+    x, state = torch.tensor([1.0, 2.0]), torch.zeros(2)
+    launch, (result,) = launches.capture(lambda: [state.add_(x) * 2])
+    # Once before the capture, which undoes what it does.
+    torch.testing.assert_close(state, torch.tensor([1.0, 2.0]))
+    assert bool(result.isnan().all())
+    x.fill_(5.0)
+    for _ in range(2):
+        launch()
+    torch.testing.assert_close(state, torch.tensor([11.0, 12.0]))
+    torch.testing.assert_close(result, torch.tensor([22.0, 24.0]))
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        lambda x: x.sum().item(),
+        lambda x: bool(x.any()),
+        torch.nonzero,
+        lambda x: x[x > 0],
+        torch.unique,
+        lambda x: torch.equal(x, x),
+    ],
+)
+def test_what_waits_for_the_device_is_refused(waiting):
+    x = torch.ones(3)
+    with pytest.raises(CaptureError, match="waits for the device"), Capture():
+        waiting(x)
+    with Capture() as captured:
+        x[torch.tensor([0, 2])] += 1
+    assert len(captured.calls) > 0
+    torch.testing.assert_close(x, torch.ones(3))
+
+
+def test_a_call_that_changes_a_shape_in_place(launches):
+    """As PyTorch's product of a vector and a matrix does."""
+    x, y = torch.ones(3), torch.ones(3, 2)
+    launch, (result,) = launches.capture(lambda: [torch.matmul(x, y)])
+    x.fill_(2.0)
+    for _ in range(2):
+        launch()
+    torch.testing.assert_close(result, torch.tensor([6.0, 6.0]))
+
+
+def test_memory_that_is_freed_while_capturing_is_garbage():
+    x = torch.ones(3)
+    with Capture() as captured:
+        kept = (x + 1) * 2
+        part = (x + 3)[1:]
+    freed = {y.data_ptr() for y in captured.freed()}
+    assert len(freed) == 1
+    assert freed.isdisjoint([kept.data_ptr(), part.untyped_storage().data_ptr()])
+
+
+def test_one_capture_at_a_time(launches):
+    with Capture(), pytest.raises(CaptureError, match="another capture"):
+        Capture().__enter__()
+    begun, failed = threading.Barrier(2), []
+
+    def work(make):
+        def slowly(x, *rest):
+            ready.wait(0.05)
+            return [x + 1]
+
+        ready = threading.Event()
+        begun.wait()
+        try:
+            make(slowly)
+        except Exception as error:
+            failed.append(error)
+
+    def graph(function):
+        captured = Graph(function, [(0, 0)], launches)
+        for _ in range(3):
+            captured([torch.zeros(2)], [])
+
+    def loop(function):
+        Loop(function, [(0, 0)], launches)([torch.zeros(2)], torch.zeros(3, 1), [[]] * 3, 0, 3)
+
+    threads = [threading.Thread(target=work, args=(make,)) for make in (graph, loop)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+def test_state_that_is_written_over_too_early_shows(launches):
+    """Without the copies that a loop makes of old state, a swap would be wrong."""
+    a, b = torch.zeros(2), torch.ones(2)
+
+    def swap():
+        new = b[:], a[:]
+        a.copy_(new[0])
+        b.copy_(new[1])
+        return []
+
+    launch, _ = launches.capture(swap)
+    launch()
+    torch.testing.assert_close(a, b)
+    state = [torch.zeros(2), torch.ones(2)]
+    (one, other), _ = Loop(lambda a, b, x: [b[:], a[:], x], [(0, 0), (1, 1)], launches)(
+        state, torch.zeros(3, 1), [[]] * 3, 0, 3
+    )
+    torch.testing.assert_close(one, torch.ones(2))
+    torch.testing.assert_close(other, torch.zeros(2))
