@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import cache
 from numbers import Number, Real
+from types import GenericAlias
 from typing import Any, TypeAlias
 
 import array_api_compat as compat
@@ -60,8 +61,8 @@ def is_array(x: Any) -> bool:
 
 
 def _looks_like_array(x: Any) -> bool:
-    # NumPy's dtypes are classes that look like their instances.
-    if isinstance(x, type):
+    # NumPy's dtypes are classes that look like their instances, and so are ``NDArray[float32]`` and ``list[Layer]``.
+    if isinstance(x, type | GenericAlias):
         return False
     try:
         return bool(compat.is_array_api_obj(x))
