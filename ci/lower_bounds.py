@@ -1,7 +1,7 @@
 """Write ci/constraints.txt: every package of pyproject.toml at the lowest version that it permits.
 
-The tests pass with these versions (the job `lower-bounds` of the workflow). ``--check`` only compares, and fails
-where the file is out of date.
+The tests pass with these versions (the job `lower-bounds` of the workflow). A package that is pinned is written at
+that version. ``--check`` only compares, and fails where the file is out of date.
 """
 
 import re
@@ -24,7 +24,7 @@ def constraints() -> str:
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     lowest: dict[str, str] = {}
     for requirement in chain.from_iterable(groups):
-        found = re.fullmatch(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)", requirement)
+        found = re.fullmatch(r"([\w.-]+)(?:\[[\w,]+\])?[>=]=([\w.]+)", requirement)
         if found:
             lowest[found[1]] = max(found[2], lowest.get(found[1], "0"), key=_number)
         elif not requirement.startswith(project["name"]):
