@@ -96,6 +96,15 @@ def assert_resolves(dotted: str) -> None:
             value = getattr(value, part)
 
 
+def test_tree_of_contributing_exists():
+    text = TEXTS["CONTRIBUTING.md"]
+    tree = text[text.index("    anynet/\n") : text.index("Imports go down")]
+    for line in tree.split("\n"):
+        names = line.strip().partition("   ")[0]
+        for name in names.replace("_X", "_numpy").split():
+            assert (ROOT / name).exists() or (ROOT / "anynet" / name).exists(), name
+
+
 def test_readme_and_contributing_are_short():
     assert len(TEXTS["README.md"].split()) <= 900
     assert len(TEXTS["CONTRIBUTING.md"].split()) <= 1800
