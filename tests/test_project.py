@@ -1,4 +1,4 @@
-"""What has to agree: pyproject.toml, the files made from it, the packages on the disk and the documents."""
+"""pyproject.toml, the files generated from it, the packages and the documents agree."""
 
 import re
 import subprocess
@@ -14,14 +14,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("script", ["address.py", "lower_bounds.py"])
-def test_what_is_written_from_pyproject_is_in_step(script):
+def test_generated_files_are_current(script):
     done = subprocess.run(
         [sys.executable, ROOT / "ci" / script, "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 
 
-def test_a_changed_bound_and_a_changed_address_are_found(tmp_path):
+def test_outdated_bounds_and_addresses_are_detected(tmp_path):
     for name in ("ci/address.py", "ci/lower_bounds.py", "ci/constraints.txt", "README.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
@@ -42,7 +42,7 @@ def test_a_changed_bound_and_a_changed_address_are_found(tmp_path):
         subprocess.run([*command, "--check"], check=True)
 
 
-def test_a_release_needs_an_owner_and_has_absolute_links(tmp_path):
+def test_release_needs_an_owner_and_makes_links_absolute(tmp_path):
     for name in ("ci/address.py", "pyproject.toml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
@@ -60,12 +60,12 @@ def test_a_release_needs_an_owner_and_has_absolute_links(tmp_path):
     )
 
 
-def test_the_wheel_has_all_packages():
+def test_wheel_has_all_packages():
     listed = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     there = sorted(path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("backends/*/__init__.py"))
     assert listed == ["anynet", *there]
 
 
-def test_the_changelog_begins_with_the_version():
+def test_changelog_starts_with_the_version():
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.findall(r"^## (\S+)", text, re.M)[0] == anynet.__version__
