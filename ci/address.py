@@ -1,7 +1,7 @@
-"""Write the repository's address, which pyproject.toml has, into the documents that show it.
+"""Write the repository's address from pyproject.toml into the documents that show it.
 
 python ci/address.py                   write it
-python ci/address.py --check           fail where a document shows another address
+python ci/address.py --check           fail if a document shows another address
 python ci/address.py --release v0.1.0  make README's links to files absolute, as the package index needs them
 
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/anynet\b")
-#: What stands for the owner until there is one.
+#: The owner until the repository has one.
 PLACEHOLDER = "OWNER"
 
 
@@ -38,14 +38,14 @@ def outdated() -> dict[Path, str]:
 
 
 def with_absolute_links(text: str, tag: str) -> str:
-    """Return a document whose links to files lead to the repository at a tag."""
+    """Return a document whose relative links point to the repository at a tag."""
     if f"/{PLACEHOLDER}/" in address():
         raise SystemExit(f"Repository in pyproject.toml is {address()}: put the owner in place of {PLACEHOLDER}")
     return re.sub(r"\]\((?!https?:|#)([^)]+)\)", rf"]({address()}/blob/{tag}/\1)", text)
 
 
 def main(arguments: list[str]) -> None:
-    """Do what the arguments say."""
+    """Write or check the documents."""
     if arguments[:1] == ["--release"]:
         readme = ROOT / "README.md"
         text = with_absolute_links(readme.read_text(encoding="utf-8"), arguments[1])
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> None:
     wrong = outdated()
     if arguments == ["--check"] and wrong:
         names = ", ".join(str(path.relative_to(ROOT)) for path in wrong)
-        raise SystemExit(f"{names}: another address than in pyproject.toml: run python ci/address.py")
+        raise SystemExit(f"{names}: the address differs from the one in pyproject.toml: run python ci/address.py")
     for path, text in wrong.items():
         path.write_text(text, encoding="utf-8")
 

@@ -55,7 +55,7 @@ def _aliases(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 def parameters(path: Path, tree: ast.Module, names: set[str]) -> Iterator[Parameter]:
-    """Yield the annotated parameters of a module's functions; ``names`` are those that mean ``Any``."""
+    """Yield the annotated parameters of a module's functions, given the names that mean ``Any``."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -86,7 +86,7 @@ def _name(node: ast.AST) -> str | None:
 
 
 def measure(folders: Iterable[Path]) -> dict[str, list[Parameter]]:
-    """Return the annotated parameters of each folder by its name; aliases of one folder hold in the others."""
+    """Return the annotated parameters of each folder by its name. An alias may be defined in another folder."""
     trees: dict[str, dict[Path, ast.Module]] = {}
     for folder in folders:
         files = python_files([folder])

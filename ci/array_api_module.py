@@ -1,4 +1,4 @@
-"""What the public conformance suite tests: the differentiable namespace over a library, and that library bare."""
+"""The modules under test in the conformance suite: a library's own namespace, and the differentiable one over it."""
 
 from anynet.autodiff import differentiable
 from anynet.backend import get_backend

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The public conformance suite of the Array API standard (data-apis/array-api-tests) on the differentiable namespace.
-#   ci/array_api_tests.sh [CHECKOUT]      with a checkout of the suite (its submodule array-api too) no network is needed
-# ANYNET_BACKENDS says over which libraries; a test may fail only where it fails on the bare library too.
+#   ci/array_api_tests.sh [CHECKOUT]      a checkout of the suite, with its submodule array-api, needs no network
+# ANYNET_BACKENDS lists the libraries. A test may fail only if it also fails on the bare library.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -15,7 +15,7 @@ fi
 pip install --quiet -r "$suite/requirements.txt"
 export PYTHONPATH=$PWD/ci ARRAY_API_TESTS_VERSION=2024.12
 
-# suite MODULE LOG TESTS... : run it from its folder, and keep the names of what failed
+# suite MODULE LOG TESTS... : run it from its folder, and keep the names of the failed tests
 suite() {
   local module=$1 log=$2
   shift 2
@@ -32,8 +32,8 @@ for backend in ${ANYNET_BACKENDS:-numpy array_api_strict torch}; do
   echo "$backend, differentiable: $(suite xp "$work/xp" --max-examples "${MAX_EXAMPLES:-20}" array_api_tests)"
   comm -13 "$work/plain.failed" "$work/xp.failed" > "$work/new"
   if [ -s "$work/new" ]; then
-    # Examples are random: what is new may be the library's own failing, met on one side only. Hypothesis remembers the
-    # examples that failed, and tries them first on the bare library.
+    # Examples are random, so a new failure may be the library's own, met on one side only. Hypothesis remembers the
+    # failed examples, and tries them first on the bare library.
     xargs -d '\n' bash -c "$(declare -f suite); suite=$suite; suite plain $work/again \
       --max-examples 200 \"\$@\"" bash < "$work/new" > /dev/null
     comm -13 "$work/again.failed" "$work/new" > "$work/left"

@@ -2,9 +2,9 @@
 
     python ci/colab.py [NAME==VERSION ...]
 
-An environment gets an empty entry for each package that Colab has (ci/colab.txt), because not all of them are on the
-package index. pip then says what it would install there. Arguments replace versions of the list. The tags are those
-of the Python that runs this script; Colab had Python 3.13 in August 2026.
+The script makes an environment with an empty entry for each package in Colab (ci/colab.txt), because some of them are
+not on the package index. It then asks pip for a dry run. Arguments replace versions of the list. The wheel tags are
+those of the Python that runs this script. Colab had Python 3.13 in August 2026.
 """
 
 import json
@@ -20,7 +20,7 @@ OURS = {"anynet-nn", "array-api-compat"}
 
 
 def main(replaced: list[str]) -> int:
-    """Print what pip would add or change; return 1 where that is not ours alone."""
+    """Print the packages that pip would add or change. Return 1 unless they are ours alone."""
     lines = (ROOT / "ci/colab.txt").read_text(encoding="utf-8").splitlines()
     installed = dict(line.split("==") for line in [*lines, *replaced] if not line.startswith("#"))
     with tempfile.TemporaryDirectory(prefix="anynet-colab-") as folder:

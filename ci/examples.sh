@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every example on a small budget, on the backends named (default: numpy array_api_strict).
+# Every example for a few steps, on the given backends (default: numpy array_api_strict).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$(mktemp -d)

@@ -1,10 +1,10 @@
-"""Damaged and hostile files: what the readers make of them, and what it costs.
+"""Read damaged and hostile files, and compare the outcome and the cost with reference readers.
 
     python ci/fuzz_files.py [--count 10000] [--seed 0] [--format idx] [--megabytes 1]
 
-Random damage: a file has to be refused with a DataError, or give the data that another reader finds in it. Attacks are
-files made to cost much time or memory. Costs are multiples of what the intact file, or one honest file as large as the
-attack, costs the same reader: processor time, and the peak of what Python allocates, in bytes per byte of the file.
+For a file with random damage, the reader must raise DataError or return the same data as a reference reader. An attack
+is a file made to cost much time or memory. Costs are processor time and Python's peak of allocated memory. They are
+given as multiples of the same reader's costs for the intact file, or for an honest file as large as the attack.
 """
 
 import argparse
@@ -34,13 +34,13 @@ from anynet.training import checkpoint
 
 Arrays = dict[str, Any]
 
-# Bytes that mean much in these formats.
+# Bytes with a special meaning in these formats.
 SPECIAL = (b"\0", b"\x01", b"\x7f", b"\x80", b"\xff", b"\xff" * 4, b"\xff" * 8, b"\x7f\xff\xff\xff", b"h\0", b"(", b"}")
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format: intact files, our reader, another reader of the same bytes, and files made to do damage."""
+    """A format: intact files, our reader, a reference reader of the same bytes, and attacks."""
 
     name: str
     intact: Callable[[random.Random], bytes]
@@ -52,7 +52,7 @@ class Format:
 
 @dataclass
 class Outcome:
-    """How many damaged files came out how, the failures, and the worst costs as multiples of the intact file's."""
+    """Counts of the outcomes, the failures, and the worst costs as multiples of the intact file's."""
 
     refused: int = 0
     equal: int = 0
@@ -77,7 +77,7 @@ def some_arrays(rng: random.Random, dtypes: tuple[str, ...]) -> Arrays:
 
 
 def intact_pickle(rng: random.Random) -> bytes:
-    """Return a pickled dict of arrays, of any protocol, with arrays under two names, in Fortran's order, big-endian."""
+    """Return a pickled dict of arrays: any protocol, shared arrays, Fortran order, big-endian dtypes."""
     arrays = some_arrays(rng, ("f2", "f4", "f8", ">f8", ">c8", "i2", "i8", "u1", "?"))
     if rng.random() < 0.3:
         arrays["again"] = arrays["layers.0.weight"]
@@ -87,23 +87,23 @@ def intact_pickle(rng: random.Random) -> bytes:
 
 
 class Restricted(pickle.Unpickler):
-    """Python's own, for files that our reader has taken for harmless."""
+    """Python's own unpickler, for files that our reader has accepted."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Allow what NumPy writes."""
+        """Allow the names that NumPy writes."""
         if name in ("_reconstruct", "_frombuffer", "ndarray", "dtype", "encode", "bytes"):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(name)
 
 
 def reference_pickle(content: bytes) -> Arrays:
-    """Return what Python finds in a pickle."""
+    """Return the arrays that Python's unpickler reads."""
     found = Restricted(io.BytesIO(content), encoding="latin1").load()
     return {name if isinstance(name, str) else name.decode("latin1"): x for name, x in found.items()}
 
 
 def pickle_attacks(size: int) -> dict[str, bytes]:
-    """Return pickles of about this size, each made to cost much."""
+    """Return pickles of about this size, each made to cost much time or memory."""
     head, k = b"\x80\x02", size // 2
     whole = pickle.dumps({"w": np.ones(k // 8)}, 2)[:-1]
     again = b"".join(b"X\x06\x00\x00\x00%06dh\xff" % i for i in range(k // 13))
@@ -150,7 +150,7 @@ def intact_idx(rng: random.Random) -> bytes:
 
 
 def reference_idx(content: bytes) -> Arrays:
-    """Return what NumPy finds after the header of an IDX file."""
+    """Return the array that NumPy reads after the header of an IDX file."""
     if content[:2] == b"\x1f\x8b":
         content = gzip.decompress(content)
     dtype = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}[content[2]]
@@ -162,7 +162,7 @@ def reference_idx(content: bytes) -> Arrays:
 
 
 def idx_attacks(size: int) -> dict[str, bytes]:
-    """Return IDX files of about this size, each made to cost much."""
+    """Return IDX files of about this size, each made to cost much time or memory."""
     header = bytes((0, 0, 8, 1))
     huge = header + struct.pack(">I", 2**30 - 1)
     empty = gzip.compress(b"", mtime=0)
@@ -186,7 +186,7 @@ def intact_safetensors(rng: random.Random) -> bytes:
 
 
 def reference_safetensors(content: bytes) -> Arrays:
-    """Return what the format's own package finds."""
+    """Return the arrays that the format's own package reads."""
     from safetensors.numpy import load
 
     return load(content)
@@ -197,7 +197,7 @@ def _safetensors(header: bytes, data: bytes = b"") -> bytes:
 
 
 def safetensors_attacks(size: int) -> dict[str, bytes]:
-    """Return safetensors files of about this size, each made to cost much."""
+    """Return safetensors files of about this size, each made to cost much time or memory."""
     empty = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
     many = "{" + ",".join(f'"{i}":{empty}' for i in range(size // 60)) + "}"
     axes = json.dumps({"a": {"dtype": "F32", "shape": [0] * (size // 3), "data_offsets": [0, 0]}})
@@ -264,7 +264,7 @@ def mutate(content: bytes, rng: random.Random) -> bytes:
     """Return the content with one to four changes: bytes changed, cut off, taken out, put in, repeated or swapped."""
     found = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        # Most of what can go wrong is in the first bytes.
+        # Most parsing depends on the first bytes.
         place = rng.randrange(min(len(found), rng.choice((16, 80, 10**9))) + 1)
         length = rng.randrange(1, 9)
         match rng.randrange(8):
@@ -289,7 +289,7 @@ def mutate(content: bytes, rng: random.Random) -> bytes:
 
 
 def cost(read: Callable[[Path], Arrays], path: Path) -> tuple[Any, float, int]:
-    """Return what a reader makes of a file, its processor time and the peak of its memory."""
+    """Return a reader's outcome for a file, its processor time and its peak memory."""
     tracemalloc.start()
     try:
         found = outcome(read, path)
@@ -318,7 +318,7 @@ def alike(found: Arrays, wanted: Arrays) -> bool:
 
 
 def verdict(format_: Format, found: Any, content: bytes) -> str:
-    """Return "refused", "equal", or what is wrong with what our reader made of the content."""
+    """Return "refused", "equal", or in words why our reader is wrong."""
     if isinstance(found, DataError):
         return "refused"
     if isinstance(found, Exception):
@@ -355,7 +355,7 @@ def damage(format_: Format, count: int, seed: int, folder: Path) -> Outcome:
         else:
             result.failures.append(f"file {i} of seed {seed}, {changed[:60]!r}…: {word}")
         if seconds > result.time * plain_time:
-            # The machine does other things too: the quickest of three counts.
+            # Other processes may slow a run down, so the quickest of three counts.
             seconds = min(seconds, *(cost(format_.read, path)[1] for _ in range(2)))
         result.time = max(result.time, seconds / plain_time)
         result.memory = max(result.memory, peak / plain_memory)
@@ -375,7 +375,7 @@ def attacks(format_: Format, size: int, folder: Path) -> Iterator[tuple[str, str
 
 
 def main() -> int:
-    """Print what became of the files; return 1 where a reader failed."""
+    """Print the outcomes. Return 1 if a reader failed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--count", type=int, default=10_000, help="damaged files of each format")
     parser.add_argument("--seed", type=int, default=0)

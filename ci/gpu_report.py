@@ -1,4 +1,4 @@
-"""Run everything on one backend and write what came out, and what it ran on, to a JSON file."""
+"""Run tests and examples on one backend, and write the results and the machine's description to a JSON file."""
 
 import argparse
 import datetime
@@ -20,13 +20,13 @@ from anynet import cli
 
 ROOT = Path(__file__).parents[1]
 
-#: What is reported of the packages that are installed.
+#: The installed packages that the report lists.
 PACKAGES = re.compile(
     r"anynet.*|numpy|cupy.*|torch|jax.*|array-api-.*|cuda-.*|nvidia-cu(blas|da-runtime|dnn|rand).*", re.IGNORECASE
 )
 
 RUNS = {
-    # The most telling first: time may run out.
+    # The most informative first, because time may run out.
     "what a gpu shows": ["-m", "pytest", "--quiet", "--backend", "{backend}", "-m", "gpu"],
     "gradient check": ["examples/gradient_check.py", "--backend", "{backend}"],
     "mnist": ["examples/mnist.py", "--backend", "{backend}", "--plot", os.devnull],
@@ -35,10 +35,10 @@ RUNS = {
     "mnist on numpy": ["examples/mnist.py", "--backend", "numpy", "--plot", os.devnull],
 }
 
-#: Seconds that a run has to end by itself after it was interrupted: pytest then writes what has passed.
+#: Seconds between an interrupt and a kill, in which pytest writes its summary.
 GRACE = 30
 
-#: What to read from the output of the runs.
+#: The patterns to search in the output of the runs.
 FINDINGS = {
     "passed": r"(\d+) passed",
     "failed": r"(\d+) failed",
@@ -50,7 +50,7 @@ FINDINGS = {
 
 
 def main() -> int:
-    """Run, report, and return 1 where something failed."""
+    """Run, report, and return 1 if a run failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", default="cupy")
     parser.add_argument("--output", type=Path, default=ROOT / "ci/results/gpu-cupy.json")
@@ -69,14 +69,14 @@ def main() -> int:
     for name, arguments in RUNS.items():
         report["runs"][name] = _run([argument.format(backend=options.backend) for argument in arguments], end)
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        # After every run: what is known stays, also when time runs out.
+        # After every run, so that a timeout loses only the last one.
         options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))
     return 1 if any(run["exit code"] != 0 for run in report["runs"].values()) else 0
 
 
 def _run(arguments: list[str], end: float) -> dict[str, Any]:
-    """Run Python until it ends, or time does; return what its output says."""
+    """Run Python until it ends or time runs out, and return the findings in its output."""
     print(f"python {' '.join(arguments)}", flush=True)
     start = time.monotonic()
     if start >= end:
@@ -104,7 +104,7 @@ def _run(arguments: list[str], end: float) -> dict[str, Any]:
 
 
 def _wait(process: "subprocess.Popen[str]", seconds: float) -> bool:
-    """Wait for a process, and end it after so many seconds; return whether it ended before."""
+    """Wait for a process, and end it after this many seconds. Return whether it ended before that."""
     for signal_number, limit in ((None, seconds), (signal.SIGINT, GRACE), (signal.SIGKILL, None)):
         if signal_number is not None:
             process.send_signal(signal_number)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Style, and the rule that the core names no array library.
+# Style, and the rule that the core imports no array library.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ruff check .

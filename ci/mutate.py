@@ -1,11 +1,11 @@
-"""Mutation: change the code in small ways, and list the changes that no test catches. By hand, not in CI.
+"""Change the code in small ways, and list the changes that no test catches. Run it by hand, not in CI.
 
 python ci/mutate.py anynet/random.py anynet/layers          20 mutants of these files and folders
 python ci/mutate.py anynet --count 200 --seed 3             200 mutants, sampled with another seed
 python ci/mutate.py anynet/random.py --list                 all mutants of a file, without running a test
 
 The first run records which lines each test reaches on NumPy, and its time, in build/mutate.json. This takes some
-minutes, and is done again when the code changes. Each mutant then runs the tests that reach it, in a temporary copy of
+minutes, and happens again when the code changes. Each mutant then runs the tests that reach it, in a temporary copy of
 the checkout, until one fails. A mutant that survives is equivalent to the code, or shows a hole in the tests.
 """
 
@@ -49,7 +49,7 @@ COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,), ast.In: (ast.NotIn,),
     ast.NotIn: (ast.In,),
 }  # fmt: skip
-#: Forks a process for each mutant, in which what takes long to import is there already, and anynet is not.
+#: Forks a process for each mutant, with the slow imports done, and without anynet.
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     [
@@ -68,7 +68,7 @@ STATEMENTS = ast.Expr | ast.AugAssign | ast.Delete | ast.Raise | ast.Continue | 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A file with one change: what is between two of its bytes is something else."""
+    """A file with one change: other text between two byte offsets."""
 
     path: str
     line: int
@@ -92,7 +92,7 @@ class Mutant:
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
-    """Give all mutants of a file."""
+    """Yield all mutants of a file."""
     source = path.read_text()
     starts = [0]
     for line in source.encode().splitlines(keepends=True):
@@ -109,7 +109,7 @@ def mutants(path: Path) -> Iterator[Mutant]:
 
 
 def _changes(tree: ast.Module) -> Iterator[tuple[str, ast.stmt, ast.expr | ast.stmt, str]]:
-    """Give the kind of each change, its statement, what it replaces, and by what."""
+    """Yield the kind of each change, its statement, the node it replaces and the replacement."""
     for node, statement, within_message in _code(tree, tree.body[0]):
         if isinstance(node, STATEMENTS) or _stores(node):
             yield "dropped statement", statement, node, "pass"
@@ -120,19 +120,19 @@ def _changes(tree: ast.Module) -> Iterator[tuple[str, ast.stmt, ast.expr | ast.s
 
 
 def _is_strict(node: ast.AST) -> bool:
-    """Tell whether a node is the ``strict=True`` of a zip, which only tells what holds anyway."""
+    """Tell whether a node is the ``strict=True`` of a zip, which only asserts equal lengths."""
     return isinstance(node, ast.keyword) and node.arg == "strict"
 
 
 def _stores(node: ast.AST) -> TypeGuard[ast.Assign]:
-    """Tell whether a statement stores somewhere else than in a name, without which the code after it cannot run."""
+    """Tell whether a statement assigns to an attribute or item. Code after it may need a name, so those stay."""
     return isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Name | ast.Tuple)
 
 
 def _code(node: ast.AST, statement: ast.stmt, within_message: bool = False) -> Iterator[tuple[ast.AST, ast.stmt, bool]]:
-    """Give the nodes that do something: no annotations, docstrings, texts or imports.
+    """Yield the nodes that affect behaviour: no annotations, docstrings, f-strings or imports.
 
-    With each comes the statement that it is in, and whether it is part of a message.
+    With each node come its statement, and whether it is part of an error message.
     """
     for name, value in ast.iter_fields(node):
         for child in value if isinstance(value, list) else [value]:
@@ -148,7 +148,7 @@ def _code(node: ast.AST, statement: ast.stmt, within_message: bool = False) -> I
 
 
 def _expressions(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
-    """Give what may stand in the place of an expression."""
+    """Yield replacements of an expression, each with its kind."""
     if isinstance(node, ast.BinOp) and type(node.op) in BINARY:
         yield "operator", _with(node, op=BINARY[type(node.op)]())
     elif isinstance(node, ast.Compare):
@@ -188,7 +188,7 @@ def _with(node: ast.expr, **fields: object) -> ast.expr:
 
 
 class Recorder:
-    """A plug-in of pytest that notes the lines that each test reaches, and its time."""
+    """A pytest plug-in that records the lines that each test reaches, and its time."""
 
     def __init__(self, root: Path) -> None:
         import coverage
@@ -210,7 +210,7 @@ class Recorder:
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a test that fails without a mutant."""
+        """Record a test that fails without a mutant."""
         if report.failed:
             self.failed.add(report.nodeid)
 
@@ -231,7 +231,7 @@ class Recorder:
 
 
 class Chosen:
-    """A plug-in of pytest that runs some tests only, in their order, and ends the process where one hangs."""
+    """A pytest plug-in that runs only some tests, in a given order, and ends the process if one hangs."""
 
     def __init__(self, seconds: Mapping[str, float]) -> None:
         self.seconds = seconds
@@ -256,9 +256,9 @@ class Record:
         self.lines = lines
 
     def tests(self, mutant: Mutant) -> list[list[str]]:
-        """Return the tests of a mutant in two parts: of the module's own file, then the others; the quick ones first.
+        """Return a mutant's tests in two parts, each ordered by time: those of the module's own file, then the others.
 
-        No test reaches what runs at import, such as a default, so that all tests that reach the module count there.
+        No test reaches code that runs at import, such as a default. For that, all tests that reach the module count.
         """
         lines = self.lines.get(mutant.path, {})
         reached = {test for line in mutant.lines for test in lines.get(str(line), ())}
@@ -270,7 +270,7 @@ class Record:
         if not (ROOT / mirror).exists():
             counts = Counter(map(_file, sorted(reached)))
             mirror = max(counts, key=lambda name: counts[name], default="tests/test_signatures.py")
-        # A function whose result is kept runs in the first test only: so all tests of the module's file count.
+        # A cached function runs only in the first test, so all tests of the module's file count.
         first = {test for test in self.seconds if _file(test) == mirror}
         order = sorted(self.seconds, key=lambda test: (test not in reached, self.seconds[test]))
         others = [test for test in order if test in reached - first]
@@ -289,7 +289,7 @@ class Copy:
         self.root = Path(folder)
         for name in FOLDERS:
             shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for path in (*ROOT.glob("*.md"), ROOT / "pyproject.toml"):
+        for path in (*ROOT.glob("*.md"), *ROOT.glob("*.toml"), *ROOT.glob("*.py"), *ROOT.glob(".pre*")):
             shutil.copy(path, self.root)
 
     def run(self, tests: Mapping[str, float], record: Path | None = None) -> str:
@@ -298,14 +298,14 @@ class Copy:
         process.start()
         process.join()
         if process.exitcode in (-signal.SIGPROF, -signal.SIGALRM):
-            # With the processes that a test has started.
+            # Together with the processes that a test has started.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid or 0, signal.SIGKILL)
             return "timeout"
         return "failed" if process.exitcode else "passed"
 
     def outcome(self, mutant: Mutant, record: Record) -> str:
-        """Return what the tests say of a mutant."""
+        """Return "killed", "timeout" or "survived"."""
         path = self.root / mutant.path
         path.write_text(mutant.changed, encoding="utf-8")
         try:
@@ -317,7 +317,7 @@ class Copy:
             path.write_text(mutant.source, encoding="utf-8")
 
     def record(self) -> Record:
-        """Return the record of this code, from the last run or a new one, with files of tests that have changed."""
+        """Return the record of this code. Only test files that have changed since the last run are recorded again."""
         code = [path for folder in FOLDERS[:3] for path in (self.root / folder).rglob("*.py")]
         digests = {str(path.relative_to(self.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in code}
         files = {name: digest for name, digest in digests.items() if Path(name).name.startswith("test_")}
@@ -340,9 +340,9 @@ class Copy:
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any], changed: set[str]) -> dict[str, Any]:
-    """Return a record whose changed files of tests are as in the new one."""
+    """Return the old record with the changed test files replaced by the new one's."""
     for test in new["failed"]:
-        print(f"fails without a mutant, and is left out: {test}", flush=True)
+        print(f"left out, because it fails without a mutant: {test}", flush=True)
     seconds = {test: value for test, value in old["seconds"].items() if _file(test) not in changed} | new["seconds"]
     lines: dict[str, dict[str, list[str]]] = {}
     for path in {**old["lines"], **new["lines"]}:
@@ -356,10 +356,10 @@ def _merged(old: dict[str, Any], new: dict[str, Any], changed: set[str]) -> dict
 
 
 def _test(root: Path, chosen: Mapping[str, float], record: Path | None = None) -> None:
-    """Run tests in a process of their own, and exit with pytest's code."""
+    """Run tests in this process, and exit with pytest's code."""
     os.setpgrp()
     os.chdir(root)
-    # Code that is compiled within the second of another change of the same length would be taken for it.
+    # Python would take cached bytecode for current if two changes of equal length fall in one second.
     sys.dont_write_bytecode = True
     sys.path[:0] = folders = [str(root), str(root / "backends")]
     os.environ |= {"PYTHONPATH": os.pathsep.join(folders), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -375,7 +375,7 @@ def _test(root: Path, chosen: Mapping[str, float], record: Path | None = None) -
 
 
 def main() -> int:
-    """Choose mutants, run their tests, and print what was noticed."""
+    """Choose mutants, run their tests, and print the outcomes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file or folder, such as anynet/layers")
     parser.add_argument("--count", type=int, default=20)
@@ -383,7 +383,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, choices=(1, 2), default=1)
     parser.add_argument("--list", action="store_true", help="print all mutants and run nothing")
     options = parser.parse_args()
-    # The tests set it too, before they import SciPy, which is imported already.
+    # The tests set it too, but the fork server has imported SciPy before.
     os.environ["SCIPY_ARRAY_API"] = "1"
     known = [mutant for name in options.paths for path in _files(ROOT / name) for mutant in mutants(path)]
     if options.list:

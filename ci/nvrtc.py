@@ -1,10 +1,10 @@
-"""Compile each CUDA loop in each dtype that it declares, with NVIDIA's runtime compiler; no GPU is needed.
+"""Compile each CUDA loop for each dtype that it declares, with NVIDIA's runtime compiler. It needs no GPU.
 
     pip install cupy-cuda12x nvidia-cuda-nvrtc-cu12 nvidia-cuda-runtime-cu12
     python ci/nvrtc.py
 
-CuPy makes the source of a kernel out of a loop, and compiles it with its own headers and options. PyTorch instantiates
-a template; the instance here only resembles its own. Warnings of the compiler are errors.
+CuPy generates the source of a kernel from a loop, and compiles it with its own headers and options. PyTorch
+instantiates a template. The instance here only resembles PyTorch's. Warnings of the compiler are errors.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from anynet_cuda.sources import SOURCES, TORCH_SOURCES, WINDOW, template  # noqa
 from cupy._core import _carray, _kernel, _scalar, core  # noqa: E402 - after the path is set
 from cupy.cuda import compiler  # noqa: E402 - after the path is set
 
-#: Compute capabilities: of P100, the oldest GPU that CUDA 12 compiles for, of Colab's T4, and of H100.
+#: Compute capabilities of the P100 (the oldest GPU that CUDA 12 compiles for), Colab's T4 and the H100.
 ARCHITECTURES = ("60", "75", "90")
 
 #: A warning about the code, and not about the architecture.
@@ -32,14 +32,14 @@ _WARNING = re.compile(r"\): warning #")
 
 _C_TYPES = {"f": "float", "d": "double", "i": "int"}
 
-# What CuPy calls the kinds of arguments.
+# CuPy's codes for the kinds of arguments.
 _ARRAY, _INDEXER, _SCALAR = 1, 2, 3
 
 
 def cupy_code(name: str, dtypes: dict[str, Any], *, strided: bool) -> str:
     """Return the source of the kernel that CuPy makes.
 
-    The arrays are contiguous, or strided with four axes; strided arrays come with arrays in place of scalars, as in a
+    The arrays are contiguous, or strided with four axes. With strided arrays the scalars are arrays too, as in a device
     graph.
     """
     inputs, outputs, operation, _ = SOURCES[name]
@@ -55,7 +55,7 @@ def cupy_code(name: str, dtypes: dict[str, Any], *, strided: bool) -> str:
             return _kernel._ArgInfo(_ARRAY, cupy.ndarray, dtype, 1, True, True)
         return _kernel._ArgInfo(_ARRAY, cupy.ndarray, dtype, axes, not strided, not strided)
 
-    # The first array that is not raw gives the loop its shape; the numbers come after all arrays.
+    # The first array that is not raw gives the loop its shape. Scalars come after all arrays.
     arrays = 0
     arguments = []
     for parameter in kernel.in_params:
@@ -97,7 +97,7 @@ def sources() -> Iterator[tuple[str, str]]:
 
 
 def errors(code: str, architecture: str) -> str:
-    """Return what the compiler says against the code, by the way that CuPy calls it."""
+    """Return the compiler's errors and warnings, with the options that CuPy passes."""
     options = (*core.assemble_cupy_compiler_options(()), "-ftz=true", f"-arch=sm_{architecture}")
     program = compiler._NVRTCProgram(code, "anynet.cu", (), (), name_expressions=None, method="cubin")
     log = _Log()
@@ -109,7 +109,7 @@ def errors(code: str, architecture: str) -> str:
 
 
 class _Log:
-    """What CuPy writes the compiler's log to."""
+    """A file-like object that CuPy writes the compiler's log to."""
 
     text = ""
 
@@ -118,7 +118,7 @@ class _Log:
 
 
 def main() -> int:
-    """Compile everything, print what fails, and return 1 if anything does."""
+    """Compile everything, print the failures, and return 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--arch", action="append", help=f"compute capability (default: {' '.join(ARCHITECTURES)})")
     architectures = parser.parse_args().arch or ARCHITECTURES

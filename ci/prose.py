@@ -9,7 +9,7 @@
 - A "what" clause is the word "what" in a docstring outside of a question ("what happens?"). Indirect
   questions ("says what was given") count too.
 - A literal between backquotes is one word. Examples (``>>>``), their output and fenced code do not count.
-- A code line carries code. Comments, docstrings, line ends and indentation are no tokens of it.
+- A code line holds at least one token. Comments, docstrings, line ends and indentation are not tokens here.
 - Words of a document are counted as ``wc -w`` counts them, code and tables included.
 """
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Types, strictly.
+# Types, with mypy --strict.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mypy

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Build the wheel, install it in an environment of its own, and use it from outside the repository.
-# An editable install would also find what the wheel forgot.
+# Build the wheel, install it in a new environment, and use it from outside the repository.
+# An editable install would also find files that the wheel lacks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD

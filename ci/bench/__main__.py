@@ -1,9 +1,9 @@
-"""Speed as ratios: what the work of a user costs with anynet, beside its peers and beside its matrix products alone.
+"""Measure speed as ratios: training and inference with anynet, its peers, and the matrix products alone.
 
 python ci/bench                          on NumPy, and on PyTorch and JAX where they are installed
 python ci/bench --gpu                    on CuPy, PyTorch and JAX on a GPU, beside those peers that use one
-python ci/bench --json FILE --plot FILE  with all numbers, and a chart
-python ci/bench --against REV            anynet alone, now and at another commit; exits with 1 if a row is slower
+python ci/bench --json FILE --plot FILE  with all figures, and a chart
+python ci/bench --against REV            anynet alone, now and at another commit (exits with 1 if a row is slower)
 
 Peers that are not installed are left out: pip install torch jax optax mygrad dezero autograd scikit-learn.
 Only ratios of one run mean something: machines differ, and are busy with other things at times.
@@ -100,7 +100,7 @@ def main() -> int:
         print("".join(f"\nleft out: {name}, {error}" for name, error in failed.items()))
         if failed:
             about.setdefault("failed", {})[title] = dict(failed)
-        # After each: what is known stays, also when time runs out.
+        # After each row, so that a timeout loses only the last one.
         _write(options, about, found)
         return found[title]
 
@@ -114,7 +114,7 @@ def main() -> int:
             if name in ON_GPU or not options.gpu:
                 candidates[name] = partial(make, row)
         if options.gpu:
-            # As many calls as fill a turn: one call is over long before the device is.
+            # As many calls as fill a turn, because a call returns long before the device has finished.
             work = partial(interleaved, candidates, rounds // 3, 0, failed)
         elif row.dense and not row.images and row.batch == 100:
             work = partial(_in_several_processes, candidates, rounds, 10)
@@ -191,7 +191,7 @@ def _plot(rows: Found, path: Path) -> None:
         ax.bar_label(bars, [f"{ratio:.2f}" for ratio in ratios], padding=2, fontsize=7)
         ax.set_xscale("log")
         ax.set_xlim(0.5 * min(ratios), 2 * max(ratios))
-        # The bars say their numbers.
+        # The bars are labelled with their values.
         ax.tick_params(axis="x", which="both", bottom=False, labelbottom=False)
         ax.set_title(f"{title} (× {unit})", fontsize=9)
         ax.tick_params(axis="y", labelsize=7)

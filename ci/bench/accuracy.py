@@ -23,7 +23,7 @@ from anynet.training import on_rows, training_step
 ROW = ROWS[5]
 RATE, WANTED = 0.1, 0.98
 
-#: How often it is looked, after how many steps each time.
+#: How often the accuracy is evaluated, and the steps between two evaluations.
 LOOKS, STEPS = 60, 100
 
 

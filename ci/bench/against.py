@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Seconds of a turn, and of all turns of a pair of processes, unless single calls take longer.
 TURN, PAIR = 0.1, 20.0
 
-#: How many times as many pairs a row above the threshold gets when it is measured again, and how often it is.
+#: A row above the threshold is measured again with this many times as many pairs, at most this often.
 AGAIN, TIMES = 2, 2
 
 RESAMPLES = 400
@@ -41,7 +41,7 @@ RESAMPLES = 400
 
 @dataclass(frozen=True)
 class Work:
-    """What a row measures: see `turns.make`."""
+    """The meaning of a row. See `turns.make`."""
 
     title: str
     kind: str
@@ -88,7 +88,7 @@ class Side:
         self.root = root
         path = os.pathsep.join(map(str, (root, root / "backends", root / "ci/bench")))
         self._process = subprocess.Popen(
-            # Without the folder of the script: what it imports is the checkout's.
+            # Without the script's folder, so that it imports the checkout's modules.
             [
                 *(sys.executable, "-P", str(Path(__file__).with_name("turns.py"))),
                 *(str(root), clock, work.kind, work.row, work.backend, "compiled" if work.compiled else "eager"),
@@ -155,7 +155,7 @@ def checkout(revision: str) -> Iterator[Path]:
 def compare(
     found: Comparison, work: Work, before: Path, rounds: int, pairs: int, clock: str, generator: Random
 ) -> None:
-    """Add the rounds of so many pairs of processes to what was found.
+    """Add the rounds of this many pairs of processes to the results.
 
     Raises:
         Failure: a side cannot do the work.
@@ -170,10 +170,10 @@ def compare(
                 except Failure as failure:
                     raise Failure(f"{name}: {failure}") from None
                 stack.callback(sides[-1].close)
-            # A field that only one side has is newer than the other side.
+            # Only the newer side has this field.
             if any(sides[0].row[name] != sides[1].row[name] for name in sides[0].row.keys() & sides[1].row.keys()):
                 raise Failure("before and now define this row differently")
-            # The first turns are not counted; they say how many calls fill one.
+            # The first turns only measure how many calls fill one.
             seconds = max(side.turn(calls) for calls in (1, 3) for side in sides)
             calls = max(1, round(TURN / max(seconds, 1e-9)))
             enough = max(min(3, rounds), min(rounds, int(PAIR / (2 * calls * max(seconds, 1e-9)))))
@@ -237,7 +237,7 @@ def main(
             times = " | ".join(f"{1000 * found.seconds(side):.3g}" for side in (0, 1))
             ratio = f"{found.ratio:.3f} {verdict}".strip()
             print(f"| {work.title} | {times} | {ratio} | {low:.3f} to {high:.3f} |", file=out, flush=True)
-            # After each row: what is known stays when time runs out.
+            # After each row, so that a timeout loses only the last one.
             write()
     write()
     for verdict, titles in verdicts.items():
@@ -245,6 +245,6 @@ def main(
             print(f"\n{verdict}, above {threshold} × {revision}: {'; '.join(titles)}", file=out)
     for title, reason in failed.items():
         print(f"\nleft out: {title}, {reason}", file=out)
-    # What the commit could do and this checkout cannot is worse than slow.
+    # A row that ran at the commit and fails in this checkout is worse than a slow one.
     lost = [title for title, reason in failed.items() if reason.startswith("now: ")]
     return 1 if verdicts["slower"] or lost else 0

@@ -16,7 +16,7 @@ from anynet.training import training_step
 WIDTH, BATCH, LAYERS = 8192, 8192, 4
 RATE = 0.01
 
-#: Operations of a product, and how many of these a step has: the first layer needs no cotangent of its input.
+#: Operations of a product, and products of a step. The first layer needs no cotangent of its input.
 PRODUCT = 2 * BATCH * WIDTH * WIDTH
 PRODUCTS = 3 * LAYERS - 1
 
@@ -24,7 +24,7 @@ ALONE = "one product of matrices"
 
 
 def steps(backends: list[str]) -> dict[str, Maker]:
-    """Return the candidates, and the product alone; CuPy has too little of bfloat16."""
+    """Return the candidates, and the product alone. CuPy lacks most of bfloat16."""
     found: dict[str, Maker] = {}
     for name in backends:
         if name.partition(":")[0] in ("torch", "jax"):

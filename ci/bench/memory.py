@@ -1,4 +1,4 @@
-"""Peak memory: what training the wide network takes above what its process had before, and what many steps add."""
+"""Measure peak memory: of training the wide network, above the process's memory before, and of many steps."""
 
 import subprocess
 import sys
@@ -52,7 +52,7 @@ def main() -> None:
     """Print the bytes of one candidate."""
     run = _maker(sys.argv[2])()
     if sys.argv[1] == "wide":
-        # The network, its data and the libraries are there; what comes is the training's own.
+        # The network, its data and the libraries are loaded. From here on the memory is the training's own.
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
         before = _status("VmRSS")
         run(10)

@@ -12,7 +12,7 @@ from anynet.array import Array
 from anynet.backend import Backend
 from anynet.primitives import affine
 
-#: Parameters that one round of the loop goes through; its time for all of them is in proportion.
+#: Parameters in one round of the loop. The time for all of them is extrapolated.
 SAMPLE = 1000
 
 

@@ -1,4 +1,4 @@
-"""anynet's part: a row on one backend, eager or compiled; and its products of matrices alone."""
+"""anynet's candidates: a row on one backend, eager or compiled, and its matrix products alone."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def candidate(row: Row, name: str, compiled: bool) -> Run:
 
 
 def products(row: Row, name: str) -> Run:
-    """Multiply the matrices of the work and do nothing else; the first layer needs no cotangent of its input.
+    """Multiply the matrices of the row and do nothing else. The first layer needs no cotangent of its input.
 
     A convolution counts as the products of its unfolded images, one for the batch.
     """

@@ -12,7 +12,7 @@ Maker = Callable[[Row], Run]
 
 
 def handwritten(row: Row, batch: tuple[Any, Any] | None = None) -> Run:
-    """Write what one would write by hand for speed: no pass over memory that can be saved, out= where it helps.
+    """Return a step hand-written for speed: as few passes over memory as possible, and out= where it helps.
 
     The softmax works on transposed outputs, for reductions along a short last axis are slow.
     """
@@ -243,7 +243,7 @@ def mygrad(row: Row) -> Run:
 
 def dezero(row: Row) -> Run:
     """Train with DeZero's layers and optimizers."""
-    # It was written before NumPy 1.24, which has this name no more.
+    # It was written before NumPy 1.24, which removed this name.
     np.int = int  # type: ignore[attr-defined]
     import dezero.functions as functions
     import dezero.layers as kinds
@@ -334,7 +334,7 @@ def scikit_learn(row: Row) -> Run:
     return times(lambda: net.partial_fit(x, t))
 
 
-#: Those that use a GPU where there is one.
+#: The peers that can use a GPU.
 ON_GPU = ("PyTorch eager", "torch.compile", "JAX jit + optax")
 
 

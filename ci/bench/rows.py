@@ -1,4 +1,4 @@
-"""What is measured: networks, batches and optimizers, each a row of the table, and the numbers that all begin with."""
+"""The rows of the table: networks, batches and optimizers, and the initial values that all candidates share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Row:
     layers: tuple[tuple[Any, ...], ...]
     batch: int = 100
     adam: bool = False
-    #: Images of an inference; 0 for a training step.
+    #: Images of an inference, or 0 for a training step.
     images: int = 0
 
     @property
@@ -44,7 +44,7 @@ class Row:
         return generator.random((n, *shape), "float32"), generator.integers(0, 10, n)
 
     def parameters(self) -> list[tuple[Any, Any] | None]:
-        """Return weight and bias of each layer, None for one that has no parameters; linear weights are (in, out)."""
+        """Return weight and bias of each layer, None for one without parameters. Linear weights are (in, out)."""
         generator = np.random.default_rng(1)
         found: list[tuple[Any, Any] | None] = []
         for kind, *sizes in self.layers:

@@ -1,4 +1,4 @@
-"""What `import anynet` costs beyond starting Python."""
+"""Measure the time of `import anynet` beyond starting Python."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ def programs() -> dict[str, Maker]:
 
 
 def _program(source: str) -> Callable[[int], None]:
-    # With compiled code at hand, as it is from the second start on, whatever the environment says.
+    # With cached bytecode, as from the second start on, whatever the environment says.
     folder = tempfile.TemporaryDirectory()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 

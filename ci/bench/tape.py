@@ -1,4 +1,4 @@
-"""What recording costs: a chain of multiplications of small arrays, forwards alone and with the walk back."""
+"""Measure the tape: a chain of multiplications of small arrays, forward alone and with the backward walk."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,12 +11,12 @@ import anynet
 from anynet.array import array_namespace
 from anynet.bench import Maker
 
-#: Operations in the chain; what a call costs beside them is shared by so many.
+#: Operations in the chain, among which the overhead of a call is shared.
 LENGTH = 100
 
 
 def chains() -> dict[str, Maker]:
-    """Return the candidates; each computes the chain, and those that differentiate it the gradient too."""
+    """Return the candidates. Each computes the chain, and those that differentiate also its gradient."""
     candidates = {"NumPy, forwards only": _numpy, "anynet": _anynet}
     if find_spec("autograd"):
         candidates["HIPS autograd"] = _autograd

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-#: Seconds at the start of a turn that are not timed: the other side has just had the caches.
+#: Seconds at the start of a turn that are not timed, because the other side has just filled the caches.
 SETTLE = 0.03
 
 Run = Callable[[int], None]
@@ -44,7 +44,7 @@ def make(kind: str, title: str, backend: str, compiled: bool) -> tuple[Run, dict
 
 
 def _numerical_gradient(backend_name: str) -> Run:
-    """Return the numerical gradient of a row's parameters; older benchmarks time it in a loop of their own."""
+    """Return the numerical gradient of a row's parameters. Older benchmarks time it in a separate loop."""
     from rows import ROWS, times
 
     import anynet
@@ -63,7 +63,7 @@ def _numerical_gradient(backend_name: str) -> Run:
 
 def _processor_time() -> float:
     """Return the seconds of all threads, and of the programs that this process has run."""
-    # Windows does not have it, and measures the time of day.
+    # Windows lacks it, and measures the wall time.
     import resource
 
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -94,7 +94,7 @@ def _belongs(root: Path) -> str:
 
 def main() -> None:
     """Make the work, say so, and take turns until there is no more to read."""
-    # What a library prints goes with the errors: the answers have standard output for themselves.
+    # Output of a library goes to standard error. Standard output carries only the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     root, clock, kind, title, backend, compiled = sys.argv[1:]
