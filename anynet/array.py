@@ -223,7 +223,7 @@ def unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(index)
 
 
-def on_two_grounds(arrays: Iterable[Any]) -> bool:
+def is_mixed(arrays: Iterable[Any]) -> bool:
     """Tell whether the arrays among these values come from more than one library or device."""
     return len({_ground(x) for x in arrays if is_array(x)}) > 1
 

@@ -33,7 +33,7 @@ def read_whole(path: Path, max_bytes: int) -> bytes:
 
 
 @contextmanager
-def written_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` and rename it when all went well; otherwise it leaves no trace.
 
     A ``~`` is the home folder. The data is on the disk before the name is. A symbolic link stays, and the file that

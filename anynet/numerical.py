@@ -22,9 +22,9 @@ from anynet.autodiff.reached import Guarded
 from anynet.autodiff.tape import TRAINING
 from anynet.errors import ArgumentError, DifferentiationError
 from anynet.optimizers.schedules import check_learning_rate
-from anynet.tracing.row_perturbation import Moved
-from anynet.tracing.trace import Traced, lift
-from anynet.tracing.vectorize import Batch
+from anynet.tracing.row_perturbation import RowPerturbation
+from anynet.tracing.trace import Traced, wrap
+from anynet.tracing.vectorize import Vectorizer
 
 T = TypeVar("T")
 
@@ -152,7 +152,7 @@ def with_leaf(argument: T, place: int, x: Array) -> T:
     The others are constants beside a traced one and copies beside a plain one, which a function may write into.
     """
     places = iter(range(place + 1))
-    other = lift if type(x) is Traced else _copy
+    other = wrap if type(x) is Traced else _copy
     return tree.map(lambda leaf: x if next(places, None) == place else other(leaf), argument, defaults=TRAINING)
 
 
@@ -204,10 +204,10 @@ def _at_many_points(f: Callable[[Any], Any], x: Array, step: float, memory: int)
             points = min(width, count - start)
             unit = xp.eye(points, count, k=start, dtype=x.dtype, device=device(x))
             change = xp.reshape(unit, (points, -1, columns)) * moving
-            above = _values(f, Moved(x, first, change))
+            above = _values(f, RowPerturbation(x, first, change))
             if not values and type(x) is not Traced:
                 _check_same(f, x, step, above[0])
-            values.append(above - _values(f, Moved(x, first, -change)))
+            values.append(above - _values(f, RowPerturbation(x, first, -change)))
     return _quotient(xp.reshape(xp.concat(values), x.shape), x, step)
 
 
@@ -226,9 +226,9 @@ def _check_same(f: Callable[[Any], Any], x: Array, step: float, found: Any) -> N
         raise DifferentiationError("the function of a plain array has another value, as where it asks for its type")
 
 
-def _values(f: Callable[[Any], Any], moved: Moved) -> Array:
+def _values(f: Callable[[Any], Any], moved: RowPerturbation) -> Array:
     points = moved.shape[0]
-    out = f(Batch(points).variable(moved))
+    out = f(Vectorizer(points).variable(moved))
     _check_scalar(out)
     if not is_array(out):
         raise DifferentiationError("a number of Python's was taken out of arrays of many points")

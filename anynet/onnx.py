@@ -10,9 +10,9 @@ from anynet.array import Array, DType, dtype_name, is_array, is_floating
 from anynet.backend import Backend, get_backend
 from anynet.callables import show_call, takes
 from anynet.errors import AnynetError, ArgumentError, ArgumentTypeError, DataError
-from anynet.files import written_whole
+from anynet.files import atomic_write
 from anynet.layers import Embedding, Module, Parameter
-from anynet.tracing.trace import lift, lower
+from anynet.tracing.trace import unwrap, wrap
 
 Shape = tuple[int | str, ...]
 
@@ -69,13 +69,13 @@ def export_onnx(
     batch = _axis("batch", batch)
     backend = get_backend("ndonnx")
     # As traced constants, which NumPy's functions and methods know; they would take ndonnx's for arrays of no axes.
-    copy = tree.map(lambda x: lift(_constant(x, backend)), net)
+    copy = tree.map(lambda x: wrap(_constant(x, backend)), net)
     inputs = {name: _argument(name, (batch, *shape), dtypes.get(name), net, backend) for name, shape in shapes.items()}
-    outputs = _named(tree.map(lower, _run(copy, {name: lift(x) for name, x in inputs.items()})), backend)
+    outputs = _named(tree.map(unwrap, _run(copy, {name: wrap(x) for name, x in inputs.items()})), backend)
     if taken := sorted(inputs.keys() & outputs.keys()):
         raise ArgumentError(f"{taken[0]!r} is the name of an input and of an output: rename one of them")
     model = backend.xp.build(inputs, outputs)
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(model.SerializeToString())
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from anynet.arguments import describe
 from anynet.errors import ArgumentError, ArgumentTypeError, MissingPackageError
-from anynet.files import written_whole
+from anynet.files import atomic_write
 from anynet.training import History
 
 
@@ -44,5 +44,5 @@ def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format="png")

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 import anynet
 from anynet.array import array_namespace, conj, device
-from anynet.tracing.trace import lift
+from anynet.tracing.trace import wrap
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def directions(point: list[Any], seed: int) -> list[np.ndarray]:
 
 def placed(point: list[Any], parts: list[np.ndarray]) -> list[Any]:
     """Return the parts as constants where the arrays of the point are: some libraries' operators refuse strangers."""
-    return [lift(array_namespace(x).asarray(v, device=device(x))) for x, v in zip(point, parts, strict=True)]
+    return [wrap(array_namespace(x).asarray(v, device=device(x))) for x, v in zip(point, parts, strict=True)]
 
 
 def numerical(f: Callable[..., Any], point: list[Any], v: list[np.ndarray], step: float = 1e-3) -> float:
@@ -127,7 +127,7 @@ def numerical(f: Callable[..., Any], point: list[Any], v: list[np.ndarray], step
     change = placed(point, v)
 
     def at(distance: float) -> float:
-        return float(f([lift(x) + distance * part for x, part in zip(point, change, strict=True)]))
+        return float(f([wrap(x) + distance * part for x, part in zip(point, change, strict=True)]))
 
     return (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step)
 

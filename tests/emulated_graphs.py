@@ -17,7 +17,7 @@ from typing import Any
 import anynet_torch
 import torch
 from anynet_torch import devices, kernels
-from anynet_torch.graph import CudaLaunches
+from anynet_torch.graph import CudaGraphDriver
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -123,7 +123,7 @@ def written(function: Any, args: Any, settings: Any) -> Iterator[Any]:
             yield from tensors(args[i] if i < len(args) else settings.get(declared.name))
 
 
-class EmulatedLaunches(CudaLaunches):
+class EmulatedDriver(CudaGraphDriver):
     """A launch makes the calls again, each in the memory of its capture."""
 
     def current(self) -> AbstractContextManager[None]:
@@ -189,6 +189,6 @@ def emulate() -> None:
     kernels.elementwise = lambda name, *arrays, **numbers: LOOPS[name](*arrays, **numbers)
     backend: Any = anynet_torch.TorchBackend
     backend.loops = True
-    backend.compile = lambda self, function, carried: Graph(function, carried, EmulatedLaunches(self.device))
-    backend.loop = lambda self, function, carried: Loop(function, carried, EmulatedLaunches(self.device))
+    backend.compile = lambda self, function, carried: Graph(function, carried, EmulatedDriver(self.device))
+    backend.loop = lambda self, function, carried: Loop(function, carried, EmulatedDriver(self.device))
     backend.calls_python = lambda self, function, arguments: False

@@ -84,8 +84,11 @@ def cases(dtype):
             ((images, f(9, 4, 3, 2), f(9)), STRIDED),
             ((wide, f(8, 1, 5, 5), f(8)), IMAGES),
         ],
-        "conv2d_weight": [((f(3, 5, 5, 6), images, (3, 3)), IMAGES), ((f(3, 6, 7, 9), images, (2, 3)), UNEVEN)],
-        "conv2d_transposed": [
+        "conv2d_weight_gradient": [
+            ((f(3, 5, 5, 6), images, (3, 3)), IMAGES),
+            ((f(3, 6, 7, 9), images, (2, 3)), UNEVEN),
+        ],
+        "conv2d_input_gradient": [
             ((f(3, 5, 5, 6), f(5, 4, 3, 3), (7, 8)), IMAGES),
             ((f(3, 6, 7, 9), f(6, 2, 2, 3), (7, 8)), UNEVEN),
             ((f(3, 5, 6, 6), f(5, 4, 2, 3), (7, 8)), IMAGES),
@@ -93,7 +96,7 @@ def cases(dtype):
         ],
         "max_pool2d": [((images,), PAIRS), ((images,), OVERLAPPING)],
         "avg_pool2d": [((images,), PAIRS), ((images,), OVERLAPPING)],
-        "spread_to_largest": [((f(3, 4, 3, 4), images), PAIRS), ((f(3, 4, 4, 7), images), OVERLAPPING)],
+        "max_pool2d_gradient": [((f(3, 4, 3, 4), images), PAIRS), ((f(3, 4, 4, 7), images), OVERLAPPING)],
         "index_add": [((f(2, 5, 3), integers(5), 1, 4), {})],
         "scatter_add": [((f(2, 5, 3), integers(2, 5, 3), 1, 4), {}), ((f(2, 5), integers(2, 5), -1, 4), {})],
         "sum": [((x,), {"axis": 0}), ((large,), {"axis": (0,)})],

@@ -11,7 +11,7 @@ import pytest
 from anynet import data, files, layers
 from anynet.data import pickled
 from anynet.errors import DataError
-from anynet.files import read_whole, written_whole
+from anynet.files import atomic_write, read_whole
 from anynet.training import checkpoint
 
 
@@ -20,7 +20,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path.write_bytes(b"before")
 
     def cut_off():
-        with written_whole(path) as file:
+        with atomic_write(path) as file:
             file.write(b"half")
             raise KeyboardInterrupt
 
@@ -28,14 +28,14 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         cut_off()
     assert path.read_bytes() == b"before"
     assert os.listdir(tmp_path) == ["file"]
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(b"after")
     assert path.read_bytes() == b"after"
     assert os.listdir(tmp_path) == ["file"]
 
 
 def write(path, content=b"new"):
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 
@@ -116,8 +116,8 @@ def test_a_device_is_written_to_and_stays_one():
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_temporary_files_of_killed_processes_are_swept(tmp_path):
     program = (
-        "import os, sys; from anynet.files import written_whole\n"
-        "with written_whole(sys.argv[1]) as file: file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)"
+        "import os, sys; from anynet.files import atomic_write\n"
+        "with atomic_write(sys.argv[1]) as file: file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "net")], timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
@@ -129,7 +129,7 @@ def test_temporary_files_of_killed_processes_are_swept(tmp_path):
 
 
 def test_temporary_files_in_use_are_not_swept(tmp_path):
-    with written_whole(tmp_path / "a") as file:
+    with atomic_write(tmp_path / "a") as file:
         file.write(b"a")
         write(tmp_path / "b", b"b")
     assert (tmp_path / "a").read_bytes() == b"a"

@@ -1,7 +1,7 @@
 """Differentiation as an array namespace: any Array API code, on any library, has a derivative."""
 
 from anynet.autodiff import rules
-from anynet.autodiff.custom import checkpoint, custom_vjp
+from anynet.autodiff.custom import custom_vjp, remat
 from anynet.autodiff.gradients import grad, stop_gradient, value_and_grad
 from anynet.autodiff.transformations import hessian, hvp, jacobian, jvp, vjp
 from anynet.autodiff.vmap import vmap
@@ -11,7 +11,6 @@ from anynet.tracing.trace import Primitive, primitive
 __all__ = [
     "DifferentiableNamespace",
     "Primitive",
-    "checkpoint",
     "custom_vjp",
     "differentiable",
     "grad",
@@ -20,6 +19,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "primitive",
+    "remat",
     "rules",
     "stop_gradient",
     "value_and_grad",

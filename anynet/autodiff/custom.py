@@ -1,4 +1,4 @@
-"""Steps with a derivative of their own: custom_vjp, and checkpoint, which computes a function again."""
+"""Steps with a derivative of their own: custom_vjp, and remat, which computes a function again."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from anynet.array import Array, array_namespace, conj, device, is_array, is_comp
 from anynet.autodiff.transformations import vjp
 from anynet.callables import name_of, named_like, signature_of
 from anynet.errors import AnynetError, DifferentiationError, MixedArraysError, ShapeError
-from anynet.tracing.trace import Primitive, Traced, lift, lower, shared
+from anynet.tracing.trace import Primitive, Traced, shared, unwrap, wrap
 
 
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+def remat(f: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function like f that keeps its arguments only, and computes f again on the way back.
 
     Memory for time: nothing in between is held. What is to be differentiated has to be among the arguments, in order
@@ -23,7 +23,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     def again(g: Any, out: Any, args: Any, named: Any) -> Any:
         return vjp(_call, args, named)[1](g)
 
-    return named_like(f)(lambda *args, **named: _step("checkpoint", _call, again, (f, *args), named, plain=False))
+    return named_like(f)(lambda *args, **named: _step("remat", _call, again, (f, *args), named, plain=False))
 
 
 def _call(args: Any, named: Any) -> Any:
@@ -116,7 +116,7 @@ def _step(
     of_value: list[Any] = []
 
     def flat(*leaves: Array) -> Any:
-        own = _filled(structure, leaves if plain and not _any_traced(leaves) else map(lift, leaves))
+        own = _filled(structure, leaves if plain and not _any_traced(leaves) else map(wrap, leaves))
         out = f(*own)
         if plain:
             out = _with_array(name, out, leaves)
@@ -124,7 +124,7 @@ def _step(
             tree.update_buffers(_kept, networks, own)
         of_value[:] = [tree.map(_slot, out)]
         _check_library(name, "the function", out, leaves)
-        found = tuple(lift(x) for _, x in tree.leaves(out))
+        found = tuple(wrap(x) for _, x in tree.leaves(out))
         # None, but where the function is recorded part by part.
         known = {x.trace for x in leaves if type(x) is Traced}
         if any(x.trace is not None and x.trace not in known for x in found):
@@ -159,7 +159,7 @@ def _step(
                     "in the functions of its arrays' namespace, or give it a derivative with anynet.custom_vjp"
                 ) from error
 
-        step = Primitive(f"pullback of {name}", None, back, composition=through, opaque=True) if opaque else back
+        step = Primitive(f"pullback of {name}", None, back, decomposition=through, opaque=True) if opaque else back
 
         @shared
         def all_at_once(g: Any) -> dict[int, Array]:
@@ -206,7 +206,7 @@ def _holds_node(x: Any) -> bool:
 
 def _kept(old: Any, new: Any) -> Any:
     """Return what a buffer has become, traced as it was."""
-    return lift(new) if type(old) is Traced else lower(new)
+    return wrap(new) if type(old) is Traced else unwrap(new)
 
 
 def _with_array(name: str, out: Any, leaves: Sequence[Array]) -> Any:

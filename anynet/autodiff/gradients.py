@@ -16,7 +16,7 @@ from anynet.autodiff.tape import Tape
 from anynet.callables import named_like
 from anynet.errors import DifferentiationError
 from anynet.primitives.indexing import one
-from anynet.tracing.trace import Primitive, Trace, Traced, lift
+from anynet.tracing.trace import Primitive, Trace, Traced, wrap
 from anynet.tracing.views import note
 
 T = TypeVar("T")
@@ -87,14 +87,14 @@ def value_and_grad(
 
 
 def _constant(argument: Any) -> Any:
-    return lift(argument) if is_array(argument) else tree.map(lift, argument)
+    return wrap(argument) if is_array(argument) else tree.map(wrap, argument)
 
 
 def _one(x: Array) -> Array:
     """Return a one of this dtype, where x is."""
     if type(x) is not Traced:
         return x**0
-    if x.trace is not None and x.trace.whole:
+    if x.trace is not None and x.trace.keeps_decompositions:
         # In a recording, one that is known.
         return x.__array_namespace__().ones_like(x)
     return one(x)

@@ -13,15 +13,15 @@ from anynet.array import is_array, is_complex, is_floating
 from anynet.callables import check_callable
 from anynet.errors import DifferentiationError
 from anynet.reach import Reach
-from anynet.tracing.trace import Primitive, Traced, explain, lift
+from anynet.tracing.trace import Primitive, Traced, explain, wrap
 
 
 class Withheld:
     """A trace that is further out than any other, and evaluates nothing but `anynet.stop_gradient`."""
 
     level = -1
-    hidden_axes = 0
-    whole = False
+    batch_axes = 0
+    keeps_decompositions = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -29,10 +29,10 @@ class Withheld:
     def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Return the array as a constant where that is what is meant."""
         if step.name == "stop_gradient":
-            return lift(args[0].value)
-        raise self.refused(step.name)
+            return wrap(args[0].value)
+        raise self.error(step.name)
 
-    def refused(self, what: str) -> DifferentiationError:
+    def error(self, what: str) -> DifferentiationError:
         """Return the error for a parameter that the function should have from its arguments."""
         return DifferentiationError(
             f"{what}: the function uses {self.name} of the network that is being differentiated, and reaches it from "
@@ -132,7 +132,7 @@ def _nothing() -> None:
 
 def _identity(x: Any) -> int:
     """Return the identity of a value; of a recording's variable, that of the array which it stands for."""
-    is_recorded = type(x) is Traced and x.trace is not None and x.trace.whole
+    is_recorded = type(x) is Traced and x.trace is not None and x.trace.keeps_decompositions
     return id(x.value if is_recorded else x)
 
 

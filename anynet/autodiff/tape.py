@@ -21,7 +21,7 @@ from anynet.array import (
 )
 from anynet.errors import DifferentiationError
 from anynet.primitives.indexing import sum_to
-from anynet.tracing.trace import STANDARD, Primitive, Traced, lift, next_level, refused
+from anynet.tracing.trace import STANDARD, Primitive, Traced, differentiation_error, next_level, wrap
 
 T = TypeVar("T")
 
@@ -36,9 +36,9 @@ _EMPTY: list[tuple[list[_Parent], int | None]] = [([], 0)]
 class Tape:
     """A trace that records: each step holds its parents, never their values beyond what pullbacks close over."""
 
-    hidden_axes = 0
-    whole = False
-    refused = staticmethod(refused)
+    batch_axes = 0
+    keeps_decompositions = False
+    error = staticmethod(differentiation_error)
 
     def __init__(self) -> None:
         self.level = next_level()
@@ -70,14 +70,14 @@ class Tape:
         """Begin with an array that is not trained."""
         self.buffers = True
         self.places.append(-1)
-        return lift(x)  # type: ignore[no-any-return]
+        return wrap(x)  # type: ignore[no-any-return]
 
     def variable(self, x: Array) -> Traced:
         """Begin with an array to differentiate with respect to; one that is not floating is a constant."""
         if not is_floating(x):
             if not is_complex(x):
                 self.places.append(-1)
-                return lift(x)  # type: ignore[no-any-return]
+                return wrap(x)  # type: ignore[no-any-return]
             self.complex = True
         node = self.variables
         self.variables = node + 1
@@ -98,10 +98,10 @@ class Tape:
         rule = step.rule
         several = isinstance(out, tuple)
         if rule is None or (several and not out):
-            return lift(out)
+            return wrap(out)
         if type(out[0] if several else out) is Traced:
             # Evaluated by a trace further out: then all arrays belong to it, as variables or as constants.
-            values = [lift(value) if is_array(value) else value for value in values]
+            values = [wrap(value) if is_array(value) else value for value in values]
         pullbacks = rule(xp, out, *values, **settings)
         if type(pullbacks) is not tuple:
             pullbacks = (pullbacks,)
@@ -111,7 +111,7 @@ class Tape:
             if pullback is not None and type(arg) is Traced and arg.trace is self:
                 parents.append((arg.node, value.shape, value.dtype, pullback))
         if not parents:
-            return lift(out)
+            return wrap(out)
         node = self.variables + len(steps)
         if several:
             steps.append((parents, len(out)))

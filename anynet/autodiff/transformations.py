@@ -12,7 +12,7 @@ from anynet.autodiff.reached import Guarded
 from anynet.autodiff.tape import Tape
 from anynet.callables import named_like
 from anynet.errors import DifferentiationError, DTypeError, MixedArraysError, ShapeError
-from anynet.tracing.trace import Traced, lift
+from anynet.tracing.trace import Traced, wrap
 
 
 def vjp(f: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -32,7 +32,7 @@ def vjp(f: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, Callable[
     lifted = tape.begin(args)
     if not tape.variables:
         raise DifferentiationError("nothing to differentiate with respect to: the arguments hold no floating array")
-    out = tree.map(lift, Guarded(f)(args, lifted, tree.map(lift, named)))
+    out = tree.map(wrap, Guarded(f)(args, lifted, tree.map(wrap, named)))
     tape.finish(args, lifted)
     outputs = dict(tree.leaves(out))
     shapes = {path: tuple(x.shape) for path, x in outputs.items()}
@@ -50,7 +50,7 @@ def vjp(f: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, Callable[
                 c = given[path]
                 _check_cotangent_of(x, c)
                 # Under another trace all arrays belong to it: not every library's operators take a stranger.
-                c = lift(c) if type(x.value) is Traced else c
+                c = wrap(c) if type(x.value) is Traced else c
                 cotangents[x.node] = conj(c) if x.node not in cotangents else cotangents[x.node] + conj(c)
         return tape.gradients((args,), tape.backward(cotangents, keep=True))[0]
 
@@ -92,7 +92,7 @@ def jvp(f: Callable[..., Any], args: tuple[Any, ...], tangents: tuple[Any, ...],
     _check_like("tangents", tangents, args)
     value, _ = vjp(f, *args, **named)
     places = tree.map(lambda x: array_namespace(x).zeros_like(x), value)
-    _, forwards = vjp(lambda g: vjp(f, *tree.map(lift, args), **tree.map(lift, named))[1](g), places)
+    _, forwards = vjp(lambda g: vjp(f, *tree.map(wrap, args), **tree.map(wrap, named))[1](g), places)
     # The others have no cotangents, and so no place here.
     of, path = dict(tree.leaves(args)), iter([path for path, _ in tree.leaves(tangents)])
     trained = tree.map(lambda v: v if _is_inexact(of[next(path)]) else None, tangents)
@@ -118,8 +118,8 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
 
         def of_chosen(*variables: Any) -> Any:
             given = dict(zip(keys, variables, strict=True))
-            constants = tree.map(lift, named)
-            return f(*(given[i] if i in given else tree.map(lift, arg) for i, arg in enumerate(args)), **constants)
+            constants = tree.map(wrap, named)
+            return f(*(given[i] if i in given else tree.map(wrap, arg) for i, arg in enumerate(args)), **constants)
 
         like = [args[key] for key in keys]  # type: ignore[index]  # positions
         value, pullback = vjp(of_chosen, *like)
@@ -177,7 +177,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, **named: Any) -> Any:
     along = dict(tree.leaves(v))
 
     def slope(x: Any) -> Any:
-        return sum(_inner(g, lift(along[path])) for path, g in tree.leaves(grad(f)(x, **tree.map(lift, named))))
+        return sum(_inner(g, wrap(along[path])) for path, g in tree.leaves(grad(f)(x, **tree.map(wrap, named))))
 
     return grad(slope)(x)
 

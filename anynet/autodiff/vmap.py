@@ -8,8 +8,8 @@ from anynet import tree
 from anynet.array import Array, array_namespace
 from anynet.callables import named_like
 from anynet.errors import ArgumentError, DifferentiationError, ShapeError
-from anynet.tracing.trace import Traced, lift
-from anynet.tracing.vectorize import Batch
+from anynet.tracing.trace import Traced, wrap
+from anynet.tracing.vectorize import Vectorizer
 
 
 def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
@@ -47,24 +47,24 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         axes = _of_leaves("in_axes", in_axes, args)
         leaves = [(f"argument {path}", x) for path, x in tree.leaves(args)]
         mapped = [(path, x, _place(path, axis, x.ndim)) for (path, x), axis in zip(leaves, axes, strict=True)]
-        batch = Batch(_entries(mapped))
+        batch = Vectorizer(_entries(mapped))
         # Within another trace, what is the same for all entries stays one of its constants.
         traced = any(type(x) is Traced for _, x in leaves)
         places = iter(mapped)
 
         def begin(x: Array) -> Traced:
             _, _, axis = next(places)
-            return lift(x) if axis is None else batch.variable(_moved(x, axis, 0))
+            return wrap(x) if axis is None else batch.variable(_moved(x, axis, 0))
 
         begun = tree.map(begin, args)
-        out = f(*begun, **tree.map(lift, named))
+        out = f(*begun, **tree.map(wrap, named))
         known = {id(x): axis for _, x, axis in mapped}
         tree.update_buffers(lambda old, new: _buffer(batch, new, known.get(id(old))), args, begun)
         axes_of_out = iter(_of_leaves("out_axes", out_axes, out))
 
         def end(x: Array) -> Array:
             axis = next(axes_of_out)
-            x = lift(x)
+            x = wrap(x)
             if x.trace is batch:
                 if axis is None:
                     raise ArgumentError(
@@ -124,7 +124,7 @@ def _repeated(x: Array, axis: int | None, entries: int) -> Array:
     return xp.broadcast_to(wide, tuple(entries if i == axis else n for i, n in enumerate(wide.shape)))
 
 
-def _buffer(batch: Batch, new: Any, axis: int | None) -> Any:
+def _buffer(batch: Vectorizer, new: Any, axis: int | None) -> Any:
     """Return what a buffer has become, like it was given."""
     if type(new) is not Traced:
         return new

@@ -12,13 +12,13 @@ from typing import Any
 
 from anynet.array import Array
 from anynet.backend import Backend
-from anynet.compiler.program import Call, Place
+from anynet.compiler.program import Instruction, Slot
 
 
-def with_buffers(calls: list[Call], outputs: list[Any], backend: Backend) -> list[Call]:
+def with_buffers(calls: list[Instruction], outputs: list[Any], backend: Backend) -> list[Instruction]:
     """Return the calls, with an ``out=`` where there can be one; the backend says which functions take it."""
     roots = _roots(calls, backend.fresh)
-    seen = [x for x in outputs if isinstance(x, Place)]
+    seen = [x for x in outputs if isinstance(x, Slot)]
     seen += [place for call in calls if call.own for place in (*call.places(), *call.results)]
     leaving = {root for place in seen for root in roots.get(place.number, ())}
     last_use: dict[int, int] = {}
@@ -49,14 +49,14 @@ def with_buffers(calls: list[Call], outputs: list[Any], backend: Backend) -> lis
 
 
 def _over_arguments(
-    calls: list[Call], roots: dict[int, set[int]], leaving: set[int], last_use: dict[int, int], backend: Backend
-) -> dict[int, Place]:
+    calls: list[Instruction], roots: dict[int, set[int]], leaving: set[int], last_use: dict[int, int], backend: Backend
+) -> dict[int, Slot]:
     """Return for results the argument that they may be written over: one of like kind that the call is the last to see.
 
     Nothing else that the call is given may be in that memory.
     """
     kinds: dict[int, Any] = {}
-    over: dict[int, Place] = {}
+    over: dict[int, Slot] = {}
     for i, call in enumerate(calls):
         root = call.results[0].number
         if call.function in backend.in_place and call.kind[0]:
@@ -71,7 +71,7 @@ def _over_arguments(
     return over
 
 
-def _roots(calls: list[Call], fresh: Set[Callable[..., Any]]) -> dict[int, set[int]]:
+def _roots(calls: list[Instruction], fresh: Set[Callable[..., Any]]) -> dict[int, set[int]]:
     """Return for every place the results in whose memory it may be."""
     roots: dict[int, set[int]] = {}
     for call in calls:

@@ -27,7 +27,7 @@ _capturing = threading.Lock()
 _UNKNOWN = [math.nan]
 
 
-class Launches(ABC):
+class GraphDriver(ABC):
     """What a library has for graphs on one device."""
 
     @abstractmethod
@@ -96,26 +96,26 @@ class Graph:
     cannot capture stays what it is, with one warning.
     """
 
-    def __init__(self, function: Callable[..., list[Array]], carried: Carried, launches: Launches) -> None:
+    def __init__(self, function: Callable[..., list[Array]], carried: Carried, driver: GraphDriver) -> None:
         self._function = function
         #: As many results, the first ones, go from one call to the next.
         self._carried = len(carried)
-        self._launches = launches
+        self._driver = driver
         self._before: list[Any] | None = None
         self._captured: _Captured | None = None
         self._refused = False
 
     def __call__(self, arrays: list[Array], numbers: list[float]) -> list[Array]:
         """Return the function's results."""
-        launches, captured = self._launches, self._captured
-        with launches.current():
+        driver, captured = self._driver, self._captured
+        with driver.current():
             # The function has memory of its own, too, see `anynet.compiler.buffers`.
-            launches.wait()
+            driver.wait()
             if captured is None or not captured.takes(arrays):
                 captured = self._begin(arrays, numbers)
                 if captured is None:
                     return self._function(*arrays, *numbers)
-            launches.copy(captured.own, captured.copied(arrays))
+            driver.copy(captured.own, captured.copied(arrays))
             if numbers != captured.values:
                 values, captured.values = captured.values, _UNKNOWN * len(numbers)
                 for there, value, before in zip(captured.numbers, numbers, values, strict=True):
@@ -124,10 +124,10 @@ class Graph:
                 captured.values = numbers
             captured.launch()
             # A loss that is kept is not to keep all parameters of its time.
-            new = launches.memory(captured.results[: self._carried])
+            new = driver.memory(captured.results[: self._carried])
             for result in captured.results[self._carried :]:
-                new += launches.memory([result])
-            launches.copy(new, captured.results)
+                new += driver.memory([result])
+            driver.copy(new, captured.results)
         return new
 
     def _begin(self, arrays: list[Array], values: list[float]) -> _Captured | None:
@@ -136,23 +136,23 @@ class Graph:
         if self._before is None:
             self._before = [ref(x) for x in arrays]
             return None
-        launches = self._launches
+        driver = self._driver
         before = self._captured.held if self._captured else [known() for known in self._before]
         held = [x if x is known else None for x, known in zip(arrays, before, strict=True)]
         copied = [x for x, kept in zip(arrays, held, strict=True) if kept is None]
-        own, dtype = launches.memory(copied), launches.number_dtype(arrays)
+        own, dtype = driver.memory(copied), driver.number_dtype(arrays)
         copies = iter(own)
         inputs = [next(copies) if kept is None else kept for kept in held]
         numbers = [array_namespace(*arrays).full((), x, dtype=dtype, device=device(arrays[0])) for x in values]
 
         def function() -> list[Array]:
             found = self._function(*inputs, *numbers)
-            return launches.together(found[: self._carried]) + found[self._carried :]
+            return driver.together(found[: self._carried]) + found[self._carried :]
 
         try:
-            launches.copy(own, copied)
+            driver.copy(own, copied)
             with _capturing:
-                launch, results = launches.capture(function)
+                launch, results = driver.capture(function)
         except Exception as error:
             _warn(error)
             self._refused = True
@@ -190,10 +190,10 @@ class Loop:
     launches follow each other with nothing in between.
     """
 
-    def __init__(self, function: Callable[..., list[Array]], carried: Carried, launches: Launches) -> None:
+    def __init__(self, function: Callable[..., list[Array]], carried: Carried, driver: GraphDriver) -> None:
         self._function = function
         self._carried = carried
-        self._launches = launches
+        self._driver = driver
         self._captured: _CapturedLoop | None = None
         self._refused = False
 
@@ -201,23 +201,23 @@ class Loop:
         self, given: list[Array], entries: Array, numbers: list[list[float]], start: int, stop: int
     ) -> tuple[list[Array], list[Array]]:
         """Return what is carried, and the other results of all calls, stacked."""
-        launches, xp = self._launches, array_namespace(entries)
-        with launches.current():
-            launches.wait()
+        driver, xp = self._driver, array_namespace(entries)
+        with driver.current():
+            driver.wait()
             captured = self._begin(given, entries, numbers)
             if captured is None:
                 return self._plainly(given, entries, numbers, start, stop)
             own = list(captured.own.values())
             values = xp.asarray(numbers, dtype=captured.numbers.dtype, device=device(entries))
             given = [given[i] for i in captured.own]
-            launches.copy([*own, captured.entries, captured.numbers], [*given, entries, values])
+            driver.copy([*own, captured.entries, captured.numbers], [*given, entries, values])
             captured.next[...] = start
             for _ in range(start, stop):
                 captured.launch()
             state = own[: len(self._carried)]
             others = [x[start:stop, ...] for x in captured.others]
-            new, stacked = launches.memory(state), [x for other in others for x in launches.memory([other])]
-            launches.copy([*new, *stacked], [*state, *others])
+            new, stacked = driver.memory(state), [x for other in others for x in driver.memory([other])]
+            driver.copy([*new, *stacked], [*state, *others])
         return new, stacked
 
     def _begin(self, given: list[Array], entries: Array, numbers: list[list[float]]) -> _CapturedLoop | None:
@@ -246,14 +246,14 @@ class Loop:
         self, kind: Any, places: list[int], given: list[Array], entries: Array, numbers: list[list[float]]
     ) -> _CapturedLoop:
         """Capture the function on memory for the arguments at these places, the carried ones first."""
-        launches, xp, place = self._launches, array_namespace(entries), device(entries)
-        memory = launches.memory([given[i] for i in places])
+        driver, xp, place = self._driver, array_namespace(entries), device(entries)
+        memory = driver.memory([given[i] for i in places])
         own = dict(zip(places, memory, strict=True))
         all_entries = xp.asarray(entries, copy=True)
-        all_numbers = xp.asarray(numbers, dtype=launches.number_dtype(given), device=place)
+        all_numbers = xp.asarray(numbers, dtype=driver.number_dtype(given), device=place)
         index = xp.zeros(1, dtype=xp.int64, device=place)
         stacked: list[Array] = []
-        launches.copy(memory, [given[i] for i in places])
+        driver.copy(memory, [given[i] for i in places])
         arguments = [own.get(i, x) for i, x in enumerate(given)]
         every = xp.arange(entries.shape[0], device=place)
         state = memory[: len(self._carried)]
@@ -267,13 +267,13 @@ class Loop:
                 stacked.extend(xp.zeros((every.shape[0], *x.shape), dtype=x.dtype, device=place) for x in others)
             for all_, x in zip(stacked, others, strict=True):
                 here = xp.reshape(every == index, (-1,) + (1,) * x.ndim)
-                launches.copy([all_], [xp.where(here, x, all_)])
-            launches.copy(state, self._apart([found[result] for _, result in self._carried], state))
+                driver.copy([all_], [xp.where(here, x, all_)])
+            driver.copy(state, self._apart([found[result] for _, result in self._carried], state))
             index[...] = index + 1
             return []
 
         with _capturing:
-            launch, _ = launches.capture(function)
+            launch, _ = driver.capture(function)
         held = {i: x for i, x in enumerate(given) if i not in own}
         return _CapturedLoop(launch, function, kind, held, own, all_entries, all_numbers, index, stacked)
 
@@ -282,16 +282,16 @@ class Loop:
 
         All of it is read before any of it is written.
         """
-        launches = self._launches
+        driver = self._driver
         # In its own place it stays as it is.
         moved = [
             i
             for i, x in enumerate(new)
-            if x is not state[i] and any(launches.shares_memory(x, memory) for memory in state)
+            if x is not state[i] and any(driver.shares_memory(x, memory) for memory in state)
         ]
         new = list(new)
-        for i, copied in zip(moved, launches.memory([new[i] for i in moved]), strict=True):
-            launches.copy([copied], [new[i]])
+        for i, copied in zip(moved, driver.memory([new[i] for i in moved]), strict=True):
+            driver.copy([copied], [new[i]])
             new[i] = copied
         return new
 

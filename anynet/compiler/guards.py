@@ -60,7 +60,7 @@ class Parts:
         if i == len(self.leaves):
             self.leaves.append(x)
             self.reads.append((holder, name))
-            plain = settled(x)
+            plain = value_of(x)
             self.outline += (name, type(plain), plain.shape, plain.dtype, getattr(plain, "device", None))
         else:
             self.outline += (name, i)
@@ -319,7 +319,7 @@ def _first(name: Any, parameters: list[str]) -> str:
     return parameters[name] if name < len(parameters) else f"argument_{name}"
 
 
-def settled(x: Any) -> Any:
+def value_of(x: Any) -> Any:
     """Return the plain array that a traced one stands for; anything else as it is."""
     while type(x) is Traced:
         x = x.value

@@ -8,35 +8,35 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Place:
+class Slot:
     """Where a value is kept while the calls are made."""
 
     number: int
 
 
 @dataclass(frozen=True)
-class Call:
+class Instruction:
     """One call: each argument is a place or what it was; results go to places in order."""
 
     name: str
     function: Callable[..., Any]
     args: tuple[Any, ...]
     settings: dict[str, Any]
-    results: tuple[Place, ...]
+    results: tuple[Slot, ...]
     several: bool
     #: Shape, dtype and order in memory of the first result.
     kind: tuple[Any, ...]
     #: Whether it is a user's own code, which may keep what it is given and what it returns.
     own: bool = False
 
-    def places(self) -> Iterator[Place]:
+    def places(self) -> Iterator[Slot]:
         """Return the places among the arguments."""
-        return (x for x in self.args if isinstance(x, Place))
+        return (x for x in self.args if isinstance(x, Slot))
 
 
-def needed_calls(calls: list[Call], outputs: list[Any]) -> list[Call]:
+def needed_calls(calls: list[Instruction], outputs: list[Any]) -> list[Instruction]:
     """Return the calls without which the outputs would not be there, in order."""
-    needed = {x.number for x in outputs if isinstance(x, Place)}
+    needed = {x.number for x in outputs if isinstance(x, Slot)}
     found = []
     for call in reversed(calls):
         if not needed.isdisjoint(place.number for place in call.results):
@@ -45,7 +45,7 @@ def needed_calls(calls: list[Call], outputs: list[Any]) -> list[Call]:
     return found[::-1]
 
 
-def write(calls: list[Call], inputs: dict[int, str], outputs: list[Any]) -> tuple[str, dict[str, Any]]:
+def generate_source(calls: list[Instruction], inputs: dict[int, str], outputs: list[Any]) -> tuple[str, dict[str, Any]]:
     """Return the calls as the source of a function ``run``, and what its names stand for.
 
     Inputs are names by their places, in order.
@@ -55,7 +55,7 @@ def write(calls: list[Call], inputs: dict[int, str], outputs: list[Any]) -> tupl
     places = dict(inputs)
 
     def name(x: Any) -> str:
-        if isinstance(x, Place):
+        if isinstance(x, Slot):
             return places.setdefault(x.number, f"v{x.number}")
         if isinstance(x, tuple) and not hasattr(x, "_fields"):
             return f"({', '.join(map(name, x))}{',' * (len(x) == 1)})"
@@ -65,7 +65,7 @@ def write(calls: list[Call], inputs: dict[int, str], outputs: list[Any]) -> tupl
             return "..." if x is ... else repr(x)
         return free_name(known, "c", x)
 
-    needed = {x.number for x in outputs if isinstance(x, Place)} | set(inputs)
+    needed = {x.number for x in outputs if isinstance(x, Slot)} | set(inputs)
     lines: list[str] = []
     for call in reversed(calls):
         used = {place.number for place in call.places()}
@@ -80,7 +80,7 @@ def write(calls: list[Call], inputs: dict[int, str], outputs: list[Any]) -> tupl
     return "\n    ".join(lines) + "\n", known
 
 
-def _line(call: Call, name: Callable[[Any], str], known: dict[str, Any]) -> str:
+def _line(call: Instruction, name: Callable[[Any], str], known: dict[str, Any]) -> str:
     function = free_name(known, re.sub(r"\W", "_", call.name), call.function)
     results = ", ".join(map(name, call.results))
     arguments = [*map(name, call.args), *(f"{key}={name(value)}" for key, value in call.settings.items())]

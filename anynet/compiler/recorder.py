@@ -7,7 +7,7 @@ from typing import Any
 
 from anynet.array import Array, array_namespace, is_array, unrecorded
 from anynet.backend import get_backend
-from anynet.compiler.program import Call, Place
+from anynet.compiler.program import Instruction, Slot
 from anynet.errors import CompilationError
 from anynet.tracing.dynamic_scalars import DynamicScalars
 from anynet.tracing.trace import STANDARD, Primitive, Traced, next_level
@@ -24,14 +24,14 @@ class CalledError(Exception):
 class Recorder:
     """A trace that evaluates, and notes what was called: arrays are places, whatever their numbers are now."""
 
-    hidden_axes = 0
-    whole = True
+    batch_axes = 0
+    keeps_decompositions = True
 
     def __init__(self, home: Sequence[Any] = ()) -> None:
         self.level = next_level()
-        self.calls: list[Call] = []
+        self.calls: list[Instruction] = []
         #: What computes scalars, and the places of these, called in order before the calls; also changes in between.
-        self.questions: list[tuple[Callable[[], tuple[float, ...] | None], tuple[Place, ...]]] = []
+        self.questions: list[tuple[Callable[[], tuple[float, ...] | None], tuple[Slot, ...]]] = []
         #: What these belong to; see `DynamicScalars`.
         self.dynamic: list[DynamicScalars] = []
         #: What was read that is another number each time, in words.
@@ -62,7 +62,7 @@ class Recorder:
     def scalars(self, compute: Callable[[], tuple[float, ...]]) -> tuple[Any, ...]:
         """Return the scalars that a function computes, which is called again each time."""
         numbers = tuple(map(self.variable, compute()))
-        self.questions.append((compute, tuple([Place(x.node) for x in numbers])))
+        self.questions.append((compute, tuple([Slot(x.node) for x in numbers])))
         return numbers
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class Recorder:
         self.calls = []
         self._closed = True
 
-    def refused(self, what: str) -> CompilationError:
+    def error(self, what: str) -> CompilationError:
         """Return the error for a number that is taken out of an array while it is recorded."""
         return CompilationError(
             f"{what} is not settled while a step is recorded, and may be another when it runs again: use the functions "
@@ -82,7 +82,7 @@ class Recorder:
         if type(x) is not Traced:
             return x
         if x.trace is self:
-            return Place(x.node)
+            return Slot(x.node)
         if x.trace is not None:
             raise CompilationError(f"{x!r} belongs to another trace: what is compiled cannot be differentiated")
         return x.value
@@ -104,7 +104,7 @@ class Recorder:
                 f"{step.name}: how many elements come out depends on the numbers, and a compiled step has fixed "
                 "shapes: use where(), or leave this part out of what is compiled"
             )
-        given = [settled(arg) for arg in args]
+        given = [value_of(arg) for arg in args]
         out, _, function = step.evaluate(given, settings)
         if function in self._parts:
             # What was to tell the function is not to take memory beside what its parts compute.
@@ -141,7 +141,7 @@ class Recorder:
         # maximum.reduce calls itself reduce.
         owner: Any = getattr(function, "__self__", None)
         name = f"{owner.__name__}_{function.__name__}" if callable(owner) else function.__name__
-        return self._noted(name, function, args, settings, function(*map(settled, args), **settings))
+        return self._noted(name, function, args, settings, function(*map(value_of, args), **settings))
 
     def _noted(
         self,
@@ -158,10 +158,10 @@ class Recorder:
             return out
         places = tuple(map(self.place, args))
         parts = [self.variable(x) for x in (out if several else (out,))]
-        results = tuple([Place(x.node) for x in parts])
+        results = tuple([Slot(x.node) for x in parts])
         first = parts[0].value
         kind = first.shape, first.dtype, self._strides(first)
-        self.calls.append(Call(name, function, places, settings, results, several, kind, own))
+        self.calls.append(Instruction(name, function, places, settings, results, several, kind, own))
         if not several:
             return parts[0]
         return type(out)(*parts) if hasattr(out, "_fields") else tuple(parts)
@@ -175,7 +175,7 @@ def _call(function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
         raise CalledError(error) from error
 
 
-def settled(x: Any) -> Any:
+def value_of(x: Any) -> Any:
     """Return what a traced array stands for, anything else as it is."""
     return x.value if type(x) is Traced else x
 

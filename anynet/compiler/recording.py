@@ -14,8 +14,8 @@ from anynet.array import is_array
 from anynet.backend import get_backend
 from anynet.callables import signature_of
 from anynet.compiler.buffers import with_buffers
-from anynet.compiler.guards import Arguments, Outside, Parts, arrays_in, in_tuples, settled, with_arrays
-from anynet.compiler.program import Call, Place, free_name, needed_calls, write
+from anynet.compiler.guards import Arguments, Outside, Parts, arrays_in, in_tuples, value_of, with_arrays
+from anynet.compiler.program import Instruction, Slot, free_name, generate_source, needed_calls
 from anynet.compiler.recorder import CalledError, Recorder
 from anynet.errors import CompilationError
 from anynet.interrupt import DeferredInterrupt
@@ -53,7 +53,7 @@ class Recording:
         if backend.into:
             calls = with_buffers(calls, outputs, backend)
         #: The calls as Python code.
-        self.source, known = write(calls, named, outputs)
+        self.source, known = generate_source(calls, named, outputs)
         code = dict(known)
         exec(self.source, code)  # a function of our own writing
         self._plain, self.backend = code["run"], backend
@@ -148,10 +148,10 @@ class Recording:
         return tree.map(lambda leaf: others[leaf.node - len(carried)], self.result)
 
 
-def _used(calls: list[Call], outputs: list[Any], changes: "_Changes", count: int) -> list[int]:
+def _used(calls: list[Instruction], outputs: list[Any], changes: "_Changes", count: int) -> list[int]:
     """Return the numbers of the leaves that calls take, that are results, that change, or that come last."""
     places = [place.number for call in calls for place in call.places()]
-    places += [x.number for x in outputs if isinstance(x, Place)]
+    places += [x.number for x in outputs if isinstance(x, Slot)]
     used = {*places, *(leaf for leaf, _ in changes.carried), count - 1}
     return [i for i in range(count) if i in used]
 
@@ -216,7 +216,7 @@ class _Recorded:
         self._tuples: dict[int, tuple[Any, Any]] = {}
         #: The variable of each leaf and its place, those outside first, and the numbers of those that are written into.
         self.variables: list[Traced] = []
-        self.places: list[Place] = []
+        self.places: list[Slot] = []
         self.written: dict[int, Any] = {}
         #: Whether a view of one of these was put somewhere: they do not share memory any more.
         self.keeps_view = False
@@ -239,7 +239,7 @@ class _Recorded:
                     self._tuples[id(new)] = new, x
                     holder[name] = new
             self.variables += variables
-            self.places += [Place(x.node) for x in variables]
+            self.places += [Slot(x.node) for x in variables]
             for scalars in part.dynamic:
                 scalars.recorder = self._recorder
                 self._recorder.dynamic.append(scalars)
@@ -251,7 +251,7 @@ class _Recorded:
         for x, place, original in zip(self.variables, self.places, self.originals, strict=False):
             if x.node != place.number and id(x) not in self.written:
                 try:
-                    original[...] = settled(x)
+                    original[...] = value_of(x)
                     self.written[id(x)] = original
                 except TypeError:
                     # Arrays of this library cannot be written into: another one takes its place.
@@ -279,7 +279,7 @@ class _Recorded:
             return self.written[id(x)]
         if id(_owner(x)) in self.written:
             self.keeps_view = True
-        return settled(x)
+        return value_of(x)
 
     def original(self, x: Any) -> Any:
         """Return the tuple in whose place one is; anything else as it is."""
@@ -331,7 +331,7 @@ def record(
                 "the step keeps a view of an array that it writes into; a compiled step has no such views: keep a "
                 "copy, such as x + 0"
             )
-        result = tree.map(settled, result)
+        result = tree.map(value_of, result)
         _check_result(result)
         different = recorder.seen or _difference((outside, around), (arguments, after))
         if different:
@@ -395,7 +395,7 @@ def _changes(
                 outputs.append(recorder.place(variable))
                 if x is variable:
                     continue
-            if type(place) is not Place or place != before:
+            if type(place) is not Slot or place != before:
                 changed[i] = len(outputs)
                 changes.carried.append((shift + i, len(outputs)))
                 outputs.append(place)

@@ -16,7 +16,7 @@ from typing import IO, Any
 from anynet.array import is_array
 from anynet.backend import get_backend
 from anynet.errors import DataError
-from anynet.files import written_whole
+from anynet.files import atomic_write
 
 # The type's byte, its letter in the modules array and struct, and its size in bytes.
 _TYPES = {0x08: ("B", 1), 0x09: ("b", 1), 0x0B: ("h", 2), 0x0C: ("i", 4), 0x0D: ("f", 4), 0x0E: ("d", 8)}
@@ -113,6 +113,6 @@ def write_idx(path: str | os.PathLike[str], data: Any) -> None:
     header = bytes((0, 0, _CODES[letter], view.ndim))
     header += b"".join(length.to_bytes(4, "big") for length in view.shape or ())
     content = header + numbers.tobytes()
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         # No time stamp: the same data make the same file.
         file.write(gzip.compress(content, mtime=0) if str(path).endswith(".gz") else content)

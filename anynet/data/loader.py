@@ -5,7 +5,7 @@ from typing import Any
 
 from anynet import random
 from anynet.arguments import check_flag, describe, whole_number
-from anynet.array import Array, array_namespace, is_array, is_floating, mixed_message, on_two_grounds
+from anynet.array import Array, array_namespace, is_array, is_floating, is_mixed, mixed_message
 from anynet.backend import get_backend
 from anynet.callables import takes
 from anynet.data.augment import Augmentation
@@ -76,7 +76,7 @@ class Loader:
         whole, rest = divmod(rows, self.batch_size)
         return whole if self.drop_last or not rest else whole + 1
 
-    def order(self) -> Array | None:
+    def start_epoch(self) -> Array | None:
         """Begin an epoch; return the numbers of its rows in order, or None where that is how they are."""
         return self._begin()[1]
 
@@ -119,7 +119,7 @@ def check_rows(x: Any, t: Any, where: str = "") -> None:
             raise DataError(
                 f"{where}{name} is {describe(value)}: wanted an array with one row per example, as backend.asarray(…)"
             )
-    if on_two_grounds((x, t)):
+    if is_mixed((x, t)):
         raise MixedArraysError(where + mixed_message((x, t)))
     if x.shape[0] == 0 or x.shape[0] != t.shape[0]:
         raise DataError(

@@ -12,7 +12,7 @@ from anynet.data.dataset import Dataset
 from anynet.data.idx import read_idx
 from anynet.data.idx_pairs import contents, idx_files, to_dataset
 from anynet.errors import DataError
-from anynet.files import written_whole
+from anynet.files import atomic_write
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -114,7 +114,7 @@ def _fetch(name: str) -> Path:
     for mirror in MIRRORS:
         try:
             downloader = pooch.HTTPDownloader(timeout=TIMEOUT)
-            with written_whole(target) as file:
+            with atomic_write(target) as file:
                 downloader(f"{mirror}{name}.gz", file, None)
                 file.flush()
                 _checked(Path(file.name), name)

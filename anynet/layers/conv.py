@@ -12,7 +12,7 @@ from anynet.arguments import check_flag, sizes, whole_number
 from anynet.array import Array, array_namespace
 from anynet.errors import ArgumentError, ShapeError
 from anynet.layers.module import Module, Parameter
-from anynet.primitives import conv2d, conv2d_transposed
+from anynet.primitives import conv2d, conv2d_input_gradient
 from anynet.primitives.convolution import Padding, Pair, check_images
 
 
@@ -137,7 +137,7 @@ class ConvTranspose2d(Module):
             padding = tuple((p, p - extra) for p, extra in zip(self.padding, self.output_padding, strict=True))
             settings["padding"] = padding
             size = tuple(n - sum(p) for n, p in zip(reach, padding, strict=True))
-        y = conv2d_transposed(x, self.weight, size, **settings)
+        y = conv2d_input_gradient(x, self.weight, size, **settings)
         return y if self.bias is None else y + array_namespace(self.bias).reshape(self.bias, (-1, 1, 1))
 
 

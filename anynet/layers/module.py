@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from anynet import random, tree
 from anynet.arguments import check_flag, check_function, describe, whole_number
-from anynet.array import Array, DType, dtype_name, is_array, is_floating, mixed_message, on_two_grounds
+from anynet.array import Array, DType, dtype_name, is_array, is_floating, is_mixed, mixed_message
 from anynet.backend import Backend, check_dtype, get_backend
 from anynet.errors import (
     AnynetError,
@@ -427,7 +427,7 @@ def _check_fits(where: str, old: Any, new: Any) -> None:
         )
     if open_:
         return
-    if on_two_grounds((old, new)):
+    if is_mixed((old, new)):
         raise MixedArraysError(
             f"{where} was assigned an array of another library or device: {mixed_message((old, new))}, and "
             "net.map(backend.asarray) moves a whole network"

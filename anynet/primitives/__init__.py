@@ -4,13 +4,13 @@ from anynet.primitives.activation import log_softmax, relu, relu_gradient, sigmo
 from anynet.primitives.affine import affine
 from anynet.primitives.attention import masked_softmax
 from anynet.primitives.batch_norm import batch_norm, batch_norm_gradient, scale_shift
-from anynet.primitives.convolution import conv2d, conv2d_transposed, conv2d_weight
+from anynet.primitives.convolution import conv2d, conv2d_input_gradient, conv2d_weight_gradient
 from anynet.primitives.cross_entropy import softmax_cross_entropy
 from anynet.primitives.embedding import embedding
 from anynet.primitives.erf import erf
 from anynet.primitives.normal import normal_quantile
 from anynet.primitives.piecewise import elu, hard_sigmoid, leaky_relu, selu
-from anynet.primitives.pooling import avg_pool2d, max_pool2d, spread_to_largest, take_at_largest
+from anynet.primitives.pooling import avg_pool2d, max_pool2d, max_pool2d_gather, max_pool2d_gradient
 from anynet.primitives.smooth import gelu, mish, softplus
 from anynet.primitives.standardize import standardize, standardize_gradient
 from anynet.primitives.threefry import threefry
@@ -23,8 +23,8 @@ __all__ = [
     "batch_norm",
     "batch_norm_gradient",
     "conv2d",
-    "conv2d_transposed",
-    "conv2d_weight",
+    "conv2d_input_gradient",
+    "conv2d_weight_gradient",
     "elu",
     "embedding",
     "erf",
@@ -34,6 +34,8 @@ __all__ = [
     "log_softmax",
     "masked_softmax",
     "max_pool2d",
+    "max_pool2d_gather",
+    "max_pool2d_gradient",
     "mish",
     "momentum_update",
     "normal_quantile",
@@ -46,9 +48,7 @@ __all__ = [
     "softmax",
     "softmax_cross_entropy",
     "softplus",
-    "spread_to_largest",
     "standardize",
     "standardize_gradient",
-    "take_at_largest",
     "threefry",
 ]

@@ -32,7 +32,7 @@ def _gradient(
     return of_x, xp.sum(g * y, axis=_axes(x)), xp.sum(g, axis=_axes(x))
 
 
-@primitive(composition=_gradient, kind=REAL)
+@primitive(decomposition=_gradient, kind=REAL)
 def batch_norm_gradient(g: Array, x: Array, *args: Any) -> tuple[Array, Array, Array]:
     """Return the cotangents of x, weight and bias, for g of the first of `batch_norm`'s results."""
     return _gradient(array_namespace(g, x), g, x, *args)
@@ -71,7 +71,7 @@ def _scale_shift(xp: Namespace, *args: Any) -> Array:
     return scale_shift.reference(*args)  # type: ignore[misc]  # it has one
 
 
-@primitive(composition=_scale_shift, kind=REAL)
+@primitive(decomposition=_scale_shift, kind=REAL)
 @in_float32
 def scale_shift(x: Array, mean: Array, variance: Array, weight: Array, bias: Array, epsilon: float) -> Array:
     """Return weight · (x - mean) / √(variance + epsilon) + bias, all (features,), for x of (N, features, …)."""

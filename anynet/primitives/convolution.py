@@ -84,8 +84,8 @@ def pad(x: Array, padding: Padding, fill: float = 0.0) -> Array:
 
 def _rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array | None, **settings: Any) -> Any:
     return (
-        lambda g: conv2d_transposed(g, weight, x.shape[2:], **settings),
-        lambda g: conv2d_weight(g, x, weight.shape[2:], **settings),
+        lambda g: conv2d_input_gradient(g, weight, x.shape[2:], **settings),
+        lambda g: conv2d_weight_gradient(g, x, weight.shape[2:], **settings),
         # Image by image: some libraries take three times as long over all axes at once.
         lambda g: xp.sum(xp.sum(widened(g), axis=(2, 3)), axis=0),
     )
@@ -125,13 +125,13 @@ def conv2d(
 def _transposed_rule(xp: Namespace, out: Array, g: Array, weight: Array, size: Pair, **settings: Any) -> Any:
     return (
         lambda h: conv2d(h, weight, None, **settings),
-        lambda h: conv2d_weight(g, h, weight.shape[2:], **settings),
+        lambda h: conv2d_weight_gradient(g, h, weight.shape[2:], **settings),
         None,
     )
 
 
 @primitive(_transposed_rule, kind=REAL_OR_COMPLEX)
-def conv2d_transposed(
+def conv2d_input_gradient(
     g: Array, weight: Array, size: Pair, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
     """Return the images of (height, width) `size` to which `conv2d`'s transpose brings g, (N, out_channels, …).
@@ -175,13 +175,13 @@ def _spread(g: Array, stride: Pair) -> Array:
 def _weight_rule(xp: Namespace, out: Array, g: Array, x: Array, kernel: Pair, **settings: Any) -> Any:
     return (
         lambda h: conv2d(x, h, None, **settings),
-        lambda h: conv2d_transposed(g, h, x.shape[2:], **settings),
+        lambda h: conv2d_input_gradient(g, h, x.shape[2:], **settings),
         None,
     )
 
 
 @primitive(_weight_rule, kind=REAL_OR_COMPLEX)
-def conv2d_weight(
+def conv2d_weight_gradient(
     g: Array, x: Array, kernel: Pair, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
     """Return the cotangent of `conv2d`'s weights, (out_channels, in_channels / groups, *kernel), for g of its out."""

@@ -19,7 +19,7 @@ def _explain(x: Array, **settings: Any) -> None:
 
 
 def _rule(xp: Namespace, out: Array, x: Array, **settings: Any) -> Any:
-    return lambda g: spread_to_largest(g, x, out, **settings)
+    return lambda g: max_pool2d_gradient(g, x, out, **settings)
 
 
 @primitive(_rule, _explain, kind=REAL)
@@ -34,11 +34,11 @@ def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Arr
 
 
 def _spread_rule(xp: Namespace, out: Array, g: Array, x: Array, largest: Array, **settings: Any) -> Any:
-    return lambda h: take_at_largest(h, x, largest, **settings), None, None
+    return lambda h: max_pool2d_gather(h, x, largest, **settings), None, None
 
 
 @primitive(_spread_rule, kind=REAL)
-def spread_to_largest(g: Array, x: Array, largest: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
+def max_pool2d_gradient(g: Array, x: Array, largest: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     """Return images of x's shape to which every g is added where its window's largest element stands."""
     xp = array_namespace(g, x)
     places = _places(x, kernel, stride, padding)
@@ -47,11 +47,11 @@ def spread_to_largest(g: Array, x: Array, largest: Array, *, kernel: Pair, strid
 
 
 def _take_rule(xp: Namespace, out: Array, h: Array, x: Array, largest: Array, **settings: Any) -> Any:
-    return lambda g: spread_to_largest(g, x, largest, **settings), None, None
+    return lambda g: max_pool2d_gradient(g, x, largest, **settings), None, None
 
 
 @primitive(_take_rule, kind=REAL)
-def take_at_largest(h: Array, x: Array, largest: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
+def max_pool2d_gather(h: Array, x: Array, largest: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     """Return what h, of x's shape, has where each window's largest element of x stands."""
     xp = array_namespace(h, x)
     flat = xp.reshape(h, (*h.shape[:2], math.prod(h.shape[2:])))
@@ -89,7 +89,7 @@ def _mean(xp: Namespace, x: Array, **settings: Any) -> Array:
     return _convolved(x, **settings)
 
 
-@primitive(None, _explain, composition=_mean, kind=REAL_OR_COMPLEX)
+@primitive(None, _explain, decomposition=_mean, kind=REAL_OR_COMPLEX)
 def avg_pool2d(x: Array, **settings: Any) -> Array:
     """Return the mean of every window over images, (N, channels, height, width); padding counts as zeros."""
     _explain(x, **settings)

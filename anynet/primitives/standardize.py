@@ -14,7 +14,7 @@ def _gradient(xp: Namespace, g: Array, y: Array, variance: Array, axis: tuple[in
     return (g - xp.mean(g, axis=axis, keepdims=True) - y * along) / xp.sqrt(variance + epsilon)
 
 
-@primitive(composition=_gradient, kind=REAL)
+@primitive(decomposition=_gradient, kind=REAL)
 def standardize_gradient(g: Array, y: Array, variance: Array, axis: tuple[int, ...], epsilon: float) -> Array:
     """Return the cotangent of x for g of y; y and variance are what `standardize` made of x."""
     return _gradient(array_namespace(g, y), g, y, variance, axis, epsilon)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from anynet import tree
 from anynet.array import Array, is_array, is_complex, is_floating
-from anynet.tracing.trace import STANDARD, Primitive, Traced, lift, next_level, refused
+from anynet.tracing.trace import STANDARD, Primitive, Traced, differentiation_error, next_level, wrap
 
 T = TypeVar("T")
 
@@ -20,9 +20,9 @@ class Counting:
     parts.
     """
 
-    hidden_axes = 0
-    whole = False
-    refused = staticmethod(refused)
+    batch_axes = 0
+    keeps_decompositions = False
+    error = staticmethod(differentiation_error)
 
     def __init__(self) -> None:
         self.level = next_level()
@@ -50,7 +50,7 @@ class Counting:
 
     def _traced(self, x: Any) -> Any:
         """Begin with an array; integers and booleans are constants, which may be read and used as indices."""
-        return Traced(x, self) if is_array(x) and (is_floating(x) or is_complex(x)) else lift(x)
+        return Traced(x, self) if is_array(x) and (is_floating(x) or is_complex(x)) else wrap(x)
 
 
 def _matmul(out: Array, x1: Array, x2: Array) -> int:
@@ -69,12 +69,12 @@ def _conv2d(out: Array, x: Array, weight: Array, bias: Array | None, **settings:
     return int(math.prod(out.shape) * math.prod(weight.shape[1:]))
 
 
-def _conv2d_transposed(out: Array, g: Array, weight: Array, size: Any, **settings: Any) -> int:
+def _conv2d_input_gradient(out: Array, g: Array, weight: Array, size: Any, **settings: Any) -> int:
     """Count every element of g with every weight: the zeros that the reference puts between them are no work."""
     return int(math.prod(g.shape) * math.prod(weight.shape[1:]))
 
 
-def _conv2d_weight(out: Array, g: Array, x: Array, kernel: Any, **settings: Any) -> int:
+def _conv2d_weight_gradient(out: Array, g: Array, x: Array, kernel: Any, **settings: Any) -> int:
     return int(math.prod(g.shape) * math.prod(out.shape[1:]))
 
 
@@ -82,8 +82,8 @@ def _conv2d_weight(out: Array, g: Array, x: Array, kernel: Any, **settings: Any)
 _OF_PRIMITIVES: dict[str, Callable[..., int]] = {
     "affine": _affine,
     "conv2d": _conv2d,
-    "conv2d_transposed": _conv2d_transposed,
-    "conv2d_weight": _conv2d_weight,
+    "conv2d_input_gradient": _conv2d_input_gradient,
+    "conv2d_weight_gradient": _conv2d_weight_gradient,
     "matmul": _matmul,
     "vecdot": _vecdot,
 }

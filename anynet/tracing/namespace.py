@@ -18,7 +18,7 @@ from anynet.tracing.standard import (
     RESULTS,
     SIGNATURES,
 )
-from anynet.tracing.trace import STANDARD, Primitive, Traced, lift, lower
+from anynet.tracing.trace import STANDARD, Primitive, Traced, unwrap, wrap
 from anynet.tracing.views import FUNCTIONS, note, twin
 
 _OF_SEQUENCES = frozenset(primitive.name for primitive in SEQUENCE_PRIMITIVES)
@@ -46,7 +46,7 @@ class DifferentiableNamespace:
                 "derivatives: write it in these, or give it one with anynet.custom_vjp"
             )
         # One of ours is made of other functions, or is written as an operator.
-        own = primitive is not None and (primitive.composition or primitive.reference)
+        own = primitive is not None and (primitive.decomposition or primitive.reference)
         found: Any = getattr(self.plain_namespace, name, None if own else _NOT_THERE)
         if found is _NOT_THERE:
             raise AttributeError(f"{self.plain_namespace.__name__} has no {name!r}")
@@ -103,8 +103,8 @@ def _signed(function: Callable[..., Any], original: Any, primitive: Primitive | 
 
 
 def _parameters(primitive: Primitive) -> list[inspect.Parameter]:
-    """Return the function's own parameters, as its rule or composition has them."""
-    source = primitive.rule or primitive.composition
+    """Return the function's own parameters, as its rule or decomposition has them."""
+    source = primitive.rule or primitive.decomposition
     if source is None or primitive.name in _OF_SEQUENCES:
         return []
     return list(inspect.signature(source).parameters.values())[2 if primitive.rule is not None else 1 :]
@@ -122,10 +122,10 @@ def _function(primitive: Primitive) -> Callable[..., Any]:
             # Arrays given by name, such as clip's limits, take their place in the order.
             for name in in_order[len(args) :]:
                 args = (*args, settings.pop(name, None))
-            if primitive.composition is not None:
-                return primitive.composition(named.__array_namespace__(), *map(lift, args), **settings)
-            settings = {name: lower(value) for name, value in settings.items()}
-        out = primitive(*map(lift, args), **settings)
+            if primitive.decomposition is not None:
+                return primitive.decomposition(named.__array_namespace__(), *map(wrap, args), **settings)
+            settings = {name: unwrap(value) for name, value in settings.items()}
+        out = primitive(*map(wrap, args), **settings)
         return out if result is None else result(*out)
 
     function.__name__ = primitive.name
@@ -217,8 +217,8 @@ def _full(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Callable
 
 def _of_constants(function: Callable[..., Any]) -> Callable[..., Any]:
     def lifted(*args: Any, **settings: Any) -> Any:
-        settings = {name: lower(value) for name, value in settings.items()}
-        return lift(function(*map(lower, args), **settings))
+        settings = {name: unwrap(value) for name, value in settings.items()}
+        return wrap(function(*map(unwrap, args), **settings))
 
     return lifted
 
@@ -240,7 +240,7 @@ def _like(xp: DifferentiableNamespace, name: str) -> Callable[..., Any]:
     def function(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
         if own is not None and type(x) is Traced and x.trace is None:
             # Whose shape is the library's own business: in an ONNX file it may have no length yet.
-            return lift(own(x.value, dtype=dtype, device=device))
+            return wrap(own(x.value, dtype=dtype, device=device))
         return getattr(xp, name)(x.shape, **_place(x, dtype, device))
 
     return function

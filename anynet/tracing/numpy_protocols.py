@@ -11,7 +11,7 @@ from typing import Any
 from anynet.array import Namespace, is_array, is_floating
 from anynet.errors import ArgumentError, DifferentiationError
 from anynet.tracing.numpy_functions import COMPOSED, OF_COMPLEX, PARAMETERS, RENAMED, complex_of, take
-from anynet.tracing.trace import Traced, lift, lower, refused
+from anynet.tracing.trace import Traced, differentiation_error, unwrap, wrap
 
 _Function = Callable[..., Any]
 
@@ -84,7 +84,7 @@ def _fill(x: Any, value: Any) -> None:
 @method("item")
 def _item(x: Any, *index: Any) -> Any:
     x = x[index] if index else x
-    return x.__complex__() if x.__array_namespace__().isdtype(x.dtype, "complex floating") else lower(x).item()
+    return x.__complex__() if x.__array_namespace__().isdtype(x.dtype, "complex floating") else unwrap(x).item()
 
 
 @method("tolist")
@@ -233,7 +233,7 @@ def call(name: str, args: tuple[Any, ...], settings: dict[str, Any], function: A
     if run is None:
         if function is None or any(x.trace is not None for x in found):
             raise _without(name, found)
-        return function(*lower(args), **{key: lower(value) for key, value in settings.items()})
+        return function(*unwrap(args), **{key: unwrap(value) for key, value in settings.items()})
     settings = {
         key: value
         for key, value in settings.items()
@@ -252,9 +252,9 @@ def call(name: str, args: tuple[Any, ...], settings: dict[str, Any], function: A
         # Where the mask is False, the library's own function leaves what is in memory.
         raise _not_taken(name, args, settings)
     if name in OF_COMPLEX:
-        args = (complex_of(xp, lift(args[0])),)
+        args = (complex_of(xp, wrap(args[0])),)
     try:
-        result = run(*map(lift, args), **settings)
+        result = run(*map(wrap, args), **settings)
     except TypeError as error:
         if "argument" not in str(error):
             raise
@@ -300,7 +300,9 @@ def _without(name: str, given: Any) -> Exception:
     """Return the error for a function of NumPy's that has no counterpart."""
     found = list(_traced(given))
     x = next((x for x in found if x.trace is not None), found[0])
-    error: Exception = refused(f"np.{name} of {x!r}") if x.trace is None else x.trace.refused(f"np.{name} of {x!r}")
+    error: Exception = (
+        differentiation_error(f"np.{name} of {x!r}") if x.trace is None else x.trace.error(f"np.{name} of {x!r}")
+    )
     return error
 
 

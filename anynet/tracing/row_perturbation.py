@@ -3,7 +3,7 @@
 from anynet.array import Array, Namespace, array_namespace, device
 
 
-class Moved:
+class RowPerturbation:
     """An array that at every point has another change in the same few rows: what differences are taken of.
 
     ``base`` is (…, columns) and counts as (rows, columns); ``change`` is (points, moving rows, columns) and moves the

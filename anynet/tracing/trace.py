@@ -22,9 +22,9 @@ from anynet.array import (
     device,
     is_array,
     is_complex,
+    is_mixed,
     mixed_message,
     no_array,
-    on_two_grounds,
     unrecorded,
     wrong_dtype,
 )
@@ -47,7 +47,7 @@ Kind = str | tuple[str, ...] | None
 next_level = count().__next__
 
 
-def refused(what: str) -> DifferentiationError:
+def differentiation_error(what: str) -> DifferentiationError:
     """Return the error for a number that is taken out of a traced array, in a trace that differentiates."""
     return DifferentiationError(
         f"{what} would cut it out of the derivative: use the functions of its namespace (where() for a choice), "
@@ -93,14 +93,14 @@ class Trace(Protocol):
 
     level: int
     #: Leading axes of the value that the traced array does not show.
-    hidden_axes: int
+    batch_axes: int
     #: Whether functions that others are put together of are handed over as they are, not in their parts.
-    whole: bool
+    keeps_decompositions: bool
 
     def apply(self, step: "Primitive", args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Evaluate the primitive, at least one of whose arguments belongs to this trace."""
 
-    def refused(self, what: str, /) -> AnynetError:
+    def error(self, what: str, /) -> AnynetError:
         """Return the error for what was asked of a traced array and cannot be."""
 
 
@@ -115,8 +115,8 @@ class Primitive:
     argument, whose shape and dtype the walker mends. None in a pullback's place says that there is no derivative; a
     rule that is None says so of the whole function.
 
-    A composition stands in a rule's place for a function that is others put together: traced arguments go through
-    it, as ``composition(xp, *args, **settings)`` with the differentiable namespace, and its parts are what is traced.
+    A decomposition stands in a rule's place for a function that is others put together: traced arguments go through
+    it, as ``decomposition(xp, *args, **settings)`` with the differentiable namespace, and its parts are what is traced.
 
     After the library has raised, ``explain`` is called with the same arguments, to raise a better error if it can:
     calls that succeed pay for no check.
@@ -129,7 +129,7 @@ class Primitive:
         "__dict__",
         "_implementations",
         "_known_dtypes",
-        "composition",
+        "decomposition",
         "explain",
         "kind",
         "name",
@@ -145,7 +145,7 @@ class Primitive:
         rule: Rule | None = None,
         reference: Callable[..., Any] | None = None,
         explain: Callable[..., None] | None = None,
-        composition: Callable[..., Any] | None = None,
+        decomposition: Callable[..., Any] | None = None,
         kind: Kind = None,
         *,
         opaque: bool = False,
@@ -155,7 +155,7 @@ class Primitive:
         self.rule = rule
         self.reference = reference
         self.explain = explain
-        self.composition = composition
+        self.decomposition = decomposition
         self.kind = kind
         #: Whether the reference is a user's own code, which gets plain arrays wherever it can.
         self.opaque = opaque
@@ -180,12 +180,12 @@ class Primitive:
             return self.evaluate(args, settings)[0]
         try:
             if innermost is None:
-                return lift(self.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)[0])
-            if self.composition is None or innermost.whole:
+                return wrap(self.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)[0])
+            if self.decomposition is None or innermost.keeps_decompositions:
                 return innermost.apply(self, args, settings)
             self._check_kind(args[0])
             xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
-            return self.composition(xp, *map(lift, args), **settings)
+            return self.decomposition(xp, *map(wrap, args), **settings)
         except MixedArraysError:
             plain = _for_strangers(args)
             if plain is None:
@@ -198,7 +198,7 @@ class Primitive:
         found = self._implementations.get(types)
         if found is None:
             if Traced in types:
-                args = [lift(arg) if is_array(arg) else arg for arg in args]
+                args = [wrap(arg) if is_array(arg) else arg for arg in args]
                 xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
                 return self(*args, **settings), xp, self
             found = self._implementations[types] = self._find(args)
@@ -211,7 +211,7 @@ class Primitive:
                 implementation = general
                 out = general(*args, **settings)
         except Exception as error:
-            if on_two_grounds(args):
+            if is_mixed(args):
                 raise MixedArraysError(f"{self.name}: {mixed_message(args)}") from error
             if self.explain is not None:
                 self.explain(*args, **settings)
@@ -275,16 +275,16 @@ def primitive(
     rule: Rule | None = None,
     explain: Callable[..., None] | None = None,
     *,
-    composition: Callable[..., Any] | None = None,
+    decomposition: Callable[..., Any] | None = None,
     kind: Kind = None,
 ) -> Callable[[Callable[..., Any]], Primitive]:
-    """Make the decorated reference a primitive with this rule or composition, explanation of errors and kind of dtype.
+    """Return a decorator that makes a primitive of its reference.
 
-    It has the name, docstring and signature of its reference.
+    The primitive has the name, docstring and signature of the reference.
     """
 
     def of_reference(reference: Callable[..., Any]) -> Primitive:
-        made = Primitive(reference.__name__, rule, reference, explain, composition, kind)
+        made = Primitive(reference.__name__, rule, reference, explain, decomposition, kind)
         update_wrapper(made, reference)
         return made
 
@@ -331,25 +331,25 @@ def _scalar(x: Array) -> Any:
     return next((kind for name, kind in kinds if xp.isdtype(x.dtype, name)), complex)(x)
 
 
-def lift(x: Any) -> Any:
+def wrap(x: Any) -> Any:
     """Return an array (or several) as a traced constant; what is traced already stays, and so do settings."""
     if type(x) is Traced:
         return x
     if is_array(x):
         return Traced(unrecorded(x) if type(x) in RECORDING_TYPES else x)
     if isinstance(x, tuple):
-        return type(x)(*map(lift, x)) if hasattr(x, "_fields") else tuple(map(lift, x))
-    return list(map(lift, x)) if isinstance(x, list) else x
+        return type(x)(*map(wrap, x)) if hasattr(x, "_fields") else tuple(map(wrap, x))
+    return list(map(wrap, x)) if isinstance(x, list) else x
 
 
-def lower(x: Any) -> Any:
-    """Undo `lift`: traced constants become plain arrays, also inside lists and tuples."""
+def unwrap(x: Any) -> Any:
+    """Undo `wrap`: traced constants become plain arrays, also inside lists and tuples."""
     if type(x) is Traced:
         if x.trace is not None:
-            raise x.trace.refused(f"a plain array of {x!r}")
+            raise x.trace.error(f"a plain array of {x!r}")
         return x.value
     if isinstance(x, list | tuple) and not hasattr(x, "_fields"):
-        return type(x)(map(lower, x))
+        return type(x)(map(unwrap, x))
     return x
 
 
@@ -373,7 +373,7 @@ def _in_place(name: str, method: str) -> Any:
     def operate(self: "Traced", other: Any) -> Any:
         if not (type(other) is Traced or isinstance(other, int | float | complex) or is_array(other)):
             return NotImplemented
-        if self.trace is not None and self.trace.hidden_axes:
+        if self.trace is not None and self.trace.batch_axes:
             whole, element = _types(self.library)
             if hasattr(whole, method) and not self.shape and not hasattr(element, method):
                 raise NoRuleError(f"{name} in place of no axes: it is in place in an array, and not in a scalar")
@@ -480,7 +480,7 @@ class Traced:
     def shape(self) -> tuple[int, ...]:
         """The shape that the traced function sees."""
         shape: tuple[int, ...] = self.value.shape
-        return shape if self.trace is None else shape[self.trace.hidden_axes :]
+        return shape if self.trace is None else shape[self.trace.batch_axes :]
 
     @property
     def dtype(self) -> Any:
@@ -540,11 +540,11 @@ class Traced:
         known = _kinds.get(kinds) or _integers_and_slices(kinds)
         if known is not None:
             name = "getitem" if known[1] or known[0] != self.ndim else "getitem of integers"
-        elif any(type(part) is Traced and part.trace is not None and part.trace.whole for part in parts):
+        elif any(type(part) is Traced and part.trace is not None and part.trace.keeps_decompositions for part in parts):
             # Their numbers may be others next time: then they are arguments, no settings.
             return STANDARD["getitem_at"](self, *parts)
         else:
-            key, name = lower(key), _reading(parts, self.ndim)
+            key, name = unwrap(key), _reading(parts, self.ndim)
         getitem = STANDARD["getitem"]
         out = getitem(self, key)
         return views.note(self, out, name, getitem, key) if name else out
@@ -559,7 +559,7 @@ class Traced:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Write the value at the key, into this array and all that share memory with it."""
-        value = lift(value)
+        value = wrap(value)
         if type(value) is Traced and views.is_part(value, self, key):
             # Python does so after x[1:] += 1, which has changed x already.
             return
@@ -572,10 +572,10 @@ class Traced:
                 views.write(self, xp.where(mask, value, self))
                 return
         parts = key if type(key) is tuple else (key,)
-        if any(type(part) is Traced and part.trace is not None and part.trace.whole for part in parts):
+        if any(type(part) is Traced and part.trace is not None and part.trace.keeps_decompositions for part in parts):
             views.write(self, STANDARD["put_at"](self, value, *parts))
         else:
-            views.write(self, STANDARD["put"](self, lower(key), value))
+            views.write(self, STANDARD["put"](self, unwrap(key), value))
 
     def __bool__(self) -> bool:
         return bool(self._concrete("bool()"))
@@ -600,11 +600,11 @@ class Traced:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self.trace is not None:
-            raise self.trace.refused(
+            raise self.trace.error(
                 f"a plain array of {self!r}, which np.array([x, y]) and plain[i] = x ask for (np.stack([x, y]) does "
                 "not, nor does writing into np.zeros_like(x) or np.zeros(shape, like=x)),"
             )
-        plain = lower(self.value)
+        plain = unwrap(self.value)
         x = get_backend(plain).to_host(plain)
         return array_namespace(x).asarray(x, dtype=dtype, copy=copy)
 
@@ -618,25 +618,25 @@ class Traced:
     ) -> Any:
         settings = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
         given = {name: value for name, value in settings.items() if value is not None}
-        return lower(self._concrete("a DLPack capsule")).__dlpack__(**given)
+        return unwrap(self._concrete("a DLPack capsule")).__dlpack__(**given)
 
     def __dlpack_device__(self) -> tuple[Any, int]:
-        return lower(self._concrete("a DLPack device")).__dlpack_device__()  # type: ignore[no-any-return]
+        return unwrap(self._concrete("a DLPack device")).__dlpack_device__()  # type: ignore[no-any-return]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Array:
         """Return the numbers, which are a plain array, or recorded: a copy of a network has parameters of its own."""
         value: Any = self
         while type(value) is Traced:
-            if value.trace is not None and value.trace.hidden_axes:
-                raise value.trace.refused(f"a copy of {self!r}")
-            if value.trace is not None and value.trace.whole:
+            if value.trace is not None and value.trace.batch_axes:
+                raise value.trace.error(f"a copy of {self!r}")
+            if value.trace is not None and value.trace.keeps_decompositions:
                 break
             value = value.value
         return array_namespace(value).asarray(value, copy=True)
 
     def __reduce__(self) -> Any:
         raise (
-            self.trace.refused(f"a pickle of {self!r}")
+            self.trace.error(f"a pickle of {self!r}")
             if self.trace is not None
             else TypeError(f"{self!r} cannot be pickled: it belongs to a computation; pickle its numbers")
         )
@@ -675,7 +675,7 @@ class Traced:
 
     def _concrete(self, wanted: str) -> Any:
         if self.trace is not None:
-            raise self.trace.refused(f"{wanted} of {self!r}")
+            raise self.trace.error(f"{wanted} of {self!r}")
         return self.value
 
     def __repr__(self) -> str:

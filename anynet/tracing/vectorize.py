@@ -1,6 +1,6 @@
 """Evaluating a function at many points at once: a trace whose arrays have a leading axis that the function cannot see.
 
-`Batch` moves the axes that a function names past its own, and calls the same function of the library once for all
+`Vectorizer` moves the axes that a function names past its own, and calls the same function of the library once for all
 points; `batching_rules` has how. A function without a rule is evaluated in its parts, if it has any.
 """
 
@@ -10,19 +10,19 @@ from typing import Any
 from anynet.array import array_namespace, is_array, unrecorded
 from anynet.errors import DifferentiationError, NoRuleError
 from anynet.primitives.indexing import sum_to
-from anynet.tracing.row_perturbation import Moved
-from anynet.tracing.trace import Primitive, Traced, lift, next_level, shared
-from anynet.tracing.vectorize_rules import BATCHERS, TAKE_MOVED
+from anynet.tracing.row_perturbation import RowPerturbation
+from anynet.tracing.trace import Primitive, Traced, next_level, shared, wrap
+from anynet.tracing.vectorize_rules import BATCHERS, TAKE_PERTURBATIONS
 
-__all__ = ["Batch", "Moved"]
+__all__ = ["RowPerturbation", "Vectorizer"]
 
 
-class Batch:
+class Vectorizer:
     """A trace over ``points`` evaluations: axis 0 of a value runs over the points."""
 
-    hidden_axes = 1
-    # A sort or a product of all elements is one call of the library's; on tapes they are compositions.
-    whole = True
+    batch_axes = 1
+    # A sort or a product of all elements is one call of the library's; on tapes they are decompositions.
+    keeps_decompositions = True
 
     def __init__(self, points: int) -> None:
         self.level = next_level()
@@ -32,7 +32,7 @@ class Batch:
         """Begin with an array that differs from point to point, given as (points, …) or by its changes."""
         return Traced(unrecorded(values), self)
 
-    def refused(self, what: str) -> DifferentiationError:
+    def error(self, what: str) -> DifferentiationError:
         """Return the error for a number that is taken out of an array that has another one at every point."""
         return DifferentiationError(
             f"{what} would be another at every point of a function that is evaluated at many points at once: use the "
@@ -46,7 +46,7 @@ class Batch:
             out = self._by_rule(rule, step, args, settings)
             if out is not NotImplemented:
                 return tuple([Traced(x, self) for x in out]) if isinstance(out, tuple) else Traced(out, self)
-        in_parts = step.rule is not None and step.reference is not None and step.composition is None
+        in_parts = step.rule is not None and step.reference is not None and step.decomposition is None
         if in_parts and any(map(_on_tape, args)):
             # The derivative of the parts may be another than the rule's, as at a kink.
             return self._by_own_rule(step, args, settings)
@@ -60,11 +60,11 @@ class Batch:
 
     def _by_parts(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Evaluate what the primitive is made of: the standard's functions have rules."""
-        if step.composition is not None:
+        if step.decomposition is not None:
             xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
-            return step.composition(xp, *map(lift, args), **settings)
+            return step.decomposition(xp, *map(wrap, args), **settings)
         if step.reference is not None:
-            return step.reference(*map(lift, args), **settings)
+            return step.reference(*map(wrap, args), **settings)
         raise NoRuleError(
             f"{step.name!r} cannot be evaluated at many points at once: add how to anynet/autodiff/batching_rules.py, "
             "or call the function in a loop"
@@ -79,9 +79,9 @@ class Batch:
             )
         values, batched = self._values(args)
 
-        def begin(values: Sequence[Any]) -> tuple[Batch, list[Any]]:
-            batch = Batch(self.points)
-            return batch, [Traced(x, batch) if b else lift(x) for x, b in zip(values, batched, strict=True)]
+        def begin(values: Sequence[Any]) -> tuple[Vectorizer, list[Any]]:
+            batch = Vectorizer(self.points)
+            return batch, [Traced(x, batch) if b else wrap(x) for x, b in zip(values, batched, strict=True)]
 
         def reference(*values: Any, **settings: Any) -> Any:
             batch, own = begin(values)
@@ -104,7 +104,7 @@ class Batch:
                     c = pullback(begun(g))
                     if c is None:
                         return None
-                    c = lift(c)
+                    c = wrap(c)
                     c = batch.value(c if c.shape == x.shape else sum_to(c, x.shape))
                     return c if b else array_namespace(c).sum(c, axis=0)
 
@@ -121,7 +121,7 @@ class Batch:
 
     def value(self, x: Any) -> Any:
         """Return an array for all points, (points, …), of one that may be the same at every point."""
-        x = lift(x)
+        x = wrap(x)
         if x.trace is self:
             return x.value
         x = x if x.trace is not None else x.value
@@ -147,13 +147,13 @@ class Batch:
             arg.value if type(arg) is Traced and (arg.trace is self or arg.trace is None) else arg for arg in args
         ]
         if whole:
-            values = [value.whole() if type(value) is Moved else value for value in values]
+            values = [value.whole() if type(value) is RowPerturbation else value for value in values]
         if any(type(value) is Traced for value in values):
-            values = [lift(value) if is_array(value) else value for value in values]
+            values = [wrap(value) if is_array(value) else value for value in values]
         return values, batched
 
     def _by_rule(self, rule: Any, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
-        values, batched = self._values(args, whole=step.name not in TAKE_MOVED)
+        values, batched = self._values(args, whole=step.name not in TAKE_PERTURBATIONS)
 
         def function(*values: Any, **settings: Any) -> Any:
             return step.evaluate(values, settings)[0]
@@ -165,7 +165,7 @@ class Batch:
 def _on_tape(x: Any) -> bool:
     """Tell whether an array, or what it stands for further out, is being differentiated."""
     while type(x) is Traced:
-        if x.trace is not None and not x.trace.whole:
+        if x.trace is not None and not x.trace.keeps_decompositions:
             return True
         x = x.value
     return False

@@ -12,7 +12,7 @@ from typing import Any
 
 from anynet.array import Array, Namespace, array_namespace, device, is_array
 from anynet.errors import NoRuleError
-from anynet.tracing.row_perturbation import Moved
+from anynet.tracing.row_perturbation import RowPerturbation
 from anynet.tracing.standard import CHAPTERS
 
 Batcher = Callable[..., Any]
@@ -137,7 +137,7 @@ def _matmul(xp: Namespace, function: Any, values: list[Any], batched: list[bool]
     """
     x1, x2 = values
     b1, b2 = batched
-    if type(x2) is Moved and x1.ndim == 2 and x2.ndim == 3 and not b1:
+    if type(x2) is RowPerturbation and x1.ndim == 2 and x2.ndim == 3 and not b1:
         return _wide(xp, function, x1[:, x2.rows], x2.change) + function(x1, x2.base)
     x1, x2 = _whole(x1), _whole(x2)
     row, column = x1.ndim - b1 == 1, x2.ndim - b2 == 1
@@ -167,7 +167,7 @@ def _wide(xp: Namespace, function: Any, x1: Array, x2: Array) -> Array:
 
 
 def _whole(value: Any) -> Any:
-    return value.whole() if type(value) is Moved else value
+    return value.whole() if type(value) is RowPerturbation else value
 
 
 def _affine(xp: Namespace, function: Any, values: list[Any], batched: list[bool]) -> Any:
@@ -410,7 +410,7 @@ def _images(
 
 
 #: Functions whose rules take moved arrays as they are; a copy at every point is made for the others.
-TAKE_MOVED = frozenset(["affine", "conv2d", "conv2d_transposed", "matmul"])
+TAKE_PERTURBATIONS = frozenset(["affine", "conv2d", "conv2d_input_gradient", "matmul"])
 
 BATCHERS: dict[str, Batcher] = {
     **dict.fromkeys((*CHAPTERS["elementwise"], "where"), _elementwise),
@@ -429,8 +429,8 @@ BATCHERS: dict[str, Batcher] = {
         name: _data_dependent(name)
         for name in ("nonzero", "unique_all", "unique_counts", "unique_inverse", "unique_values")
     },
-    **dict.fromkeys(("conv2d", "conv2d_transposed", "max_pool2d"), partial(_images, images=1)),
-    **dict.fromkeys(("spread_to_largest", "take_at_largest"), partial(_images, images=3)),
+    **dict.fromkeys(("conv2d", "conv2d_input_gradient", "max_pool2d"), partial(_images, images=1)),
+    **dict.fromkeys(("max_pool2d_gradient", "max_pool2d_gather"), partial(_images, images=3)),
     "affine": _affine,
     "broadcast_to": _broadcast_to,
     "concat": _concat,

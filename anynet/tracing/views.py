@@ -305,7 +305,7 @@ def _refused(x: Any, why: str) -> Exception:
     error: type[Exception] = DifferentiationError
     if x.trace is not None:
         # Where many points are evaluated at once, one at a time can be.
-        error = NoRuleError if x.trace.hidden_axes else type(x.trace.refused(""))
+        error = NoRuleError if x.trace.batch_axes else type(x.trace.error(""))
     return error(
         f"cannot write into {x!r}: {why}, and another array that shares it is in use. "
         "Copy before writing, x = xp.asarray(x, copy=True), or make a new array, x = x + 1 in place of x += 1"
@@ -316,7 +316,7 @@ def _strides(x: Any) -> Any:
     """Return the strides of what a traced array stands for, None where no one can tell."""
     value = x
     while type(value) is type(x):
-        if value.trace is not None and value.trace.hidden_axes:
+        if value.trace is not None and value.trace.batch_axes:
             return None
         value = value.value
     strides = get_backend(value).strides(value)

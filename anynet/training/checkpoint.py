@@ -14,7 +14,7 @@ from anynet import tree
 from anynet.array import Array, array_namespace, dtype_name, is_array
 from anynet.backend import Backend, get_backend
 from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
-from anynet.files import written_whole
+from anynet.files import atomic_write
 
 #: The metadata's entry for tied arrays: a JSON object from each further path to the first one.
 TIED = "anynet.tied"
@@ -70,7 +70,7 @@ def save(net: Any, path: str | os.PathLike[str], metadata: dict[str, str] | None
     except UnicodeEncodeError as error:
         raise ArgumentError(f"a path or a text of the metadata is not Unicode that can be written: {error}") from error
     text += b" " * (-len(text) % 8)
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in names:
             file.write(stored[name].reshape(-1).view("u1"))

@@ -258,7 +258,7 @@ class _Run:
         """Train on every batch, on as many at once as one look after the other allows; yield the losses."""
         assert isinstance(self.batches, Loader)
         x, t, size = self.batches.x, self.batches.t, self.batches.batch_size
-        order = self.batches.order()
+        order = self.batches.start_epoch()
         if order is None:
             order = array_namespace(x).arange(x.shape[0], device=device(x))
         whole = x.shape[0] // size

@@ -145,7 +145,7 @@ SOURCES = {
         "T difference = x - mean[(int) i / pixels % features]; out = difference * difference",
     ),
     # An element looks through the windows that it is in, and takes from those of which it is the first largest.
-    "spread_to_largest": Source(
+    "max_pool2d_gradient": Source(
         f"raw T g, raw T images, raw T largest, {_SIZES}",
         "T out",
         """

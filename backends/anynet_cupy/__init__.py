@@ -9,7 +9,7 @@ from anynet.backend import Backend, get_backend
 from anynet.compiler.device_graph import Graph, Loop
 from anynet.errors import BackendError
 from anynet_cupy import images, kernels
-from anynet_cupy.graph import CudaLaunches
+from anynet_cupy.graph import CudaGraphDriver
 
 # CUDA 13 has no code for GPUs before Turing.
 _INSTALL = (
@@ -106,7 +106,7 @@ class CupyBackend(Backend):
 
     def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Let the GPU repeat it by itself."""
-        return Graph(function, carried, CudaLaunches(self.device))
+        return Graph(function, carried, CudaGraphDriver(self.device))
 
     def calls_python(self, function: Any, arguments: list[Any]) -> bool:
         """Say no where steps are graphs, which are launched without Python."""
@@ -114,7 +114,7 @@ class CupyBackend(Backend):
 
     def loop(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Let the GPU repeat it by itself, with nothing in between."""
-        return Loop(function, carried, CudaLaunches(self.device))
+        return Loop(function, carried, CudaGraphDriver(self.device))
 
     def synchronize(self) -> None:
         """Wait for the current stream."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from anynet.compiler.device_graph import Launches
+from anynet.compiler.device_graph import GraphDriver
 
 #: Bytes of which arrays in one piece take whole multiples, and up to which they are copied once more for fewer calls.
 _LINE, _SMALL = 256, 1 << 20
@@ -18,7 +18,7 @@ def _whole(size: int) -> int:
     return -(-size // _LINE) * _LINE
 
 
-class CudaLaunches(Launches):
+class CudaGraphDriver(GraphDriver):
     """The launches on one GPU; a graph has memory of its own for what is made on the way."""
 
     def __init__(self, device: Any) -> None:

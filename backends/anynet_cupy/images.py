@@ -67,7 +67,9 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
     return cupy.add(out, bias[:, None, None], out=cupy.empty(out.shape, out.dtype))
 
 
-def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def conv2d_weight_gradient(
+    g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     """Unfold all images and multiply once."""
     if not _suits("unfold", g, x) or not _counted(*x.shape[:2], *kernel, *g.shape[2:]):
         return NotImplemented
@@ -77,7 +79,9 @@ def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dil
     return found.reshape(g.shape[1], x.shape[1] // groups, *kernel)
 
 
-def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def conv2d_input_gradient(
+    g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     """Multiply once, and let every pixel gather what is meant for it."""
     import cupy
 
@@ -103,15 +107,15 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     return elementwise("max_pool2d", *kernel, *stride)(*given)
 
 
-def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+def max_pool2d_gradient(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     """Let every pixel look for the windows whose largest it is; nothing is added by two at once."""
     import cupy
 
-    if not _suits("spread_to_largest", x, g, largest):
+    if not _suits("max_pool2d_gradient", x, g, largest):
         return NotImplemented
     numbers = _numbers(x.shape[2:], largest.shape[2:], padding)
     given = map(cupy.ascontiguousarray, (g, x, largest))
-    return elementwise("spread_to_largest", *kernel, *stride)(*given, *numbers, cupy.empty(x.shape, x.dtype))
+    return elementwise("max_pool2d_gradient", *kernel, *stride)(*given, *numbers, cupy.empty(x.shape, x.dtype))
 
 
 def _of_features(x: Any, share: float = 1.0) -> Any:
@@ -156,9 +160,9 @@ KERNELS: dict[str, Callable[..., Any]] = {
         batch_norm,
         batch_norm_gradient,
         conv2d,
-        conv2d_transposed,
-        conv2d_weight,
+        conv2d_input_gradient,
+        conv2d_weight_gradient,
         max_pool2d,
-        spread_to_largest,
+        max_pool2d_gradient,
     )
 }

@@ -38,7 +38,9 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
     return y if bias is None else y + bias[:, None, None]
 
 
-def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def conv2d_weight_gradient(
+    g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     """Transpose the function that is linear in the weights."""
     from jax import linear_transpose
 
@@ -48,7 +50,9 @@ def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dil
     return linear_transpose(lambda weight: _conv(x, weight, stride, padding, dilation, groups), weight)(g)[0]
 
 
-def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def conv2d_input_gradient(
+    g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     """Transpose the function that is linear in the images, where that is safe."""
     from jax import linear_transpose
 
@@ -75,7 +79,7 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     return y
 
 
-def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+def max_pool2d_gradient(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     """Let XLA select and scatter; of equal elements it, too, takes the first."""
     from jax import vjp
 
@@ -84,5 +88,5 @@ def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any,
     return vjp(lambda x: _pool(x, kernel, stride, padding), x)[1](g)[0]
 
 
-_FUNCTIONS = (conv2d, conv2d_transposed, conv2d_weight, max_pool2d, spread_to_largest)
+_FUNCTIONS = (conv2d, conv2d_input_gradient, conv2d_weight_gradient, max_pool2d, max_pool2d_gradient)
 KERNELS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _FUNCTIONS}

@@ -117,7 +117,9 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
     return _operator("conv", *arrays, strides=stride, pads=_pads(padding), dilations=dilation, group=groups)
 
 
-def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def conv2d_input_gradient(
+    g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     """ConvTranspose, whose output padding is what the size lacks."""
     reach = [(g.shape[2 + i] - 1) * stride[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in (0, 1)]
     before, after = zip(*padding, strict=True)
@@ -265,7 +267,7 @@ KERNELS: Mapping[str, Callable[..., Any]] = {
         affine,
         avg_pool2d,
         conv2d,
-        conv2d_transposed,
+        conv2d_input_gradient,
         elu,
         embedding,
         erf,

@@ -94,7 +94,9 @@ def conv2d(
     return out
 
 
-def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def conv2d_weight_gradient(
+    g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     """Unfold a block of images and add its products up."""
     if not _suits(g, x):
         return NotImplemented
@@ -106,7 +108,7 @@ def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dil
     return total.reshape(channels, x.shape[1] // groups, *kernel)
 
 
-def conv2d_transposed(
+def conv2d_input_gradient(
     g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int, out: Any = None
 ) -> Any:
     """Multiply a block of images, and add what every part of the kernel gives to where it came from."""
@@ -153,7 +155,9 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any, out: Any = Non
     return out
 
 
-def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any, out: Any = None) -> Any:
+def max_pool2d_gradient(
+    g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any, out: Any = None
+) -> Any:
     """Compare every place in the window with the largest element, and give the first that is equal the cotangent."""
     if not _suits(g, x) or largest.dtype != x.dtype:
         return NotImplemented
@@ -250,10 +254,10 @@ KERNELS: dict[str, Callable[..., Any]] = {
         batch_norm,
         batch_norm_gradient,
         conv2d,
-        conv2d_transposed,
-        conv2d_weight,
+        conv2d_input_gradient,
+        conv2d_weight_gradient,
         max_pool2d,
-        spread_to_largest,
+        max_pool2d_gradient,
         standardize,
         standardize_gradient,
     )

@@ -12,7 +12,7 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 
-from anynet.compiler.recorder import settled
+from anynet.compiler.recorder import value_of
 from anynet.primitives.update import by_parameter
 from anynet.tracing.standard import CHAPTERS
 from anynet_numpy import images, kernels
@@ -38,7 +38,7 @@ def affine(do: Do, x: Any, weight: Any, bias: Any) -> Any:
 
 def relu(do: Do, x: Any) -> Any:
     """Compare with as many zeros; what is large, or in another order, is left to the kernel."""
-    if x.size > MOST_ZEROS or not settled(x).flags.c_contiguous:
+    if x.size > MOST_ZEROS or not value_of(x).flags.c_contiguous:
         return NotImplemented
     return do(np.maximum, x, zeros(x.shape, x.dtype.char))
 
@@ -103,10 +103,12 @@ _UFUNCS = [name for name in CHAPTERS["elementwise"] if isinstance(getattr(array_
 
 #: See `anynet.backend.Backend`.
 IN_PLACE = _functions([*_UFUNCS, "relu"], above_zero, kernels.descended, kernels.less_one_at)
-INTO = IN_PLACE | _functions("conv2d conv2d_transposed matmul max_pool2d spread_to_largest".split(), np.dot, _largest)
+INTO = IN_PLACE | _functions(
+    "conv2d conv2d_input_gradient matmul max_pool2d max_pool2d_gradient".split(), np.dot, _largest
+)
 FRESH = INTO | _functions(
     """
-    adam_update affine batch_norm batch_norm_gradient conv2d_weight embedding erf index_add masked_softmax mean
+    adam_update affine batch_norm batch_norm_gradient conv2d_weight_gradient embedding erf index_add masked_softmax mean
     momentum_update relu_gradient scatter_add sgd_update softmax_cross_entropy standardize standardize_gradient sum
     sum_to threefry
     """.split(),

@@ -12,7 +12,7 @@ from anynet_torch.memory import keep_freed
 
 try:
     from anynet_torch import images, kernels, parts
-    from anynet_torch.graph import CudaLaunches
+    from anynet_torch.graph import CudaGraphDriver
 except ImportError:
     # Told when the backend is opened.
     INSTALLED = False
@@ -88,7 +88,7 @@ class TorchBackend(Backend):
     def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Let a GPU repeat it; leave PyTorch's own derivatives out, with which results cannot go to memory of ours."""
         if self.device.type == "cuda":
-            return Graph(function, carried, CudaLaunches(self.device))
+            return Graph(function, carried, CudaGraphDriver(self.device))
         return self._torch.no_grad()(super().compile(function, carried))
 
     def calls_python(self, function: Any, arguments: list[Any]) -> bool:
@@ -97,7 +97,7 @@ class TorchBackend(Backend):
 
     def loop(self, function: Any, carried: list[tuple[int, int]]) -> Any:
         """Let a GPU repeat it by itself, with nothing in between."""
-        return Loop(function, carried, CudaLaunches(self.device))
+        return Loop(function, carried, CudaGraphDriver(self.device))
 
     def synchronize(self) -> None:
         """Wait for the GPU."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from anynet.compiler.device_graph import Launches
+from anynet.compiler.device_graph import GraphDriver
 
 
-class CudaLaunches(Launches):
+class CudaGraphDriver(GraphDriver):
     """The launches on one GPU; a graph has memory of its own for what is made on the way."""
 
     def __init__(self, device: Any) -> None:

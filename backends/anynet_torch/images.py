@@ -44,7 +44,9 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
     return torch.conv2d(x, weight, bias, stride, even, dilation, groups)
 
 
-def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def conv2d_input_gradient(
+    g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     """Go back to the input; uneven padding is taken off last. PyTorch has no way back of complex images."""
     if g.dtype is not weight.dtype:
         g, weight = of_one_dtype(g, weight)
@@ -60,7 +62,9 @@ def conv2d_transposed(g: Any, weight: Any, size: Any, *, stride: Any, padding: A
     return found if even else _padded(found, ((-top, -bottom), (-left, -right)))
 
 
-def conv2d_weight(g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def conv2d_weight_gradient(
+    g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     """Go back to the weights; PyTorch has no way back of complex images."""
     if g.dtype is not x.dtype:
         g, x = of_one_dtype(g, x)
@@ -107,7 +111,7 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     return out
 
 
-def spread_to_largest(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+def max_pool2d_gradient(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     """Go back to the places that were kept, or to one of two pairs, and one of its two elements."""
     even = _pools(kernel, padding)
     if even is None or g.dtype is not x.dtype:
@@ -217,10 +221,10 @@ KERNELS: dict[str, Callable[..., Any]] = {
         batch_norm,
         batch_norm_gradient,
         conv2d,
-        conv2d_transposed,
-        conv2d_weight,
+        conv2d_input_gradient,
+        conv2d_weight_gradient,
         max_pool2d,
-        spread_to_largest,
+        max_pool2d_gradient,
         standardize,
     )
 }

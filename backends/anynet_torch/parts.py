@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from anynet.compiler.recorder import settled
+from anynet.compiler.recorder import value_of
 from anynet.primitives.update import by_parameter
 from anynet_torch import devices, images
 from anynet_torch.images import Do, in_pairs, larger, largest_in_pairs, second, spread, spread_in_pairs
@@ -19,7 +19,7 @@ def affine(do: Do, x: Any, weight: Any, bias: Any) -> Any:
     """Multiply and add in one call, in two on a GPU, or the narrow way round where that is quicker."""
     if x.dtype is not weight.dtype or is_narrow(x, weight):
         return NotImplemented
-    if devices.device_type(settled(x)) == "cuda":
+    if devices.device_type(value_of(x)) == "cuda":
         return do(torch.add, do(torch.matmul, x, weight), bias)
     return do(torch.addmm, bias, x, weight)
 
@@ -48,12 +48,12 @@ def descend(p: Any, g: Any, rate: float, out: Any = None) -> Any:
 
 def max_pool2d(do: Do, x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     """Look for the largest in pairs."""
-    return largest_in_pairs(do, x) if in_pairs(settled(x), kernel, stride, padding) else NotImplemented
+    return largest_in_pairs(do, x) if in_pairs(value_of(x), kernel, stride, padding) else NotImplemented
 
 
-def spread_to_largest(do: Do, g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+def max_pool2d_gradient(do: Do, g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     """Spread in pairs."""
-    return spread_in_pairs(do, g, x) if in_pairs(settled(x), kernel, stride, padding) else NotImplemented
+    return spread_in_pairs(do, g, x) if in_pairs(value_of(x), kernel, stride, padding) else NotImplemented
 
 
 def _same(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,12 +64,14 @@ _OF_TWO = {"add": torch.add, "divide": torch.div, "multiply": torch.mul, "subtra
 
 PARTS: dict[Callable[..., Any], Callable[..., Any]] = {
     (KERNELS | images.KERNELS)[function.__name__]: function
-    for function in (affine, matmul, max_pool2d, relu, sgd_update, spread_to_largest)
+    for function in (affine, matmul, max_pool2d, relu, sgd_update, max_pool2d_gradient)
 } | {KERNELS[name]: _same(function) for name, function in _OF_TWO.items()}
 
 _ALWAYS_NEW = """
-    affine avg_pool2d batch_norm batch_norm_gradient conv2d conv2d_transposed conv2d_weight gelu index_add log_softmax
-    masked_softmax matmul max_pool2d scatter_add sigmoid softmax softmax_cross_entropy spread_to_largest standardize
+    affine avg_pool2d batch_norm batch_norm_gradient conv2d conv2d_input_gradient
+    conv2d_weight_gradient gelu index_add
+    log_softmax masked_softmax matmul max_pool2d max_pool2d_gradient scatter_add sigmoid softmax
+    softmax_cross_entropy standardize
     threefry
 """.split()
 

@@ -68,7 +68,7 @@ def _anynet(name: str, compiled: bool) -> Run:
         backend.synchronize()
 
     def loop() -> None:
-        step_on_rows.for_each(backend.xp.reshape(loader.order(), (-1, ROW.batch)), net, optimizer, x, t)
+        step_on_rows.for_each(backend.xp.reshape(loader.start_epoch(), (-1, ROW.batch)), net, optimizer, x, t)
         backend.synchronize()
 
     return _calls(loop if compiled and backend.loops else epoch)

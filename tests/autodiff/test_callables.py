@@ -77,7 +77,7 @@ TRANSFORMATIONS = {
     "vjp": lambda f, x: anynet.vjp(f, x)[1](x[0] ** 0)[0],
     "jvp": lambda f, x: anynet.jvp(f, (x,), (x,))[1],
     "vmap": lambda f, x: anynet.vmap(f)(x),
-    "checkpoint": lambda f, x: anynet.grad(autodiff.checkpoint(f))(x),
+    "checkpoint": lambda f, x: anynet.grad(autodiff.remat(f))(x),
     "custom_vjp": lambda f, x: anynet.grad(anynet.custom_vjp(f, lambda g, out, x: 2 * g * x))(x),
     "compile": lambda f, x: [anynet.compile(f)(x) for _ in range(2)][1],
     "compile a gradient": lambda f, x: [anynet.compile(anynet.grad(f))(x) for _ in range(2)][1],
@@ -94,7 +94,7 @@ def test_a_transformation_of_any_callable(backend, kind, transformation):
 
 
 def test_names_and_docstrings_are_kept():
-    for transform in (anynet.grad, anynet.vmap, anynet.jacobian, autodiff.checkpoint, anynet.compile):
+    for transform in (anynet.grad, anynet.vmap, anynet.jacobian, autodiff.remat, anynet.compile):
         found = transform(squares)
         assert found.__name__ == "squares"
         assert found.__doc__ == "Return the sum of squares."
@@ -125,7 +125,7 @@ def test_what_cannot_be_called(wrong):
         lambda: anynet.vmap(wrong),
         lambda: anynet.compile(wrong),
         lambda: anynet.custom_vjp(wrong, squares),
-        lambda: autodiff.checkpoint(wrong),
+        lambda: autodiff.remat(wrong),
         lambda: anynet.vjp(wrong, x),
         lambda: anynet.jvp(wrong, (x,), (x,)),
         lambda: anynet.hvp(wrong, x, x),

@@ -9,7 +9,7 @@ import anynet
 from anynet import autodiff, tree
 from anynet.array import array_namespace
 from anynet.errors import DifferentiationError, MixedArraysError, NoRuleError
-from anynet.tracing.trace import Traced, lift
+from anynet.tracing.trace import Traced, wrap
 
 
 def total(x):
@@ -260,7 +260,7 @@ def test_several_outputs(backend):
 def test_several_arrays_are_lifted_one_by_one():
     x = np.ones(2)
     for several in ([x, 3], (x, 3)):
-        lifted = lift(several)
+        lifted = wrap(several)
         assert type(lifted) is type(several)
         assert [type(part) for part in lifted] == [Traced, int]
 

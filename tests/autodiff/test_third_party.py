@@ -8,7 +8,7 @@ from helpers import host
 
 import anynet
 from anynet.array import array_namespace
-from anynet.tracing.trace import lift
+from anynet.tracing.trace import wrap
 
 special = pytest.importorskip("scipy.special", reason="needs SciPy")
 stats = pytest.importorskip("scipy.stats", reason="needs SciPy")
@@ -116,6 +116,6 @@ def test_derivative(library, name):
         value, found = anynet.value_and_grad(f)(backend.asarray(point))
         assert float(value) == pytest.approx(float(f(backend.asarray(point.copy()))), rel=1e-9)
         steps = 1e-6 * np.eye(8)
-        ends = [[float(f(lift(backend.asarray(point + sign * step)))) for step in steps] for sign in (1, -1)]
+        ends = [[float(f(wrap(backend.asarray(point + sign * step)))) for step in steps] for sign in (1, -1)]
     numerical = (np.array(ends[0]) - np.array(ends[1])) / 2e-6
     np.testing.assert_allclose(host(found), numerical, rtol=2e-6, atol=2e-7 * max(1.0, float(np.abs(numerical).max())))

@@ -187,13 +187,13 @@ def test_checkpoint_computes_the_same(backend):
     net = layers.Sequential(layers.Linear(4, 5), layers.Tanh(), layers.Linear(5, 3), seed=0, backend=backend)
     x, t = numbers(backend, 6, 4, dtype="float32"), backend.asarray([0, 1, 2] * 2)
     plain = anynet.value_and_grad(lambda net, x: losses.cross_entropy(net(x), t))(net, x)
-    saving = lambda net, x: losses.cross_entropy(autodiff.checkpoint(net)(x), t)
+    saving = lambda net, x: losses.cross_entropy(autodiff.remat(net)(x), t)
     value, grads = anynet.value_and_grad(saving)(net, x)
     assert_close(value, host(plain[0]), rtol=1e-6)
     for name, g in grads.parameters().items():
         assert_close(g, host(plain[1][name]), rtol=1e-5, atol=1e-7)
     y = numbers(backend, 3)
-    cubed = autodiff.checkpoint(lambda x: {"cube": x**3, "twice": 2 * x})
+    cubed = autodiff.remat(lambda x: {"cube": x**3, "twice": 2 * x})
     assert_close(cubed(y)["cube"], host(y) ** 3)
     g = lambda y: total(cubed(y)["cube"] * cubed(y)["twice"])
     assert_close(anynet.grad(g)(y), 8 * host(y) ** 3)
@@ -222,16 +222,16 @@ def test_checkpoint_keeps_less():
         tracemalloc.stop()
         return found, g
 
-    (all_kept, expected), (checkpointed, found) = peak(block), peak(autodiff.checkpoint(block))
+    (all_kept, expected), (checkpointed, found) = peak(block), peak(autodiff.remat(block))
     np.testing.assert_allclose(found, expected)
     assert checkpointed < 0.4 * all_kept
 
 
-def test_checkpoint_names_what_it_cannot_see(backend):
+def test_remat_names_what_it_cannot_see(backend):
     def leaking(x):
-        return total(autodiff.checkpoint(lambda y: y * x)(2.0 * x))
+        return total(autodiff.remat(lambda y: y * x)(2.0 * x))
 
-    with pytest.raises(DifferentiationError, match="checkpoint: the function uses a traced array that is not among"):
+    with pytest.raises(DifferentiationError, match="remat: the function uses a traced array that is not among"):
         anynet.grad(leaking)(numbers(backend, 3))
 
 
@@ -342,11 +342,11 @@ def test_arguments_by_name(backend):
     x, w = numbers(backend, 3), numbers(backend, 3, seed=1)
     f = lambda x, w, *, scale=1.0: x * w * scale
     custom = anynet.custom_vjp(f, lambda g, out, x, w, *, scale=1.0: (g * w * scale, g * x * scale))
-    for call in (custom, autodiff.checkpoint(f)):
+    for call in (custom, autodiff.remat(f)):
         assert_close(
             anynet.grad(lambda x, call=call: total(call(x, w=x * w, scale=3.0)))(x), 6 * host(x) * host(w), like=x
         )
-    saved = autodiff.checkpoint(f)
+    saved = autodiff.remat(f)
     assert_close(anynet.grad(lambda w: total(saved(x, w, scale=w)))(w), 2 * host(x) * host(w), like=x)
     with pytest.raises(DifferentiationError, match="was given by name, and the pullback returns cotangents of"):
         anynet.grad(lambda w: total(custom(x, w, scale=w)))(w)

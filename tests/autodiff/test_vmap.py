@@ -233,7 +233,7 @@ def test_the_same_as_jax():
 
 
 def test_every_function_has_a_rule_or_parts():
-    steps = [step for step in STANDARD.values() if step.reference is None and step.composition is None]
+    steps = [step for step in STANDARD.values() if step.reference is None and step.decomposition is None]
     assert {step.name for step in steps} <= set(BATCHERS)
 
 

@@ -15,7 +15,7 @@ import pytest
 from anynet_cuda.sources import SOURCES, WINDOW
 from anynet_cupy import images, kernels, product
 from anynet_cupy.elementwise import elementwise
-from anynet_cupy.graph import CudaLaunches
+from anynet_cupy.graph import CudaGraphDriver
 from cublas_on_a_cpu import Cublas
 from elementwise_on_a_cpu import ElementwiseKernel, loop
 from kernels_and_references import differing
@@ -473,7 +473,7 @@ def test_a_graph_copies_together_what_lies_together(monkeypatch):
         runtime=types.SimpleNamespace(memcpyAsync=memcpy, memcpyDefault=4),
     )
     monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(cuda=cuda, ndarray=Array))
-    graph = CudaLaunches(None)
+    graph = CudaGraphDriver(None)
     kinds = [Array(shape, "float32", Memory(0)) for shape in ((20, 30), (3,), (0,), (64,))]
     there, here = graph.memory(kinds), graph.memory(kinds)
     alone = [graph.memory([kind])[0] for kind in kinds]
@@ -513,7 +513,7 @@ def test_convolutions_compute_what_the_references_do(on_a_cpu, stride, padding, 
         images.conv2d(x[:, ::-1], weight, None, **settings), images.conv2d(x[:, ::-1].copy(), weight, None, **settings)
     )
     g = spread(*wanted.shape)
-    for name, *args in (("conv2d_weight", g, x, (2, 3)), ("conv2d_transposed", g, weight, (7, 9))):
+    for name, *args in (("conv2d_weight_gradient", g, x, (2, 3)), ("conv2d_input_gradient", g, weight, (7, 9))):
         same(images.KERNELS[name](*args, **settings), getattr(primitives, name).reference(*args, **settings), 1e-12)
 
 
@@ -528,8 +528,8 @@ def test_pooling_computes_what_the_references_do(on_a_cpu, kernel, stride, paddi
     same(images.max_pool2d(x, **settings), largest)
     g = spread(*largest.shape)
     same(
-        images.spread_to_largest(g, x, largest, **settings),
-        primitives.spread_to_largest.reference(g, x, largest, **settings),
+        images.max_pool2d_gradient(g, x, largest, **settings),
+        primitives.max_pool2d_gradient.reference(g, x, largest, **settings),
         1e-12,
     )
 
@@ -604,7 +604,7 @@ def test_kernels_leave_dtypes_that_they_do_not_declare(cublas):
 
 def test_every_source_has_its_kernel():
     made_of_others = {
-        *("batch_norm", "conv2d", "conv2d_weight", "conv2d_transposed", "matmul", "softmax_cross_entropy"),
+        *("batch_norm", "conv2d", "conv2d_weight_gradient", "conv2d_input_gradient", "matmul", "softmax_cross_entropy"),
         *("clip", "index_add", "linalg.matrix_power", "sum", "sum_to", "tensordot", "vecdot"),
     }
     names = (set(kernels.KERNELS) | set(images.KERNELS)) - made_of_others

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from anynet_cupy import graph as cupy_graph
-from anynet_cupy.graph import CudaLaunches
+from anynet_cupy.graph import CudaGraphDriver
 
 from anynet.compiler import device_graph as graph
 from anynet.compiler.device_graph import Graph, Loop
@@ -247,8 +247,8 @@ def array(x):
     return Namespace().asarray(np.asarray(x, "float32"))
 
 
-def launches():
-    return CudaLaunches(Device())
+def driver():
+    return CudaGraphDriver(Device())
 
 
 def as_before():
@@ -283,7 +283,7 @@ def same(found, wanted):
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_graph(name):
-    step, run = STEPS[name], Graph(STEPS[name], [(0, 0), (1, 1)], launches())
+    step, run = STEPS[name], Graph(STEPS[name], [(0, 0), (1, 1)], driver())
     a, b, seen = np.float32([1, 2, 3]), np.float32([10, 20, 40]), []
     found = [array(a), array(b)]
     for i in range(6):
@@ -301,7 +301,7 @@ def test_a_graph(name):
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_loop(name):
-    step, run = STEPS[name], Loop(STEPS[name], [(0, 0), (1, 1)], launches())
+    step, run = STEPS[name], Loop(STEPS[name], [(0, 0), (1, 1)], driver())
     a, b = np.float32([1, 2, 3]), np.float32([10, 20, 40])
     found, entries = [array(a), array(b)], np.arange(18, dtype="float32").reshape(6, 3)
     rates, seen = [[0.1 * i] for i in range(6)], []
@@ -331,7 +331,7 @@ def test_an_error_while_it_is_captured(error, fails_at):
         return [array([1.0]) * 2]
 
     for _ in range(2):
-        capture = launches().capture
+        capture = driver().capture
         if len(calls) < fails_at:
             with pytest.raises(error):
                 capture(function)
@@ -353,7 +353,7 @@ def test_threads_capture_one_after_the_other():
     def work():
         try:
             begun.wait()
-            run = Graph(step, [(0, 0), (1, 1)], launches())
+            run = Graph(step, [(0, 0), (1, 1)], driver())
             for _ in range(3):
                 found = run([array([1, 2, 3])] * 3, [0.5])
             same(found, STEPS["descent"](*[np.float32([1, 2, 3])] * 3, np.float32(0.5)))
@@ -371,7 +371,7 @@ def test_threads_capture_one_after_the_other():
 @pytest.mark.parametrize("kind", [Graph, Loop])
 def test_a_call_on_another_stream_waits_for_the_last_one(kind):
     """Also where it captures, or is no graph as yet: the memory of the calls is the same."""
-    run, x = kind(STEPS["descent"], [(0, 0), (1, 1)], launches()), array([1, 2, 3])
+    run, x = kind(STEPS["descent"], [(0, 0), (1, 1)], driver()), array([1, 2, 3])
     given = ([x, x, x], [0.5]) if kind is Graph else ([x, x], array(np.ones((4, 3))), [[0.5]] * 4, 0, 2)
     streams = [Stream() for _ in range(4)]
     for stream in streams:
@@ -393,4 +393,4 @@ def test_the_dtype_of_numbers():
         (("complex128", "complex64"), "float32"),
         (("int64",), "float32"),
     ):
-        assert launches().number_dtype(zeros(*dtypes)) == np.dtype(wanted)
+        assert driver().number_dtype(zeros(*dtypes)) == np.dtype(wanted)

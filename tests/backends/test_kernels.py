@@ -16,7 +16,7 @@ from anynet import primitives
 from anynet.backend import get_backend, kernels_for
 
 #: What kernels decline on a CPU by design, as (kernel, number of the case): some are for GPUs only.
-DECLINED = {"torch": {("sum_to", 0), ("sum_to", 1)}, "jax": {("conv2d_transposed", 3)}}
+DECLINED = {"torch": {("sum_to", 0), ("sum_to", 1)}, "jax": {("conv2d_input_gradient", 3)}}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -27,7 +27,7 @@ def test_kernels_take_what_they_are_made_for(backend, dtype):
     for name, kernel in kernels.items():
         for i, (args, settings) in enumerate(given[name]):
             arrays, plain = [on(backend, x) for x in args], list(args)
-            if name == "spread_to_largest":
+            if name == "max_pool2d_gradient":
                 # The kernel of the way back may use what that of the way forward has kept.
                 arrays.append(kernels["max_pool2d"](arrays[1], **settings))
                 plain.append(primitives.max_pool2d.reference(plain[1], **settings))
@@ -51,9 +51,9 @@ def alike(found, wanted):
 #: What a kernel's own calls are not for, as (kernel, number of the case): the compiled step calls the kernel there.
 NO_PARTS = {
     "numpy": {("relu", 1), ("relu", 3), ("matrix_transpose", 1)},
-    "torch": {("affine", 1), ("matmul", 2), ("max_pool2d", 1), ("spread_to_largest", 1)},
+    "torch": {("affine", 1), ("matmul", 2), ("max_pool2d", 1), ("max_pool2d_gradient", 1)},
     # It multiplies what is narrow as it is, and looks for no largest in pairs.
-    "torch on a GPU": {(name, i) for name in ("max_pool2d", "spread_to_largest") for i in range(2)},
+    "torch on a GPU": {(name, i) for name in ("max_pool2d", "max_pool2d_gradient") for i in range(2)},
 }
 
 
@@ -65,7 +65,7 @@ def test_parts_of_kernels_take_what_they_are_made_for(backend, dtype):
     for name, kernel in kernels.items():
         for i, (args, settings) in enumerate(given[name] if kernel in backend.parts else []):
             arrays = [on(backend, x) for x in args]
-            if name == "spread_to_largest":
+            if name == "max_pool2d_gradient":
                 arrays.append(kernels["max_pool2d"](arrays[1], **settings))
             wanted = kernel(*arrays, **settings)
             if wanted is NotImplemented:
@@ -105,10 +105,10 @@ LEFT = [
     ("conv2d", (IMAGE32, IMAGE64, None), IMAGES),
     ("conv2d", (IMAGE32, IMAGE32, np.ones(1)), IMAGES),
     ("conv2d", (IMAGE32[:0], IMAGE32, None), IMAGES),
-    ("conv2d_weight", (IMAGE32, IMAGE64, (2, 2)), IMAGES),
-    ("conv2d_transposed", (IMAGE32, IMAGE64, (7, 7)), IMAGES),
+    ("conv2d_weight_gradient", (IMAGE32, IMAGE64, (2, 2)), IMAGES),
+    ("conv2d_input_gradient", (IMAGE32, IMAGE64, (7, 7)), IMAGES),
     ("max_pool2d", (IMAGE32.astype("int64"),), PAIRS),
-    ("spread_to_largest", (IMAGE64[:, :, :2, :2], IMAGE32, IMAGE32[:, :, :2, :2]), PAIRS),
+    ("max_pool2d_gradient", (IMAGE64[:, :, :2, :2], IMAGE32, IMAGE32[:, :, :2, :2]), PAIRS),
     ("standardize", (F32[:0], (0,), 1e-5), {}),
     ("standardize", (F32.astype("int64"), (0,), 1e-5), {}),
     ("standardize_gradient", (F64, F32, F32[:1], (0,), 1e-5), {}),

@@ -94,10 +94,10 @@ def test_images_larger_than_a_block():
     largest = primitives.max_pool2d(x, **pooling)
     for name, *args, named in (
         ("conv2d", x, weight, rng.normal(size=6), settings),
-        ("conv2d_weight", g, x, (3, 3), settings),
-        ("conv2d_transposed", g, weight, (40, 40), settings),
+        ("conv2d_weight_gradient", g, x, (3, 3), settings),
+        ("conv2d_input_gradient", g, weight, (40, 40), settings),
         ("max_pool2d", x, pooling),
-        ("spread_to_largest", rng.normal(size=largest.shape), x, largest, pooling),
+        ("max_pool2d_gradient", rng.normal(size=largest.shape), x, largest, pooling),
     ):
         function = getattr(primitives, name)
         np.testing.assert_allclose(function(*args, **named), function.reference(*args, **named), rtol=1e-9, atol=1e-9)

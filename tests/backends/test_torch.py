@@ -48,7 +48,7 @@ def test_pooling_in_pairs_is_pytorchs_own(shape):
     settings = {"kernel": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0))}
     found = primitives.max_pool2d(x.detach(), **settings)
     assert torch.equal(found, wanted)
-    assert torch.equal(primitives.spread_to_largest(g, x.detach(), found, **settings), x.grad)
+    assert torch.equal(primitives.max_pool2d_gradient(g, x.detach(), found, **settings), x.grad)
 
 
 @pytest.mark.parametrize("columns", [1, 10, 15, 16])

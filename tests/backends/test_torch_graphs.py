@@ -114,9 +114,9 @@ def settled(cuda):
 
 
 def test_a_capture(cuda):
-    launches, streams = torch_graph.CudaLaunches("cuda:1"), []
-    with launches.current():
-        _, results = launches.capture(lambda: streams.append(cuda.current_stream()) or [len(streams)])
+    driver, streams = torch_graph.CudaGraphDriver("cuda:1"), []
+    with driver.current():
+        _, results = driver.capture(lambda: streams.append(cuda.current_stream()) or [len(streams)])
     beside = settled(cuda)
     assert results == [2]
     assert streams == [beside, beside]
@@ -126,30 +126,30 @@ def test_a_capture(cuda):
 
 
 def test_what_waits_for_the_device_is_refused_before_it_is_captured(cuda):
-    launches = torch_graph.CudaLaunches("cuda:0")
+    driver = torch_graph.CudaGraphDriver("cuda:0")
     with pytest.raises(RuntimeError, match="called a synchronizing"):
-        launches.capture(cuda.wait_for_device)
+        driver.capture(cuda.wait_for_device)
     settled(cuda)
     assert cuda.begun == 0
-    launches.capture(list)
+    driver.capture(list)
     settled(cuda)
 
 
 def test_other_threads_may_wait_for_the_device(cuda):
     """PyTorch's mode is one for all of them: with threads beside this one only the capture refuses."""
-    launches, end = torch_graph.CudaLaunches("cuda:0"), threading.Event()
+    driver, end = torch_graph.CudaGraphDriver("cuda:0"), threading.Event()
     other = threading.Thread(target=end.wait)
     other.start()
     try:
         with pytest.raises(RuntimeError, match="previous error during capture"):
-            launches.capture(cuda.wait_for_device)
+            driver.capture(cuda.wait_for_device)
     finally:
         end.set()
         other.join()
     settled(cuda)
     assert cuda.modes == []
     assert cuda.begun == 1
-    launches.capture(list)
+    driver.capture(list)
     settled(cuda)
 
 
@@ -165,24 +165,24 @@ def test_an_error_while_it_is_captured(cuda, error, fails_at):
             raise error
         return []
 
-    launches = torch_graph.CudaLaunches("cuda:0")
+    driver = torch_graph.CudaGraphDriver("cuda:0")
     with pytest.raises(RuntimeError if fails_at == 2 else error):
-        launches.capture(function)
+        driver.capture(function)
     settled(cuda)
     assert cuda.begun == fails_at - 1
-    launches.capture(function)
+    driver.capture(function)
     settled(cuda)
 
 
 def test_a_mode_that_the_host_has_set_stays(cuda):
     cuda.mode = 1
-    torch_graph.CudaLaunches("cuda:0").capture(list)
+    torch_graph.CudaGraphDriver("cuda:0").capture(list)
     assert cuda.mode == 1
 
 
 def test_the_dtype_of_numbers():
-    launches = torch_graph.CudaLaunches("cuda:0")
+    driver = torch_graph.CudaGraphDriver("cuda:0")
     zeros = lambda *dtypes: [torch.zeros(2, dtype=dtype) for dtype in dtypes]
-    assert launches.number_dtype(zeros(torch.float32, torch.complex128)) is torch.float64
-    assert launches.number_dtype(zeros(torch.float32, torch.float64)) is torch.float64
-    assert launches.number_dtype(zeros(torch.complex64, torch.float16)) is torch.float32
+    assert driver.number_dtype(zeros(torch.float32, torch.complex128)) is torch.float64
+    assert driver.number_dtype(zeros(torch.float32, torch.float64)) is torch.float64
+    assert driver.number_dtype(zeros(torch.complex64, torch.float16)) is torch.float32

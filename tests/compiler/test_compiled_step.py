@@ -710,7 +710,7 @@ def test_functions_with_derivatives_of_their_own(backend):
 
     def loss(net, x, t):
         first, norm, last = net.layers
-        return losses.cross_entropy(plain(last(twice(anynet.autodiff.checkpoint(norm)(first(x))))), t)
+        return losses.cross_entropy(plain(last(twice(anynet.autodiff.remat(norm)(first(x))))), t)
 
     def train(net, optimizer, x, t):
         value, grads = anynet.value_and_grad(loss)(net, x, t)
@@ -1276,7 +1276,7 @@ def test_an_error_of_a_users_function_is_no_second_call():
 
 
 def test_code_in_a_checkpoint_is_part_of_the_step():
-    inside = anynet.autodiff.checkpoint(lambda x: x * float(total(x)))
+    inside = anynet.autodiff.remat(lambda x: x * float(total(x)))
     step = anynet.compile(lambda x: inside(x) + 1)
     with pytest.raises(CompilationError, match="is not settled while a step is recorded"):
         step(np.ones(3))

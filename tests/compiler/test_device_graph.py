@@ -25,8 +25,8 @@ REFUSED = "no graph, its calls are made one by one: .*not while capturing"
 
 
 def test_results_are_those_of_the_function_and_nobody_elses():
-    launches = Pretended()
-    graph = Graph(step, CARRIED, launches)
+    driver = Pretended()
+    graph = Graph(step, CARRIED, driver)
     generator = np.random.default_rng(0)
     seen = []
     for i in range(6):
@@ -36,25 +36,25 @@ def test_results_are_those_of_the_function_and_nobody_elses():
             np.testing.assert_allclose(one, wanted, rtol=1e-14)
         seen += [(x, np.array(x)) for x in found]
     assert all((x == before).all() for x, before in seen)
-    assert (launches.captured, launches.launched) == (1, 5)
+    assert (driver.captured, driver.launched) == (1, 5)
 
 
 def test_what_is_given_again_is_read_where_it_is():
-    launches = Pretended()
-    graph = Graph(step, CARRIED, launches)
+    driver = Pretended()
+    graph = Graph(step, CARRIED, driver)
     x = np.ones(3)
     for i in range(4):
         # What is written into it is seen.
         x[...] = i
         found = graph([np.zeros(3), x], [1.0, 0.0])
         np.testing.assert_array_equal(found[0], [-i] * 3)
-    assert launches.captured == 1
+    assert driver.captured == 1
     # One array to capture with, and by three launches one in and two out.
-    assert launches.copied == 1 + 3 * 3
+    assert driver.copied == 1 + 3 * 3
     for i in range(4):
         found = graph([np.zeros(3), np.full(3, i)], [1.0, 0.0])
         np.testing.assert_array_equal(found[0], [-i] * 3)
-    assert launches.captured == 2
+    assert driver.captured == 2
     np.testing.assert_array_equal(x, [3] * 3)
 
 
@@ -112,17 +112,17 @@ def test_a_loop_is_the_calls_one_after_the_other(kind):
 
 
 def test_a_loop_is_captured_once():
-    launches = Pretended()
-    loop = Loop(train, CARRIED, launches)
+    driver = Pretended()
+    loop = Loop(train, CARRIED, driver)
     p, frozen, x, rows = np.ones(3), np.ones(3), np.ones((10, 3)), np.zeros((6, 2), int)
     for start in (0, 2, 4):
         (p,), _ = loop([p, frozen, x], rows, [[0.5]] * 6, start, start + 2)
-    assert (launches.captured, launches.launched) == (1, 6)
+    assert (driver.captured, driver.launched) == (1, 6)
     np.testing.assert_array_equal(p, [-2] * 3)
     for _ in range(3):
         # Held no more from the second time on.
         loop([p, np.ones(3), x], rows, [[0.5]] * 6, 0, 2)
-    assert launches.captured == 2
+    assert driver.captured == 2
 
 
 #: Steps on two states and an entry; the new states first, and a result.
@@ -175,19 +175,19 @@ class Interrupted(Pretended):
 @pytest.mark.parametrize("times", [{"before": 1}, {"after": 1}, {"before": 2, "after": 1}])
 def test_a_capture_that_is_interrupted(times):
     """The next call captures again; a graph of before is not launched for other arrays."""
-    launches = Interrupted()
-    loop = Loop(train, CARRIED, launches)
+    driver = Interrupted()
+    loop = Loop(train, CARRIED, driver)
     p, rows, numbers = np.ones(3), np.zeros((6, 2), int), [[0.5]] * 6
     for x in (np.ones((10, 3)), np.full((10, 3), 2.0)):
-        vars(launches).update(times)
+        vars(driver).update(times)
         for _ in range(sum(times.values())):
             with pytest.raises(KeyboardInterrupt):
                 loop([p, np.ones(3), x], rows, numbers, 0, 2)
         (new,), _ = loop([p, np.ones(3), x], rows, numbers, 0, 2)
         np.testing.assert_array_equal(new, p - x[0])
-        graph = Graph(step, CARRIED, launches)
+        graph = Graph(step, CARRIED, driver)
         graph([p, x[0]], [1.0, 0.0])
-        vars(launches).update(times)
+        vars(driver).update(times)
         for _ in range(sum(times.values())):
             with pytest.raises(KeyboardInterrupt):
                 graph([p, x[0]], [1.0, 0.0])

@@ -6,19 +6,19 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch")
 
-from emulated_graphs import Capture, CaptureError, EmulatedLaunches  # noqa: E402 - needs PyTorch
+from emulated_graphs import Capture, CaptureError, EmulatedDriver  # noqa: E402 - needs PyTorch
 
 from anynet.compiler.device_graph import Graph, Loop  # noqa: E402 - needs PyTorch
 
 
 @pytest.fixture
-def launches():
-    return EmulatedLaunches(torch.device("cpu"))
+def driver():
+    return EmulatedDriver(torch.device("cpu"))
 
 
-def test_a_launch_reads_and_writes_where_the_capture_did(launches):
+def test_a_launch_reads_and_writes_where_the_capture_did(driver):
     x, state = torch.tensor([1.0, 2.0]), torch.zeros(2)
-    launch, (result,) = launches.capture(lambda: [state.add_(x) * 2])
+    launch, (result,) = driver.capture(lambda: [state.add_(x) * 2])
     # Once before the capture, which undoes what it does.
     torch.testing.assert_close(state, torch.tensor([1.0, 2.0]))
     assert bool(result.isnan().all())
@@ -50,10 +50,10 @@ def test_what_waits_for_the_device_is_refused(waiting):
     torch.testing.assert_close(x, torch.ones(3))
 
 
-def test_a_call_that_changes_a_shape_in_place(launches):
+def test_a_call_that_changes_a_shape_in_place(driver):
     """As PyTorch's product of a vector and a matrix does."""
     x, y = torch.ones(3), torch.ones(3, 2)
-    launch, (result,) = launches.capture(lambda: [torch.matmul(x, y)])
+    launch, (result,) = driver.capture(lambda: [torch.matmul(x, y)])
     x.fill_(2.0)
     for _ in range(2):
         launch()
@@ -70,7 +70,7 @@ def test_memory_that_is_freed_while_capturing_is_garbage():
     assert freed.isdisjoint([kept.data_ptr(), part.untyped_storage().data_ptr()])
 
 
-def test_one_capture_at_a_time(launches):
+def test_one_capture_at_a_time(driver):
     with Capture(), pytest.raises(CaptureError, match="another capture"):
         Capture().__enter__()
     begun, failed = threading.Barrier(2), []
@@ -88,12 +88,12 @@ def test_one_capture_at_a_time(launches):
             failed.append(error)
 
     def graph(function):
-        captured = Graph(function, [(0, 0)], launches)
+        captured = Graph(function, [(0, 0)], driver)
         for _ in range(3):
             captured([torch.zeros(2)], [])
 
     def loop(function):
-        Loop(function, [(0, 0)], launches)([torch.zeros(2)], torch.zeros(3, 1), [[]] * 3, 0, 3)
+        Loop(function, [(0, 0)], driver)([torch.zeros(2)], torch.zeros(3, 1), [[]] * 3, 0, 3)
 
     threads = [threading.Thread(target=work, args=(make,)) for make in (graph, loop)]
     for thread in threads:
@@ -103,7 +103,7 @@ def test_one_capture_at_a_time(launches):
     assert failed == []
 
 
-def test_state_that_is_written_over_too_early_shows(launches):
+def test_state_that_is_written_over_too_early_shows(driver):
     """Without the copies that a loop makes of old state, a swap would be wrong."""
     a, b = torch.zeros(2), torch.ones(2)
 
@@ -113,11 +113,11 @@ def test_state_that_is_written_over_too_early_shows(launches):
         b.copy_(new[1])
         return []
 
-    launch, _ = launches.capture(swap)
+    launch, _ = driver.capture(swap)
     launch()
     torch.testing.assert_close(a, b)
     state = [torch.zeros(2), torch.ones(2)]
-    (one, other), _ = Loop(lambda a, b, x: [b[:], a[:], x], [(0, 0), (1, 1)], launches)(
+    (one, other), _ = Loop(lambda a, b, x: [b[:], a[:], x], [(0, 0), (1, 1)], driver)(
         state, torch.zeros(3, 1), [[]] * 3, 0, 3
     )
     torch.testing.assert_close(one, torch.ones(2))

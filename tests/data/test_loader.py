@@ -67,8 +67,8 @@ def test_the_order_of_an_epoch_without_its_batches(backend):
     """For a device that takes the batches by itself: the order that iterating gives, epoch by epoch."""
     loader, same = Loader(*rows(backend, 7), 3, seed=2), Loader(*rows(backend, 7), 3, seed=2)
     for _ in range(2):
-        assert host(loader.order()).tolist() == [int(label) for _, t in same for label in host(t)]
-    assert Loader(*rows(backend, 7), 3, shuffle=False).order() is None
+        assert host(loader.start_epoch()).tolist() == [int(label) for _, t in same for label in host(t)]
+    assert Loader(*rows(backend, 7), 3, shuffle=False).start_epoch() is None
 
 
 def test_random_batches(backend):

@@ -239,7 +239,7 @@ def compare(backend, ours, theirs, shape, names, module=None, call=None):
     cotangent = generator.normal(size=y.shape)
     (y * torch.tensor(cotangent)).sum().backward()
     g = backend.asarray(cotangent)
-    f = lambda net, x: array_namespace(x).sum(net(x, **(call or {})) * anynet.tracing.trace.lift(g))
+    f = lambda net, x: array_namespace(x).sum(net(x, **(call or {})) * anynet.tracing.trace.wrap(g))
     (grads, of_x) = anynet.grad(f, (0, 1))(ours, backend.asarray(data))
     close(of_x, x.grad)
     for path, (source, arrange) in names.items():

@@ -68,7 +68,7 @@ def test_buffers_are_written_back_as_plain_arrays(backend):
     for transform in (
         lambda: anynet.grad(squares)(net, x),
         lambda: anynet.vjp(squares, net, x),
-        lambda: anynet.grad(lambda net, x: total(autodiff.checkpoint(net)(x)))(net, x),
+        lambda: anynet.grad(lambda net, x: total(autodiff.remat(net)(x)))(net, x),
         lambda: anynet.grad(lambda net: anynet.value_and_grad(squares)(net, x)[0])(net),
     ):
         transform()

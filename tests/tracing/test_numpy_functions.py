@@ -8,7 +8,7 @@ import anynet
 from anynet.array import array_namespace
 from anynet.errors import ArgumentError, CompilationError, DifferentiationError, MixedArraysError
 from anynet.numerical import numerical_gradient
-from anynet.tracing.trace import lift
+from anynet.tracing.trace import wrap
 
 
 def total(x):
@@ -344,7 +344,7 @@ def test_constants_may_go_to_any_function(backend):
         np.asarray(x)
     except RuntimeError:
         pytest.skip("NumPy cannot take arrays of this device")
-    assert float(np.median(lift(x))) == np.median(host(x))
+    assert float(np.median(wrap(x))) == np.median(host(x))
 
 
 def sigmoid(x):

@@ -9,7 +9,7 @@ from helpers import host
 import anynet
 from anynet.array import is_array
 from anynet.errors import ArgumentError, DifferentiationError
-from anynet.tracing.trace import lift, lower
+from anynet.tracing.trace import unwrap, wrap
 
 # v has shape (4,), x (3, 4), t (2, 3, 4); c is complex, n are integers, s has no axes.
 VALUES = {
@@ -259,7 +259,7 @@ def flat(result):
     """Return the arrays and numbers of a result, in order."""
     if isinstance(result, list | tuple):
         return [y for x in result for y in flat(x)]
-    return [np.asarray(host(lower(result)) if is_array(result) else result)]
+    return [np.asarray(host(unwrap(result)) if is_array(result) else result)]
 
 
 if "min" not in inspect.signature(np.clip).parameters:
@@ -271,7 +271,7 @@ if "min" not in inspect.signature(np.clip).parameters:
 def test_values_are_those_of_numpy(backend, name):
     f = VALUES[name]
 
-    found = flat(f(*arguments(f, lambda x: lift(backend.asarray(x)))))
+    found = flat(f(*arguments(f, lambda x: wrap(backend.asarray(x)))))
     wanted = flat(f(*arguments(f, np.asarray)))
     assert len(found) == len(wanted)
     for i, (x, y) in enumerate(zip(found, wanted, strict=True)):
@@ -285,13 +285,13 @@ def test_values_are_those_of_numpy(backend, name):
 def test_what_is_refused(name):
     f = REFUSED[name]
     with pytest.raises(ArgumentError):
-        f(*arguments(f, lift))
+        f(*arguments(f, wrap))
 
 
 @pytest.mark.parametrize("dtype", [None, bool, int, float, complex, "float32", "int32", "bool"])
 def test_dtypes_of_new_arrays(backend, dtype):
     """As NumPy's; of other libraries those of the same name."""
-    x = lift(backend.asarray(np.ones(2, "float32")))
+    x = wrap(backend.asarray(np.ones(2, "float32")))
     for name, arguments in (
         ("zeros", (3,)),
         ("ones", ((2, 1),)),
@@ -318,13 +318,13 @@ def test_dtypes_of_new_arrays(backend, dtype):
 
 
 def assert_same_numbers(found, wanted):
-    np.testing.assert_array_equal(np.asarray(host(lower(found))), wanted)
+    np.testing.assert_array_equal(np.asarray(host(unwrap(found))), wanted)
 
 
 def test_settings_that_say_nothing(backend):
     """NumPy's defaults may be written out."""
     x = np.random.default_rng(0).normal(size=(2, 4))
-    given = lift(backend.asarray(x))
+    given = wrap(backend.asarray(x))
     for f in (
         lambda x: np.abs(np.fft.fft(x, None, -1, None)),
         lambda x: np.abs(np.fft.fft(x, n=None, norm=None)),
@@ -337,8 +337,8 @@ def test_settings_that_say_nothing(backend):
         lambda x: np.sort(x, kind="mergesort"),
         lambda x: np.argsort(x, kind="stable"),
     ):
-        np.testing.assert_allclose(np.asarray(host(lower(f(given)))), f(x), rtol=1e-12)
-        np.testing.assert_allclose(host(anynet.vjp(f, lower(given))[0]), f(x), rtol=1e-12)
+        np.testing.assert_allclose(np.asarray(host(unwrap(f(given)))), f(x), rtol=1e-12)
+        np.testing.assert_allclose(host(anynet.vjp(f, unwrap(given))[0]), f(x), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["add", "subtract"])

@@ -9,7 +9,7 @@ from helpers import assert_close, host, numbers
 import anynet
 from anynet.array import array_namespace
 from anynet.errors import AttributeNameError, CompilationError, DifferentiationError, MixedArraysError
-from anynet.tracing.trace import lift
+from anynet.tracing.trace import wrap
 
 
 def total(x):
@@ -21,9 +21,9 @@ def test_sequences(backend):
     a, b, c = host(x)
     unpacked = lambda x: (lambda a, b, c: a * b * c)(*x)
     assert_close(anynet.grad(unpacked)(x), [b * c, a * c, a * b])
-    assert len(lift(x)) == 3
+    assert len(wrap(x)) == 3
     with pytest.raises(TypeError, match="no length"):
-        len(lift(x)[0, ...])
+        len(wrap(x)[0, ...])
 
 
 def test_arrays_of_traced_numbers(backend):
@@ -66,7 +66,7 @@ def test_the_namespace_answers_for_arrays_and_lists_the_standard_only(backend):
 
 def test_constants_go_to_compiled_code_and_variables_do_not(backend):
     x = numbers(backend, 3)
-    constant = lift(x)
+    constant = wrap(x)
     np.testing.assert_array_equal(np.asarray(constant), host(x))
     assert np.asarray(constant, dtype="float32").dtype == np.float32
     with pytest.raises(DifferentiationError, match=r"a plain array of Traced.* would cut it out.*custom_vjp"):
@@ -161,4 +161,4 @@ def test_divmod(backend):
 def test_an_attribute_of_another_library(backend):
     for name in ("numpy", "detach", "backward", "grad", "requires_grad_"):
         with pytest.raises(AttributeNameError, match=f"'{name}' is none of them: use a function of its namespace"):
-            getattr(lift(backend.asarray(np.zeros(2))), name)
+            getattr(wrap(backend.asarray(np.zeros(2))), name)

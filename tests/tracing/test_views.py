@@ -13,7 +13,7 @@ import anynet
 from anynet.array import array_namespace
 from anynet.backend import get_backend
 from anynet.errors import CompilationError, DifferentiationError, ShapeError
-from anynet.tracing.trace import STANDARD, lift
+from anynet.tracing.trace import STANDARD, wrap
 from anynet.tracing.views import FUNCTIONS, returns_view
 
 
@@ -162,7 +162,7 @@ def test_the_array_of_the_caller_is_not_written_into(backend):
 
 def test_a_write_that_may_or_may_not_show_is_refused(backend):
     x = numbers(backend, 6)
-    if not returns_view(lift(x), "reshape"):
+    if not returns_view(wrap(x), "reshape"):
         pytest.skip("has no views")
 
     def f(x):

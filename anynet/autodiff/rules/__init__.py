@@ -25,7 +25,7 @@ from anynet.primitives.indexing import getitem, getitem_at, put, put_at
 from anynet.tracing.standard import CHAPTERS, WITHOUT_DERIVATIVE
 from anynet.tracing.trace import STANDARD, Primitive, Rule
 
-__all__ = ["COMPOSITIONS", "RULES"]
+__all__ = ["DECOMPOSITIONS", "RULES"]
 
 RULES: dict[str, Rule] = {
     **elementwise.RULES,
@@ -38,14 +38,14 @@ RULES: dict[str, Rule] = {
 }
 
 #: Functions that are others put together: their derivative is that of the parts.
-COMPOSITIONS: dict[str, Callable[..., Any]] = {
-    **creation.COMPOSITIONS,
-    **fourier.COMPOSITIONS,
-    **linear_algebra.COMPOSITIONS,
-    **manipulation.COMPOSITIONS,
-    **sets.COMPOSITIONS,
-    **sorting.COMPOSITIONS,
-    **statistical.COMPOSITIONS,
+DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
+    **creation.DECOMPOSITIONS,
+    **fourier.DECOMPOSITIONS,
+    **linear_algebra.DECOMPOSITIONS,
+    **manipulation.DECOMPOSITIONS,
+    **sets.DECOMPOSITIONS,
+    **sorting.DECOMPOSITIONS,
+    **statistical.DECOMPOSITIONS,
 }
 
 
@@ -60,14 +60,14 @@ def _missing(name: str, chapter: str) -> Callable[..., Any]:
 
 
 def _rule(name: str, chapter: str) -> Rule | None:
-    if name in WITHOUT_DERIVATIVE or name in COMPOSITIONS:
+    if name in WITHOUT_DERIVATIVE or name in DECOMPOSITIONS:
         return None
     return RULES.get(name) or _missing(name, chapter)
 
 
 STANDARD.update(
     {
-        name: Primitive(name, _rule(name, chapter), composition=COMPOSITIONS.get(name))
+        name: Primitive(name, _rule(name, chapter), decomposition=DECOMPOSITIONS.get(name))
         for chapter, names in CHAPTERS.items()
         for name in names
     }

@@ -5,10 +5,10 @@ from typing import Any
 from anynet.array import Array, Namespace
 from anynet.autodiff.rules.table import Table
 
-COMPOSITIONS = composition = Table()
+DECOMPOSITIONS = decomposition = Table()
 
 
-@composition
+@decomposition
 def meshgrid(xp: Namespace, *arrays: Array, indexing: str = "xy") -> Any:
     axes = list(range(len(arrays)))
     if indexing == "xy" and len(arrays) > 1:
@@ -23,11 +23,11 @@ def meshgrid(xp: Namespace, *arrays: Array, indexing: str = "xy") -> Any:
     return type(xp.meshgrid(*map(xp.zeros_like, arrays)))(grids)
 
 
-@composition
+@decomposition
 def tril(xp: Namespace, x: Array, /, *, k: int = 0) -> Array:
     return xp.where(xp.tril(xp.ones_like(x, dtype=xp.bool), k=k), x, xp.zeros_like(x))
 
 
-@composition
+@decomposition
 def triu(xp: Namespace, x: Array, /, *, k: int = 0) -> Array:
     return xp.where(xp.triu(xp.ones_like(x, dtype=xp.bool), k=k), x, xp.zeros_like(x))

@@ -1,4 +1,4 @@
-"""Rules and compositions of the standard's Fourier transforms.
+"""Rules and decompositions of the standard's Fourier transforms.
 
 The discrete Fourier transform is a symmetric matrix: its transpose is itself.
 """
@@ -10,7 +10,7 @@ from anynet.autodiff.rules.table import Table
 from anynet.errors import DifferentiationError, ShapeError
 
 RULES = rule = Table("fft.")
-COMPOSITIONS = composition = Table("fft.")
+DECOMPOSITIONS = decomposition = Table("fft.")
 
 _SWAPPED = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
 
@@ -57,21 +57,21 @@ def _sizes(x: Array, s: Any, axes: Any) -> list[tuple[int, int]]:
     return list(zip(axes, s if s is not None else (None,) * len(axes), strict=True))
 
 
-@composition
+@decomposition
 def fftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
     for axis, n in _sizes(x, s, axes):
         x = xp.fft.fft(x, n=n, axis=axis, norm=norm)
     return x
 
 
-@composition
+@decomposition
 def ifftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
     for axis, n in _sizes(x, s, axes):
         x = xp.fft.ifft(x, n=n, axis=axis, norm=norm)
     return x
 
 
-@composition
+@decomposition
 def rfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     if is_complex(x):
         raise DifferentiationError(f"rfft: {x.dtype} was given: wanted real numbers; fft takes complex ones")
@@ -79,7 +79,7 @@ def rfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, no
     return _resize(xp, xp.fft.fft(_complex(xp, x), n=n, axis=axis, norm=norm), n // 2 + 1, axis)
 
 
-@composition
+@decomposition
 def irfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     """Fill in the other half of the spectrum, the conjugate of the first."""
     n = 2 * (x.shape[axis] - 1) if n is None else n
@@ -91,7 +91,7 @@ def irfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, n
     return xp.real(xp.fft.ifft(xp.concat([x, other], axis=axis), axis=axis, norm=norm))
 
 
-@composition
+@decomposition
 def rfftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
     *others, (last, n) = _sizes(x, s, axes)
     x = xp.fft.rfft(x, n=n, axis=last, norm=norm)
@@ -100,7 +100,7 @@ def rfftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: 
     return x
 
 
-@composition
+@decomposition
 def irfftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
     *others, (last, n) = _sizes(x, s, axes)
     for axis, length in others:
@@ -108,23 +108,23 @@ def irfftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm:
     return xp.fft.irfft(x, n=n, axis=last, norm=norm)
 
 
-@composition
+@decomposition
 def hfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     return xp.fft.irfft(xp.conj(_complex(xp, x)), n=n, axis=axis, norm=_SWAPPED[norm])
 
 
-@composition
+@decomposition
 def ihfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     return xp.conj(xp.fft.rfft(x, n=n, axis=axis, norm=_SWAPPED[norm]))
 
 
-@composition
+@decomposition
 def fftshift(xp: Namespace, x: Array, /, *, axes: Any = None) -> Array:
     axes = _every(x, axes)
     return xp.roll(x, tuple(x.shape[i] // 2 for i in axes), axis=axes)
 
 
-@composition
+@decomposition
 def ifftshift(xp: Namespace, x: Array, /, *, axes: Any = None) -> Array:
     axes = _every(x, axes)
     return xp.roll(x, tuple(-(x.shape[i] // 2) for i in axes), axis=axes)

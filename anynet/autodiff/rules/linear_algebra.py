@@ -1,4 +1,4 @@
-"""Rules and compositions of the standard's matrix functions.
+"""Rules and decompositions of the standard's matrix functions.
 
 Decompositions have derivatives where they are unique and smooth: the cotangent of vectors to two equal eigenvalues, or
 singular values, is NaN, as in JAX and PyTorch. Source of the formulas: Giles, Collected matrix
@@ -18,7 +18,7 @@ from anynet.autodiff.rules.table import Table
 from anynet.errors import DifferentiationError, NoRuleError, ShapeError
 
 RULES = rule = Table()
-COMPOSITIONS = composition = Table()
+DECOMPOSITIONS = decomposition = Table()
 linalg_rule = Table("linalg.")
 linalg_composition = Table("linalg.")
 
@@ -60,7 +60,7 @@ def vecdot(xp: Namespace, out: Array, x1: Array, x2: Array, *, axis: int = -1) -
     )
 
 
-@composition
+@decomposition
 def tensordot(xp: Namespace, x1: Array, x2: Array, /, *, axes: Any = 2) -> Array:
     """Bring the summed axes together: one product of matrices."""
     if isinstance(axes, int):
@@ -425,4 +425,4 @@ def matrix_norm(xp: Namespace, x: Array, /, *, keepdims: bool = False, ord: Any 
 
 
 RULES.update(linalg_rule)
-COMPOSITIONS.update(linalg_composition)
+DECOMPOSITIONS.update(linalg_composition)

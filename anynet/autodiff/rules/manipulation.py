@@ -8,7 +8,7 @@ from anynet.autodiff.rules.table import Table
 from anynet.tracing.trace import Primitive
 
 RULES = rule = Table()
-COMPOSITIONS = composition = Table()
+DECOMPOSITIONS = decomposition = Table()
 
 
 @rule
@@ -90,7 +90,7 @@ def stack(xp: Namespace, out: Array, *arrays: Array, axis: int = 0) -> Any:
     return tuple(lambda g, i=i: g[(*before, i, ...)] for i in range(len(arrays)))
 
 
-@composition
+@decomposition
 def broadcast_arrays(xp: Namespace, *arrays: Array) -> Any:
     shape = broadcast_shape(*(x.shape for x in arrays))
     return type(xp.broadcast_arrays(*map(xp.zeros_like, arrays)))(xp.broadcast_to(x, shape) for x in arrays)
@@ -103,7 +103,7 @@ def broadcast_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(0 if 0 in lengths else max(lengths) for lengths in zip(*padded, strict=True))
 
 
-@composition
+@decomposition
 def repeat(xp: Namespace, x: Array, repeats: Any, /, *, axis: int | None = None) -> Array:
     if axis is None:
         x, axis = xp.reshape(x, (-1,)), 0
@@ -111,7 +111,7 @@ def repeat(xp: Namespace, x: Array, repeats: Any, /, *, axis: int | None = None)
     return xp.take(x, xp.repeat(places, repeats), axis=axis)
 
 
-@composition
+@decomposition
 def tile(xp: Namespace, x: Array, repetitions: tuple[int, ...], /) -> Array:
     ndim = max(x.ndim, len(repetitions))
     repetitions = (1,) * (ndim - len(repetitions)) + tuple(repetitions)

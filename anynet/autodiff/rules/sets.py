@@ -6,21 +6,21 @@ from anynet.array import Array, Namespace, device
 from anynet.autodiff.gradients import stop_gradient
 from anynet.autodiff.rules.table import Table
 
-COMPOSITIONS = composition = Table()
+DECOMPOSITIONS = decomposition = Table()
 
 
-@composition
+@decomposition
 def unique_all(xp: Namespace, x: Array, /) -> Any:
     found = _plain(xp, "unique_all", x)
     return found._replace(values=xp.take(xp.reshape(x, (-1,)), found.indices))
 
 
-@composition
+@decomposition
 def unique_counts(xp: Namespace, x: Array, /) -> Any:
     return _plain(xp, "unique_counts", x)._replace(values=unique_values(xp, x))
 
 
-@composition
+@decomposition
 def unique_inverse(xp: Namespace, x: Array, /) -> Any:
     found = _plain(xp, "unique_inverse", x)
     inverse = xp.reshape(found.inverse_indices, (-1,))
@@ -30,7 +30,7 @@ def unique_inverse(xp: Namespace, x: Array, /) -> Any:
     return found._replace(values=xp.take(xp.reshape(x, (-1,)), first))
 
 
-@composition
+@decomposition
 def unique_values(xp: Namespace, x: Array, /) -> Array:
     return unique_inverse(xp, x).values
 

@@ -3,10 +3,10 @@
 from anynet.array import Array, Namespace
 from anynet.autodiff.rules.table import Table
 
-COMPOSITIONS = composition = Table()
+DECOMPOSITIONS = decomposition = Table()
 
 
-@composition
+@decomposition
 def sort(xp: Namespace, x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
     """Take the elements in order; of equal ones each passes its cotangent to where it came from."""
     order = xp.argsort(x, axis=axis, descending=descending, stable=stable)

@@ -11,7 +11,7 @@ from anynet.autodiff.rules.table import Table
 from anynet.tracing.trace import STANDARD
 
 RULES = rule = Table()
-COMPOSITIONS = composition = Table()
+DECOMPOSITIONS = decomposition = Table()
 
 Axes = int | tuple[int, ...] | None
 
@@ -109,7 +109,7 @@ def cumulative_sum(
     return pullback
 
 
-@composition
+@decomposition
 def prod(xp: Namespace, x: Array, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Array:
     """Multiply halves with halves, so that zeros among the elements do no harm to the derivative."""
     x = _in_dtype(xp, x, dtype)
@@ -128,7 +128,7 @@ def prod(xp: Namespace, x: Array, *, axis: Axes = None, dtype: Any = None, keepd
     return xp.reshape(flat, tuple(1 if i in gone else n for i, n in enumerate(x.shape)) if keepdims else shape)
 
 
-@composition
+@decomposition
 def cumulative_prod(
     xp: Namespace, x: Array, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Array:
@@ -152,7 +152,7 @@ def _in_dtype(xp: Namespace, x: Array, dtype: Any) -> Array:
     return x if dtype is None else xp.astype(x, dtype)
 
 
-@composition
+@decomposition
 def diff(
     xp: Namespace, x: Array, *, axis: int = -1, n: int = 1, prepend: Array | None = None, append: Array | None = None
 ) -> Array:

@@ -8,7 +8,7 @@ from helpers import host
 import anynet
 from anynet.array import array_namespace
 from anynet.errors import NoRuleError
-from anynet.tracing.trace import lift
+from anynet.tracing.trace import wrap
 
 
 def test_products_with_zeros(backend):
@@ -103,7 +103,7 @@ def test_writing_into_traced_arrays(backend):
     before = host(x).copy()
     agree(lambda point: f(point[0]), [x])
     z = backend.asarray(np.zeros(2))
-    lifted = lift(z)
+    lifted = wrap(z)
     lifted[0] = 1.0
     assert host(lifted.value).tolist() == [1, 0]
     assert host(z).tolist() == [0, 0]
