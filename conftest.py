@@ -10,7 +10,15 @@ import pytest
 import anynet
 
 #: Examples read as if ``from anynet import …`` stood before them.
-MODULES = ["data", "functions", "initializers", "layers", "losses", "metrics", "optimizers"]
+MODULES = [
+    "data",
+    "functions",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "optimizers",
+]
 
 
 @pytest.fixture(scope="session", autouse=True)

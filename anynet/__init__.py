@@ -21,7 +21,18 @@ from anynet import (
     random,
     tree,
 )
-from anynet.autodiff import custom_vjp, grad, hessian, hvp, jacobian, jvp, stop_gradient, value_and_grad, vjp, vmap
+from anynet.autodiff import (
+    custom_vjp,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+    vmap,
+)
 from anynet.backend import Backend, configure, get_backend
 from anynet.compiler.compiled_step import compile
 from anynet.gradient_check import check_gradients
@@ -88,7 +99,11 @@ if not TYPE_CHECKING:
         if name in _LAZY:
             return importlib.import_module(f"{__name__}.{name}")
         here = sys.modules[__name__]
-        raise AttributeError(f"module 'anynet' has no attribute {name!r}{_elsewhere(name)}", name=name, obj=here)
+        raise AttributeError(
+            f"module 'anynet' has no attribute {name!r}{_elsewhere(name)}",
+            name=name,
+            obj=here,
+        )
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *_LAZY})
@@ -96,7 +111,17 @@ if not TYPE_CHECKING:
 
 def _elsewhere(name: str) -> str:
     """Return the remedy for a name that one of the modules has."""
-    for module in (layers, functions, optimizers, losses, metrics, optimizers.schedules, initializers, data, tree):
+    for module in (
+        layers,
+        functions,
+        optimizers,
+        losses,
+        metrics,
+        optimizers.schedules,
+        initializers,
+        data,
+        tree,
+    ):
         value = vars(module).get(name)
         if str(getattr(value, "__module__", "")).startswith("anynet"):
             return f": wanted {module.__name__}.{name}"

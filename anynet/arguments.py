@@ -10,7 +10,9 @@ from anynet.errors import ArgumentError, ArgumentTypeError
 
 
 def describe(value: Any) -> str:
-    """Return a short description of a value on one line, such as "the class SGD" or "an array of shape (60, 2)"."""
+    """Return a short description of a value on one line, such as "the class SGD" or "an array of
+    shape (60, 2)".
+    """
     if isinstance(value, type):
         return f"the class {value.__name__}"
     if isinstance(value, ModuleType):
@@ -42,7 +44,9 @@ def whole_number(name: str, value: Any, least: int) -> int:
     except TypeError:
         number = None
     if number is None or isinstance(value, bool):
-        raise ArgumentTypeError(f"{name} is {describe(value)}: wanted a whole number, {least} or more")
+        raise ArgumentTypeError(
+            f"{name} is {describe(value)}: wanted a whole number, {least} or more"
+        )
     if number < least:
         raise ArgumentError(f"{name} is {number}: wanted {least} or more")
     return number
@@ -60,7 +64,9 @@ def check_function(name: str, f: Any, wanted: str) -> None:
 
 
 def check_flag(name: str, value: Any) -> None:
-    """Raise ArgumentTypeError unless the value is True or False: a string such as "no" would count as True."""
+    """Raise ArgumentTypeError unless the value is True or False: a string such as "no" would count
+    as True.
+    """
     try:
         is_flag = bool(value == bool(value))
     except Exception:
@@ -87,6 +93,14 @@ def example(value: Any, module: ModuleType, *, default: str, call: bool = False)
     meant = (
         *(own for own in known if own == name),
         *(own for own in known if own.lower().startswith(short)),
-        *(own for own in known if len(short) > 1 and "".join(part[:1] for part in own.split("_")).startswith(short)),
+        *(
+            own
+            for own in known
+            if len(short) > 1 and "".join(part[:1] for part in own.split("_")).startswith(short)
+        ),
     )
-    return f"{module.__name__}.{meant[0]}{'()' if call else ''}".removeprefix("anynet.") if meant else default
+    return (
+        f"{module.__name__}.{meant[0]}{'()' if call else ''}".removeprefix("anynet.")
+        if meant
+        else default
+    )

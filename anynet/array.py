@@ -1,4 +1,6 @@
-"""What anynet asks of an array: its namespace, its device, its size. The only importer of array_api_compat."""
+"""What anynet asks of an array: its namespace, its device, its size. The only importer of
+array_api_compat.
+"""
 
 from collections.abc import Iterable
 from functools import cache
@@ -8,7 +10,12 @@ from typing import Any, TypeAlias
 
 import array_api_compat as compat
 
-from anynet.errors import ArgumentTypeError, DataError, DTypeError, MixedArraysError
+from anynet.errors import (
+    ArgumentTypeError,
+    DataError,
+    DTypeError,
+    MixedArraysError,
+)
 
 # The standard has no type of its own to annotate with, so these names are for the reader.
 Array: TypeAlias = Any
@@ -20,7 +27,8 @@ DType: TypeAlias = Any
 _ARRAY_TYPES: dict[type, bool] = {}
 #: Types of arrays that can ask their own library to record derivatives.
 RECORDING_TYPES: set[type] = set()
-# By the dtype's type too: dtypes of two libraries may be equal in hash, and array_api_strict warns when compared.
+# By the dtype's type too: dtypes of two libraries may be equal in hash, and array_api_strict warns
+# when compared.
 _FLOATING: dict[tuple[type, DType], bool] = {}
 _COMPLEX: dict[tuple[type, DType], bool] = {}
 _NARROW: dict[tuple[type, DType], bool] = {}
@@ -61,7 +69,8 @@ def is_array(x: Any) -> bool:
 
 
 def _looks_like_array(x: Any) -> bool:
-    # NumPy's dtypes are classes that look like their instances, and so are ``NDArray[float32]`` and ``list[Layer]``.
+    # NumPy's dtypes are classes that look like their instances, and so are ``NDArray[float32]`` and
+    # ``list[Layer]``.
     if isinstance(x, type | GenericAlias):
         return False
     try:
@@ -72,15 +81,19 @@ def _looks_like_array(x: Any) -> bool:
 
 
 def unrecorded(x: Array) -> Array:
-    """Return the array without the derivative that its own library would record for it, as PyTorch's parameters ask.
+    """Return the array without the derivative that its own library would record for it, as
+    PyTorch's parameters ask.
 
-    anynet computes the derivatives. What a library records beside them would keep the memory of every step.
+    anynet computes the derivatives. What a library records beside them would keep the memory of
+    every step.
     """
     return x.detach() if type(x) in RECORDING_TYPES and x.requires_grad else x
 
 
 def dtype_name(dtype: DType) -> str:
-    """Return a dtype's name in the standard, or the library's own name for one that the standard lacks."""
+    """Return a dtype's name in the standard, or the library's own name for one that the standard
+    lacks.
+    """
     name = dtype.__name__ if isinstance(dtype, type) else getattr(dtype, "name", None)
     return name if isinstance(name, str) else str(dtype).rpartition(".")[2]
 
@@ -111,7 +124,8 @@ def check_floating(what: str, *arrays: Array) -> None:
 
 
 def number(name: str, value: Any) -> Any:
-    """Return a real number, or that in an array of no axes, as Python's own: as an array it would be a parameter.
+    """Return a real number, or that in an array of no axes, as Python's own: as an array it would
+    be a parameter.
 
     Raises:
         ArgumentTypeError: it is something else.
@@ -120,13 +134,17 @@ def number(name: str, value: Any) -> Any:
     if is_array(value) and not value.shape:
         value = value.item() if hasattr(value, "item") else float(value)
     if not isinstance(value, Real):
-        raise ArgumentTypeError(f"{name} is {value!r:.80}, of type {type(value).__name__}: wanted a number")
+        raise ArgumentTypeError(
+            f"{name} is {value!r:.80}, of type {type(value).__name__}: wanted a number"
+        )
     return value
 
 
 def no_array(what: str, given: str) -> ArgumentTypeError:
     """Return the error for a value of this type where an array is wanted."""
-    return ArgumentTypeError(f"{what}{given} was given: wanted an array, as get_backend().asarray([1.0, 2.0])")
+    return ArgumentTypeError(
+        f"{what}{given} was given: wanted an array, as get_backend().asarray([1.0, 2.0])"
+    )
 
 
 def wrong_dtype(what: str, x: Array) -> str:
@@ -135,7 +153,9 @@ def wrong_dtype(what: str, x: Array) -> str:
 
 
 def is_narrow(x: Array) -> bool:
-    """Tell whether the array holds real floating-point numbers of fewer than 32 bits (float16, bfloat16)."""
+    """Tell whether the array holds real floating-point numbers of fewer than 32 bits (float16,
+    bfloat16).
+    """
     dtype = x.dtype
     key = (type(dtype), dtype)
     if key not in _NARROW:
@@ -144,7 +164,9 @@ def is_narrow(x: Array) -> bool:
 
 
 def widened(x: Array) -> Array:
-    """Return an array of fewer than 32 bits as float32, in which counts do not overflow; any other as it is."""
+    """Return an array of fewer than 32 bits as float32, in which counts do not overflow; any other
+    as it is.
+    """
     if not is_narrow(x):
         return x
     xp = array_namespace(x)
@@ -160,9 +182,15 @@ def as_indices(what: str, x: Array) -> Array:
     """
     xp = array_namespace(x)
     if not xp.isdtype(x.dtype, "integral"):
-        raise DataError(f"{what} of {x.dtype} were given: wanted integers, such as xp.astype(x, xp.int64)")
+        raise DataError(
+            f"{what} of {x.dtype} were given: wanted integers, such as xp.astype(x, xp.int64)"
+        )
     library: Any = getattr(xp, "plain_namespace", xp)
-    return xp.astype(x, library.__array_namespace_info__().default_dtypes(device=device(x))["indexing"], copy=False)
+    return xp.astype(
+        x,
+        library.__array_namespace_info__().default_dtypes(device=device(x))["indexing"],
+        copy=False,
+    )
 
 
 def is_complex(x: Array) -> bool:
@@ -180,7 +208,8 @@ def conj(x: Array) -> Array:
 
 
 def array_namespace(*arrays: Any) -> Namespace:
-    """Return the namespace of the standard's functions for these arrays; scalars and None do not count.
+    """Return the namespace of the standard's functions for these arrays; scalars and None do not
+    count.
 
     Traced arrays may stand beside plain ones of the library they trace: their namespace takes both.
 
@@ -192,18 +221,24 @@ def array_namespace(*arrays: Any) -> Namespace:
     try:
         return compat.array_namespace(*arrays)
     except TypeError:
-        found = {id(xp): xp for xp in (compat.array_namespace(x) for x in arrays if is_array(x))}.values()
+        found = {
+            id(xp): xp for xp in (compat.array_namespace(x) for x in arrays if is_array(x))
+        }.values()
         lifted = [xp for xp in found if hasattr(xp, "plain_namespace")]
         if lifted and len({getattr(xp, "plain_namespace", xp).__name__ for xp in found}) == 1:
             return lifted[0]
         if len(found) > 1:
             raise MixedArraysError(mixed_message(arrays)) from None
-        others = [x for x in arrays if not (is_array(x) or isinstance(x, Number | None))] or list(arrays)
+        others = [x for x in arrays if not (is_array(x) or isinstance(x, Number | None))] or list(
+            arrays
+        )
         raise no_array("", type(others[0]).__name__ if others else "nothing") from None
 
 
 def library_name(xp: Namespace) -> str:
-    """Return the import name of the library behind a namespace, such as ``"numpy"``; backends go by it."""
+    """Return the import name of the library behind a namespace, such as ``"numpy"``; backends go by
+    it.
+    """
     library: Any = getattr(xp, "plain_namespace", xp)
     name: str = library.__name__
     return name.removeprefix("array_api_compat.").partition(".")[0]
@@ -232,8 +267,8 @@ def mixed_message(arrays: Iterable[Any]) -> str:
     """Name the library and device of every array, and the way to bring them together."""
     grounds = dict.fromkeys(_ground(x) for x in arrays if is_array(x))
     return (
-        f"arrays of {' and '.join(grounds)} met in one call; "
-        "bring them to one library and device first: get_backend(x).asarray(y) moves y to where x is"
+        f"arrays of {' and '.join(grounds)} met in one call; bring them to one library and device "
+        "first: get_backend(x).asarray(y) moves y to where x is"
     )
 
 

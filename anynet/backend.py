@@ -1,8 +1,10 @@
-"""Backends: what a library adds to the standard, and how one is found by name, by environment or by array.
+"""Backends: what a library adds to the standard, and how one is found by name, by environment or by
+array.
 
-The standard has functions; it has no word for "the second GPU", for waiting until a device is done, or for a
-quicker version of one of our own operations. A backend is these few things for one library. Each is a plug-in in
-the entry-point group ``anynet.backends``, under the name of the library it serves.
+The standard has functions; it has no word for "the second GPU", for waiting until a device is done,
+or for a quicker version of one of our own operations. A backend is these few things for one
+library. Each is a plug-in in the entry-point group ``anynet.backends``, under the name of the
+library it serves.
 """
 
 import os
@@ -15,7 +17,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from anynet.array import Array, Device, DType, Namespace, array_namespace, device, dtype_name, is_array, library_name
+from anynet.array import (
+    Array,
+    Device,
+    DType,
+    Namespace,
+    array_namespace,
+    device,
+    dtype_name,
+    is_array,
+    library_name,
+)
 from anynet.errors import BackendError, DTypeError
 
 if TYPE_CHECKING:
@@ -30,24 +42,28 @@ _WIDE = {"int64", "uint64", "float64", "complex128"}
 
 
 class Backend:
-    """One array library on one device; as it stands it serves any library, and a plug-in overrides what differs.
+    """One array library on one device; as it stands it serves any library, and a plug-in overrides
+    what differs.
 
-    A plug-in is a subclass whose constructor takes the device's name, ``""`` for the library's own choice, and
-    raises `BackendError` where the library cannot work. The constructor leaves the library's settings as they are.
+    A plug-in is a subclass whose constructor takes the device's name, ``""`` for the library's own
+    choice, and raises `BackendError` where the library cannot work. The constructor leaves the
+    library's settings as they are.
     """
 
     #: Whether arrays only note what is to be done, and nothing is computed until numbers are read.
     lazy: ClassVar[bool] = False
     #: Whether arrays of other libraries that meet its own are constants of what it writes.
     embeds: ClassVar[bool] = False
-    #: The name of a primitive, or of a function of the standard, to a quicker version of it for this library; one that
-    #: returns NotImplemented declines.
+    #: The name of a primitive, or of a function of the standard, to a quicker version of it for
+    #: this library; one that returns NotImplemented declines.
     kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}
-    #: What compiled steps make of kernels: a kernel to a function that is called as ``parts(do, *args, **settings)``
-    #: with what the kernel has not declined, and makes its calls by ``do(function, *args, **settings)``, or declines.
+    #: What compiled steps make of kernels: a kernel to a function that is called as ``parts(do,
+    #: *args, **settings)`` with what the kernel has not declined, and makes its calls by
+    #: ``do(function, *args, **settings)``, or declines.
     parts: ClassVar[Mapping[Callable[..., Any], Callable[..., Any]]] = {}
-    #: Functions that never return a view of an argument; those among them that take an ``out`` for their result, to
-    #: which compiled steps give memory that is used again; and those whose ``out`` may be an argument.
+    #: Functions that never return a view of an argument; those among them that take an ``out`` for
+    #: their result, to which compiled steps give memory that is used again; and those whose ``out``
+    #: may be an argument.
     fresh: ClassVar[Set[Callable[..., Any]]] = frozenset()
     into: ClassVar[Set[Callable[..., Any]]] = frozenset()
     in_place: ClassVar[Set[Callable[..., Any]]] = frozenset()
@@ -81,16 +97,22 @@ class Backend:
 
     @classmethod
     def configure(cls, device: str) -> None:
-        """Change the library's settings for the whole process, before a device is opened; see `anynet.configure`."""
+        """Change the library's settings for the whole process, before a device is opened; see
+        `anynet.configure`.
+        """
 
     def float64(self) -> AbstractContextManager[None]:
-        """Return a context in which the library has float64, where it can have it, for this thread only."""
+        """Return a context in which the library has float64, where it can have it, for this thread
+        only.
+        """
         return nullcontext()
 
     def asarray(self, obj: Any, dtype: DType = None) -> Array:
-        """Bring numbers, nested lists, anything with a buffer, or any library's array to this library and device.
+        """Bring numbers, nested lists, anything with a buffer, or any library's array to this
+        library and device.
 
-        Python floats become float32; arrays and buffers keep their dtype unless another is asked for.
+        Python floats become float32; arrays and buffers keep their dtype unless another is asked
+        for.
         """
         if is_array(obj):
             x = self.from_array(obj)
@@ -105,30 +127,43 @@ class Backend:
         return self.xp.asarray(obj, device=self.device)
 
     def from_array(self, x: Array) -> Array:
-        """Bring another library's array here, by DLPack; one that is here already is returned as it is."""
+        """Bring another library's array here, by DLPack; one that is here already is returned as it
+        is.
+        """
         if library_name(array_namespace(x)) != self.name:
             return self.xp.from_dlpack(x, device=self.device)
         return x if self.device is None or device(x) == self.device else x.to_device(self.device)
 
     def to_host(self, x: Array) -> Any:
-        """Return the values as an array with a buffer in main memory (a NumPy array); waits for the device.
+        """Return the values as an array with a buffer in main memory (a NumPy array); waits for the
+        device.
 
-        A dtype that NumPy does not have, such as bfloat16, comes as float32, which has all its values.
+        A dtype that NumPy does not have, such as bfloat16, comes as float32, which has all its
+        values.
         """
         return get_backend(DEFAULT).asarray(x)
 
     def through_host(self, x: Array) -> Array:
-        """Copy another library's array through main memory, in its own dtype where this library has it."""
-        copied, name = self.from_host(get_backend(x).to_host(x)), dtype_name(x.dtype)
+        """Copy another library's array through main memory, in its own dtype where this library has
+        it.
+        """
+        copied, name = (
+            self.from_host(get_backend(x).to_host(x)),
+            dtype_name(x.dtype),
+        )
         own = getattr(self.xp, name, None)
         # Those of 64 bits are here as the library has them.
         return copied if own is None or name in _WIDE else self.xp.astype(copied, own, copy=False)
 
     def synchronize(self) -> None:
-        """Wait until all work given to the device is done; nothing to wait for unless a library overrides it."""
+        """Wait until all work given to the device is done; nothing to wait for unless a library
+        overrides it.
+        """
 
     def strides(self, x: Array) -> Any:
-        """Return how far apart in memory the elements along each axis are, None where no one can tell."""
+        """Return how far apart in memory the elements along each axis are, None where no one can
+        tell.
+        """
         return getattr(x, "strides", None)
 
     def shares_memory(self, x: Array, y: Array) -> bool:
@@ -140,44 +175,58 @@ class Backend:
         return self.xp.empty(shape, dtype=dtype, device=self.device)
 
     def compile(
-        self, function: Callable[..., list[Array]], carried: list[tuple[int, int]]
+        self,
+        function: Callable[..., list[Array]],
+        carried: list[tuple[int, int]],
     ) -> Callable[[list[Array], list[float]], list[Array]]:
-        """Return a quicker version of a function of arrays and numbers that changes nothing, to which both are given.
+        """Return a quicker version of a function of arrays and numbers that changes nothing, to
+        which both are given.
 
         What is carried, (argument, result), is to go from one call to the next.
         """
         return lambda arrays, numbers: function(*arrays, *numbers)
 
     def calls_python(self, function: Callable[..., Any], arguments: list[Array]) -> bool:
-        """Tell whether a compiled step can call a function of Python's with such arguments each time it runs."""
+        """Tell whether a compiled step can call a function of Python's with such arguments each
+        time it runs.
+        """
         return True
 
-    def loop(self, function: Callable[..., Any], carried: list[tuple[int, int]]) -> Callable[..., Any]:
-        """Return a loop of the device's own over a function; only where ``loops`` says that there is one.
+    def loop(
+        self, function: Callable[..., Any], carried: list[tuple[int, int]]
+    ) -> Callable[..., Any]:
+        """Return a loop of the device's own over a function; only where ``loops`` says that there
+        is one.
 
-        The function takes arrays, of which the last is one of the entries, and numbers. The loop is called with the
-        other arrays, all entries, the numbers of each of them, and where among these to begin and to end. What is
-        carried, (argument, result), goes from one call to the next, and is returned; so are the other results of all
-        calls, stacked.
+        The function takes arrays, of which the last is one of the entries, and numbers. The loop is
+        called with the other arrays, all entries, the numbers of each of them, and where among
+        these to begin and to end. What is carried, (argument, result), goes from one call to the
+        next, and is returned; so are the other results of all calls, stacked.
         """
         raise NotImplementedError(f"{self.name} has no loops")
 
     def supports(self, dtype: DType) -> bool:
         """Tell whether this library has the dtype on this device."""
-        return any(known == dtype for known in self.xp.__array_namespace_info__().dtypes(device=self.device).values())
+        return any(
+            known == dtype
+            for known in self.xp.__array_namespace_info__().dtypes(device=self.device).values()
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name} {self.version}, device={self.device_name})"
 
 
 def get_backend(which: "str | Backend | Array | None" = None) -> Backend:
-    """Return a backend by name, by array, or by the environment variable ANYNET_BACKEND (default ``numpy``).
+    """Return a backend by name, by array, or by the environment variable ANYNET_BACKEND (default
+    ``numpy``).
 
-    A name may carry a device after a colon: ``"cupy"``, ``"cupy:1"``, ``"array_api_strict:device1"``. An array gives
-    the backend of its own library and device; a library without a plug-in is served by the standard alone.
+    A name may carry a device after a colon: ``"cupy"``, ``"cupy:1"``,
+    ``"array_api_strict:device1"``. An array gives the backend of its own library and device; a
+    library without a plug-in is served by the standard alone.
 
     Raises:
-        BackendError: the name is unknown, the library is not installed, or it has no such device; one line.
+        BackendError: the name is unknown, the library is not installed, or it has no such device;
+            one line.
 
     """
     if isinstance(which, Backend):
@@ -190,19 +239,21 @@ def get_backend(which: "str | Backend | Array | None" = None) -> Backend:
 
 
 def configure(which: str | None = None) -> Backend:
-    """Change the settings of this process to those that suit a backend, and return it as `get_backend` does.
+    """Change the settings of this process to those that suit a backend, and return it as
+    `get_backend` does.
 
-    `get_backend` changes no settings. Call this once, at the start of a program of your own. A library leaves it to
-    the programs that import it. What changes depends on the backend:
+    `get_backend` changes no settings. Call this once, at the start of a program of your own. A
+    library leaves it to the programs that import it. What changes depends on the backend:
 
     - JAX: 64-bit dtypes are switched on, by ``jax.config.update("jax_enable_x64", True)``.
-    - PyTorch on a CPU, with the GNU C library: up to 1 GiB of freed memory stays with the process for later arrays.
-      Training a convolutional network can take half as long. Environment variables of the C library (``MALLOC_…``,
-      ``GLIBC_TUNABLES``) take precedence.
+    - PyTorch on a CPU, with the GNU C library: up to 1 GiB of freed memory stays with the process
+      for later arrays. Training a convolutional network can take half as long. Environment
+      variables of the C library (``MALLOC_…``, ``GLIBC_TUNABLES``) take precedence.
     - CuPy: the GPU in the name, as in ``"cupy:1"``, becomes the current device of this thread.
 
     Raises:
-        BackendError: the name is unknown, the library is not installed, or it has no such device; one line.
+        BackendError: the name is unknown, the library is not installed, or it has no such device;
+            one line.
 
     """
     name, device_name = _split(which)
@@ -213,7 +264,8 @@ def configure(which: str | None = None) -> Backend:
 
 
 def check_dtype(xp: Namespace, dtype: DType) -> None:
-    """Check that a library has a dtype of 64 bits, for some compute in fewer bits where it lacks them.
+    """Check that a library has a dtype of 64 bits, for some compute in fewer bits where it lacks
+    them.
 
     Raises:
         DTypeError: it lacks the dtype, on this device or by its settings.
@@ -224,7 +276,9 @@ def check_dtype(xp: Namespace, dtype: DType) -> None:
         return
     library: Any = getattr(xp, "plain_namespace", xp)
     if name not in library.__array_namespace_info__().dtypes():
-        remedy = (_plugin(library_name(xp)) if library_name(xp) in _entry_points() else Backend).dtype_remedy
+        remedy = (
+            _plugin(library_name(xp)) if library_name(xp) in _entry_points() else Backend
+        ).dtype_remedy
         raise DTypeError(f"dtype is {name}, which {library_name(xp)} lacks here: {remedy}")
 
 
@@ -253,15 +307,26 @@ def probe(name: str) -> Report:
         x = backend.asarray([[1.0, 2.0], [3.0, 4.0]])
         found = backend.to_host(backend.xp.matmul(x, x)).tolist()
     except Exception as error:
-        reason = str(error) if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
+        reason = (
+            str(error) if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
+        )
         return Report(name, reason=reason.partition("\n")[0])
     works = found == [[7.0, 10.0], [15.0, 22.0]]
     reason = "" if works else f"a product came out as {found}"
-    return Report(name, backend.version, backend.device_name, works, reason, backend.lazy)
+    return Report(
+        name,
+        backend.version,
+        backend.device_name,
+        works,
+        reason,
+        backend.lazy,
+    )
 
 
 def kernels_for(xp: Namespace) -> Mapping[str, Callable[..., Any]]:
-    """Return the kernels that the backend for this namespace's library holds, none where it has no backend."""
+    """Return the kernels that the backend for this namespace's library holds, none where it has no
+    backend.
+    """
     name = library_name(xp)
     if name not in _entry_points():
         return {}
@@ -281,7 +346,9 @@ def _split(which: str | None) -> tuple[str, str]:
 
 
 def is_buffer(obj: Any) -> bool:
-    """Tell whether the object has a buffer, which has a dtype, unlike Python's numbers and lists."""
+    """Tell whether the object has a buffer, which has a dtype, unlike Python's numbers and
+    lists.
+    """
     try:
         memoryview(obj)
     except TypeError:
@@ -310,7 +377,8 @@ def _entry_points() -> "dict[str, EntryPoint]":
     # A fifth of the time that `import anynet` would take.
     from importlib.metadata import entry_points
 
-    # One distribution installed twice (a wheel and a checkout) lists its entries twice; the first one wins.
+    # One distribution installed twice (a wheel and a checkout) lists its entries twice; the first
+    # one wins.
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=GROUP):
         found.setdefault(entry.name, entry)
@@ -333,4 +401,6 @@ def _plugin(name: str) -> Any:
     try:
         return found[name].load()
     except Exception as error:
-        raise BackendError(f"the plug-in of backend {name!r} ({found[name].value}) is broken: {error!r}") from error
+        raise BackendError(
+            f"the plug-in of backend {name!r} ({found[name].value}) is broken: {error!r}"
+        ) from error

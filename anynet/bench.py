@@ -1,7 +1,9 @@
-"""Times that can be compared, and the command ``anynet bench``: which backend trains a network most quickly here.
+"""Times that can be compared, and the command ``anynet bench``: which backend trains a network most
+quickly here.
 
-All candidates take turns, each in a process of its own, and the median of many rounds counts: a machine is busy with
-other things at times, and the threads that one library keeps waiting would take the cores from the next.
+All candidates take turns, each in a process of its own, and the median of many rounds counts: a
+machine is busy with other things at times, and the threads that one library keeps waiting would
+take the cores from the next.
 """
 
 import importlib
@@ -33,18 +35,23 @@ Maker = Callable[[], Callable[[int], None]]
 #: Seconds of a turn that are not timed.
 SETTLE = 0.1
 
-#: Environment variables of processes that share a GPU: JAX would reserve three quarters of its memory for each.
+#: Environment variables of processes that share a GPU: JAX would reserve three quarters of its
+#: memory for each.
 SHARING = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
-OPTIMIZERS = {"sgd": optimizers.SGD, "momentum": optimizers.Momentum, "adam": optimizers.Adam}
+OPTIMIZERS = {
+    "sgd": optimizers.SGD,
+    "momentum": optimizers.Momentum,
+    "adam": optimizers.Adam,
+}
 
 
 @dataclass(frozen=True)
 class Work:
     """A training step: a network, by ``file.py:name`` or ``module:name``, and what it takes.
 
-    The name is a network or a function that returns one. Inputs are floating, or integers below a number. An output of
-    (N, classes) is trained with labels, any other with numbers.
+    The name is a network or a function that returns one. Inputs are floating, or integers below a
+    number. An output of (N, classes) is trained with labels, any other with numbers.
     """
 
     network: str
@@ -58,12 +65,24 @@ class Work:
         backend = configure(backend_name)
         net = load(self.network)
         # A network that has numbers is moved.
-        net = net.map(backend.asarray) if net.parameters() or net.buffers() else net.initialize(0, backend)
+        net = (
+            net.map(backend.asarray)
+            if net.parameters() or net.buffers()
+            else net.initialize(0, backend)
+        )
         key, shape = random.key(0, backend), (self.batch, *self.input_shape)
-        x = random.uniform(key, shape) if self.below is None else random.integers(key, shape, 0, self.below)
+        x = (
+            random.uniform(key, shape)
+            if self.below is None
+            else random.integers(key, shape, 0, self.below)
+        )
         y = net(x)
         labelled = y.ndim == 2 and y.shape[1] > 1
-        t = random.integers(key, (self.batch,), 0, y.shape[1]) if labelled else random.uniform(key, y.shape)
+        t = (
+            random.integers(key, (self.batch,), 0, y.shape[1])
+            if labelled
+            else random.uniform(key, y.shape)
+        )
         step: Any = training_step(losses.cross_entropy if labelled else losses.mean_squared_error)
         step = compile(step) if compiled else step
         optimizer = OPTIMIZERS[self.optimizer](0.001)
@@ -85,15 +104,25 @@ def load(name: str) -> Module:
     """
     place, _, attribute = name.rpartition(":")
     if not place:
-        raise ArgumentError(f"network is {name!r}: wanted file.py:name or module:name, such as model.py:make")
+        raise ArgumentError(
+            f"network is {name!r}: wanted file.py:name or module:name, such as model.py:make"
+        )
     try:
-        module: Any = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        module: Any = (
+            _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        )
         found = getattr(module, attribute)
-    except (FileNotFoundError, ModuleNotFoundError, AttributeError) as error:
+    except (
+        FileNotFoundError,
+        ModuleNotFoundError,
+        AttributeError,
+    ) as error:
         raise ArgumentError(f"network is {name!r}, which is not there: {error}") from error
     net = found() if callable(found) and not isinstance(found, Module) else found
     if not isinstance(net, Module):
-        raise ArgumentError(f"network is {name!r}, which gives a {type(net).__name__}: wanted a layer or network")
+        raise ArgumentError(
+            f"network is {name!r}, which gives a {type(net).__name__}: wanted a layer or network"
+        )
     return net
 
 
@@ -110,20 +139,28 @@ def _from_file(path: Path) -> Any:
 
 
 def share_device() -> None:
-    """Prepare this process to share a GPU, before a library opens it; variables that are set already stay."""
+    """Prepare this process to share a GPU, before a library opens it; variables that are set
+    already stay.
+    """
     for name, value in SHARING.items():
         os.environ.setdefault(name, value)
 
 
 def probe_all(names: Iterable[str]) -> list[Report]:
-    """Return `probe` of each name, from another process: this one takes no memory of a GPU from the candidates."""
+    """Return `probe` of each name, from another process: this one takes no memory of a GPU from the
+    candidates.
+    """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, share_device) as executor:
         return list(executor.map(probe, names))
 
 
-def measure(work: Work, backends: list[str], rounds: int = 10) -> tuple[dict[str, float], dict[str, str]]:
-    """Return the median seconds of a step by backend, as it is and compiled; and why others could not do it."""
+def measure(
+    work: Work, backends: list[str], rounds: int = 10
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Return the median seconds of a step by backend, as it is and compiled; and why others could
+    not do it.
+    """
     load(work.network)
     candidates = {
         f"{name}{', compiled' if compiled else ''}": partial(work.make, name, compiled)
@@ -136,13 +173,16 @@ def measure(work: Work, backends: list[str], rounds: int = 10) -> tuple[dict[str
 
 
 def interleaved(
-    candidates: Mapping[str, Maker], rounds: int, calls: int, failed: dict[str, str] | None = None
+    candidates: Mapping[str, Maker],
+    rounds: int,
+    calls: int,
+    failed: dict[str, str] | None = None,
 ) -> dict[str, float]:
     """Return the median seconds per call of each candidate; each round is in another order.
 
-    For what ran before may leave the machine in a state that suits one and not another. The first moments of a turn are
-    not timed. With 0 calls a turn has as many as fill its time. Where ``failed`` is
-    given, it receives the errors of candidates that cannot be made.
+    For what ran before may leave the machine in a state that suits one and not another. The first
+    moments of a turn are not timed. With 0 calls a turn has as many as fill its time. Where
+    ``failed`` is given, it receives the errors of candidates that cannot be made.
 
     Raises:
         RuntimeError: a candidate cannot be made, or ends in between.
@@ -191,7 +231,9 @@ def _serve(connection: Connection, maker: Maker) -> None:
         run = maker()
         run(1)
     except Exception as error:
-        connection.send(str(error) if isinstance(error, AnynetError) else f"{type(error).__name__}: {error}")
+        connection.send(
+            str(error) if isinstance(error, AnynetError) else f"{type(error).__name__}: {error}"
+        )
         return
     connection.send("")
     while (calls := connection.recv()) is not None:

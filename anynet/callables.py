@@ -1,6 +1,7 @@
 """A user's functions: anything that can be called, whatever its attributes are.
 
-A callable of another language, or of a class of its own, may have a name that is no string, or none at all.
+A callable of another language, or of a class of its own, may have a name that is no string, or none
+at all.
 """
 
 from collections.abc import Callable
@@ -59,7 +60,9 @@ def signature_of(f: Any) -> Signature | None:
 
 
 def takes(function: Callable[..., Any], count: int) -> bool:
-    """Tell whether a function can be called with so many arguments in order; True where no one can tell."""
+    """Tell whether a function can be called with so many arguments in order; True where no one can
+    tell.
+    """
     signature = signature_of(function)
     if signature is None:
         # Compiled code need not have one.

@@ -15,18 +15,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command ``anynet`` and return its exit code."""
     from anynet import __version__
 
-    parser = argparse.ArgumentParser(prog="anynet", description="Neural networks on any array library.")
+    parser = argparse.ArgumentParser(
+        prog="anynet", description="Neural networks on any array library."
+    )
     parser.add_argument("--version", action="version", version=f"anynet {__version__}")
     commands = parser.add_subparsers(title="commands", required=True)
-    backends = commands.add_parser("backends", help="list the backends: version, device, and whether each works here")
+    backends = commands.add_parser(
+        "backends",
+        help="list the backends: version, device, and whether each works here",
+    )
     backends.set_defaults(run=lambda _: _show([probe(name) for name in backend_names()]))
-    bench = commands.add_parser("bench", help="find the backend that trains a network most quickly on this machine")
-    bench.add_argument("network", metavar="NET", help="a network or a function that returns one: file.py:name")
-    bench.add_argument("--input-shape", required=True, help="of one input, such as 784 or 1,28,28")
+    bench = commands.add_parser(
+        "bench",
+        help="find the backend that trains a network most quickly on this machine",
+    )
+    bench.add_argument(
+        "network",
+        metavar="NET",
+        help="a network or a function that returns one: file.py:name",
+    )
+    bench.add_argument(
+        "--input-shape",
+        required=True,
+        help="of one input, such as 784 or 1,28,28",
+    )
     bench.add_argument("--batch", type=int, default=100)
     bench.add_argument("--optimizer", choices=("sgd", "momentum", "adam"), default="sgd")
-    bench.add_argument("--integers", type=int, metavar="BELOW", help="inputs are integers from 0 up to but not this")
-    bench.add_argument("--backend", action="append", help="may be repeated (default: every one that works here)")
+    bench.add_argument(
+        "--integers",
+        type=int,
+        metavar="BELOW",
+        help="inputs are integers from 0 up to but not this",
+    )
+    bench.add_argument(
+        "--backend",
+        action="append",
+        help="may be repeated (default: every one that works here)",
+    )
     bench.add_argument("--rounds", type=int, default=10)
     bench.set_defaults(run=_bench)
     options = parser.parse_args(arguments)
@@ -45,7 +70,8 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
 def run(program: Callable[[], int | None]) -> None:
     """Run a program and exit with its code.
 
-    An error that its user can mend ends it with one line and code 2, Ctrl-C with one line and code 130.
+    An error that its user can mend ends it with one line and code 2, Ctrl-C with one line and code
+    130.
     """
     sys.exit(_code_of(program))
 
@@ -71,11 +97,21 @@ def _bench(options: argparse.Namespace) -> None:
     try:
         shape = tuple(int(n) for n in options.input_shape.split(",") if n)
     except ValueError:
-        raise ArgumentError(f"input-shape is {options.input_shape!r}: wanted numbers such as 784 or 1,28,28") from None
+        raise ArgumentError(
+            f"input-shape is {options.input_shape!r}: wanted numbers such as 784 or 1,28,28"
+        ) from None
     names = options.backend
     if not names:
-        names = [report.name for report in probe_all(backend_names()) if report.works and not report.lazy]
-    work = Work(options.network, shape, options.batch, options.optimizer, options.integers)
+        names = [
+            report.name for report in probe_all(backend_names()) if report.works and not report.lazy
+        ]
+    work = Work(
+        options.network,
+        shape,
+        options.batch,
+        options.optimizer,
+        options.integers,
+    )
     seconds, failed = measure(work, names, options.rounds)
     if not seconds:
         raise ArgumentError("; ".join(f"{name}: {reason}" for name, reason in failed.items()))
@@ -84,7 +120,11 @@ def _bench(options: argparse.Namespace) -> None:
     for heading in ("ms a step", "× the quickest"):
         table.add_column(heading, justify="right")
     for name, value in sorted(seconds.items(), key=lambda item: item[1]):
-        table.add_row(escape(name), f"{1000 * value:.3g}", f"{value / min(seconds.values()):.2f}")
+        table.add_row(
+            escape(name),
+            f"{1000 * value:.3g}",
+            f"{value / min(seconds.values()):.2f}",
+        )
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     for name, reason in failed.items():
@@ -100,7 +140,17 @@ def _show(reports: Sequence[Report]) -> None:
     for heading in ("backend", "version", "device", "works"):
         table.add_column(heading)
     for report in reports:
-        table.add_row(*map(escape, (report.name, report.version, report.device, "yes" if report.works else "no")))
+        table.add_row(
+            *map(
+                escape,
+                (
+                    report.name,
+                    report.version,
+                    report.device,
+                    "yes" if report.works else "no",
+                ),
+            )
+        )
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     for report in reports:

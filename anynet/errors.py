@@ -19,7 +19,9 @@ class AnynetError(Exception):
 
 
 class BackendError(AnynetError, RuntimeError):
-    """A backend that is unknown, not installed, or without a device that works; the message is one line."""
+    """A backend that is unknown, not installed, or without a device that works; the message is one
+    line.
+    """
 
 
 class MissingPackageError(AnynetError, RuntimeError):
@@ -59,11 +61,15 @@ class NotInitializedError(AnynetError, RuntimeError):
 
 
 class StateError(AnynetError, RuntimeError):
-    """State that would be kept where it does harm without a word: an array of a computation as a layer's attribute."""
+    """State that would be kept where it does harm without a word: an array of a computation as a
+    layer's attribute.
+    """
 
 
 class DataError(AnynetError, ValueError):
-    """Data that cannot be trained on or read: a damaged file, a label out of range, a pixel that is not a number."""
+    """Data that cannot be trained on or read: a damaged file, a label out of range, a pixel that is
+    not a number.
+    """
 
 
 class DifferentiationError(AnynetError, TypeError):

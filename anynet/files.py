@@ -34,11 +34,13 @@ def read_whole(path: Path, max_bytes: int) -> bytes:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside ``path`` and rename it when all went well; otherwise it leaves no trace.
+    """Open a temporary file beside ``path`` and rename it when all went well; otherwise it leaves
+    no trace.
 
-    A ``~`` is the home folder. The data is on the disk before the name is. A symbolic link stays, and the file that
-    it names is written. A file that is replaced keeps its permissions, a new one has those of any new file.
-    Temporary files of processes that were killed are removed. A device or a pipe is written to directly.
+    A ``~`` is the home folder. The data is on the disk before the name is. A symbolic link stays,
+    and the file that it names is written. A file that is replaced keeps its permissions, a new one
+    has those of any new file. Temporary files of processes that were killed are removed. A device
+    or a pipe is written to directly.
     """
     path = Path(os.path.realpath(os.path.expanduser(path)))
     if path.exists() and not path.is_file():
@@ -72,7 +74,8 @@ def _temporary(folder: Path) -> tuple[IO[bytes], int | None]:
         file = open(folder / f"{_PREFIX}{os.urandom(4).hex()}{_SUFFIX}", "xb")  # noqa: SIM115
         if fcntl is None:
             return file, None
-        # A second descriptor holds the lock until the file has its name. Not every file system has locks.
+        # A second descriptor holds the lock until the file has its name. Not every file system has
+        # locks.
         lock = os.dup(file.fileno())
         with suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -4,7 +4,13 @@ Integers, booleans and complex numbers raise a `DTypeError`.
 """
 
 from anynet.arguments import whole_number
-from anynet.array import Array, array_namespace, as_indices, check_floating, device
+from anynet.array import (
+    Array,
+    array_namespace,
+    as_indices,
+    check_floating,
+    device,
+)
 from anynet.primitives import (
     elu,
     erf,
@@ -42,35 +48,44 @@ __all__ = [
 
 
 def identity(x: Array) -> Array:
-    """Return x as it is, the output activation of regression (Deep Learning from Scratch, chapter 3.5)."""
+    """Return x as it is, the output activation of regression (Deep Learning from Scratch, chapter
+    3.5).
+    """
     return x
 
 
 def step(x: Array) -> Array:
-    """Return 1 where x > 0 and 0 elsewhere, of x's shape and dtype (Deep Learning from Scratch, chapter 3.2.2)."""
+    """Return 1 where x > 0 and 0 elsewhere, of x's shape and dtype (Deep Learning from Scratch,
+    chapter 3.2.2).
+    """
     check_floating("step", x)
     return array_namespace(x).astype(x > 0, x.dtype)
 
 
 def silu(x: Array) -> Array:
-    """Return x / (1 + exp(-x)) for every element, also called swish, of x's shape and floating dtype.
+    """Return x / (1 + exp(-x)) for every element, also called swish, of x's shape and floating
+    dtype.
 
-    Source: Elfwing, Uchibe and Doya, Sigmoid-weighted linear units for neural network function approximation in
-    reinforcement learning, Neural Networks 107, 2018.
+    Source: Elfwing, Uchibe and Doya, Sigmoid-weighted linear units for neural network function
+    approximation in reinforcement learning, Neural Networks 107, 2018.
     """
     return x * sigmoid(x)
 
 
 def tanh(x: Array) -> Array:
-    """Return the hyperbolic tangent of every element, in (-1, 1), of x's shape and floating dtype."""
+    """Return the hyperbolic tangent of every element, in (-1, 1), of x's shape and floating
+    dtype.
+    """
     check_floating("tanh", x)
     return array_namespace(x).tanh(x)
 
 
 def one_hot(labels: Array, classes: int, dtype: object = None) -> Array:
-    """Return rows (…, classes) with a 1 at each label's place and 0 elsewhere; float32 unless another dtype is given.
+    """Return rows (…, classes) with a 1 at each label's place and 0 elsewhere; float32 unless
+    another dtype is given.
 
-    Labels are integers in 0 … classes - 1, of any integer dtype; the row of one outside holds zeros only.
+    Labels are integers in 0 … classes - 1, of any integer dtype; the row of one outside holds zeros
+    only.
 
     Raises:
         DataError: labels that are not integers.

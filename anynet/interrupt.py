@@ -1,4 +1,6 @@
-"""Ctrl-C that waits until a step of training is done, so that all parameters and buffers are of the same step."""
+"""Ctrl-C that waits until a step of training is done, so that all parameters and buffers are of the
+same step.
+"""
 
 import signal
 from collections.abc import Iterable, Iterator
@@ -12,13 +14,15 @@ T = TypeVar("T")
 class DeferredInterrupt:
     """A context in which SIGINT waits for the next `deliver`, or for the end of the context.
 
-    To deliver is to call the handler that was there before; Python's own raises KeyboardInterrupt. A second signal,
-    while one waits, is delivered at once. The handler from before is back at the end, also after an error. On other
-    threads than the main one, and where the signal is ignored or ends the process, nothing changes.
+    To deliver is to call the handler that was there before; Python's own raises KeyboardInterrupt.
+    A second signal, while one waits, is delivered at once. The handler from before is back at the
+    end, also after an error. On other threads than the main one, and where the signal is ignored or
+    ends the process, nothing changes.
     """
 
     def __init__(self) -> None:
-        #: Whether a signal waits. Set it to False where one may be delivered at once, as while a user's code runs.
+        #: Whether a signal waits. Set it to False where one may be delivered at once, as while a
+        #: user's code runs.
         self.deferring = True
         self._previous: Any = None
         self._waiting: tuple[int, FrameType | None] | None = None
@@ -33,7 +37,10 @@ class DeferredInterrupt:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         # A handler that was set meanwhile stays.
         if signal.getsignal(signal.SIGINT) == self._handle:

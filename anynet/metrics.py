@@ -1,15 +1,18 @@
 """Metrics: how good outputs are, as sums over rows that are added up over batches.
 
-Each metric is an object. Calling it gives the score of whole arrays, on their device. Over batches, `Metric.count`
-gives the sums of one batch, `Metric.add` adds two of them, and `Metric.result` computes the score once at the end, so
-that the batches do not change the score. The instances with lower-case names, such as `f1`, have the default settings
-and also take them in a call: ``f1(outputs, labels, average="micro")`` is ``F1(average="micro")(outputs, labels)``.
+Each metric is an object. Calling it gives the score of whole arrays, on their device. Over batches,
+`Metric.count` gives the sums of one batch, `Metric.add` adds two of them, and `Metric.result`
+computes the score once at the end, so that the batches do not change the score. The instances with
+lower-case names, such as `f1`, have the default settings and also take them in a call:
+``f1(outputs, labels, average="micro")`` is ``F1(average="micro")(outputs, labels)``.
 
-Classes: outputs are real, (…, classes) with two or more classes, and the index of the largest is the answer, the first
-of equal ones. Labels are class indices (…) of any integer dtype, or one-hot rows (…, classes). A row with a NaN among
-its outputs has no answer and is never right; neither is a row whose label is no class.
+Classes: outputs are real, (…, classes) with two or more classes, and the index of the largest is
+the answer, the first of equal ones. Labels are class indices (…) of any integer dtype, or one-hot
+rows (…, classes). A row with a NaN among its outputs has no answer and is never right; neither is a
+row whose label is no class.
 
-Rows are counted in integers, which is exact. The other sums are in float32, or in float64 where outputs or labels are.
+Rows are counted in integers, which is exact. The other sums are in float32, or in float64 where
+outputs or labels are.
 """
 
 import math
@@ -18,7 +21,16 @@ from functools import partial
 from typing import Any
 
 from anynet import losses
-from anynet.array import Array, DType, array_namespace, device, is_array, is_complex, is_floating, size
+from anynet.array import (
+    Array,
+    DType,
+    array_namespace,
+    device,
+    is_array,
+    is_complex,
+    is_floating,
+    size,
+)
 from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 
 #: What a metric counts in a batch: arrays by name.
@@ -26,7 +38,8 @@ Sums = dict[str, Array]
 
 
 class Metric:
-    """The base of metrics: a name, the sums of a batch, and the score that follows from the sums of all batches.
+    """The base of metrics: a name, the sums of a batch, and the score that follows from the sums of
+    all batches.
 
     A subclass defines `count` and `result`, and `add` where sums are not simply added:
 
@@ -56,20 +69,25 @@ class Metric:
         raise NotImplementedError(f"{type(self).__name__} defines no result()")
 
     def __call__(self, outputs: Array, labels: Array, *args: Any, **settings: Any) -> Array:
-        """Return the score of these rows, with other settings than the metric's own where any are given."""
+        """Return the score of these rows, with other settings than the metric's own where any are
+        given.
+        """
         metric = type(self)(*args, **settings) if args or settings else self
         return metric.result(metric.count(outputs, labels))
 
     def __repr__(self) -> str:
-        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if name != "name")
+        settings = ", ".join(
+            f"{name}={value!r}" for name, value in vars(self).items() if name != "name"
+        )
         return f"{type(self).__name__}({settings})"
 
 
 class Accuracy(Metric):
-    """The fraction of rows whose largest output is at the label, a float32 scalar; NaN where there are no rows.
+    """The fraction of rows whose largest output is at the label, a float32 scalar; NaN where there
+    are no rows.
 
-    With ``ignore_index`` rows of that label do not count, as in `losses.cross_entropy`.
-    Source: Deep Learning from Scratch, chapter 3.6.2.
+    With ``ignore_index`` rows of that label do not count, as in `losses.cross_entropy`. Source:
+    Deep Learning from Scratch, chapter 3.6.2.
 
     Raises:
         ShapeError: fewer than two classes, or labels of another shape.
@@ -86,7 +104,11 @@ class Accuracy(Metric):
     def count(self, outputs: Array, labels: Array) -> Sums:
         """Return the number of rows that are right, and of all rows, integers ()."""
         labels = _labels(self.name, outputs, labels)
-        return _rows_that_are(_answers(self.name, outputs) == labels, labels, self.ignore_index)
+        return _rows_that_are(
+            _answers(self.name, outputs) == labels,
+            labels,
+            self.ignore_index,
+        )
 
     def result(self, sums: Sums) -> Array:
         """Return right / rows."""
@@ -96,7 +118,8 @@ class Accuracy(Metric):
 class TopKAccuracy(Metric):
     """The fraction of rows whose label is among the k largest outputs, a float32 scalar.
 
-    Of equal outputs the first ones count as the larger, so that k = 1 is `accuracy`. Errors as for `Accuracy`.
+    Of equal outputs the first ones count as the larger, so that k = 1 is `accuracy`. Errors as for
+    `Accuracy`.
 
     Raises:
         ArgumentError: k is below 1, or above the number of classes.
@@ -110,18 +133,29 @@ class TopKAccuracy(Metric):
 
     def count(self, outputs: Array, labels: Array) -> Sums:
         """Return the number of rows that are right, and of all rows, integers ()."""
-        labels, classes = _labels(self.name, outputs, labels), outputs.shape[-1]
+        labels, classes = (
+            _labels(self.name, outputs, labels),
+            outputs.shape[-1],
+        )
         if not 1 <= self.k <= classes:
             raise ArgumentError(
-                f"k is {self.k} and the outputs have {classes} classes: wanted a number from 1 to {classes}"
+                f"k is {self.k} and the outputs have {classes} classes: wanted a number from 1 to "
+                f"{classes}"
             )
         xp = array_namespace(outputs, labels)
         outputs = _comparable(self.name, outputs)
         answers = _largest(outputs)
         indices = xp.arange(classes, dtype=labels.dtype, device=device(labels))
         label = xp.expand_dims(labels, axis=-1)
-        at_label = xp.sum(xp.where(indices == label, outputs, xp.zeros_like(outputs)), axis=-1, keepdims=True)
-        behind = xp.logical_or(outputs < at_label, xp.logical_and(outputs == at_label, indices >= label))
+        at_label = xp.sum(
+            xp.where(indices == label, outputs, xp.zeros_like(outputs)),
+            axis=-1,
+            keepdims=True,
+        )
+        behind = xp.logical_or(
+            outputs < at_label,
+            xp.logical_and(outputs == at_label, indices >= label),
+        )
         right = classes - xp.count_nonzero(behind, axis=-1) < self.k
         right = xp.logical_and(xp.logical_and(right, answers >= 0), labels < classes)
         return _rows_that_are(right, labels, self.ignore_index)
@@ -145,7 +179,10 @@ class _PerClass(Metric):
 
         A row whose label is no class counts nowhere.
         """
-        labels, answers = _labels(self.name, outputs, labels), _answers(self.name, outputs)
+        labels, answers = (
+            _labels(self.name, outputs, labels),
+            _answers(self.name, outputs),
+        )
         classes = outputs.shape[-1]
         xp = array_namespace(answers, labels)
         none = xp.full_like(labels, classes)
@@ -162,16 +199,19 @@ class _PerClass(Metric):
         if self.average == "micro":
             part, whole = xp.sum(part), xp.sum(whole)
         # None of nothing is 0.
-        score = xp.astype(part, xp.float32) / xp.astype(xp.maximum(whole, xp.ones_like(whole)), xp.float32)
+        score = xp.astype(part, xp.float32) / xp.astype(
+            xp.maximum(whole, xp.ones_like(whole)), xp.float32
+        )
         return xp.mean(score) if self.average == "macro" else score
 
 
 class Precision(_PerClass):
     """The part of a class's answers that is right, true positives / answers, float32.
 
-    The average is "macro", the mean over all classes, "micro", of all answers together, or "none", which gives the
-    score of each class, (classes,). A class that is never the answer scores 0. Errors as for `Accuracy`.
-    Source: scikit-learn's precision_score with zero_division 0 and all classes as its labels.
+    The average is "macro", the mean over all classes, "micro", of all answers together, or "none",
+    which gives the score of each class, (classes,). A class that is never the answer scores 0.
+    Errors as for `Accuracy`. Source: scikit-learn's precision_score with zero_division 0 and all
+    classes as its labels.
 
     Raises:
         ArgumentError: an unknown average.
@@ -186,7 +226,8 @@ class Precision(_PerClass):
 
 
 class Recall(_PerClass):
-    """The part of a class's rows that is found, true positives / rows, float32; one without rows scores 0.
+    """The part of a class's rows that is found, true positives / rows, float32; one without rows
+    scores 0.
 
     Averages and errors as for `Precision`. Source: scikit-learn's recall_score.
     """
@@ -201,8 +242,8 @@ class Recall(_PerClass):
 class F1(_PerClass):
     """2 · true positives / (answers + rows), the harmonic mean of precision and recall, float32.
 
-    A class that has no rows and is never the answer scores 0. Averages and errors as for `Precision`.
-    Source: scikit-learn's f1_score.
+    A class that has no rows and is never the answer scores 0. Averages and errors as for
+    `Precision`. Source: scikit-learn's f1_score.
     """
 
     name = "f1"
@@ -213,11 +254,13 @@ class F1(_PerClass):
 
 
 class BinaryAccuracy(Metric):
-    """The fraction of yes-or-no questions that are answered right, a float32 scalar; NaN where there are none.
+    """The fraction of yes-or-no questions that are answered right, a float32 scalar; NaN where
+    there are none.
 
-    Outputs are real, of any shape, each the logit of one question: one for each row, (N,) or (N, 1), or several,
-    (N, labels). An output above the threshold is a yes; for probabilities the threshold is 0.5. Labels are of the same
-    shape, in 0 … 1, and from 0.5 on a yes; an axis of length 1 at the end may be missing in one of the two arrays.
+    Outputs are real, of any shape, each the logit of one question: one for each row, (N,) or (N,
+    1), or several, (N, labels). An output above the threshold is a yes; for probabilities the
+    threshold is 0.5. Labels are of the same shape, in 0 … 1, and from 0.5 on a yes; an axis of
+    length 1 at the end may be missing in one of the two arrays.
 
     Raises:
         ShapeError: labels of another shape.
@@ -244,14 +287,16 @@ class BinaryAccuracy(Metric):
 
 
 class R2Score(Metric):
-    """R², 1 - sum((labels - outputs)²) / sum((labels - mean(labels))²), a float scalar; 1 is perfect.
+    """R², 1 - sum((labels - outputs)²) / sum((labels - mean(labels))²), a float scalar; 1 is
+    perfect.
 
-    Outputs and labels are real, of one shape (N, …); an axis of length 1 at the end may be missing in one of the two
-    arrays. Each column has a score of its own: ``multioutput`` is "uniform_average", the mean of them, or
-    "variance_weighted", their mean with weights sum((labels - mean(labels))²). A column whose labels are all
-    equal scores 1 where the outputs equal them too, else 0. The score of fewer than two rows is NaN.
-    Source: scikit-learn's r2_score. Means and squares of batches are merged as in Chan, Golub and LeVeque, Algorithms
-    for computing the sample variance, The American Statistician 37, 1983.
+    Outputs and labels are real, of one shape (N, …); an axis of length 1 at the end may be missing
+    in one of the two arrays. Each column has a score of its own: ``multioutput`` is
+    "uniform_average", the mean of them, or "variance_weighted", their mean with weights sum((labels
+    - mean(labels))²). A column whose labels are all equal scores 1 where the outputs equal them
+    too, else 0. The score of fewer than two rows is NaN. Source: scikit-learn's r2_score. Means and
+    squares of batches are merged as in Chan, Golub and LeVeque, Algorithms for computing the sample
+    variance, The American Statistician 37, 1983.
 
     Raises:
         ArgumentError: an unknown multioutput.
@@ -264,16 +309,23 @@ class R2Score(Metric):
 
     def __init__(self, *, multioutput: str = "uniform_average") -> None:
         if multioutput not in ("uniform_average", "variance_weighted"):
-            raise ArgumentError(f"multioutput is {multioutput!r}: wanted 'uniform_average' or 'variance_weighted'")
+            raise ArgumentError(
+                f"multioutput is {multioutput!r}: wanted 'uniform_average' or 'variance_weighted'"
+            )
         self.multioutput = multioutput
 
     def count(self, outputs: Array, labels: Array) -> Sums:
-        """Return the number of rows, and of each column the labels' mean and squares around it, and the errors'."""
+        """Return the number of rows, and of each column the labels' mean and squares around it, and
+        the errors'.
+        """
         x, t = _alike(self.name, outputs, labels)
         if x.ndim == 0:
-            raise ShapeError(f"{self.name}: outputs of shape (): wanted one row per example, (N, …)")
+            raise ShapeError(
+                f"{self.name}: outputs of shape (): wanted one row per example, (N, …)"
+            )
         xp, rows = array_namespace(x, t), x.shape[0]
-        # As differences from the first row: squares of large labels would have lost those of their differences.
+        # As differences from the first row: squares of large labels would have lost those of their
+        # differences.
         first = t[:1, ...] if rows else xp.zeros((1, *t.shape[1:]), dtype=t.dtype, device=device(t))
         shifted = t - first
         shift = xp.sum(shifted, axis=0, keepdims=True) / max(rows, 1)
@@ -304,7 +356,11 @@ class R2Score(Metric):
         xp = array_namespace(errors)
         flat = squares == 0
         constant = xp.where(errors == 0, xp.ones_like(errors), xp.zeros_like(errors))
-        score = xp.where(flat, constant, 1 - errors / xp.where(flat, xp.ones_like(squares), squares))
+        score = xp.where(
+            flat,
+            constant,
+            1 - errors / xp.where(flat, xp.ones_like(squares), squares),
+        )
         # A NaN among the outputs is a NaN in the score, also where the labels are all equal.
         score = xp.where(errors == errors, score, errors)
         if self.multioutput == "variance_weighted":
@@ -318,7 +374,8 @@ class R2Score(Metric):
 class MeanSquaredError(Metric):
     """The mean of (outputs - labels)² over all elements, a float scalar; NaN where there are none.
 
-    Outputs and labels are real, of one shape; an axis of length 1 at the end may be missing in one of the two arrays.
+    Outputs and labels are real, of one shape; an axis of length 1 at the end may be missing in one
+    of the two arrays.
 
     Raises:
         ShapeError: labels of another shape.
@@ -339,7 +396,9 @@ class MeanSquaredError(Metric):
 
 
 class MeanAbsoluteError(MeanSquaredError):
-    """The mean of |outputs - labels| over all elements, a float scalar. Shapes and errors as for `MeanSquaredError`."""
+    """The mean of |outputs - labels| over all elements, a float scalar. Shapes and errors as for
+    `MeanSquaredError`.
+    """
 
     name = "mean_absolute_error"
 
@@ -350,10 +409,11 @@ class MeanAbsoluteError(MeanSquaredError):
 
 
 class Perplexity(Metric):
-    """exp of the mean cross-entropy of logits: how many classes a guess among equals would have, a float scalar.
+    """exp of the mean cross-entropy of logits: how many classes a guess among equals would have, a
+    float scalar.
 
-    Outputs are logits, (…, classes); labels as for `losses.cross_entropy`, so is ``ignore_index``. For sequences they
-    are (N, length, classes) and (N, length). Errors as for `Accuracy`.
+    Outputs are logits, (…, classes); labels as for `losses.cross_entropy`, so is ``ignore_index``.
+    For sequences they are (N, length, classes) and (N, length). Errors as for `Accuracy`.
     """
 
     name = "perplexity"
@@ -367,9 +427,16 @@ class Perplexity(Metric):
         xp = array_namespace(outputs)
         outputs = _comparable(self.name, outputs)
         # Sums in a smaller dtype would overflow.
-        logits = outputs if outputs.dtype == xp.float64 else xp.astype(outputs, xp.float32, copy=False)
-        total = losses.cross_entropy(logits, labels, ignore_index=self.ignore_index, reduction="sum")
-        return {"sum": total, "rows": _rows_that_are(indices >= 0, indices, self.ignore_index)["rows"]}
+        logits = (
+            outputs if outputs.dtype == xp.float64 else xp.astype(outputs, xp.float32, copy=False)
+        )
+        total = losses.cross_entropy(
+            logits, labels, ignore_index=self.ignore_index, reduction="sum"
+        )
+        return {
+            "sum": total,
+            "rows": _rows_that_are(indices >= 0, indices, self.ignore_index)["rows"],
+        }
 
     def result(self, sums: Sums) -> Array:
         """Return exp(sum / rows)."""
@@ -389,7 +456,9 @@ perplexity = Perplexity()
 
 
 class OfAllRows(Metric):
-    """A function of outputs and labels as a metric: called once, with all rows, which are kept until then."""
+    """A function of outputs and labels as a metric: called once, with all rows, which are kept
+    until then.
+    """
 
     def __init__(self, function: Callable[[Array, Array], Any]) -> None:
         named = getattr(function, "func", function)
@@ -411,7 +480,9 @@ class OfAllRows(Metric):
 
 
 def as_metric(function: Metric | Callable[[Array, Array], Any]) -> Metric:
-    """Return a metric as it is, a partial one with those settings, and any other function as one of all rows."""
+    """Return a metric as it is, a partial one with those settings, and any other function as one of
+    all rows.
+    """
     if isinstance(function, partial) and isinstance(function.func, Metric) and not function.args:
         return type(function.func)(**function.keywords)
     return function if isinstance(function, Metric) else OfAllRows(function)
@@ -420,10 +491,13 @@ def as_metric(function: Metric | Callable[[Array, Array], Any]) -> Metric:
 def confusion_matrix(outputs: Array, labels: Array) -> Array:
     """Return how many rows have label i and the answer j, integers (classes, classes).
 
-    A row that has no answer, or whose label is no class, counts nowhere. Shapes and errors as for `Accuracy`.
-    Source: scikit-learn's confusion_matrix.
+    A row that has no answer, or whose label is no class, counts nowhere. Shapes and errors as for
+    `Accuracy`. Source: scikit-learn's confusion_matrix.
     """
-    labels, answers = _labels("confusion_matrix", outputs, labels), _answers("confusion_matrix", outputs)
+    labels, answers = (
+        _labels("confusion_matrix", outputs, labels),
+        _answers("confusion_matrix", outputs),
+    )
     classes = outputs.shape[-1]
     xp = array_namespace(answers, labels)
     known = xp.logical_and(xp.logical_and(labels >= 0, labels < classes), answers >= 0)
@@ -432,18 +506,21 @@ def confusion_matrix(outputs: Array, labels: Array) -> Array:
 
 
 def _labels(name: str, outputs: Array, labels: Array) -> Array:
-    """Return the class index of each row, in the library's default integers; below 0, or too large, where no class."""
+    """Return the class index of each row, in the library's default integers; below 0, or too large,
+    where no class.
+    """
     _check_arrays(name, outputs, labels)
     shape = tuple(outputs.shape)
     if outputs.ndim == 0 or shape[-1] < 2:
         raise ShapeError(
-            f"{name}: outputs of shape {shape} are no choice among classes: wanted (…, classes) with two or more; "
-            "binary_accuracy is for logits of yes or no, r2_score for numbers"
+            f"{name}: outputs of shape {shape} are no choice among classes: wanted (…, classes) "
+            "with two or more; binary_accuracy is for logits of yes or no, r2_score for numbers"
         )
     if tuple(labels.shape) not in (shape, shape[:-1]):
         raise ShapeError(
-            f"{name}: outputs of shape {shape} were given with labels of shape {tuple(labels.shape)}; "
-            f"wanted class indices of shape {shape[:-1]} or one-hot rows of {shape}"
+            f"{name}: outputs of shape {shape} were given with labels of shape "
+            f"{tuple(labels.shape)}; wanted class indices of shape {shape[:-1]} or one-hot rows of "
+            f"{shape}"
             + (f": reshape(labels, {shape[:-1]})" if size(labels) == math.prod(shape[:-1]) else "")
         )
     xp = array_namespace(outputs, labels)
@@ -454,8 +531,9 @@ def _labels(name: str, outputs: Array, labels: Array) -> Array:
         return xp.where(xp.any(rows > 0, axis=-1), found, xp.full_like(found, -1))
     if not xp.isdtype(labels.dtype, ("integral", "bool")):
         raise DataError(
-            f"{name}: labels of shape {tuple(labels.shape)} are of dtype {labels.dtype}: wanted class indices of an "
-            "integer dtype, by astype; for numbers that are predicted there is r2_score"
+            f"{name}: labels of shape {tuple(labels.shape)} are of dtype {labels.dtype}: wanted "
+            "class indices of an integer dtype, by astype; for numbers that are predicted there is "
+            "r2_score"
         )
     # What is too large for these integers becomes negative, and so stays no class.
     return xp.astype(labels, _integers(labels), copy=False)
@@ -476,7 +554,11 @@ def _largest(rows: Array) -> Array:
     """Return the index of the largest of each row, -1 where a row holds a NaN."""
     xp = array_namespace(rows)
     found = xp.astype(xp.argmax(rows, axis=-1), _integers(rows), copy=False)
-    return xp.where(xp.any(xp.isnan(rows), axis=-1), xp.full_like(found, -1), found) if is_floating(rows) else found
+    return (
+        xp.where(xp.any(xp.isnan(rows), axis=-1), xp.full_like(found, -1), found)
+        if is_floating(rows)
+        else found
+    )
 
 
 def _integers(x: Array) -> DType:
@@ -486,18 +568,24 @@ def _integers(x: Array) -> DType:
 
 def _check_real(name: str, x: Array) -> None:
     if is_complex(x):
-        raise DTypeError(f"{name}: an array of {x.dtype} was given: wanted real numbers, as xp.real(x)")
+        raise DTypeError(
+            f"{name}: an array of {x.dtype} was given: wanted real numbers, as xp.real(x)"
+        )
 
 
 def _comparable(name: str, x: Array) -> Array:
-    """Return a real array in a dtype that can be compared: not all libraries can with all unsigned integers."""
+    """Return a real array in a dtype that can be compared: not all libraries can with all unsigned
+    integers.
+    """
     xp, dtype = array_namespace(x), x.dtype
     if xp.isdtype(dtype, "bool"):
         return xp.astype(x, xp.uint8)
     if xp.isdtype(dtype, "unsigned integer") and xp.iinfo(dtype).bits > 8:
         integers = _integers(x)
         if xp.iinfo(integers).bits <= xp.iinfo(dtype).bits:
-            raise DTypeError(f"{name}: {dtype} has numbers too large to be compared: wanted float32, by astype")
+            raise DTypeError(
+                f"{name}: {dtype} has numbers too large to be compared: wanted float32, by astype"
+            )
         return xp.astype(x, integers)
     _check_real(name, x)
     return x
@@ -510,15 +598,17 @@ def _alike(name: str, outputs: Array, labels: Array) -> tuple[Array, Array]:
     x, t = tuple(outputs.shape), tuple(labels.shape)
     if x != t and (*x, 1) != t and x != (*t, 1):
         raise ShapeError(
-            f"{name}: outputs of shape {x} were given with labels of shape {t}; wanted labels of shape {x}, for "
-            "elements that are broadcast would count several times"
+            f"{name}: outputs of shape {x} were given with labels of shape {t}; wanted labels of "
+            f"shape {x}, for elements that are broadcast would count several times"
         )
     dtype: DType = xp.float32
     for array in (outputs, labels):
         _check_real(name, array)
         dtype = xp.float64 if array.dtype == xp.float64 else dtype
     shape = min(x, t, key=len)
-    outputs, labels = (xp.reshape(xp.astype(a, dtype, copy=False), shape) for a in (outputs, labels))
+    outputs, labels = (
+        xp.reshape(xp.astype(a, dtype, copy=False), shape) for a in (outputs, labels)
+    )
     return outputs, labels
 
 
@@ -528,9 +618,15 @@ def _rows_that_are(right: Array, labels: Array, ignore_index: int | None) -> Sum
     # A label below 0 is no class, and -1 also stands for a missing answer.
     right = xp.logical_and(right, labels >= 0)
     if ignore_index is None:
-        return {"right": _count(right), "rows": _constant(size(labels), labels)}
+        return {
+            "right": _count(right),
+            "rows": _constant(size(labels), labels),
+        }
     counted = labels != ignore_index
-    return {"right": _count(xp.logical_and(right, counted)), "rows": _count(counted)}
+    return {
+        "right": _count(xp.logical_and(right, counted)),
+        "rows": _count(counted),
+    }
 
 
 def _count(x: Array) -> Array:
@@ -546,7 +642,10 @@ def _constant(value: int, like: Array) -> Array:
 
 def _total(x: Array) -> Sums:
     """Return the sum of all elements, and their number."""
-    return {"sum": array_namespace(x).sum(x), "elements": _constant(size(x), x)}
+    return {
+        "sum": array_namespace(x).sum(x),
+        "elements": _constant(size(x), x),
+    }
 
 
 def _histogram(x: Array, stop: int) -> Array:

@@ -9,7 +9,12 @@ from anynet.arguments import describe, whole_number
 from anynet.array import Array, DType, dtype_name, is_array, is_floating
 from anynet.backend import Backend, get_backend
 from anynet.callables import show_call, takes
-from anynet.errors import AnynetError, ArgumentError, ArgumentTypeError, DataError
+from anynet.errors import (
+    AnynetError,
+    ArgumentError,
+    ArgumentTypeError,
+    DataError,
+)
 from anynet.files import atomic_write
 from anynet.layers import Embedding, Module, Parameter
 from anynet.tracing.trace import unwrap, wrap
@@ -25,55 +30,79 @@ def export_onnx(
     dtype: DType | Mapping[str, DType] = None,
     batch: str | int = "batch",
 ) -> None:
-    """Write a network to an ONNX file, with its weights in it; the file appears whole or not at all.
+    """Write a network to an ONNX file, with its weights in it; the file appears whole or not at
+    all.
 
-    The network runs once on arrays that record what is done with them, in inference. The file has an input named
-    ``input``. It has an output named ``output``; where the network returns a tuple or a list, ``output_0``,
-    ``output_1`` …; where it returns a dict, its keys. Further levels are joined by a dot.
+    The network runs once on arrays that record what is done with them, in inference. The file has
+    an input named ``input``. It has an output named ``output``; where the network returns a tuple
+    or a list, ``output_0``, ``output_1`` …; where it returns a dict, its keys. Further levels are
+    joined by a dot.
 
-    A slice is no view of its array there: write ``y[:, 0] += 1``, for of ``v = y[:, 0]; v += 1`` the y of the file sees
-    nothing.
+    A slice is no view of its array there: write ``y[:, 0] += 1``, for of ``v = y[:, 0]; v += 1``
+    the y of the file sees nothing.
 
     Args:
         net: an initialized network, of any library.
         path: the file to write.
-        input_shape: the shape of one input without the batch, such as (784,). A string names an axis of any length,
-            as in ("time", 8). For a network of several inputs, a dict from their names to their shapes, in the order
-            in which `forward` takes them.
-        dtype: of the input, of any library or by name; of several inputs, a dict. Default: that of the parameters, and
-            int64 where the network begins with an `Embedding`.
+        input_shape: the shape of one input without the batch, such as (784,). A string names an
+            axis of any length, as in ("time", 8). For a network of several inputs, a dict from
+            their names to their shapes, in the order in which `forward` takes them.
+        dtype: of the input, of any library or by name; of several inputs, a dict. Default: that of
+            the parameters, and int64 where the network begins with an `Embedding`.
         batch: the name of the first axis, or its length where the file is for one size only.
 
     Raises:
         BackendError: ndonnx is not installed.
-        DataError: the network has no numbers yet, returns no arrays, or needs the length of an axis that has a name.
+        DataError: the network has no numbers yet, returns no arrays, or needs the length of an axis
+            that has a name.
         ArgumentError: the network is in training mode, or an argument is none of those above.
 
     """
     if not isinstance(net, Module):
-        raise ArgumentTypeError(f"net is {describe(net)}: wanted a network; a function goes into a Module's forward()")
+        raise ArgumentTypeError(
+            f"net is {describe(net)}: wanted a network; a function goes into a Module's forward()"
+        )
     modules = net.modules()
-    if any(isinstance(value, Parameter) for _, module in modules for value in vars(module).values()):
+    if any(
+        isinstance(value, Parameter) for _, module in modules for value in vars(module).values()
+    ):
         raise DataError("the network has no numbers yet: call initialize() before exporting it")
     training = [module_path or "the network" for module_path, module in modules if module.training]
     if training:
         raise ArgumentError(
-            f"{training[0]} is in training mode, and an ONNX file is for inference: call net.set_training(None) first"
+            f"{training[0]} is in training mode, and an ONNX file is for inference: call "
+            "net.set_training(None) first"
         )
     shapes = _shapes(input_shape)
     if not takes(net.forward, len(shapes)):
-        raise ArgumentError(f"input_shape has {len(shapes)} inputs: wanted those of {show_call(net.forward)}")
+        raise ArgumentError(
+            f"input_shape has {len(shapes)} inputs: wanted those of {show_call(net.forward)}"
+        )
     dtypes = dict(dtype) if isinstance(dtype, Mapping) else dict.fromkeys(shapes, dtype)
     if unknown := sorted(dtypes.keys() - shapes.keys()):
-        raise ArgumentError(f"dtype names {unknown[0]!r}: wanted names of inputs, which are {', '.join(shapes)}")
+        raise ArgumentError(
+            f"dtype names {unknown[0]!r}: wanted names of inputs, which are {', '.join(shapes)}"
+        )
     batch = _axis("batch", batch)
     backend = get_backend("ndonnx")
-    # As traced constants, which NumPy's functions and methods know; they would take ndonnx's for arrays of no axes.
+    # As traced constants, which NumPy's functions and methods know; they would take ndonnx's for
+    # arrays of no axes.
     copy = tree.map(lambda x: wrap(_constant(x, backend)), net)
-    inputs = {name: _argument(name, (batch, *shape), dtypes.get(name), net, backend) for name, shape in shapes.items()}
-    outputs = _named(tree.map(unwrap, _run(copy, {name: wrap(x) for name, x in inputs.items()})), backend)
+    inputs = {
+        name: _argument(name, (batch, *shape), dtypes.get(name), net, backend)
+        for name, shape in shapes.items()
+    }
+    outputs = _named(
+        tree.map(
+            unwrap,
+            _run(copy, {name: wrap(x) for name, x in inputs.items()}),
+        ),
+        backend,
+    )
     if taken := sorted(inputs.keys() & outputs.keys()):
-        raise ArgumentError(f"{taken[0]!r} is the name of an input and of an output: rename one of them")
+        raise ArgumentError(
+            f"{taken[0]!r} is the name of an input and of an output: rename one of them"
+        )
     model = backend.xp.build(inputs, outputs)
     with atomic_write(path) as file:
         file.write(model.SerializeToString())
@@ -83,10 +112,14 @@ def _shapes(given: Any) -> dict[str, Shape]:
     """Return the shapes of the inputs by name."""
     shapes = dict(given) if isinstance(given, Mapping) else {"input": given}
     if not shapes:
-        raise ArgumentError("input_shape is an empty dict: wanted the shape of every input by its name")
+        raise ArgumentError(
+            "input_shape is an empty dict: wanted the shape of every input by its name"
+        )
     for name, shape in shapes.items():
         if not isinstance(name, str) or not name:
-            raise ArgumentTypeError(f"input_shape has an input called {describe(name)}: wanted a name, such as 'input'")
+            raise ArgumentTypeError(
+                f"input_shape has an input called {describe(name)}: wanted a name, such as 'input'"
+            )
         example = f"({shape},)" if isinstance(shape, int) else "(784,)"
         wanted = f"wanted that of one input, such as {example}, or a dict of them by name"
         if not isinstance(shape, tuple | list):
@@ -113,23 +146,32 @@ def _argument(name: str, shape: Shape, dtype: DType, net: Module, backend: Backe
     chosen = dtype_name(dtype) if dtype is not None else _dtype_of(net)
     own = getattr(backend.xp, chosen, None)
     if own is None:
-        raise ArgumentError(f"the input {name!r} is to be of dtype {chosen}: wanted one such as float32 or int64")
+        raise ArgumentError(
+            f"the input {name!r} is to be of dtype {chosen}: wanted one such as float32 or int64"
+        )
     return backend.xp.argument(shape=shape, dtype=own)
 
 
 def _dtype_of(net: Module) -> str:
-    """Return the dtype that a network takes: integers for an embedding at its beginning, or what its parameters are."""
+    """Return the dtype that a network takes: integers for an embedding at its beginning, or what
+    its parameters are.
+    """
     first = next(module for _, module in net.modules() if len(module.modules()) == 1)
     if isinstance(first, Embedding):
         return "int64"
-    return next((dtype_name(x.dtype) for x in net.parameters().values() if is_floating(x)), "float32")
+    return next(
+        (dtype_name(x.dtype) for x in net.parameters().values() if is_floating(x)),
+        "float32",
+    )
 
 
 def _constant(x: Array, backend: Backend) -> Array:
     """Embed a parameter or a buffer."""
     name = dtype_name(x.dtype)
     if not hasattr(backend.xp, name):
-        raise ArgumentError(f"a parameter is of dtype {name}, which the export does not know: convert it to float32")
+        raise ArgumentError(
+            f"a parameter is of dtype {name}, which the export does not know: convert it to float32"
+        )
     return backend.asarray(x)
 
 
@@ -142,16 +184,23 @@ def _run(net: Module, inputs: dict[str, Array]) -> Any:
     except Exception as error:
         if "no propagated value" in str(error):
             raise DataError(
-                "the network cannot be exported: it uses the value of an array, as `if x > 0` and float(x) do, which "
-                "a file has only when it runs: use where(), and functions of arrays"
+                "the network cannot be exported: it uses the value of an array, as `if x > 0` and "
+                "float(x) do, which a file has only when it runs: use where(), and functions of "
+                "arrays"
             ) from error
         shapes = [(name, enumerate(x.shape)) for name, x in inputs.items()]
-        axes = [f"axis {n} of {name!r}" for name, shape in shapes for n, length in shape if length is None]
+        axes = [
+            f"axis {n} of {name!r}"
+            for name, shape in shapes
+            for n, length in shape
+            if length is None
+        ]
         if not axes:
             raise
         raise DataError(
-            f"the network cannot be exported for any length of {', '.join(axes)} ({type(error).__name__}: {error}): "
-            "give lengths in input_shape, and in batch= if that does not do"
+            f"the network cannot be exported for any length of {', '.join(axes)} "
+            f"({type(error).__name__}: {error}): give lengths in input_shape, and in batch= if that "
+            "does not do"
         ) from error
 
 
@@ -161,6 +210,9 @@ def _named(out: Any, backend: Backend) -> dict[str, Array]:
         return {"output": backend.asarray(out)}
     found = dict(tree.leaves(out))
     if not found:
-        raise DataError(f"the network returns {type(out).__name__} without arrays: wanted an array, or some in a tree")
+        raise DataError(
+            f"the network returns {type(out).__name__} without arrays: wanted an array, or some in "
+            "a tree"
+        )
     prefix = "" if isinstance(out, dict) else "output_"
     return {f"{prefix}{name}": backend.asarray(x) for name, x in found.items()}

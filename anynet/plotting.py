@@ -4,13 +4,18 @@ import os
 from typing import Any
 
 from anynet.arguments import describe
-from anynet.errors import ArgumentError, ArgumentTypeError, MissingPackageError
+from anynet.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    MissingPackageError,
+)
 from anynet.files import atomic_write
 from anynet.training import History
 
 
 def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = "") -> None:
-    """Draw the first metric on the training and the test data over the epochs and write the picture as a PNG.
+    """Draw the first metric on the training and the test data over the epochs and write the picture
+    as a PNG.
 
     Source: Deep Learning from Scratch, figure 4-12.
 
@@ -24,11 +29,16 @@ def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = 
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
-        raise MissingPackageError(f"plotting needs matplotlib ({error}): pip install matplotlib") from error
+        raise MissingPackageError(
+            f"plotting needs matplotlib ({error}): pip install matplotlib"
+        ) from error
     if not isinstance(history, History):
         raise ArgumentTypeError(f"history is {describe(history)}: wanted what fit returns")
     if not any(epoch.train_scores or epoch.test_scores for epoch in history.epochs):
-        raise ArgumentError("the history has no scores: wanted those of one epoch or more, as fit measures by a metric")
+        raise ArgumentError(
+            "the history has no scores: wanted those of one epoch or more, as fit measures by a "
+            "metric"
+        )
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes: Any = figure.add_subplot()
@@ -39,7 +49,10 @@ def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = 
     ):
         if any(score is not None for score in scores):
             axes.plot(numbers, scores, style, label=label, markersize=4)
-    name = next((name for epoch in history.epochs for name in (*epoch.train_scores, *epoch.test_scores)), "score")
+    name = next(
+        (name for epoch in history.epochs for name in (*epoch.train_scores, *epoch.test_scores)),
+        "score",
+    )
     axes.set(xlabel="epoch", ylabel=name, title=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

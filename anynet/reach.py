@@ -1,9 +1,10 @@
 """What a function can reach from outside its arguments: networks, optimizers, arrays and settings.
 
-A function reaches what its closures, defaults and partial arguments hold, the globals that its code names, and what
-these hold in turn: containers, the objects of user classes, further functions. Attributes of such objects and of Python
-modules count where some code that is reached names them. Code of the standard library, of installed packages and of
-anynet itself is not read, since it has no state of the user's; closures are followed there too.
+A function reaches what its closures, defaults and partial arguments hold, the globals that its code
+names, and what these hold in turn: containers, the objects of user classes, further functions.
+Attributes of such objects and of Python modules count where some code that is reached names them.
+Code of the standard library, of installed packages and of anynet itself is not read, since it has
+no state of the user's; closures are followed there too.
 """
 
 import dis
@@ -16,7 +17,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import is_dataclass
-from functools import cache, cached_property, lru_cache, partial, partialmethod
+from functools import (
+    cache,
+    cached_property,
+    lru_cache,
+    partial,
+    partialmethod,
+)
 from itertools import accumulate, chain, cycle, repeat
 from operator import attrgetter, methodcaller
 from os import fspath
@@ -47,7 +54,9 @@ LIMIT = 100_000
 
 
 class Reached(NamedTuple):
-    """A value, the words that say how it is reached, and its place: ``holder[name]`` is the value."""
+    """A value, the words that say how it is reached, and its place: ``holder[name]`` is the
+    value.
+    """
 
     path: str
     value: Any
@@ -102,24 +111,29 @@ class PartialArguments:
 
 
 def reachable(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
-    """Yield (path, value) for everything that a function can reach, each object once, the nearest ones first.
+    """Yield (path, value) for everything that a function can reach, each object once, the nearest
+    ones first.
 
-    A path reads like ``closure variable 'net'``, ``self.net`` or ``global 'config'.nets[0]``. The insides of networks
-    and other trees are yielded as well. Numbers, strings and the like are left out.
+    A path reads like ``closure variable 'net'``, ``self.net`` or ``global 'config'.nets[0]``. The
+    insides of networks and other trees are yielded as well. Numbers, strings and the like are left
+    out.
     """
     yield from Reach(function).objects
 
 
 class Reach:
-    """All places that can be reached from some roots, in an order that only depends on what is there.
+    """All places that can be reached from some roots, in an order that only depends on what is
+    there.
 
-    Packages that roots come from are read as a user's own code is, unlike those of what is further reached.
+    Packages that roots come from are read as a user's own code is, unlike those of what is further
+    reached.
     """
 
     def __init__(self, *roots: Any, further: Iterable[Any] = ()) -> None:
         self.places: list[Reached] = []
-        #: Dicts, lists and sets all of whose places are visited; the single places that are visited elsewhere; and the
-        #: dicts in which these are, where more may come to be visited when the dict has more.
+        #: Dicts, lists and sets all of whose places are visited; the single places that are visited
+        #: elsewhere; and the dicts in which these are, where more may come to be visited when the
+        #: dict has more.
         self.whole: list[Any] = []
         self.single: list[tuple[Any, Any]] = []
         self.open: list[Mapping[str, Any]] = []
@@ -145,7 +159,15 @@ class Reach:
         while self._queue and self.complete:
             self._look_into(*self._queue.popleft())
 
-    def _place(self, path: str, value: Any, holder: Any, name: Any, *, single: bool = True) -> None:
+    def _place(
+        self,
+        path: str,
+        value: Any,
+        holder: Any,
+        name: Any,
+        *,
+        single: bool = True,
+    ) -> None:
         reached = Reached(path, value, holder, name)
         self.places.append(reached)
         if single:
@@ -171,7 +193,12 @@ class Reach:
         else:
             self._waiting[name].append(Reached(path, value, holder, name))
 
-    def _all(self, holder: Any, items: Iterable[tuple[Any, Any]], words: Callable[[Any], str]) -> None:
+    def _all(
+        self,
+        holder: Any,
+        items: Iterable[tuple[Any, Any]],
+        words: Callable[[Any], str],
+    ) -> None:
         """Visit all places of a container."""
         if type(holder) is not tuple:
             self.whole.append(holder)
@@ -200,8 +227,18 @@ class Reach:
             self._add(path, x.__func__)
         elif isinstance(x, partial):
             self._add(path, x.func)
-            self._named_items(path, x.args, PartialArguments(x), "args", lambda i: _words("partial argument", i, path))
-            self._all(x.keywords, x.keywords.items(), lambda name: _words("partial argument", name, path))
+            self._named_items(
+                path,
+                x.args,
+                PartialArguments(x),
+                "args",
+                lambda i: _words("partial argument", i, path),
+            )
+            self._all(
+                x.keywords,
+                x.keywords.items(),
+                lambda name: _words("partial argument", name, path),
+            )
         elif isinstance(x, ModuleType):
             if not _STATES.isdisjoint(vars(x)):
                 self.random.append(x)
@@ -234,7 +271,14 @@ class Reach:
         if type(x) not in _CONTAINERS:
             self._add(_dotted(path, "__class__"), type(x))
 
-    def _named_items(self, path: str, x: Any, holder: Any, name: str, words: Callable[[Any], str]) -> None:
+    def _named_items(
+        self,
+        path: str,
+        x: Any,
+        holder: Any,
+        name: str,
+        words: Callable[[Any], str],
+    ) -> None:
         """Visit a tuple or dict whose items have words of their own."""
         if x:
             self._seen.add(id(x))
@@ -246,11 +290,20 @@ class Reach:
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             # One that is assigned later is empty.
             with suppress(ValueError):
-                self._place(_words("closure variable", name, path), cell.cell_contents, Attributes(cell), CONTENTS)
+                self._place(
+                    _words("closure variable", name, path),
+                    cell.cell_contents,
+                    Attributes(cell),
+                    CONTENTS,
+                )
         defaults = function.__defaults__ or ()
         names = code.co_varnames[code.co_argcount - len(defaults) :]
         self._named_items(
-            path, defaults, Attributes(function), "__defaults__", lambda i: _words("default of", names[i], path)
+            path,
+            defaults,
+            Attributes(function),
+            "__defaults__",
+            lambda i: _words("default of", names[i], path),
         )
         self._named_items(
             path,
@@ -276,7 +329,10 @@ class Reach:
                 self._place(_words("global", name, path), known[name], known, name)
         for module in _imported(read.imported, known.get("__package__") or ""):
             self._add(_words("module", module.__name__, path), module)
-        self._name(read.attributes, everything=not _BY_NAME.isdisjoint((*read.variables, *read.attributes)))
+        self._name(
+            read.attributes,
+            everything=not _BY_NAME.isdisjoint((*read.variables, *read.attributes)),
+        )
 
     def _name(self, attributes: Iterable[str], *, everything: bool) -> None:
         """Visit the attributes that code names, or everything, where that cannot be told."""
@@ -289,7 +345,9 @@ class Reach:
     def _look_into_class(self, path: str, x: type) -> None:
         if self._is_library(x.__module__):
             return
-        libraries = [base for base in x.__mro__ if base is not object and self._is_library(base.__module__)]
+        libraries = [
+            base for base in x.__mro__ if base is not object and self._is_library(base.__module__)
+        ]
         holder = ClassAttributes(x)
         self.open.append(vars(x))
         for name, value in list(vars(x).items()):
@@ -313,21 +371,35 @@ class Reach:
             # The function in a descriptor or a wrapper; not an attribute that a class makes up.
             if _has(x, name):
                 self._add(path, getattr(x, name, None))
-        if isinstance(x, DynamicScalars) or (self._is_library(kind.__module__) and not holds_more(x)):
+        if isinstance(x, DynamicScalars) or (
+            self._is_library(kind.__module__) and not holds_more(x)
+        ):
             return
         own, slots = getattr(x, "__dict__", {}), _slots(x)
-        if is_data(x) or any(self._is_library(base.__module__) for base in kind.__mro__ if base is not object):
+        if is_data(x) or any(
+            self._is_library(base.__module__) for base in kind.__mro__ if base is not object
+        ):
             # Code that is not read uses them all.
             if "__wrapped__" not in own:
                 self._all(own, own.items(), lambda name: _dotted(path, name))
             for name in slots:
-                self._place(_dotted(path, name), getattr(x, name), Attributes(x), name)
+                self._place(
+                    _dotted(path, name),
+                    getattr(x, name),
+                    Attributes(x),
+                    name,
+                )
         else:
             self.open.append(own)
             for name, value in list(own.items()):
                 self._attribute(_dotted(path, name), value, own, name)
             for name in slots:
-                self._attribute(_dotted(path, name), getattr(x, name), Attributes(x), name)
+                self._attribute(
+                    _dotted(path, name),
+                    getattr(x, name),
+                    Attributes(x),
+                    name,
+                )
         self._add(_dotted(path, "__class__"), kind)
 
     def _is_library(self, module: str | None) -> bool:
@@ -353,12 +425,16 @@ def holds_more(x: Any) -> bool:
         return True
     module = (x if isinstance(x, type) else kind).__module__
     # What derivatives keep, they keep to be quicker.
-    own = _package(module) == "anynet" and not module.startswith(("anynet.autodiff", "anynet.tracing"))
+    own = _package(module) == "anynet" and not module.startswith(
+        ("anynet.autodiff", "anynet.tracing")
+    )
     return own or not is_library(_package(module))
 
 
 def is_data(x: Any) -> bool:
-    """Tell whether x is compared by its attributes, as dataclasses and argparse's namespaces are."""
+    """Tell whether x is compared by its attributes, as dataclasses and argparse's namespaces
+    are.
+    """
     kind = type(x)
     return (
         is_dataclass(kind)
@@ -368,7 +444,9 @@ def is_data(x: Any) -> bool:
 
 
 def _has(x: Any, name: str) -> bool:
-    """Tell whether an object or its class has an attribute, not whether the class makes one up when asked."""
+    """Tell whether an object or its class has an attribute, not whether the class makes one up when
+    asked.
+    """
     return hasattr(type(x), name) or name in getattr(x, "__dict__", ())
 
 
@@ -408,7 +486,13 @@ def names_in(code: CodeType) -> Names:
                 assigned[instruction.argval] = None
         elif instruction.opname == "MATCH_CLASS":
             # Patterns have the names of attributes in a tuple.
-            words = [word for x in code.co_consts if isinstance(x, tuple) for word in x if isinstance(word, str)]
+            words = [
+                word
+                for x in code.co_consts
+                if isinstance(x, tuple)
+                for word in x
+                if isinstance(word, str)
+            ]
             attributes |= dict.fromkeys(words)
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
@@ -418,7 +502,9 @@ def names_in(code: CodeType) -> Names:
 
 
 def _imported(names: Iterable[str], package: str) -> Iterator[ModuleType]:
-    """Yield the modules that code in a package imports by these names, which may be relative, and those around them."""
+    """Yield the modules that code in a package imports by these names, which may be relative, and
+    those around them.
+    """
     places = [*accumulate(package.split("."), "{}.{}".format), ""]
     for name in names:
         for place in places:
@@ -428,7 +514,21 @@ def _imported(names: Iterable[str], package: str) -> Iterator[ModuleType]:
 
 
 #: Types of values that hold nothing.
-_PLAIN = frozenset([type(None), bool, int, float, complex, str, bytes, type(...), CellType, range, slice])
+_PLAIN = frozenset(
+    [
+        type(None),
+        bool,
+        int,
+        float,
+        complex,
+        str,
+        bytes,
+        type(...),
+        CellType,
+        range,
+        slice,
+    ]
+)
 
 _CONTAINERS = frozenset([dict, list, tuple, set, frozenset, deque])
 
@@ -436,13 +536,41 @@ _CONTAINERS = frozenset([dict, list, tuple, set, frozenset, deque])
 _ANY_GLOBAL = frozenset(["globals", "eval", "exec"])
 
 #: Types of what is called, or refers to something, in ways of Python's own.
-_CALLABLE = (FunctionType, MethodType, partial, BuiltinFunctionType, MethodWrapperType, attrgetter, methodcaller, ref)
+_CALLABLE = (
+    FunctionType,
+    MethodType,
+    partial,
+    BuiltinFunctionType,
+    MethodWrapperType,
+    attrgetter,
+    methodcaller,
+    ref,
+)
 
 #: Names by which code reads attributes that it does not name.
-_BY_NAME = frozenset(["getattr", "vars", "__dict__", "__getattribute__", "__getstate__", *_ANY_GLOBAL])
+_BY_NAME = frozenset(
+    [
+        "getattr",
+        "vars",
+        "__dict__",
+        "__getattribute__",
+        "__getstate__",
+        *_ANY_GLOBAL,
+    ]
+)
 
 #: Types of Python's own that refer to something without a name for it.
-_REFERRING = (MappingProxyType, map, filter, zip, enumerate, cycle, repeat, chain, *map(type, map(iter, ([], (), {}))))
+_REFERRING = (
+    MappingProxyType,
+    map,
+    filter,
+    zip,
+    enumerate,
+    cycle,
+    repeat,
+    chain,
+    *map(type, map(iter, ([], (), {}))),
+)
 
 #: Functions that return the state of a generator of random numbers.
 _STATES = frozenset(["getstate", "get_state"])
@@ -459,7 +587,13 @@ _INSIDE: dict[type, tuple[str, ...]] = {
     partialmethod: ("func", "args", "keywords"),
 }
 
-_NEVER_READ = frozenset(["anynet", "builtins", *(name for name in sys.stdlib_module_names if name != "__main__")])
+_NEVER_READ = frozenset(
+    [
+        "anynet",
+        "builtins",
+        *(name for name in sys.stdlib_module_names if name != "__main__"),
+    ]
+)
 
 
 def _package(module: Any) -> str:
@@ -472,7 +606,10 @@ def is_library(package: str) -> bool:
     if package in _NEVER_READ:
         return True
     module = sys.modules.get(package)
-    places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+    places = [
+        getattr(module, "__file__", None),
+        *getattr(module, "__path__", ()),
+    ]
     installed = [sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")]
     return package.startswith("anynet_") or any(
         fspath(place).startswith(tuple(installed)) for place in places if place is not None

@@ -13,11 +13,22 @@ from typing import Any
 from anynet.errors import ArgumentTypeError, AttributeNameError
 
 #: A class whose code uses these may read and write attributes of any name.
-_ANY_NAME = frozenset(("setattr", "getattr", "vars", "__dict__", "__setattr__", "__getattribute__"))
+_ANY_NAME = frozenset(
+    (
+        "setattr",
+        "getattr",
+        "vars",
+        "__dict__",
+        "__setattr__",
+        "__getattribute__",
+    )
+)
 
 
 def near(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that differs in few letters, or that this one abbreviates, as lr does learning_rate."""
+    """Return the known name that differs in few letters, or that this one abbreviates, as lr does
+    learning_rate.
+    """
     # Imported here, because it takes a while.
     from difflib import get_close_matches
 
@@ -46,10 +57,12 @@ def check_arguments(kind: type, args: tuple[Any, ...], named: dict[str, Any]) ->
         parameters = list(signature.parameters.values())[1:]
         taken = [parameter.name for parameter in parameters]
         wrong = next((name for name in named if name not in taken), "")
-        shown = inspect.Signature([parameter.replace(annotation=parameter.empty) for parameter in parameters])
+        shown = inspect.Signature(
+            [parameter.replace(annotation=parameter.empty) for parameter in parameters]
+        )
+        problem = f"takes no argument {wrong!r}" if wrong else f"was called wrongly: {error}"
         raise ArgumentTypeError(
-            f"{kind.__name__} {f'takes no argument {wrong!r}' if wrong else f'was called wrongly: {error}'}"
-            f"{did_you_mean(wrong, taken)}; wanted {kind.__name__}{shown}"
+            f"{kind.__name__} {problem}{did_you_mean(wrong, taken)}; wanted {kind.__name__}{shown}"
         ) from None
 
 
@@ -57,7 +70,8 @@ def check_attribute(of: Any, name: str, base: type) -> None:
     """Check the name of an attribute that an object does not have yet.
 
     Raises:
-        AttributeNameError: it is neither in the object's class nor used by the code of its classes, up to the base.
+        AttributeNameError: it is neither in the object's class nor used by the code of its classes,
+            up to the base.
 
     """
     kind = type(of)
@@ -81,7 +95,11 @@ class _Unknown:
 
     def __str__(self) -> str:
         kind = type(self._of)
-        members = [name for name in dir(kind) if callable(x := getattr(kind, name)) or isinstance(x, property)]
+        members = [
+            name
+            for name in dir(kind)
+            if callable(x := getattr(kind, name)) or isinstance(x, property)
+        ]
         known = [name for name in (*vars(self._of), *members) if not name.startswith("_")]
         return _has_no(self._of, self._name, known)
 
@@ -89,8 +107,9 @@ class _Unknown:
 
 
 def _has_no(of: Any, name: str, known: list[str]) -> str:
+    listed = ", ".join(known) or "none"
     return (
-        f"{type(of).__name__} has no attribute {name!r}{did_you_mean(name, known)}: it has {', '.join(known) or 'none'}"
+        f"{type(of).__name__} has no attribute {name!r}{did_you_mean(name, known)}: it has {listed}"
     )
 
 
@@ -106,7 +125,9 @@ def _settable(of: Any) -> list[str]:
 
 
 def is_used(name: str, kind: type, base: type) -> bool:
-    """Tell whether the code of a class and of its bases, up to one of these, uses an attribute, or may use any."""
+    """Tell whether the code of a class and of its bases, up to one of these, uses an attribute, or
+    may use any.
+    """
     used = _used(kind, base)
     return name in used or not _ANY_NAME.isdisjoint(used)
 
@@ -116,12 +137,18 @@ def _used(kind: Any, base: Any) -> frozenset[str]:
     """Return the names of the attributes that classes declare or use."""
     found = set(vars(base).get("__annotations__", ()))
     for of in kind.__mro__[: kind.__mro__.index(base)]:
-        found.update(vars(of).get("__annotations__", ()), _ANY_NAME.intersection(vars(of)) - {"__dict__"})
+        found.update(
+            vars(of).get("__annotations__", ()),
+            _ANY_NAME.intersection(vars(of)) - {"__dict__"},
+        )
         for member in vars(of).values():
-            for function in (member.fget, member.fset) if isinstance(member, property) else (member,):
+            for function in (
+                (member.fget, member.fset) if isinstance(member, property) else (member,)
+            ):
                 function = inspect.unwrap(getattr(function, "__func__", function))  # type: ignore[arg-type]
                 code = getattr(function, "__code__", None)
-                # From Python 3.13 on, a dataclass has a __replace__, which uses no names but those of fields.
+                # From Python 3.13 on, a dataclass has a __replace__, which uses no names but those
+                # of fields.
                 own = getattr(function, "__module__", None) != "dataclasses"
                 if own and isinstance(code, CodeType) and code.co_argcount:
                     found.update(_names_in(code, code.co_varnames[0]))
@@ -129,11 +156,18 @@ def _used(kind: Any, base: Any) -> frozenset[str]:
 
 
 def _names_in(code: CodeType, own: str) -> Iterator[str]:
-    """Yield the attributes of the object of this name that code uses, and the functions that may use any."""
+    """Yield the attributes of the object of this name that code uses, and the functions that may
+    use any.
+    """
     yield from _ANY_NAME.intersection(code.co_names)
     loaded = ""
     for instruction in dis.get_instructions(code):
-        if loaded == own and instruction.opname in ("LOAD_ATTR", "STORE_ATTR", "DELETE_ATTR", "LOAD_METHOD"):
+        if loaded == own and instruction.opname in (
+            "LOAD_ATTR",
+            "STORE_ATTR",
+            "DELETE_ATTR",
+            "LOAD_METHOD",
+        ):
             yield instruction.argval
         # Some instructions load two variables, and have both names.
         value = instruction.argval

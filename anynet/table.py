@@ -18,7 +18,11 @@ class Table:
     """
 
     def __init__(
-        self, headings: Cells, rows: Sequence[Cells], numeric: Collection[str] = (), most: int | None = None
+        self,
+        headings: Cells,
+        rows: Sequence[Cells],
+        numeric: Collection[str] = (),
+        most: int | None = None,
     ) -> None:
         self.headings = headings
         self.right = [heading in numeric for heading in headings]
@@ -47,5 +51,8 @@ class Table:
 
 
 def _html_row(tag: str, cells: Cells, styles: Sequence[str]) -> str:
-    row = "".join(f"<{tag}{style}>{html.escape(cell)}</{tag}>" for cell, style in zip(cells, styles, strict=True))
+    row = "".join(
+        f"<{tag}{style}>{html.escape(cell)}</{tag}>"
+        for cell, style in zip(cells, styles, strict=True)
+    )
     return f"<tr>{row}</tr>"

@@ -1,11 +1,13 @@
 """Trees of arrays: lists, tuples, dicts and modules, nested at will; every array in them is a leaf.
 
-What is neither an array nor one of these (a number, a string, a function, None) is a setting: it stays as it is.
-Arrays that a module names as its buffers, or that are frozen, are leaves too, but are not trained.
+What is neither an array nor one of these (a number, a string, a function, None) is a setting: it
+stays as it is. Arrays that a module names as its buffers, or that are frozen, are leaves too, but
+are not trained.
 
-Inside one module, identity ties: an array, or a module, that is in two places is one leaf, or one module, and stays so.
-In lists, dicts and the state of optimizers, and from one module of a list to the next, each place is its own leaf.
-Training walks the tree of a network several times in every step, so a walk looks up what a type is and does no more.
+Inside one module, identity ties: an array, or a module, that is in two places is one leaf, or one
+module, and stays so. In lists, dicts and the state of optimizers, and from one module of a list to
+the next, each place is its own leaf. Training walks the tree of a network several times in every
+step, so a walk looks up what a type is and does no more.
 """
 
 from collections import deque
@@ -17,13 +19,14 @@ from anynet.errors import ArgumentError, ShapeError
 
 T = TypeVar("T")
 
-# What a type is in a tree. A class takes part, its attributes being the children, by saying ``tree_node = True``, and
-# ties by identity by saying ``ties = True``; its attribute ``BUFFERS`` names the arrays that are not trained, an
-# instance's ``frozen`` those that are not for now.
+# What a type is in a tree. A class takes part, its attributes being the children, by saying
+# ``tree_node = True``, and ties by identity by saying ``ties = True``; its attribute ``BUFFERS``
+# names the arrays that are not trained, an instance's ``frozen`` those that are not for now.
 _SETTING, _LEAF, _MODULE, _NODE, _DICT, _LIST, _TUPLE, _NAMED_TUPLE = range(1, 9)
 _kinds: dict[Any, int] = {}
 
-# What was made of the arrays and modules of one module so far, by the identity of each; None says of what, see `_map`.
+# What was made of the arrays and modules of one module so far, by the identity of each; None says
+# of what, see `_map`.
 _Memo = dict[int | None, Any]
 
 
@@ -36,14 +39,14 @@ def map(
 ) -> T:
     """Return the same tree with ``fn(leaf)`` for every leaf, called once for one that is tied.
 
-    With other trees of the same structure it is ``fn(leaf, *what the others have there)``; that is an array or, as in
-    gradients of what is not trained, None.
-    Where ``untrained`` is given, arrays that are not trained go through that; the modules of the new tree have the
-    ``defaults`` for attributes that they do not set themselves, but for those whose buffers are all frozen.
+    With other trees of the same structure it is ``fn(leaf, *what the others have there)``; that is
+    an array or, as in gradients of what is not trained, None. Where ``untrained`` is given, arrays
+    that are not trained go through that; the modules of the new tree have the ``defaults`` for
+    attributes that they do not set themselves, but for those whose buffers are all frozen.
 
     Raises:
-        ArgumentError: one array is trained in one place of a module, and is a buffer or frozen in another; or another
-            tree has a different structure.
+        ArgumentError: one array is trained in one place of a module, and is a buffer or frozen in
+            another; or another tree has a different structure.
 
     >>> import numpy as np
     >>> anynet.tree.map(lambda p, g: p - 0.5 * g, {"w": np.ones(2)}, {"w": np.array([1.0, 2.0])})
@@ -52,12 +55,16 @@ def map(
     """
     if not others:
         return _map(fn, tree, untrained, defaults, None)
-    beside = zip(*([*_beside(tree, other, "", None)] for other in others), strict=True)
+    beside = zip(
+        *([*_beside(tree, other, "", None)] for other in others),
+        strict=True,
+    )
     return _map(lambda leaf: fn(leaf, *next(beside)), tree, None, None, None)
 
 
 def unflatten(tree: T, leaves: Iterable[Any]) -> T:
-    """Return the same tree with these leaves, in order, in place of its own; one that is tied takes one of them.
+    """Return the same tree with these leaves, in order, in place of its own; one that is tied takes
+    one of them.
 
     >>> import numpy as np
     >>> anynet.tree.unflatten({"w": np.ones(2), "b": [np.zeros(1)]}, [1.0, 2.0])
@@ -99,7 +106,8 @@ def _unflatten(tree: T, take: Callable[[], Any]) -> T:
 
 
 def add(tree: T, *others: Any) -> T:
-    """Return the sum of trees of the same structure, array by array, such as gradients of several batches.
+    """Return the sum of trees of the same structure, array by array, such as gradients of several
+    batches.
 
     None stays None, and counts as zero beside an array of the first tree.
 
@@ -120,19 +128,25 @@ def _sum(x: Array, *others: Array | None) -> Array:
         if other is None:
             continue
         if tuple(other.shape) != tuple(x.shape):
-            raise ShapeError(f"arrays of shapes {tuple(x.shape)} and {tuple(other.shape)} are at the same place")
+            raise ShapeError(
+                f"arrays of shapes {tuple(x.shape)} and {tuple(other.shape)} are at the same place"
+            )
         x = x + other
     return x
 
 
 def _beside(tree: Any, other: Any, path: str, seen: dict[int, Any] | None) -> Iterator[Any]:
-    """Yield what another tree has at the place of every leaf of the first, in the order in which they are mapped."""
+    """Yield what another tree has at the place of every leaf of the first, in the order in which
+    they are mapped.
+    """
     kind, there = _kind(tree), _kind(other)
     if kind == _LEAF and (there == _LEAF or other is None):
         if seen is None or id(tree) not in seen:
             yield other
         elif seen[id(tree)] is not other:
-            raise ArgumentError(f"the trees differ: {path} is tied in the first, and two arrays in another")
+            raise ArgumentError(
+                f"the trees differ: {path} is tied in the first, and two arrays in another"
+            )
         if seen is not None:
             seen[id(tree)] = other
         return
@@ -159,10 +173,16 @@ def _beside(tree: Any, other: Any, path: str, seen: dict[int, Any] | None) -> It
     if not alike:
         contents = [[*x] if kind <= _DICT else len(x) for x in (tree, other)]
         raise ArgumentError(
-            f"the trees differ: {path or 'the first'} has {contents[0]} in one and {contents[1]} in another"
+            f"the trees differ: {path or 'the first'} has {contents[0]} in one and {contents[1]} in "
+            "another"
         )
     for name in names:
-        yield from _beside(tree[name], other[name], f"{path}.{name}" if path else str(name), seen)
+        yield from _beside(
+            tree[name],
+            other[name],
+            f"{path}.{name}" if path else str(name),
+            seen,
+        )
 
 
 def _map(
@@ -172,7 +192,9 @@ def _map(
     defaults: Mapping[str, Any] | None,
     memo: _Memo | None,
 ) -> T:
-    """Map; the memo is of one module, and has what became of untrained arrays under the complements of identities."""
+    """Map; the memo is of one module, and has what became of untrained arrays under the complements
+    of identities.
+    """
     kind = _kinds.get(type(tree)) or _kind(tree)
     children: Any = tree
     if kind == _MODULE or kind == _NODE:  # noqa: SIM109 - quicker, in a walk of every step
@@ -189,19 +211,32 @@ def _map(
         frozen = "frozen" in attributes
         if defaults and not (frozen and _is_frozen(tree)):
             own.update(defaults)
-        fixed = () if untrained is None else _untrained(tree) if frozen else getattr(type(tree), "BUFFERS", ())
+        fixed = (
+            ()
+            if untrained is None
+            else _untrained(tree)
+            if frozen
+            else getattr(type(tree), "BUFFERS", ())
+        )
         for name, child in attributes.items():
             if _kinds.get(type(child)) != _LEAF or name in fixed or kind == _NODE:
                 function = untrained if name in fixed and untrained is not None else fn
-                own[name] = _map(function, child, untrained, defaults, memo if kind == _MODULE else None)
+                own[name] = _map(
+                    function,
+                    child,
+                    untrained,
+                    defaults,
+                    memo if kind == _MODULE else None,
+                )
             elif (key := id(child)) in memo:
                 own[name] = memo[key]
             else:
                 own[name] = memo[key] = fn(child)
         if outermost and None in memo and any(~key in memo for key in memo if key is not None):
             raise ArgumentError(
-                "an array is trained in one place of a network, and a buffer or frozen in another: copy the array, or "
-                "freeze (or unfreeze) it by its path in the network that holds both places"
+                "an array is trained in one place of a network, and a buffer or frozen in another: "
+                "copy the array, or freeze (or unfreeze) it by its path in the network that holds "
+                "both places"
             )
         return new
     if kind == _LEAF:
@@ -216,7 +251,9 @@ def _map(
     if kind == _SETTING:
         return tree
     if kind == _DICT:
-        return {name: _map(fn, child, untrained, defaults, memo) for name, child in children.items()}  # type: ignore[return-value]
+        return {
+            name: _map(fn, child, untrained, defaults, memo) for name, child in children.items()
+        }  # type: ignore[return-value]
     mapped = [_map(fn, child, untrained, defaults, memo) for child in children]
     if kind == _LIST:
         return mapped  # type: ignore[return-value]
@@ -250,9 +287,11 @@ def _tied(holder: Any, name: Any, other_holder: Any, other_name: Any) -> tuple[A
 
 
 def pairs(tree: Any, other: Any) -> list[tuple[Any, Any, Array, Any]]:
-    """Return (holder, name, leaf, what other has at its place) of every leaf that a list, dict or module holds.
+    """Return (holder, name, leaf, what other has at its place) of every leaf that a list, dict or
+    module holds.
 
-    ``holder[name] = new`` then puts another array in a leaf's place, in all of them where it is tied.
+    ``holder[name] = new`` then puts another array in a leaf's place, in all of them where it is
+    tied.
 
     Raises:
         TypeError: a tuple holds arrays itself, and tuples cannot be changed.
@@ -260,10 +299,11 @@ def pairs(tree: Any, other: Any) -> list[tuple[Any, Any, Array, Any]]:
 
     """
     if type(tree) is dict and is_node(other):
-        # Its paths are keys, too, but parameters() returns a new dict, and the network would stay as it is.
+        # Its paths are keys, too, but parameters() returns a new dict, and the network would stay
+        # as it is.
         raise ArgumentError(
-            f"the trees differ: a dict in one and a {type(other).__name__} in another: give the network in place of "
-            "its parameters()"
+            f"the trees differ: a dict in one and a {type(other).__name__} in another: give the "
+            "network in place of its parameters()"
         )
     found: list[tuple[Any, Any, Array, Any]] = []
     try:
@@ -282,9 +322,15 @@ _TWO_GRADIENTS = (
 
 
 def _pair(
-    found: list[tuple[Any, Any, Array, Any]], tree: Any, other: Any, memo: _Memo | None, modules: dict[int, Any]
+    found: list[tuple[Any, Any, Array, Any]],
+    tree: Any,
+    other: Any,
+    memo: _Memo | None,
+    modules: dict[int, Any],
 ) -> None:
-    """Add the pairs of a tree; the memo has where the arrays of one module are, ``modules`` what was beside each."""
+    """Add the pairs of a tree; the memo has where the arrays of one module are, ``modules`` what
+    was beside each.
+    """
     kind = _kinds.get(type(tree)) or _kind(tree)
     if kind <= _LEAF:
         return
@@ -297,7 +343,8 @@ def _pair(
                     _TWO_GRADIENTS.format(f"a {type(tree).__name__}")
                     if inside
                     else f"a {type(tree).__name__} is part of two networks in one list or dict, and has a gradient "
-                    "from each: put both networks into one Module, where what they share has one gradient, the sum"
+                    "from each: put both networks into one Module, where what they share has one "
+                    "gradient, the sum"
                 )
             if inside:
                 return
@@ -311,17 +358,23 @@ def _pair(
         try:
             beside = others[name]
         except (KeyError, IndexError, TypeError):
-            raise ArgumentError(f"the trees differ: {name!r} is in the first and not in the other") from None
+            raise ArgumentError(
+                f"the trees differ: {name!r} is in the first and not in the other"
+            ) from None
         if (_kinds.get(type(child)) or _kind(child)) != _LEAF:
             _pair(found, child, beside, memo, modules)
         elif kind >= _TUPLE:
-            raise TypeError(f"a tuple of arrays cannot be changed in place: make it a list; given {tree!r:.80}")
+            raise TypeError(
+                f"a tuple of arrays cannot be changed in place: make it a list; given {tree!r:.80}"
+            )
         elif memo is None:
             found.append((holder, name, child, beside))
         elif (key := id(child)) in memo:
             i = memo[key]
             if found[i][3] is not beside:
-                raise ArgumentError(_TWO_GRADIENTS.format(f"an array, {name!r} of a {type(tree).__name__},"))
+                raise ArgumentError(
+                    _TWO_GRADIENTS.format(f"an array, {name!r} of a {type(tree).__name__},")
+                )
             found[i] = (*_tied(*found[i][:2], holder, name), *found[i][2:])
         else:
             memo[key] = len(found)
@@ -329,7 +382,8 @@ def _pair(
 
 
 def update_buffers(fn: Callable[[Array, Array], Array], tree: Any, other: Any) -> None:
-    """Put ``fn(buffer, what other has at its place)`` in place of every buffer of a tree; other is a copy of it.
+    """Put ``fn(buffer, what other has at its place)`` in place of every buffer of a tree; other is
+    a copy of it.
 
     Those that are frozen stay.
 
@@ -340,7 +394,12 @@ def update_buffers(fn: Callable[[Array, Array], Array], tree: Any, other: Any) -
     _update_buffers(fn, tree, other, None)
 
 
-def _update_buffers(fn: Callable[[Array, Array], Array], tree: Any, other: Any, memo: _Memo | None) -> None:
+def _update_buffers(
+    fn: Callable[[Array, Array], Array],
+    tree: Any,
+    other: Any,
+    memo: _Memo | None,
+) -> None:
     kind = _kinds.get(type(tree)) or _kind(tree)
     if kind <= _LEAF:
         return
@@ -360,10 +419,14 @@ def _update_buffers(fn: Callable[[Array, Array], Array], tree: Any, other: Any, 
             _update_buffers(fn, holder[name], others[name], memo)
         elif name not in frozen:
             old, new = holder[name], others[name]
-            if memo is not None and is_array(old) and memo.setdefault(id(old), (old, new))[1] is not new:
+            if (
+                memo is not None
+                and is_array(old)
+                and memo.setdefault(id(old), (old, new))[1] is not new
+            ):
                 raise ArgumentError(
-                    f"{type(tree).__name__}.{name} is also another module's buffer, and the two have different values "
-                    "now: share the module, or copy the array"
+                    f"{type(tree).__name__}.{name} is also another module's buffer, and the two "
+                    "have different values now: share the module, or copy the array"
                 )
             holder[name] = fn(old, new)
 
@@ -372,7 +435,9 @@ def leaves(tree: Any, path: str = "", *, buffers: bool = True) -> Iterator[tuple
     """Yield ``(path, leaf)`` in definition order, without the buffers if so told; a path reads like
     ``layers.0.weight``. One that is tied comes once, by its first path.
     """
-    return ((path, leaf) for path, leaf, first in _places(tree, path, buffers, None) if first is None)
+    return (
+        (path, leaf) for path, leaf, first in _places(tree, path, buffers, None) if first is None
+    )
 
 
 def ties(tree: Any) -> dict[str, str]:
@@ -383,7 +448,9 @@ def ties(tree: Any) -> dict[str, str]:
 def _places(
     tree: Any, path: str, buffers: bool, seen: dict[int, str] | None
 ) -> Iterator[tuple[str, Array, str | None]]:
-    """Yield the path of every place of a leaf, the leaf, and where it was seen first, None if here."""
+    """Yield the path of every place of a leaf, the leaf, and where it was seen first, None if
+    here.
+    """
     kind = _kind(tree)
     if kind == _SETTING:
         return
@@ -399,9 +466,18 @@ def _places(
     if kind <= _NODE:
         tree = vars(tree)
     in_order = kind > _DICT
-    for name, child in zip(getattr(tree, "_fields", range(len(tree))), tree, strict=True) if in_order else tree.items():
+    for name, child in (
+        zip(getattr(tree, "_fields", range(len(tree))), tree, strict=True)
+        if in_order
+        else tree.items()
+    ):
         if name not in left_out:
-            yield from _places(child, f"{path}.{name}" if path else str(name), buffers, seen)
+            yield from _places(
+                child,
+                f"{path}.{name}" if path else str(name),
+                buffers,
+                seen,
+            )
 
 
 def modules(tree: Any) -> list[Any]:
@@ -436,7 +512,9 @@ def settings(tree: Any) -> Iterator[Any]:
 
 
 def containers(node: Any) -> Iterator[Any]:
-    """Yield the dict of a node's attributes, and the lists, tuples and dicts in it, but for those of other nodes."""
+    """Yield the dict of a node's attributes, and the lists, tuples and dicts in it, but for those
+    of other nodes.
+    """
     holder = vars(node) if is_node(node) else node
     yield holder
     for child in holder.values() if isinstance(holder, dict) else holder:
@@ -445,12 +523,15 @@ def containers(node: Any) -> Iterator[Any]:
 
 
 def trained(module: Any) -> dict[str, Any]:
-    """Return the attributes of a module's own that hold arrays or lists, tuples and dicts, but for untrained ones."""
+    """Return the attributes of a module's own that hold arrays or lists, tuples and dicts, but for
+    untrained ones.
+    """
     left_out = _untrained(module)
     return {
         name: value
         for name, value in vars(module).items()
-        if name not in left_out and (_kinds.get(type(value)) or _kind(value)) not in (_SETTING, _MODULE, _NODE)
+        if name not in left_out
+        and (_kinds.get(type(value)) or _kind(value)) not in (_SETTING, _MODULE, _NODE)
     }
 
 

@@ -1,8 +1,8 @@
 """Write the repository's address from pyproject.toml into the documents that show it.
 
-python ci/address.py                   write it
-python ci/address.py --check           fail if a document shows another address
-python ci/address.py --release v0.1.0  make README's links to files absolute, as the package index needs them
+python ci/address.py                   write it python ci/address.py --check           fail if a
+document shows another address python ci/address.py --release v0.1.0  make README's links to files
+absolute, as the package index needs them
 
 """
 
@@ -22,7 +22,9 @@ def address() -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found: str = project["urls"]["Repository"]
     if not ADDRESS.fullmatch(found):
-        raise SystemExit(f"Repository in pyproject.toml is {found!r}: wanted https://github.com/NAME/anynet")
+        raise SystemExit(
+            f"Repository in pyproject.toml is {found!r}: wanted https://github.com/NAME/anynet"
+        )
     return found
 
 
@@ -40,8 +42,14 @@ def outdated() -> dict[Path, str]:
 def with_absolute_links(text: str, tag: str) -> str:
     """Return a document whose relative links point to the repository at a tag."""
     if f"/{PLACEHOLDER}/" in address():
-        raise SystemExit(f"Repository in pyproject.toml is {address()}: put the owner in place of {PLACEHOLDER}")
-    return re.sub(r"\]\((?!https?:|#)([^)]+)\)", rf"]({address()}/blob/{tag}/\1)", text)
+        raise SystemExit(
+            f"Repository in pyproject.toml is {address()}: put the owner in place of {PLACEHOLDER}"
+        )
+    return re.sub(
+        r"\]\((?!https?:|#)([^)]+)\)",
+        rf"]({address()}/blob/{tag}/\1)",
+        text,
+    )
 
 
 def main(arguments: list[str]) -> None:
@@ -54,7 +62,9 @@ def main(arguments: list[str]) -> None:
     wrong = outdated()
     if arguments == ["--check"] and wrong:
         names = ", ".join(str(path.relative_to(ROOT)) for path in wrong)
-        raise SystemExit(f"{names}: the address differs from the one in pyproject.toml: run python ci/address.py")
+        raise SystemExit(
+            f"{names}: the address differs from the one in pyproject.toml: run python ci/address.py"
+        )
     for path, text in wrong.items():
         path.write_text(text, encoding="utf-8")
 

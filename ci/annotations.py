@@ -1,12 +1,13 @@
 """Count the parameters whose annotation is ``Any``, in anynet and in its backends.
 
-    python ci/annotations.py                        anynet and its backends
-    python ci/annotations.py --list                 where each of them is
-    python ci/annotations.py --check                fail where more are ``Any`` than the bound permits
+    python ci/annotations.py                        anynet and its backends python ci/annotations.py
+    --list                 where each of them is python ci/annotations.py --check
+    fail where more are ``Any`` than the bound permits
 
-A parameter counts when it has an annotation: positional, keyword-only, ``*args`` or ``**kwargs``, of a function, a
-method or a function inside one. It is ``Any`` when the annotation is that name, or an alias of it such as
-``Array: TypeAlias = Any``. ``list[Any]`` and ``Any | None`` hold an ``Any`` and are counted in a column of their own.
+A parameter counts when it has an annotation: positional, keyword-only, ``*args`` or ``**kwargs``,
+of a function, a method or a function inside one. It is ``Any`` when the annotation is that name, or
+an alias of it such as ``Array: TypeAlias = Any``. ``list[Any]`` and ``Any | None`` hold an ``Any``
+and are counted in a column of their own.
 """
 
 import argparse
@@ -33,7 +34,9 @@ class Parameter:
 
 
 def aliases_of_any(trees: Iterable[ast.Module]) -> set[str]:
-    """Return ``Any`` and the names that modules define as equal to it, directly or by another alias."""
+    """Return ``Any`` and the names that modules define as equal to it, directly or by another
+    alias.
+    """
     definitions = [alias for tree in trees for alias in _aliases(tree)]
     names = {"Any"}
     grown = True
@@ -45,7 +48,9 @@ def aliases_of_any(trees: Iterable[ast.Module]) -> set[str]:
 
 
 def _aliases(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yield (alias, name) for every ``alias = name`` and ``alias: TypeAlias = name`` of a module."""
+    """Yield (alias, name) for every ``alias = name`` and ``alias: TypeAlias = name`` of a
+    module.
+    """
     for node in tree.body:
         match node:
             case ast.AnnAssign(target=ast.Name(id=alias), value=ast.Name(id=name)):
@@ -69,7 +74,12 @@ def parameters(path: Path, tree: ast.Module, names: set[str]) -> Iterator[Parame
 
 def _arguments(arguments: ast.arguments) -> list[ast.arg]:
     variadic = [argument for argument in (arguments.vararg, arguments.kwarg) if argument]
-    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *variadic]
+    return [
+        *arguments.posonlyargs,
+        *arguments.args,
+        *arguments.kwonlyargs,
+        *variadic,
+    ]
 
 
 def _parsed(annotation: ast.expr) -> ast.expr:
@@ -86,7 +96,9 @@ def _name(node: ast.AST) -> str | None:
 
 
 def measure(folders: Iterable[Path]) -> dict[str, list[Parameter]]:
-    """Return the annotated parameters of each folder by its name. An alias may be defined in another folder."""
+    """Return the annotated parameters of each folder by its name. An alias may be defined in
+    another folder.
+    """
     trees: dict[str, dict[Path, ast.Module]] = {}
     for folder in folders:
         files = python_files([folder])
@@ -108,21 +120,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Count parameters annotated as Any.")
     folders = [ROOT / name for name in BOUNDS]
     parser.add_argument("folders", nargs="*", type=Path, default=folders, metavar="FOLDER")
-    parser.add_argument("--list", action="store_true", help="show each parameter that is Any")
-    parser.add_argument("--check", action="store_true", help="fail where a bound is exceeded")
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="show each parameter that is Any",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="fail where a bound is exceeded",
+    )
     arguments = parser.parse_args()
     problems: list[str] = []
     for name, found in measure(arguments.folders).items():
         inside = sum(parameter.holds_any and not parameter.is_any for parameter in found)
         print(
-            f"{name}: {len(found):,} parameters, {share(found):.1%} Any, {inside / max(len(found), 1):.1%} hold an Any"
+            f"{name}: {len(found):,} parameters, {share(found):.1%} Any, "
+            f"{inside / max(len(found), 1):.1%} hold an Any"
         )
         if arguments.list:
             for parameter in found:
                 if parameter.is_any:
                     print(f"  {parameter.path}:{parameter.line}: {parameter.name}")
         if share(found) > BOUNDS.get(name, 1):
-            problems.append(f"{name}: {share(found):.1%} of the parameters are Any, wanted at most {BOUNDS[name]:.0%}")
+            problems.append(
+                f"{name}: {share(found):.1%} of the parameters are Any, wanted at most "
+                f"{BOUNDS[name]:.0%}"
+            )
     if arguments.check and problems:
         raise SystemExit("\n".join(problems))
 

@@ -1,10 +1,12 @@
-"""Check that installing anynet in a cloud notebook adds anynet and array-api-compat, and changes nothing else.
+"""Check that installing anynet in a cloud notebook adds anynet and array-api-compat, and changes
+nothing else.
 
     python ci/colab.py [NAME==VERSION ...]
 
-The script makes an environment with an empty entry for each package in Colab (ci/colab.txt), because some of them are
-not on the package index. It then asks pip for a dry run. Arguments replace versions of the list. The wheel tags are
-those of the Python that runs this script. Colab had Python 3.13 in August 2026.
+The script makes an environment with an empty entry for each package in Colab (ci/colab.txt),
+because some of them are not on the package index. It then asks pip for a dry run. Arguments replace
+versions of the list. The wheel tags are those of the Python that runs this script. Colab had Python
+3.13 in August 2026.
 """
 
 import json
@@ -30,14 +32,20 @@ def main(replaced: list[str]) -> int:
             _pretend(Path(paths["purelib"]), name, version)
         found = _installs(sys.executable, "--python", folder)
     for name, version in found.items():
-        print(f"{name} {version}" + (f", which replaces {installed[name]}" if name in installed else ""))
+        print(
+            f"{name} {version}"
+            + (f", which replaces {installed[name]}" if name in installed else "")
+        )
     return 0 if set(found) == OURS else 1
 
 
 def _pretend(packages: Path, name: str, version: str) -> None:
     entry = packages / f"{name.replace('-', '_')}-{version}.dist-info"
     entry.mkdir(parents=True)
-    (entry / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+    (entry / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        encoding="utf-8",
+    )
     (entry / "INSTALLER").write_text("pip\n", encoding="utf-8")
     (entry / "RECORD").write_text("", encoding="utf-8")
 
@@ -46,7 +54,13 @@ def _installs(python: str, *target: str) -> dict[str, str]:
     """Return the names and versions that pip would install for this checkout."""
     report = ["--quiet", "--dry-run", "--report", "-"]
     command = [python, "-m", "pip", *target, "install", *report, str(ROOT)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", check=True)
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
     entries = [entry["metadata"] for entry in json.loads(done.stdout)["install"]]
     return {entry["name"]: entry["version"] for entry in entries}
 

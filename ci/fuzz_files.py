@@ -2,9 +2,10 @@
 
     python ci/fuzz_files.py [--count 10000] [--seed 0] [--format idx] [--megabytes 1]
 
-For a file with random damage, the reader must raise DataError or return the same data as a reference reader. An attack
-is a file made to cost much time or memory. Costs are processor time and Python's peak of allocated memory. They are
-given as multiples of the same reader's costs for the intact file, or for an honest file as large as the attack.
+For a file with random damage, the reader must raise DataError or return the same data as a
+reference reader. An attack is a file made to cost much time or memory. Costs are processor time and
+Python's peak of allocated memory. They are given as multiples of the same reader's costs for the
+intact file, or for an honest file as large as the attack.
 """
 
 import argparse
@@ -35,7 +36,19 @@ from anynet.training import checkpoint
 Arrays = dict[str, Any]
 
 # Bytes with a special meaning in these formats.
-SPECIAL = (b"\0", b"\x01", b"\x7f", b"\x80", b"\xff", b"\xff" * 4, b"\xff" * 8, b"\x7f\xff\xff\xff", b"h\0", b"(", b"}")
+SPECIAL = (
+    b"\0",
+    b"\x01",
+    b"\x7f",
+    b"\x80",
+    b"\xff",
+    b"\xff" * 4,
+    b"\xff" * 8,
+    b"\x7f\xff\xff\xff",
+    b"h\0",
+    b"(",
+    b"}",
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,9 @@ class Format:
 
 @dataclass
 class Outcome:
-    """Counts of the outcomes, the failures, and the worst costs as multiples of the intact file's."""
+    """Counts of the outcomes, the failures, and the worst costs as multiples of the intact
+    file's.
+    """
 
     refused: int = 0
     equal: int = 0
@@ -61,7 +76,8 @@ class Outcome:
     memory: float = 0.0
 
 
-# ── the formats ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the formats
+# ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def some_arrays(rng: random.Random, dtypes: tuple[str, ...]) -> Arrays:
@@ -77,7 +93,9 @@ def some_arrays(rng: random.Random, dtypes: tuple[str, ...]) -> Arrays:
 
 
 def intact_pickle(rng: random.Random) -> bytes:
-    """Return a pickled dict of arrays: any protocol, shared arrays, Fortran order, big-endian dtypes."""
+    """Return a pickled dict of arrays: any protocol, shared arrays, Fortran order, big-endian
+    dtypes.
+    """
     arrays = some_arrays(rng, ("f2", "f4", "f8", ">f8", ">c8", "i2", "i8", "u1", "?"))
     if rng.random() < 0.3:
         arrays["again"] = arrays["layers.0.weight"]
@@ -91,7 +109,14 @@ class Restricted(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Allow the names that NumPy writes."""
-        if name in ("_reconstruct", "_frombuffer", "ndarray", "dtype", "encode", "bytes"):
+        if name in (
+            "_reconstruct",
+            "_frombuffer",
+            "ndarray",
+            "dtype",
+            "encode",
+            "bytes",
+        ):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(name)
 
@@ -99,7 +124,9 @@ class Restricted(pickle.Unpickler):
 def reference_pickle(content: bytes) -> Arrays:
     """Return the arrays that Python's unpickler reads."""
     found = Restricted(io.BytesIO(content), encoding="latin1").load()
-    return {name if isinstance(name, str) else name.decode("latin1"): x for name, x in found.items()}
+    return {
+        name if isinstance(name, str) else name.decode("latin1"): x for name, x in found.items()
+    }
 
 
 def pickle_attacks(size: int) -> dict[str, bytes]:
@@ -113,24 +140,44 @@ def pickle_attacks(size: int) -> dict[str, bytes]:
     first = b"B" + text + b"cnumpy\ndtype\nU\x02u1\x89\x88\x87Rq\x03" + shape + b"X\x01\0\0\0CtRs("
     shared = b"h\x02(h\x01h\x03" + shape + b"X\x01\0\0\0CtR"
     buffers = b"U\x01acnumpy.core.numeric\n_frombuffer\nq\x02(" + first
-    buffers += b"".join(b"X\x06\x00\x00\x00%06d" % i + shared for i in range(k // (11 + len(shared))))
+    buffers += b"".join(
+        b"X\x06\x00\x00\x00%06d" % i + shared for i in range(k // (11 + len(shared)))
+    )
     return {
-        "tuples that double, then as a key": head + b"(" + b")" + b"q\0h\0\x86" * (size // 5) + b"Nd.",
-        "tuples that double 40 times": head + b"(" + b")" + b"q\0h\0\x86" * 40 + b"Nd." + b"N" * size,
+        "tuples that double, then as a key": head
+        + b"("
+        + b")"
+        + b"q\0h\0\x86" * (size // 5)
+        + b"Nd.",
+        "tuples that double 40 times": head
+        + b"("
+        + b")"
+        + b"q\0h\0\x86" * 40
+        + b"Nd."
+        + b"N" * size,
         "a mark for each value": b"N" * k + b"(t" * (k // 2) + b".",
         "marks within marks": head + b"(" * size + b".",
         "tuples within tuples": head + b")" + b"\x85" * size + b".",
         "dicts within dicts": head + b"}" * size + b".",
         "dicts kept in the memo": head + b"}\x94" * k + b".",
         "one value memoized again and again": head + b"N" + b"\x94" * size + b".",
-        "small tuples kept in the memo": head + (b"(" + b"K\x01\x85\x94" * 60 + b"t\x94") * (size // 243) + b".",
+        "small tuples kept in the memo": head
+        + (b"(" + b"K\x01\x85\x94" * 60 + b"t\x94") * (size // 243)
+        + b".",
         "nothing but values": head + b"N" * size + b".",
         "a long integer": b"L" + b"9" * size + b"L\n.",
-        "an integer of many bytes": head + b"\x8b" + struct.pack("<i", size) + b"\xff" * size + b".",
+        "an integer of many bytes": head
+        + b"\x8b"
+        + struct.pack("<i", size)
+        + b"\xff" * size
+        + b".",
         "a huge place in the memo": head + b"N" + b"r\xff\xff\xff\xff" * (size // 5) + b".",
         "a long name, set again and again": head + b"}X" + text + b"Nh\x01" * (k // 4) + b"s.",
         "a long line without an end": b"c" + b"a" * size,
-        "one text encoded again and again": head + encode + b"h\x02h\x01h\x03\x86R\x94" * (k // 9) + b".",
+        "one text encoded again and again": head
+        + encode
+        + b"h\x02h\x01h\x03\x86R\x94" * (k // 9)
+        + b".",
         "one array under many names": whole[:-1] + b"q\xffs(" + again + b"u.",
         "one buffer for many arrays": head + b"}" + buffers + b"u.",
         "a shape of many axes": head + b"(" + b"(K\x01(" + b"K\x01" * k + b"tt.",
@@ -153,7 +200,14 @@ def reference_idx(content: bytes) -> Arrays:
     """Return the array that NumPy reads after the header of an IDX file."""
     if content[:2] == b"\x1f\x8b":
         content = gzip.decompress(content)
-    dtype = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}[content[2]]
+    dtype = {
+        8: ">u1",
+        9: ">i1",
+        11: ">i2",
+        12: ">i4",
+        13: ">f4",
+        14: ">f8",
+    }[content[2]]
     start = 4 + 4 * content[3]
     if content[:2] != b"\0\0":
         raise ValueError("not an IDX file")
@@ -182,7 +236,10 @@ def intact_safetensors(rng: random.Random) -> bytes:
     """Return a safetensors file."""
     from safetensors.numpy import save
 
-    return save(some_arrays(rng, ("f2", "f4", "f8", "i1", "i4", "i8", "u1", "?")), {"epoch": "3"})
+    return save(
+        some_arrays(rng, ("f2", "f4", "f8", "i1", "i4", "i8", "u1", "?")),
+        {"epoch": "3"},
+    )
 
 
 def reference_safetensors(content: bytes) -> Arrays:
@@ -200,9 +257,21 @@ def safetensors_attacks(size: int) -> dict[str, bytes]:
     """Return safetensors files of about this size, each made to cost much time or memory."""
     empty = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
     many = "{" + ",".join(f'"{i}":{empty}' for i in range(size // 60)) + "}"
-    axes = json.dumps({"a": {"dtype": "F32", "shape": [0] * (size // 3), "data_offsets": [0, 0]}})
+    axes = json.dumps(
+        {
+            "a": {
+                "dtype": "F32",
+                "shape": [0] * (size // 3),
+                "data_offsets": [0, 0],
+            }
+        }
+    )
     long_ = json.dumps({"a" * size: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}})
-    whole = {"dtype": "U8", "shape": [size // 2], "data_offsets": [0, size // 2]}
+    whole = {
+        "dtype": "U8",
+        "shape": [size // 2],
+        "data_offsets": [0, size // 2],
+    }
     overlap = json.dumps({str(i): whole for i in range(size // 140)})
     return {
         "a huge header": struct.pack("<Q", 2**63) + b"{" * size,
@@ -237,7 +306,14 @@ def honest_safetensors(size: int) -> bytes:
 
 
 FORMATS = {
-    "idx": Format("idx", intact_idx, lambda path: {"": read_idx(path)}, reference_idx, honest_idx, idx_attacks),
+    "idx": Format(
+        "idx",
+        intact_idx,
+        lambda path: {"": read_idx(path)},
+        reference_idx,
+        honest_idx,
+        idx_attacks,
+    ),
     "safetensors": Format(
         "safetensors",
         intact_safetensors,
@@ -257,11 +333,14 @@ FORMATS = {
 }
 
 
-# ── damage ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── damage
+# ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def mutate(content: bytes, rng: random.Random) -> bytes:
-    """Return the content with one to four changes: bytes changed, cut off, taken out, put in, repeated or swapped."""
+    """Return the content with one to four changes: bytes changed, cut off, taken out, put in,
+    repeated or swapped.
+    """
     found = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         # Most parsing depends on the first bytes.
@@ -314,7 +393,9 @@ def alike(found: Arrays, wanted: Arrays) -> bool:
     if sorted(found) != sorted(wanted):
         return False
     both = [(found[name], numpy_of(wanted[name])) for name in found]
-    return all(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in both)
+    return all(
+        a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in both
+    )
 
 
 def verdict(format_: Format, found: Any, content: bytes) -> str:
@@ -343,7 +424,10 @@ def damage(format_: Format, count: int, seed: int, folder: Path) -> Outcome:
             if verdict(format_, whole[0][0], content) != "equal":
                 result.failures.append(f"intact file {i}: {verdict(format_, whole[0][0], content)}")
             # Some clocks tick slowly.
-            plain_time, plain_memory = max(1e-5, min(t for _, t, _ in whole)), max(p for _, _, p in whole)
+            plain_time, plain_memory = (
+                max(1e-5, min(t for _, t, _ in whole)),
+                max(p for _, _, p in whole),
+            )
         changed = mutate(content, rng)
         path.write_bytes(changed)
         found, seconds, peak = cost(format_.read, path)
@@ -362,24 +446,52 @@ def damage(format_: Format, count: int, seed: int, folder: Path) -> Outcome:
     return result
 
 
-def attacks(format_: Format, size: int, folder: Path) -> Iterator[tuple[str, str, float, float, float]]:
-    """Yield name, outcome, seconds, time and memory of each attack, as multiples of an honest file's as large."""
+def attacks(
+    format_: Format, size: int, folder: Path
+) -> Iterator[tuple[str, str, float, float, float]]:
+    """Yield name, outcome, seconds, time and memory of each attack, as multiples of an honest
+    file's as large.
+    """
     path = folder / "attack"
     path.write_bytes(format_.honest(size))
-    _, plain_time, plain_memory = min((cost(format_.read, path) for _ in range(5)), key=lambda c: c[1])
+    _, plain_time, plain_memory = min(
+        (cost(format_.read, path) for _ in range(5)), key=lambda c: c[1]
+    )
     for name, content in format_.attacks(size).items():
         path.write_bytes(content)
         found, seconds, peak = cost(format_.read, path)
-        word = "refused" if isinstance(found, DataError) else "read" if isinstance(found, dict) else repr(found)
-        yield name, word, seconds, seconds / max(plain_time, 1e-5), peak / plain_memory
+        word = (
+            "refused"
+            if isinstance(found, DataError)
+            else "read"
+            if isinstance(found, dict)
+            else repr(found)
+        )
+        yield (
+            name,
+            word,
+            seconds,
+            seconds / max(plain_time, 1e-5),
+            peak / plain_memory,
+        )
 
 
 def main() -> int:
     """Print the outcomes. Return 1 if a reader failed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--count", type=int, default=10_000, help="damaged files of each format")
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=10_000,
+        help="damaged files of each format",
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--format", choices=FORMATS, action="append", help="only this one; may be repeated")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        action="append",
+        help="only this one; may be repeated",
+    )
     parser.add_argument("--megabytes", type=float, default=1.0, help="size of each attack")
     options = parser.parse_args()
     failed = False
@@ -388,16 +500,19 @@ def main() -> int:
             result = damage(FORMATS[chosen], options.count, options.seed, Path(name))
             failed |= bool(result.failures)
             print(
-                f"{chosen}: {options.count:,} damaged files: {result.refused:,} refused, {result.equal:,} equal, "
-                f"{len(result.failures):,} wrong; worst {result.time:.1f} x the time and {result.memory:.1f} x the "
-                "memory of the intact file"
+                f"{chosen}: {options.count:,} damaged files: {result.refused:,} refused, "
+                f"{result.equal:,} equal, {len(result.failures):,} wrong; worst {result.time:.1f} x "
+                f"the time and {result.memory:.1f} x the memory of the intact file"
             )
             for line in result.failures[:20]:
                 print(f"  {line}")
             size = math.ceil(options.megabytes * 1e6)
             for attack, word, seconds, times, memory in attacks(FORMATS[chosen], size, Path(name)):
                 failed |= word not in ("refused", "read")
-                print(f"  {attack:42} {word:10.60} {seconds:8.3f} s {times:9.1f} x time {memory:6.1f} x memory")
+                print(
+                    f"  {attack:42} {word:10.60} {seconds:8.3f} s {times:9.1f} x time {memory:6.1f} "
+                    "x memory"
+                )
             sys.stdout.flush()
     return int(failed)
 

@@ -1,4 +1,6 @@
-"""Run tests and examples on one backend, and write the results and the machine's description to a JSON file."""
+"""Run tests and examples on one backend, and write the results and the machine's description to a
+JSON file.
+"""
 
 import argparse
 import datetime
@@ -22,17 +24,42 @@ ROOT = Path(__file__).parents[1]
 
 #: The installed packages that the report lists.
 PACKAGES = re.compile(
-    r"anynet.*|numpy|cupy.*|torch|jax.*|array-api-.*|cuda-.*|nvidia-cu(blas|da-runtime|dnn|rand).*", re.IGNORECASE
+    r"anynet.*|numpy|cupy.*|torch|jax.*|array-api-.*|cuda-.*|nvidia-cu(blas|da-runtime|dnn|rand).*",
+    re.IGNORECASE,
 )
 
 RUNS = {
     # The most informative first, because time may run out.
-    "what a gpu shows": ["-m", "pytest", "--quiet", "--backend", "{backend}", "-m", "gpu"],
-    "gradient check": ["examples/gradient_check.py", "--backend", "{backend}"],
-    "mnist": ["examples/mnist.py", "--backend", "{backend}", "--plot", os.devnull],
+    "what a gpu shows": [
+        "-m",
+        "pytest",
+        "--quiet",
+        "--backend",
+        "{backend}",
+        "-m",
+        "gpu",
+    ],
+    "gradient check": [
+        "examples/gradient_check.py",
+        "--backend",
+        "{backend}",
+    ],
+    "mnist": [
+        "examples/mnist.py",
+        "--backend",
+        "{backend}",
+        "--plot",
+        os.devnull,
+    ],
     "inference": ["examples/mnist_inference.py", "--backend", "{backend}"],
     "tests": ["-m", "pytest", "--quiet", "--backend", "{backend}"],
-    "mnist on numpy": ["examples/mnist.py", "--backend", "numpy", "--plot", os.devnull],
+    "mnist on numpy": [
+        "examples/mnist.py",
+        "--backend",
+        "numpy",
+        "--plot",
+        os.devnull,
+    ],
 }
 
 #: Seconds between an interrupt and a kill, in which pytest writes its summary.
@@ -54,7 +81,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", default="cupy")
     parser.add_argument("--output", type=Path, default=ROOT / "ci/results/gpu-cupy.json")
-    parser.add_argument("--seconds", type=float, default=1200, help="limit of all runs together (default: 1200)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=1200,
+        help="limit of all runs together (default: 1200)",
+    )
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
     backend = anynet.get_backend(options.backend)
@@ -63,11 +95,18 @@ def main() -> int:
         "backend": f"{backend.name} {backend.version}",
         "device": backend.device_name,
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "packages": {d.name: d.version for d in sorted(distributions(), key=_name) if PACKAGES.fullmatch(d.name)},
+        "packages": {
+            d.name: d.version
+            for d in sorted(distributions(), key=_name)
+            if PACKAGES.fullmatch(d.name)
+        },
         "runs": {},
     }
     for name, arguments in RUNS.items():
-        report["runs"][name] = _run([argument.format(backend=options.backend) for argument in arguments], end)
+        report["runs"][name] = _run(
+            [argument.format(backend=options.backend) for argument in arguments],
+            end,
+        )
         options.output.parent.mkdir(parents=True, exist_ok=True)
         # After every run, so that a timeout loses only the last one.
         options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -83,29 +122,50 @@ def _run(arguments: list[str], end: float) -> dict[str, Any]:
         return {"exit code": None, "stopped": "no time left"}
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
-            [sys.executable, *arguments], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         in_time = _wait(process, end - start)
         seconds = round(time.monotonic() - start, 1)
         output.seek(0)
         text = output.read()
     print(text[-6000:], flush=True)
-    found: dict[str, Any] = {"exit code": process.returncode, "seconds": seconds}
+    found: dict[str, Any] = {
+        "exit code": process.returncode,
+        "seconds": seconds,
+    }
     if not in_time:
         found["stopped"] = "time ran out"
-    found |= {name: match[1] for name, pattern in FINDINGS.items() if (match := re.search(pattern, text, re.M))}
+    found |= {
+        name: match[1]
+        for name, pattern in FINDINGS.items()
+        if (match := re.search(pattern, text, re.M))
+    }
     failures = re.findall(r"^(?:FAILED|ERROR) (\S+)", text, re.M)
     if failures:
         found["failures"] = failures
-    epochs = [float(line.split()[-1]) for line in text.splitlines() if re.match(r" +\d+( +[\d.]+){4}$", line)]
+    epochs = [
+        float(line.split()[-1])
+        for line in text.splitlines()
+        if re.match(r" +\d+( +[\d.]+){4}$", line)
+    ]
     if epochs:
         found["seconds per epoch"] = sorted(epochs)[len(epochs) // 2]
     return found
 
 
 def _wait(process: "subprocess.Popen[str]", seconds: float) -> bool:
-    """Wait for a process, and end it after this many seconds. Return whether it ended before that."""
-    for signal_number, limit in ((None, seconds), (signal.SIGINT, GRACE), (signal.SIGKILL, None)):
+    """Wait for a process, and end it after this many seconds. Return whether it ended before
+    that.
+    """
+    for signal_number, limit in (
+        (None, seconds),
+        (signal.SIGINT, GRACE),
+        (signal.SIGKILL, None),
+    ):
         if signal_number is not None:
             process.send_signal(signal_number)
         try:

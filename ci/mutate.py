@@ -1,12 +1,15 @@
-"""Change the code in small ways, and list the changes that no test catches. Run it by hand, not in CI.
+"""Change the code in small ways, and list the changes that no test catches. Run it by hand, not in
+CI.
 
 python ci/mutate.py anynet/random.py anynet/layers          20 mutants of these files and folders
 python ci/mutate.py anynet --count 200 --seed 3             200 mutants, sampled with another seed
-python ci/mutate.py anynet/random.py --list                 all mutants of a file, without running a test
+python ci/mutate.py anynet/random.py --list                 all mutants of a file, without running a
+test
 
-The first run records which lines each test reaches on NumPy, and its time, in build/mutate.json. This takes some
-minutes, and happens again when the code changes. Each mutant then runs the tests that reach it, in a temporary copy of
-the checkout, until one fails. A mutant that survives is equivalent to the code, or shows a hole in the tests.
+The first run records which lines each test reaches on NumPy, and its time, in build/mutate.json.
+This takes some minutes, and happens again when the code changes. Each mutant then runs the tests
+that reach it, in a temporary copy of the checkout, until one fails. A mutant that survives is
+equivalent to the code, or shows a hole in the tests.
 """
 
 import argparse
@@ -87,8 +90,15 @@ class Mutant:
 
     def diff(self) -> str:
         """Return the lines that differ, one before and one after each."""
-        lines = unified_diff(self.source.splitlines(), self.changed.splitlines(), lineterm="", n=0)
-        return "\n".join(line for line in lines if line[:3] not in ("---", "+++") and line[:2] != "@@")
+        lines = unified_diff(
+            self.source.splitlines(),
+            self.changed.splitlines(),
+            lineterm="",
+            n=0,
+        )
+        return "\n".join(
+            line for line in lines if line[:3] not in ("---", "+++") and line[:2] != "@@"
+        )
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
@@ -98,17 +108,32 @@ def mutants(path: Path) -> Iterator[Mutant]:
     for line in source.encode().splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
     for kind, statement, node, other in _changes(ast.parse(source)):
-        if isinstance(node, ast.expr) and ast.dump(ast.parse(other, mode="eval").body) == ast.dump(node):
+        if isinstance(node, ast.expr) and ast.dump(ast.parse(other, mode="eval").body) == ast.dump(
+            node
+        ):
             # Two arguments that are the same.
             continue
         end = node.end_lineno or node.lineno
         # Offsets count bytes, lines count from 1.
-        place = starts[node.lineno - 1] + node.col_offset, starts[end - 1] + (node.end_col_offset or 0)
+        place = (
+            starts[node.lineno - 1] + node.col_offset,
+            starts[end - 1] + (node.end_col_offset or 0),
+        )
         reached = range(statement.lineno, end + 1)
-        yield Mutant(str(path.relative_to(ROOT)), node.lineno, reached, kind, source, place, other)
+        yield Mutant(
+            str(path.relative_to(ROOT)),
+            node.lineno,
+            reached,
+            kind,
+            source,
+            place,
+            other,
+        )
 
 
-def _changes(tree: ast.Module) -> Iterator[tuple[str, ast.stmt, ast.expr | ast.stmt, str]]:
+def _changes(
+    tree: ast.Module,
+) -> Iterator[tuple[str, ast.stmt, ast.expr | ast.stmt, str]]:
     """Yield the kind of each change, its statement, the node it replaces and the replacement."""
     for node, statement, within_message in _code(tree, tree.body[0]):
         if isinstance(node, STATEMENTS) or _stores(node):
@@ -125,18 +150,27 @@ def _is_strict(node: ast.AST) -> bool:
 
 
 def _stores(node: ast.AST) -> TypeGuard[ast.Assign]:
-    """Tell whether a statement assigns to an attribute or item. Code after it may need a name, so those stay."""
+    """Tell whether a statement assigns to an attribute or item. Code after it may need a name, so
+    those stay.
+    """
     return isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Name | ast.Tuple)
 
 
-def _code(node: ast.AST, statement: ast.stmt, within_message: bool = False) -> Iterator[tuple[ast.AST, ast.stmt, bool]]:
+def _code(
+    node: ast.AST, statement: ast.stmt, within_message: bool = False
+) -> Iterator[tuple[ast.AST, ast.stmt, bool]]:
     """Yield the nodes that affect behaviour: no annotations, docstrings, f-strings or imports.
 
     With each node come its statement, and whether it is part of an error message.
     """
     for name, value in ast.iter_fields(node):
         for child in value if isinstance(value, list) else [value]:
-            if not isinstance(child, ast.AST) or name in ("annotation", "returns", "decorator_list", "type_params"):
+            if not isinstance(child, ast.AST) or name in (
+                "annotation",
+                "returns",
+                "decorator_list",
+                "type_params",
+            ):
                 continue
             if isinstance(child, ast.JoinedStr | ast.Import | ast.ImportFrom) or _is_strict(child):
                 continue
@@ -144,7 +178,11 @@ def _code(node: ast.AST, statement: ast.stmt, within_message: bool = False) -> I
                 continue
             within = child if isinstance(child, ast.stmt) else statement
             yield child, within, within_message
-            yield from _code(child, within, within_message or isinstance(child, ast.Raise))
+            yield from _code(
+                child,
+                within,
+                within_message or isinstance(child, ast.Raise),
+            )
 
 
 def _expressions(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
@@ -155,10 +193,19 @@ def _expressions(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
         for operator in COMPARISONS[type(node.ops[0])]:
             yield "comparison", _with(node, ops=[operator(), *node.ops[1:]])
     elif isinstance(node, ast.BoolOp):
-        yield "and/or", _with(node, op=ast.Or() if isinstance(node.op, ast.And) else ast.And())
+        yield (
+            "and/or",
+            _with(
+                node,
+                op=ast.Or() if isinstance(node.op, ast.And) else ast.And(),
+            ),
+        )
         for i in range(len(node.values)):
             rest = node.values[:i] + node.values[i + 1 :]
-            yield "dropped condition", _with(node, values=rest) if len(rest) > 1 else rest[0]
+            yield (
+                "dropped condition",
+                _with(node, values=rest) if len(rest) > 1 else rest[0],
+            )
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.USub):
         yield "dropped operator", node.operand
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
@@ -167,17 +214,37 @@ def _expressions(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
         yield "constant", ast.Constant(node.value + 1)
         yield "constant", ast.Constant(node.value - 1)
     elif isinstance(node, ast.Constant) and isinstance(node.value, float):
-        yield "constant", ast.Constant(2 * node.value if node.value else 1.0)
+        yield (
+            "constant",
+            ast.Constant(2 * node.value if node.value else 1.0),
+        )
     elif isinstance(node, ast.IfExp):
         yield "branches", _with(node, body=node.orelse, orelse=node.body)
     elif isinstance(node, ast.Call):
         for i in range(len(node.args) - 1):
             first, second = node.args[i : i + 2]
             if not isinstance(first, ast.Starred) and not isinstance(second, ast.Starred):
-                yield "swapped arguments", _with(node, args=[*node.args[:i], second, first, *node.args[i + 2 :]])
+                yield (
+                    "swapped arguments",
+                    _with(
+                        node,
+                        args=[
+                            *node.args[:i],
+                            second,
+                            first,
+                            *node.args[i + 2 :],
+                        ],
+                    ),
+                )
         for i, keyword in enumerate(node.keywords):
             if keyword.arg and not _is_strict(keyword):
-                yield "dropped argument", _with(node, keywords=node.keywords[:i] + node.keywords[i + 1 :])
+                yield (
+                    "dropped argument",
+                    _with(
+                        node,
+                        keywords=node.keywords[:i] + node.keywords[i + 1 :],
+                    ),
+                )
 
 
 def _with(node: ast.expr, **fields: object) -> ast.expr:
@@ -218,7 +285,9 @@ class Recorder:
         """Write a file: {"seconds": {test: ...}, "lines": {file: {line: [test, ...]}}}."""
         self.coverage.stop()
         found = self.coverage.get_data()
-        passed = {name: seconds for name, seconds in self.seconds.items() if name not in self.failed}
+        passed = {
+            name: seconds for name, seconds in self.seconds.items() if name not in self.failed
+        }
         lines = {
             str(Path(name).relative_to(self.root)): {
                 line: tests
@@ -227,11 +296,21 @@ class Recorder:
             }
             for name in found.measured_files()
         }
-        path.write_text(json.dumps({"seconds": passed, "lines": lines, "failed": sorted(self.failed)}))
+        path.write_text(
+            json.dumps(
+                {
+                    "seconds": passed,
+                    "lines": lines,
+                    "failed": sorted(self.failed),
+                }
+            )
+        )
 
 
 class Chosen:
-    """A pytest plug-in that runs only some tests, in a given order, and ends the process if one hangs."""
+    """A pytest plug-in that runs only some tests, in a given order, and ends the process if one
+    hangs.
+    """
 
     def __init__(self, seconds: Mapping[str, float]) -> None:
         self.seconds = seconds
@@ -243,7 +322,8 @@ class Chosen:
 
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
         """Start the clocks of a test."""
-        # The first limit is of processor time, because the machine may be busy. The second one is for deadlocks.
+        # The first limit is of processor time, because the machine may be busy. The second one is
+        # for deadlocks.
         signal.setitimer(signal.ITIMER_PROF, 5 + 10 * self.seconds[item.nodeid])
         signal.setitimer(signal.ITIMER_REAL, 60 + 60 * self.seconds[item.nodeid])
 
@@ -251,14 +331,20 @@ class Chosen:
 class Record:
     """Which tests reach which lines."""
 
-    def __init__(self, seconds: dict[str, float], lines: dict[str, dict[str, list[str]]]) -> None:
+    def __init__(
+        self,
+        seconds: dict[str, float],
+        lines: dict[str, dict[str, list[str]]],
+    ) -> None:
         self.seconds = seconds
         self.lines = lines
 
     def tests(self, mutant: Mutant) -> list[list[str]]:
-        """Return a mutant's tests in two parts, each ordered by time: those of the module's own file, then the others.
+        """Return a mutant's tests in two parts, each ordered by time: those of the module's own
+        file, then the others.
 
-        No test reaches code that runs at import, such as a default. For that, all tests that reach the module count.
+        No test reaches code that runs at import, such as a default. For that, all tests that reach
+        the module count.
         """
         lines = self.lines.get(mutant.path, {})
         reached = {test for line in mutant.lines for test in lines.get(str(line), ())}
@@ -269,13 +355,25 @@ class Record:
         mirror = "/".join(("tests", *parts[:-1], f"test_{parts[-1]}.py"))
         if not (ROOT / mirror).exists():
             counts = Counter(map(_file, sorted(reached)))
-            mirror = max(counts, key=lambda name: counts[name], default="tests/test_signatures.py")
+            mirror = max(
+                counts,
+                key=lambda name: counts[name],
+                default="tests/test_signatures.py",
+            )
         # A cached function runs only in the first test, so all tests of the module's file count.
         first = {test for test in self.seconds if _file(test) == mirror}
-        order = sorted(self.seconds, key=lambda test: (test not in reached, self.seconds[test]))
+        order = sorted(
+            self.seconds,
+            key=lambda test: (test not in reached, self.seconds[test]),
+        )
         others = [test for test in order if test in reached - first]
-        within = [seconds < LONGEST for seconds in accumulate(self.seconds[test] for test in others)]
-        return [[test for test in order if test in first], list(compress(others, within))]
+        within = [
+            seconds < LONGEST for seconds in accumulate(self.seconds[test] for test in others)
+        ]
+        return [
+            [test for test in order if test in first],
+            list(compress(others, within)),
+        ]
 
 
 def _file(test: str) -> str:
@@ -288,8 +386,17 @@ class Copy:
     def __init__(self, folder: str) -> None:
         self.root = Path(folder)
         for name in FOLDERS:
-            shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for path in (*ROOT.glob("*.md"), *ROOT.glob("*.toml"), *ROOT.glob("*.py"), *ROOT.glob(".pre*")):
+            shutil.copytree(
+                ROOT / name,
+                self.root / name,
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
+        for path in (
+            *ROOT.glob("*.md"),
+            *ROOT.glob("*.toml"),
+            *ROOT.glob("*.py"),
+            *ROOT.glob(".pre*"),
+        ):
             shutil.copy(path, self.root)
 
     def run(self, tests: Mapping[str, float], record: Path | None = None) -> str:
@@ -310,28 +417,50 @@ class Copy:
         path.write_text(mutant.changed, encoding="utf-8")
         try:
             for tests in record.tests(mutant):
-                if tests and (found := self.run({test: record.seconds[test] for test in tests})) != "passed":
+                if (
+                    tests
+                    and (found := self.run({test: record.seconds[test] for test in tests}))
+                    != "passed"
+                ):
                     return "killed" if found == "failed" else found
             return "survived"
         finally:
             path.write_text(mutant.source, encoding="utf-8")
 
     def record(self) -> Record:
-        """Return the record of this code. Only test files that have changed since the last run are recorded again."""
+        """Return the record of this code. Only test files that have changed since the last run are
+        recorded again.
+        """
         code = [path for folder in FOLDERS[:3] for path in (self.root / folder).rglob("*.py")]
-        digests = {str(path.relative_to(self.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in code}
-        files = {name: digest for name, digest in digests.items() if Path(name).name.startswith("test_")}
+        digests = {
+            str(path.relative_to(self.root)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in code
+        }
+        files = {
+            name: digest for name, digest in digests.items() if Path(name).name.startswith("test_")
+        }
         others = {name: digest for name, digest in digests.items() if name not in files}
         kept = ROOT / "build/mutate.json"
         found = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
         if found.get("others") != others:
-            found = {"others": others, "files": {}, "seconds": {}, "lines": {}}
-        changed = sorted(name for name, digest in files.items() if found["files"].get(name) != digest)
+            found = {
+                "others": others,
+                "files": {},
+                "seconds": {},
+                "lines": {},
+            }
+        changed = sorted(
+            name for name, digest in files.items() if found["files"].get(name) != digest
+        )
         if changed:
             print(f"recording {len(changed)} files of tests", flush=True)
             new = self.root / "record.json"
             self.run(dict.fromkeys(changed, 0.0), new)
-            for name, value in _merged(found, json.loads(new.read_text(encoding="utf-8")), {*changed}).items():
+            for name, value in _merged(
+                found,
+                json.loads(new.read_text(encoding="utf-8")),
+                {*changed},
+            ).items():
                 found[name] = value
             found["files"] = files
             kept.parent.mkdir(exist_ok=True)
@@ -342,13 +471,22 @@ class Copy:
 def _merged(old: dict[str, Any], new: dict[str, Any], changed: set[str]) -> dict[str, Any]:
     """Return the old record with the changed test files replaced by the new one's."""
     for test in new["failed"]:
-        print(f"left out, because it fails without a mutant: {test}", flush=True)
-    seconds = {test: value for test, value in old["seconds"].items() if _file(test) not in changed} | new["seconds"]
+        print(
+            f"left out, because it fails without a mutant: {test}",
+            flush=True,
+        )
+    seconds = {
+        test: value for test, value in old["seconds"].items() if _file(test) not in changed
+    } | new["seconds"]
     lines: dict[str, dict[str, list[str]]] = {}
     for path in {**old["lines"], **new["lines"]}:
         before, after = (record["lines"].get(path, {}) for record in (old, new))
         lines[path] = {
-            line: [test for test in before.get(line, ()) if test in seconds and _file(test) not in changed]
+            line: [
+                test
+                for test in before.get(line, ())
+                if test in seconds and _file(test) not in changed
+            ]
             + after.get(line, [])
             for line in {**before, **after}
         }
@@ -359,13 +497,25 @@ def _test(root: Path, chosen: Mapping[str, float], record: Path | None = None) -
     """Run tests in this process, and exit with pytest's code."""
     os.setpgrp()
     os.chdir(root)
-    # Python would take cached bytecode for current if two changes of equal length fall in one second.
+    # Python would take cached bytecode for current if two changes of equal length fall in one
+    # second.
     sys.dont_write_bytecode = True
     sys.path[:0] = folders = [str(root), str(root / "backends")]
-    os.environ |= {"PYTHONPATH": os.pathsep.join(folders), "PYTHONDONTWRITEBYTECODE": "1"}
+    os.environ |= {
+        "PYTHONPATH": os.pathsep.join(folders),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-    options = ["-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning", "--backend", "numpy"]
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "ignore::pytest.PytestAssertRewriteWarning",
+        "--backend",
+        "numpy",
+    ]
     files = list(dict.fromkeys(map(_file, chosen)))
     if record is None:
         sys.exit(pytest.main(["-x", *options, *files], plugins=[Chosen(chosen)]))
@@ -376,16 +526,30 @@ def _test(root: Path, chosen: Mapping[str, float], record: Path | None = None) -
 
 def main() -> int:
     """Choose mutants, run their tests, and print the outcomes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a file or folder, such as anynet/layers")
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a file or folder, such as anynet/layers",
+    )
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, choices=(1, 2), default=1)
-    parser.add_argument("--list", action="store_true", help="print all mutants and run nothing")
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="print all mutants and run nothing",
+    )
     options = parser.parse_args()
     # The tests set it too, but the fork server has imported SciPy before.
     os.environ["SCIPY_ARRAY_API"] = "1"
-    known = [mutant for name in options.paths for path in _files(ROOT / name) for mutant in mutants(path)]
+    known = [
+        mutant for name in options.paths for path in _files(ROOT / name) for mutant in mutants(path)
+    ]
     if options.list:
         for mutant in known:
             print(f"{mutant.path}:{mutant.line} {mutant.kind}\n{mutant.diff()}")
@@ -412,9 +576,15 @@ def main() -> int:
         for mutant, outcome in zip(chosen, pool.map(judge, chosen), strict=True):
             counts[outcome] += 1
             shown = "" if outcome == "killed" else f"\n{mutant.diff()}"
-            print(f"{outcome:<8} {mutant.path}:{mutant.line} {mutant.kind}{shown}", flush=True)
+            print(
+                f"{outcome:<8} {mutant.path}:{mutant.line} {mutant.kind}{shown}",
+                flush=True,
+            )
     noticed = counts["killed"] + counts["timeout"]
-    print(f"\n{noticed} of {len(chosen)} noticed ({noticed / max(1, len(chosen)):.0%}): {dict(counts)}")
+    print(
+        f"\n{noticed} of {len(chosen)} noticed ({noticed / max(1, len(chosen)):.0%}): "
+        f"{dict(counts)}"
+    )
     return 0
 
 

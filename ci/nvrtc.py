@@ -1,10 +1,11 @@
-"""Compile each CUDA loop for each dtype that it declares, with NVIDIA's runtime compiler. It needs no GPU.
+"""Compile each CUDA loop for each dtype that it declares, with NVIDIA's runtime compiler. It needs
+no GPU.
 
-    pip install cupy-cuda12x nvidia-cuda-nvrtc-cu12 nvidia-cuda-runtime-cu12
-    python ci/nvrtc.py
+    pip install cupy-cuda12x nvidia-cuda-nvrtc-cu12 nvidia-cuda-runtime-cu12 python ci/nvrtc.py
 
-CuPy generates the source of a kernel from a loop, and compiles it with its own headers and options. PyTorch
-instantiates a template. The instance here only resembles PyTorch's. Warnings of the compiler are errors.
+CuPy generates the source of a kernel from a loop, and compiles it with its own headers and options.
+PyTorch instantiates a template. The instance here only resembles PyTorch's. Warnings of the
+compiler are errors.
 """
 
 import argparse
@@ -24,7 +25,8 @@ from anynet_cuda.sources import SOURCES, TORCH_SOURCES, WINDOW, template  # noqa
 from cupy._core import _carray, _kernel, _scalar, core  # noqa: E402 - after the path is set
 from cupy.cuda import compiler  # noqa: E402 - after the path is set
 
-#: Compute capabilities of the P100 (the oldest GPU that CUDA 12 compiles for), Colab's T4 and the H100.
+#: Compute capabilities of the P100 (the oldest GPU that CUDA 12 compiles for), Colab's T4 and the
+#: H100.
 ARCHITECTURES = ("60", "75", "90")
 
 #: A warning about the code, and not about the architecture.
@@ -39,11 +41,13 @@ _ARRAY, _INDEXER, _SCALAR = 1, 2, 3
 def cupy_code(name: str, dtypes: dict[str, Any], *, strided: bool) -> str:
     """Return the source of the kernel that CuPy makes.
 
-    The arrays are contiguous, or strided with four axes. With strided arrays the scalars are arrays too, as in a device
-    graph.
+    The arrays are contiguous, or strided with four axes. With strided arrays the scalars are arrays
+    too, as in a device graph.
     """
     inputs, outputs, operation, _ = SOURCES[name]
-    constants = "".join(f"const int {constant} = 2; " for constant in WINDOW if constant in operation)
+    constants = "".join(
+        f"const int {constant} = 2; " for constant in WINDOW if constant in operation
+    )
     kernel = cupy.ElementwiseKernel(inputs, outputs, constants + operation, f"anynet_{name}")
     axes = 4 if strided else 1
 
@@ -64,22 +68,30 @@ def cupy_code(name: str, dtypes: dict[str, Any], *, strided: bool) -> str:
         arguments.append(argument(parameter, is_array))
     arguments += [argument(parameter, True) for parameter in kernel.out_params]
     arguments.append(_kernel._ArgInfo(_INDEXER, _carray.Indexer, None, axes, True, True))
-    types = _kernel._TypeMap(tuple(sorted((letter, dtype.type) for letter, dtype in dtypes.items())))
+    types = _kernel._TypeMap(
+        tuple(sorted((letter, dtype.type) for letter, dtype in dtypes.items()))
+    )
     code = _kernel._get_elementwise_kernel_code(
-        tuple(arguments), types, kernel.params, kernel.operation, kernel.name, kernel.preamble
+        tuple(arguments),
+        types,
+        kernel.params,
+        kernel.operation,
+        kernel.name,
+        kernel.preamble,
     )
     return "".join(f"#include <{header}>\n" for header in core._cupy_header_list) + str(code)
 
 
 def torch_code(name: str, dtypes: dict[str, Any]) -> str:
-    """Return the template that PyTorch compiles, and a kernel that calls its instance for a dtype."""
+    """Return the template that PyTorch compiles, and a kernel that calls its instance for a
+    dtype.
+    """
     source = TORCH_SOURCES[name]
     count = len(f"{source.inputs}, {source.outputs}".split(", "))
     kind = _C_TYPES[dtypes["T"].char]
     values = ", ".join(f"values[{i}]" for i in range(count))
-    return (
-        f'{template(name)}\nextern "C" __global__ void kernel({kind}* values) {{ anynet_{name}<{kind}>({values}); }}\n'
-    )
+    body = f"anynet_{name}<{kind}>({values});"
+    return f'{template(name)}\nextern "C" __global__ void kernel({kind}* values) {{ {body} }}\n'
 
 
 def sources() -> Iterator[tuple[str, str]]:
@@ -87,19 +99,31 @@ def sources() -> Iterator[tuple[str, str]]:
     for library, table in (("cupy", SOURCES), ("torch", TORCH_SOURCES)):
         for name, source in table.items():
             for letters in product(*source.dtypes.values()):
-                dtypes = {letter: np.dtype(char) for letter, char in zip(source.dtypes, letters, strict=True)}
+                dtypes = {
+                    letter: np.dtype(char)
+                    for letter, char in zip(source.dtypes, letters, strict=True)
+                }
                 title = f"{library} {name} {' '.join(dtype.name for dtype in dtypes.values())}"
                 if library == "torch":
                     yield title, torch_code(name, dtypes)
                 else:
                     yield title, cupy_code(name, dtypes, strided=False)
-                    yield f"{title} strided", cupy_code(name, dtypes, strided=True)
+                    yield (
+                        f"{title} strided",
+                        cupy_code(name, dtypes, strided=True),
+                    )
 
 
 def errors(code: str, architecture: str) -> str:
     """Return the compiler's errors and warnings, with the options that CuPy passes."""
-    options = (*core.assemble_cupy_compiler_options(()), "-ftz=true", f"-arch=sm_{architecture}")
-    program = compiler._NVRTCProgram(code, "anynet.cu", (), (), name_expressions=None, method="cubin")
+    options = (
+        *core.assemble_cupy_compiler_options(()),
+        "-ftz=true",
+        f"-arch=sm_{architecture}",
+    )
+    program = compiler._NVRTCProgram(
+        code, "anynet.cu", (), (), name_expressions=None, method="cubin"
+    )
     log = _Log()
     try:
         program.compile((*options, "--device-as-default-execution-space"), log)
@@ -120,7 +144,11 @@ class _Log:
 def main() -> int:
     """Compile everything, print the failures, and return 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--arch", action="append", help=f"compute capability (default: {' '.join(ARCHITECTURES)})")
+    parser.add_argument(
+        "--arch",
+        action="append",
+        help=f"compute capability (default: {' '.join(ARCHITECTURES)})",
+    )
     architectures = parser.parse_args().arch or ARCHITECTURES
     compiled = failed = 0
     for title, code in sources():

@@ -1,15 +1,17 @@
 """Count habits of style in docstrings, code, documents and commit subjects.
 
-    python ci/prose.py                              anynet and its backends
-    python ci/prose.py anynet/layers                one part of it
-    python ci/prose.py --peers DIR DIR              other packages in columns beside it
-    python ci/prose.py --list                       every sentence with a "what" clause or a semicolon
-    python ci/prose.py --check                      fail where a bound is exceeded
+    python ci/prose.py                              anynet and its backends python ci/prose.py
+    anynet/layers                one part of it python ci/prose.py --peers DIR DIR
+    other packages in columns beside it python ci/prose.py --list                       every
+    sentence with a "what" clause or a semicolon python ci/prose.py --check
+    fail where a bound is exceeded
 
-- A "what" clause is the word "what" in a docstring outside of a question ("what happens?"). Indirect
-  questions ("says what was given") count too.
-- A literal between backquotes is one word. Examples (``>>>``), their output and fenced code do not count.
-- A code line holds at least one token. Comments, docstrings, line ends and indentation are not tokens here.
+- A "what" clause is the word "what" in a docstring outside of a question ("what happens?").
+  Indirect questions ("says what was given") count too.
+- A literal between backquotes is one word. Examples (``>>>``), their output and fenced code do not
+  count.
+- A code line holds at least one token. Comments, docstrings, line ends and indentation are not
+  tokens here.
 - Words of a document are counted as ``wc -w`` counts them, code and tables included.
 """
 
@@ -78,7 +80,10 @@ def count_docstrings(found: list[Docstring]) -> dict[str, float]:
 def count_code(files: list[Path]) -> dict[str, float]:
     """Return the counts of code by name."""
     total = sum(map(size, files), Size())
-    return {"code lines": total.lines, "tokens a code line": total.tokens / max(total.lines, 1)}
+    return {
+        "code lines": total.lines,
+        "tokens a code line": total.tokens / max(total.lines, 1),
+    }
 
 
 def count_package(paths: list[Path]) -> dict[str, float]:
@@ -94,7 +99,13 @@ def count_repository(root: Path) -> dict[str, float]:
     for name in ("README.md", "CONTRIBUTING.md"):
         counts[f"words of {name}"] = len((root / name).read_text(encoding="utf-8").split())
     if (root / ".git").exists() and shutil.which("git"):
-        command = ["git", "log", "--no-merges", f"-{SUBJECTS}", "--format=%s"]
+        command = [
+            "git",
+            "log",
+            "--no-merges",
+            f"-{SUBJECTS}",
+            "--format=%s",
+        ]
         log = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
         long = [subject for subject in log.splitlines() if len(subject) > LONGEST_SUBJECT]
         counts[LONG_SUBJECTS] = len(long)
@@ -157,7 +168,11 @@ def main() -> None:
     parser.add_argument("paths", nargs="*", type=Path, default=ours, metavar="PATH")
     parser.add_argument("--peers", nargs="+", type=Path, default=[], metavar="DIR")
     parser.add_argument("--list", action="store_true", help="show the sentences that count")
-    parser.add_argument("--check", action="store_true", help="fail where a bound is exceeded")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="fail where a bound is exceeded",
+    )
     arguments = parser.parse_args()
     if arguments.list:
         print("\n".join(offences(arguments.paths)))

@@ -1,10 +1,10 @@
 """List anynet's public names, and those whose docstring has no example.
 
-    python ci/public_names.py                       how many, and those without an example
-    python ci/public_names.py --all                 all of them
+    python ci/public_names.py                       how many, and those without an example python
+    ci/public_names.py --all                 all of them
 
-A name is public if ``anynet.__all__`` leads to it through modules. A module without ``__all__`` exports the functions
-and classes that it defines and that do not begin with an underscore.
+A name is public if ``anynet.__all__`` leads to it through modules. A module without ``__all__``
+exports the functions and classes that it defines and that do not begin with an underscore.
 """
 
 import argparse
@@ -32,7 +32,11 @@ def public_names(package: str = "anynet") -> dict[str, Any]:
 def _exported(module: ModuleType) -> list[str]:
     if hasattr(module, "__all__"):
         return list(module.__all__)
-    defined = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+    defined = [
+        name
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__
+    ]
     return [name for name in defined if not name.startswith("_")]
 
 

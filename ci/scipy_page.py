@@ -1,9 +1,11 @@
-"""Write docs/scipy.md: which functions of SciPy can be differentiated, each tried and compared with differences.
+"""Write docs/scipy.md: which functions of SciPy can be differentiated, each tried and compared with
+differences.
 
 python ci/scipy_page.py
 
-Functions are those that SciPy's own table says take arrays of any library. Each is called with the first of a few
-arguments that it takes; one whose derivative differs from the differences ends the script with an error.
+Functions are those that SciPy's own table says take arrays of any library. Each is called with the
+first of a few arguments that it takes; one whose derivative differs from the differences ends the
+script with an error.
 """
 
 import contextlib
@@ -32,8 +34,24 @@ MODULES = "cluster.vq fft integrate interpolate linalg ndimage optimize signal s
 FRAGILE = frozenset(("distance_transform_cdt",))
 #: Arguments after the first one.
 LATER: list[tuple[Any, ...]] = [
-    *((), ("other",), (2,), (0.5,), ("other", 2), ("other", "other"), (0.3, 0.6), (2, "other"), ("other", 0.5)),
-    *((3, 0.4), ("ones", "other"), (2, 0.1, 0.4), ("other", "ones", "point"), ("other", "other", "other")),
+    *(
+        (),
+        ("other",),
+        (2,),
+        (0.5,),
+        ("other", 2),
+        ("other", "other"),
+        (0.3, 0.6),
+        (2, "other"),
+        ("other", 0.5),
+    ),
+    *(
+        (3, 0.4),
+        ("ones", "other"),
+        (2, 0.1, 0.4),
+        ("other", "ones", "point"),
+        ("other", "other", "other"),
+    ),
 ]
 PAGE = """\
 # SciPy
@@ -67,7 +85,10 @@ def arguments(later: tuple[Any, ...], x: Any, asarray: Callable[[Any], Any]) -> 
     """Return the arguments with arrays for their names."""
     arrays = {"other": OTHER, "ones": np.ones(8), "point": POINT}
     shape = tuple(x.shape)
-    return [x, *(asarray(np.reshape(arrays[y], shape)) if isinstance(y, str) else y for y in later)]
+    return [
+        x,
+        *(asarray(np.reshape(arrays[y], shape)) if isinstance(y, str) else y for y in later),
+    ]
 
 
 def loss(out: Any) -> Any:
@@ -86,8 +107,14 @@ def loss(out: Any) -> Any:
     return None
 
 
-def tried(function: Callable[..., Any], later: tuple[Any, ...], shape: tuple[int, ...]) -> str | None:
-    """Return what became of the derivative; None where the function does not take these arguments."""
+def tried(
+    function: Callable[..., Any],
+    later: tuple[Any, ...],
+    shape: tuple[int, ...],
+) -> str | None:
+    """Return what became of the derivative; None where the function does not take these
+    arguments.
+    """
 
     def f(x: Any) -> Any:
         xp = array_namespace(x)
@@ -101,7 +128,9 @@ def tried(function: Callable[..., Any], later: tuple[Any, ...], shape: tuple[int
     differences = []
     for size in (1e-5, 2e-5):
         steps = size * np.eye(8)
-        differences.append(np.array([(f(POINT + step) - f(POINT - step)) / (2 * size) for step in steps]))
+        differences.append(
+            np.array([(f(POINT + step) - f(POINT - step)) / (2 * size) for step in steps])
+        )
     if not np.allclose(differences[0], differences[1], rtol=1e-3, atol=1e-6):
         return None
     if not np.any(differences[0]):
@@ -138,7 +167,10 @@ def outcome(function: Callable[..., Any]) -> str:
                 result = tried(function, later, shape)
                 if result in ("right", "WRONG"):
                     return result
-                if result is not None and found in ("not tried", "constant"):
+                if result is not None and found in (
+                    "not tried",
+                    "constant",
+                ):
                     found = result
     return found
 
@@ -155,10 +187,18 @@ def main() -> None:
         table: dict[str, list[str]] = defaultdict(list)
         for public in sorted(module.__all__):
             function = getattr(module, public)
-            capabilities = xp_capabilities_table.get(function) if callable(function) and public not in FRAGILE else None
+            capabilities = (
+                xp_capabilities_table.get(function)
+                if callable(function) and public not in FRAGILE
+                else None
+            )
             if capabilities and not (capabilities["np_only"] or capabilities["out_of_scope"]):
                 table[outcome(function)].append(public)
-        print(name, {key: len(names) for key, names in table.items()}, flush=True)
+        print(
+            name,
+            {key: len(names) for key, names in table.items()},
+            flush=True,
+        )
         wrong += [f"scipy.{name}.{public}" for public in table.pop("WRONG", [])]
         table.pop("constant", None)
         if table:
@@ -166,7 +206,10 @@ def main() -> None:
             if table["right"]:
                 page.append(f"| correct derivative | {', '.join(table['right'])} |\n")
             refused = sorted(key for key in table if key.startswith("refused"))
-            page += [f"| {key.replace('refused:', 'raises')} | {', '.join(table[key])} |\n" for key in refused]
+            page += [
+                f"| {key.replace('refused:', 'raises')} | {', '.join(table[key])} |\n"
+                for key in refused
+            ]
             page.append("\n")
     Path("docs").mkdir(exist_ok=True)
     Path("docs/scipy.md").write_text("".join(page).rstrip() + "\n", encoding="utf-8")

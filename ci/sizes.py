@@ -1,7 +1,8 @@
-"""Print the sizes of anynet's main parts: tokens of code, and lines without docstrings and comments.
+"""Print the sizes of anynet's main parts: tokens of code, and lines without docstrings and
+comments.
 
-python ci/sizes.py                              the parts below
-python ci/sizes.py anynet/layers FILE:Class     files, folders, or a class or function in a file
+python ci/sizes.py                              the parts below python ci/sizes.py anynet/layers
+FILE:Class     files, folders, or a class or function in a file
 """
 
 import argparse
@@ -43,7 +44,9 @@ def parts(root: Path) -> dict[str, Size]:
     for name, patterns in PARTS.items():
         sizes = [size_of(path) for pattern in patterns for path in _matches(root, pattern)]
         if not sizes:
-            raise SystemExit(f"{name} has none of {', '.join(patterns)}: correct PARTS in ci/sizes.py")
+            raise SystemExit(
+                f"{name} has none of {', '.join(patterns)}: correct PARTS in ci/sizes.py"
+            )
         found[name] = sum(sizes, Size())
     lowerings = [functions_decorated(path, LOWERING) for path in python_files([root / "backends"])]
     found["compiler in the backends"] += sum(lowerings, Size())
@@ -51,7 +54,9 @@ def parts(root: Path) -> dict[str, Size]:
 
 
 def size_of(path: str) -> Size:
-    """Return the size of a file, of the files in a folder, or of a class or function written ``FILE:NAME``."""
+    """Return the size of a file, of the files in a folder, or of a class or function written
+    ``FILE:NAME``.
+    """
     file, _, name = path.partition(":")
     if name:
         return size(Path(file), name)

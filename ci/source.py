@@ -124,10 +124,15 @@ def _size(text: str, tree: ast.Module | ast.ClassDef | ast.FunctionDef) -> Size:
     return Size(tokens, len(lines))
 
 
-def _span(tree: ast.Module | ast.ClassDef | ast.FunctionDef) -> tuple[float, float]:
+def _span(
+    tree: ast.Module | ast.ClassDef | ast.FunctionDef,
+) -> tuple[float, float]:
     if isinstance(tree, ast.Module):
         return 1, float("inf")
-    begins = [tree.lineno, *(decorator.lineno for decorator in tree.decorator_list)]
+    begins = [
+        tree.lineno,
+        *(decorator.lineno for decorator in tree.decorator_list),
+    ]
     return min(begins), tree.end_lineno or tree.lineno
 
 
@@ -136,5 +141,10 @@ def _docstring_lines(tree: ast.AST) -> set[int]:
     for node in ast.walk(tree):
         if isinstance(node, Documented) and ast.get_docstring(node) is not None:
             docstring = node.body[0]
-            lines.update(range(docstring.lineno, (docstring.end_lineno or docstring.lineno) + 1))
+            lines.update(
+                range(
+                    docstring.lineno,
+                    (docstring.end_lineno or docstring.lineno) + 1,
+                )
+            )
     return lines

@@ -52,7 +52,10 @@ def load(backend: anynet.Backend) -> tuple[str, data.Dataset]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     cli.add_backend_argument(parser)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--limit", type=int, help="train on so many images only")
@@ -84,8 +87,17 @@ def draw(backend: anynet.Backend, above: Any, below: Any, path: str) -> None:
     from matplotlib import image
 
     xp = backend.xp
-    rows = [xp.reshape(xp.permute_dims(part[:, 0, :, :], (1, 0, 2)), (28, -1)) for part in (above, below)]
-    image.imsave(path, backend.to_host(xp.concat(rows, axis=0)), cmap="gray", vmin=0, vmax=1)
+    rows = [
+        xp.reshape(xp.permute_dims(part[:, 0, :, :], (1, 0, 2)), (28, -1))
+        for part in (above, below)
+    ]
+    image.imsave(
+        path,
+        backend.to_host(xp.concat(rows, axis=0)),
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,15 @@ python examples/character_transformer.py --backend torch
 import argparse
 
 import anynet
-from anynet import cli, functions, layers, losses, metrics, optimizers, random
+from anynet import (
+    cli,
+    functions,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    random,
+)
 from anynet.array import Array, array_namespace
 from anynet.layers import Module, Parameter
 from anynet.optimizers import schedules
@@ -25,42 +33,64 @@ gate, and the river waited for him.
 
 
 class Writer(Module):
-    """Return scores for the next character at every position: characters are integers (N, length)."""
+    """Return scores for the next character at every position: characters are integers (N,
+    length)."""
 
     def __init__(self, characters: int, length: int, features: int = 64) -> None:
         self.characters = layers.Embedding(characters, features)
         self.positions: Array = Parameter((length, features), anynet.initializers.normal(0.1))
         self.blocks = [
-            layers.TransformerEncoderLayer(features, 4, 4 * features, dropout=0.1, norm_first=True) for _ in range(2)
+            layers.TransformerEncoderLayer(features, 4, 4 * features, dropout=0.1, norm_first=True)
+            for _ in range(2)
         ]
         self.norm = layers.LayerNorm(features)
         self.out = layers.Linear(features, characters)
 
     def forward(self, text: Array) -> Array:
         vectors = self.characters(text)
-        x = array_namespace(vectors, self.positions).add(vectors, self.positions[: text.shape[1], ...])
+        x = array_namespace(vectors, self.positions).add(
+            vectors, self.positions[: text.shape[1], ...]
+        )
         for block in self.blocks:
             x = block(x, causal=True)
         return self.out(self.norm(x))
 
 
-def write(net: Writer, alphabet: str, start: str, count: int, key: Array, backend: anynet.Backend) -> str:
+def write(
+    net: Writer,
+    alphabet: str,
+    start: str,
+    count: int,
+    key: Array,
+    backend: anynet.Backend,
+) -> str:
     """Continue a text, one character drawn at a time."""
     length, text = net.positions.shape[0], start
     for i in range(count):
         seen = backend.asarray([[alphabet.index(c) for c in text[-length:]]])
         probabilities = functions.softmax(net(seen)[0, -1, :] / 0.5)
         drawn = random.uniform(random.fold_in(key, i), ())
-        reached = backend.xp.astype(backend.xp.cumulative_sum(probabilities) < drawn, backend.xp.int32)
+        reached = backend.xp.astype(
+            backend.xp.cumulative_sum(probabilities) < drawn,
+            backend.xp.int32,
+        )
         text += alphabet[min(int(backend.xp.sum(reached)), len(alphabet) - 1)]
     return text
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     cli.add_backend_argument(parser)
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--length", type=int, default=48, help="how many characters the network sees")
+    parser.add_argument(
+        "--length",
+        type=int,
+        default=48,
+        help="how many characters the network sees",
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
@@ -73,7 +103,10 @@ def main() -> None:
     x = backend.asarray([codes[i : i + n] for i in windows])
     t = backend.asarray([codes[i + 1 : i + n + 1] for i in windows])
     net = Writer(len(alphabet), n).initialize(options.seed, backend)
-    print(f"{len(text):,} characters, {len(alphabet)} different ones, {anynet.summary(net).count:,} parameters")
+    print(
+        f"{len(text):,} characters, {len(alphabet)} different ones, {anynet.summary(net).count:,} "
+        "parameters"
+    )
 
     steps = options.epochs * -(-len(windows) // 32)
     optimizer = optimizers.AdamW(schedules.WarmupCosine(0.003, steps, steps // 10))
@@ -84,7 +117,16 @@ def main() -> None:
     if history.epochs:
         first, last = history.epochs[0].loss, history.epochs[-1].loss
         print(f"loss per character: {first:.3f} in the first epoch, {last:.3f} in the last")
-    print(write(net, alphabet, "The river ", 120, random.key(options.seed, backend), backend))
+    print(
+        write(
+            net,
+            alphabet,
+            "The river ",
+            120,
+            random.key(options.seed, backend),
+            backend,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Write a layer of one's own: its parameters and one expression. The derivative comes by itself, and is checked.
+"""Write a layer of one's own: its parameters and one expression. The derivative comes by itself,
+and is checked.
 
-python examples/custom_layer.py --backend jax
-"""
+python examples/custom_layer.py --backend jax"""
 
 import argparse
 
@@ -12,7 +12,8 @@ from anynet.layers import Module, Parameter
 
 
 class RadialBasis(Module):
-    """Return exp(-width² · |x - center|²) for each of the centers: x is (N, in_features), the result (N, centers)."""
+    """Return exp(-width² · |x - center|²) for each of the centers: x is (N, in_features), the
+    result (N, centers)."""
 
     def __init__(self, in_features: int, centers: int) -> None:
         self.centers: Array = Parameter((centers, in_features), initializers.normal(1.0))
@@ -25,7 +26,10 @@ class RadialBasis(Module):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     cli.add_backend_argument(parser)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
@@ -39,12 +43,25 @@ def main() -> None:
     radius = xp.sqrt(xp.sum(x * x, axis=1))
     t = xp.astype(xp.logical_and(radius > 0.7, radius < 1.5), xp.int32)
 
-    net = layers.Sequential(RadialBasis(2, 12), layers.Linear(12, 2), seed=options.seed, backend=backend)
+    net = layers.Sequential(
+        RadialBasis(2, 12),
+        layers.Linear(12, 2),
+        seed=options.seed,
+        backend=backend,
+    )
     print(anynet.summary(net, (2,)))
     report = anynet.check_gradients(lambda net: losses.cross_entropy(net(x), t), net)
     print(f"\n{report}\n")
     train, test = (x[:500, ...], t[:500]), (x[500:, ...], t[500:])
-    anynet.fit(net, train, test, optimizer=optimizers.Adam(0.02), epochs=options.epochs, batch_size=50, progress=False)
+    anynet.fit(
+        net,
+        train,
+        test,
+        optimizer=optimizers.Adam(0.02),
+        epochs=options.epochs,
+        batch_size=50,
+        progress=False,
+    )
     known, others = anynet.evaluate(net, train), anynet.evaluate(net, test)
     print(f"accuracy: {known:.3f} on the points trained on, {others:.3f} on others")
 

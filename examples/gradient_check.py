@@ -1,10 +1,9 @@
-"""Compare analytic with numerical derivatives, for the network 784-50-100-10 and for every layer and loss.
+"""Compare analytic with numerical derivatives, for the network 784-50-100-10 and for every layer
+and loss.
 
-    python examples/gradient_check.py
-    ANYNET_BACKEND=cupy python examples/gradient_check.py
+    python examples/gradient_check.py ANYNET_BACKEND=cupy python examples/gradient_check.py
 
-Prints a table each; the exit code is 1 where a derivative is wrong.
-"""
+Prints a table each; the exit code is 1 where a derivative is wrong."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -15,7 +14,9 @@ from anynet import cli, functions, layers, losses, random
 from anynet.gradient_check import GradientError
 
 
-def cases(backend: anynet.Backend) -> Iterator[tuple[str, Callable[[Any], Any], Any]]:
+def cases(
+    backend: anynet.Backend,
+) -> Iterator[tuple[str, Callable[[Any], Any], Any]]:
     """Yield a name, a scalar function, and what to differentiate it by."""
     xp = backend.xp
     key = random.key(0, backend)
@@ -33,18 +34,36 @@ def cases(backend: anynet.Backend) -> Iterator[tuple[str, Callable[[Any], Any], 
         backend=backend,
         dtype=float64,
     )
-    yield "network 784-50-100-10, batch 100", lambda net: losses.cross_entropy(net(images), labels), net
+    yield (
+        "network 784-50-100-10, batch 100",
+        lambda net: losses.cross_entropy(net(images), labels),
+        net,
+    )
 
     x = random.normal(random.fold_in(key, 3), (5, 4), float64)
     few = random.integers(random.fold_in(key, 4), (5,), 0, 3)
     weights = random.normal(random.fold_in(key, 5), (5, 3), float64)
     activations = [name for name in layers.ACTIVATIONS if name != "step"]
     for name in activations:
-        net = layers.Sequential(layers.Linear(4, 3), layers.activation(name), seed=1, backend=backend, dtype=float64)
-        yield f"Linear(4, 3), {name}: parameters and input", lambda both: xp_sum(both[0](both[1]) * weights), [net, x]
+        net = layers.Sequential(
+            layers.Linear(4, 3),
+            layers.activation(name),
+            seed=1,
+            backend=backend,
+            dtype=float64,
+        )
+        yield (
+            f"Linear(4, 3), {name}: parameters and input",
+            lambda both: xp_sum(both[0](both[1]) * weights),
+            [net, x],
+        )
     outputs = random.normal(random.fold_in(key, 6), (5, 3), float64)
     yield "cross_entropy", lambda y: losses.cross_entropy(y, few), outputs
-    yield "cross_entropy, one-hot", lambda y: losses.cross_entropy(y, functions.one_hot(few, 3, float64)), outputs
+    yield (
+        "cross_entropy, one-hot",
+        lambda y: losses.cross_entropy(y, functions.one_hot(few, 3, float64)),
+        outputs,
+    )
     yield (
         "cross_entropy_of_probabilities, softmax",
         lambda y: losses.cross_entropy_of_probabilities(functions.softmax(y), few),
@@ -58,7 +77,10 @@ def xp_sum(x: Any) -> Any:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     cli.add_backend_argument(parser)
     options = parser.parse_args()
     backend = anynet.configure(options.backend)

@@ -1,11 +1,11 @@
-"""Recognise MNIST's test images with weights that were trained before, one at a time and in batches.
+"""Recognise MNIST's test images with weights that were trained before, one at a time and in
+batches.
 
-    python examples/mnist_inference.py
-    python examples/mnist_inference.py --weights sample_weight.pkl
+    python examples/mnist_inference.py python examples/mnist_inference.py --weights
+    sample_weight.pkl
 
-Opens the project's own safetensors file, or the pickled weights of the book Deep Learning from Scratch (sigmoid in the
-hidden layers), which are read without running the pickle.
-"""
+Opens the project's own safetensors file, or the pickled weights of the book Deep Learning from
+Scratch (sigmoid in the hidden layers), which are read without running the pickle."""
 
 import argparse
 import time
@@ -45,15 +45,31 @@ def open_weights(path: Path, backend: anynet.Backend) -> tuple[layers.Sequential
     if set(arrays) != set(names):
         raise DataError(f"{path} holds {', '.join(arrays)}: wanted {', '.join(names)}")
     recorded = ", ".join(f"{name}: {value}" for name, value in about.items())
-    return network({name: arrays[name] for name in names}, about.get("activation", "relu")), recorded
+    return network(
+        {name: arrays[name] for name in names},
+        about.get("activation", "relu"),
+    ), recorded
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     cli.add_backend_argument(parser)
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="a .safetensors file, or a pickle as .pkl")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=WEIGHTS,
+        help="a .safetensors file, or a pickle as .pkl",
+    )
     parser.add_argument("--batch-size", type=int, default=100)
-    parser.add_argument("--limit", type=int, default=10_000, help="recognise so many images only")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=10_000,
+        help="recognise so many images only",
+    )
     options = parser.parse_args()
 
     backend = anynet.configure(options.backend)
@@ -70,8 +86,13 @@ def main() -> None:
             net(batch)
         backend.synchronize()
         seconds[batch_size] = time.perf_counter() - start
-        print(f"batches of {batch_size:>4}: {x.shape[0] / seconds[batch_size]:>10,.0f} images a second")
-    print(f"batches are {seconds[1] / seconds[options.batch_size]:.1f} times as fast as single images")
+        print(
+            f"batches of {batch_size:>4}: {x.shape[0] / seconds[batch_size]:>10,.0f} images a "
+            "second"
+        )
+    print(
+        f"batches are {seconds[1] / seconds[options.batch_size]:.1f} times as fast as single images"
+    )
     print(f"test accuracy: {anynet.evaluate(net, (x, t)):.4f}")
 
 

@@ -12,7 +12,10 @@ from anynet.optimizers import schedules
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     cli.add_backend_argument(parser)
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
@@ -35,12 +38,17 @@ def main() -> None:
         net, (x, t), loss=losses.mean_squared_error, optimizer=optimizer, epochs=options.epochs, batch_size=50,
         seed=options.seed, metric=None, progress=False,
     )  # fmt: skip
-    grid = xp.reshape(xp.linspace(-3, 3, 13, dtype=x.dtype, device=backend.device), (-1, 1))
+    grid = xp.reshape(
+        xp.linspace(-3, 3, 13, dtype=x.dtype, device=backend.device),
+        (-1, 1),
+    )
     truth = xp.sin(grid) + 0.5 * xp.cos(3 * grid)
     print("\n     x     curve   network")
     for row in backend.to_host(xp.concat([grid, truth, net(grid)], axis=1)).tolist():
         print(f"{row[0]:6.2f}  {row[1]:8.3f}  {row[2]:8.3f}")
-    score, error = anynet.evaluate(net, (x, t), [metrics.r2_score, metrics.mean_squared_error]).values()
+    score, error = anynet.evaluate(
+        net, (x, t), [metrics.r2_score, metrics.mean_squared_error]
+    ).values()
     print(f"\nmean squared error on the points: {error:.4f} (noise: 0.01), R² {score:.4f}")
 
 

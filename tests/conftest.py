@@ -1,4 +1,5 @@
-"""Fixtures: every test that asks for a backend runs on each one that works here, or on those named by --backend."""
+"""Fixtures: every test that asks for a backend runs on each one that works here, or on those named
+by --backend."""
 
 import contextlib
 import os
@@ -15,7 +16,8 @@ from anynet.errors import BackendError
 os.environ["SCIPY_ARRAY_API"] = "1"
 # On a GPU it would round the factors of a product to ten bits.
 os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
-# Most tests compute in float64, which JAX has only when it is told to. JAX_ENABLE_X64=0 runs the others without.
+# Most tests compute in float64, which JAX has only when it is told to. JAX_ENABLE_X64=0 runs the
+# others without.
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 
 
@@ -61,7 +63,10 @@ def _working() -> list[str]:
             names += [] if get_backend(name).lazy else [name]
     names.sort()
     # A device that is not the default one shows every forgotten `device=`.
-    return [*names, *(["array_api_strict:device1"] if "array_api_strict" in names else [])]
+    return [
+        *names,
+        *(["array_api_strict:device1"] if "array_api_strict" in names else []),
+    ]
 
 
 @pytest.fixture
@@ -76,17 +81,26 @@ def xp(backend: Backend) -> Any:
 
 @pytest.fixture
 def strictest(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    """array_api_strict on its second device, without masks and data-dependent shapes, its numbers not to be read.
+    """array_api_strict on its second device, without masks and data-dependent shapes, its numbers
+    not to be read.
 
-    What runs here never waits for a device.
-    """
+    What runs here never waits for a device."""
     strict = pytest.importorskip("array_api_strict", reason="needs array_api_strict")
     backend = get_backend("array_api_strict:device1")
 
     def refuse(self: Any) -> Any:
         raise AssertionError("the number of an array was read: on a GPU the host would wait")
 
-    for name in ("__bool__", "__int__", "__float__", "__index__", "__complex__"):
+    for name in (
+        "__bool__",
+        "__int__",
+        "__float__",
+        "__index__",
+        "__complex__",
+    ):
         monkeypatch.setattr(strict._array_object.Array, name, refuse)
-    with warnings.catch_warnings(), strict.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False):
+    with (
+        warnings.catch_warnings(),
+        strict.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False),
+    ):
         yield backend

@@ -18,7 +18,8 @@ from anynet.tracing.trace import wrap
 
 @dataclass(frozen=True)
 class Shapes:
-    """Shapes of one argument or of several: an example, and a strategy for small ones, where what goes wrong does."""
+    """Shapes of one argument or of several: an example, and a strategy for small ones, where what
+    goes wrong does."""
 
     example: list[tuple[int, ...]]
     drawn: st.SearchStrategy[list[tuple[int, ...]]]
@@ -45,25 +46,48 @@ PAIRS = Shapes(
 VECTORS = Shapes([(3,), (4,)], st.tuples(_side, _side).map(lambda s: [(s[0],), (s[1],)]))
 TRIPLES = Shapes([(2, 3), (2, 3)], _batch.map(lambda batch: [(*batch, 3), (*batch, 3)]))
 PLANE = Shapes([(3, 4)], st.tuples(_length, _length).map(lambda shape: [shape]))
-SQUARE = Shapes([(2, 3, 3)], st.tuples(_batch, _side).map(lambda s: [(*s[0], s[1], s[1])]))
-MATRIX = Shapes([(2, 3, 4)], st.tuples(_batch, _length, _length).map(lambda s: [(*s[0], *s[1:])]))
-SOME_MATRIX = Shapes([(2, 3, 4)], st.tuples(_some, _length, _length).map(lambda s: [(*s[0], *s[1:])]))
-STACK = Shapes([(2, 3, 4)], st.tuples(_batch, _side, _side).map(lambda s: [(*s[0], *s[1:])]))
-LONG = Shapes([(2, 3)], st.tuples(st.integers(2, 3), st.integers(3, 5)).map(lambda shape: [shape]))
+SQUARE = Shapes(
+    [(2, 3, 3)],
+    st.tuples(_batch, _side).map(lambda s: [(*s[0], s[1], s[1])]),
+)
+MATRIX = Shapes(
+    [(2, 3, 4)],
+    st.tuples(_batch, _length, _length).map(lambda s: [(*s[0], *s[1:])]),
+)
+SOME_MATRIX = Shapes(
+    [(2, 3, 4)],
+    st.tuples(_some, _length, _length).map(lambda s: [(*s[0], *s[1:])]),
+)
+STACK = Shapes(
+    [(2, 3, 4)],
+    st.tuples(_batch, _side, _side).map(lambda s: [(*s[0], *s[1:])]),
+)
+LONG = Shapes(
+    [(2, 3)],
+    st.tuples(st.integers(2, 3), st.integers(3, 5)).map(lambda shape: [shape]),
+)
 PRODUCT = Shapes(
     [(2, 3, 4), (4, 2)],
-    st.tuples(_batch, _side, _side, _side).map(lambda s: [(*s[0], s[1], s[2]), (s[2], s[3]) if s[3] else (s[2],)]),
+    st.tuples(_batch, _side, _side, _side).map(
+        lambda s: [(*s[0], s[1], s[2]), (s[2], s[3]) if s[3] else (s[2],)]
+    ),
 )
 SYSTEM = Shapes(
     [(2, 3, 3), (2, 3, 2)],
-    st.tuples(_batch, _side, st.integers(1, 2)).map(lambda s: [(*s[0], s[1], s[1]), (*s[0], s[1], s[2])]),
+    st.tuples(_batch, _side, st.integers(1, 2)).map(
+        lambda s: [(*s[0], s[1], s[1]), (*s[0], s[1], s[2])]
+    ),
 )
-VECTOR_SYSTEM = Shapes([(2, 3, 3), (3,)], st.tuples(_batch, _side).map(lambda s: [(*s[0], s[1], s[1]), (s[1],)]))
+VECTOR_SYSTEM = Shapes(
+    [(2, 3, 3), (3,)],
+    st.tuples(_batch, _side).map(lambda s: [(*s[0], s[1], s[1]), (s[1],)]),
+)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A function of arrays, called as function(xp, *arrays), the shapes it takes, and where it is smooth."""
+    """A function of arrays, called as function(xp, *arrays), the shapes it takes, and where it is
+    smooth."""
 
     function: Callable[..., Any]
     shapes: Shapes = ANY
@@ -72,11 +96,15 @@ class Case:
     high: float = 1.27
 
     def point(self, shapes: list[tuple[int, ...]], seed: int = 0) -> list[np.ndarray]:
-        """Return arguments whose numbers are all different, so that no two branches meet near them."""
+        """Return arguments whose numbers are all different, so that no two branches meet near
+        them."""
         sizes = [math.prod(shape) for shape in shapes]
         count = sum(sizes)
         places = (np.random.default_rng(seed).permutation(count) + 0.5) / max(count, 1)
-        parts = np.split(self.low + (self.high - self.low) * places, np.cumsum(sizes)[:-1])
+        parts = np.split(
+            self.low + (self.high - self.low) * places,
+            np.cumsum(sizes)[:-1],
+        )
         return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
@@ -85,7 +113,8 @@ def drawn(shape: tuple[int, ...], low: float, high: float, seed: int) -> np.ndar
 
 
 def weighted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a scalar function whose cotangents all differ; of complex numbers, both parts count."""
+    """Return a scalar function whose cotangents all differ; of complex numbers, both parts
+    count."""
 
     def scalar(point: Any) -> Any:
         xp = array_namespace(*point)
@@ -100,7 +129,9 @@ def weighted(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def along(gradient: Any, v: list[np.ndarray]) -> float:
     """Return the derivative along a direction, of a real function of real or complex arrays."""
-    return float(sum(np.sum(np.real(np.conj(host(g)) * part)) for g, part in zip(gradient, v, strict=True)))
+    return float(
+        sum(np.sum(np.real(np.conj(host(g)) * part)) for g, part in zip(gradient, v, strict=True))
+    )
 
 
 def directions(point: list[Any], seed: int) -> list[np.ndarray]:
@@ -115,11 +146,20 @@ def directions(point: list[Any], seed: int) -> list[np.ndarray]:
 
 
 def placed(point: list[Any], parts: list[np.ndarray]) -> list[Any]:
-    """Return the parts as constants where the arrays of the point are: some libraries' operators refuse strangers."""
-    return [wrap(array_namespace(x).asarray(v, device=device(x))) for x, v in zip(point, parts, strict=True)]
+    """Return the parts as constants where the arrays of the point are: some libraries' operators
+    refuse strangers."""
+    return [
+        wrap(array_namespace(x).asarray(v, device=device(x)))
+        for x, v in zip(point, parts, strict=True)
+    ]
 
 
-def numerical(f: Callable[..., Any], point: list[Any], v: list[np.ndarray], step: float = 1e-3) -> float:
+def numerical(
+    f: Callable[..., Any],
+    point: list[Any],
+    v: list[np.ndarray],
+    step: float = 1e-3,
+) -> float:
     """Return the central difference of fourth order along v.
 
     Source: Abramowitz and Stegun, Handbook of mathematical functions, 25.3.6.
@@ -132,21 +172,31 @@ def numerical(f: Callable[..., Any], point: list[Any], v: list[np.ndarray], step
     return (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step)
 
 
-def agree(f: Callable[..., Any], point: list[Any], orders: tuple[int, ...] = (1, 2)) -> None:
+def agree(
+    f: Callable[..., Any],
+    point: list[Any],
+    orders: tuple[int, ...] = (1, 2),
+) -> None:
     """Compare the derivatives of a scalar function of a list of arrays with central differences."""
     first = anynet.grad(f)
     v = directions(point, 1)
     if 1 in orders:
-        assert along(first(point), v) == pytest.approx(numerical(f, point, v), rel=1e-6, abs=1e-9), "first derivative"
+        assert along(first(point), v) == pytest.approx(
+            numerical(f, point, v), rel=1e-6, abs=1e-9
+        ), "first derivative"
     if 2 in orders:
         u = placed(point, directions(point, 2))
 
         def slope(point: Any) -> Any:
             xp = array_namespace(*point)
-            return sum(xp.real(xp.sum(conj(part) * g)) for part, g in zip(u, first(point), strict=True))
+            return sum(
+                xp.real(xp.sum(conj(part) * g)) for part, g in zip(u, first(point), strict=True)
+            )
 
         found = along(anynet.grad(slope)(point), v)
-        assert found == pytest.approx(numerical(slope, point, v), rel=1e-6, abs=1e-9), "second derivative"
+        assert found == pytest.approx(numerical(slope, point, v), rel=1e-6, abs=1e-9), (
+            "second derivative"
+        )
 
 
 def _named(name: str) -> Callable[..., Any]:
@@ -173,11 +223,14 @@ def regular(xp: Any, x: Any) -> Any:
 
 def _scale(xp: Any, x: Any) -> Any:
     n = x.shape[-1]
-    return xp.eye(n, dtype=x.dtype, device=device(x)) * (xp.arange(n, dtype=x.dtype, device=device(x)) * 4 + 4)
+    return xp.eye(n, dtype=x.dtype, device=device(x)) * (
+        xp.arange(n, dtype=x.dtype, device=device(x)) * 4 + 4
+    )
 
 
 def fix(xp: Any, v: Any) -> Any:
-    """Return the columns of a matrix with the sign on their diagonal taken out: unique where vectors are not."""
+    """Return the columns of a matrix with the sign on their diagonal taken out: unique where
+    vectors are not."""
     return v * xp.expand_dims(xp.sign(xp.linalg.diagonal(v)), axis=-2)
 
 
@@ -220,13 +273,28 @@ STATISTICAL = {
     "sum of nothing": Case(lambda xp, x: xp.sum(x, axis=0), AXES),
     "mean of the last": Case(lambda xp, x: xp.mean(x, axis=-1, keepdims=True), FULL),
     "max of the first": Case(lambda xp, x: xp.max(x, axis=0), FULL),
-    "min of all axes": Case(lambda xp, x: xp.min(x, axis=tuple(range(x.ndim)), keepdims=True), FULL),
-    "var corrected": Case(lambda xp, x: xp.var(xp.concat([x, x * x + 2]), axis=0, correction=1), FULL),
-    "std of the first": Case(lambda xp, x: xp.std(xp.concat([x, x * x + 2]), axis=0, keepdims=True), FULL),
+    "min of all axes": Case(
+        lambda xp, x: xp.min(x, axis=tuple(range(x.ndim)), keepdims=True),
+        FULL,
+    ),
+    "var corrected": Case(
+        lambda xp, x: xp.var(xp.concat([x, x * x + 2]), axis=0, correction=1),
+        FULL,
+    ),
+    "std of the first": Case(
+        lambda xp, x: xp.std(xp.concat([x, x * x + 2]), axis=0, keepdims=True),
+        FULL,
+    ),
     "cumulative_sum": Case(lambda xp, x: xp.cumulative_sum(x, axis=-1), AXES),
-    "cumulative_sum initial": Case(lambda xp, x: xp.cumulative_sum(x, axis=0, include_initial=True), AXES),
+    "cumulative_sum initial": Case(
+        lambda xp, x: xp.cumulative_sum(x, axis=0, include_initial=True),
+        AXES,
+    ),
     "cumulative_prod": Case(lambda xp, x: xp.cumulative_prod(x, axis=0), AXES),
-    "cumulative_prod initial": Case(lambda xp, x: xp.cumulative_prod(x, axis=-1, include_initial=True), AXES),
+    "cumulative_prod initial": Case(
+        lambda xp, x: xp.cumulative_prod(x, axis=-1, include_initial=True),
+        AXES,
+    ),
     "prod": Case(lambda xp, x: xp.prod(x, axis=0), AXES),
     "prod of odd length": Case(lambda xp, x: xp.prod(x, axis=1), LONG),
     "prod of all": Case(lambda xp, x: xp.prod(1 + x, keepdims=True)),
@@ -246,7 +314,10 @@ MANIPULATION = {
     "moveaxis": Case(lambda xp, x: xp.moveaxis(x, 0, -1), AXES),
     "permute_dims": Case(lambda xp, x: xp.permute_dims(x, (*range(1, x.ndim), 0)), AXES),
     "repeat": Case(lambda xp, x: xp.repeat(x, 2, axis=-1), AXES),
-    "repeat by array": Case(lambda xp, x: xp.repeat(x, xp.arange(x.shape[0], device=device(x)), axis=0), AXES),
+    "repeat by array": Case(
+        lambda xp, x: xp.repeat(x, xp.arange(x.shape[0], device=device(x)), axis=0),
+        AXES,
+    ),
     "repeat of all": Case(lambda xp, x: xp.repeat(x, 3)),
     "reshape": Case(lambda xp, x: xp.reshape(x, (math.prod(x.shape), 1))),
     "roll": Case(lambda xp, x: xp.roll(x, 1)),
@@ -256,7 +327,10 @@ MANIPULATION = {
     "tile fewer axes": Case(lambda xp, x: xp.tile(x, (3,)), AXES),
     "tile": Case(lambda xp, x: xp.tile(x, (2, 3))),
     "unstack": Case(lambda xp, x: xp.unstack(x)[0] * xp.unstack(x)[-1], FULL),
-    "unstack from the end": Case(lambda xp, x: xp.unstack(x, axis=-1)[0] * xp.unstack(x, axis=-1)[-1], FULL),
+    "unstack from the end": Case(
+        lambda xp, x: xp.unstack(x, axis=-1)[0] * xp.unstack(x, axis=-1)[-1],
+        FULL,
+    ),
     "meshgrid": Case(lambda xp, x, y: xp.meshgrid(x, y**2)[1], VECTORS),
     "meshgrid ij": Case(lambda xp, x, y: xp.meshgrid(x, y**2, indexing="ij")[0], VECTORS),
     "tril": Case(lambda xp, x: xp.tril(x, k=-1), STACK),
@@ -271,11 +345,17 @@ SEARCHING = {
     "sort": Case(lambda xp, x: xp.sort(x), AXES),
     "sort descending": Case(lambda xp, x: xp.sort(x, axis=0, descending=True), AXES),
     "take": Case(lambda xp, x: xp.take(x, indices(xp, x, 0, -1, 0), axis=0), FULL),
-    "take_along_axis": Case(lambda xp, x: xp.take_along_axis(x, xp.argsort(x * x, axis=-1), axis=-1), AXES),
+    "take_along_axis": Case(
+        lambda xp, x: xp.take_along_axis(x, xp.argsort(x * x, axis=-1), axis=-1),
+        AXES,
+    ),
     "integer": Case(lambda xp, x: x[-1, ...] ** 2, FULL),
     "slices": Case(lambda xp, x: x[::-1, ..., None, ::2] ** 2, PLANE),
     "none": Case(lambda xp, x: x[None, ..., None]),
-    "integer arrays": Case(lambda xp, x: x[indices(xp, x, 0, -1, 0), indices(xp, x, -1, 0, -1)], PLANE),
+    "integer arrays": Case(
+        lambda xp, x: x[indices(xp, x, 0, -1, 0), indices(xp, x, -1, 0, -1)],
+        PLANE,
+    ),
     "rows": Case(lambda xp, x: x[indices(xp, x, 0, -1, 0), ...], FULL),
     "mask": Case(lambda xp, x: x[x > 0] ** 2),
     "mask of rows": Case(lambda xp, x: x[x[:, 0] > 0, :] ** 2, PLANE),
@@ -374,7 +454,14 @@ FOURIER = {
     "fft.ifftshift": Case(lambda xp, x: xp.fft.ifftshift(x, axes=(0, -1)), MATRIX),
 }  # fmt: skip
 
-CASES = {**ELEMENTWISE, **STATISTICAL, **MANIPULATION, **SEARCHING, **LINEAR_ALGEBRA, **FOURIER}
+CASES = {
+    **ELEMENTWISE,
+    **STATISTICAL,
+    **MANIPULATION,
+    **SEARCHING,
+    **LINEAR_ALGEBRA,
+    **FOURIER,
+}
 
 
 def hermitian(xp: Any, x: Any) -> Any:
@@ -387,10 +474,17 @@ _HOLOMORPHIC = """
     square tan tanh
 """.split()
 
-#: Functions of complex arrays, holomorphic or not; of decompositions what does not depend on the vectors' phases.
+#: Functions of complex arrays, holomorphic or not; of decompositions what does not depend on the
+#: vectors' phases.
 COMPLEX = {
-    **{name: Case(_named(name), ANY, 0.2, 0.9) for name in (*_HOLOMORPHIC, "abs", "conj", "imag", "real", "sign")},
-    **{name: Case(_named(name), PAIRS, 0.2, 0.9) for name in ("add", "divide", "multiply", "pow", "subtract")},
+    **{
+        name: Case(_named(name), ANY, 0.2, 0.9)
+        for name in (*_HOLOMORPHIC, "abs", "conj", "imag", "real", "sign")
+    },
+    **{
+        name: Case(_named(name), PAIRS, 0.2, 0.9)
+        for name in ("add", "divide", "multiply", "pow", "subtract")
+    },
     "acosh on the left": Case(lambda xp, x: xp.acosh(-x), ANY, 0.2, 0.9),
     "sum": Case(_named("sum"), FULL),
     "mean": Case(_named("mean"), FULL),
@@ -402,10 +496,16 @@ COMPLEX = {
     "vecdot": CASES["vecdot"],
     "vecdot with a real one": Case(lambda xp, x, y: xp.vecdot(xp.real(x), y), TRIPLES),
     "linalg.cholesky": Case(lambda xp, x: xp.linalg.cholesky(hermitian(xp, x)), SQUARE),
-    "linalg.cholesky upper": Case(lambda xp, x: xp.linalg.cholesky(hermitian(xp, x), upper=True), SQUARE),
+    "linalg.cholesky upper": Case(
+        lambda xp, x: xp.linalg.cholesky(hermitian(xp, x), upper=True),
+        SQUARE,
+    ),
     "linalg.det": CASES["linalg.det"],
     "linalg.eigh values": Case(lambda xp, x: xp.linalg.eigh(hermitian(xp, x))[0], SQUARE),
-    "linalg.eigh vectors": Case(lambda xp, x: xp.abs(xp.linalg.eigh(hermitian(xp, x))[1]) ** 2, SQUARE),
+    "linalg.eigh vectors": Case(
+        lambda xp, x: xp.abs(xp.linalg.eigh(hermitian(xp, x))[1]) ** 2,
+        SQUARE,
+    ),
     "linalg.inv": CASES["linalg.inv"],
     "linalg.matrix_norm nuc": CASES["linalg.matrix_norm nuc"],
     "linalg.pinv": CASES["linalg.pinv"],
@@ -414,8 +514,14 @@ COMPLEX = {
     "linalg.slogdet sign": Case(lambda xp, x: xp.linalg.slogdet(regular(xp, x))[0], SQUARE),
     "linalg.slogdet": CASES["linalg.slogdet"],
     "linalg.solve": CASES["linalg.solve"],
-    "linalg.svd u": Case(lambda xp, x: xp.abs(xp.linalg.svd(regular(xp, x), full_matrices=False)[0]) ** 2, MATRIX),
-    "linalg.svd vh": Case(lambda xp, x: xp.abs(xp.linalg.svd(regular(xp, x), full_matrices=False)[2]) ** 2, MATRIX),
+    "linalg.svd u": Case(
+        lambda xp, x: xp.abs(xp.linalg.svd(regular(xp, x), full_matrices=False)[0]) ** 2,
+        MATRIX,
+    ),
+    "linalg.svd vh": Case(
+        lambda xp, x: xp.abs(xp.linalg.svd(regular(xp, x), full_matrices=False)[2]) ** 2,
+        MATRIX,
+    ),
     "linalg.svd all": CASES["linalg.svd all"],
     "linalg.svdvals": CASES["linalg.svdvals"],
     "linalg.vector_norm": CASES["linalg.vector_norm"],

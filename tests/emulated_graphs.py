@@ -1,11 +1,12 @@
-"""CUDA graphs on a CPU: with ``pytest --emulate-graphs --backend torch`` compiled steps are what they are on a GPU.
+"""CUDA graphs on a CPU: with ``pytest --emulate-graphs --backend torch`` compiled steps are what
+they are on a GPU.
 
 So are PyTorch's kernels, with the loops that it compiles for a GPU written in its own functions.
 
-A capture notes PyTorch's calls with the memory that each reads and writes, and undoes what they did. A launch makes the
-calls again in the same memory. Whatever a graph may not rely on is garbage: its memory between capture and launch,
-memory that is new, and memory that was freed while it was captured. What would wait for a GPU is refused.
-"""
+A capture notes PyTorch's calls with the memory that each reads and writes, and undoes what they
+did. A launch makes the calls again in the same memory. Whatever a graph may not rely on is garbage:
+its memory between capture and launch, memory that is new, and memory that was freed while it was
+captured. What would wait for a GPU is refused."""
 
 import threading
 import weakref
@@ -75,9 +76,19 @@ class Capture(TorchDispatchMode):
 
     def freed(self) -> list[Any]:
         """Return the memory that no one holds any more: a graph uses it for other results."""
-        return [x for place, x in self.own.items() if all(known() is None for known in self._users[place])]
+        return [
+            x
+            for place, x in self.own.items()
+            if all(known() is None for known in self._users[place])
+        ]
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), settings: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        function: Any,
+        types: Any,
+        args: Any = (),
+        settings: Any = None,
+    ) -> Any:
         settings = settings or {}
         if waits(function, args):
             raise CaptureError(f"{function} waits for the device")
@@ -112,7 +123,10 @@ def waits(function: Any, args: Any) -> bool:
     if function is torch.ops.aten.index.Tensor:
         # Tagged for masks; integers are no reason to wait.
         return any(x is not None and x.dtype in (torch.bool, torch.uint8) for x in args[1])
-    waiting = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+    waiting = {
+        torch.Tag.data_dependent_output,
+        torch.Tag.dynamic_output_shape,
+    }
     return not waiting.isdisjoint(function.tags) or function is torch.ops.aten.is_nonzero.default
 
 
@@ -160,18 +174,36 @@ class EmulatedDriver(CudaGraphDriver):
 
 
 def adam_update(
-    p: Any, g: Any, mean: Any, square: Any, rate: Any, correction: Any, decay: Any, **numbers: float
+    p: Any,
+    g: Any,
+    mean: Any,
+    square: Any,
+    rate: Any,
+    correction: Any,
+    decay: Any,
+    **numbers: float,
 ) -> tuple[Any, ...]:
     beta1, beta2 = numbers["beta1"], numbers["beta2"]
-    mean, square = beta1 * mean + (1 - beta1) * g, beta2 * square + (1 - beta2) * g * g
-    return decay * p - rate * (mean / (torch.sqrt(square) * correction + numbers["epsilon"])), mean, square
+    mean, square = (
+        beta1 * mean + (1 - beta1) * g,
+        beta2 * square + (1 - beta2) * g * g,
+    )
+    return (
+        decay * p - rate * (mean / (torch.sqrt(square) * correction + numbers["epsilon"])),
+        mean,
+        square,
+    )
 
 
-def cross_entropy(logarithm: Any, label: Any, number: Any, *, classes: int, share: float) -> tuple[Any, ...]:
+def cross_entropy(
+    logarithm: Any, label: Any, number: Any, *, classes: int, share: float
+) -> tuple[Any, ...]:
     wanted, none = label == number, (label < 0) | (label >= classes)
     difference = torch.exp(logarithm) - torch.where(wanted, 1.0, 0.0)
     surprise = torch.where(wanted, -logarithm * share, 0.0)
-    return tuple(torch.where(none, torch.nan, x).to(logarithm.dtype) for x in (difference, surprise))
+    return tuple(
+        torch.where(none, torch.nan, x).to(logarithm.dtype) for x in (difference, surprise)
+    )
 
 
 def threefry(k0: Any, k1: Any, x0: Any, x1: Any) -> Any:
@@ -179,16 +211,24 @@ def threefry(k0: Any, k1: Any, x0: Any, x1: Any) -> Any:
 
 
 #: What the loops of these names do, which PyTorch compiles on a GPU only.
-LOOPS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (adam_update, cross_entropy, threefry)}
+LOOPS: dict[str, Callable[..., Any]] = {
+    f.__name__: f for f in (adam_update, cross_entropy, threefry)
+}
 
 
 def emulate() -> None:
     """Let PyTorch's backend have graphs on a CPU, and the kernels of a GPU."""
     # Sums in half precision are those of a CPU, with the kernels that are there for them.
-    devices.device_type = lambda x: "cpu" if x.dtype.itemsize < 4 and x.dtype.is_floating_point else "cuda"
+    devices.device_type = lambda x: (
+        "cpu" if x.dtype.itemsize < 4 and x.dtype.is_floating_point else "cuda"
+    )
     kernels.elementwise = lambda name, *arrays, **numbers: LOOPS[name](*arrays, **numbers)
     backend: Any = anynet_torch.TorchBackend
     backend.loops = True
-    backend.compile = lambda self, function, carried: Graph(function, carried, EmulatedDriver(self.device))
-    backend.loop = lambda self, function, carried: Loop(function, carried, EmulatedDriver(self.device))
+    backend.compile = lambda self, function, carried: Graph(
+        function, carried, EmulatedDriver(self.device)
+    )
+    backend.loop = lambda self, function, carried: Loop(
+        function, carried, EmulatedDriver(self.device)
+    )
     backend.calls_python = lambda self, function, arguments: False

@@ -1,14 +1,39 @@
-"""Arguments of every kernel that a backend has: lists of positional and keyword arguments, in NumPy's arrays."""
+"""Arguments of every kernel that a backend has: lists of positional and keyword arguments, in
+NumPy's arrays."""
 
 import numpy as np
 
-IMAGES = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
-UNEVEN = {"stride": (1, 1), "padding": ((1, 0), (2, 1)), "dilation": (1, 1), "groups": 2}
+IMAGES = {
+    "stride": (1, 1),
+    "padding": ((0, 0), (0, 0)),
+    "dilation": (1, 1),
+    "groups": 1,
+}
+UNEVEN = {
+    "stride": (1, 1),
+    "padding": ((1, 0), (2, 1)),
+    "dilation": (1, 1),
+    "groups": 2,
+}
 #: More padding than a kernel of 2 × 2 reaches over.
-WIDE = {"stride": (1, 1), "padding": ((2, 2), (2, 1)), "dilation": (1, 1), "groups": 1}
-STRIDED = {"stride": (2, 1), "padding": ((1, 1), (0, 0)), "dilation": (1, 2), "groups": 1}
+WIDE = {
+    "stride": (1, 1),
+    "padding": ((2, 2), (2, 1)),
+    "dilation": (1, 1),
+    "groups": 1,
+}
+STRIDED = {
+    "stride": (2, 1),
+    "padding": ((1, 1), (0, 0)),
+    "dilation": (1, 2),
+    "groups": 1,
+}
 PAIRS = {"kernel": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0))}
-OVERLAPPING = {"kernel": (3, 2), "stride": (2, 1), "padding": ((1, 1), (0, 0))}
+OVERLAPPING = {
+    "kernel": (3, 2),
+    "stride": (2, 1),
+    "padding": ((1, 1), (0, 0)),
+}
 
 
 def cases(dtype):
@@ -35,10 +60,19 @@ def cases(dtype):
     def in_turn(kinds):
         return [array for kind in updates[:kinds] for array in kind]
 
-    pairs = [((f(4, 6), f(4, 6)), {}), ((f(4, 1), f(6)), {}), ((f(), f()), {})]
+    pairs = [
+        ((f(4, 6), f(4, 6)), {}),
+        ((f(4, 1), f(6)), {}),
+        ((f(), f()), {}),
+    ]
     whole = [((integers(4, 6), integers(4, 6)), {})]
     compared = pairs + whole
-    one = [((x,), {}), ((large,), {}), ((f(2, 3, 4),), {}), ((large.T,), {})]
+    one = [
+        ((x,), {}),
+        ((large,), {}),
+        ((f(2, 3, 4),), {}),
+        ((large.T,), {}),
+    ]
     with_number = [*pairs, ((f(4, 6), 0.5), {})]
     return {
         **dict.fromkeys(("atan2", "copysign", "hypot", "logaddexp", "nextafter", "remainder"), pairs),

@@ -8,11 +8,26 @@ from anynet import layers
 EXAMPLES = {
     "Linear": (lambda: layers.Linear(6, 3), (6,)),
     "Conv1d": (lambda: layers.Conv1d(2, 3, 3, padding=1, stride=2), (2, 7)),
-    "Conv2d": (lambda: layers.Conv2d(2, 4, 3, padding="same", groups=2), (2, 5, 6)),
-    "Conv2d strided": (lambda: layers.Conv2d(2, 3, (2, 3), stride=2, padding=(0, 1), dilation=(1, 2)), (2, 6, 7)),
-    "ConvTranspose2d": (lambda: layers.ConvTranspose2d(2, 3, 3, stride=2, padding=1, output_padding=1), (2, 3, 4)),
-    "ConvTranspose2d same": (lambda: layers.ConvTranspose2d(2, 3, 3, stride=2, padding="same"), (2, 3, 4)),
-    "MaxPool2d": (lambda: layers.MaxPool2d(3, stride=2, padding=1), (2, 6, 5)),
+    "Conv2d": (
+        lambda: layers.Conv2d(2, 4, 3, padding="same", groups=2),
+        (2, 5, 6),
+    ),
+    "Conv2d strided": (
+        lambda: layers.Conv2d(2, 3, (2, 3), stride=2, padding=(0, 1), dilation=(1, 2)),
+        (2, 6, 7),
+    ),
+    "ConvTranspose2d": (
+        lambda: layers.ConvTranspose2d(2, 3, 3, stride=2, padding=1, output_padding=1),
+        (2, 3, 4),
+    ),
+    "ConvTranspose2d same": (
+        lambda: layers.ConvTranspose2d(2, 3, 3, stride=2, padding="same"),
+        (2, 3, 4),
+    ),
+    "MaxPool2d": (
+        lambda: layers.MaxPool2d(3, stride=2, padding=1),
+        (2, 6, 5),
+    ),
     "AvgPool2d": (lambda: layers.AvgPool2d(2), (2, 4, 5)),
     "GlobalAvgPool2d": (layers.GlobalAvgPool2d, (2, 4, 3)),
     "GlobalMaxPool2d": (layers.GlobalMaxPool2d, (2, 4, 3)),
@@ -23,12 +38,21 @@ EXAMPLES = {
     "RMSNorm": (lambda: layers.RMSNorm(4), (3, 4)),
     "Dropout": (lambda: layers.Dropout(0.4), (6,)),
     "Embedding": (lambda: layers.Embedding(7, 3), (4,)),
-    "MultiHeadAttention": (lambda: layers.MultiHeadAttention(4, 2, dropout=0.2), (3, 4)),
-    "TransformerEncoderLayer": (lambda: layers.TransformerEncoderLayer(4, 2, 6), (3, 4)),
+    "MultiHeadAttention": (
+        lambda: layers.MultiHeadAttention(4, 2, dropout=0.2),
+        (3, 4),
+    ),
+    "TransformerEncoderLayer": (
+        lambda: layers.TransformerEncoderLayer(4, 2, 6),
+        (3, 4),
+    ),
     "RNN": (lambda: layers.RNN(3, 4), (3, 3)),
     "LSTM": (lambda: layers.LSTM(3, 4), (3, 3)),
     "GRU": (lambda: layers.GRU(3, 4), (3, 3)),
-    "Residual": (lambda: layers.Residual(layers.Linear(4, 4), layers.Tanh()), (4,)),
+    "Residual": (
+        lambda: layers.Residual(layers.Linear(4, 4), layers.Tanh()),
+        (4,),
+    ),
 }
 
 
@@ -40,7 +64,8 @@ def example(name, backend, dtype="float64", batch=2):
 
 
 class Everything(layers.Module):
-    """A network that holds all layers, each with an input of its own: {name: input} to {name: output}."""
+    """A network that holds all layers, each with an input of its own: {name: input} to {name:
+    output}."""
 
     def __init__(self):
         self.layers = {name: make() for name, (make, _) in EXAMPLES.items()}

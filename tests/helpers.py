@@ -13,8 +13,16 @@ def host(x: Any) -> np.ndarray:
     return np.asarray(get_backend(x).to_host(x))
 
 
-def assert_close(actual: Any, expected: Any, *, like: Any = None, rtol: float = 1e-9, atol: float = 0.0) -> None:
-    """Compare shape and values, and library, dtype and device with those of ``like``, where it is given."""
+def assert_close(
+    actual: Any,
+    expected: Any,
+    *,
+    like: Any = None,
+    rtol: float = 1e-9,
+    atol: float = 0.0,
+) -> None:
+    """Compare shape and values, and library, dtype and device with those of ``like``, where it is
+    given."""
     if like is not None:
         assert get_backend(actual).name == get_backend(like).name
         assert actual.dtype == like.dtype
@@ -25,7 +33,8 @@ def assert_close(actual: Any, expected: Any, *, like: Any = None, rtol: float = 
 
 
 def checks_labels(backend: Backend) -> bool:
-    """Tell whether a label that is no class is an error at once; a GPU would have to be waited for."""
+    """Tell whether a label that is no class is an error at once; a GPU would have to be waited
+    for."""
     return backend.name == "numpy" or (backend.name == "torch" and not backend.loops)
 
 

@@ -7,7 +7,14 @@ from examples_of_kernels import cases
 from helpers import host
 
 from anynet import primitives
-from anynet.primitives.indexing import getitem, index_add, place, put, scatter_add, sum_to
+from anynet.primitives.indexing import (
+    getitem,
+    index_add,
+    place,
+    put,
+    scatter_add,
+    sum_to,
+)
 from anynet.tracing.trace import STANDARD
 
 #: Primitives that are neither hot operations nor functions of the standard.
@@ -17,7 +24,12 @@ DTYPES = """
     bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64 complex64 complex128
 """.split()
 #: Relative to the largest value.
-ROUNDING = {"float16": 1e-2, "bfloat16": 5e-2, "float32": 1e-4, "complex64": 1e-4}
+ROUNDING = {
+    "float16": 1e-2,
+    "bfloat16": 5e-2,
+    "float32": 1e-4,
+    "complex64": 1e-4,
+}
 SMALL = 2000
 #: Kernels that add, which booleans are not given to.
 SUMS = ("index_add", "scatter_add")
@@ -51,11 +63,17 @@ def in_dtype(backend, x, name):
 
 
 def mixtures(args, known):
-    """Return the names of dtypes for each argument: one for all, then another one for each number but the first."""
+    """Return the names of dtypes for each argument: one for all, then another one for each number
+    but the first."""
     numbers = [i for i, x in enumerate(args) if isinstance(x, np.ndarray) and x.dtype == np.float64]
     found = [[name] * len(args) for name in known] if numbers else [["float64"] * len(args)]
     for i in numbers[1:]:
-        pairs = [("float64", "float32"), ("float32", "float64"), ("float32", "float16"), ("float64", "complex64")]
+        pairs = [
+            ("float64", "float32"),
+            ("float32", "float64"),
+            ("float32", "float16"),
+            ("float64", "complex64"),
+        ]
         for first, other in pairs:
             found.append([other if i == j else first for j in range(len(args))])
     return found
@@ -76,17 +94,19 @@ def near(found, wanted, names):
     tolerance = max(ROUNDING.get(name, 1e-9) for name in names)
     for x, y in zip(map(host, found), map(host, wanted), strict=True):
         largest = np.abs(y[np.isfinite(y)]).max(initial=1.0)
-        if x.shape != y.shape or not np.allclose(x, y, rtol=0, atol=tolerance * largest, equal_nan=True):
+        if x.shape != y.shape or not np.allclose(
+            x, y, rtol=0, atol=tolerance * largest, equal_nan=True
+        ):
             return False
     return True
 
 
 def differing(backend, kernels, known, most=None):
-    """Return the names of kernels that neither decline nor compute what the references do, and the dtypes.
+    """Return the names of kernels that neither decline nor compute what the references do, and the
+    dtypes.
 
-    Known dtypes are tried, and arrays of two dtypes together. What the reference raises for is no part of this: a
-    kernel may do more.
-    """
+    Known dtypes are tried, and arrays of two dtypes together. What the reference raises for is no
+    part of this: a kernel may do more."""
     xp, examples = backend.xp, cases("float64")
     found = []
     for name, kernel in kernels.items():

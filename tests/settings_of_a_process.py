@@ -1,4 +1,5 @@
-"""A program that notes the settings of its process, imports and uses anynet, and compares; given a library's name."""
+"""A program that notes the settings of its process, imports and uses anynet, and compares; given a
+library's name."""
 
 import ctypes
 import faulthandler
@@ -33,16 +34,27 @@ def loggers():
         )
         for name, x in known.items()
     }
-    return known | {"": (logging.root.level, list(map(id, logging.root.handlers)), manager.disable)}
+    return known | {
+        "": (
+            logging.root.level,
+            list(map(id, logging.root.handlers)),
+            manager.disable,
+        )
+    }
 
 
 def maps_memory():
-    """Whether the C library asks the machine for 31 MiB, as it does by default and does not after mallopt."""
+    """Whether the C library asks the machine for 31 MiB, as it does by default and does not after
+    mallopt."""
     if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"):
         return None
     libc = ctypes.CDLL(None)
     fields = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
-    Info = type("Info", (ctypes.Structure,), {"_fields_": [(name, ctypes.c_size_t) for name in fields]})
+    Info = type(
+        "Info",
+        (ctypes.Structure,),
+        {"_fields_": [(name, ctypes.c_size_t) for name in fields]},
+    )
     libc.mallinfo2.restype, libc.malloc.restype = Info, ctypes.c_void_p
     before = libc.mallinfo2().hblks
     memory = libc.malloc(ctypes.c_size_t(31 << 20))
@@ -75,7 +87,11 @@ def settings():
         "faulthandler": faulthandler.is_enabled(),
         "threads": {t.name for t in threading.enumerate()},
         "start method": multiprocessing.get_start_method(allow_none=True),
-        "gc": (gc.isenabled(), gc.get_threshold(), list(map(id, gc.callbacks))),
+        "gc": (
+            gc.isenabled(),
+            gc.get_threshold(),
+            list(map(id, gc.callbacks)),
+        ),
         "warnings": list(warnings.filters),
         "showwarning": warnings.showwarning,
         "loggers": loggers(),
@@ -85,7 +101,9 @@ def settings():
         "numpy print": np.get_printoptions(),
         "numpy buffer": np.getbufsize(),
         "maps memory": maps_memory(),
-        "numpy random": [x.tolist() if isinstance(x, np.ndarray) else x for x in np.random.get_state()],
+        "numpy random": [
+            x.tolist() if isinstance(x, np.ndarray) else x for x in np.random.get_state()
+        ],
     }
     if library == "jax":
         import jax.numpy as jnp
@@ -114,7 +132,9 @@ def settings():
                 module.get_default_device(),
                 module.is_anomaly_enabled(),
                 module.backends.mkldnn.enabled,
-                module._C._get_flush_denormal() if hasattr(module._C, "_get_flush_denormal") else None,
+                module._C._get_flush_denormal()
+                if hasattr(module._C, "_get_flush_denormal")
+                else None,
             )
         }
     if library == "array_api_strict":
@@ -128,7 +148,9 @@ def compare(what):
     # A logger that has been made, with no settings of its own, changes nothing.
     if "loggers" in changed:
         old, new = changed.pop("loggers")
-        changed |= {"loggers": new} if any(new[name] != value for name, value in old.items()) else {}
+        changed |= (
+            {"loggers": new} if any(new[name] != value for name, value in old.items()) else {}
+        )
         changed |= {name: x for name, x in new.items() if name not in old and (x[0] or x[2])}
     assert not changed, f"{what} has changed {changed}"
 
@@ -145,7 +167,10 @@ def use():
     backend = anynet.get_backend("numpy" if exports else library)
     compare("opening the backend")
     key = anynet.random.key(0, backend)
-    x, t = anynet.random.normal(key, (40, 1, 6, 6)), anynet.random.integers(key, (40,), 0, 3)
+    x, t = (
+        anynet.random.normal(key, (40, 1, 6, 6)),
+        anynet.random.integers(key, (40,), 0, 3),
+    )
     net = layers.Sequential(
         layers.Conv2d(1, 2, 3),
         layers.BatchNorm(2),
@@ -158,7 +183,15 @@ def use():
         backend=backend,
     )
     for compiled in (False, True):
-        anynet.fit(net, (x, t), (x, t), optimizer=optimizers.Adam(), epochs=2, batch_size=20, compile=compiled)
+        anynet.fit(
+            net,
+            (x, t),
+            (x, t),
+            optimizer=optimizers.Adam(),
+            epochs=2,
+            batch_size=20,
+            compile=compiled,
+        )
         compare("training")
     str(anynet.summary(net, (1, 6, 6)))
     anynet.check_gradients(lambda net: losses.cross_entropy(net(x), t), net)

@@ -1,10 +1,20 @@
-"""What a newcomer types in place of an argument: the error says what was given, what was wanted, and the remedy."""
+"""What a newcomer types in place of an argument: the error says what was given, what was wanted,
+and the remedy."""
 
 import numpy as np
 import pytest
 
 import anynet
-from anynet import arguments, data, layers, losses, metrics, optimizers, plotting, random
+from anynet import (
+    arguments,
+    data,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    plotting,
+    random,
+)
 from anynet.data import Loader
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.optimizers import schedules
@@ -27,7 +37,10 @@ def test_all_are_errors_that_a_caller_would_catch():
             {"optimizer": optimizers.SGD},
             r"optimizer is the class SGD: wanted an optimizer with update.net, grads., such as optimizers.SGD\(\)",
         ),
-        ({"optimizer": optimizers.AdamW}, r"optimizer is the class AdamW: wanted .* optimizers.AdamW\(\)"),
+        (
+            {"optimizer": optimizers.AdamW},
+            r"optimizer is the class AdamW: wanted .* optimizers.AdamW\(\)",
+        ),
         (
             {"optimizer": "adam"},
             r"optimizer is 'adam': wanted an optimizer with update.net, grads., such as optimizers.Adam\(\)",
@@ -44,39 +57,93 @@ def test_all_are_errors_that_a_caller_would_catch():
             {"optimizer": {"lr": 0.1}},
             r"optimizer is {'lr': 0.1}: wanted an optimizer with update.net, grads., such as optimizers.SGD\(0.1\)",
         ),
-        ({"optimizer": schedules.Cosine(0.1, 10)}, r"optimizer is Cosine\(.*\): wanted an optimizer"),
+        (
+            {"optimizer": schedules.Cosine(0.1, 10)},
+            r"optimizer is Cosine\(.*\): wanted an optimizer",
+        ),
         (
             {"optimizer": type("Own", (), {"update": lambda self, net: None})()},
             "optimizer is an Own: wanted an optimizer",
         ),
-        ({"optimizer": optimizers}, "optimizer is the module anynet.optimizers: wanted an optimizer"),
+        (
+            {"optimizer": optimizers},
+            "optimizer is the module anynet.optimizers: wanted an optimizer",
+        ),
         (
             {"loss": "mse"},
             r"loss is 'mse': wanted a function loss\(outputs, labels\), such as losses.mean_squared_error",
         ),
-        ({"loss": "bce"}, "loss is 'bce': wanted .* losses.binary_cross_entropy_with_logits"),
-        ({"loss": "Cross Entropy"}, "loss is 'Cross Entropy': wanted .* losses.cross_entropy"),
-        ({"loss": "no such"}, "loss is 'no such': wanted .* losses.cross_entropy"),
+        (
+            {"loss": "bce"},
+            "loss is 'bce': wanted .* losses.binary_cross_entropy_with_logits",
+        ),
+        (
+            {"loss": "Cross Entropy"},
+            "loss is 'Cross Entropy': wanted .* losses.cross_entropy",
+        ),
+        (
+            {"loss": "no such"},
+            "loss is 'no such': wanted .* losses.cross_entropy",
+        ),
         ({"loss": None}, "loss is None: wanted a function"),
-        ({"loss": losses}, "loss is the module anynet.losses: wanted a function"),
-        ({"loss": X}, r"loss is an array of shape \(4, 2\): wanted a function"),
+        (
+            {"loss": losses},
+            "loss is the module anynet.losses: wanted a function",
+        ),
+        (
+            {"loss": X},
+            r"loss is an array of shape \(4, 2\): wanted a function",
+        ),
         ({"loss": Loader}, "loss is the class Loader: wanted a function"),
-        ({"epochs": "5"}, "epochs is '5': wanted a whole number, 0 or more"),
-        ({"epochs": 2.0}, "epochs is 2.0: wanted a whole number, 0 or more"),
-        ({"epochs": None}, "epochs is None: wanted a whole number, 0 or more"),
-        ({"epochs": True}, "epochs is True: wanted a whole number, 0 or more"),
-        ({"batch_size": "32"}, "batch_size is '32': wanted a whole number, 1 or more"),
-        ({"batch_size": 32.0}, "batch_size is 32.0: wanted a whole number, 1 or more"),
-        ({"seed": 1.5}, r"seed is 1.5: wanted an integer from 0 to 2\*\*64 - 1"),
+        (
+            {"epochs": "5"},
+            "epochs is '5': wanted a whole number, 0 or more",
+        ),
+        (
+            {"epochs": 2.0},
+            "epochs is 2.0: wanted a whole number, 0 or more",
+        ),
+        (
+            {"epochs": None},
+            "epochs is None: wanted a whole number, 0 or more",
+        ),
+        (
+            {"epochs": True},
+            "epochs is True: wanted a whole number, 0 or more",
+        ),
+        (
+            {"batch_size": "32"},
+            "batch_size is '32': wanted a whole number, 1 or more",
+        ),
+        (
+            {"batch_size": 32.0},
+            "batch_size is 32.0: wanted a whole number, 1 or more",
+        ),
+        (
+            {"seed": 1.5},
+            r"seed is 1.5: wanted an integer from 0 to 2\*\*64 - 1",
+        ),
         ({"seed": "a"}, "seed is 'a': wanted an integer"),
-        ({"seed": X}, r"seed is an array of shape \(4, 2\): wanted an integer"),
+        (
+            {"seed": X},
+            r"seed is an array of shape \(4, 2\): wanted an integer",
+        ),
         (
             {"metric": "accuracy"},
             r"metric is 'accuracy': wanted one or several of anynet.metrics, such as metrics.accuracy",
         ),
-        ({"metric": ["f1"]}, "metric is 'f1': wanted .* such as metrics.f1,"),
-        ({"metric": metrics.F1}, r"metric is the class F1: wanted .* such as metrics.F1\(\),"),
-        ({"metric": {"a": metrics.f1}}, "metric is {'a': .*}: wanted one or several"),
+        (
+            {"metric": ["f1"]},
+            "metric is 'f1': wanted .* such as metrics.f1,",
+        ),
+        (
+            {"metric": metrics.F1},
+            r"metric is the class F1: wanted .* such as metrics.F1\(\),",
+        ),
+        (
+            {"metric": {"a": metrics.f1}},
+            "metric is {'a': .*}: wanted one or several",
+        ),
         ({"metric": True}, "metric is True: wanted one or several"),
         ({"compile": "yes"}, "compile is 'yes': wanted True or False"),
         ({"progress": "no"}, "progress is 'no': wanted True or False"),
@@ -103,10 +170,14 @@ def test_numbers_and_flags_of_a_library():
 
 
 def test_functions_that_take_other_arguments():
-    with pytest.raises(ArgumentError, match=r"^metric is <lambda>\(y\): wanted metric\(outputs, labels\)"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"^metric is <lambda>\(y\): wanted metric\(outputs, labels\)",
+    ):
         anynet.fit(network(), (X, T), metric=lambda y: 1.0, progress=False)
     with pytest.raises(
-        ArgumentError, match=r"^loss is <lambda>\(\): wanted loss\(outputs, labels\) or loss\(net, x, t"
+        ArgumentError,
+        match=r"^loss is <lambda>\(\): wanted loss\(outputs, labels\) or loss\(net, x, t",
     ):
         anynet.fit(network(), (X, T), loss=lambda: 1.0, progress=False)
 
@@ -120,11 +191,17 @@ def test_a_metric_that_gives_no_number():
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        (layers.Sequential, "net is the class Sequential: wanted a layers.Module, such as layers.Sequential"),
+        (
+            layers.Sequential,
+            "net is the class Sequential: wanted a layers.Module, such as layers.Sequential",
+        ),
         ((X, T), "net is a tuple of 2: wanted a layers.Module"),
         (None, "net is None: wanted a layers.Module"),
         ("net", "net is 'net': wanted a layers.Module"),
-        ([layers.Linear(2, 3)], r"net is \[Linear.*\]: wanted a layers.Module"),
+        (
+            [layers.Linear(2, 3)],
+            r"net is \[Linear.*\]: wanted a layers.Module",
+        ),
         (X, r"net is an array of shape \(4, 2\): wanted a layers.Module"),
         ({"w": X}, r"net is .*: wanted a layers.Module"),
     ],
@@ -140,7 +217,10 @@ def test_networks(net, message):
 
 def test_a_function_cannot_be_trained_and_can_be_evaluated():
     net = network()
-    with pytest.raises(ArgumentTypeError, match=r"^net is the function <lambda>: wanted a layers.Module"):
+    with pytest.raises(
+        ArgumentTypeError,
+        match=r"^net is the function <lambda>: wanted a layers.Module",
+    ):
         anynet.fit(lambda x: net(x), (X, T), progress=False)
     assert anynet.evaluate(lambda x: net(x), (X, T)) == anynet.evaluate(net, (X, T))
 
@@ -150,7 +230,11 @@ def test_a_tree_of_arrays_is_a_network_for_a_loss_that_takes_it():
     x = np.random.default_rng(0).normal(size=(50, 2)).astype("float32")
     t = x[:, :1] * 2
     history = anynet.fit(
-        net, (x, t), loss=lambda net, x, t: ((x @ net["w"] - t) ** 2).mean(), epochs=30, progress=False
+        net,
+        (x, t),
+        loss=lambda net, x, t: ((x @ net["w"] - t) ** 2).mean(),
+        epochs=30,
+        progress=False,
     )
     assert history.losses[-1] < 0.01 * history.losses[0]
 
@@ -158,7 +242,8 @@ def test_a_tree_of_arrays_is_a_network_for_a_loss_that_takes_it():
 @pytest.mark.parametrize("metric", ["accuracy", None, metrics.Accuracy])
 def test_metrics_of_evaluate(metric):
     with pytest.raises(
-        ArgumentTypeError, match=r"^metric is .*: wanted one or several of anynet.metrics, such as metri"
+        ArgumentTypeError,
+        match=r"^metric is .*: wanted one or several of anynet.metrics, such as metri",
     ):
         anynet.evaluate(network(), (X, T), metric)
 
@@ -166,17 +251,29 @@ def test_metrics_of_evaluate(metric):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"batch_size": True}, "batch_size is True: wanted a whole number, 1 or more"),
-        ({"batch_size": None}, "batch_size is None: wanted a whole number, 1 or more"),
+        (
+            {"batch_size": True},
+            "batch_size is True: wanted a whole number, 1 or more",
+        ),
+        (
+            {"batch_size": None},
+            "batch_size is None: wanted a whole number, 1 or more",
+        ),
         ({"shuffle": "no"}, "shuffle is 'no': wanted True or False"),
         ({"drop_last": None}, "drop_last is None: wanted True or False"),
         ({"seed": None}, "seed is None: wanted an integer"),
-        ({"augment": True}, r"augment is True: wanted a function augment\(key, x\), such as data.random_affine\(\)"),
+        (
+            {"augment": True},
+            r"augment is True: wanted a function augment\(key, x\), such as data.random_affine\(\)",
+        ),
         (
             {"augment": data.random_affine},
             r"augment is the function random_affine: wanted a function augment\(key, x\)",
         ),
-        ({"augment": lambda x: x}, r"augment is the function <lambda>: wanted a function augment\(key, x\)"),
+        (
+            {"augment": lambda x: x},
+            r"augment is the function <lambda>: wanted a function augment\(key, x\)",
+        ),
     ],
 )
 def test_settings_of_a_loader(settings, message):
@@ -185,15 +282,22 @@ def test_settings_of_a_loader(settings, message):
 
 
 def test_other_arguments():
-    with pytest.raises(ArgumentTypeError, match=r"^size is 2.0: wanted a whole number, 1 or more"):
+    with pytest.raises(
+        ArgumentTypeError,
+        match=r"^size is 2.0: wanted a whole number, 1 or more",
+    ):
         data.random_batch(random.key(0), 2.0, X, T)
     with pytest.raises(ArgumentTypeError, match=r"^seed is 'a': wanted an integer"):
         network().initialize("a")
     with pytest.raises(
-        ArgumentTypeError, match=r"^dtype is 'float64': wanted a dtype of the network's library, as back"
+        ArgumentTypeError,
+        match=r"^dtype is 'float64': wanted a dtype of the network's library, as back",
     ):
         anynet.summary(network(), (2,), dtype="float64")
-    with pytest.raises(ArgumentError, match=r"^input_shape is an array of shape \(4, 2\): wanted that of one input"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"^input_shape is an array of shape \(4, 2\): wanted that of one input",
+    ):
         anynet.summary(network(), X)
 
 
@@ -201,7 +305,10 @@ def test_histories(tmp_path):
     history = anynet.fit(network(), (X, T), epochs=1, progress=False)
     with pytest.raises(ArgumentTypeError, match=r"^history is .*: wanted what fit returns"):
         plotting.accuracy_curve(history.epochs, tmp_path / "curve.png")
-    with pytest.raises(ArgumentError, match=r"^the history has no scores: wanted those of one epoch or more"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"^the history has no scores: wanted those of one epoch or more",
+    ):
         plotting.accuracy_curve(anynet.History(), tmp_path / "curve.png")
     assert not list(tmp_path.iterdir())
 

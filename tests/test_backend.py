@@ -11,7 +11,13 @@ from helpers import assert_close, host, numbers
 
 import anynet
 from anynet import backend as backends
-from anynet.backend import Backend, backend_names, get_backend, kernels_for, probe
+from anynet.backend import (
+    Backend,
+    backend_names,
+    get_backend,
+    kernels_for,
+    probe,
+)
 from anynet.errors import BackendError, DTypeError, MissingPackageError
 
 ROOT = Path(__file__).parents[1]
@@ -22,13 +28,24 @@ def registered(monkeypatch):
     """Register entry points for a test; what was looked up is forgotten before and after."""
 
     def forget():
-        for cached in (backends._entry_points, backends._plugin, backends._opened):
+        for cached in (
+            backends._entry_points,
+            backends._plugin,
+            backends._opened,
+        ):
             cached.cache_clear()
 
     def register(**values):
-        points = [importlib.metadata.EntryPoint(name, value, backends.GROUP) for name, value in values.items()]
+        points = [
+            importlib.metadata.EntryPoint(name, value, backends.GROUP)
+            for name, value in values.items()
+        ]
         real = importlib.metadata.entry_points(group=backends.GROUP)
-        monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [*real, *points])
+        monkeypatch.setattr(
+            importlib.metadata,
+            "entry_points",
+            lambda group: [*real, *points],
+        )
         forget()
 
     yield register
@@ -55,7 +72,10 @@ def test_names_devices_and_the_environment(monkeypatch):
             r"unknown backend 'numpie'; there are array_api_strict, .*, torch \(set ANYNET_BACKEND or --backend",
         ),
         ("numpy:1", "numpy has no device '1'; it has 'cpu'"),
-        ("array_api_strict:gpu", "array_api_strict has no device 'gpu'; it has CPU_DEVICE, device1 and device2"),
+        (
+            "array_api_strict:gpu",
+            "array_api_strict has no device 'gpu'; it has CPU_DEVICE, device1 and device2",
+        ),
     ],
 )
 def test_names_that_lead_nowhere(name, message):
@@ -95,7 +115,11 @@ ODD = {
     "of no axes": np.array(3.0),
     "scalar": np.float32(3),
     "empty": np.zeros((0, 3)),
-    "not aligned": np.frombuffer(b"\0" + np.arange(3, dtype="float32").tobytes(), dtype="float32", offset=1),
+    "not aligned": np.frombuffer(
+        b"\0" + np.arange(3, dtype="float32").tobytes(),
+        dtype="float32",
+        offset=1,
+    ),
     "a column of records": np.array([(1, 2.0), (3, 4.0)], [("a", "i1"), ("b", "f4")])["b"],
 }
 
@@ -112,13 +136,28 @@ def test_arrays_of_every_layout_come_in(backend, name):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (np.array([1, None], dtype=object), "an array of dtype object was given: wanted numbers"),
+        (
+            np.array([1, None], dtype=object),
+            "an array of dtype object was given: wanted numbers",
+        ),
         ([1, None], "an array of dtype object was given: wanted numbers"),
-        (np.array(["a"]), "an array of dtype <U1 was given: wanted numbers"),
-        (np.array(["2026-01-01"], "datetime64[D]"), r"an array of dtype datetime64\[D\] was given: wanted numbers"),
-        (np.zeros(2, [("a", "f4")]), r"wanted numbers; take its columns one by one, x\[name\]"),
+        (
+            np.array(["a"]),
+            "an array of dtype <U1 was given: wanted numbers",
+        ),
+        (
+            np.array(["2026-01-01"], "datetime64[D]"),
+            r"an array of dtype datetime64\[D\] was given: wanted numbers",
+        ),
+        (
+            np.zeros(2, [("a", "f4")]),
+            r"wanted numbers; take its columns one by one, x\[name\]",
+        ),
         (np.zeros(2, "V4"), "wanted numbers"),
-        (np.ma.array([1.0, 2.0], mask=[False, True]), r"a masked array was given: .* x.filled\(0\)"),
+        (
+            np.ma.array([1.0, 2.0], mask=[False, True]),
+            r"a masked array was given: .* x.filled\(0\)",
+        ),
     ],
 )
 def test_arrays_of_other_things_than_numbers(backend, data, message):
@@ -182,7 +221,10 @@ def test_a_third_partys_backend(registered, tmp_path, monkeypatch):
 def test_a_broken_plug_in_is_named(registered):
     registered(broken="no_such_module:Backend", odd="math:no_such_thing")
     for name in ("broken", "odd"):
-        with pytest.raises(BackendError, match=rf"the plug-in of backend '{name}' \(.*\) is broken: "):
+        with pytest.raises(
+            BackendError,
+            match=rf"the plug-in of backend '{name}' \(.*\) is broken: ",
+        ):
             get_backend(name)
         assert not probe(name).works
     # The others are as they were.
@@ -192,7 +234,9 @@ def test_a_broken_plug_in_is_named(registered):
 def test_a_library_whose_plug_in_is_broken_works_on_the_references(registered, monkeypatch):
     import array_api_strict
 
-    real = importlib.metadata.EntryPoint("array_api_strict", "no_such_module:Backend", backends.GROUP)
+    real = importlib.metadata.EntryPoint(
+        "array_api_strict", "no_such_module:Backend", backends.GROUP
+    )
     registered()
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [real])
     backends._entry_points.cache_clear()
@@ -235,14 +279,20 @@ def test_a_checkout_that_was_not_installed(registered, monkeypatch):
     registered()
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [])
     backends._entry_points.cache_clear()
-    with pytest.raises(BackendError, match=r"not installed: run pip install -e \. in its checkout"):
+    with pytest.raises(
+        BackendError,
+        match=r"not installed: run pip install -e \. in its checkout",
+    ):
         get_backend("numpy")
 
 
 def test_no_message_installs_anynet_by_its_import_name():
     for folder in ("anynet", "backends"):
         for path in (ROOT / folder).rglob("*.py"):
-            assert not re.search(r"anynet\[|pip install anynet", path.read_text(encoding="utf-8")), path
+            assert not re.search(
+                r"anynet\[|pip install anynet",
+                path.read_text(encoding="utf-8"),
+            ), path
 
 
 def test_matplotlib_is_missing(monkeypatch, tmp_path):
@@ -271,13 +321,28 @@ sys.exit(f"loaded {found}" if found else 0)
 
 
 def test_importing_anynet_loads_no_array_library():
-    done = subprocess.run([sys.executable, "-c", PURITY], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PURITY],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_no_file_of_the_core_names_an_array_library():
     """Not even inside a function, where the linter's rule could be switched off by a comment."""
-    libraries = {"numpy", "cupy", "cupyx", "torch", "jax", "scipy", "array_api_strict", "ndonnx", "dpnp"}
+    libraries = {
+        "numpy",
+        "cupy",
+        "cupyx",
+        "torch",
+        "jax",
+        "scipy",
+        "array_api_strict",
+        "ndonnx",
+        "dpnp",
+    }
     for path in Path(anynet.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

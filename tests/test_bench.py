@@ -39,9 +39,15 @@ def test_networks_by_name(file):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("{}:nothing", "which is not there: module 'a_network' has no attribute 'nothing'"),
+        (
+            "{}:nothing",
+            "which is not there: module 'a_network' has no attribute 'nothing'",
+        ),
         ("{}x.py:small", "which is not there: no file .*x.py"),
-        ("no_such_module:small", "which is not there: No module named 'no_such_module'"),
+        (
+            "no_such_module:small",
+            "which is not there: No module named 'no_such_module'",
+        ),
         ("{}", "wanted file.py:name or module:name"),
         ("{}:number", "which gives a int: wanted a layer or network"),
     ],
@@ -52,7 +58,11 @@ def test_names_of_nothing(file, name, message):
 
 
 def test_every_candidate_takes_its_turns(file):
-    seconds, failed = bench.measure(bench.Work(f"{file}:small", (3,), batch=4), ["numpy", "numpie"], rounds=2)
+    seconds, failed = bench.measure(
+        bench.Work(f"{file}:small", (3,), batch=4),
+        ["numpy", "numpie"],
+        rounds=2,
+    )
     assert set(seconds) == {"numpy", "numpy, compiled"}
     assert all(0 < value < 1 for value in seconds.values())
     assert set(failed) == {"numpie", "numpie, compiled"}
@@ -60,28 +70,77 @@ def test_every_candidate_takes_its_turns(file):
 
 
 def test_the_command(file, capsys):
-    arguments = [f"{file}:letters", "--input-shape", "3", "--integers", "5", "--optimizer", "adam", "--batch", "4"]
+    arguments = [
+        f"{file}:letters",
+        "--input-shape",
+        "3",
+        "--integers",
+        "5",
+        "--optimizer",
+        "adam",
+        "--batch",
+        "4",
+    ]
     assert cli.main(["bench", *arguments, "--backend", "numpy", "--rounds", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["backend", "ms", "a", "step", "×", "the", "quickest"]
-    assert {line.rpartition("  ")[0].split("  ")[0] for line in lines[1:]} == {"numpy", "numpy, compiled"}
-    assert cli.main(["bench", f"{file}:small", "--input-shape", "7", "--backend", "numpy", "--rounds", "1"]) == 2
+    assert lines[0].split() == [
+        "backend",
+        "ms",
+        "a",
+        "step",
+        "×",
+        "the",
+        "quickest",
+    ]
+    assert {line.rpartition("  ")[0].split("  ")[0] for line in lines[1:]} == {
+        "numpy",
+        "numpy, compiled",
+    }
+    assert (
+        cli.main(
+            [
+                "bench",
+                f"{file}:small",
+                "--input-shape",
+                "7",
+                "--backend",
+                "numpy",
+                "--rounds",
+                "1",
+            ]
+        )
+        == 2
+    )
     assert "layers.0: input of shape (100, 7) does not fit" in capsys.readouterr().err
     assert cli.main(["bench", f"{file}:small", "--input-shape", "wide"]) == 2
-    assert capsys.readouterr().err == "error: input-shape is 'wide': wanted numbers such as 784 or 1,28,28\n"
+    assert (
+        capsys.readouterr().err
+        == "error: input-shape is 'wide': wanted numbers such as 784 or 1,28,28\n"
+    )
 
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def has_history():
-    return subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True).returncode == 0
+    return (
+        subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True).returncode
+        == 0
+    )
 
 
 @pytest.mark.skipif(not has_history(), reason="needs a checkout with its history")
 def test_comparison_with_a_commit(tmp_path):
     options = "--backend numpy --only chain --rounds 2 --pairs 1 --threshold 1000".split()
-    command = [sys.executable, ROOT / "ci/bench", "--against", "HEAD", *options, "--json", tmp_path / "found.json"]
+    command = [
+        sys.executable,
+        ROOT / "ci/bench",
+        "--against",
+        "HEAD",
+        *options,
+        "--json",
+        tmp_path / "found.json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
@@ -94,7 +153,14 @@ def test_comparison_with_a_commit(tmp_path):
 
 
 def test_comparison_with_no_commit():
-    command = [sys.executable, ROOT / "ci/bench", "--against", "nothing", "--backend", "numpy"]
+    command = [
+        sys.executable,
+        ROOT / "ci/bench",
+        "--against",
+        "nothing",
+        "--backend",
+        "numpy",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "error: against is 'nothing': wanted a commit" in done.stderr
@@ -115,10 +181,17 @@ def against(monkeypatch):
         ([[1.06, 1.05, 1.07]], [[1.04, 1.05, 1.06]] * 4, " slower", 1),
         # A pair of which one process is slow.
         ([[1.06, 1.05, 1.07]], [[0.99, 1.0, 1.01]] * 4, "", 0),
-        ([[0.7, 1.05, 1.5]], [[0.6, 1.04, 1.6], [0.9, 0.9, 0.9], [1.2, 1.2, 1.2]], " unclear", 0),
+        (
+            [[0.7, 1.05, 1.5]],
+            [[0.6, 1.04, 1.6], [0.9, 0.9, 0.9], [1.2, 1.2, 1.2]],
+            " unclear",
+            0,
+        ),
     ],
 )
-def test_a_row_above_the_threshold_is_measured_again(monkeypatch, tmp_path, against, ratios, again, verdict, code):
+def test_a_row_above_the_threshold_is_measured_again(
+    monkeypatch, tmp_path, against, ratios, again, verdict, code
+):
     measured = []
 
     def compare(found, work, before, rounds, pairs, clock, generator):
@@ -127,13 +200,35 @@ def test_a_row_above_the_threshold_is_measured_again(monkeypatch, tmp_path, agai
         found.pairs += [[(0.002, 0.002 * ratio) for ratio in pair] for pair in given]
 
     monkeypatch.setattr(against, "compare", compare)
-    monkeypatch.setattr(against, "checkout", lambda revision: contextlib.nullcontext(tmp_path))
+    monkeypatch.setattr(
+        against,
+        "checkout",
+        lambda revision: contextlib.nullcontext(tmp_path),
+    )
     out = io.StringIO()
-    settings = {"compiled": False, "rounds": 6, "pairs": 2, "threshold": 1.03, "clock": "wall", "about": {}}
-    found = against.main("main", ["numpy"], only=["import"], path=tmp_path / "found.json", out=out, **settings)
+    settings = {
+        "compiled": False,
+        "rounds": 6,
+        "pairs": 2,
+        "threshold": 1.03,
+        "clock": "wall",
+        "about": {},
+    }
+    found = against.main(
+        "main",
+        ["numpy"],
+        only=["import"],
+        path=tmp_path / "found.json",
+        out=out,
+        **settings,
+    )
     assert found == code
-    assert measured == ([(3, 2)] if not again else [(3, 2), (6, 4)] if not verdict else [(3, 2), (6, 4), (6, 4)])
-    assert (f"{verdict.strip()}, above 1.03 × main: import anynet" in out.getvalue()) == bool(verdict)
+    assert measured == (
+        [(3, 2)] if not again else [(3, 2), (6, 4)] if not verdict else [(3, 2), (6, 4), (6, 4)]
+    )
+    assert (f"{verdict.strip()}, above 1.03 × main: import anynet" in out.getvalue()) == bool(
+        verdict
+    )
     row = next(line for line in out.getvalue().splitlines() if line.startswith("| import anynet"))
     assert row.split("|")[4].endswith(f"{verdict} ")
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
@@ -146,10 +241,31 @@ def test_work_that_one_commit_cannot_do(monkeypatch, tmp_path, against, side, co
         raise against.Failure(f"{side}: ImportError: no such thing")
 
     monkeypatch.setattr(against, "compare", compare)
-    monkeypatch.setattr(against, "checkout", lambda revision: contextlib.nullcontext(tmp_path))
+    monkeypatch.setattr(
+        against,
+        "checkout",
+        lambda revision: contextlib.nullcontext(tmp_path),
+    )
     out = io.StringIO()
-    settings = {"compiled": False, "rounds": 6, "pairs": 2, "threshold": 1.03, "clock": "wall", "about": {}}
-    assert against.main("main", ["numpy"], only=["import"], path=None, out=out, **settings) == code
+    settings = {
+        "compiled": False,
+        "rounds": 6,
+        "pairs": 2,
+        "threshold": 1.03,
+        "clock": "wall",
+        "about": {},
+    }
+    assert (
+        against.main(
+            "main",
+            ["numpy"],
+            only=["import"],
+            path=None,
+            out=out,
+            **settings,
+        )
+        == code
+    )
     assert f"left out: import anynet, {side}: ImportError: no such thing" in out.getvalue()
 
 
@@ -166,11 +282,16 @@ class Reserving:
         return lambda calls: None
 
 
-def test_candidates_share_a_gpu_and_this_process_keeps_its_environment(monkeypatch):
+def test_candidates_share_a_gpu_and_this_process_keeps_its_environment(
+    monkeypatch,
+):
     monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)
     assert set(bench.interleaved({"a": Reserving()}, rounds=1, calls=1)) == {"a"}
     reports = bench.probe_all(["numpy", "numpie"])
-    assert [(report.name, report.works) for report in reports] == [("numpy", True), ("numpie", False)]
+    assert [(report.name, report.works) for report in reports] == [
+        ("numpy", True),
+        ("numpie", False),
+    ]
     assert reservation() is None
     # What the user has set stays.
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "true")

@@ -22,7 +22,10 @@ def run(*arguments, **environment):
         text=True,
         check=False,
         cwd=ROOT,
-        env={**{k: v for k, v in os.environ.items() if k != "ANYNET_BACKEND"}, **environment},
+        env={
+            **{k: v for k, v in os.environ.items() if k != "ANYNET_BACKEND"},
+            **environment,
+        },
         timeout=120,
     )
     return done.returncode, done.stdout, done.stderr
@@ -69,11 +72,23 @@ def test_a_backend_that_is_not_there_ends_in_one_line(example, arguments, enviro
     ("arguments", "message"),
     [
         (["--batch-size", "0"], "batch_size is 0: wanted 1 or more"),
-        (["--learning-rate", "-1"], "learning_rate is -1.0: wanted a finite number above 0, such as 0.1"),
-        (["--activation", "rely"], "unknown activation 'rely'; there are elu, gelu, hard_sigmoid, identity"),
+        (
+            ["--learning-rate", "-1"],
+            "learning_rate is -1.0: wanted a finite number above 0, such as 0.1",
+        ),
+        (
+            ["--activation", "rely"],
+            "unknown activation 'rely'; there are elu, gelu, hard_sigmoid, identity",
+        ),
         (["--epochs", "-1"], "epochs is -1: wanted 0 or more"),
-        (["--limit", "0"], "x has 0 rows and t has 0: wanted the same number, and at least one"),
-        (["--seed", "-4"], "seed is -4: wanted an integer from 0 to 2**64 - 1"),
+        (
+            ["--limit", "0"],
+            "x has 0 rows and t has 0: wanted the same number, and at least one",
+        ),
+        (
+            ["--seed", "-4"],
+            "seed is -4: wanted an integer from 0 to 2**64 - 1",
+        ),
         (
             ["--learning-rate", "1e9", "--epochs", "1"],
             "the loss became nan in epoch 1, step 3: lower the learning rate",
@@ -94,7 +109,12 @@ def test_a_setting_that_cannot_be_ends_in_one_line(tmp_path, arguments, message)
 
 
 def test_the_argument_wins_over_the_variable():
-    code, out, err = run("examples/gradient_check.py", "--backend", "numpy", ANYNET_BACKEND="numpie")
+    code, out, err = run(
+        "examples/gradient_check.py",
+        "--backend",
+        "numpy",
+        ANYNET_BACKEND="numpie",
+    )
     assert code == 0, err
     assert out.startswith("numpy ")
 
@@ -106,7 +126,12 @@ def test_programs_end_with_their_code(capsys):
     def is_interrupted():
         raise KeyboardInterrupt
 
-    for program, code in ((fails, 2), (lambda: 1, 1), (lambda: None, 0), (is_interrupted, 130)):
+    for program, code in (
+        (fails, 2),
+        (lambda: 1, 1),
+        (lambda: None, 0),
+        (is_interrupted, 130),
+    ):
         with pytest.raises(SystemExit) as stopped:
             cli.run(program)
         assert stopped.value.code == code

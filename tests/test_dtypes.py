@@ -1,8 +1,8 @@
-"""Layers, functions and losses over all dtypes and small batches: what is right, and the table of what is refused.
+"""Layers, functions and losses over all dtypes and small batches: what is right, and the table of
+what is refused.
 
-Losses and functions are compared with PyTorch's. So are layers, by way of their own results in float64, which
-layers/test_against_torch.py compares with it.
-"""
+Losses and functions are compared with PyTorch's. So are layers, by way of their own results in
+float64, which layers/test_against_torch.py compares with it."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -13,31 +13,71 @@ from examples_of_layers import EXAMPLES
 from helpers import checks_labels, host
 
 import anynet
-from anynet import functions, initializers, layers, losses, metrics, optimizers, primitives, random, tree
+from anynet import (
+    functions,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    primitives,
+    random,
+    tree,
+)
 from anynet.array import array_namespace
 from anynet.backend import get_backend
 from anynet.data import Loader
 from anynet.data.augment import random_affine
 from anynet.errors import DataError, DTypeError, ShapeError
 
-INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+INTEGERS = (
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+)
 #: Relative to the largest value; a few roundings each.
-FLOATS = {"bfloat16": 2e-2, "float16": 4e-3, "float32": 1e-5, "float64": 1e-9}
+FLOATS = {
+    "bfloat16": 2e-2,
+    "float16": 4e-3,
+    "float32": 1e-5,
+    "float64": 1e-9,
+}
 NOT_FLOATING = ("bool", *INTEGERS, "complex64")
 BATCHES = (0, 1, 2)
 
-LAYERS = {name: (make, shape) for name, (make, shape) in EXAMPLES.items() if name != "Embedding"} | {
-    name: (make, (3, 4)) for name, make in layers.ACTIVATIONS.items()
-}
+LAYERS = {
+    name: (make, shape) for name, (make, shape) in EXAMPLES.items() if name != "Embedding"
+} | {name: (make, (3, 4)) for name, make in layers.ACTIVATIONS.items()}
 #: Layers that take complex numbers as well.
-LINEAR = ("Linear", "Conv1d", "Conv2d", "Conv2d strided", "ConvTranspose2d", "ConvTranspose2d same", "AvgPool2d")
+LINEAR = (
+    "Linear",
+    "Conv1d",
+    "Conv2d",
+    "Conv2d strided",
+    "ConvTranspose2d",
+    "ConvTranspose2d same",
+    "AvgPool2d",
+)
 #: Layers that move values and compute none.
 AS_IT_IS = ("Flatten", "identity")
 
 
 #: What JAX, which compiles for every dtype and shape, is tested with.
 SAMPLE = (
-    *("BatchNorm", "Embedding", "MultiHeadAttention", "gelu", "cosine", "cross_entropy", "mean_squared_error"),
+    *(
+        "BatchNorm",
+        "Embedding",
+        "MultiHeadAttention",
+        "gelu",
+        "cosine",
+        "cross_entropy",
+        "mean_squared_error",
+    ),
     *("accuracy", "uint8", "take", "mask"),
 )
 
@@ -68,7 +108,8 @@ def assert_near(x, expected, dtype, largest=0.0):
     np.testing.assert_allclose(x, expected, rtol=FLOATS[dtype], atol=FLOATS[dtype] * largest)
 
 
-# ---- what is refused -------------------------------------------------------------------------------------------------
+# ---- what is refused
+# -------------------------------------------------------------------------------------------------
 
 
 def refused_layer(name, backend, dtype):
@@ -80,16 +121,25 @@ def refused_layer(name, backend, dtype):
 
 def refused_outputs(name, backend, dtype):
     loss = LOSSES[name]
-    loss.ours(backend)(make_array(backend, np.ones((2, 3)), dtype), backend.asarray(loss.labels(2)))
+    loss.ours(backend)(
+        make_array(backend, np.ones((2, 3)), dtype),
+        backend.asarray(loss.labels(2)),
+    )
 
 
 def refused_labels(name, backend, dtype):
     loss = LOSSES[name]
-    loss.ours(backend)(make_array(backend, np.ones((2, 3)), "float32"), make_array(backend, loss.labels(2), dtype))
+    loss.ours(backend)(
+        make_array(backend, np.ones((2, 3)), "float32"),
+        make_array(backend, loss.labels(2), dtype),
+    )
 
 
 def refused_weight(backend, dtype):
-    x, w = make_array(backend, np.ones((2, 3)), "float32"), make_array(backend, np.ones(3), dtype)
+    x, w = (
+        make_array(backend, np.ones((2, 3)), "float32"),
+        make_array(backend, np.ones(3), dtype),
+    )
     losses.cross_entropy(x, backend.asarray(np.array([0, 1])), weight=w)
 
 
@@ -103,7 +153,10 @@ def refused_one_hot(backend, dtype):
 
 def refused_mask(name, backend, dtype):
     net = layers.MultiHeadAttention(4, 2).initialize(0, backend)
-    net(make_array(backend, np.ones((2, 3, 4)), "float32"), **{name: make_array(backend, np.ones((2, 3)), dtype)})
+    net(
+        make_array(backend, np.ones((2, 3, 4)), "float32"),
+        **{name: make_array(backend, np.ones((2, 3)), dtype)},
+    )
 
 
 def refused_metric(name, backend, dtype):
@@ -112,7 +165,12 @@ def refused_metric(name, backend, dtype):
 
 
 def refused_initial_values(backend, dtype):
-    layers.Sequential(layers.Linear(3, 2), seed=0, backend=backend, dtype=getattr(backend.xp, dtype))
+    layers.Sequential(
+        layers.Linear(3, 2),
+        seed=0,
+        backend=backend,
+        dtype=getattr(backend.xp, dtype),
+    )
 
 
 def refused_batch(backend, dtype):
@@ -121,8 +179,15 @@ def refused_batch(backend, dtype):
 
 
 def row(loss, ours, theirs, labels, range_=None):
-    """What a loss is called with: ours(outputs, labels, reduction=), PyTorch's, and how its labels are made."""
-    return SimpleNamespace(name=loss, ours=ours, theirs=theirs, labels=labels, range=range_ or (lambda x: x))
+    """What a loss is called with: ours(outputs, labels, reduction=), PyTorch's, and how its labels
+    are made."""
+    return SimpleNamespace(
+        name=loss,
+        ours=ours,
+        theirs=theirs,
+        labels=labels,
+        range=range_ or (lambda x: x),
+    )
 
 
 def indices(n):
@@ -152,7 +217,11 @@ def torch_sum(of_rows):
     """A loss that PyTorch does not have, from what it is for each row, the labels one-hot."""
 
     def loss(torch, x, t, reduction):
-        of_row = of_rows(torch, x, torch.nn.functional.one_hot(t, 3).to(x.dtype) if t.ndim < x.ndim else t)
+        of_row = of_rows(
+            torch,
+            x,
+            torch.nn.functional.one_hot(t, 3).to(x.dtype) if t.ndim < x.ndim else t,
+        )
         return of_row if reduction == "none" else getattr(of_row, reduction)()
 
     return loss
@@ -172,22 +241,30 @@ def torch_cosine(torch, x, t, reduction):
 
 
 def torch_signs(torch, x, t, reduction):
-    return torch.nn.functional.cosine_embedding_loss(x, x + 1, torch.where(t > 0, 1, -1), reduction=reduction)
-
-
-def torch_kl(torch, x, t, reduction):
-    return torch_sum(lambda torch, x, t: torch.nn.functional.kl_div(x, t, reduction="none").sum(-1))(
-        torch, x, t, reduction
+    return torch.nn.functional.cosine_embedding_loss(
+        x, x + 1, torch.where(t > 0, 1, -1), reduction=reduction
     )
 
 
+def torch_kl(torch, x, t, reduction):
+    return torch_sum(
+        lambda torch, x, t: torch.nn.functional.kl_div(x, t, reduction="none").sum(-1)
+    )(torch, x, t, reduction)
+
+
 def weighted(backend):
-    return partial(losses.cross_entropy, weight=backend.asarray([0.5, 1.0, 2.0]), label_smoothing=0.1)
+    return partial(
+        losses.cross_entropy,
+        weight=backend.asarray([0.5, 1.0, 2.0]),
+        label_smoothing=0.1,
+    )
 
 
 def torch_weighted(torch, x, t, reduction):
     weight = torch.tensor([0.5, 1.0, 2.0], dtype=x.dtype)
-    return torch.nn.functional.cross_entropy(x, t, weight=weight, label_smoothing=0.1, reduction=reduction)
+    return torch.nn.functional.cross_entropy(
+        x, t, weight=weight, label_smoothing=0.1, reduction=reduction
+    )
 
 
 LOSSES = {
@@ -223,12 +300,28 @@ LOSSES = {
 
 OF_INDICES = [name for name, loss in LOSSES.items() if loss.labels is indices]
 #: Outputs and labels.
-ROWS = (np.array([[0.5, -1.25, 0.0], [0.75, 1.0, -0.5], [2.0, 1.0, 0.0]]), np.array([0, 2, 1]))
+ROWS = (
+    np.array([[0.5, -1.25, 0.0], [0.75, 1.0, -0.5], [2.0, 1.0, 0.0]]),
+    np.array([0, 2, 1]),
+)
 METRICS = {
-    **dict.fromkeys(("accuracy", "precision", "recall", "f1", "confusion_matrix", "perplexity"), ROWS),
+    **dict.fromkeys(
+        (
+            "accuracy",
+            "precision",
+            "recall",
+            "f1",
+            "confusion_matrix",
+            "perplexity",
+        ),
+        ROWS,
+    ),
     "top_k_accuracy": (np.arange(18.0).reshape(3, 6) % 5 - 2, ROWS[1]),
     "binary_accuracy": (ROWS[0][:, 0] - 0.6, ROWS[1] % 2),
-    **dict.fromkeys(("mean_squared_error", "mean_absolute_error", "r2_score"), (ROWS[0][:, 0], ROWS[1])),
+    **dict.fromkeys(
+        ("mean_squared_error", "mean_absolute_error", "r2_score"),
+        (ROWS[0][:, 0], ROWS[1]),
+    ),
 }
 OF_NUMBERS = ("mean_squared_error", "mean_absolute_error", "r2_score")
 
@@ -248,31 +341,86 @@ REFUSED = {
         if name not in AS_IT_IS
     },
     **{
-        f"outputs in {name}": (partial(refused_outputs, name), NOT_FLOATING, DTypeError, WANTED_FLOATING)
+        f"outputs in {name}": (
+            partial(refused_outputs, name),
+            NOT_FLOATING,
+            DTypeError,
+            WANTED_FLOATING,
+        )
         for name in LOSSES
         # They have an output of their own, made by adding to the first.
         if name not in ("cosine_embedding", "triplet_margin")
     },
     **{
-        f"labels in {name}": (partial(refused_labels, name), ("complex64",), DTypeError, "wanted real numbers")
+        f"labels in {name}": (
+            partial(refused_labels, name),
+            ("complex64",),
+            DTypeError,
+            "wanted real numbers",
+        )
         for name in LOSSES
     },
     **{
-        f"class indices in {name}": (partial(refused_labels, name), ("bool", *FLOATS), DataError, WANTED_INTEGERS)
+        f"class indices in {name}": (
+            partial(refused_labels, name),
+            ("bool", *FLOATS),
+            DataError,
+            WANTED_INTEGERS,
+        )
         for name in OF_INDICES
     },
     **{
-        f"class indices in the metric {name}": (partial(refused_metric, name), FLOATS, DataError, "by astype")
+        f"class indices in the metric {name}": (
+            partial(refused_metric, name),
+            FLOATS,
+            DataError,
+            "by astype",
+        )
         for name in METRICS
         if name not in (*OF_NUMBERS, "binary_accuracy")
     },
-    "initial values": (refused_initial_values, ("bool", *INTEGERS), DTypeError, "wanted a floating one"),
-    "weight of classes": (refused_weight, ("complex64",), DTypeError, "wanted real numbers"),
-    "indices of an Embedding": (refused_indices, ("bool", *FLOATS, "complex64"), DataError, WANTED_INTEGERS),
-    "labels in one_hot": (refused_one_hot, ("bool", *FLOATS, "complex64"), DataError, WANTED_INTEGERS),
-    "mask": (partial(refused_mask, "mask"), (*INTEGERS, *FLOATS), DTypeError, "mask is of .*: wanted booleans"),
-    "key_mask": (partial(refused_mask, "key_mask"), (*INTEGERS, *FLOATS), DTypeError, "mask is of .*: wanted booleans"),
-    "BatchNorm trained on no rows": (refused_batch, FLOATS, ShapeError, r"\(0, 3\): wanted at least one row"),
+    "initial values": (
+        refused_initial_values,
+        ("bool", *INTEGERS),
+        DTypeError,
+        "wanted a floating one",
+    ),
+    "weight of classes": (
+        refused_weight,
+        ("complex64",),
+        DTypeError,
+        "wanted real numbers",
+    ),
+    "indices of an Embedding": (
+        refused_indices,
+        ("bool", *FLOATS, "complex64"),
+        DataError,
+        WANTED_INTEGERS,
+    ),
+    "labels in one_hot": (
+        refused_one_hot,
+        ("bool", *FLOATS, "complex64"),
+        DataError,
+        WANTED_INTEGERS,
+    ),
+    "mask": (
+        partial(refused_mask, "mask"),
+        (*INTEGERS, *FLOATS),
+        DTypeError,
+        "mask is of .*: wanted booleans",
+    ),
+    "key_mask": (
+        partial(refused_mask, "key_mask"),
+        (*INTEGERS, *FLOATS),
+        DTypeError,
+        "mask is of .*: wanted booleans",
+    ),
+    "BatchNorm trained on no rows": (
+        refused_batch,
+        FLOATS,
+        ShapeError,
+        r"\(0, 3\): wanted at least one row",
+    ),
 }
 
 
@@ -285,7 +433,8 @@ def test_what_is_refused(backend, what):
             call(backend, dtype)
 
 
-# ---- what is right ---------------------------------------------------------------------------------------------------
+# ---- what is right
+# ---------------------------------------------------------------------------------------------------
 
 
 def dtypes_and_batches(backend):
@@ -304,20 +453,37 @@ def products(y, backend):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(backend, name):
-    """Outputs and gradients, of parameters too, in all floating dtypes and for no, one and two examples."""
+    """Outputs and gradients, of parameters too, in all floating dtypes and for no, one and two
+    examples."""
     only_a_sample_on_jax(backend, name)
     make, shape = LAYERS[name]
-    values = np.random.default_rng(0).permutation(2 * int(np.prod(shape))).reshape(2, *shape) / 8 - 1
+    values = (
+        np.random.default_rng(0).permutation(2 * int(np.prod(shape))).reshape(2, *shape) / 8 - 1
+    )
     for dtype, n in dtypes_and_batches(backend):
         found = []
         for own in (dtype, "float64"):
-            net = layers.Sequential(make(), seed=0, backend=backend, dtype=getattr(backend.xp, dtype))
-            net = net.map(lambda p, own=own: p if "int" in str(p.dtype) else make_array(backend, precise(p), own))
+            net = layers.Sequential(
+                make(),
+                seed=0,
+                backend=backend,
+                dtype=getattr(backend.xp, dtype),
+            )
+            net = net.map(
+                lambda p, own=own: (
+                    p if "int" in str(p.dtype) else make_array(backend, precise(p), own)
+                )
+            )
             x = make_array(backend, values[:n], own)
             y = net(x)
-            # What normalizes by the batch, or draws a mask, is not in training: that needs examples.
+            # What normalizes by the batch, or draws a mask, is not in training: that needs
+            # examples.
             net.set_training(False)
-            grads = None if name == "step" else anynet.grad(lambda net, x: products(net(x), backend), (0, 1))(net, x)
+            grads = (
+                None
+                if name == "step"
+                else anynet.grad(lambda net, x: products(net(x), backend), (0, 1))(net, x)
+            )
             found.append([y, *[g for _, g in tree.leaves(grads) if g is not None]])
         # Some gradients are 0 but for rounding, as that of a key's bias.
         largest = max(np.abs(precise(x)).max(initial=0) for x in found[1])
@@ -325,7 +491,10 @@ def test_layers(backend, name):
             assert_near(x, precise(expected), dtype, largest)
 
 
-@pytest.mark.parametrize(("shape", "axis"), [((0, 3), 0), ((0, 3), -1), ((2, 0), -1), ((2, 0), 0)])
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((0, 3), 0), ((0, 3), -1), ((2, 0), -1), ((2, 0), 0)],
+)
 def test_softmax_of_nothing(backend, shape, axis):
     for function in (functions.softmax, functions.log_softmax):
         value, g = anynet.value_and_grad(lambda x, f=function: products(f(x, axis), backend))(
@@ -348,10 +517,16 @@ def test_indices_of_all_integer_dtypes(backend, dtype):
     labels = make_array(backend, [2, 0, 127], dtype)
     np.testing.assert_array_equal(host(functions.one_hot(labels, 300)), np.eye(300)[[2, 0, 127]])
     few = layers.Embedding(2, 2).initialize(0, backend)
-    outside = [make_array(backend, [0, 2], dtype), *([] if dtype[0] == "u" else [make_array(backend, [0, -1], dtype)])]
+    outside = [
+        make_array(backend, [0, 2], dtype),
+        *([] if dtype[0] == "u" else [make_array(backend, [0, -1], dtype)]),
+    ]
     for x in outside:
         if checks_labels(backend):
-            with pytest.raises(DataError, match=r"index (2|-1) is outside the table of 2 rows"):
+            with pytest.raises(
+                DataError,
+                match=r"index (2|-1) is outside the table of 2 rows",
+            ):
                 few(x)
         else:
             np.testing.assert_array_equal(np.isnan(host(few(x))), [[False, False], [True, True]])
@@ -359,7 +534,8 @@ def test_indices_of_all_integer_dtypes(backend, dtype):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses(backend, name):
-    """Values and gradients against PyTorch's, for labels of all dtypes and no, one and two examples."""
+    """Values and gradients against PyTorch's, for labels of all dtypes and no, one and two
+    examples."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     only_a_sample_on_jax(backend, name)
     loss = LOSSES[name]
@@ -375,12 +551,21 @@ def test_losses(backend, name):
         labels = [make_array(backend, t, kind) for kind in known(backend, kinds)]
         for reduction in ("mean", "sum", "none"):
             if name in ("multi_margin", "hinge") and not n:
-                # PyTorch takes no empty batch; a sum of nothing and a mean of nothing are what they are.
-                expected = {"mean": given.sum() * np.nan, "sum": given.sum(), "none": given.sum(-1)}[reduction]
+                # PyTorch takes no empty batch; a sum of nothing and a mean of nothing are what they
+                # are.
+                expected = {
+                    "mean": given.sum() * np.nan,
+                    "sum": given.sum(),
+                    "none": given.sum(-1),
+                }[reduction]
             else:
                 expected = loss.theirs(torch, given, torch.tensor(t), reduction)
             for of_dtype in labels if n else labels[:1]:
-                assert_near(ours(x, of_dtype, reduction=reduction), expected.detach().numpy(), dtype)
+                assert_near(
+                    ours(x, of_dtype, reduction=reduction),
+                    expected.detach().numpy(),
+                    dtype,
+                )
             if reduction != "none":
                 (slope,) = torch.autograd.grad(expected, given)
                 g = anynet.grad(ours)(x, labels[0], reduction=reduction)
@@ -403,7 +588,10 @@ def test_metrics(backend, name):
 
 def test_more_classes_than_the_dtype_of_labels_has_numbers(backend):
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    x, t = np.random.default_rng(0).normal(size=(4, 259)), np.array([0, 3, 255, 2])
+    x, t = (
+        np.random.default_rng(0).normal(size=(4, 259)),
+        np.array([0, 3, 255, 2]),
+    )
     expected = torch.nn.functional.cross_entropy(torch.tensor(x), torch.tensor(t), reduction="sum")
     labels = make_array(backend, t, "uint8")
     outputs = backend.asarray(x)
@@ -429,7 +617,12 @@ def test_a_bias_of_another_dtype(backend):
         (
             primitives.conv2d,
             (x, weight, bias),
-            {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1},
+            {
+                "stride": (1, 1),
+                "padding": ((0, 0), (0, 0)),
+                "dilation": (1, 1),
+                "groups": 1,
+            },
         ),
         (primitives.affine, (x, weight[0, 0, ...], bias), {}),
     ):
@@ -439,32 +632,61 @@ def test_a_bias_of_another_dtype(backend):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("name", ["Linear", "Conv2d strided", "ConvTranspose2d", "BatchNorm", "LSTM"])
+@pytest.mark.parametrize(
+    "name",
+    ["Linear", "Conv2d strided", "ConvTranspose2d", "BatchNorm", "LSTM"],
+)
 def test_inputs_of_another_dtype_than_the_parameters(backend, name, compiled):
-    """They are brought together by the standard's rules, gradients are of the dtypes of their arrays."""
+    """They are brought together by the standard's rules, gradients are of the dtypes of their
+    arrays."""
     if backend.name == "jax":
         pytest.skip(reason="JAX compiles for too long")
     make, shape = LAYERS[name]
-    values = np.random.default_rng(0).permutation(2 * int(np.prod(shape))).reshape(2, *shape) / 8 - 1
+    values = (
+        np.random.default_rng(0).permutation(2 * int(np.prod(shape))).reshape(2, *shape) / 8 - 1
+    )
     for own in known(backend, FLOATS):
         for given in set(known(backend, FLOATS)) - {own}:
             loosest = max(own, given, key=FLOATS.get)
             found = []
             for dtypes in ((own, given), ("float64", "float64")):
-                net = layers.Sequential(make(), seed=0, backend=backend, dtype=getattr(backend.xp, own))
+                net = layers.Sequential(
+                    make(),
+                    seed=0,
+                    backend=backend,
+                    dtype=getattr(backend.xp, own),
+                )
                 net = net.map(lambda p, dtypes=dtypes: make_array(backend, precise(p), dtypes[0]))
-                x = make_array(backend, precise(make_array(backend, values, given)), dtypes[1])
-                of = anynet.value_and_grad(lambda net, x: products(net.set_training(False)(x), backend), (0, 1))
+                x = make_array(
+                    backend,
+                    precise(make_array(backend, values, given)),
+                    dtypes[1],
+                )
+                of = anynet.value_and_grad(
+                    lambda net, x: products(net.set_training(False)(x), backend),
+                    (0, 1),
+                )
                 value, grads = (anynet.compile(of) if compiled else of)(net, x)
                 assert grads[1].dtype == x.dtype
-                found.append([value, *[g for _, g in tree.leaves(grads) if g is not None]])
+                found.append(
+                    [
+                        value,
+                        *[g for _, g in tree.leaves(grads) if g is not None],
+                    ]
+                )
             largest = max(np.abs(precise(x)).max() for x in found[1])
             for x, expected in zip(*found, strict=True):
                 tolerance = 2 * FLOATS[loosest]
-                np.testing.assert_allclose(precise(x), precise(expected), rtol=tolerance, atol=tolerance * largest)
+                np.testing.assert_allclose(
+                    precise(x),
+                    precise(expected),
+                    rtol=tolerance,
+                    atol=tolerance * largest,
+                )
 
 
-# ---- 16 bits ---------------------------------------------------------------------------------------------------------
+# ---- 16 bits
+# ---------------------------------------------------------------------------------------------------------
 
 MANY = 70_000
 
@@ -489,16 +711,23 @@ def of_rows_read(xp, x):
     return xp.sum(xp.take(x, xp.zeros(5000, dtype=xp.int32, device=x.device), axis=0)) * 0.5
 
 
-#: Functions of 5,000 elements, and which elements: near 0, or near 1 so that products stay in range.
+#: Functions of 5,000 elements, and which elements: near 0, or near 1 so that products stay in
+#: range.
 OF_MANY = {
     "cumulative_prod": (lambda xp, x: xp.mean(xp.cumulative_prod(x)), 1),
-    "cumulative_sum": (lambda xp, x: xp.sum(xp.cumulative_sum(x) / 5000), 0),
+    "cumulative_sum": (
+        lambda xp, x: xp.sum(xp.cumulative_sum(x) / 5000),
+        0,
+    ),
     "prod": (lambda xp, x: xp.prod(x), 1),
     "repeat": (lambda xp, x: xp.sum(xp.repeat(x[:2], 5000)) * 0.5, 0),
     "std": (lambda xp, x: xp.std(x), 0),
     "take": (of_rows_read, 0),
     "vector_norm": (lambda xp, x: xp.linalg.vector_norm(300 * x), 0),
-    "vector_norm of equal elements": (lambda xp, x: xp.linalg.vector_norm(xp.tile(x[:1] * 0 + 2, (70_000,))), 0),
+    "vector_norm of equal elements": (
+        lambda xp, x: xp.linalg.vector_norm(xp.tile(x[:1] * 0 + 2, (70_000,))),
+        0,
+    ),
 }
 
 
@@ -510,14 +739,21 @@ def test_functions_of_many_elements_in_16_bits(backend, name, dtype):
         pytest.skip(reason=f"{backend.name} has no {dtype}")
     only_a_sample_on_jax(backend, name)
     function, near = OF_MANY[name]
-    x = make_array(backend, near + np.random.default_rng(0).normal(size=5000) * (1e-3 if near else 1), dtype)
+    x = make_array(
+        backend,
+        near + np.random.default_rng(0).normal(size=5000) * (1e-3 if near else 1),
+        dtype,
+    )
     of = anynet.value_and_grad(lambda x: function(array_namespace(x), x))
     found, expected = of(x), of(backend.xp.astype(x, backend.xp.float64))
     for part, wanted in zip(found, expected, strict=True):
         wanted = precise(wanted)
         tolerance = 2 * FLOATS[dtype] * np.abs(wanted).max()
         np.testing.assert_allclose(
-            precise(part), wanted, rtol=0, atol=max(tolerance, FLOATS[dtype] if near == 0 else 0)
+            precise(part),
+            wanted,
+            rtol=0,
+            atol=max(tolerance, FLOATS[dtype] if near == 0 else 0),
         )
 
 
@@ -525,7 +761,10 @@ def test_functions_of_many_elements_in_16_bits(backend, name, dtype):
 def test_take_by_indices_of_all_integer_dtypes(backend, dtype):
     """Bytes are indices, not a mask; there are more rows than the dtype has numbers."""
     only_a_sample_on_jax(backend, dtype)
-    x, places = backend.asarray(np.arange(600.0).reshape(300, 2)), make_array(backend, [1, 0, 100], dtype)
+    x, places = (
+        backend.asarray(np.arange(600.0).reshape(300, 2)),
+        make_array(backend, [1, 0, 100], dtype),
+    )
     taken = lambda x: array_namespace(x).take(x, places, axis=0)
     value, g = anynet.value_and_grad(lambda x: array_namespace(x).sum(taken(x) ** 2))(x)
     rows = np.arange(600.0).reshape(300, 2)[[1, 0, 100]]
@@ -557,7 +796,11 @@ def test_sums_over_many_elements_in_half_precision(backend):
     half = half_precision(backend)
     zeros = half(np.zeros(MANY))
     assert_near(functions.softmax(zeros), np.full(MANY, 1 / MANY), "float16")
-    assert_near(functions.log_softmax(zeros), np.full(MANY, -np.log(MANY)), "float16")
+    assert_near(
+        functions.log_softmax(zeros),
+        np.full(MANY, -np.log(MANY)),
+        "float16",
+    )
     x = half(np.ones((10_000, 3)))
     of_bias = anynet.grad(lambda b: array_namespace(b).sum(x + b) * 1.0)
     assert_near(of_bias(half(np.zeros(3))), [10_000] * 3, "float16")
@@ -570,7 +813,8 @@ def test_sums_over_many_elements_in_half_precision(backend):
 
 
 def test_norms_of_large_numbers_in_half_precision(backend):
-    """Squares overflow from 256 on; the variance of the batch is kept in float32 for the way back."""
+    """Squares overflow from 256 on; the variance of the batch is kept in float32 for the way
+    back."""
     half = half_precision(backend)
     values = np.random.default_rng(0).normal(size=(64, 4)) * 1000
     norms = [
@@ -582,12 +826,19 @@ def test_norms_of_large_numbers_in_half_precision(backend):
     for make in norms[:1] if backend.name == "jax" else norms:
         found = []
         for dtype in ("float16", "float64"):
-            net = layers.Sequential(make(), seed=0, backend=backend, dtype=getattr(backend.xp, dtype))
+            net = layers.Sequential(
+                make(),
+                seed=0,
+                backend=backend,
+                dtype=getattr(backend.xp, dtype),
+            )
             x = make_array(backend, precise(half(values)), dtype)
             before = {path: p.dtype for path, p in (net.parameters() | net.buffers()).items()}
             y = net.map(lambda p: p).set_training(True)(x)
             g = anynet.grad(lambda net, x: 1024 * products(net(x), backend), (0, 1))(net, 4 * x)
-            assert {path: p.dtype for path, p in (net.parameters() | net.buffers()).items()} == before
+            assert {
+                path: p.dtype for path, p in (net.parameters() | net.buffers()).items()
+            } == before
             found.append((y, g[1]))
         for x, expected in zip(*found, strict=True):
             assert_near(x, precise(expected), "float16")
@@ -603,12 +854,26 @@ def test_activations_in_16_bits(backend, dtype):
     x = make_array(backend, values, dtype)
     assert precise(functions.erf(x))[8] == 1
     functions_of_torch = {"hard_sigmoid": "hardsigmoid"}
-    for name in ("elu", "gelu", "hard_sigmoid", "leaky_relu", "mish", "relu", "selu", "sigmoid", "silu", "softplus"):
+    for name in (
+        "elu",
+        "gelu",
+        "hard_sigmoid",
+        "leaky_relu",
+        "mish",
+        "relu",
+        "selu",
+        "sigmoid",
+        "silu",
+        "softplus",
+    ):
         given = torch.tensor(precise(x)).requires_grad_()
         expected = getattr(torch.nn.functional, functions_of_torch.get(name, name))(given)
         (slope,) = torch.autograd.grad(expected.sum(), given)
         tolerance = {"rtol": FLOATS[dtype], "atol": FLOATS[dtype] / 10}
-        found, g = getattr(functions, name)(x), anynet.grad(lambda x, name=name: products_of_ones(name, x))(x)
+        found, g = (
+            getattr(functions, name)(x),
+            anynet.grad(lambda x, name=name: products_of_ones(name, x))(x),
+        )
         np.testing.assert_allclose(precise(found), expected.detach().numpy(), **tolerance)
         np.testing.assert_allclose(precise(g), slope.numpy(), **tolerance)
 
@@ -632,18 +897,30 @@ def test_bfloat16_goes_to_the_host_and_to_other_libraries():
     assert get_backend("torch").asarray(there).dtype == torch.bfloat16
 
 
-OPTIMIZERS = (optimizers.SGD(0.1), optimizers.Momentum(0.05), optimizers.Adam(0.01), optimizers.AdamW(0.01))
+OPTIMIZERS = (
+    optimizers.SGD(0.1),
+    optimizers.Momentum(0.05),
+    optimizers.Adam(0.01),
+    optimizers.AdamW(0.01),
+)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_training_in_16_bits(backend, dtype):
-    """Losses as in float32; parameters keep their dtype, running statistics are float32, eager and compiled."""
+    """Losses as in float32; parameters keep their dtype, running statistics are float32, eager and
+    compiled."""
     if not known(backend, [dtype]):
         pytest.skip(reason=f"{backend.name} has no {dtype}")
     generator = np.random.default_rng(0)
     t = generator.integers(0, 3, 40)
-    x = generator.normal(size=(40, 1, 4, 6)) * 0.3 + np.eye(3)[t].repeat(2, axis=1)[:, None, None, :]
-    optimizers_, runs = OPTIMIZERS, [(dtype, False), (dtype, True), ("float32", False)]
+    x = (
+        generator.normal(size=(40, 1, 4, 6)) * 0.3
+        + np.eye(3)[t].repeat(2, axis=1)[:, None, None, :]
+    )
+    optimizers_, runs = (
+        OPTIMIZERS,
+        [(dtype, False), (dtype, True), ("float32", False)],
+    )
     if backend.name == "jax":
         if dtype == "float16":
             pytest.skip(reason="JAX compiles for too long; bfloat16 is tested")
@@ -691,7 +968,10 @@ def test_data_and_initializers_in_16_bits(backend, dtype):
         initializers.orthogonal(), initializers.truncated_normal(), initializers.xavier_uniform, initializers.uniform()
     ):  # fmt: skip
         assert initializer(key, (4, 4), own).dtype == own
-    x, t = make_array(backend, np.ones((4, 1, 6, 6)), dtype), backend.asarray(np.zeros(4, "int32"))
+    x, t = (
+        make_array(backend, np.ones((4, 1, 6, 6)), dtype),
+        backend.asarray(np.zeros(4, "int32")),
+    )
     images, _ = next(iter(Loader(x, t, batch_size=2, augment=random_affine())))
     assert images.dtype == own
     assert images.shape == (2, 1, 6, 6)

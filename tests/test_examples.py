@@ -64,25 +64,43 @@ def test_the_autoencoder(tmp_path):
         ANYNET_OFFLINE="1", ANYNET_DATA_DIR="", XDG_CACHE_HOME=str(tmp_path),
     )  # fmt: skip
     assert code == 0, err
-    before, after = (float(word.split()[0]) for word in out.split("not trained on: ")[1].split("before, "))
+    before, after = (
+        float(word.split()[0]) for word in out.split("not trained on: ")[1].split("before, ")
+    )
     assert after < 0.7 * before
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_transformer_learns_to_write():
-    code, out, err = run("examples/character_transformer.py", "--epochs", "2", "--length", "16")
+    code, out, err = run(
+        "examples/character_transformer.py",
+        "--epochs",
+        "2",
+        "--length",
+        "16",
+    )
     assert code == 0, err
-    first, last = (float(part.split()[0]) for part in out.split("loss per character: ")[1].split("epoch, "))
+    first, last = (
+        float(part.split()[0]) for part in out.split("loss per character: ")[1].split("epoch, ")
+    )
     assert last < first - 0.3
     assert "The river " in out
 
 
 def test_the_gradient_check_agrees(backend):
-    code, out, err = run("examples/gradient_check.py", ANYNET_BACKEND=backend_argument(backend))
+    code, out, err = run(
+        "examples/gradient_check.py",
+        ANYNET_BACKEND=backend_argument(backend),
+    )
     assert code == 0, err
     assert out.rstrip().endswith("all derivatives agree")
     assert "WRONG" not in out
-    for name in ("network 784-50-100-10", "sigmoid", "cross_entropy", "sum_of_squares"):
+    for name in (
+        "network 784-50-100-10",
+        "sigmoid",
+        "cross_entropy",
+        "sum_of_squares",
+    ):
         assert name in out
 
 
@@ -113,7 +131,8 @@ def test_the_weights_that_are_shipped():
 
 
 needs_mnist = pytest.mark.skipif(
-    not os.environ.get("ANYNET_DATA_DIR"), reason="needs the real files in ANYNET_DATA_DIR"
+    not os.environ.get("ANYNET_DATA_DIR"),
+    reason="needs the real files in ANYNET_DATA_DIR",
 )
 
 
@@ -123,7 +142,11 @@ def test_inference_reaches_the_recorded_accuracy():
     assert code == 0, err
     recorded = out.split("test accuracy: ")[1].split(")")[0].split(",")[0]
     assert f"test accuracy: {recorded}\n" in out
-    speeds = [float(line.split()[3].replace(",", "")) for line in out.splitlines() if "images a second" in line]
+    speeds = [
+        float(line.split()[3].replace(",", ""))
+        for line in out.splitlines()
+        if "images a second" in line
+    ]
     assert len(speeds) == 2
     assert min(speeds) > 0
 
@@ -133,11 +156,21 @@ def test_inference_with_the_books_pickle(tmp_path):
     """Weights of the shapes and names in sample_weight.pkl, with sigmoid between the layers."""
     generator = np.random.default_rng(0)
     sizes = (784, 50, 100, 10)
-    weights = {f"W{i + 1}": generator.normal(size=sizes[i : i + 2]).astype("float32") for i in range(3)}
-    weights |= {f"b{i + 1}": generator.normal(size=sizes[i + 1]).astype("float32") for i in range(3)}
+    weights = {
+        f"W{i + 1}": generator.normal(size=sizes[i : i + 2]).astype("float32") for i in range(3)
+    }
+    weights |= {
+        f"b{i + 1}": generator.normal(size=sizes[i + 1]).astype("float32") for i in range(3)
+    }
     path = tmp_path / "sample_weight.pkl"
     path.write_bytes(pickle.dumps(weights))
-    code, out, err = run("examples/mnist_inference.py", "--weights", str(path), "--limit", "500")
+    code, out, err = run(
+        "examples/mnist_inference.py",
+        "--weights",
+        str(path),
+        "--limit",
+        "500",
+    )
     assert code == 0, err
 
     from anynet.data import load_mnist

@@ -62,7 +62,14 @@ def test_the_data_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
     calls = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *args, real=real, name=name: (calls.append(name), real(*args)))
+        monkeypatch.setattr(
+            os,
+            name,
+            lambda *args, real=real, name=name: (
+                calls.append(name),
+                real(*args),
+            ),
+        )
     write(tmp_path / "file")
     assert calls == ["fsync", "replace", "fsync"]
 
@@ -116,10 +123,14 @@ def test_a_device_is_written_to_and_stays_one():
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_temporary_files_of_killed_processes_are_swept(tmp_path):
     program = (
-        "import os, sys; from anynet.files import atomic_write\n"
-        "with atomic_write(sys.argv[1]) as file: file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)"
+        "import os, sys; from anynet.files import atomic_write\nwith atomic_write(sys.argv[1]) as "
+        "file: file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "net")], timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "net")],
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert left.read_bytes() == b"half"

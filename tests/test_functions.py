@@ -1,4 +1,5 @@
-"""Functions far out, at their corners, and beside PyTorch's; test_primitives.py has them everywhere else."""
+"""Functions far out, at their corners, and beside PyTorch's; test_primitives.py has them everywhere
+else."""
 
 import numpy as np
 import pytest
@@ -27,7 +28,10 @@ LIMITS = {
     "leaky_relu": ((-100, 0.01), (1e4, 1)),
     "mish": ((0, 0), (1e4, 1)),
     "relu": ((0, 0), (1e4, 1)),
-    "selu": ((-1.7580993408473766, 0), (1.0507009873554805e4, 1.0507009873554805)),
+    "selu": (
+        (-1.7580993408473766, 0),
+        (1.0507009873554805e4, 1.0507009873554805),
+    ),
     "sigmoid": ((0, 0), (1, 0)),
     "silu": ((0, 0), (1e4, 1)),
     "softplus": ((0, 0), (1e4, 1)),
@@ -49,7 +53,12 @@ def test_far_out(backend, name):
     assert_close(function(x), [low, high], like=x, rtol=1e-6)
     assert_close(gradient(function, x), [low_slope, high_slope], like=x, rtol=1e-6)
     # The derivative of the derivative is 0 on both sides, of all of them.
-    assert_close(gradient(lambda x: gradient(function, x) * x, x), [low_slope, high_slope], like=x, rtol=1e-6)
+    assert_close(
+        gradient(lambda x: gradient(function, x) * x, x),
+        [low_slope, high_slope],
+        like=x,
+        rtol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
@@ -59,7 +68,12 @@ def test_softmax_far_out(backend, name):
     expected = getattr(special, name)([-1e4, 0, 1e4])
     assert_close(function(x), expected, like=x, rtol=1e-6)
     first = anynet.grad(lambda x: function(x)[0])(x)
-    assert_close(first, [1, 0, -1] if name == "log_softmax" else [0, 0, 0], like=x, rtol=1e-6)
+    assert_close(
+        first,
+        [1, 0, -1] if name == "log_softmax" else [0, 0, 0],
+        like=x,
+        rtol=1e-6,
+    )
 
 
 def test_gelu_by_tanh(backend):
@@ -97,10 +111,17 @@ def test_laws(x):
     """What mirrored arguments have in common, in float64."""
     x, y = np.array(x), np.array(-x)
     assert functions.erf(y) == -functions.erf(x)
-    for law in (functions.gelu, functions.silu, functions.softplus, functions.relu):
+    for law in (
+        functions.gelu,
+        functions.silu,
+        functions.softplus,
+        functions.relu,
+    ):
         # f(x) - f(-x) = x.
         assert law(x) - law(y) == pytest.approx(x, rel=1e-14, abs=1e-14)
-    assert functions.elu(x) == pytest.approx(functions.relu(x) + np.expm1(-functions.relu(y)), rel=1e-14)
+    assert functions.elu(x) == pytest.approx(
+        functions.relu(x) + np.expm1(-functions.relu(y)), rel=1e-14
+    )
     assert functions.hard_sigmoid(x) + functions.hard_sigmoid(y) == pytest.approx(1)
 
 
@@ -121,23 +142,40 @@ TORCH = {
 }
 
 
-@pytest.mark.parametrize(("name", "settings"), [(name, chosen) for name, of in TORCH.items() for chosen in of])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [(name, chosen) for name, of in TORCH.items() for chosen in of],
+)
 def test_layers_against_pytorch(backend, name, settings):
     """Values and derivatives, with the corners 0, -3 and 3 among the points."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     points = np.array([[-40.0, -3, -1.5, -0.1, 0], [0.2, 1, 3, 7, 40]])
     given = {"approximate": "tanh"} if "approximate" in settings else settings
-    given = {"dim": -1} if "softmax" in name else {"threshold": 100} if name == "softplus" else given
+    given = (
+        {"dim": -1} if "softmax" in name else {"threshold": 100} if name == "softplus" else given
+    )
     x = torch.asarray(points, dtype=torch.float64).requires_grad_()
     expected = getattr(torch.nn.functional, name.replace("hard_", "hard"))(x, **given)
     weights = torch.arange(10, dtype=torch.float64).reshape(2, 5)
     (slopes,) = torch.autograd.grad((expected * weights).sum(), x)
     layer = type(layers.activation(name))(**settings)
     point, w = backend.asarray(points), backend.asarray(weights.numpy())
-    assert_close(layer(point), expected.detach().numpy(), like=point, rtol=1e-12, atol=1e-15)
+    assert_close(
+        layer(point),
+        expected.detach().numpy(),
+        like=point,
+        rtol=1e-12,
+        atol=1e-15,
+    )
     found = gradient(lambda x: layer(x) * w, point)
     # PyTorch has the sixth of its hard sigmoid's derivative in float32.
-    assert_close(found, slopes.numpy(), like=point, rtol=1e-7 if name == "hard_sigmoid" else 1e-10, atol=1e-14)
+    assert_close(
+        found,
+        slopes.numpy(),
+        like=point,
+        rtol=1e-7 if name == "hard_sigmoid" else 1e-10,
+        atol=1e-14,
+    )
 
 
 def test_settings_are_to_be_seen():
@@ -148,7 +186,10 @@ def test_settings_are_to_be_seen():
 @pytest.mark.parametrize("name", sorted({*functions.__all__} - {"identity"}))
 @pytest.mark.parametrize("wrong", [1.0, 3, [1.0, 2.0], None, "a"], ids=repr)
 def test_what_is_no_array_is_refused(name, wrong):
-    with pytest.raises(ArgumentTypeError, match=f"{type(wrong).__name__} was given: wanted an array, as get_backend"):
+    with pytest.raises(
+        ArgumentTypeError,
+        match=f"{type(wrong).__name__} was given: wanted an array, as get_backend",
+    ):
         getattr(functions, name)(wrong, *(() if name != "one_hot" else (10,)))
 
 
@@ -156,7 +197,10 @@ def test_what_is_no_array_is_refused(name, wrong):
 def test_an_axis_that_cannot_be(backend, function):
     x = numbers(backend, 2, 3)
     for axis in (2, -3):
-        with pytest.raises(ShapeError, match=rf"axis is {axis} for an array of shape \(2, 3\): wanted -2 to 1"):
+        with pytest.raises(
+            ShapeError,
+            match=rf"axis is {axis} for an array of shape \(2, 3\): wanted -2 to 1",
+        ):
             function(x, axis=axis)
     with pytest.raises(ArgumentTypeError, match="axis is '1': wanted a whole number"):
         function(x, axis="1")
@@ -165,7 +209,10 @@ def test_an_axis_that_cannot_be(backend, function):
 def test_classes_that_cannot_be(backend):
     labels = backend.asarray(np.array([0, 1]))
     for classes in (2.0, "2", None, True):
-        with pytest.raises(ArgumentTypeError, match=r"classes is .*: wanted a whole number, 0 or more"):
+        with pytest.raises(
+            ArgumentTypeError,
+            match=r"classes is .*: wanted a whole number, 0 or more",
+        ):
             functions.one_hot(labels, classes)
     with pytest.raises(ArgumentError, match="classes is -1: wanted 0 or more"):
         functions.one_hot(labels, -1)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-spec = importlib.util.spec_from_file_location("fuzz_files", Path(__file__).parents[1] / "ci" / "fuzz_files.py")
+spec = importlib.util.spec_from_file_location(
+    "fuzz_files", Path(__file__).parents[1] / "ci" / "fuzz_files.py"
+)
 fuzz_files = sys.modules["fuzz_files"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fuzz_files)
 
@@ -22,9 +24,12 @@ def test_damage_gives_an_error_or_the_reference_data(tmp_path, name, seed):
 
 @pytest.mark.parametrize("name", fuzz_files.FORMATS)
 def test_hostile_files_cost_little(tmp_path, name):
-    """Half a second for a megabyte is what the slowest opcodes take in Python; what is quadratic takes minutes."""
+    """Half a second for a megabyte is what the slowest opcodes take in Python; what is quadratic
+    takes minutes."""
     size = 30_000
-    for attack, outcome, seconds, _, memory in fuzz_files.attacks(fuzz_files.FORMATS[name], size, tmp_path):
+    for attack, outcome, seconds, _, memory in fuzz_files.attacks(
+        fuzz_files.FORMATS[name], size, tmp_path
+    ):
         assert outcome in ("refused", "read"), attack
         assert seconds < 1, attack
         assert memory < 20, attack

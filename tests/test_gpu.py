@@ -1,7 +1,7 @@
-"""What only a GPU shows: its own kernels and products, its streams, its memory, and what comes out of a graph.
+"""What only a GPU shows: its own kernels and products, its streams, its memory, and what comes out
+of a graph.
 
-On a CPU the same tests are a rehearsal.
-"""
+On a CPU the same tests are a rehearsal."""
 
 import contextlib
 import warnings
@@ -27,7 +27,13 @@ def factor(*shape, seed=0):
 
 
 def dense(backend):
-    return layers.Sequential(layers.Linear(20, 8), layers.ReLU(), layers.Linear(8, 5), seed=0, backend=backend)
+    return layers.Sequential(
+        layers.Linear(20, 8),
+        layers.ReLU(),
+        layers.Linear(8, 5),
+        seed=0,
+        backend=backend,
+    )
 
 
 def convolutional(backend):
@@ -70,7 +76,11 @@ FACTORS = {
     "one column": (lambda x, xp: x[:, 5:6], (64, 96), (1, 9)),
     "a part": (lambda x, xp: x[2:40, 3:70], (64, 96), (67, 5)),
     "a column turned": (lambda x, xp: x[:, :1].T, (64, 96), (64, 1)),
-    "repeated": (lambda x, xp: xp.broadcast_to(x, (64, 96)), (96,), (96, 4)),
+    "repeated": (
+        lambda x, xp: xp.broadcast_to(x, (64, 96)),
+        (96,),
+        (96, 4),
+    ),
     "stack by matrix": (lambda x, xp: x, (5, 6, 7), (7, 3)),
     "matrix by stack": (lambda x, xp: x, (6, 7), (5, 7, 3)),
     "stacks": (lambda x, xp: x, (5, 6, 7), (5, 7, 3)),
@@ -106,7 +116,9 @@ def test_products(backend, name):
 @pytest.mark.parametrize("shape", [(300_000, 3), (3, 300_000), (1, 7), (100_000, 49)])
 def test_sums_of_many(backend, shape):
     g = np.random.default_rng(0).random(shape, dtype="float32")
-    x, weight, bias = (backend.asarray(np.ones(n, "float32")) for n in ((shape[0], 1), (1, shape[1]), shape[1:]))
+    x, weight, bias = (
+        backend.asarray(np.ones(n, "float32")) for n in ((shape[0], 1), (1, shape[1]), shape[1:])
+    )
 
     def loss(bias, g):
         return array_namespace(g).sum(primitives.affine(x, weight, bias) * g)
@@ -115,7 +127,19 @@ def test_sums_of_many(backend, shape):
     np.testing.assert_allclose(host(found), g.sum(axis=0, dtype="float64"), rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "int8",
+        "uint8",
+        "int16",
+        "uint16",
+        "int32",
+        "uint32",
+        "int64",
+        "uint64",
+    ],
+)
 @pytest.mark.parametrize("classes", [10, 200, 300])
 def test_labels_of_every_integer(backend, kind, classes):
     """8 bits do not count the classes."""
@@ -128,7 +152,10 @@ def test_labels_of_every_integer(backend, kind, classes):
 
 @pytest.mark.parametrize("label", [-1, 10, 2**31 - 1])
 def test_a_label_that_is_no_class(backend, label):
-    logits, labels = backend.asarray(np.zeros((3, 10), "float32")), backend.asarray(np.array([1, label, 2]))
+    logits, labels = (
+        backend.asarray(np.zeros((3, 10), "float32")),
+        backend.asarray(np.array([1, label, 2])),
+    )
     if checks_labels(backend):
         with pytest.raises(DataError):
             primitives.softmax_cross_entropy(logits, labels)
@@ -142,9 +169,23 @@ POOLING = [
 ]
 
 
-@pytest.mark.parametrize("f", [primitives.relu, *(lambda x, s=s: primitives.max_pool2d(x, **s) for s in POOLING)])
+@pytest.mark.parametrize(
+    "f",
+    [
+        primitives.relu,
+        *(lambda x, s=s: primitives.max_pool2d(x, **s) for s in POOLING),
+    ],
+)
 def test_signed_zeros_infinities_nan_and_ties(backend, f):
-    x = np.array([[-2, -0.0, 0, 3], [np.nan, np.inf, -np.inf, 1], [5, 5, 5, 5], [1, 2, 2, 1]], "float32")[None, None]
+    x = np.array(
+        [
+            [-2, -0.0, 0, 3],
+            [np.nan, np.inf, -np.inf, 1],
+            [5, 5, 5, 5],
+            [1, 2, 2, 1],
+        ],
+        "float32",
+    )[None, None]
     np.testing.assert_array_equal(host(f(backend.asarray(x))), f(x))
     finite = np.nan_to_num(x, nan=7, posinf=9, neginf=-9)
     gradient = anynet.grad(lambda x: array_namespace(x).sum(f(x) * f(x)))
@@ -154,7 +195,10 @@ def test_signed_zeros_infinities_nan_and_ties(backend, f):
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
 def test_gradients_that_are_added_at_indices(backend, dtype):
     """Many at one index: on a GPU in any order."""
-    table, indices = factor(7, 5).astype(dtype), np.random.default_rng(0).integers(0, 3, (40, 50))
+    table, indices = (
+        factor(7, 5).astype(dtype),
+        np.random.default_rng(0).integers(0, 3, (40, 50)),
+    )
 
     def loss(x, i):
         xp = array_namespace(x)
@@ -200,8 +244,19 @@ def test_training_compiled_is_training(backend):
     found = []
     for compiled in (False, True):
         optimizer = optimizers.Adam(lambda update: 0.01 * 0.99**update)
-        settings = {"loss": losses.cross_entropy, "optimizer": optimizer, "epochs": 3, "batch_size": 10}
-        history = fit(dense(backend), (x, t), compile=compiled, progress=False, **settings)
+        settings = {
+            "loss": losses.cross_entropy,
+            "optimizer": optimizer,
+            "epochs": 3,
+            "batch_size": 10,
+        }
+        history = fit(
+            dense(backend),
+            (x, t),
+            compile=compiled,
+            progress=False,
+            **settings,
+        )
         found.append((history.losses, optimizer.updates))
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=2e-2)
     assert found[0][1] == found[1][1] == 33
@@ -210,9 +265,15 @@ def test_training_compiled_is_training(backend):
 def test_a_step_on_two_streams(backend):
     library = library_of_gpu(backend)
     if backend.name == "cupy":
-        beside, wait = library.cuda.Stream(non_blocking=True), library.cuda.Device().synchronize
+        beside, wait = (
+            library.cuda.Stream(non_blocking=True),
+            library.cuda.Device().synchronize,
+        )
     else:
-        beside, wait = library.cuda.stream(library.cuda.Stream()), library.cuda.synchronize
+        beside, wait = (
+            library.cuda.stream(library.cuda.Stream()),
+            library.cuda.synchronize,
+        )
     x, t = data(backend, dense)
     optimizer, step = optimizers.SGD(0.1), anynet.compile(STEP)
     wanted, *nets = (dense(backend) for _ in range(3))
@@ -235,7 +296,12 @@ def test_memory_of_graphs(backend):
     library = library_of_gpu(backend)
     free = library.cuda.runtime.memGetInfo if backend.name == "cupy" else library.cuda.mem_get_info
     x, t = data(backend, dense, 220)
-    net, optimizer, step, left = dense(backend), optimizers.SGD(0.1), anynet.compile(STEP), []
+    net, optimizer, step, left = (
+        dense(backend),
+        optimizers.SGD(0.1),
+        anynet.compile(STEP),
+        [],
+    )
     for size in range(100, 220):
         for _ in range(3):
             step(net, optimizer, x[:size, :], t[:size])
@@ -261,8 +327,15 @@ def test_a_step_that_cannot_be_captured_leaves_nothing_behind(backend):
         return value
 
     x, t = data(backend, dense)
-    net, optimizer, refused = dense(backend), optimizers.SGD(0.1), anynet.compile(step)
-    with warnings.catch_warnings(), contextlib.suppress(anynet.errors.CompilationError):
+    net, optimizer, refused = (
+        dense(backend),
+        optimizers.SGD(0.1),
+        anynet.compile(step),
+    )
+    with (
+        warnings.catch_warnings(),
+        contextlib.suppress(anynet.errors.CompilationError),
+    ):
         warnings.simplefilter("ignore")
         for _ in range(4):
             refused(net, optimizer, x, t)

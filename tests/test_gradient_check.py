@@ -22,7 +22,10 @@ def problem(backend, width=3, features=4):
         layers.Linear(features, width), layers.Tanh(), layers.Linear(width, 3), seed=0, backend=backend,
         dtype=backend.xp.float64,
     )  # fmt: skip
-    x, t = numbers(backend, 6, features), backend.asarray([0, 1, 2, 0, 1, 2])
+    x, t = (
+        numbers(backend, 6, features),
+        backend.asarray([0, 1, 2, 0, 1, 2]),
+    )
     return lambda net: losses.cross_entropy(net(x), t), net
 
 
@@ -80,7 +83,11 @@ def test_a_broken_rule_is_caught(backend, monkeypatch, how, every_element):
     f, net = problem(backend)
     with pytest.raises(GradientError) as caught:
         anynet.check_gradients(f, net, every_element=every_element)
-    wrong = {check.path for check in caught.value.report.checks if not check.error <= caught.value.report.tolerance}
+    wrong = {
+        check.path
+        for check in caught.value.report.checks
+        if not check.error <= caught.value.report.tolerance
+    }
     assert wrong == {"layers.0.weight", "layers.2.weight"}
     message = str(caught.value)
     assert message.startswith("the analytic gradient is wrong\n")
@@ -128,7 +135,11 @@ def test_one_derivative_that_is_no_number(backend, every_element, place):
         return x**2
 
     with pytest.raises(GradientError) as caught:
-        anynet.check_gradients(lambda x: total(square(x)), numbers(backend, 3), every_element=every_element)
+        anynet.check_gradients(
+            lambda x: total(square(x)),
+            numbers(backend, 3),
+            every_element=every_element,
+        )
     (check,) = caught.value.report.checks
     assert not check.error <= 1
     if every_element:
@@ -165,16 +176,28 @@ def test_derivatives_of_zero_are_no_error(backend):
 
 
 def test_nothing_to_check(backend):
-    with pytest.raises(DifferentiationError, match="nothing to check: list holds no floating array"):
+    with pytest.raises(
+        DifferentiationError,
+        match="nothing to check: list holds no floating array",
+    ):
         anynet.check_gradients(total, [backend.asarray([1, 2])])
 
 
 def test_the_check_takes_the_same_numbers_on_every_backend(backend):
     reports = [
-        anynet.check_gradients(*problem(b, 40, 50), directions=1) for b in (anynet.get_backend("numpy"), backend)
+        anynet.check_gradients(*problem(b, 40, 50), directions=1)
+        for b in (anynet.get_backend("numpy"), backend)
     ]
     for ours, theirs in zip(reports[0].checks, reports[1].checks, strict=True):
         assert ours.analytic == pytest.approx(theirs.analytic, rel=1e-10)
-    assert host(autodiff.grad(total)(numbers(backend, 2))).tolist() == [1, 1]
-    golden = [0.020608707298046366, 0.04091735745091225, 0.0062591573244693555, -0.1721750581075236]
+    assert host(autodiff.grad(total)(numbers(backend, 2))).tolist() == [
+        1,
+        1,
+    ]
+    golden = [
+        0.020608707298046366,
+        0.04091735745091225,
+        0.0062591573244693555,
+        -0.1721750581075236,
+    ]
     assert [check.analytic for check in reports[1].checks] == pytest.approx(golden, rel=1e-9)

@@ -1,7 +1,8 @@
-"""A program that imports and uses anynet keeps its settings: Python's, the C library's and the array library's.
+"""A program that imports and uses anynet keeps its settings: Python's, the C library's and the
+array library's.
 
-Each test runs a process of its own, which imports the library, notes the settings, trains, and compares.
-"""
+Each test runs a process of its own, which imports the library, notes the settings, trains, and
+compares."""
 
 import subprocess
 import sys
@@ -19,5 +20,10 @@ def test_settings_of_the_process_stay_as_they_are(library, monkeypatch):
         pytest.skip(f"needs {library}")
     # The tests themselves set it.
     monkeypatch.delenv("JAX_ENABLE_X64", raising=False)
-    ran = subprocess.run([sys.executable, PROGRAM, library], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, PROGRAM, library],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr

@@ -22,11 +22,16 @@ def test_all_public_names_are_there():
 
 def test_modules_are_imported_when_they_are_used():
     program = (
-        f"import sys, anynet; names = {LAZY}; full = ['anynet.' + name for name in names]; "
-        "assert not any(name in sys.modules for name in full); "
-        "[getattr(anynet, name) for name in names]; assert all(name in sys.modules for name in full)"
+        f"import sys, anynet; names = {LAZY}; full = ['anynet.' + name for name in names]; assert "
+        "not any(name in sys.modules for name in full); [getattr(anynet, name) for name in names]; "
+        "assert all(name in sys.modules for name in full)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert anynet.perceptron.gate.__name__ == "gate"
     assert anynet.plotting.accuracy_curve.__name__ == "accuracy_curve"
@@ -47,7 +52,8 @@ def test_modules_are_imported_when_they_are_used():
 )
 def test_a_name_that_a_module_has(name, home):
     with pytest.raises(
-        AttributeError, match=f"^module 'anynet' has no attribute '{name}': wanted anynet.{home}.{name}$"
+        AttributeError,
+        match=f"^module 'anynet' has no attribute '{name}': wanted anynet.{home}.{name}$",
     ):
         getattr(anynet, name)
     assert hasattr(attrgetter(home)(anynet), name)
@@ -65,5 +71,9 @@ def test_a_name_that_no_module_has():
 
 def test_type_checkers_see_the_same_modules():
     tree = ast.parse(Path(anynet.__file__).read_text(encoding="utf-8"))
-    (block,) = (node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    (block,) = (
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
     assert [alias.name for alias in block.body[0].names] == LAZY

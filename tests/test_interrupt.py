@@ -22,7 +22,8 @@ def press():
 
 
 def interrupted(work):
-    """Do the work, a generator whose parts are named, until it is interrupted; return the names of what was done."""
+    """Do the work, a generator whose parts are named, until it is interrupted; return the names of
+    what was done."""
     done = []
     with pytest.raises(KeyboardInterrupt):
         deque(map(done.append, work()), maxlen=0)

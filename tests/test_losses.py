@@ -1,4 +1,5 @@
-"""Losses beside PyTorch's and scikit-learn's: values, derivatives, every setting, and what cannot be.
+"""Losses beside PyTorch's and scikit-learn's: values, derivatives, every setting, and what cannot
+be.
 
 The plain cross-entropy, which is a primitive, and the losses of the book are in test_primitives.py.
 """
@@ -25,7 +26,8 @@ def torch():
 
 
 def agree(torch, backend, ours, theirs, *points, rtol=1e-10, atol=1e-13):
-    """Compare values under every reduction, and derivatives by the first array; both are called with reduction=."""
+    """Compare values under every reduction, and derivatives by the first array; both are called
+    with reduction=."""
     x = backend.asarray(points[0])
     others = [backend.asarray(point) for point in points[1:]]
     first = torch.asarray(points[0]).requires_grad_()
@@ -92,20 +94,39 @@ def test_cross_entropy(torch, backend, kind, weighted, label_smoothing):
 def test_negative_log_likelihood(torch, backend, weighted):
     w = WEIGHT if weighted else None
     ours = lambda *args, **settings: losses.negative_log_likelihood(
-        *args, weight=None if w is None else backend.asarray(w), ignore_index=-7, **settings
+        *args,
+        weight=None if w is None else backend.asarray(w),
+        ignore_index=-7,
+        **settings,
     )
     theirs = classes_last(
-        torch, torch.nn.functional.nll_loss, weight=None if w is None else torch.asarray(w), ignore_index=-7
+        torch,
+        torch.nn.functional.nll_loss,
+        weight=None if w is None else torch.asarray(w),
+        ignore_index=-7,
     )
-    agree(torch, backend, ours, theirs, special.log_softmax(np.random.default_rng(0).normal(size=(5, 3)), -1), LABELS)
+    agree(
+        torch,
+        backend,
+        ours,
+        theirs,
+        special.log_softmax(np.random.default_rng(0).normal(size=(5, 3)), -1),
+        LABELS,
+    )
 
 
 def test_an_index_among_the_classes_can_be_ignored(backend):
-    x, t = numbers(backend, 5, 3), backend.asarray(np.array([0, 2, 1, 1, 0]))
+    x, t = (
+        numbers(backend, 5, 3),
+        backend.asarray(np.array([0, 2, 1, 1, 0])),
+    )
     kept = np.array([1, 2, 3])
     expected = -special.log_softmax(host(x), -1)[kept, host(t)[kept]]
     assert_close(losses.cross_entropy(x, t, ignore_index=0), expected.mean())
-    assert_close(losses.cross_entropy(x, t, ignore_index=0, reduction="sum"), expected.sum())
+    assert_close(
+        losses.cross_entropy(x, t, ignore_index=0, reduction="sum"),
+        expected.sum(),
+    )
 
 
 def test_the_mean_of_no_example(backend):
@@ -126,12 +147,18 @@ def test_labels_that_are_no_class_show(backend):
         losses.negative_log_likelihood,
         losses.sum_of_squares,
     ):
-        np.testing.assert_array_equal(np.isnan(host(loss(x, t, reduction="none"))), [False, True, False])
+        np.testing.assert_array_equal(
+            np.isnan(host(loss(x, t, reduction="none"))),
+            [False, True, False],
+        )
 
 
 def test_a_negative_label_of_eight_bits(backend):
     """As a byte without a sign, -1 would be class 255."""
-    x, t = numbers(backend, 2, 300), backend.asarray(np.array([0, -1], "int8"))
+    x, t = (
+        numbers(backend, 2, 300),
+        backend.asarray(np.array([0, -1], "int8")),
+    )
     if checks_labels(backend):
         with pytest.raises(DataError, match="label -1 is no class: the outputs have 300"):
             losses.cross_entropy(x, t)
@@ -140,10 +167,17 @@ def test_a_negative_label_of_eight_bits(backend):
 
 
 def test_a_weight_that_is_a_number_of_numpy(backend):
-    x, t = backend.asarray(np.ones((2, 3), "float32")), backend.asarray(np.ones((2, 3), "float32"))
+    x, t = (
+        backend.asarray(np.ones((2, 3), "float32")),
+        backend.asarray(np.ones((2, 3), "float32")),
+    )
     expected = host(losses.binary_cross_entropy_with_logits(x, t, pos_weight=2.0))
     for weight in (np.float64(2), np.float32(2), np.int64(2), 2):
-        assert_close(losses.binary_cross_entropy_with_logits(x, t, pos_weight=weight), expected, like=x)
+        assert_close(
+            losses.binary_cross_entropy_with_logits(x, t, pos_weight=weight),
+            expected,
+            like=x,
+        )
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64"])
@@ -155,7 +189,8 @@ def test_labels_of_all_integer_dtypes(backend, dtype):
 
 
 def test_classes_that_are_ruled_out(backend):
-    """A logit of minus infinity is a probability of 0; that costs nothing where the class is not the label."""
+    """A logit of minus infinity is a probability of 0; that costs nothing where the class is not
+    the label."""
     x = backend.asarray(np.array([[0.0, 1, -np.inf], [2, -np.inf, 0]]))
     t = backend.asarray(np.array([0, 2]))
     expected = [math.log(1 + math.e), math.log(1 + math.exp(2))]
@@ -169,33 +204,65 @@ def test_classes_that_are_ruled_out(backend):
 def test_binary_cross_entropy_with_logits(torch, backend, pos_weight):
     rng = np.random.default_rng(0)
     weight = backend.asarray(pos_weight) if isinstance(pos_weight, np.ndarray) else pos_weight
-    ours = lambda *args, **settings: losses.binary_cross_entropy_with_logits(*args, pos_weight=weight, **settings)
-    theirs = lambda *args, **settings: torch.nn.functional.binary_cross_entropy_with_logits(
-        *args, pos_weight=None if pos_weight is None else torch.asarray(pos_weight), **settings
+    ours = lambda *args, **settings: losses.binary_cross_entropy_with_logits(
+        *args, pos_weight=weight, **settings
     )
-    agree(torch, backend, ours, theirs, 30 * rng.normal(size=(5, 4)), rng.uniform(size=(5, 4)))
+    theirs = lambda *args, **settings: torch.nn.functional.binary_cross_entropy_with_logits(
+        *args,
+        pos_weight=None if pos_weight is None else torch.asarray(pos_weight),
+        **settings,
+    )
+    agree(
+        torch,
+        backend,
+        ours,
+        theirs,
+        30 * rng.normal(size=(5, 4)),
+        rng.uniform(size=(5, 4)),
+    )
 
 
 def test_integers_beside_floating_outputs(backend):
     """Targets may be integers; outputs may not, for the differences would be truncated."""
-    whole, half = backend.asarray(np.array([1, 2, 3])), backend.asarray(np.array([1.9, 2.9, 3.9]))
+    whole, half = (
+        backend.asarray(np.array([1, 2, 3])),
+        backend.asarray(np.array([1.9, 2.9, 3.9])),
+    )
     assert_close(losses.mean_squared_error(half, whole), 0.81)
-    for loss in (losses.mean_squared_error, losses.mean_absolute_error, losses.huber, losses.cosine):
-        with pytest.raises(DTypeError, match=r"an array of .*int64 was given: wanted a floating dtype.*astype"):
+    for loss in (
+        losses.mean_squared_error,
+        losses.mean_absolute_error,
+        losses.huber,
+        losses.cosine,
+    ):
+        with pytest.raises(
+            DTypeError,
+            match=r"an array of .*int64 was given: wanted a floating dtype.*astype",
+        ):
             loss(whole, half)
 
 
 def test_lists_are_no_arrays(backend):
     x = backend.asarray(np.ones((2, 3)))
-    for loss in (losses.cross_entropy, losses.mean_squared_error, losses.cosine):
+    for loss in (
+        losses.cross_entropy,
+        losses.mean_squared_error,
+        losses.cosine,
+    ):
         for given in ((x, [0, 1]), ([[1.0, 2.0]], x)):
-            with pytest.raises(DTypeError, match=r"list was given: wanted an array, as get_backend\(\)\.asarray"):
+            with pytest.raises(
+                DTypeError,
+                match=r"list was given: wanted an array, as get_backend\(\)\.asarray",
+            ):
                 loss(*given)
 
 
 def test_targets_of_more_digits(backend):
     """The loss is of the outputs' dtype, whatever the targets are."""
-    x, t = backend.asarray(np.ones(3, "float32")), backend.asarray(np.array([1.5, 2.5, 0.5]))
+    x, t = (
+        backend.asarray(np.ones(3, "float32")),
+        backend.asarray(np.array([1.5, 2.5, 0.5])),
+    )
     assert_close(losses.mean_squared_error(x, t), 2.75 / 3, like=x, rtol=1e-6)
 
 
@@ -229,7 +296,10 @@ def test_hinge(backend):
     x, t = numbers(backend, 6, 3), np.array([0, 2, 1, 1, 0, 2])
     labels = backend.asarray(t)
     assert_close(losses.hinge(x, labels), metrics.hinge_loss(t, host(x)))
-    assert_close(losses.hinge(x, functions.one_hot(labels, 3)), metrics.hinge_loss(t, host(x)))
+    assert_close(
+        losses.hinge(x, functions.one_hot(labels, 3)),
+        metrics.hinge_loss(t, host(x)),
+    )
     assert losses.hinge(x, labels, reduction="none").shape == (6,)
     assert anynet.check_gradients(lambda x: losses.hinge(x, labels, margin=2.0), x)
 
@@ -242,24 +312,50 @@ def test_kl_divergence(torch, backend):
     def theirs(x, t, *, reduction):
         if reduction == "none":
             return torch.nn.functional.kl_div(x, t, reduction="none").sum(-1)
-        return torch.nn.functional.kl_div(x, t, reduction="batchmean" if reduction == "mean" else reduction)
+        return torch.nn.functional.kl_div(
+            x,
+            t,
+            reduction="batchmean" if reduction == "mean" else reduction,
+        )
 
-    agree(torch, backend, losses.kl_divergence, theirs, special.log_softmax(rng.normal(size=(4, 3)), -1), t)
+    agree(
+        torch,
+        backend,
+        losses.kl_divergence,
+        theirs,
+        special.log_softmax(rng.normal(size=(4, 3)), -1),
+        t,
+    )
     impossible = backend.asarray(np.array([[-np.inf, 0.0]]))
     assert host(losses.kl_divergence(impossible, backend.asarray(np.array([[0.0, 1.0]])))) == 0
-    x, t = special.log_softmax(rng.normal(size=(2, 4, 3)), -1), special.softmax(rng.normal(size=(2, 4, 3)), -1)
+    x, t = (
+        special.log_softmax(rng.normal(size=(2, 4, 3)), -1),
+        special.softmax(rng.normal(size=(2, 4, 3)), -1),
+    )
     of_sequences = losses.kl_divergence(backend.asarray(x), backend.asarray(t), reduction="none")
-    np.testing.assert_allclose(host(of_sequences), special.rel_entr(t, np.exp(x)).sum(-1), rtol=1e-10)
+    np.testing.assert_allclose(
+        host(of_sequences),
+        special.rel_entr(t, np.exp(x)).sum(-1),
+        rtol=1e-10,
+    )
 
 
 def test_cosine_embedding(torch, backend):
     rng = np.random.default_rng(0)
-    x1, x2, t = rng.normal(size=(6, 4)), rng.normal(size=(6, 4)), np.array([1, -1, 1, -1, -1, 1])
+    x1, x2, t = (
+        rng.normal(size=(6, 4)),
+        rng.normal(size=(6, 4)),
+        np.array([1, -1, 1, -1, -1, 1]),
+    )
     x1[4] = x2[4] + 0.1
     ours = lambda *args, **more: losses.cosine_embedding(*args, margin=0.2, **more)
-    theirs = lambda *args, **more: torch.nn.functional.cosine_embedding_loss(*args, margin=0.2, **more)
+    theirs = lambda *args, **more: torch.nn.functional.cosine_embedding_loss(
+        *args, margin=0.2, **more
+    )
     agree(torch, backend, ours, theirs, x1, x2, t)
-    theirs = lambda x1, x2, **more: torch.nn.functional.cosine_embedding_loss(x1, x2, torch.ones(6), **more)
+    theirs = lambda x1, x2, **more: torch.nn.functional.cosine_embedding_loss(
+        x1, x2, torch.ones(6), **more
+    )
     agree(torch, backend, losses.cosine, theirs, x1, x2)
 
 
@@ -267,28 +363,51 @@ def test_triplet_margin(torch, backend):
     rng = np.random.default_rng(0)
     triplet = [rng.normal(size=(6, 4)) for _ in range(3)]
     triplet[1][0] = triplet[0][0]
-    agree(torch, backend, losses.triplet_margin, torch.nn.functional.triplet_margin_loss, *triplet)
+    agree(
+        torch,
+        backend,
+        losses.triplet_margin,
+        torch.nn.functional.triplet_margin_loss,
+        *triplet,
+    )
 
 
 LOSSES = {
-    "binary_cross_entropy_with_logits": (losses.binary_cross_entropy_with_logits, "unit"),
+    "binary_cross_entropy_with_logits": (
+        losses.binary_cross_entropy_with_logits,
+        "unit",
+    ),
     "cosine": (losses.cosine, "same"),
     "cross_entropy": (losses.cross_entropy, "index"),
-    "cross_entropy smoothed": (lambda x, t: losses.cross_entropy(x, t, label_smoothing=0.1), "index"),
+    "cross_entropy smoothed": (
+        lambda x, t: losses.cross_entropy(x, t, label_smoothing=0.1),
+        "index",
+    ),
     "huber": (losses.huber, "same"),
-    "kl_divergence": (lambda x, t: losses.kl_divergence(functions.log_softmax(x), t), "unit"),
+    "kl_divergence": (
+        lambda x, t: losses.kl_divergence(functions.log_softmax(x), t),
+        "unit",
+    ),
     "mean_absolute_error": (losses.mean_absolute_error, "same"),
     "mean_squared_error": (losses.mean_squared_error, "same"),
-    "triplet_margin": (lambda x, t: losses.triplet_margin(x, t, 2 * t), "same"),
+    "triplet_margin": (
+        lambda x, t: losses.triplet_margin(x, t, 2 * t),
+        "same",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_derivatives(backend, name):
-    """First and second ones, also by labels that are outputs too; far out in float32 they are finite."""
+    """First and second ones, also by labels that are outputs too; far out in float32 they are
+    finite."""
     loss, kind = LOSSES[name]
     x, t = numbers(backend, 3, 4), numbers(backend, 3, 4, seed=1)
-    t = {"unit": functions.softmax(t), "same": t, "index": backend.asarray(np.array([3, 0, 1]))}[kind]
+    t = {
+        "unit": functions.softmax(t),
+        "same": t,
+        "index": backend.asarray(np.array([3, 0, 1])),
+    }[kind]
     assert anynet.check_gradients(lambda x: loss(x, t), x)
     assert anynet.check_gradients(lambda x: array_namespace(x).sum(anynet.grad(loss)(x, t) ** 2), x)
     if kind == "same":
@@ -302,21 +421,42 @@ def test_derivatives(backend, name):
 
 
 def test_no_setting_is_the_plain_loss(backend):
-    x, t = numbers(backend, 5, 3), backend.asarray(np.array([0, 2, 1, 1, 0]))
+    x, t = (
+        numbers(backend, 5, 3),
+        backend.asarray(np.array([0, 2, 1, 1, 0])),
+    )
     plain = host(losses.cross_entropy(x, t))
-    assert_close(losses.cross_entropy(x, t, weight=backend.asarray(np.ones(3))), plain)
+    assert_close(
+        losses.cross_entropy(x, t, weight=backend.asarray(np.ones(3))),
+        plain,
+    )
     assert_close(losses.cross_entropy(x, t, ignore_index=-1), plain)
-    assert_close(losses.sum_of_squares(x, t, reduction="sum"), 5 * host(losses.sum_of_squares(x, t)))
+    assert_close(
+        losses.sum_of_squares(x, t, reduction="sum"),
+        5 * host(losses.sum_of_squares(x, t)),
+    )
     y = functions.softmax(x)
-    assert_close(losses.cross_entropy_of_probabilities(y, t, 0, reduction="sum"), 5 * plain)
+    assert_close(
+        losses.cross_entropy_of_probabilities(y, t, 0, reduction="sum"),
+        5 * plain,
+    )
     rows, rights = host(x), np.eye(3)[host(t)]
     expected = -np.log(host(y)[np.arange(5), host(t)] + 1e-7)
-    assert_close(losses.cross_entropy_of_probabilities(y, t, reduction="none"), expected)
-    assert_close(losses.sum_of_squares(x, t, reduction="none"), 0.5 * ((rows - rights) ** 2).sum(axis=1))
+    assert_close(
+        losses.cross_entropy_of_probabilities(y, t, reduction="none"),
+        expected,
+    )
+    assert_close(
+        losses.sum_of_squares(x, t, reduction="none"),
+        0.5 * ((rows - rights) ** 2).sum(axis=1),
+    )
 
 
 def test_the_host_waits_for_no_loss(strictest):
-    x, t = numbers(strictest, 4, 3), strictest.asarray(np.array([0, 2, 1, -1]))
+    x, t = (
+        numbers(strictest, 4, 3),
+        strictest.asarray(np.array([0, 2, 1, -1])),
+    )
     w = strictest.asarray(np.array([1.0, 2.0, 3.0]))
     anynet.grad(losses.cross_entropy)(x, t, weight=w, label_smoothing=0.1, ignore_index=-1)
     anynet.grad(losses.hinge)(x, t)
@@ -327,37 +467,85 @@ def test_the_host_waits_for_no_loss(strictest):
 
 def test_what_cannot_be(backend):
     x, t = numbers(backend, 4, 3), backend.asarray(np.array([0, 2, 1, 1]))
-    for loss in (losses.cross_entropy, losses.hinge, losses.sum_of_squares, losses.negative_log_likelihood):
-        with pytest.raises(ArgumentError, match="reduction is 'avg': wanted 'mean', 'sum' or 'none'"):
+    for loss in (
+        losses.cross_entropy,
+        losses.hinge,
+        losses.sum_of_squares,
+        losses.negative_log_likelihood,
+    ):
+        with pytest.raises(
+            ArgumentError,
+            match="reduction is 'avg': wanted 'mean', 'sum' or 'none'",
+        ):
             loss(x, t, reduction="avg")
-    with pytest.raises(ArgumentError, match=r"label_smoothing is 1\.5: wanted a number from 0 to 1"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"label_smoothing is 1\.5: wanted a number from 0 to 1",
+    ):
         losses.cross_entropy(x, t, label_smoothing=1.5)
-    with pytest.raises(ArgumentError, match=r"ignore_index is 1 and the labels are probabilities of shape \(4, 3\)"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"ignore_index is 1 and the labels are probabilities of shape \(4, 3\)",
+    ):
         losses.cross_entropy(x, x, ignore_index=1)
     for weight in (backend.asarray([1.0, 2.0]), 2.0):
-        with pytest.raises(ShapeError, match=r"with a weight of .*: wanted an array of \(3,\)"):
+        with pytest.raises(
+            ShapeError,
+            match=r"with a weight of .*: wanted an array of \(3,\)",
+        ):
             losses.cross_entropy(x, t, weight=weight)
-    with pytest.raises(ShapeError, match=r"with a weight of \(4,\): wanted an array of \(3,\)"):
+    with pytest.raises(
+        ShapeError,
+        match=r"with a weight of \(4,\): wanted an array of \(3,\)",
+    ):
         losses.binary_cross_entropy_with_logits(x, x, pos_weight=t)
-    for loss in (losses.mean_squared_error, losses.kl_divergence, losses.cosine):
-        with pytest.raises(ShapeError, match=r"arrays of shapes \(4, 3\) and \(3,\) were given: wanted one shape"):
+    for loss in (
+        losses.mean_squared_error,
+        losses.kl_divergence,
+        losses.cosine,
+    ):
+        with pytest.raises(
+            ShapeError,
+            match=r"arrays of shapes \(4, 3\) and \(3,\) were given: wanted one shape",
+        ):
             loss(x, x[0, ...])
     with pytest.raises(ShapeError, match=r"labels of shape \(4, 3\): wanted \(4,\)"):
         losses.cosine_embedding(x, x, x)
-    for name in ("cross_entropy", "hinge", "multi_margin", "negative_log_likelihood", "sum_of_squares"):
+    for name in (
+        "cross_entropy",
+        "hinge",
+        "multi_margin",
+        "negative_log_likelihood",
+        "sum_of_squares",
+    ):
         message = rf"{name}: outputs of shape \(4, 3\) were given with labels of shape \(3,\)"
         with pytest.raises(ShapeError, match=message):
             getattr(losses, name)(x, t[:3])
-    for loss, setting in ((losses.huber, "delta"), (losses.hinge, "margin"), (losses.multi_margin, "margin")):
-        with pytest.raises(ArgumentError, match=f"{setting} is 0: wanted a finite number above 0"):
+    for loss, setting in (
+        (losses.huber, "delta"),
+        (losses.hinge, "margin"),
+        (losses.multi_margin, "margin"),
+    ):
+        with pytest.raises(
+            ArgumentError,
+            match=f"{setting} is 0: wanted a finite number above 0",
+        ):
             loss(x, x, **{setting: 0})
 
 
 def test_cross_entropy_of_rows_that_are_no_probabilities(torch, backend):
-    """Several ones, none, or weights: the derivative counts the probabilities as often as there are targets."""
+    """Several ones, none, or weights: the derivative counts the probabilities as often as there are
+    targets."""
     rng = np.random.default_rng(5)
     logits = rng.normal(size=(4, 3))
-    rows = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.2, 0.3, 2.0], [0.5, 0.25, 0.25]])
+    rows = np.array(
+        [
+            [1.0, 1.0, 0.0],
+            [0.0, 0.0, 0.0],
+            [0.2, 0.3, 2.0],
+            [0.5, 0.25, 0.25],
+        ]
+    )
     agree(
         torch,
         backend,
@@ -396,14 +584,24 @@ def test_margins_of_classes_that_are_ruled_out(torch, backend):
     """An output of -∞ belongs to a class that cannot be, and leaves the others' loss as it is."""
     outputs = np.array([[-math.inf, 0.0, 1.0], [0.5, -math.inf, 0.0]])
     labels = np.array([1, 2])
-    agree(torch, backend, losses.multi_margin, torch.nn.functional.multi_margin_loss, outputs, labels)
+    agree(
+        torch,
+        backend,
+        losses.multi_margin,
+        torch.nn.functional.multi_margin_loss,
+        outputs,
+        labels,
+    )
     found = losses.hinge(backend.asarray(outputs), backend.asarray(labels), reduction="none")
     assert host(found).tolist() == [2.0, 1.5]
 
 
 def test_cosine_of_zero_vectors(backend):
     """Such a vector has no direction: its cosine is 0 with all others, also with itself."""
-    zeros, x = backend.asarray(np.zeros((1, 3))), backend.asarray(np.array([[1.0, 2.0, 2.0]]))
+    zeros, x = (
+        backend.asarray(np.zeros((1, 3))),
+        backend.asarray(np.array([[1.0, 2.0, 2.0]])),
+    )
     assert host(losses.cosine(zeros, x)) == 1
     assert host(losses.cosine(zeros, zeros)) == 1
     assert host(losses.cosine_embedding(zeros, x, backend.asarray(np.array([-1])))) == 0
@@ -420,5 +618,8 @@ def test_margins_that_cannot_be(backend, margin):
         (losses.multi_margin, (x, t)),
         (losses.triplet_margin, (x, x + 1, x - 1)),
     ):
-        with pytest.raises(ArgumentError, match=r"margin is .*: wanted a finite number above 0"):
+        with pytest.raises(
+            ArgumentError,
+            match=r"margin is .*: wanted a finite number above 0",
+        ):
             loss(*given, margin=margin)

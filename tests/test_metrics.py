@@ -30,8 +30,15 @@ def test_accuracy(sklearn, backend):
     outputs, labels = drawn(backend)
     found = metrics.accuracy(outputs, labels)
     assert found.dtype == backend.xp.float32
-    assert_close(found, sklearn.accuracy_score(host(labels), host(outputs).argmax(-1)), rtol=1e-6)
-    assert_close(metrics.accuracy(outputs, functions.one_hot(labels, CLASSES)), host(found))
+    assert_close(
+        found,
+        sklearn.accuracy_score(host(labels), host(outputs).argmax(-1)),
+        rtol=1e-6,
+    )
+    assert_close(
+        metrics.accuracy(outputs, functions.one_hot(labels, CLASSES)),
+        host(found),
+    )
 
 
 @pytest.mark.parametrize("k", range(1, CLASSES + 1))
@@ -40,16 +47,26 @@ def test_top_k_accuracy(sklearn, backend, k):
     found = metrics.top_k_accuracy(outputs, labels, k)
     expected = 1.0
     if k < CLASSES:
-        expected = sklearn.top_k_accuracy_score(host(labels), host(outputs), k=k, labels=range(CLASSES))
+        expected = sklearn.top_k_accuracy_score(
+            host(labels), host(outputs), k=k, labels=range(CLASSES)
+        )
     assert_close(found, expected, rtol=1e-6)
     assert found.dtype == backend.xp.float32
-    assert_close(metrics.top_k_accuracy(outputs, functions.one_hot(labels, CLASSES), k), host(found))
+    assert_close(
+        metrics.top_k_accuracy(outputs, functions.one_hot(labels, CLASSES), k),
+        host(found),
+    )
 
 
 def test_ties_and_what_is_not_a_number(backend):
-    """The first of equal outputs is the answer; no output that is not a number is right, and no label that is none."""
-    outputs = backend.asarray(np.array([[1.0, 1.0, 0.0], [np.nan, np.nan, np.nan], [3.0, 2.0, 1.0]]))
-    found = lambda labels, k: float(host(metrics.top_k_accuracy(outputs, backend.asarray(np.array(labels)), k)))
+    """The first of equal outputs is the answer; no output that is not a number is right, and no
+    label that is none."""
+    outputs = backend.asarray(
+        np.array([[1.0, 1.0, 0.0], [np.nan, np.nan, np.nan], [3.0, 2.0, 1.0]])
+    )
+    found = lambda labels, k: float(
+        host(metrics.top_k_accuracy(outputs, backend.asarray(np.array(labels)), k))
+    )
     assert found([0, 0, 0], 1) == pytest.approx(2 / 3)
     assert found([1, 0, 0], 1) == pytest.approx(1 / 3)
     assert found([1, 0, 0], 2) == pytest.approx(2 / 3)
@@ -59,14 +76,22 @@ def test_ties_and_what_is_not_a_number(backend):
 def test_confusion_matrix(sklearn, backend):
     outputs, labels = drawn(backend)
     found = metrics.confusion_matrix(outputs, labels)
-    expected = sklearn.confusion_matrix(host(labels), host(outputs).argmax(-1), labels=range(CLASSES))
+    expected = sklearn.confusion_matrix(
+        host(labels), host(outputs).argmax(-1), labels=range(CLASSES)
+    )
     np.testing.assert_array_equal(host(found), expected)
     assert backend.xp.isdtype(found.dtype, "integral")
     rows = functions.one_hot(labels, CLASSES)
     np.testing.assert_array_equal(host(metrics.confusion_matrix(outputs, rows)), expected)
     small = backend.xp.astype(labels, backend.xp.int8)
     np.testing.assert_array_equal(host(metrics.confusion_matrix(outputs, small)), expected)
-    outside = backend.asarray(np.where(host(labels) == 2, -1, np.where(host(labels) == 1, CLASSES, host(labels))))
+    outside = backend.asarray(
+        np.where(
+            host(labels) == 2,
+            -1,
+            np.where(host(labels) == 1, CLASSES, host(labels)),
+        )
+    )
     expected[[1, 2], :] = 0
     np.testing.assert_array_equal(host(metrics.confusion_matrix(outputs, outside)), expected)
 
@@ -121,7 +146,9 @@ def over_batches(metric, outputs, labels, size):
 def test_batches_do_not_change_the_score(backend, metric):
     outputs, labels = drawn(backend, n=23)
     if metric in BY_NUMBER:
-        labels = backend.asarray(np.random.default_rng(1).normal(size=(23, CLASSES)).astype("float32"))
+        labels = backend.asarray(
+            np.random.default_rng(1).normal(size=(23, CLASSES)).astype("float32")
+        )
     whole = host(metric(outputs, labels))
     for size in (7, 23):
         assert_close(over_batches(metric, outputs, labels, size), whole, rtol=1e-5)
@@ -129,19 +156,31 @@ def test_batches_do_not_change_the_score(backend, metric):
 
 @pytest.mark.parametrize("metric", BY_CLASS + BY_NUMBER, ids=repr)
 def test_sequences_and_no_rows(backend, metric):
-    """Scores of (N, length, …) are those of all N · length rows; no rows have no score, and class averages are 0."""
+    """Scores of (N, length, …) are those of all N · length rows; no rows have no score, and class
+    averages are 0."""
     outputs, labels = drawn(backend, n=24)
     if metric in BY_NUMBER:
         labels = outputs**2
     reshape = backend.xp.reshape
     if not isinstance(metric, metrics.R2Score):
-        sequences = reshape(outputs, (4, 6, CLASSES)), reshape(labels, (4, 6, *labels.shape[1:]))
+        sequences = (
+            reshape(outputs, (4, 6, CLASSES)),
+            reshape(labels, (4, 6, *labels.shape[1:])),
+        )
         assert_close(metric(*sequences), host(metric(outputs, labels)), rtol=1e-6)
     if metric in (metrics.accuracy, metrics.f1, metrics.perplexity):
         rows = functions.one_hot(sequences[1], CLASSES)
-        assert_close(metric(sequences[0], rows), host(metric(outputs, labels)), rtol=1e-6)
+        assert_close(
+            metric(sequences[0], rows),
+            host(metric(outputs, labels)),
+            rtol=1e-6,
+        )
     nothing = host(metric(outputs[:0, ...], labels[:0, ...])).item()
-    assert nothing == 0 if isinstance(metric, metrics.Precision | metrics.Recall | metrics.F1) else np.isnan(nothing)
+    assert (
+        nothing == 0
+        if isinstance(metric, metrics.Precision | metrics.Recall | metrics.F1)
+        else np.isnan(nothing)
+    )
 
 
 @pytest.mark.parametrize("metric", BY_CLASS + BY_NUMBER, ids=repr)
@@ -160,7 +199,11 @@ def test_compiled_scores(backend, metric):
         labels = outputs + 1
     compiled = anynet.compile(lambda y, t: metric(y, t))
     for _ in range(2):
-        assert_close(compiled(outputs, labels), host(metric(outputs, labels)), rtol=1e-6)
+        assert_close(
+            compiled(outputs, labels),
+            host(metric(outputs, labels)),
+            rtol=1e-6,
+        )
 
 
 def test_a_row_with_a_nan_is_never_right(backend):
@@ -169,7 +212,11 @@ def test_a_row_with_a_nan_is_never_right(backend):
         broken = eye.copy()
         broken[place] = np.nan
         y, t = backend.asarray(broken), backend.asarray([0, 1, 2, 0])
-        for metric in (metrics.accuracy, metrics.TopKAccuracy(1), metrics.TopKAccuracy(3)):
+        for metric in (
+            metrics.accuracy,
+            metrics.TopKAccuracy(1),
+            metrics.TopKAccuracy(3),
+        ):
             assert_close(metric(y, t), 0.75)
             assert_close(metric(y, backend.asarray(eye)), 0.75)
         np.testing.assert_array_equal(host(metrics.confusion_matrix(y, t)), np.eye(3))
@@ -182,7 +229,16 @@ def test_a_row_with_a_nan_is_never_right(backend):
     assert_close(metrics.binary_accuracy(y, backend.asarray([0, 1, 1, 0])), 0.5)
 
 
-LABELS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+LABELS = [
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+]
 
 
 @pytest.mark.parametrize("dtype", LABELS)
@@ -207,24 +263,42 @@ def test_labels_of_every_integer_dtype(backend, dtype):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_outputs_of_every_floating_dtype(backend, dtype):
-    """Scores are sums in float32 or float64: 70,000 rows are too many for a count in half precision."""
+    """Scores are sums in float32 or float64: 70,000 rows are too many for a count in half
+    precision."""
     dtype = getattr(backend.xp, dtype, None)
     if dtype is None or backend.name == "array_api_strict":
         pytest.skip(reason=f"{backend.name} does not have it")
     n = 70_000
     xp = backend.xp
     right = np.arange(n) % 4 > 0
-    y = xp.astype(backend.asarray(np.stack([right, ~right], axis=1).astype("float32")), dtype)
+    y = xp.astype(
+        backend.asarray(np.stack([right, ~right], axis=1).astype("float32")),
+        dtype,
+    )
     t = backend.asarray(np.zeros(n, "int32"))
-    for metric in (metrics.accuracy, metrics.TopKAccuracy(1), metrics.recall):
+    for metric in (
+        metrics.accuracy,
+        metrics.TopKAccuracy(1),
+        metrics.recall,
+    ):
         assert_close(metric(y, t), 0.375 if metric is metrics.recall else 0.75)
     columns = y[:, 0], y[:, 1]
     assert_close(metrics.mean_squared_error(*columns), 1)
     assert_close(metrics.mean_absolute_error(*columns), 1)
-    assert_close(metrics.binary_accuracy(y[:, 0], xp.astype(y[:, 0] > 0.5, xp.uint8)), 1)
-    assert_close(metrics.r2_score(y[:, 0], backend.asarray(right.astype("float32"))), 1)
+    assert_close(
+        metrics.binary_accuracy(y[:, 0], xp.astype(y[:, 0] > 0.5, xp.uint8)),
+        1,
+    )
+    assert_close(
+        metrics.r2_score(y[:, 0], backend.asarray(right.astype("float32"))),
+        1,
+    )
     expected = np.exp(np.log1p(np.exp(-1.0)) + 0.25)
-    assert_close(metrics.perplexity(y, t), expected, rtol=1e-2 if dtype in (xp.float16, dtype) else 1e-5)
+    assert_close(
+        metrics.perplexity(y, t),
+        expected,
+        rtol=1e-2 if dtype in (xp.float16, dtype) else 1e-5,
+    )
 
 
 @pytest.mark.parametrize("multioutput", ["uniform_average", "variance_weighted"])
@@ -261,10 +335,24 @@ def test_errors_of_numbers(sklearn, backend):
     rng = np.random.default_rng(0)
     y, t = rng.normal(size=(2, 50, 3))
     for shape in ((50, 3), (150,), (150, 1)):
-        pair = backend.asarray(y.reshape(shape)), backend.asarray(t.reshape(shape))
-        assert_close(metrics.mean_squared_error(*pair), sklearn.mean_squared_error(t, y), rtol=1e-6)
-        assert_close(metrics.mean_absolute_error(*pair), sklearn.mean_absolute_error(t, y), rtol=1e-6)
-    whole = backend.asarray([1, 2, 3]), backend.asarray(np.array([1.9, 2.9, 3.9]))
+        pair = (
+            backend.asarray(y.reshape(shape)),
+            backend.asarray(t.reshape(shape)),
+        )
+        assert_close(
+            metrics.mean_squared_error(*pair),
+            sklearn.mean_squared_error(t, y),
+            rtol=1e-6,
+        )
+        assert_close(
+            metrics.mean_absolute_error(*pair),
+            sklearn.mean_absolute_error(t, y),
+            rtol=1e-6,
+        )
+    whole = (
+        backend.asarray([1, 2, 3]),
+        backend.asarray(np.array([1.9, 2.9, 3.9])),
+    )
     assert_close(metrics.mean_squared_error(*whole), 0.81, rtol=1e-6)
     assert_close(metrics.mean_absolute_error(*whole), 0.9, rtol=1e-6)
 
@@ -274,24 +362,43 @@ def test_binary_accuracy(sklearn, backend):
     logits, labels = rng.normal(size=60), rng.integers(0, 2, 60)
     expected = sklearn.accuracy_score(labels, logits > 0)
     for dtype in ("int64", "uint8", "bool", "float32"):
-        y, t = backend.asarray(logits), backend.asarray(labels.astype(dtype))
+        y, t = (
+            backend.asarray(logits),
+            backend.asarray(labels.astype(dtype)),
+        )
         column = backend.xp.reshape(y, (-1, 1))
         assert_close(metrics.binary_accuracy(y, t), expected, rtol=1e-6)
         assert_close(metrics.binary_accuracy(column, t), expected, rtol=1e-6)
-        assert_close(metrics.binary_accuracy(column, backend.xp.reshape(t, (-1, 1))), expected, rtol=1e-6)
-        many = backend.xp.reshape(y, (20, 3)), backend.xp.reshape(t, (20, 3))
+        assert_close(
+            metrics.binary_accuracy(column, backend.xp.reshape(t, (-1, 1))),
+            expected,
+            rtol=1e-6,
+        )
+        many = (
+            backend.xp.reshape(y, (20, 3)),
+            backend.xp.reshape(t, (20, 3)),
+        )
         assert_close(metrics.binary_accuracy(*many), expected, rtol=1e-6)
     probabilities = functions.sigmoid(backend.asarray(logits))
-    assert_close(metrics.binary_accuracy(probabilities, t, threshold=0.5), expected, rtol=1e-6)
+    assert_close(
+        metrics.binary_accuracy(probabilities, t, threshold=0.5),
+        expected,
+        rtol=1e-6,
+    )
 
 
 def test_perplexity(backend):
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     rng = np.random.default_rng(0)
-    logits, labels = rng.normal(size=(6, 7, CLASSES)), rng.integers(0, CLASSES, (6, 7))
+    logits, labels = (
+        rng.normal(size=(6, 7, CLASSES)),
+        rng.integers(0, CLASSES, (6, 7)),
+    )
     for settings in ({}, {"ignore_index": 3}):
         loss = torch.nn.functional.cross_entropy(
-            torch.tensor(logits.reshape(-1, CLASSES)), torch.tensor(labels.reshape(-1)), **settings
+            torch.tensor(logits.reshape(-1, CLASSES)),
+            torch.tensor(labels.reshape(-1)),
+            **settings,
         )
         found = metrics.perplexity(backend.asarray(logits), backend.asarray(labels), **settings)
         assert_close(found, torch.exp(loss).numpy(), rtol=1e-5)
@@ -315,50 +422,85 @@ def test_a_row_of_zeros_names_no_class(backend):
 
 
 @pytest.mark.parametrize(
-    "metric", [*BY_CLASS, metrics.confusion_matrix], ids=lambda metric: getattr(metric, "__name__", repr(metric))
+    "metric",
+    [*BY_CLASS, metrics.confusion_matrix],
+    ids=lambda metric: getattr(metric, "__name__", repr(metric)),
 )
 def test_labels_that_do_not_fit_classes(backend, metric):
     y = backend.asarray(np.eye(3)[[0, 1, 2, 1]])
     fit = r"wanted class indices of shape \(4,\) or one-hot rows of \(4, 3\)"
-    with pytest.raises(ShapeError, match=rf"labels of shape \(4, 1\); {fit}: reshape\(labels, \(4,\)\)"):
+    with pytest.raises(
+        ShapeError,
+        match=rf"labels of shape \(4, 1\); {fit}: reshape\(labels, \(4,\)\)",
+    ):
         metric(y, backend.asarray([[0], [1], [2], [1]]))
     with pytest.raises(ShapeError, match=rf"labels of shape \(3,\); {fit}$"):
         metric(y, backend.asarray([0, 1, 2]))
     with pytest.raises(ShapeError, match=rf"labels of shape \(4, 2\); {fit}$"):
         metric(y, backend.asarray(np.zeros((4, 2), "int32")))
-    with pytest.raises(DataError, match=r"labels of shape \(4,\) are of dtype .*float32: wanted .* by astype"):
+    with pytest.raises(
+        DataError,
+        match=r"labels of shape \(4,\) are of dtype .*float32: wanted .* by astype",
+    ):
         metric(y, backend.asarray([0.0, 1.0, 2.0, 1.0]))
     for one in (y[:, :1], y[:, 0]):
-        with pytest.raises(ShapeError, match=r"are no choice among classes: wanted .*binary_accuracy is for logits"):
+        with pytest.raises(
+            ShapeError,
+            match=r"are no choice among classes: wanted .*binary_accuracy is for logits",
+        ):
             metric(one[:1, ...], backend.asarray([0]))
-    with pytest.raises(DataError, match=r"labels are \[0, 1, 2, 1\]: wanted an array, as backend.asarray"):
+    with pytest.raises(
+        DataError,
+        match=r"labels are \[0, 1, 2, 1\]: wanted an array, as backend.asarray",
+    ):
         metric(y, [0, 1, 2, 1])
     with pytest.raises(DTypeError, match=r"complex.* was given: wanted real numbers"):
-        metric(backend.asarray(np.eye(3).astype("complex64")), backend.asarray([0, 1, 2]))
+        metric(
+            backend.asarray(np.eye(3).astype("complex64")),
+            backend.asarray([0, 1, 2]),
+        )
 
 
 @pytest.mark.parametrize("metric", BY_NUMBER, ids=repr)
 def test_labels_that_do_not_fit_numbers(backend, metric):
     y, t = (backend.asarray(np.zeros(shape)) for shape in ((6, 2), (6,)))
-    with pytest.raises(DataError, match=r"labels are \[0, 1\]: wanted an array, as backend.asarray"):
+    with pytest.raises(
+        DataError,
+        match=r"labels are \[0, 1\]: wanted an array, as backend.asarray",
+    ):
         metric(t[:2], [0, 1])
     with pytest.raises(
-        ShapeError, match=r"outputs of shape \(6, 2\) .* labels of shape \(6,\); wanted labels of shape"
+        ShapeError,
+        match=r"outputs of shape \(6, 2\) .* labels of shape \(6,\); wanted labels of shape",
     ):
         metric(y, t)
-    with pytest.raises(ShapeError, match=r"outputs of shape \(6,\) .* labels of shape \(1, 6\)"):
+    with pytest.raises(
+        ShapeError,
+        match=r"outputs of shape \(6,\) .* labels of shape \(1, 6\)",
+    ):
         metric(t, backend.xp.reshape(t, (1, 6)))
     with pytest.raises(DTypeError, match=r"complex.* was given: wanted real numbers"):
         metric(t, backend.asarray(np.zeros(6, "complex64")))
 
 
 def reference(metric, y, t):
-    """Return the score of outputs in float64 and labels, by definition; rows of outputs have no ties."""
+    """Return the score of outputs in float64 and labels, by definition; rows of outputs have no
+    ties."""
     name, answers = metric.name, y.argmax(axis=-1)
     sklearn = pytest.importorskip("sklearn.metrics", reason="compares with scikit-learn")
     if name.partition("_")[0] in ("precision", "recall", "f1"):
         score = getattr(sklearn, f"{name.partition('_')[0]}_score")
-        return score(t, answers, labels=range(3), average=metric.average, zero_division=0) if len(y) else 0.0
+        return (
+            score(
+                t,
+                answers,
+                labels=range(3),
+                average=metric.average,
+                zero_division=0,
+            )
+            if len(y)
+            else 0.0
+        )
     if name == "r2_score":
         return sklearn.r2_score(t, y, multioutput=metric.multioutput) if len(y) > 1 else np.nan
     rows = {
@@ -383,7 +525,9 @@ def test_every_dtype_and_few_rows(backend, dtype):
         pytest.skip(reason=f"{backend.name} has no {dtype}")
     if backend.name == "jax" and dtype not in ("uint8", "bfloat16"):
         pytest.skip(reason="JAX compiles for too long")
-    cast = lambda x, of: backend.xp.astype(backend.asarray(np.asarray(x, "float32")), getattr(backend.xp, of))
+    cast = lambda x, of: backend.xp.astype(
+        backend.asarray(np.asarray(x, "float32")), getattr(backend.xp, of)
+    )
     whole = dtype in LABELS
     for n in (0, 1, 2):
         y = np.array([[1, 0, 2], [3, 1, 0]])[:n]
@@ -398,20 +542,40 @@ def test_every_dtype_and_few_rows(backend, dtype):
                 with pytest.raises(DTypeError, match="wanted float32, by astype"):
                     metric(cast(y, dtype), backend.asarray(t))
             elif dtype != "uint64":
-                assert_close(metric(cast(y, dtype), backend.asarray(t)), expected, rtol=1e-5)
+                assert_close(
+                    metric(cast(y, dtype), backend.asarray(t)),
+                    expected,
+                    rtol=1e-5,
+                )
             if whole:
-                assert_close(metric(cast(y, "float32"), cast(t, dtype)), expected, rtol=1e-5)
+                assert_close(
+                    metric(cast(y, "float32"), cast(t, dtype)),
+                    expected,
+                    rtol=1e-5,
+                )
         for metric in BY_NUMBER:
             t = np.array([[0, 1, 1], [1, 0, 0]])[:n]
             expected = reference(metric, y.astype(float), t.astype(float))
-            assert_close(metric(cast(y, dtype), backend.asarray(t)), expected, rtol=1e-5)
-            assert_close(metric(cast(y, "float32"), cast(t, dtype)), expected, rtol=1e-5)
+            assert_close(
+                metric(cast(y, dtype), backend.asarray(t)),
+                expected,
+                rtol=1e-5,
+            )
+            assert_close(
+                metric(cast(y, "float32"), cast(t, dtype)),
+                expected,
+                rtol=1e-5,
+            )
 
 
 def test_a_metric_of_ones_own():
     """As in the docstring of the base."""
     names = {"anynet": anynet}
-    code = "\n".join(line.strip()[4:] for line in metrics.Metric.__doc__.splitlines() if ">>>" in line or "..." in line)
+    code = "\n".join(
+        line.strip()[4:]
+        for line in metrics.Metric.__doc__.splitlines()
+        if ">>>" in line or "..." in line
+    )
     exec(code, names)
     positive = names["Positive"]()
     y, t = np.array([1.0, -1.0, 2.0, 3.0]), np.zeros(4)
@@ -432,13 +596,25 @@ def test_a_function_as_a_metric_is_called_with_all_rows(backend):
 def test_what_cannot_be(backend):
     outputs, labels = drawn(backend)
     for k in (0, CLASSES + 1):
-        with pytest.raises(ArgumentError, match=f"k is {k} and the outputs have 5 classes: wanted a number from 1 to"):
+        with pytest.raises(
+            ArgumentError,
+            match=f"k is {k} and the outputs have 5 classes: wanted a number from 1 to",
+        ):
             metrics.top_k_accuracy(outputs, labels, k)
-    with pytest.raises(ArgumentError, match="average is 'weighted': wanted 'macro', 'micro' or 'none'"):
+    with pytest.raises(
+        ArgumentError,
+        match="average is 'weighted': wanted 'macro', 'micro' or 'none'",
+    ):
         metrics.f1(outputs, labels, "weighted")
-    with pytest.raises(ArgumentError, match="multioutput is 'raw': wanted 'uniform_average' or 'variance_weighted'"):
+    with pytest.raises(
+        ArgumentError,
+        match="multioutput is 'raw': wanted 'uniform_average' or 'variance_weighted'",
+    ):
         metrics.r2_score(outputs, outputs, multioutput="raw")
-    with pytest.raises(ShapeError, match=r"outputs of shape \(\): wanted one row per example"):
+    with pytest.raises(
+        ShapeError,
+        match=r"outputs of shape \(\): wanted one row per example",
+    ):
         metrics.r2_score(outputs[0, 0], outputs[0, 0])
 
 
@@ -462,6 +638,11 @@ def test_outputs_that_are_no_choice_among_classes(backend, shape):
         # One row of three classes.
         assert float(metrics.accuracy(y, t)) == 1.0
         return
-    for metric in (metrics.accuracy, metrics.f1, metrics.confusion_matrix, metrics.top_k_accuracy):
+    for metric in (
+        metrics.accuracy,
+        metrics.f1,
+        metrics.confusion_matrix,
+        metrics.top_k_accuracy,
+    ):
         with pytest.raises(ShapeError, match="are no choice among classes"):
             metric(y, t)

@@ -45,9 +45,15 @@ WANTED = [
     ("dropped statement", "        pass"),
     ("dropped statement", "    pass"),
     ("operator", "    return (g(x, y, axis=-1) - (5 if y else 0.5))"),
-    ("swapped arguments", "    return (g(y, x, axis=-1)) + (5 if y else 0.5)"),
+    (
+        "swapped arguments",
+        "    return (g(y, x, axis=-1)) + (5 if y else 0.5)",
+    ),
     ("dropped argument", "    return (g(x, y)) + (5 if y else 0.5)"),
-    ("dropped operator", "    return g(x, y, axis=(1)) + (5 if y else 0.5)"),
+    (
+        "dropped operator",
+        "    return g(x, y, axis=(1)) + (5 if y else 0.5)",
+    ),
     ("constant", "    return g(x, y, axis=-(2)) + (5 if y else 0.5)"),
     ("constant", "    return g(x, y, axis=-(0)) + (5 if y else 0.5)"),
     ("branches", "    return g(x, y, axis=-1) + ((0.5 if y else 5))"),
@@ -68,19 +74,45 @@ def test_the_changes_of_a_file(monkeypatch, tmp_path, mutate):
 def test_the_tests_that_reach_a_mutant(monkeypatch, tmp_path, mutate):
     monkeypatch.setattr(mutate, "ROOT", tmp_path)
     source = "def f(x, n=1):\n    if x:\n        return g(\n            2)\n"
-    for name, text in {"anynet/data/a.py": source, "anynet/b.py": source, "tests/data/test_a.py": ""}.items():
+    for name, text in {
+        "anynet/data/a.py": source,
+        "anynet/b.py": source,
+        "tests/data/test_a.py": "",
+    }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    slow, quick, other, signatures = "tests/data/test_a.py::slow", "tests/data/test_a.py::quick", "b::z", "b::y"
+    slow, quick, other, signatures = (
+        "tests/data/test_a.py::slow",
+        "tests/data/test_a.py::quick",
+        "b::z",
+        "b::y",
+    )
     seconds = {slow: 2.0, quick: 1.0, other: 0.5, signatures: 3.0}
-    record = mutate.Record(seconds, {"anynet/data/a.py": {"2": [slow, other], "3": [slow, signatures], "4": [slow]}})
+    record = mutate.Record(
+        seconds,
+        {
+            "anynet/data/a.py": {
+                "2": [slow, other],
+                "3": [slow, signatures],
+                "4": [slow],
+            }
+        },
+    )
 
     def tests_of(name, text):
-        return next(record.tests(x) for x in mutate.mutants(tmp_path / name) if x.diff().endswith(text))
+        return next(
+            record.tests(x) for x in mutate.mutants(tmp_path / name) if x.diff().endswith(text)
+        )
 
     # Those of the module's own file come first, and of these the ones that reach the line.
-    assert tests_of("anynet/data/a.py", "(3))") == [[slow, quick], [signatures]]
+    assert tests_of("anynet/data/a.py", "(3))") == [
+        [slow, quick],
+        [signatures],
+    ]
     # What runs at import is reached by all.
-    assert tests_of("anynet/data/a.py", "n=(2)):") == [[slow, quick], [other, signatures]]
+    assert tests_of("anynet/data/a.py", "n=(2)):") == [
+        [slow, quick],
+        [other, signatures],
+    ]
     # Nothing is known of this module.
     assert tests_of("anynet/b.py", "(3))") == [[], []]

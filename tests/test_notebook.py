@@ -13,7 +13,12 @@ x = backend.asarray([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
 t = backend.asarray([1, 1, 0, 0])
 net = layers.Sequential(layers.Linear(2, 8), layers.ReLU(), layers.Linear(8, 2), seed=0, backend=backend)
 """
-CELLS = [PROGRAM, "history = anynet.fit(net, (x, t), (x, t), epochs=30, batch_size=1)", "history", "net"]
+CELLS = [
+    PROGRAM,
+    "history = anynet.fit(net, (x, t), (x, t), epochs=30, batch_size=1)",
+    "history",
+    "net",
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +33,27 @@ def notebook(tmp_path_factory):
         """This environment's own kernel, without a list of kernels."""
 
         def format_kernel_cmd(self, extra_arguments=None):
-            return [sys.executable, "-m", "ipykernel_launcher", "-f", self.connection_file]
+            return [
+                sys.executable,
+                "-m",
+                "ipykernel_launcher",
+                "-f",
+                self.connection_file,
+            ]
 
         @property
         def kernel_spec(self):
-            return manager.kernelspec.KernelSpec(argv=["python"], display_name="Python", language="python")
+            return manager.kernelspec.KernelSpec(
+                argv=["python"], display_name="Python", language="python"
+            )
 
     made = formats.v4.new_notebook(cells=[formats.v4.new_code_cell(source) for source in CELLS])
     folder = tmp_path_factory.mktemp("notebook")
     executor = client.NotebookClient(
-        made, timeout=60, kernel_manager_class=Kernel, resources={"metadata": {"path": str(folder)}}
+        made,
+        timeout=60,
+        kernel_manager_class=Kernel,
+        resources={"metadata": {"path": str(folder)}},
     )
     executor.execute()
     formats.write(made, folder / "notebook.ipynb")
@@ -51,7 +67,11 @@ def test_training_leaves_one_table(notebook):
     heading, *lines = output.data["text/plain"].splitlines()
     assert heading.split() == "epoch loss train accuracy test accuracy seconds".split()
     numbers = [line.split()[0] for line in lines]
-    assert numbers == [*map(str, range(1, 11)), "...", *map(str, range(21, 31))]
+    assert numbers == [
+        *map(str, range(1, 11)),
+        "...",
+        *map(str, range(21, 31)),
+    ]
     assert all(len(line.split()) == 5 for line in lines if "..." not in line)
 
 

@@ -21,7 +21,12 @@ def test_differences_of_numbers_and_arrays(backend):
     assert numerical.forward_difference(lambda x: x**2, 3.0) == pytest.approx(6, rel=1e-5)
     assert numerical.central_difference(math.sin, 0.5) == pytest.approx(math.cos(0.5), rel=1e-8)
     x = numbers(backend, 4)
-    assert_close(numerical.central_difference(lambda x: x**3, x), 3 * host(x) ** 2, like=x, rtol=1e-6)
+    assert_close(
+        numerical.central_difference(lambda x: x**3, x),
+        3 * host(x) ** 2,
+        like=x,
+        rtol=1e-6,
+    )
     # The forward difference of x² is off by the step itself, the central one by rounding alone.
     assert numerical.forward_difference(lambda x: x**2, 1.0, 0.1) == pytest.approx(2.1)
     assert numerical.central_difference(lambda x: x**2, 1.0, 0.1) == pytest.approx(2.0)
@@ -35,8 +40,15 @@ def test_the_books_partial_derivatives(backend):
     assert_close(numerical.partial_derivative(f, x, -1), 8, rtol=1e-8)
     assert_close(numerical.numerical_gradient(f, x), [6, 8], like=x, rtol=1e-8)
     grid = numbers(backend, 2, 3)
-    assert_close(numerical.partial_derivative(f, grid, (1, 2)), 2 * host(grid)[1, 2], rtol=1e-6)
-    with pytest.raises(IndexError, match=r"index \(1, 3\) is outside an array of shape \(2, 3\), in axis 1"):
+    assert_close(
+        numerical.partial_derivative(f, grid, (1, 2)),
+        2 * host(grid)[1, 2],
+        rtol=1e-6,
+    )
+    with pytest.raises(
+        IndexError,
+        match=r"index \(1, 3\) is outside an array of shape \(2, 3\), in axis 1",
+    ):
         numerical.partial_derivative(f, grid, (1, 3))
 
 
@@ -48,10 +60,16 @@ def test_gradient_descent_returns_its_path(backend):
     assert_close(path[0, ...], host(start))
     np.testing.assert_allclose(host(path), [host(start) * 0.8**i for i in range(101)], atol=1e-7)
     analytic = numerical.gradient_descent(
-        lambda x: total(x**2), start, steps=5, gradient=lambda f, x: anynet.grad(f)(x)
+        lambda x: total(x**2),
+        start,
+        steps=5,
+        gradient=lambda f, x: anynet.grad(f)(x),
     )
     np.testing.assert_allclose(host(analytic), host(path)[:6], atol=1e-7)
-    for settings_, message in (({"learning_rate": -1.0}, "learning_rate is -1.0"), ({"steps": -1}, "steps is -1")):
+    for settings_, message in (
+        ({"learning_rate": -1.0}, "learning_rate is -1.0"),
+        ({"steps": -1}, "steps is -1"),
+    ):
         with pytest.raises(ValueError, match=message):
             numerical.gradient_descent(lambda x: total(x**2), start, **settings_)
 
@@ -82,7 +100,13 @@ def test_a_network_at_any_memory(backend):
         assert found["steps"] is None
         assert found["name"] == "net"
         for name in ("w1", "b1", "w2", "b2"):
-            assert_close(found[name], host(exact[name]), like=tree[name], rtol=1e-6, atol=1e-9)
+            assert_close(
+                found[name],
+                host(exact[name]),
+                like=tree[name],
+                rtol=1e-6,
+                atol=1e-9,
+            )
 
 
 def test_the_step_fits_the_dtype(backend):
@@ -90,7 +114,11 @@ def test_the_step_fits_the_dtype(backend):
     found = numerical.numerical_gradient(lambda x: total(array_namespace(x).sin(x)), x)
     assert_close(found, np.cos(host(x)), like=x, rtol=2e-3, atol=1e-3)
     far = backend.asarray(np.array([1e8]))
-    assert_close(numerical.numerical_gradient(lambda x: total(x**2), far), [2e8], rtol=1e-6)
+    assert_close(
+        numerical.numerical_gradient(lambda x: total(x**2), far),
+        [2e8],
+        rtol=1e-6,
+    )
 
 
 def _doubled(xp, x):
@@ -124,13 +152,16 @@ FUNCTIONS = {
     "sorted": lambda xp, x: total(xp.sort(x, axis=0)[1, ...] ** 3),
     "of the largest place": lambda xp, x: total(x**2) * xp.astype(xp.argmax(x), x.dtype),
     "written into": lambda xp, x: total(_doubled(xp, x) ** 2),
-    "half a network": lambda xp, x: total(functions.relu(affine(xp.matrix_transpose(x), x, None)) ** 2),
+    "half a network": lambda xp, x: total(
+        functions.relu(affine(xp.matrix_transpose(x), x, None)) ** 2
+    ),
 }
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_many_points_at_once_are_the_points_one_by_one(backend, name):
-    """Whatever a function does with its argument, batched or not, its differences are those of a plain loop."""
+    """Whatever a function does with its argument, batched or not, its differences are those of a
+    plain loop."""
     if name == "written into" and backend.name == "jax":
         pytest.skip("arrays of JAX never change")
     f = lambda x: FUNCTIONS[name](array_namespace(x), x)
@@ -144,17 +175,32 @@ def test_many_points_at_once_are_the_points_one_by_one(backend, name):
             moved.reshape(-1)[i] += sign * step
             ends.append(float(host(f(backend.asarray(moved)))))
         expected[i] = (ends[0] - ends[1]) / (2 * step)
-    assert_close(numerical.numerical_gradient(f, x), expected.reshape(4, 6), like=x, rtol=1e-4, atol=1e-7)
+    assert_close(
+        numerical.numerical_gradient(f, x),
+        expected.reshape(4, 6),
+        like=x,
+        rtol=1e-4,
+        atol=1e-7,
+    )
 
 
 sizes = st.integers(1, 6)
 
 
 @settings(max_examples=40, deadline=None)
-@given(rows=sizes, inner=sizes, columns=sizes, memory=st.integers(1, 4000), seed=st.integers(0, 99))
+@given(
+    rows=sizes,
+    inner=sizes,
+    columns=sizes,
+    memory=st.integers(1, 4000),
+    seed=st.integers(0, 99),
+)
 def test_products_of_any_size_in_any_memory(rows, inner, columns, memory, seed):
     backend = anynet.get_backend("numpy")
-    x, w = numbers(backend, rows, inner, seed=seed), numbers(backend, inner, columns, seed=seed + 1)
+    x, w = (
+        numbers(backend, rows, inner, seed=seed),
+        numbers(backend, inner, columns, seed=seed + 1),
+    )
     f = lambda w: total(array_namespace(x, w).matmul(x, w) ** 2)
     found = numerical.numerical_gradient(f, w, memory=memory)
     np.testing.assert_allclose(found, 2 * x.T @ (x @ w), rtol=1e-5, atol=1e-7)
@@ -164,7 +210,12 @@ def test_no_numbers_and_no_axes(backend):
     nothing = backend.asarray(np.zeros((0, 3)))
     assert numerical.numerical_gradient(total, nothing).shape == (0, 3)
     scalar = backend.asarray(np.array(2.0))
-    assert_close(numerical.numerical_gradient(lambda x: x**3, scalar), 12, like=scalar, rtol=1e-8)
+    assert_close(
+        numerical.numerical_gradient(lambda x: x**3, scalar),
+        12,
+        like=scalar,
+        rtol=1e-8,
+    )
 
 
 def chosen_by_a_value(x):
@@ -182,26 +233,41 @@ def of_the_math_module(x):
 
 @pytest.mark.parametrize(
     ("f", "expected"),
-    [(chosen_by_a_value, [6, 8]), (written_into, [0, 208]), (of_the_math_module, [0.6, 0.8])],
+    [
+        (chosen_by_a_value, [6, 8]),
+        (written_into, [0, 208]),
+        (of_the_math_module, [0.6, 0.8]),
+    ],
 )
 def test_functions_that_want_plain_arrays(backend, f, expected):
-    """What many points at once do not allow is evaluated one element after the other, on arrays of the library."""
+    """What many points at once do not allow is evaluated one element after the other, on arrays of
+    the library."""
     if f is written_into and backend.name == "jax":
         pytest.skip("arrays of JAX never change")
     x = backend.asarray(np.array([3.0, 4.0]))
-    assert_close(numerical.numerical_gradient(f, x), expected, like=x, rtol=1e-7, atol=1e-7)
+    assert_close(
+        numerical.numerical_gradient(f, x),
+        expected,
+        like=x,
+        rtol=1e-7,
+        atol=1e-7,
+    )
     assert host(x).tolist() == [3, 4]
     # The other arrays of a tree are copies too.
     beside = {"x": x, "y": backend.asarray(np.array([1.0, 2.0]))}
     found = numerical.numerical_gradient(lambda p: f(p["y"]) * f(p["x"]), beside)
     assert_close(
-        found["x"], np.asarray(expected) * float(f(backend.asarray(np.array([1.0, 2.0])))), rtol=1e-7, atol=1e-6
+        found["x"],
+        np.asarray(expected) * float(f(backend.asarray(np.array([1.0, 2.0])))),
+        rtol=1e-7,
+        atol=1e-6,
     )
     assert host(beside["y"]).tolist() == [1, 2]
 
 
 def test_functions_that_ask_what_they_are_given(backend):
-    """The derivative is that of the function of plain arrays, which may go another way than with traced ones."""
+    """The derivative is that of the function of plain arrays, which may go another way than with
+    traced ones."""
     kind = type(numbers(backend, 1))
     x = backend.asarray(np.array([3.0, 4.0]))
     square = lambda x: array_namespace(x).sum(x**2)
@@ -215,7 +281,12 @@ def test_functions_that_ask_what_they_are_given(backend):
 
 def test_functions_of_numpy_and_methods():
     x = np.array([3.0, 4.0])
-    for f in (lambda x: np.sum(x**2), lambda x: (x**2).sum(), lambda x: np.dot(x, x), lambda x: float(x @ x)):
+    for f in (
+        lambda x: np.sum(x**2),
+        lambda x: (x**2).sum(),
+        lambda x: np.dot(x, x),
+        lambda x: float(x @ x),
+    ):
         np.testing.assert_allclose(numerical.numerical_gradient(f, x), [6, 8], rtol=1e-8)
 
 
@@ -232,8 +303,14 @@ def test_whole_numbers_are_points_too(backend):
     x = backend.asarray(np.array([3, 4]))
     for f in (lambda x: total(x**2), chosen_by_a_value):
         assert_close(numerical.numerical_gradient(f, x), [6, 8], rtol=1e-8)
-    assert_close(numerical.partial_derivative(lambda x: total(x**2), x, 1), 8, rtol=1e-8)
-    assert host(numerical.gradient_descent(lambda x: total(x**2), x, steps=2))[:, 0] == pytest.approx([3, 2.4, 1.92])
+    assert_close(
+        numerical.partial_derivative(lambda x: total(x**2), x, 1),
+        8,
+        rtol=1e-8,
+    )
+    assert host(numerical.gradient_descent(lambda x: total(x**2), x, steps=2))[
+        :, 0
+    ] == pytest.approx([3, 2.4, 1.92])
     tree = {"x": backend.asarray(np.array([3.0])), "n": x}
     assert numerical.numerical_gradient(lambda p: total(p["x"] ** 2), tree)["n"] is None
     assert anynet.check_gradients(lambda x: total(x**3), x)
@@ -241,7 +318,10 @@ def test_whole_numbers_are_points_too(backend):
 
 @pytest.mark.parametrize("argument", [3.0, [3.0, 4.0], np.array([True]), {"n": np.array([1])}])
 def test_nothing_to_differentiate_with_respect_to(argument):
-    with pytest.raises(DifferentiationError, match="nothing to differentiate with respect to"):
+    with pytest.raises(
+        DifferentiationError,
+        match="nothing to differentiate with respect to",
+    ):
         numerical.numerical_gradient(lambda x: 1.0, argument)
 
 
@@ -258,14 +338,21 @@ def test_half_precision(backend, dtype):
 
 def test_dtypes_that_the_library_does_not_know():
     ml_dtypes = pytest.importorskip("ml_dtypes", reason="needs ml_dtypes")
-    with pytest.raises(DifferentiationError, match="a dtype that numpy has no functions for: cast it first"):
+    with pytest.raises(
+        DifferentiationError,
+        match="a dtype that numpy has no functions for: cast it first",
+    ):
         numerical.numerical_gradient(total, np.ones(2, ml_dtypes.bfloat16))
 
 
 def test_pytorch_records_nothing():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     x = torch.tensor([3.0, 4.0], dtype=torch.float64, requires_grad=True)
-    for f in (lambda x: total(x**2), lambda x: total(x**2).item(), chosen_by_a_value):
+    for f in (
+        lambda x: total(x**2),
+        lambda x: total(x**2).item(),
+        chosen_by_a_value,
+    ):
         found = numerical.numerical_gradient(f, x)
         assert not found.requires_grad
         assert_close(found, [6, 8], rtol=1e-7)
@@ -274,27 +361,45 @@ def test_pytorch_records_nothing():
 def test_complex_points(backend):
     z = backend.asarray(np.array([1 + 2j, 3 - 1j]))
     f = lambda z: total(array_namespace(z).abs(z) ** 4)
-    assert_close(numerical.numerical_gradient(f, z), host(anynet.grad(f)(z)), like=z, rtol=1e-7)
-    with pytest.raises(DifferentiationError, match=r"returned a number of .*complex128: take its abs\(\)"):
+    assert_close(
+        numerical.numerical_gradient(f, z),
+        host(anynet.grad(f)(z)),
+        like=z,
+        rtol=1e-7,
+    )
+    with pytest.raises(
+        DifferentiationError,
+        match=r"returned a number of .*complex128: take its abs\(\)",
+    ):
         numerical.numerical_gradient(total, z)
 
 
 def test_products_of_sequences(backend):
     """(N, L, F) @ W, and with a vector."""
-    x, weight, v = numbers(backend, 2, 4, 3), numbers(backend, 3, 5), numbers(backend, 3, seed=1)
+    x, weight, v = (
+        numbers(backend, 2, 4, 3),
+        numbers(backend, 3, 5),
+        numbers(backend, 3, seed=1),
+    )
     for w in (weight, v):
         f = lambda w: total(array_namespace(x, w).matmul(x, w) ** 2)
         expected = 2 * np.einsum("nlf,nl...->f...", host(x), host(x) @ host(w))
         for memory in (1, 3 * 5 * 8 * 4, 2**26):
-            assert_close(numerical.numerical_gradient(f, w, memory=memory), expected, like=w, rtol=1e-6, atol=1e-8)
+            assert_close(
+                numerical.numerical_gradient(f, w, memory=memory),
+                expected,
+                like=w,
+                rtol=1e-6,
+                atol=1e-8,
+            )
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_many_points_take_few_calls(name):
-    """All of these functions are evaluated at all points at once: twice, and not twice for each of 24 elements.
+    """All of these functions are evaluated at all points at once: twice, and not twice for each of
+    24 elements.
 
-    Once more, with a plain array, to see that this gives the same.
-    """
+    Once more, with a plain array, to see that this gives the same."""
     calls = []
     f = lambda x: (calls.append(1), FUNCTIONS[name](array_namespace(x), x))[1]
     numerical.numerical_gradient(f, numbers(anynet.get_backend("numpy"), 4, 6))
@@ -302,8 +407,16 @@ def test_many_points_take_few_calls(name):
 
 
 @pytest.mark.parametrize(
-    ("f", "given_"), [(lambda x: x, r"shape \(2,\)"), (lambda x: None, "None"), (lambda x: x[:1] * 2, r"shape \(1,\)")]
+    ("f", "given_"),
+    [
+        (lambda x: x, r"shape \(2,\)"),
+        (lambda x: None, "None"),
+        (lambda x: x[:1] * 2, r"shape \(1,\)"),
+    ],
 )
 def test_functions_that_return_no_scalar(backend, f, given_):
-    with pytest.raises(DifferentiationError, match=rf"returns a scalar.* this one returned {given_}: reduce it"):
+    with pytest.raises(
+        DifferentiationError,
+        match=rf"returns a scalar.* this one returned {given_}: reduce it",
+    ):
         numerical.numerical_gradient(f, backend.asarray(np.ones(2)))

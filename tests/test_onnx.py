@@ -7,7 +7,13 @@ from helpers import host
 
 import anynet
 from anynet import functions, layers
-from anynet.errors import ArgumentError, ArgumentTypeError, BackendError, DataError, ShapeError
+from anynet.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    BackendError,
+    DataError,
+    ShapeError,
+)
 
 pytest.importorskip("ndonnx", reason="needs ndonnx")
 onnx = pytest.importorskip("onnx", reason="needs onnx")
@@ -34,9 +40,14 @@ def operators(path):
 
 @pytest.mark.parametrize("name", layers.ACTIVATIONS)
 def test_every_activation(backend, tmp_path, name):
-    """The checker passes it, and for batches of several sizes the outputs are those on the network's own library."""
+    """The checker passes it, and for batches of several sizes the outputs are those on the
+    network's own library."""
     net = layers.Sequential(
-        layers.Linear(6, 5), layers.activation(name), layers.Linear(5, 3, bias=False), seed=0, backend=backend
+        layers.Linear(6, 5),
+        layers.activation(name),
+        layers.Linear(5, 3, bias=False),
+        seed=0,
+        backend=backend,
     )
     path = tmp_path / "net.onnx"
     anynet.export_onnx(net, path, (6,))
@@ -45,7 +56,12 @@ def test_every_activation(backend, tmp_path, name):
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
     for n in (1, 7):
         x = np.random.default_rng(n).normal(size=(n, 6)).astype("float32")
-        np.testing.assert_allclose(run(path, x), host(net(backend.asarray(x))), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            run(path, x),
+            host(net(backend.asarray(x))),
+            rtol=1e-5,
+            atol=1e-6,
+        )
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -69,11 +85,27 @@ def test_every_layer(backend, tmp_path, name):
     [
         (layers.Linear(6, 3), (6,), ["Gemm"]),
         (layers.Linear(6, 3), (2, 6), ["MatMul", "Add"]),
-        (layers.Conv2d(2, 4, 3, stride=2, padding=1, groups=2), (2, 5, 6), ["Conv"]),
-        (layers.Conv2d(2, 4, 3, padding="same", bias=False), (2, 5, 6), ["Conv"]),
-        (layers.ConvTranspose2d(2, 3, 3, stride=2, padding=1, bias=False), (2, 3, 4), ["ConvTranspose"]),
+        (
+            layers.Conv2d(2, 4, 3, stride=2, padding=1, groups=2),
+            (2, 5, 6),
+            ["Conv"],
+        ),
+        (
+            layers.Conv2d(2, 4, 3, padding="same", bias=False),
+            (2, 5, 6),
+            ["Conv"],
+        ),
+        (
+            layers.ConvTranspose2d(2, 3, 3, stride=2, padding=1, bias=False),
+            (2, 3, 4),
+            ["ConvTranspose"],
+        ),
         (layers.MaxPool2d(3, stride=2, padding=1), (2, 6, 5), ["MaxPool"]),
-        (layers.AvgPool2d(3, stride=2, padding=1), (2, 6, 5), ["AveragePool"]),
+        (
+            layers.AvgPool2d(3, stride=2, padding=1),
+            (2, 6, 5),
+            ["AveragePool"],
+        ),
         (layers.BatchNorm(3), (3, 2, 2), ["BatchNormalization"]),
         (layers.BatchNorm(3), (3,), ["BatchNormalization"]),
         (layers.LayerNorm(4), (3, 4), ["LayerNormalization", "Mul", "Add"]),
@@ -95,7 +127,11 @@ def test_a_network_of_images(backend, tmp_path):
         layers.BatchNorm(4),
         layers.ReLU(),
         layers.MaxPool2d(2),
-        layers.Residual(layers.Conv2d(4, 4, 3, padding="same", bias=False), layers.BatchNorm(4), layers.ReLU()),
+        layers.Residual(
+            layers.Conv2d(4, 4, 3, padding="same", bias=False),
+            layers.BatchNorm(4),
+            layers.ReLU(),
+        ),
         layers.Flatten(),
         layers.Dropout(0.5),
         layers.Linear(64, 10),
@@ -106,7 +142,12 @@ def test_a_network_of_images(backend, tmp_path):
     net.set_training(True)(x)
     net.set_training(None)
     anynet.export_onnx(net, tmp_path / "net.onnx", (1, 8, 8))
-    np.testing.assert_allclose(run(tmp_path / "net.onnx", host(x)), host(net(x)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        run(tmp_path / "net.onnx", host(x)),
+        host(net(x)),
+        rtol=1e-5,
+        atol=1e-5,
+    )
     kinds = "Conv BatchNormalization Relu MaxPool Conv BatchNormalization Relu Add Reshape Gemm"
     assert operators(tmp_path / "net.onnx") == kinds.split()
 
@@ -137,7 +178,12 @@ def test_operators_of_onnx_come_out_as_one(tmp_path, name, operator):
 @pytest.mark.parametrize("name", layers.ACTIVATIONS)
 def test_networks_of_float64_run_too(tmp_path, name):
     """Though onnxruntime has many operators for float32 only."""
-    net = layers.Sequential(layers.Linear(6, 5), layers.activation(name), seed=0, dtype=np.float64)
+    net = layers.Sequential(
+        layers.Linear(6, 5),
+        layers.activation(name),
+        seed=0,
+        dtype=np.float64,
+    )
     anynet.export_onnx(net, tmp_path / "net.onnx", (6,))
     x = np.random.default_rng(0).normal(size=(4, 6))
     np.testing.assert_allclose(run(tmp_path / "net.onnx", x), net(x), rtol=1e-12, atol=1e-14)
@@ -170,7 +216,10 @@ def test_networks_of_float16_and_bfloat16(tmp_path):
     np.testing.assert_allclose(run(tmp_path / "net.onnx", x), net(x), rtol=2e-3, atol=1e-3)
     torch = pytest.importorskip("torch", reason="needs torch")
     net = layers.Sequential(layers.Linear(6, 5), seed=0, backend="torch", dtype=torch.bfloat16)
-    with pytest.raises(ArgumentError, match=r"a parameter is of dtype bfloat16, .*: convert it to float32"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"a parameter is of dtype bfloat16, .*: convert it to float32",
+    ):
         anynet.export_onnx(net, tmp_path / "bfloat16.onnx", (6,))
 
 
@@ -178,7 +227,11 @@ class Heads(layers.Module):
     """Several outputs, built as the test says."""
 
     def __init__(self, build):
-        self.body, self.head, self.build = layers.Linear(4, 3), layers.Linear(3, 2), build
+        self.body, self.head, self.build = (
+            layers.Linear(4, 3),
+            layers.Linear(3, 2),
+            build,
+        )
 
     def forward(self, x):
         h = self.body(x)
@@ -191,7 +244,10 @@ class Heads(layers.Module):
         (lambda h, y: (y, h), ["output_0", "output_1"]),
         (lambda h, y: [y, None, h], ["output_0", "output_2"]),
         (lambda h, y: {"logits": y, "hidden": h}, ["logits", "hidden"]),
-        (lambda h, y: {"logits": y, "hidden": {"last": h, "all": [h]}}, ["logits", "hidden.last", "hidden.all.0"]),
+        (
+            lambda h, y: {"logits": y, "hidden": {"last": h, "all": [h]}},
+            ["logits", "hidden.last", "hidden.all.0"],
+        ),
         (lambda h, y: (y, y), ["output_0", "output_1"]),
     ],
 )
@@ -202,14 +258,26 @@ def test_several_outputs(backend, tmp_path, build, names):
     x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
     found = run_all(tmp_path / "net.onnx", input=x)
     assert list(found) == names
-    for y, (_, wanted) in zip(found.values(), anynet.tree.leaves(net(backend.asarray(x))), strict=True):
+    for y, (_, wanted) in zip(
+        found.values(),
+        anynet.tree.leaves(net(backend.asarray(x))),
+        strict=True,
+    ):
         np.testing.assert_allclose(y, host(wanted), rtol=1e-5, atol=1e-6)
 
 
 def test_outputs_that_cannot_be_named(tmp_path):
     for build, error, message in (
-        (lambda h, y: {"input": y}, ArgumentError, "'input' is the name of an input and of an output"),
-        (lambda h, y: None, DataError, "the network returns NoneType without arrays"),
+        (
+            lambda h, y: {"input": y},
+            ArgumentError,
+            "'input' is the name of an input and of an output",
+        ),
+        (
+            lambda h, y: None,
+            DataError,
+            "the network returns NoneType without arrays",
+        ),
     ):
         with pytest.raises(error, match=message):
             anynet.export_onnx(Heads(build).initialize(0), tmp_path / "net.onnx", (4,))
@@ -217,7 +285,10 @@ def test_outputs_that_cannot_be_named(tmp_path):
 
 class Attends(layers.Module):
     def __init__(self):
-        self.embedding, self.attention = layers.Embedding(7, 4), layers.MultiHeadAttention(4, 2)
+        self.embedding, self.attention = (
+            layers.Embedding(7, 4),
+            layers.MultiHeadAttention(4, 2),
+        )
 
     def forward(self, words, memory):
         return self.attention(self.embedding(words), memory)
@@ -226,9 +297,17 @@ class Attends(layers.Module):
 def test_several_inputs(backend, tmp_path):
     net = Attends().initialize(0, backend)
     inputs = {"words": (3,), "memory": (5, 4)}
-    anynet.export_onnx(net, tmp_path / "net.onnx", inputs, dtype={"words": "int64", "memory": "float32"})
+    anynet.export_onnx(
+        net,
+        tmp_path / "net.onnx",
+        inputs,
+        dtype={"words": "int64", "memory": "float32"},
+    )
     generator = np.random.default_rng(0)
-    words, memory = generator.integers(0, 7, (2, 3)), generator.normal(size=(2, 5, 4)).astype("float32")
+    words, memory = (
+        generator.integers(0, 7, (2, 3)),
+        generator.normal(size=(2, 5, 4)).astype("float32"),
+    )
     found = run_all(tmp_path / "net.onnx", words=words, memory=memory)["output"]
     wanted = host(net(backend.asarray(words), backend.asarray(memory)))
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
@@ -250,14 +329,23 @@ def test_axes_with_names(tmp_path, name):
                 wanted = net(given)
             except ShapeError:
                 continue
-            np.testing.assert_allclose(run(tmp_path / "net.onnx", given), wanted, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(
+                run(tmp_path / "net.onnx", given),
+                wanted,
+                rtol=1e-5,
+                atol=1e-5,
+            )
 
 
 def test_the_name_of_the_batch(tmp_path):
     net = layers.Sequential(layers.LayerNorm(4), layers.Linear(4, 3), seed=0)
     anynet.export_onnx(net, tmp_path / "net.onnx", ("time", 4), batch="n")
     dims = onnx.load(tmp_path / "net.onnx").graph.input[0].type.tensor_type.shape.dim
-    assert [dim.dim_param or dim.dim_value for dim in dims] == ["n", "time", 4]
+    assert [dim.dim_param or dim.dim_value for dim in dims] == [
+        "n",
+        "time",
+        4,
+    ]
     for n, time in ((1, 2), (3, 1)):
         x = np.random.default_rng(0).normal(size=(n, time, 4)).astype("float32")
         np.testing.assert_allclose(run(tmp_path / "net.onnx", x), net(x), rtol=1e-5, atol=1e-6)
@@ -273,16 +361,48 @@ def test_shapes_that_are_none(tmp_path, shape):
 @pytest.mark.parametrize(
     ("args", "settings", "message"),
     [
-        ((4,), {}, r"input_shape is 4: wanted that of one input, such as \(4,\), or a dict of them by name"),
-        (("4",), {}, r"input_shape is '4': wanted that of one input, such as \(784,\)"),
-        (({"image": 4},), {}, r"input_shape is 4: wanted that of one input, such as \(4,\)"),
-        (({3: (4,)},), {}, r"input_shape has an input called 3: wanted a name"),
-        (({},), {}, "input_shape is an empty dict: wanted the shape of every input"),
-        (({"a": (4,), "b": (4,)},), {}, r"input_shape has 2 inputs: wanted those of forward\(x"),
-        (((4,),), {"batch": -1}, r"batch is -1: wanted 0 or more, or a name, as 'batch', for any length"),
+        (
+            (4,),
+            {},
+            r"input_shape is 4: wanted that of one input, such as \(4,\), or a dict of them by name",
+        ),
+        (
+            ("4",),
+            {},
+            r"input_shape is '4': wanted that of one input, such as \(784,\)",
+        ),
+        (
+            ({"image": 4},),
+            {},
+            r"input_shape is 4: wanted that of one input, such as \(4,\)",
+        ),
+        (
+            ({3: (4,)},),
+            {},
+            r"input_shape has an input called 3: wanted a name",
+        ),
+        (
+            ({},),
+            {},
+            "input_shape is an empty dict: wanted the shape of every input",
+        ),
+        (
+            ({"a": (4,), "b": (4,)},),
+            {},
+            r"input_shape has 2 inputs: wanted those of forward\(x",
+        ),
+        (
+            ((4,),),
+            {"batch": -1},
+            r"batch is -1: wanted 0 or more, or a name, as 'batch', for any length",
+        ),
         (((4,),), {"batch": None}, "batch is None: wanted a whole number"),
         (((4,),), {"batch": 2.0}, r"batch is 2\.0: wanted a whole number"),
-        (((4,),), {"dtype": {"inptu": "float32"}}, "dtype names 'inptu': wanted names of inputs, which are input"),
+        (
+            ((4,),),
+            {"dtype": {"inptu": "float32"}},
+            "dtype names 'inptu': wanted names of inputs, which are input",
+        ),
     ],
 )
 def test_arguments_that_cannot_be(tmp_path, args, settings, message):
@@ -294,7 +414,8 @@ def test_arguments_that_cannot_be(tmp_path, args, settings, message):
 
 def test_what_is_no_network(tmp_path):
     with pytest.raises(
-        ArgumentTypeError, match=r"net is the function <lambda>: wanted a network; a function goes into"
+        ArgumentTypeError,
+        match=r"net is the function <lambda>: wanted a network; a function goes into",
     ):
         anynet.export_onnx(lambda x: x, tmp_path / "net.onnx", (4,))
     with pytest.raises(ArgumentTypeError, match=r"net is '.*net\.onnx': wanted a network"):
@@ -307,12 +428,19 @@ def test_lengths_of_another_library(tmp_path):
     assert (tmp_path / "net.onnx").exists()
 
 
-@pytest.mark.parametrize("layer", [layers.BatchNorm(4), layers.Dropout(0.5), layers.Linear(4, 4)], ids=repr)
+@pytest.mark.parametrize(
+    "layer",
+    [layers.BatchNorm(4), layers.Dropout(0.5), layers.Linear(4, 4)],
+    ids=repr,
+)
 def test_networks_in_training_are_not_exported(tmp_path, layer):
     """The file would compute something else than the network does."""
     net = layers.Sequential(layers.Linear(4, 4), layer, seed=0)
     layer.set_training(True)
-    with pytest.raises(ArgumentError, match=r"layers\.1 is in training mode.* call net\.set_training\(None\) first"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"layers\.1 is in training mode.* call net\.set_training\(None\) first",
+    ):
         anynet.export_onnx(net, tmp_path / "net.onnx", (4,))
     anynet.export_onnx(net.set_training(False), tmp_path / "net.onnx", (4,))
     x = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
@@ -353,9 +481,15 @@ def test_inputs_of_more_axes(tmp_path):
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (layers.Linear(4, 3), r"input of shape \(None, 2, 5, 5\) does not fit weights of shape \(4, 3\)"),
+        (
+            layers.Linear(4, 3),
+            r"input of shape \(None, 2, 5, 5\) does not fit weights of shape \(4, 3\)",
+        ),
         (layers.Conv2d(1, 2, 3), "input of 2 channels does not fit"),
-        (layers.Conv2d(2, 2, 3, dilation=3), "a kernel of 3×3, which reaches over 7×7, is larger"),
+        (
+            layers.Conv2d(2, 2, 3, dilation=3),
+            "a kernel of 3×3, which reaches over 7×7, is larger",
+        ),
         (layers.MaxPool2d(6), "a kernel of 6×6"),
         (layers.AvgPool2d(6), "a kernel of 6×6"),
     ],
@@ -363,7 +497,11 @@ def test_inputs_of_more_axes(tmp_path):
 def test_shapes_that_do_not_fit(tmp_path, layer, message):
     """The file would be valid, and fail wherever it is run."""
     with pytest.raises(ShapeError, match=rf"layers\.0: {message}"):
-        anynet.export_onnx(layers.Sequential(layer).initialize(0), tmp_path / "net.onnx", (2, 5, 5))
+        anynet.export_onnx(
+            layers.Sequential(layer).initialize(0),
+            tmp_path / "net.onnx",
+            (2, 5, 5),
+        )
 
 
 def test_embeddings_take_integers(tmp_path):
@@ -371,7 +509,10 @@ def test_embeddings_take_integers(tmp_path):
     anynet.export_onnx(net, tmp_path / "net.onnx", (4,))
     x = np.array([[0, 6, 3, 3]])
     np.testing.assert_array_equal(run(tmp_path / "net.onnx", x), net(x))
-    with pytest.raises(DataError, match=r"layers\.0: indices of float32 were given: wanted integers"):
+    with pytest.raises(
+        DataError,
+        match=r"layers\.0: indices of float32 were given: wanted integers",
+    ):
         anynet.export_onnx(net, tmp_path / "net.onnx", (4,), dtype="float32")
 
 
@@ -409,7 +550,8 @@ class InNumPy(layers.Module):
     ],
 )
 def test_networks_in_numpys_functions(tmp_path, f):
-    """NumPy by itself takes what stands for arrays of the file for arrays of no axes, whose argmax is 0."""
+    """NumPy by itself takes what stands for arrays of the file for arrays of no axes, whose argmax
+    is 0."""
     net = InNumPy(f).initialize(0)
     path = tmp_path / "net.onnx"
     anynet.export_onnx(net, path, (4,))
@@ -417,9 +559,15 @@ def test_networks_in_numpys_functions(tmp_path, f):
     np.testing.assert_allclose(run(path, x), net(x), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("f", [lambda x: x if np.sum(x) > 0 else -x, lambda x: x * float(np.sum(x))])
+@pytest.mark.parametrize(
+    "f",
+    [lambda x: x if np.sum(x) > 0 else -x, lambda x: x * float(np.sum(x))],
+)
 def test_networks_that_use_values(tmp_path, f):
-    with pytest.raises(DataError, match=r"uses the value of an array, as `if x > 0` and float\(x\) do"):
+    with pytest.raises(
+        DataError,
+        match=r"uses the value of an array, as `if x > 0` and float\(x\) do",
+    ):
         anynet.export_onnx(InNumPy(f).initialize(0), tmp_path / "net.onnx", (4,), batch=5)
 
 
@@ -431,7 +579,10 @@ def test_a_network_that_needs_the_length_of_a_named_axis(tmp_path):
             return x[:, : x.shape[1] // 2] * y[:, :1]
 
     path = tmp_path / "net.onnx"
-    with pytest.raises(DataError, match=r"any length of axis 0 of 'x', axis 1 of 'x', axis 0 of 'y' \("):
+    with pytest.raises(
+        DataError,
+        match=r"any length of axis 0 of 'x', axis 1 of 'x', axis 0 of 'y' \(",
+    ):
         anynet.export_onnx(Halves(), path, {"x": ("time",), "y": (3,)})
     assert not path.exists()
     anynet.export_onnx(Halves(), path, {"x": (4,), "y": (3,)})

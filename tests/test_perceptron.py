@@ -5,7 +5,12 @@ from helpers import assert_close, host
 from anynet import perceptron
 from anynet.errors import DataError, DTypeError
 
-TRUTH = {"AND": [0, 0, 0, 1], "NAND": [1, 1, 1, 0], "OR": [0, 1, 1, 1], "XOR": [0, 1, 1, 0]}
+TRUTH = {
+    "AND": [0, 0, 0, 1],
+    "NAND": [1, 1, 1, 0],
+    "OR": [0, 1, 1, 1],
+    "XOR": [0, 1, 1, 0],
+}
 
 
 @pytest.fixture(params=["float32", "float64"])
@@ -22,7 +27,8 @@ def test_gates(corners, name):
 def test_xor_takes_two_layers(corners):
     assert_close(perceptron.xor(corners), TRUTH["XOR"], like=corners[:, 0])
     with pytest.raises(
-        ValueError, match=r"unknown gate 'XOR': one perceptron can be AND, NAND, OR; for XOR see xor\(\)"
+        ValueError,
+        match=r"unknown gate 'XOR': one perceptron can be AND, NAND, OR; for XOR see xor\(\)",
     ):
         perceptron.gate("XOR", corners)
 
@@ -30,8 +36,14 @@ def test_xor_takes_two_layers(corners):
 def test_weights_of_a_gate_are_no_integers(backend):
     """They would be cut off to 0."""
     corners = backend.asarray(np.array([[0, 0], [1, 1]]))
-    for refused in (lambda: perceptron.gate("AND", corners), lambda: perceptron.learn(corners, corners[:, 0])):
-        with pytest.raises(DTypeError, match=r"an array of .*int64 was given: wanted a floating dtype"):
+    for refused in (
+        lambda: perceptron.gate("AND", corners),
+        lambda: perceptron.learn(corners, corners[:, 0]),
+    ):
+        with pytest.raises(
+            DTypeError,
+            match=r"an array of .*int64 was given: wanted a floating dtype",
+        ):
             refused()
 
 
@@ -45,7 +57,8 @@ def test_the_learning_rule_finds_separable_gates(backend, corners, name):
 
 def test_the_learning_rule_says_that_it_did_not_find_xor(backend, corners):
     with pytest.raises(
-        perceptron.NotSeparableError, match=r"after 50 passes [1-4] of 4 examples are still wrong: no line"
+        perceptron.NotSeparableError,
+        match=r"after 50 passes [1-4] of 4 examples are still wrong: no line",
     ):
         perceptron.learn(corners, backend.asarray(TRUTH["XOR"]), passes=50)
 

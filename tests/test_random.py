@@ -18,9 +18,21 @@ N = 60_000
 
 # Known answers of Threefry-2x32 with 20 rounds, from the authors' library Random123.
 KNOWN = [
-    ((0x00000000, 0x00000000), (0x00000000, 0x00000000), (0x6B200159, 0x99BA4EFE)),
-    ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
-    ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
+    (
+        (0x00000000, 0x00000000),
+        (0x00000000, 0x00000000),
+        (0x6B200159, 0x99BA4EFE),
+    ),
+    (
+        (0xFFFFFFFF, 0xFFFFFFFF),
+        (0xFFFFFFFF, 0xFFFFFFFF),
+        (0x1CB996FC, 0xBB002BE7),
+    ),
+    (
+        (0x243F6A88, 0x85A308D3),
+        (0x13198A2E, 0x03707344),
+        (0xC4923A9C, 0x483DF7A0),
+    ),
 ]
 
 
@@ -54,7 +66,10 @@ DRAWS = {
 @pytest.mark.parametrize("name", DRAWS)
 @pytest.mark.parametrize("seed", [0, 1, 2**63 + 12345])
 def test_every_backend_draws_the_same_bits(backend, name, seed):
-    drawn, reference = DRAWS[name](random.key(seed, backend)), DRAWS[name](random.key(seed, "numpy"))
+    drawn, reference = (
+        DRAWS[name](random.key(seed, backend)),
+        DRAWS[name](random.key(seed, "numpy")),
+    )
     assert get_backend(drawn).device == backend.device
     assert host(drawn).dtype == reference.dtype
     np.testing.assert_array_equal(host(drawn), reference)
@@ -67,14 +82,31 @@ def exclusive_or(x):
 #: What the seed 2**63 + 12345 has always given.
 GOLDEN = {
     "key": (lambda k: k, [-(2**31), 12345]),
-    "split": (lambda k: random.split(k, 2), [[-1854776731, -1326484178], [637308065, 14255009]]),
+    "split": (
+        lambda k: random.split(k, 2),
+        [[-1854776731, -1326484178], [637308065, 14255009]],
+    ),
     "fold_in 5": (lambda k: random.fold_in(k, 5), [1419501146, 818434028]),
-    "fold_in 2**31": (lambda k: random.fold_in(k, 2**31), [-1367577213, 500578532]),
-    "fold_in 2**32 - 1": (lambda k: random.fold_in(k, 2**32 - 1), [1849478325, -1149743643]),
-    "bits": (lambda k: random.bits(k, (5,)), [2104496512, -1055754168, 986067877, -247563337, -1155619923]),
+    "fold_in 2**31": (
+        lambda k: random.fold_in(k, 2**31),
+        [-1367577213, 500578532],
+    ),
+    "fold_in 2**32 - 1": (
+        lambda k: random.fold_in(k, 2**32 - 1),
+        [1849478325, -1149743643],
+    ),
+    "bits": (
+        lambda k: random.bits(k, (5,)),
+        [2104496512, -1055754168, 986067877, -247563337, -1155619923],
+    ),
     "uniform": (
         lambda k: random.uniform(k, (4,)),
-        [0.4899912476539612, 0.754188060760498, 0.9423596262931824, 0.7309362292289734],
+        [
+            0.4899912476539612,
+            0.754188060760498,
+            0.9423596262931824,
+            0.7309362292289734,
+        ],
     ),
     "uniform in a range": (
         lambda k: random.uniform(k, (3,), low=-2.0, high=3.0),
@@ -82,17 +114,36 @@ GOLDEN = {
     ),
     "normal": (
         lambda k: random.normal(k, (5,)),
-        [-0.025090854614973068, 0.6877285242080688, -0.7402083873748779, 1.574894666671753, 0.6156469583511353],
+        [
+            -0.025090854614973068,
+            0.6877285242080688,
+            -0.7402083873748779,
+            1.574894666671753,
+            0.6156469583511353,
+        ],
     ),
-    # Of many, all bits exclusive-ored: an entry of the table that is off by one changes few of them.
-    "normal, many": (lambda k: exclusive_or(random.normal(k, (20_000,))), 2110115278),
-    "integers": (lambda k: random.integers(k, (6,), -3, 100), [47, 56, 24, 0, 33, 35]),
-    "bernoulli": (lambda k: random.bernoulli(k, 0.3, (12,)), [0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 1]),
+    # Of many, all bits exclusive-ored: an entry of the table that is off by one changes few of
+    # them.
+    "normal, many": (
+        lambda k: exclusive_or(random.normal(k, (20_000,))),
+        2110115278,
+    ),
+    "integers": (
+        lambda k: random.integers(k, (6,), -3, 100),
+        [47, 56, 24, 0, 33, 35],
+    ),
+    "bernoulli": (
+        lambda k: random.bernoulli(k, 0.3, (12,)),
+        [0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 1],
+    ),
     "bernoulli, coarse": (
         lambda k: random.bernoulli(k, 0.3, (12,), coarse=True),
         [1, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0],
     ),
-    "permutation": (lambda k: random.permutation(k, 8), [5, 3, 1, 4, 7, 2, 6, 0]),
+    "permutation": (
+        lambda k: random.permutation(k, 8),
+        [5, 3, 1, 4, 7, 2, 6, 0],
+    ),
 }
 
 
@@ -106,25 +157,36 @@ def test_golden_values(backend, name):
 
 def test_golden_values_of_float64(backend):
     found = random.uniform(random.key(2**63 + 12345, backend), (3,), backend.xp.float64)
-    assert host(found).tolist() == [0.48999128869456166, 0.22958682391583418, 0.7309362651435788]
+    assert host(found).tolist() == [
+        0.48999128869456166,
+        0.22958682391583418,
+        0.7309362651435788,
+    ]
 
 
 def cipher(key, counter):
     """Threefry-2x32 with 20 rounds in Python's integers, as in the paper's figure 2."""
     words = [key[0], key[1], key[0] ^ key[1] ^ 0x1BD11BDA]
-    x, y = (counter[0] + words[0]) & 0xFFFFFFFF, (counter[1] + words[1]) & 0xFFFFFFFF
+    x, y = (
+        (counter[0] + words[0]) & 0xFFFFFFFF,
+        (counter[1] + words[1]) & 0xFFFFFFFF,
+    )
     for i in range(20):
         turn = (13, 15, 26, 6, 17, 29, 16, 24)[i % 8]
         x = (x + y) & 0xFFFFFFFF
         y = ((y << turn | y >> (32 - turn)) & 0xFFFFFFFF) ^ x
         if i % 4 == 3:
             group = i // 4 + 1
-            x, y = (x + words[group % 3]) & 0xFFFFFFFF, (y + words[(group + 1) % 3] + group) & 0xFFFFFFFF
+            x, y = (
+                (x + words[group % 3]) & 0xFFFFFFFF,
+                (y + words[(group + 1) % 3] + group) & 0xFFFFFFFF,
+            )
     return x, y
 
 
 def test_counters_against_integers_of_python(backend):
-    """The second word of the counter goes from 0 up; the first one says what the numbers are for."""
+    """The second word of the counter goes from 0 up; the first one says what the numbers are
+    for."""
     for counter, key, expected in KNOWN:
         assert cipher(key, counter) == expected
     seed = (7 << 32) + 0x9ABCDEF0
@@ -140,7 +202,10 @@ def test_counters_against_integers_of_python(backend):
 
 @pytest.mark.parametrize("number", [-1, 2**32, 2**40])
 def test_fold_in_of_a_number_out_of_range(number):
-    with pytest.raises(ArgumentError, match=f"number is {number}: wanted an integer from 0 to 2\\*\\*32 - 1"):
+    with pytest.raises(
+        ArgumentError,
+        match=f"number is {number}: wanted an integer from 0 to 2\\*\\*32 - 1",
+    ):
         random.fold_in(random.key(0), number)
 
 
@@ -151,7 +216,8 @@ def test_float64_numbers(backend):
     assert len(np.unique(unit)) == 1000
     assert not np.array_equal(unit, unit.astype(np.float32))
     assert np.array_equal(
-        host(random.normal(key, (50,), backend.xp.float64)), host(random.normal(key, (50,))).astype(np.float64)
+        host(random.normal(key, (50,), backend.xp.float64)),
+        host(random.normal(key, (50,))).astype(np.float64),
     )
 
 
@@ -172,7 +238,8 @@ def test_distributions():
 
 
 def test_normal_is_the_inverse_distribution_function():
-    """All values: within 1.1e-8 of SciPy's, each larger than the one before, and symmetric about 0."""
+    """All values: within 1.1e-8 of SciPy's, each larger than the one before, and symmetric about
+    0."""
     cells = np.arange(CELLS, dtype=np.int32)
     found = normal_quantile(cells)
     expected = -special.ndtri((CELLS - cells - 0.5) / (2 * CELLS))
@@ -195,15 +262,20 @@ MANY = {
     "permutation": lambda k: random.permutation(k, N),
     "split": lambda k: random.split(k, N),
     "normal weights": lambda k: initializers.normal(0.02)(k, (N, 1), array_namespace(k).float32),
-    "truncated normal weights": lambda k: initializers.truncated_normal(0.02)(k, (N, 1), array_namespace(k).float32),
-    "uniform weights": lambda k: initializers.he_uniform(k, (300, N // 300), array_namespace(k).float32),
+    "truncated normal weights": lambda k: initializers.truncated_normal(0.02)(
+        k, (N, 1), array_namespace(k).float32
+    ),
+    "uniform weights": lambda k: initializers.he_uniform(
+        k, (300, N // 300), array_namespace(k).float32
+    ),
     "xavier weights": lambda k: initializers.xavier(k, (300, N // 300), array_namespace(k).float32),
 }
 
 
 @pytest.mark.parametrize("name", MANY)
 def test_compiled_code_draws_the_same_bits(backend, name):
-    """Compilers join products and sums, and merge constants; there is nothing that these could round otherwise."""
+    """Compilers join products and sums, and merge constants; there is nothing that these could
+    round otherwise."""
     expected = MANY[name](random.key(5, "numpy"))
     key, compiled = random.key(5, backend), anynet.compile(MANY[name])
     for draw in (MANY[name], compiled, compiled):
@@ -214,7 +286,9 @@ def test_compiled_code_draws_the_same_bits(backend, name):
 def test_compiled_code_draws_the_same_bits_of_float64(backend, name):
     draw = {
         "uniform": lambda k: random.uniform(k, (N,), array_namespace(k).float64),
-        "uniform in a range": lambda k: random.uniform(k, (N,), array_namespace(k).float64, low=-0.1, high=0.7),
+        "uniform in a range": lambda k: random.uniform(
+            k, (N,), array_namespace(k).float64, low=-0.1, high=0.7
+        ),
         "normal": lambda k: random.normal(k, (N,), array_namespace(k).float64),
     }[name]
     expected, key = draw(random.key(5, "numpy")), random.key(5, backend)
@@ -223,14 +297,27 @@ def test_compiled_code_draws_the_same_bits_of_float64(backend, name):
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(-0.1, 0.7), (0.0, 1e-6), (1000.0, 1000.1), (-3.0, -2.9), (5.0, 5.0), (2.0, 1.0)]
+    ("low", "high"),
+    [
+        (-0.1, 0.7),
+        (0.0, 1e-6),
+        (1000.0, 1000.1),
+        (-3.0, -2.9),
+        (5.0, 5.0),
+        (2.0, 1.0),
+    ],
 )
 def test_uniform_in_a_range_is_the_unit_stretched(low, high):
     for dtype, eps in (("float32", 2.0**-23), ("float64", 2.0**-52)):
         unit = random.uniform(random.key(1), (10_000,), np.dtype(dtype)).astype("longdouble")
         found = random.uniform(random.key(1), (10_000,), np.dtype(dtype), low, high)
         assert found.dtype == dtype
-        np.testing.assert_allclose(found, low + (high - low) * unit, rtol=0, atol=2 * eps * max(abs(low), abs(high)))
+        np.testing.assert_allclose(
+            found,
+            low + (high - low) * unit,
+            rtol=0,
+            atol=2 * eps * max(abs(low), abs(high)),
+        )
         assert found.min() >= np.asarray(min(low, high), dtype)
         assert found.max() <= np.asarray(max(low, high), dtype)
 
@@ -240,7 +327,11 @@ def test_a_permutation_holds_every_number_once(seed, n):
     assert sorted(random.permutation(random.key(seed), n).tolist()) == list(range(n))
 
 
-@given(st.integers(0, 2**64 - 1), st.integers(-(2**31), 2**31 - 2), st.integers(1, 2**31 - 1))
+@given(
+    st.integers(0, 2**64 - 1),
+    st.integers(-(2**31), 2**31 - 2),
+    st.integers(1, 2**31 - 1),
+)
 def test_integers_stay_in_their_range(seed, low, span):
     high = min(low + span, 2**31 - 1)
     drawn = random.integers(random.key(seed), (50,), low, high)
@@ -255,7 +346,11 @@ def test_the_widest_range_of_integers():
 
 def test_keys_are_independent():
     key = random.key(0)
-    keys = [key, *random.split(key, 50), *(random.fold_in(key, i) for i in range(50))]
+    keys = [
+        key,
+        *random.split(key, 50),
+        *(random.fold_in(key, i) for i in range(50)),
+    ]
     streams = np.stack([random.normal(k, (2000,)) for k in keys])
     assert np.abs(np.corrcoef(streams) - np.eye(len(keys))).max() < 0.12
 
@@ -266,7 +361,10 @@ def test_a_seed_out_of_range(seed):
         random.key(seed)
 
 
-@pytest.mark.parametrize(("low", "high"), [(3, 3), (5, 2), (-(2**31) - 1, 0), (5, 2**31), (-(2**31), 2**31 - 1)])
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(3, 3), (5, 2), (-(2**31) - 1, 0), (5, 2**31), (-(2**31), 2**31 - 1)],
+)
 def test_integers_refuses_an_empty_or_too_wide_range(low, high):
     with pytest.raises(ValueError, match="wanted low < high"):
         random.integers(random.key(0), (1,), low, high)

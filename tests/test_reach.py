@@ -144,10 +144,19 @@ def thread_local():
         (over((1, (NET,))), "closure variable 'value'[1][0]"),
         (over({1: {NET}}), "closure variable 'value'[1]'s element"),
         (over(argparse.Namespace(net=NET)), "closure variable 'value'.net"),
-        (over(types.SimpleNamespace(net=NET)), "closure variable 'value'.net"),
+        (
+            over(types.SimpleNamespace(net=NET)),
+            "closure variable 'value'.net",
+        ),
         (over(Settings()), "closure variable 'value'.nets[0]"),
-        (over(layers.Sequential(layers.ReLU(), NET)), "closure variable 'value'.layers[1]"),
-        (over(over(NET)), "closure variable 'value' of closure variable 'value'"),
+        (
+            over(layers.Sequential(layers.ReLU(), NET)),
+            "closure variable 'value'.layers[1]",
+        ),
+        (
+            over(over(NET)),
+            "closure variable 'value' of closure variable 'value'",
+        ),
         (uses_global, "global 'NET'"),
         (uses_module, "global 'CONFIG'.net"),
         (calls_another, "global 'NET' of global 'uses_global'"),
@@ -164,7 +173,10 @@ def thread_local():
         (Trainer(NET).by_name, "self.net"),
         (Trainer(NET), "net"),
         (Slotted(NET).step, "self.net"),
-        (over(Scaled()), "global 'NET' of closure variable 'value'.__class__.forward"),
+        (
+            over(Scaled()),
+            "global 'NET' of closure variable 'value'.__class__.forward",
+        ),
         (over(weakref.ref(NET)), "closure variable 'value'"),
         (over(thread_local()), "closure variable 'value'.net"),
         (uses_import, "module 'config_of_a_user'.net"),
@@ -173,7 +185,10 @@ def thread_local():
         (has_attribute, "net"),
         (WithPartial().by, None),
         (anynet.grad(over(NET)), "closure variable 'value'"),
-        (anynet.compile(anynet.grad(over([NET]))), "closure variable 'value'[0]"),
+        (
+            anynet.compile(anynet.grad(over([NET]))),
+            "closure variable 'value'[0]",
+        ),
         (anynet.training.training_step(lambda y, t: NET(y)), None),
     ],
 )
@@ -191,9 +206,20 @@ def test_insides_are_reached_too():
 
 def test_what_no_code_names_is_not_reached():
     other = Trainer(NET).seen
-    for function in (Trainer(NET).step, uses_module, losses.cross_entropy, over(3), print, np.exp):
+    for function in (
+        Trainer(NET).step,
+        uses_module,
+        losses.cross_entropy,
+        over(3),
+        print,
+        np.exp,
+    ):
         values = [value for _, value in reachable(function)]
-        assert not any(value is CONFIG.other or value in other for value in values if isinstance(value, layers.Module))
+        assert not any(
+            value is CONFIG.other or value in other
+            for value in values
+            if isinstance(value, layers.Module)
+        )
         assert not any(value is anynet for value in values) or function is not uses_module
 
 
@@ -226,13 +252,20 @@ def test_a_cell_that_is_empty_as_yet():
     ],
 )
 def test_imports_inside_a_function_of_a_package(monkeypatch, code):
-    names = ("package_of_a_user", "package_of_a_user.inner", "package_of_a_user.inner.config")
+    names = (
+        "package_of_a_user",
+        "package_of_a_user.inner",
+        "package_of_a_user.inner.config",
+    )
     outer, inner, config = (types.ModuleType(name) for name in names)
     outer.inner, inner.config, config.net = inner, config, NET
     outer.__path__ = inner.__path__ = []
     for name, module in zip(names, (outer, inner, config), strict=True):
         monkeypatch.setitem(sys.modules, name, module)
-    known = {"__package__": "package_of_a_user.inner", "__name__": "package_of_a_user.inner.code"}
+    known = {
+        "__package__": "package_of_a_user.inner",
+        "__name__": "package_of_a_user.inner.code",
+    }
     exec(f"def f():\n  {code}", known)
     assert known["f"]() is NET
     assert [value for _, value in reachable(known["f"]) if value is NET]

@@ -12,7 +12,11 @@ from test_cli import ROOT
 
 import anynet
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
 #: Dated entries keep the names of their time.
 CURRENT = {name: text for name, text in TEXTS.items() if name != "docs/notebook.md"}
@@ -24,8 +28,8 @@ WITH_CODE = [name for name, text in TEXTS.items() if PYTHON.search(text)]
 def run_blocks(backend, monkeypatch, tmp_path):
     """Return a function that runs a document's blocks in order and returns their names.
 
-    scikit-learn's digits replace MNIST, so nothing is downloaded. Files are written to a temporary folder.
-    """
+    scikit-learn's digits replace MNIST, so nothing is downloaded. Files are written to a temporary
+    folder."""
 
     def fit(*args: Any, fit: Any = anynet.fit, **settings: Any) -> Any:
         return fit(*args, **settings, progress=False)
@@ -47,7 +51,10 @@ def run_blocks(backend, monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", [name for name in WITH_CODE if name != "README.md"])
 def test_blocks_run(name, run_blocks):
     if "export_onnx" in TEXTS[name]:
-        pytest.importorskip("ndonnx", reason="the page exports a network, which needs ndonnx")
+        pytest.importorskip(
+            "ndonnx",
+            reason="the page exports a network, which needs ndonnx",
+        )
     run_blocks(name)
 
 
@@ -73,7 +80,10 @@ def test_links_resolve(name):
 @pytest.mark.parametrize("name", CURRENT)
 def test_paths_and_names_exist(name):
     text = CURRENT[name]
-    for path in re.findall(r"(?:python |bash |`)((?:anynet|backends|ci|docs|examples|tests)/[\w./]*)", text):
+    for path in re.findall(
+        r"(?:python |bash |`)((?:anynet|backends|ci|docs|examples|tests)/[\w./]*)",
+        text,
+    ):
         assert (ROOT / path.rstrip(".")).exists(), path
     for dotted in re.findall(r"`(anynet(?:\.\w+)+)", text):
         if dotted not in NOT_ATTRIBUTES:

@@ -1,4 +1,5 @@
-"""Names, order and defaults of what users call: a default that changes, changes every network that relies on it."""
+"""Names, order and defaults of what users call: a default that changes, changes every network that
+relies on it."""
 
 import importlib
 import inspect
@@ -35,7 +36,12 @@ INTERNAL = {
         "metrics.Metric",
         "optimizers.Clock",
     ),
-    *("optimizers.Optimizer", "random.floating", "random.quantile", "optimizers.schedules.check_learning_rate"),
+    *(
+        "optimizers.Optimizer",
+        "random.floating",
+        "random.quantile",
+        "optimizers.schedules.check_learning_rate",
+    ),
 }
 
 SIGNATURES = """
@@ -167,16 +173,24 @@ optimizers.schedules.WarmupCosine(learning_rate, steps, warmup)
 
 
 def signatures(module):
-    """Return the signatures of a module's public functions and classes by name, without annotations."""
+    """Return the signatures of a module's public functions and classes by name, without
+    annotations."""
     namespace = importlib.import_module(f"anynet.{module}")
-    own = [name for name, value in vars(namespace).items() if getattr(value, "__module__", "") == namespace.__name__]
+    own = [
+        name
+        for name, value in vars(namespace).items()
+        if getattr(value, "__module__", "") == namespace.__name__
+    ]
     found = {}
     for name in sorted(getattr(namespace, "__all__", None) or own):
         value = getattr(namespace, name)
         if name.startswith("_") or f"{module}.{name}" in INTERNAL or not callable(value):
             continue
         signature = inspect.signature(value.reference if isinstance(value, Primitive) else value)
-        parameters = [p.replace(annotation=p.empty, default=named(p.default)) for p in signature.parameters.values()]
+        parameters = [
+            p.replace(annotation=p.empty, default=named(p.default))
+            for p in signature.parameters.values()
+        ]
         text = str(signature.replace(parameters=parameters, return_annotation=signature.empty))
         found[f"{module}.{name}"] = text
     return found
@@ -220,18 +234,48 @@ THEIRS = [
     ("layers.BatchNorm", "momentum", "nn.BatchNorm1d", "momentum"),
     ("layers.LayerNorm", "epsilon", "nn.LayerNorm", "eps"),
     ("layers.GroupNorm", "epsilon", "nn.GroupNorm", "eps"),
-    ("layers.LeakyReLU", "negative_slope", "nn.LeakyReLU", "negative_slope"),
+    (
+        "layers.LeakyReLU",
+        "negative_slope",
+        "nn.LeakyReLU",
+        "negative_slope",
+    ),
     ("layers.ELU", "alpha", "nn.ELU", "alpha"),
     ("layers.Dropout", "rate", "nn.Dropout", "p"),
-    ("layers.MultiHeadAttention", "dropout", "nn.MultiheadAttention", "dropout"),
-    ("layers.TransformerEncoderLayer", "dropout", "nn.TransformerEncoderLayer", "dropout"),
-    ("layers.TransformerEncoderLayer", "norm_first", "nn.TransformerEncoderLayer", "norm_first"),
+    (
+        "layers.MultiHeadAttention",
+        "dropout",
+        "nn.MultiheadAttention",
+        "dropout",
+    ),
+    (
+        "layers.TransformerEncoderLayer",
+        "dropout",
+        "nn.TransformerEncoderLayer",
+        "dropout",
+    ),
+    (
+        "layers.TransformerEncoderLayer",
+        "norm_first",
+        "nn.TransformerEncoderLayer",
+        "norm_first",
+    ),
     ("losses.huber", "delta", "nn.HuberLoss", "delta"),
     ("losses.multi_margin", "margin", "nn.MultiMarginLoss", "margin"),
     ("losses.hinge", "margin", "nn.HingeEmbeddingLoss", "margin"),
-    ("losses.cosine_embedding", "margin", "nn.CosineEmbeddingLoss", "margin"),
+    (
+        "losses.cosine_embedding",
+        "margin",
+        "nn.CosineEmbeddingLoss",
+        "margin",
+    ),
     ("losses.triplet_margin", "margin", "nn.TripletMarginLoss", "margin"),
-    ("losses.cross_entropy", "label_smoothing", "nn.CrossEntropyLoss", "label_smoothing"),
+    (
+        "losses.cross_entropy",
+        "label_smoothing",
+        "nn.CrossEntropyLoss",
+        "label_smoothing",
+    ),
 ]
 
 

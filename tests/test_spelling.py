@@ -11,28 +11,54 @@ import pytest
 from anynet import layers, optimizers, spelling
 from anynet.errors import ArgumentTypeError, AttributeNameError
 
-EVERY = (optimizers.SGD, optimizers.Momentum, optimizers.Adam, optimizers.AdamW)
+EVERY = (
+    optimizers.SGD,
+    optimizers.Momentum,
+    optimizers.Adam,
+    optimizers.AdamW,
+)
 
 
 @pytest.mark.parametrize("make", EVERY)
 def test_a_misspelt_attribute_of_an_optimizer_is_not_ignored(make):
     optimizer = make(0.1)
-    with pytest.raises(AttributeNameError, match=rf"{make.__name__} has no attribute 'lr' \(did you mean 'learning_r"):
+    with pytest.raises(
+        AttributeNameError,
+        match=rf"{make.__name__} has no attribute 'lr' \(did you mean 'learning_r",
+    ):
         optimizer.lr = 0.01
-    with pytest.raises(AttributeError, match=r"did you mean 'learning_rate'\?\): it has learning_rate"):
+    with pytest.raises(
+        AttributeError,
+        match=r"did you mean 'learning_rate'\?\): it has learning_rate",
+    ):
         optimizer.learning_rte = 0.01
-    with pytest.raises(AttributeNameError, match="has no attribute 'unheard_of': it has learning_rate"):
+    with pytest.raises(
+        AttributeNameError,
+        match="has no attribute 'unheard_of': it has learning_rate",
+    ):
         optimizer.unheard_of = 1
-    with pytest.raises(AttributeNameError, match=r"updates was assigned, and can only be read"):
+    with pytest.raises(
+        AttributeNameError,
+        match=r"updates was assigned, and can only be read",
+    ):
         optimizer.updates = 3
-    with pytest.raises(AttributeNameError, match=r"has no attribute 'step': it has .*learning_rate, update, updates"):
+    with pytest.raises(
+        AttributeNameError,
+        match=r"has no attribute 'step': it has .*learning_rate, update, updates",
+    ):
         optimizer.step()
     assert not hasattr(optimizer, "lr")
-    assert vars(copy.deepcopy(optimizer)).keys() == vars(pickle.loads(pickle.dumps(optimizer))).keys()
+    assert (
+        vars(copy.deepcopy(optimizer)).keys() == vars(pickle.loads(pickle.dumps(optimizer))).keys()
+    )
 
 
 def test_the_settings_of_another_optimizer_are_not_taken():
-    for make, name in ((optimizers.SGD, "momentum"), (optimizers.Momentum, "beta1"), (optimizers.Adam, "momentum")):
+    for make, name in (
+        (optimizers.SGD, "momentum"),
+        (optimizers.Momentum, "beta1"),
+        (optimizers.Adam, "momentum"),
+    ):
         with pytest.raises(AttributeNameError, match=f"has no attribute '{name}'"):
             setattr(make(0.1), name, 0.5)
 
@@ -44,10 +70,22 @@ def test_the_settings_of_another_optimizer_are_not_taken():
             lambda: optimizers.SGD(lr=0.1),
             r"SGD takes no argument 'lr' \(did you mean 'learning_rate'\?\); wanted SGD\(",
         ),
-        (lambda: optimizers.Adam(betas=(0.9, 0.999)), r"'betas' \(did you mean 'beta\d'\?\)"),
-        (lambda: optimizers.Adam(eps=1e-7), r"'eps' \(did you mean 'epsilon'\?\)"),
-        (lambda: optimizers.AdamW(wd=1e-7), r"'wd' \(did you mean 'weight_decay'\?\)"),
-        (lambda: optimizers.SGD({}, 0.1), r"called wrongly: too many positional arguments; wanted SGD\(learning_rate="),
+        (
+            lambda: optimizers.Adam(betas=(0.9, 0.999)),
+            r"'betas' \(did you mean 'beta\d'\?\)",
+        ),
+        (
+            lambda: optimizers.Adam(eps=1e-7),
+            r"'eps' \(did you mean 'epsilon'\?\)",
+        ),
+        (
+            lambda: optimizers.AdamW(wd=1e-7),
+            r"'wd' \(did you mean 'weight_decay'\?\)",
+        ),
+        (
+            lambda: optimizers.SGD({}, 0.1),
+            r"called wrongly: too many positional arguments; wanted SGD\(learning_rate=",
+        ),
     ],
 )
 def test_misspelt_arguments(make, message):
@@ -56,7 +94,8 @@ def test_misspelt_arguments(make, message):
 
 
 class Own(optimizers.Optimizer):
-    """What users write: attributes of its own, some of them later, in closures, and as properties."""
+    """What users write: attributes of its own, some of them later, in closures, and as
+    properties."""
 
     kind: str
 
@@ -96,12 +135,18 @@ def test_an_optimizer_of_ones_own_keeps_what_its_code_uses():
     own.later, own.kind, own.half = 1, "mine", 2
     own.update(None, None)
     assert (own.seen, own.half, own.decay) == ([1], 2, 0.5)
-    with pytest.raises(AttributeNameError, match=r"Own has no attribute 'dekay' \(did you mean 'decay'\?\)"):
+    with pytest.raises(
+        AttributeNameError,
+        match=r"Own has no attribute 'dekay' \(did you mean 'decay'\?\)",
+    ):
         own.dekay = 1
     assert ByName(anything=1).anything == 1
     fields = Fields(rho=0.1)
     fields.rho = 0.2
-    with pytest.raises(AttributeNameError, match="has no attribute 'roh': it has learning_rate, rho"):
+    with pytest.raises(
+        AttributeNameError,
+        match="has no attribute 'roh': it has learning_rate, rho",
+    ):
         fields.roh = 0.2
 
 
@@ -127,15 +172,46 @@ def test_code_that_cannot_be_read_is_left_alone():
 
 
 def test_a_misspelt_attribute_of_a_layer_is_not_ignored():
-    net = layers.Sequential(layers.Linear(4, 3), layers.BatchNorm(3), layers.Dropout(0.5), seed=0, backend="numpy")
+    net = layers.Sequential(
+        layers.Linear(4, 3),
+        layers.BatchNorm(3),
+        layers.Dropout(0.5),
+        seed=0,
+        backend="numpy",
+    )
     linear, norm, dropout = net
     wrong = [
-        (linear, "wieght", np.zeros((4, 3)), r"Linear has no attribute 'wieght' \(did you mean 'weight'\?\): it has"),
-        (linear, "weights", np.zeros((4, 3)), r"Linear has no attribute 'weights' \(did you mean 'weight'\?\)"),
-        (norm, "runing_mean", np.zeros(3), r"did you mean 'running_mean'\?"),
+        (
+            linear,
+            "wieght",
+            np.zeros((4, 3)),
+            r"Linear has no attribute 'wieght' \(did you mean 'weight'\?\): it has",
+        ),
+        (
+            linear,
+            "weights",
+            np.zeros((4, 3)),
+            r"Linear has no attribute 'weights' \(did you mean 'weight'\?\)",
+        ),
+        (
+            norm,
+            "runing_mean",
+            np.zeros(3),
+            r"did you mean 'running_mean'\?",
+        ),
         (norm, "eps", 0.1, r"did you mean 'epsilon'\?"),
-        (dropout, "p", 0.9, "Dropout has no attribute 'p': it has training, rate, key"),
-        (net, "trainning", True, r"Sequential has no attribute 'trainning' \(did you mean 'training'\?\)"),
+        (
+            dropout,
+            "p",
+            0.9,
+            "Dropout has no attribute 'p': it has training, rate, key",
+        ),
+        (
+            net,
+            "trainning",
+            True,
+            r"Sequential has no attribute 'trainning' \(did you mean 'training'\?\)",
+        ),
     ]
     for layer, name, value, message in wrong:
         with pytest.raises(AttributeNameError, match=message):

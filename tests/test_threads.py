@@ -15,7 +15,13 @@ THREADS = 4
 
 
 def network(backend, seed=0):
-    parts = (layers.Linear(6, 16), layers.BatchNorm(16), layers.ReLU(), layers.Dropout(0.2), layers.Linear(16, 3))
+    parts = (
+        layers.Linear(6, 16),
+        layers.BatchNorm(16),
+        layers.ReLU(),
+        layers.Dropout(0.2),
+        layers.Linear(16, 3),
+    )
     return layers.Sequential(*parts, seed=seed, backend=backend)
 
 
@@ -54,7 +60,13 @@ def test_each_thread_trains_a_network_of_its_own(backend, compiled):
     def train(seed):
         net, (x, t) = network(backend, seed), batch(backend, seed)
         anynet.fit(
-            net, (x, t), optimizer=optimizers.Adam(0.01), epochs=1, batch_size=10, compile=compiled, progress=False
+            net,
+            (x, t),
+            optimizer=optimizers.Adam(0.01),
+            epochs=1,
+            batch_size=10,
+            compile=compiled,
+            progress=False,
         )
         return arrays(net)
 
@@ -77,7 +89,13 @@ def test_threads_share_a_network_in_inference(backend, compiled):
 
 def test_threads_differentiate_by_one_network(backend):
     """Its buffers are set by one of them; those of no layer here depend on the order."""
-    net = layers.Sequential(layers.Linear(6, 8), layers.Tanh(), layers.Linear(8, 3), seed=0, backend=backend)
+    net = layers.Sequential(
+        layers.Linear(6, 8),
+        layers.Tanh(),
+        layers.Linear(8, 3),
+        seed=0,
+        backend=backend,
+    )
     step = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))
 
     def gradients(given):
@@ -91,11 +109,16 @@ def test_threads_differentiate_by_one_network(backend):
             same(found, right)
 
 
-def test_a_network_in_another_thread_while_a_step_of_it_is_recorded(backend):
+def test_a_network_in_another_thread_while_a_step_of_it_is_recorded(
+    backend,
+):
     net, (x, _) = network(backend), batch(backend, 0)
     with ThreadPoolExecutor(1) as pool:
         step = anynet.compile(lambda x: pool.submit(net, x).result())
-        with pytest.raises(CompilationError, match="call the step once before threads share what it uses"):
+        with pytest.raises(
+            CompilationError,
+            match="call the step once before threads share what it uses",
+        ):
             step(x)
     assert host(net(x)).shape == (20, 3)
 
@@ -104,4 +127,7 @@ def test_random_numbers_depend_on_keys_alone(backend):
     def draw(seed):
         return host(anynet.random.normal(anynet.random.key(seed, backend), (100,)))
 
-    same(at_once(draw, *range(THREADS)), [draw(seed) for seed in range(THREADS)])
+    same(
+        at_once(draw, *range(THREADS)),
+        [draw(seed) for seed in range(THREADS)],
+    )

@@ -1,4 +1,5 @@
-"""One array or module in two places of a network is one parameter: in gradients, updates, copies and files."""
+"""One array or module in two places of a network is one parameter: in gradients, updates, copies
+and files."""
 
 import copy
 
@@ -50,7 +51,14 @@ class LanguageModel(layers.Module):
 
 def twice(backend, dtype="float32"):
     linear = layers.Linear(3, 3)
-    return layers.Sequential(linear, layers.Tanh(), linear, seed=0, backend=backend, dtype=getattr(backend.xp, dtype))
+    return layers.Sequential(
+        linear,
+        layers.Tanh(),
+        linear,
+        seed=0,
+        backend=backend,
+        dtype=getattr(backend.xp, dtype),
+    )
 
 
 def data(backend, dtype="float32"):
@@ -84,7 +92,10 @@ def test_a_module_in_two_places_trains_as_one(backend, name, compiled):
 
     found = []
     for net in (tied, once):
-        train, optimizer = (anynet.compile(step) if compiled else step), OPTIMIZERS[name]()
+        train, optimizer = (
+            (anynet.compile(step) if compiled else step),
+            OPTIMIZERS[name](),
+        )
         found.append([float(train(net, optimizer, x, t)) for _ in range(4)])
         assert optimizer.updates == 4
     assert found[0] == found[1]
@@ -95,8 +106,15 @@ def test_a_module_in_two_places_trains_as_one(backend, name, compiled):
 def test_the_gradient_is_the_sum_of_both_places(backend):
     tied, (x, t) = twice(backend, "float64"), data(backend, "float64")
     untied = copy.deepcopy(tied)
-    untied.layers = (untied.layers[0], untied.layers[1], copy.deepcopy(untied.layers[2]))
-    both, each = anynet.grad(mse)(tied, x, t), anynet.grad(mse)(untied, x, t)
+    untied.layers = (
+        untied.layers[0],
+        untied.layers[1],
+        copy.deepcopy(untied.layers[2]),
+    )
+    both, each = (
+        anynet.grad(mse)(tied, x, t),
+        anynet.grad(mse)(untied, x, t),
+    )
     assert list(both.parameters()) == ["layers.0.weight", "layers.0.bias"]
     assert both["layers.0.weight"] is both["layers.2.weight"]
     total = host(each["layers.0.weight"]) + host(each["layers.2.weight"])
@@ -110,11 +128,16 @@ def test_the_gradient_is_the_sum_of_both_places(backend):
 TORCH = {
     "autoencoder": (
         Autoencoder,
-        lambda p, x: p["encoder.bias"].add(x @ p["encoder.weight"]).sigmoid() @ p["encoder.weight"].T,
+        lambda p, x: (
+            p["encoder.bias"].add(x @ p["encoder.weight"]).sigmoid() @ p["encoder.weight"].T
+        ),
     ),
     "language model": (
         LanguageModel,
-        lambda p, x: (p["embedding.weight"][x] @ p["hidden.weight"] + p["hidden.bias"]) @ p["embedding.weight"].T,
+        lambda p, x: (
+            (p["embedding.weight"][x] @ p["hidden.weight"] + p["hidden.bias"])
+            @ p["embedding.weight"].T
+        ),
     ),
 }
 
@@ -128,11 +151,20 @@ def test_tied_networks_train_as_in_torch(backend, tmp_path, name, compiled):
     generator = np.random.default_rng(0)
     if name == "autoencoder":
         x = t = generator.normal(size=(5, 6)).astype("float32")
-        loss, theirs = losses.mean_squared_error, torch.nn.functional.mse_loss
+        loss, theirs = (
+            losses.mean_squared_error,
+            torch.nn.functional.mse_loss,
+        )
     else:
         x, t = generator.integers(0, 7, (2, 8))
-        loss, theirs = losses.cross_entropy, torch.nn.functional.cross_entropy
-    parameters = {path: torch.tensor(host(p).copy(), requires_grad=True) for path, p in net.parameters().items()}
+        loss, theirs = (
+            losses.cross_entropy,
+            torch.nn.functional.cross_entropy,
+        )
+    parameters = {
+        path: torch.tensor(host(p).copy(), requires_grad=True)
+        for path, p in net.parameters().items()
+    }
     optimizer = torch.optim.Adam(parameters.values(), lr=0.05)
     wanted = []
     for _ in range(20):
@@ -142,7 +174,10 @@ def test_tied_networks_train_as_in_torch(backend, tmp_path, name, compiled):
         optimizer.step()
         wanted.append(value.item())
     step = anynet.training.training_step(loss)
-    step, own = (anynet.compile(step) if compiled else step), optimizers.Adam(0.05)
+    step, own = (
+        (anynet.compile(step) if compiled else step),
+        optimizers.Adam(0.05),
+    )
     given = backend.asarray(x), backend.asarray(t)
     found = [float(step(net, own, *given)) for _ in range(10)]
     # Half of the way, saved and loaded: still tied.
@@ -156,7 +191,12 @@ def test_tied_networks_train_as_in_torch(backend, tmp_path, name, compiled):
 def test_ties_are_kept_by_copies_and_files(backend, tmp_path):
     net = LanguageModel().initialize(0, backend)
     paths = ["embedding.weight", "hidden.weight", "hidden.bias"]
-    for copied in (net, copy.deepcopy(net), net.map(lambda x: x + 1), tree.map(lambda x: x * 2, net)):
+    for copied in (
+        net,
+        copy.deepcopy(net),
+        net.map(lambda x: x + 1),
+        tree.map(lambda x: x * 2, net),
+    ):
         assert list(copied.parameters()) == paths
         assert copied["output.weight"] is copied["embedding.weight"]
     assert tree.ties(net) == {"output.weight": "embedding.weight"}
@@ -168,7 +208,10 @@ def test_ties_are_kept_by_copies_and_files(backend, tmp_path):
     untied.initialize(1, backend)
     assert len(untied.parameters()) == 4
     checkpoint.save(untied, tmp_path / "untied.safetensors")
-    with pytest.raises(ShapeError, match=r"output\.weight is in the file only, and tied to embedding\.weight"):
+    with pytest.raises(
+        ShapeError,
+        match=r"output\.weight is in the file only, and tied to embedding\.weight",
+    ):
         checkpoint.load(net, tmp_path / "untied.safetensors")
     checkpoint.load(untied, tmp_path / "tied.safetensors")
     assert untied["output.weight"] is untied["embedding.weight"]
@@ -191,7 +234,10 @@ def test_equal_arrays_are_not_tied(backend):
 def test_gradients_that_are_equal_do_not_tie(backend):
     class Sum(layers.Module):
         def __init__(self):
-            self.a, self.b = backend.asarray([1.0, 2.0]), backend.asarray([3.0, 4.0])
+            self.a, self.b = (
+                backend.asarray([1.0, 2.0]),
+                backend.asarray([3.0, 4.0]),
+            )
 
         def forward(self):
             xp = anynet.array.array_namespace(self.a)
@@ -216,7 +262,10 @@ def backend_sum(x):
 
 def test_a_module_in_two_networks_of_a_list_is_refused(backend):
     body = layers.Linear(3, 3)
-    nets = [layers.Sequential(body, seed=0, backend=backend), layers.Sequential(body, layers.Tanh())]
+    nets = [
+        layers.Sequential(body, seed=0, backend=backend),
+        layers.Sequential(body, layers.Tanh()),
+    ]
     x, t = data(backend)
     grads = anynet.grad(lambda nets: mse(nets[0], x, t) + mse(nets[1], x, t))(nets)
     with pytest.raises(ArgumentError, match="part of two networks in one list"):
@@ -260,10 +309,18 @@ def test_a_buffer_of_two_modules_that_comes_apart_is_refused(backend):
 @pytest.mark.parametrize("name", ["Momentum", "Adam"])
 def test_a_tie_between_two_steps(backend, name, compiled):
     torch = pytest.importorskip("torch", reason="the reference is PyTorch's")
-    net = layers.Sequential(*[layers.Linear(3, 3, bias=False) for _ in range(3)], seed=0, backend=backend)
+    net = layers.Sequential(
+        *[layers.Linear(3, 3, bias=False) for _ in range(3)],
+        seed=0,
+        backend=backend,
+    )
     x, t = data(backend)
     weights = [torch.nn.Parameter(torch.tensor(host(layer.weight))) for layer in net.layers]
-    theirs = torch.optim.Adam(weights, 0.01) if name == "Adam" else torch.optim.SGD(weights, 0.1, momentum=0.9)
+    theirs = (
+        torch.optim.Adam(weights, 0.01)
+        if name == "Adam"
+        else torch.optim.SGD(weights, 0.1, momentum=0.9)
+    )
     optimizer = OPTIMIZERS[name]()
 
     def step(net, optimizer, x, t):
@@ -285,11 +342,17 @@ def test_a_tie_between_two_steps(backend, name, compiled):
 
 
 def test_state_of_a_layer_that_is_gone_is_no_other_layers():
-    net, x = layers.Sequential(*[layers.Linear(3, 3, bias=False) for _ in range(3)], seed=0), np.ones((2, 3), "f4")
+    net, x = (
+        layers.Sequential(*[layers.Linear(3, 3, bias=False) for _ in range(3)], seed=0),
+        np.ones((2, 3), "f4"),
+    )
     optimizer = optimizers.Adam()
     optimizer.update(net, anynet.grad(mse)(net, x, x))
     net.layers = net.layers[1:]
-    with pytest.raises(ArgumentError, match=r"there is state for 3 parameters, the network has 2, or others"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"there is state for 3 parameters, the network has 2, or others",
+    ):
         optimizer.update(net, anynet.grad(mse)(net, x, x))
 
 
@@ -300,7 +363,10 @@ def test_two_gradients_of_what_is_tied_are_refused(backend):
     linear = layers.Linear(3, 3)
     tied = layers.Sequential(linear, linear, seed=0, backend=backend)
     untied["layers.1.weight"] = untied["layers.0.weight"]
-    for net, name in ((tied, "Linear is in two places"), (untied, "'weight' of a Linear, is in two places")):
+    for net, name in (
+        (tied, "Linear is in two places"),
+        (untied, "'weight' of a Linear, is in two places"),
+    ):
         before = net.parameters()
         for make in OPTIMIZERS.values():
             with pytest.raises(ArgumentError, match=name):

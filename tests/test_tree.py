@@ -19,7 +19,11 @@ class Pair(NamedTuple):
 def test_several_trees_are_mapped_together(backend):
     x, y = numbers(backend, 2), numbers(backend, 3, seed=1)
     one = {"a": [x, (y, Pair(x, 3))], "name": "one", "none": None}
-    other = {"a": [2 * x, (3 * y, Pair(4 * x, 5))], "name": "two", "none": None}
+    other = {
+        "a": [2 * x, (3 * y, Pair(4 * x, 5))],
+        "name": "two",
+        "none": None,
+    }
     found = tree.map(lambda a, b, c: a + b - c, one, other, one)
     assert_close(found["a"][0], 2 * host(x), like=x)
     assert_close(found["a"][1][0], 3 * host(y))
@@ -32,9 +36,18 @@ def test_several_trees_are_mapped_together(backend):
 
 def test_gradients_are_accumulated(backend):
     """The mean of the gradients of two halves of a batch is that of the whole."""
-    net = layers.Sequential(layers.Linear(4, 5), layers.Tanh(), layers.Linear(5, 3), seed=0, backend=backend)
+    net = layers.Sequential(
+        layers.Linear(4, 5),
+        layers.Tanh(),
+        layers.Linear(5, 3),
+        seed=0,
+        backend=backend,
+    )
     net["layers.0"].freeze("bias")
-    x, t = numbers(backend, 6, 4, dtype="float32"), backend.asarray(np.array([0, 1, 2] * 2))
+    x, t = (
+        numbers(backend, 6, 4, dtype="float32"),
+        backend.asarray(np.array([0, 1, 2] * 2)),
+    )
     gradient = anynet.grad(lambda net, x, t: losses.cross_entropy(net(x), t))
     together = tree.add(gradient(net, x[:3, ...], t[:3]), gradient(net, x[3:, ...], t[3:]))
     halved = tree.map(lambda g: g / 2, together)
@@ -59,19 +72,34 @@ def test_what_is_tied_is_mapped_once(backend):
     assert found["layers.0.weight"] is found["layers.1.weight"]
     assert_close(found["layers.0.weight"], 2 * host(net["layers.0.weight"]))
     apart = layers.Sequential(layers.Linear(3, 3), layers.Linear(3, 3), seed=0, backend=backend)
-    with pytest.raises(ArgumentError, match=r"layers\.1\.weight is tied in the first, and two arrays in another"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"layers\.1\.weight is tied in the first, and two arrays in another",
+    ):
         tree.add(net, apart)
 
 
 def test_trees_that_differ(backend):
     x = numbers(backend, 2)
     for one, other, message in (
-        ({"a": x}, {"a": x, "b": x}, r"the first has \['a'\] in one and \['a', 'b'\] in another"),
+        (
+            {"a": x},
+            {"a": x, "b": x},
+            r"the first has \['a'\] in one and \['a', 'b'\] in another",
+        ),
         ([x], [x, x], "the first has 1 in one and 2 in another"),
-        ({"a": [x]}, {"a": (x,)}, "a is a list in one and a tuple in another"),
+        (
+            {"a": [x]},
+            {"a": (x,)},
+            "a is a list in one and a tuple in another",
+        ),
         ({"a": x}, {"a": [x]}, "a is a .* in one and a list in another"),
         ({"a": None}, {"a": x}, "a is a NoneType in one and a"),
-        (layers.Tanh(), layers.ReLU(), "the first is a Tanh in one and a ReLU in another"),
+        (
+            layers.Tanh(),
+            layers.ReLU(),
+            "the first is a Tanh in one and a ReLU in another",
+        ),
     ):
         with pytest.raises(ArgumentError, match=message):
             tree.add(one, other)
@@ -123,28 +151,49 @@ def test_one_array_in_two_places_of_a_state_is_two_leaves(backend, inside):
 
 
 def test_a_network_that_is_twice_in_a_list_has_two_gradients(backend):
-    net, x = layers.Sequential(layers.Linear(3, 3), seed=0, backend=backend), numbers(backend, 5, 3, dtype="float32")
-    grads = anynet.grad(lambda nets: losses.mean_squared_error(nets[0](x), x) + 2 * nets[1]["layers.0.bias"][0])(
-        [net, net]
+    net, x = (
+        layers.Sequential(layers.Linear(3, 3), seed=0, backend=backend),
+        numbers(backend, 5, 3, dtype="float32"),
     )
+    grads = anynet.grad(
+        lambda nets: losses.mean_squared_error(nets[0](x), x) + 2 * nets[1]["layers.0.bias"][0]
+    )([net, net])
     assert_close(grads[1]["layers.0.bias"], [2, 0, 0])
-    with pytest.raises(ArgumentError, match="a Sequential is part of two networks in one list or dict"):
+    with pytest.raises(
+        ArgumentError,
+        match="a Sequential is part of two networks in one list or dict",
+    ):
         optimizers.SGD(0.1).update([net, net], grads)
 
 
 def test_leaves_are_put_into_a_tree(backend):
     """In order, one for each that is tied, in copies of the modules."""
     shared = layers.Linear(2, 2)
-    net = layers.Sequential(shared, layers.ReLU(), layers.Linear(2, 3), shared, seed=0, backend=backend)
+    net = layers.Sequential(
+        shared,
+        layers.ReLU(),
+        layers.Linear(2, 3),
+        shared,
+        seed=0,
+        backend=backend,
+    )
     given = {"net": net, "rest": ([backend.asarray(1.0)], "setting", None)}
     leaves = [x for _, x in tree.leaves(given)]
     assert len(leaves) == 5
     found = tree.unflatten(given, range(5))
     assert found["rest"] == ([4], "setting", None)
-    assert [found["net"][path] for path in ("layers.0.weight", "layers.0.bias", "layers.2.weight")] == [0, 1, 2]
+    assert [
+        found["net"][path] for path in ("layers.0.weight", "layers.0.bias", "layers.2.weight")
+    ] == [0, 1, 2]
     assert found["net"][3] is found["net"][0] is not shared
     assert type(found["net"]) is layers.Sequential
-    assert all(x is y for (_, x), y in zip(tree.leaves(tree.unflatten(given, leaves)), leaves, strict=True))
+    assert all(
+        x is y for (_, x), y in zip(tree.leaves(tree.unflatten(given, leaves)), leaves, strict=True)
+    )
     untied = [net[2], (net[2]["weight"],)]
     found = tree.unflatten(untied, "abc")
-    assert (found[0]["weight"], found[0]["bias"], found[1]) == ("a", "b", ("c",))
+    assert (found[0]["weight"], found[0]["bias"], found[1]) == (
+        "a",
+        "b",
+        ("c",),
+    )

@@ -5,25 +5,41 @@ from typing import Any
 
 from anynet import tree
 from anynet.arguments import check_function
-from anynet.array import Array, array_namespace, conj, device, is_array, is_complex, is_floating, library_name
+from anynet.array import (
+    Array,
+    array_namespace,
+    conj,
+    device,
+    is_array,
+    is_complex,
+    is_floating,
+    library_name,
+)
 from anynet.autodiff.transformations import vjp
 from anynet.callables import name_of, named_like, signature_of
-from anynet.errors import AnynetError, DifferentiationError, MixedArraysError, ShapeError
+from anynet.errors import (
+    AnynetError,
+    DifferentiationError,
+    MixedArraysError,
+    ShapeError,
+)
 from anynet.tracing.trace import Primitive, Traced, shared, unwrap, wrap
 
 
 def remat(f: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function like f that keeps its arguments only, and computes f again on the way back.
 
-    Memory for time: nothing in between is held. What is to be differentiated has to be among the arguments, in order
-    or by name, or in f itself where f is a layer. Source: Chen, Xu, Zhang and Guestrin, Training deep nets with
-    sublinear memory cost, 2016.
+    Memory for time: nothing in between is held. What is to be differentiated has to be among the
+    arguments, in order or by name, or in f itself where f is a layer. Source: Chen, Xu, Zhang and
+    Guestrin, Training deep nets with sublinear memory cost, 2016.
     """
 
     def again(g: Any, out: Any, args: Any, named: Any) -> Any:
         return vjp(_call, args, named)[1](g)
 
-    return named_like(f)(lambda *args, **named: _step("remat", _call, again, (f, *args), named, plain=False))
+    return named_like(f)(
+        lambda *args, **named: _step("remat", _call, again, (f, *args), named, plain=False)
+    )
 
 
 def _call(args: Any, named: Any) -> Any:
@@ -32,21 +48,24 @@ def _call(args: Any, named: Any) -> Any:
 
 
 def custom_vjp(f: Callable[..., Any], pullback: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function like f whose derivative is the one given: pullback(g, out, *args) ↦ one cotangent an argument.
+    """Return a function like f whose derivative is the one given: pullback(g, out, *args) ↦ one
+    cotangent an argument.
 
-    Arguments, value and cotangents are trees of arrays; None in a cotangent's place says that there is none. Both
-    functions get plain arrays of the library, so that they may be compiled code, which may be of any kind but does not
-    write into its arguments. Where second derivatives are asked for, the pullback is differentiated: then it gets
-    traced arrays, and has to be written in the functions of their namespace.
-    Arguments that are given by name take their place in the order; those that can only be given by name are passed to
-    the pullback by name, and have no cotangents.
+    Arguments, value and cotangents are trees of arrays; None in a cotangent's place says that there
+    is none. Both functions get plain arrays of the library, so that they may be compiled code,
+    which may be of any kind but does not write into its arguments. Where second derivatives are
+    asked for, the pullback is differentiated: then it gets traced arrays, and has to be written in
+    the functions of their namespace. Arguments that are given by name take their place in the
+    order; those that can only be given by name are passed to the pullback by name, and have no
+    cotangents.
 
     Raises:
-        DifferentiationError: the pullback returns another number of cotangents than there are arguments, or f or the
-            pullback uses a traced array that is not among its arguments.
+        DifferentiationError: the pullback returns another number of cotangents than there are
+            arguments, or f or the pullback uses a traced array that is not among its arguments.
         ShapeError: a cotangent has another shape than its argument.
         MixedArraysError: f or the pullback returns an array of another library than it is given.
-        CompilationError: f is compiled code, and a step that calls it is compiled for a device by XLA or as a graph.
+        CompilationError: f is compiled code, and a step that calls it is compiled for a device by
+            XLA or as a graph.
 
     >>> import numpy as np
     >>> exp = anynet.custom_vjp(lambda x: np.exp(x), lambda g, out, x: g * out)
@@ -55,7 +74,11 @@ def custom_vjp(f: Callable[..., Any], pullback: Callable[..., Any]) -> Callable[
 
     """
     name = f"custom_vjp({name_of(f)})"
-    check_function("pullback", pullback, "a function pullback(g, out, *args), which returns a cotangent an argument")
+    check_function(
+        "pullback",
+        pullback,
+        "a function pullback(g, out, *args), which returns a cotangent an argument",
+    )
 
     def cotangents(g: Any, out: Any, args: Any, named: Any) -> Any:
         found = pullback(g, out, *args, **named)
@@ -72,7 +95,14 @@ def custom_vjp(f: Callable[..., Any], pullback: Callable[..., Any]) -> Callable[
     def step(*args: Any, **named: Any) -> Any:
         if named:
             args, named = _in_order(f, args, named)
-        return _step(name, lambda args, named: f(*args, **named), cotangents, args, named, plain=True)
+        return _step(
+            name,
+            lambda args, named: f(*args, **named),
+            cotangents,
+            args,
+            named,
+            plain=True,
+        )
 
     return named_like(f)(step)
 
@@ -101,8 +131,8 @@ def _step(
 ) -> Any:
     """Return f(args, named) as one step of a tape: a primitive of all arrays in the arguments.
 
-    The pullback is called with the cotangent, the value, args and named, and returns the cotangents of args and named.
-    Plain arrays stay so if so told, and are constants otherwise.
+    The pullback is called with the cotangent, the value, args and named, and returns the cotangents
+    of args and named. Plain arrays stay so if so told, and are constants otherwise.
     """
     given = (args, named)
     arrays = [x for _, x in tree.leaves(given)]
@@ -112,11 +142,17 @@ def _step(
     opaque = plain and not _holds_node(given)
     # What is recorded of this step holds the structure of the arguments and values, and no arrays.
     structure, networks = tree.map(_slot, given), None if opaque else given
-    by_name = range(len([*tree.leaves(args)]) if plain and named else len(arrays), len(arrays))
+    by_name = range(
+        len([*tree.leaves(args)]) if plain and named else len(arrays),
+        len(arrays),
+    )
     of_value: list[Any] = []
 
     def flat(*leaves: Array) -> Any:
-        own = _filled(structure, leaves if plain and not _any_traced(leaves) else map(wrap, leaves))
+        own = _filled(
+            structure,
+            leaves if plain and not _any_traced(leaves) else map(wrap, leaves),
+        )
         out = f(*own)
         if plain:
             out = _with_array(name, out, leaves)
@@ -129,7 +165,8 @@ def _step(
         known = {x.trace for x in leaves if type(x) is Traced}
         if any(x.trace is not None and x.trace not in known for x in found):
             raise DifferentiationError(
-                f"{name}: the function uses a traced array that is not among its arguments: pass it as one"
+                f"{name}: the function uses a traced array that is not among its arguments: pass it "
+                "as one"
             )
         values = tuple(x.value if x.trace is None else x for x in found)
         return values if len(values) != 1 else values[0]
@@ -140,11 +177,25 @@ def _step(
         trained = [i for i, x in enumerate(leaves) if is_floating(x) or is_complex(x)]
 
         def back(*arrays: Array) -> tuple[Array, ...]:
-            """Return the cotangents of all floating arrays, from those of the values, the values and the arguments."""
-            parts, outs, own = arrays[:values], arrays[values:-count], arrays[-count:]
+            """Return the cotangents of all floating arrays, from those of the values, the values
+            and the arguments.
+            """
+            parts, outs, own = (
+                arrays[:values],
+                arrays[values:-count],
+                arrays[-count:],
+            )
             arguments = _filled(structure, own)
-            found = pullback(_filled(value, map(conj, parts)), _filled(value, outs), *arguments)
-            cotangents = [c for argument, c in zip(arguments, found, strict=True) for c in _beside(argument, c)]
+            found = pullback(
+                _filled(value, map(conj, parts)),
+                _filled(value, outs),
+                *arguments,
+            )
+            cotangents = [
+                c
+                for argument, c in zip(arguments, found, strict=True)
+                for c in _beside(argument, c)
+            ]
             _check_library(name, "the pullback", cotangents, own)
             return tuple([_checked(name, own[i], cotangents[i]) for i in trained])
 
@@ -155,16 +206,29 @@ def _step(
                 raise
             except Exception as error:
                 raise DifferentiationError(
-                    f"{name}: the pullback cannot be differentiated, as a second derivative needs: {error!r}. Write it "
-                    "in the functions of its arrays' namespace, or give it a derivative with anynet.custom_vjp"
+                    f"{name}: the pullback cannot be differentiated, as a second derivative needs: "
+                    f"{error!r}. Write it in the functions of its arrays' namespace, or give it a "
+                    "derivative with anynet.custom_vjp"
                 ) from error
 
-        step = Primitive(f"pullback of {name}", None, back, decomposition=through, opaque=True) if opaque else back
+        step = (
+            Primitive(
+                f"pullback of {name}",
+                None,
+                back,
+                decomposition=through,
+                opaque=True,
+            )
+            if opaque
+            else back
+        )
 
         @shared
         def all_at_once(g: Any) -> dict[int, Array]:
             given = g if isinstance(g, tuple) else (g,)
-            parts = [xp.zeros_like(x) if c is None else c for x, c in zip(several, given, strict=True)]
+            parts = [
+                xp.zeros_like(x) if c is None else c for x, c in zip(several, given, strict=True)
+            ]
             return dict(zip(trained, step(*parts, *several, *leaves), strict=True))
 
         def of_leaf(i: int) -> Callable[[Any], Array] | None:
@@ -174,8 +238,8 @@ def _step(
 
         def refused(g: Any) -> Array:
             raise DifferentiationError(
-                f"{name}: an array that is differentiated was given by name, and the pullback returns cotangents of "
-                "arguments in order: let the function take it in order"
+                f"{name}: an array that is differentiated was given by name, and the pullback "
+                "returns cotangents of arguments in order: let the function take it in order"
             )
 
         return tuple(map(of_leaf, range(count)))
@@ -210,17 +274,27 @@ def _kept(old: Any, new: Any) -> Any:
 
 
 def _with_array(name: str, out: Any, leaves: Sequence[Array]) -> Any:
-    """Return a float of Python's, as compiled code returns for a scalar, as an array: it has a derivative."""
+    """Return a float of Python's, as compiled code returns for a scalar, as an array: it has a
+    derivative.
+    """
     if type(out) is not float:
         if _holds_float(out):
-            raise DifferentiationError(f"{name}: the function returned {out!r}: wanted arrays in place of floats")
+            raise DifferentiationError(
+                f"{name}: the function returned {out!r}: wanted arrays in place of floats"
+            )
         return out
     like = next((x for x in leaves if is_floating(x)), leaves[0])
-    return array_namespace(like).asarray(out, dtype=like.dtype if is_floating(like) else None, device=device(like))
+    return array_namespace(like).asarray(
+        out,
+        dtype=like.dtype if is_floating(like) else None,
+        device=device(like),
+    )
 
 
 def _holds_float(out: Any) -> bool:
-    children = out.values() if isinstance(out, dict) else out if isinstance(out, list | tuple) else ()
+    children = (
+        out.values() if isinstance(out, dict) else out if isinstance(out, list | tuple) else ()
+    )
     return type(out) is float or any(map(_holds_float, children))
 
 
@@ -247,8 +321,9 @@ def _check_cotangent(name: str, argument: Any, cotangent: Any) -> None:
     found = {path for path, _ in tree.leaves(cotangent)}
     if not found <= places or _holds_float(cotangent) or (places == {""} and not found):
         raise DifferentiationError(
-            f"{name}: the pullback returned {cotangent!r:.200} as the cotangent of a {type(argument).__name__}: wanted "
-            "an array for each array of the argument, in a tree like it, or None"
+            f"{name}: the pullback returned {cotangent!r:.200} as the cotangent of a "
+            f"{type(argument).__name__}: wanted an array for each array of the argument, in a tree "
+            "like it, or None"
         )
 
 
@@ -261,11 +336,18 @@ def _beside(argument: Any, cotangent: Any) -> list[Any]:
 
 
 def _checked(name: str, x: Array, c: Array | None) -> Array:
-    """Return the cotangent of an array, zeros where there is none; it may have more axes, which are summed over."""
+    """Return the cotangent of an array, zeros where there is none; it may have more axes, which are
+    summed over.
+    """
     if c is None:
         return array_namespace(x).zeros_like(x)
     shape, given = tuple(x.shape), tuple(c.shape)
-    fits = len(given) >= len(shape) and all(n in (1, m) for n, m in zip(shape[::-1], given[::-1], strict=False))
+    fits = len(given) >= len(shape) and all(
+        n in (1, m) for n, m in zip(shape[::-1], given[::-1], strict=False)
+    )
     if not fits:
-        raise ShapeError(f"{name}: the pullback returned a cotangent of shape {given} for an array of shape {shape}")
+        raise ShapeError(
+            f"{name}: the pullback returned a cotangent of shape {given} for an array of shape "
+            f"{shape}"
+        )
     return conj(c)

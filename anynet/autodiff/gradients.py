@@ -23,31 +23,39 @@ T = TypeVar("T")
 
 
 def value_and_grad(
-    f: Callable[..., Any], argnums: Argnums = None, *, argnames: Argnames = None, has_aux: bool = False
+    f: Callable[..., Any],
+    argnums: Argnums = None,
+    *,
+    argnames: Argnames = None,
+    has_aux: bool = False,
 ) -> Callable[..., tuple[Any, Any]]:
-    """Return a function that computes ``f``'s value and its gradient, ∂f/∂argument for every array in the argument.
+    """Return a function that computes ``f``'s value and its gradient, ∂f/∂argument for every array
+    in the argument.
 
-    ``f`` returns a real floating scalar. The chosen arguments are trees (arrays, lists, dicts, modules): the
-    gradient is a like tree, with None for arrays that are not floating or not trained; for a complex x + iy it is
-    ∂f/∂x + i ∂f/∂y, the direction of steepest ascent. All other arrays are constants. A network among the arguments
-    is in training while ``f`` runs, and its buffers have their new numbers in the end. Writes of ``f`` into its
-    arguments show in what it computes, and never in the caller's own arrays; an array that is passed twice is two
-    arrays. Reverse mode (Griewank and Walther, Evaluating Derivatives, 2008; Deep Learning from Scratch, chapter
-    5).
+    ``f`` returns a real floating scalar. The chosen arguments are trees (arrays, lists, dicts,
+    modules): the gradient is a like tree, with None for arrays that are not floating or not
+    trained; for a complex x + iy it is ∂f/∂x + i ∂f/∂y, the direction of steepest ascent. All other
+    arrays are constants. A network among the arguments is in training while ``f`` runs, and its
+    buffers have their new numbers in the end. Writes of ``f`` into its arguments show in what it
+    computes, and never in the caller's own arrays; an array that is passed twice is two arrays.
+    Reverse mode (Griewank and Walther, Evaluating Derivatives, 2008; Deep Learning from Scratch,
+    chapter 5).
 
     Args:
         f: the function.
-        argnums: the position of the argument to differentiate, the first one by default, or a tuple of positions; the
-            gradient is then a tuple. Negative positions count from the last argument.
-        argnames: the name of the argument, or a tuple of names; the gradient is then a dict by name. With ``argnums``
-            too, it is the pair of both.
-        has_aux: whether ``f`` returns a pair of the scalar and a tree of anything else, which is not differentiated;
-            the value is then this pair.
+        argnums: the position of the argument to differentiate, the first one by default, or a tuple
+            of positions; the gradient is then a tuple. Negative positions count from the last
+            argument.
+        argnames: the name of the argument, or a tuple of names; the gradient is then a dict by
+            name. With ``argnums`` too, it is the pair of both.
+        has_aux: whether ``f`` returns a pair of the scalar and a tree of anything else, which is
+            not differentiated; the value is then this pair.
 
     Raises:
-        DifferentiationError: ``f`` returns something other than a floating scalar, or one that does not depend on
-            the arguments; or there is nothing to differentiate with respect to; or an argument is not there; or
-            ``f`` uses a parameter of the network that it reaches by another way than its arguments.
+        DifferentiationError: ``f`` returns something other than a floating scalar, or one that does
+            not depend on the arguments; or there is nothing to differentiate with respect to; or an
+            argument is not there; or ``f`` uses a parameter of the network that it reaches by
+            another way than its arguments.
 
     >>> import numpy as np
     >>> loss = lambda w, x: ((w * x).__array_namespace__().sum(w * x), {"rows": 2})
@@ -69,7 +77,9 @@ def value_and_grad(
         if not tape.variables:
             raise DifferentiationError(_nothing(given))
         in_order = [begun[i] if i in begun else _constant(arg) for i, arg in enumerate(args)]
-        by_name = named and {name: begun[name] if name in begun else _constant(arg) for name, arg in named.items()}
+        by_name = named and {
+            name: begun[name] if name in begun else _constant(arg) for name, arg in named.items()
+        }
         out = guarded(given, in_order, by_name)
         aux = None
         if has_aux:
@@ -101,9 +111,15 @@ def _one(x: Array) -> Array:
 
 
 def grad(
-    f: Callable[..., Any], argnums: Argnums = None, *, argnames: Argnames = None, has_aux: bool = False
+    f: Callable[..., Any],
+    argnums: Argnums = None,
+    *,
+    argnames: Argnames = None,
+    has_aux: bool = False,
 ) -> Callable[..., Any]:
-    """Return a function that computes the gradient of ``f``, or the pair of it and aux; see `value_and_grad`."""
+    """Return a function that computes the gradient of ``f``, or the pair of it and aux; see
+    `value_and_grad`.
+    """
     both = value_and_grad(f, argnums, argnames=argnames, has_aux=has_aux)
 
     @named_like(f)
@@ -115,9 +131,14 @@ def grad(
 
 
 def stop_gradient(x: T) -> T:
-    """Return the tree with the same numbers, as constants: no cotangent goes further back than this."""
+    """Return the tree with the same numbers, as constants: no cotangent goes further back than
+    this.
+    """
     return tree.map(
-        lambda leaf: note(leaf, _identity(leaf), _identity.name, _identity) if type(leaf) is Traced else leaf, x
+        lambda leaf: (
+            note(leaf, _identity(leaf), _identity.name, _identity) if type(leaf) is Traced else leaf
+        ),
+        x,
     )
 
 
@@ -129,8 +150,8 @@ def _with_aux(out: Any) -> tuple[Any, Any]:
     """Return the scalar and what goes with it."""
     if not isinstance(out, tuple) or len(out) != 2:
         raise DifferentiationError(
-            f"has_aux wants a function that returns a pair, (scalar, anything else); this one returned a "
-            f"{type(out).__name__}{f' of {len(out)}' if isinstance(out, tuple) else ''}"
+            "has_aux wants a function that returns a pair, (scalar, anything else); this one "
+            f"returned a {type(out).__name__}{f' of {len(out)}' if isinstance(out, tuple) else ''}"
         )
     return out
 
@@ -147,17 +168,25 @@ def _check_output(out: Any, tape: Trace) -> None:
     wanted = "a function to differentiate returns a floating scalar, such as a loss"
     if isinstance(out, tuple | list | dict):
         raise DifferentiationError(
-            f"{wanted}; this one returned a {type(out).__name__}: return the scalar alone, or say has_aux=True"
+            f"{wanted}; this one returned a {type(out).__name__}: return the scalar alone, or say "
+            "has_aux=True"
         )
     if type(out) is not Traced:
         given = f"{type(out).__name__}{tuple(out.shape)}" if is_array(out) else repr(out)
-        raise DifferentiationError(f"{wanted}; this one returned {given}, which depends on no argument")
+        raise DifferentiationError(
+            f"{wanted}; this one returned {given}, which depends on no argument"
+        )
     if out.shape != ():
         raise DifferentiationError(
-            f"{wanted}; this one returned shape {tuple(out.shape)} of {out.dtype}: reduce it with sum() or mean()"
+            f"{wanted}; this one returned shape {tuple(out.shape)} of {out.dtype}: reduce it with "
+            "sum() or mean()"
         )
     if not is_floating(out):
-        remedy = "take its abs(), real() or imag()" if is_complex(out) else "integers and booleans have no derivative"
+        remedy = (
+            "take its abs(), real() or imag()"
+            if is_complex(out)
+            else "integers and booleans have no derivative"
+        )
         raise DifferentiationError(f"{wanted}; this one returned a number of {out.dtype}: {remedy}")
     if out.trace is not tape:
         raise DifferentiationError(

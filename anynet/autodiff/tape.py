@@ -1,7 +1,8 @@
 """The tape, and the walk back along it.
 
-While a function runs, a `Tape` notes for each step what it was made from and how cotangents pass back through it.
-`Tape.backward` then walks the steps in reverse, once: everything that all rules have in common happens here.
+While a function runs, a `Tape` notes for each step what it was made from and how cotangents pass
+back through it. `Tape.backward` then walks the steps in reverse, once: everything that all rules
+have in common happens here.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,14 @@ from anynet.array import (
 )
 from anynet.errors import DifferentiationError
 from anynet.primitives.indexing import sum_to
-from anynet.tracing.trace import STANDARD, Primitive, Traced, differentiation_error, next_level, wrap
+from anynet.tracing.trace import (
+    STANDARD,
+    Primitive,
+    Traced,
+    differentiation_error,
+    next_level,
+    wrap,
+)
 
 T = TypeVar("T")
 
@@ -34,7 +42,9 @@ _EMPTY: list[tuple[list[_Parent], int | None]] = [([], 0)]
 
 
 class Tape:
-    """A trace that records: each step holds its parents, never their values beyond what pullbacks close over."""
+    """A trace that records: each step holds its parents, never their values beyond what pullbacks
+    close over.
+    """
 
     batch_axes = 0
     keeps_decompositions = False
@@ -42,23 +52,34 @@ class Tape:
 
     def __init__(self) -> None:
         self.level = next_level()
-        # (parents, number of outputs, None for one that is no tuple); those after the first have empty places.
+        # (parents, number of outputs, None for one that is no tuple); those after the first have
+        # empty places.
         self.steps: list[tuple[list[_Parent], int | None]] | None = []
-        # Only counted: a list of them would be a cycle, and keep every array alive until the collector runs. They
-        # take the places 0, 1, 2, …; the steps follow.
+        # Only counted: a list of them would be a cycle, and keep every array alive until the
+        # collector runs. They take the places 0, 1, 2, …; the steps follow.
         self.variables = 0
-        # The place of every array that was to be a variable, in order; -1 for one that is a constant.
+        # The place of every array that was to be a variable, in order; -1 for one that is a
+        # constant.
         self.places: list[int] = []
         self.complex = False
         # Whether there are buffers among the constants, which may have changed in the end.
         self.buffers = False
 
     def begin(self, argument: T) -> T:
-        """Return the tree with variables for the arrays that are trained; its modules are told of the training."""
-        return tree.map(self.variable, argument, untrained=self.constant, defaults=TRAINING)
+        """Return the tree with variables for the arrays that are trained; its modules are told of
+        the training.
+        """
+        return tree.map(
+            self.variable,
+            argument,
+            untrained=self.constant,
+            defaults=TRAINING,
+        )
 
     def finish(self, argument: Any, begun: Any) -> None:
-        """Write the buffers of the tree that was begun back into the argument, as numbers of this tape no more."""
+        """Write the buffers of the tree that was begun back into the argument, as numbers of this
+        tape no more.
+        """
         if self.buffers:
             tree.update_buffers(lambda _, new: self.value(new), argument, begun)
 
@@ -73,7 +94,9 @@ class Tape:
         return wrap(x)  # type: ignore[no-any-return]
 
     def variable(self, x: Array) -> Traced:
-        """Begin with an array to differentiate with respect to; one that is not floating is a constant."""
+        """Begin with an array to differentiate with respect to; one that is not floating is a
+        constant.
+        """
         if not is_floating(x):
             if not is_complex(x):
                 self.places.append(-1)
@@ -100,7 +123,8 @@ class Tape:
         if rule is None or (several and not out):
             return wrap(out)
         if type(out[0] if several else out) is Traced:
-            # Evaluated by a trace further out: then all arrays belong to it, as variables or as constants.
+            # Evaluated by a trace further out: then all arrays belong to it, as variables or as
+            # constants.
             values = [wrap(value) if is_array(value) else value for value in values]
         pullbacks = rule(xp, out, *values, **settings)
         if type(pullbacks) is not tuple:
@@ -123,8 +147,8 @@ class Tape:
     def backward(self, cotangents: dict[int, Array], *, keep: bool = False) -> list[Array | None]:
         """Walk back from cotangents by their places; return those of the variables, None for zero.
 
-        A step is forgotten as soon as it is passed, and with it what its pullbacks held, unless it is to be kept for
-        another walk.
+        A step is forgotten as soon as it is passed, and with it what its pullbacks held, unless it
+        is to be kept for another walk.
         """
         steps = self.steps
         if steps is None:
@@ -140,7 +164,13 @@ class Tape:
             if outputs is None:
                 g = cotangents.pop(place, None)
             elif outputs:
-                several = tuple(map(cotangents.pop, range(place, place + outputs), repeat(None)))
+                several = tuple(
+                    map(
+                        cotangents.pop,
+                        range(place, place + outputs),
+                        repeat(None),
+                    )
+                )
                 g = several if any(map(is_array, several)) else None
             else:
                 continue
@@ -159,12 +189,15 @@ class Tape:
         return [cotangents.get(i) for i in range(inputs)]
 
     def gradients(self, trees: T, cotangents: list[Array | None]) -> T:
-        """Return trees like those that were begun, in a list or tuple: each array's cotangent, None for constants."""
+        """Return trees like those that were begun, in a list or tuple: each array's cotangent, None
+        for constants.
+        """
         identities = set(map(id, cotangents))
         if len(identities) < len(cotangents):
             cotangents = _apart(cotangents)
         if self.complex:
-            # On the way back no rule conjugates, so that one formula serves real and complex arrays.
+            # On the way back no rule conjugates, so that one formula serves real and complex
+            # arrays.
             cotangents = [None if g is None else conj(g) for g in cotangents]
         # The place of a constant is -1, which is that of the last one here.
         found = map([*cotangents, None].__getitem__, self.places)
@@ -185,7 +218,10 @@ def _apart(cotangents: list[Array | None]) -> list[Array | None]:
     Two parameters may have the very same one, as those of a sum; in a module that would tie them.
     """
     first = {id(g): i for i, g in reversed([*enumerate(cotangents)])}
-    return [g if g is None or first[id(g)] == i else STANDARD["multiply"](g, 1) for i, g in enumerate(cotangents)]
+    return [
+        g if g is None or first[id(g)] == i else STANDARD["multiply"](g, 1)
+        for i, g in enumerate(cotangents)
+    ]
 
 
 _OUTLIVED = (
@@ -195,7 +231,9 @@ _OUTLIVED = (
 
 
 def _cast(c: Array, dtype: Any) -> Array:
-    """Bring a cotangent to the dtype of its array; that of a real one, met by complex ones, is the real part."""
+    """Bring a cotangent to the dtype of its array; that of a real one, met by complex ones, is the
+    real part.
+    """
     xp = array_namespace(c)
     if xp.isdtype(c.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
         c = xp.real(c)

@@ -13,25 +13,29 @@ from anynet.tracing.vectorize import Vectorizer
 
 
 def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
-    """Return a function that evaluates ``f`` for every entry along an axis of its arguments, all entries at once.
+    """Return a function that evaluates ``f`` for every entry along an axis of its arguments, all
+    entries at once.
 
-    It returns what a loop over the entries would, stacked. It nests with `anynet.grad` and itself in any order:
-    ``vmap(grad(loss), in_axes=(None, 0, 0))(net, x, t)`` has the gradient of every example. Random numbers are the
-    same for every entry, unless their key is among the arguments that are mapped.
+    It returns what a loop over the entries would, stacked. It nests with `anynet.grad` and itself
+    in any order: ``vmap(grad(loss), in_axes=(None, 0, 0))(net, x, t)`` has the gradient of every
+    example. Random numbers are the same for every entry, unless their key is among the arguments
+    that are mapped.
 
     Args:
-        f: a function of trees of arrays that returns one. It is written in the standard's functions.
-        in_axes: the axis of the arguments that runs over the entries, None for an argument that is the same for all
-            of them. A tuple has one part for each argument; a part may be a tree like its argument. Keyword arguments
-            are the same for all entries.
-        out_axes: the axis that runs over the entries in the result, or a tree of axes like the result. None says that
-            an array is the same for all entries.
+        f: a function of trees of arrays that returns one. It is written in the standard's
+            functions.
+        in_axes: the axis of the arguments that runs over the entries, None for an argument that is
+            the same for all of them. A tuple has one part for each argument; a part may be a tree
+            like its argument. Keyword arguments are the same for all entries.
+        out_axes: the axis that runs over the entries in the result, or a tree of axes like the
+            result. None says that an array is the same for all entries.
 
     Raises:
         ShapeError: the arguments have different numbers of entries, or an array has no such axis.
-        ArgumentError: in_axes or out_axes is not like the arguments or the result, or no argument is mapped.
-        DifferentiationError: ``f`` uses the value of an array, as ``if x > 0`` does, or a buffer of a network that is
-            the same for all entries has become another for each of them.
+        ArgumentError: in_axes or out_axes is not like the arguments or the result, or no argument
+            is mapped.
+        DifferentiationError: ``f`` uses the value of an array, as ``if x > 0`` does, or a buffer of
+            a network that is the same for all entries has become another for each of them.
         NoRuleError: ``f`` uses a function that cannot be evaluated for many entries at once.
 
     >>> import numpy as np
@@ -43,10 +47,15 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     @named_like(f)
     def of_all(*args: Any, **named: Any) -> Any:
         if isinstance(in_axes, tuple | list) and len(in_axes) != len(args):
-            raise ArgumentError(f"in_axes has {len(in_axes)} parts: wanted one for each of {len(args)} arguments")
+            raise ArgumentError(
+                f"in_axes has {len(in_axes)} parts: wanted one for each of {len(args)} arguments"
+            )
         axes = _of_leaves("in_axes", in_axes, args)
         leaves = [(f"argument {path}", x) for path, x in tree.leaves(args)]
-        mapped = [(path, x, _place(path, axis, x.ndim)) for (path, x), axis in zip(leaves, axes, strict=True)]
+        mapped = [
+            (path, x, _place(path, axis, x.ndim))
+            for (path, x), axis in zip(leaves, axes, strict=True)
+        ]
         batch = Vectorizer(_entries(mapped))
         # Within another trace, what is the same for all entries stays one of its constants.
         traced = any(type(x) is Traced for _, x in leaves)
@@ -59,7 +68,11 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         begun = tree.map(begin, args)
         out = f(*begun, **tree.map(wrap, named))
         known = {id(x): axis for _, x, axis in mapped}
-        tree.update_buffers(lambda old, new: _buffer(batch, new, known.get(id(old))), args, begun)
+        tree.update_buffers(
+            lambda old, new: _buffer(batch, new, known.get(id(old))),
+            args,
+            begun,
+        )
         axes_of_out = iter(_of_leaves("out_axes", out_axes, out))
 
         def end(x: Array) -> Array:
@@ -68,12 +81,16 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             if x.trace is batch:
                 if axis is None:
                     raise ArgumentError(
-                        f"out_axes is None for an array of shape {tuple(x.shape)} that differs from entry to entry: "
-                        "wanted the axis that runs over the entries"
+                        f"out_axes is None for an array of shape {tuple(x.shape)} that differs from "
+                        "entry to entry: wanted the axis that runs over the entries"
                     )
                 return _moved(x.value, 0, _place("the result", axis, x.ndim + 1))
             x = x if traced or x.trace is not None else x.value
-            return x if axis is None else _repeated(x, _place("the result", axis, x.ndim + 1), batch.points)
+            return (
+                x
+                if axis is None
+                else _repeated(x, _place("the result", axis, x.ndim + 1), batch.points)
+            )
 
         return tree.map(end, out)
 
@@ -81,16 +98,23 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
 
 
 def _of_leaves(name: str, axes: Any, argument: Any) -> list[int | None]:
-    """Return the axis of every leaf of a tree, from one axis or a tree of axes that may end earlier."""
+    """Return the axis of every leaf of a tree, from one axis or a tree of axes that may end
+    earlier.
+    """
     if axes is None or (isinstance(axes, int) and not isinstance(axes, bool)):
         return [axes for _ in tree.leaves(argument)]
     if isinstance(axes, dict) and isinstance(argument, dict) and axes.keys() == argument.keys():
         children = [(axes[key], child) for key, child in argument.items()]
-    elif isinstance(axes, tuple | list) and isinstance(argument, tuple | list) and len(axes) == len(argument):
+    elif (
+        isinstance(axes, tuple | list)
+        and isinstance(argument, tuple | list)
+        and len(axes) == len(argument)
+    ):
         children = list(zip(axes, argument, strict=True))
     else:
         raise ArgumentError(
-            f"{name} has {axes!r} for a {type(argument).__name__}: wanted an integer, None, or a tree like it"
+            f"{name} has {axes!r} for a {type(argument).__name__}: wanted an integer, None, or a "
+            "tree like it"
         )
     return list(chain.from_iterable(_of_leaves(name, axis, child) for axis, child in children))
 
@@ -107,10 +131,14 @@ def _place(name: str, axis: int | None, ndim: int) -> int | None:
 def _entries(mapped: list[tuple[str, Array, int | None]]) -> int:
     lengths: dict[str, int] = {path: x.shape[axis] for path, x, axis in mapped if axis is not None}
     if not lengths:
-        raise ArgumentError("in_axes is None for every array: wanted an axis over the entries for one or more")
+        raise ArgumentError(
+            "in_axes is None for every array: wanted an axis over the entries for one or more"
+        )
     if len(set(lengths.values())) > 1:
         given = ", ".join(f"{length} ({path})" for path, length in lengths.items())
-        raise ShapeError(f"the arguments have different numbers of entries: {given}; wanted the same for all")
+        raise ShapeError(
+            f"the arguments have different numbers of entries: {given}; wanted the same for all"
+        )
     return next(iter(lengths.values()))
 
 
@@ -121,7 +149,10 @@ def _moved(x: Array, source: int, destination: int | None) -> Array:
 def _repeated(x: Array, axis: int | None, entries: int) -> Array:
     xp = array_namespace(x)
     wide = xp.expand_dims(x, axis=axis)
-    return xp.broadcast_to(wide, tuple(entries if i == axis else n for i, n in enumerate(wide.shape)))
+    return xp.broadcast_to(
+        wide,
+        tuple(entries if i == axis else n for i, n in enumerate(wide.shape)),
+    )
 
 
 def _buffer(batch: Vectorizer, new: Any, axis: int | None) -> Any:
@@ -133,7 +164,8 @@ def _buffer(batch: Vectorizer, new: Any, axis: int | None) -> Any:
         return new if axis is None else _repeated(new, axis, batch.points)
     if axis is None:
         raise DifferentiationError(
-            f"a buffer of shape {tuple(new.shape)} would have another value for each of {batch.points} entries, as the "
-            "running statistics of BatchNorm do: freeze the layer, or map the buffers over an axis too"
+            f"a buffer of shape {tuple(new.shape)} would have another value for each of "
+            f"{batch.points} entries, as the running statistics of BatchNorm do: freeze the layer, "
+            "or map the buffers over an axis too"
         )
     return _moved(new.value, 0, axis)

@@ -1,8 +1,9 @@
 """Buffers: memory of a recording's own for what it computes on the way, used again at every replay.
 
-A fresh array of some size costs more than what is computed into it: the machine hands out its memory page by page. So
-results that no one sees outside are kept in buffers. What a buffer holds is not needed any more when it is written to
-again, neither itself nor by a view of it, and no result that leaves the recording is in one, or a view of one.
+A fresh array of some size costs more than what is computed into it: the machine hands out its
+memory page by page. So results that no one sees outside are kept in buffers. What a buffer holds is
+not needed any more when it is written to again, neither itself nor by a view of it, and no result
+that leaves the recording is in one, or a view of one.
 """
 
 from collections import defaultdict
@@ -15,8 +16,12 @@ from anynet.backend import Backend
 from anynet.compiler.program import Instruction, Slot
 
 
-def with_buffers(calls: list[Instruction], outputs: list[Any], backend: Backend) -> list[Instruction]:
-    """Return the calls, with an ``out=`` where there can be one; the backend says which functions take it."""
+def with_buffers(
+    calls: list[Instruction], outputs: list[Any], backend: Backend
+) -> list[Instruction]:
+    """Return the calls, with an ``out=`` where there can be one; the backend says which functions
+    take it.
+    """
     roots = _roots(calls, backend.fresh)
     seen = [x for x in outputs if isinstance(x, Slot)]
     seen += [place for call in calls if call.own for place in (*call.places(), *call.results)]
@@ -39,7 +44,12 @@ def with_buffers(calls: list[Instruction], outputs: list[Any], backend: Backend)
     for i, call in enumerate(calls):
         root = call.results[0].number
         out: Any = over.get(root)
-        if out is None and call.function in backend.into and call.kind[0] and leaving.isdisjoint(shared[root]):
+        if (
+            out is None
+            and call.function in backend.into
+            and call.kind[0]
+            and leaving.isdisjoint(shared[root])
+        ):
             out = free[call.kind].pop() if free[call.kind] else backend.empty(*call.kind)
             ends[max(last_use[x] for x in shared[root])].append((call.kind, out))
         found.append(call if out is None else replace(call, settings={**call.settings, "out": out}))
@@ -49,9 +59,14 @@ def with_buffers(calls: list[Instruction], outputs: list[Any], backend: Backend)
 
 
 def _over_arguments(
-    calls: list[Instruction], roots: dict[int, set[int]], leaving: set[int], last_use: dict[int, int], backend: Backend
+    calls: list[Instruction],
+    roots: dict[int, set[int]],
+    leaving: set[int],
+    last_use: dict[int, int],
+    backend: Backend,
 ) -> dict[int, Slot]:
-    """Return for results the argument that they may be written over: one of like kind that the call is the last to see.
+    """Return for results the argument that they may be written over: one of like kind that the call
+    is the last to see.
 
     Nothing else that the call is given may be in that memory.
     """
@@ -63,7 +78,12 @@ def _over_arguments(
             given = list(call.places())
             for x in given:
                 alone = all(y == x or x.number not in roots.get(y.number, ()) for y in given)
-                if alone and kinds.get(x.number) == call.kind and last_use[x.number] == i and x.number not in leaving:
+                if (
+                    alone
+                    and kinds.get(x.number) == call.kind
+                    and last_use[x.number] == i
+                    and x.number not in leaving
+                ):
                     over[root] = x
                     break
         if call.function in backend.fresh and not call.several:

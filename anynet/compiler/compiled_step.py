@@ -1,7 +1,9 @@
-"""Compiled steps: what a step computes is recorded once, and then done again without the steps in between.
+"""Compiled steps: what a step computes is recorded once, and then done again without the steps in
+between.
 
-A recording is a flat list of calls of the library's own functions and kernels: no tape, no modules, no choice of a
-function. It becomes the source of one Python function, which the backend may compile further.
+A recording is a flat list of calls of the library's own functions and kernels: no tape, no modules,
+no choice of a function. It becomes the source of one Python function, which the backend may compile
+further.
 """
 
 import sys
@@ -24,26 +26,29 @@ from anynet.tracing.trace import Traced
 def compile(step: Callable[..., Any]) -> "CompiledStep":
     """Return the step, recorded when it is first called and from then on replayed.
 
-    A step is a function of trees (networks, optimizers, arrays): it returns a tree, and may put new arrays into
-    networks and optimizers, as training does. Those that it reaches from outside, in a closure, a global, a default or
-    an attribute, are as good as arguments. It is recorded again where shapes, dtypes, or settings that it reaches
-    differ. What it prints it prints only when it is recorded; time, files and the environment it reads only then. A
-    network is a step, and so is a method.
+    A step is a function of trees (networks, optimizers, arrays): it returns a tree, and may put new
+    arrays into networks and optimizers, as training does. Those that it reaches from outside, in a
+    closure, a global, a default or an attribute, are as good as arguments. It is recorded again
+    where shapes, dtypes, or settings that it reaches differ. What it prints it prints only when it
+    is recorded; time, files and the environment it reads only then. A network is a step, and so is
+    a method.
 
     Raises:
-        CompilationError: the step does different things by the values it computes (raised when it is called).
+        CompilationError: the step does different things by the values it computes (raised when it
+            is called).
 
     """
     return CompiledStep(step)
 
 
-#: Recordings that a step keeps; each may hold memory. One takes the place of another that was not used in so many
-#: calls; where there is no such one, a step runs as it is, which is quicker than to record it again and again.
+#: Recordings that a step keeps; each may hold memory. One takes the place of another that was not
+#: used in so many calls; where there is no such one, a step runs as it is, which is quicker than to
+#: record it again and again.
 KEPT = 32
 UNUSED = 4 * KEPT
 
-#: A step is recorded no more when this many recordings in a row were of no use. One that no call can ever use, because
-#: the step changes its own settings, counts as many.
+#: A step is recorded no more when this many recordings in a row were of no use. One that no call
+#: can ever use, because the step changes its own settings, counts as many.
 MAX_WASTE = 2 * KEPT
 _USELESS = KEPT // 4
 
@@ -94,12 +99,22 @@ class CompiledStep:
                 return self._function(*args, **named)
             return self._record(args, named, arguments, outside)
         before = Before(
-            recording, recording.changes.writes(arguments, outside, recording.used), args, arguments, outside
+            recording,
+            recording.changes.writes(arguments, outside, recording.used),
+            args,
+            arguments,
+            outside,
         )
         self._before = None if named or arguments.volatile or outside.volatile else before
         return self._replay(before, [leaves[i] for i in recording.used], args, named)
 
-    def _replay(self, before: Before, leaves: list[Any], args: list[Any], named: dict[str, Any]) -> Any:
+    def _replay(
+        self,
+        before: Before,
+        leaves: list[Any],
+        args: list[Any],
+        named: dict[str, Any],
+    ) -> Any:
         def plainly() -> Any:
             # It may change what a replay would not.
             self._before = self._outside = None
@@ -122,11 +137,19 @@ class CompiledStep:
         """Return the step as a method of the instance, which is then its first argument."""
         return self if instance is None else MethodType(self, instance)
 
-    def for_each(self, entries: Any, *args: Any, start: int = 0, stop: int | None = None) -> Any:
-        """Do the step with each of the entries, from start to stop, as its last argument; return the results, stacked.
+    def for_each(
+        self,
+        entries: Any,
+        *args: Any,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Any:
+        """Do the step with each of the entries, from start to stop, as its last argument; return
+        the results, stacked.
 
-        Entries are along the first axis of an array. Where the device can repeat a step by itself, all steps together
-        are one call, in which nothing can be looked at. Ctrl-C in that call leaves everything as it was before it.
+        Entries are along the first axis of an array. Where the device can repeat a step by itself,
+        all steps together are one call, in which nothing can be looked at. Ctrl-C in that call
+        leaves everything as it was before it.
 
         Raises:
             ArgumentError: there is no entry.
@@ -135,7 +158,8 @@ class CompiledStep:
         stop = entries.shape[0] if stop is None else min(stop, entries.shape[0])
         if start >= stop:
             raise ArgumentError(
-                f"for_each: no entry from {start} to {stop}; there are {entries.shape[0]}: give one or more"
+                f"for_each: no entry from {start} to {stop}; there are {entries.shape[0]}: give one "
+                "or more"
             )
         found = []
         while start < stop:
@@ -151,18 +175,30 @@ class CompiledStep:
                     found.append(recording.loop(leaves, writes, entries, start, stop))
                     break
             # Stacked, and so copied: a later step may write into what it returns.
-            found.append(tree.map(lambda x: array_namespace(x).stack([x]), self(*args, entry)))
+            found.append(
+                tree.map(
+                    lambda x: array_namespace(x).stack([x]),
+                    self(*args, entry),
+                )
+            )
             start += 1
         if len(found) == 1:
             return found[0]
-        columns = zip(*([x for _, x in tree.leaves(result)] for result in found), strict=True)
+        columns = zip(
+            *([x for _, x in tree.leaves(result)] for result in found),
+            strict=True,
+        )
         joined = iter([array_namespace(*column).concat(column) for column in columns])
         return tree.map(lambda _: next(joined), found[0])
 
     def _take_apart(self, args: list[Any], named: dict[str, Any]) -> tuple[Arguments, Outside]:
         arguments, outside = Arguments(args, named), self._outside
         roots = (self._function, *arguments.objects)
-        same = outside is not None and len(roots) == len(outside.roots) and all(map(is_, roots, outside.roots))
+        same = (
+            outside is not None
+            and len(roots) == len(outside.roots)
+            and all(map(is_, roots, outside.roots))
+        )
         if outside is None or not same or not outside.is_as_before():
             outside = self._outside = Outside(*roots)
         return arguments, outside
@@ -174,7 +210,10 @@ class CompiledStep:
                 self._waste = 0
                 recording.last_use = self._calls
                 if recording is not self.recordings[-1]:
-                    self.recordings = [*(x for x in self.recordings if x is not recording), recording]
+                    self.recordings = [
+                        *(x for x in self.recordings if x is not recording),
+                        recording,
+                    ]
                 return recording
         return None
 
@@ -183,12 +222,19 @@ class CompiledStep:
         if len(self.recordings) < KEPT or self._calls - self.recordings[0].last_use > UNUSED:
             return True
         self._warn(
-            f"a compiled step was called with more than {KEPT} kinds of arguments, and runs as if it were not compiled "
-            "with all others: bring shapes and settings to a few, as by padding batches"
+            f"a compiled step was called with more than {KEPT} kinds of arguments, and runs as if "
+            "it were not compiled with all others: bring shapes and settings to a few, as by "
+            "padding batches"
         )
         return False
 
-    def _record(self, args: list[Any], named: dict[str, Any], arguments: Arguments, outside: Outside) -> Any:
+    def _record(
+        self,
+        args: list[Any],
+        named: dict[str, Any],
+        arguments: Arguments,
+        outside: Outside,
+    ) -> Any:
         result, recorded = record(self._function, args, named, arguments, outside)
         if isinstance(recorded, Recording):
             self._waste += 1
@@ -198,8 +244,9 @@ class CompiledStep:
             self._waste += _USELESS
             if self._waste >= MAX_WASTE:
                 self._warn(
-                    f"a compiled step changes what it reaches with every call ({recorded}), so that no recording "
-                    "fits the next call, and runs as if it were not compiled: keep counts and lists outside of the step"
+                    f"a compiled step changes what it reaches with every call ({recorded}), so that "
+                    "no recording fits the next call, and runs as if it were not compiled: keep "
+                    "counts and lists outside of the step"
                 )
         return result
 
@@ -209,7 +256,9 @@ class CompiledStep:
             warnings.warn(message, stacklevel=5)
 
     def __reduce__(self) -> Any:
-        """Copy or pickle the step without its recordings; a decorated function goes by its name, as functions do."""
+        """Copy or pickle the step without its recordings; a decorated function goes by its name, as
+        functions do.
+        """
         found: Any = sys.modules.get(vars(self).get("__module__", ""))
         name = vars(self).get("__qualname__", "")
         for part in name.split("."):

@@ -1,9 +1,11 @@
-"""Graphs: a compiled step as one launch, where a device can repeat by itself what it was asked for once.
+"""Graphs: a compiled step as one launch, where a device can repeat by itself what it was asked for
+once.
 
-A small network's step on a GPU is dozens of calls of some microseconds each, and the calls take longer than the work.
-A graph reads and writes where it did when it was captured. So it works on memory of its own: what it is given is copied
-there, unless it is the very array of the call before, as a data set that every step reads, and what it makes is copied
-for whom it goes to. Numbers are there as arrays without axes.
+A small network's step on a GPU is dozens of calls of some microseconds each, and the calls take
+longer than the work. A graph reads and writes where it did when it was captured. So it works on
+memory of its own: what it is given is copied there, unless it is the very array of the call before,
+as a data set that every step reads, and what it makes is copied for whom it goes to. Numbers are
+there as arrays without axes.
 """
 
 import math
@@ -23,7 +25,8 @@ Carried = list[tuple[int, int]]
 #: One thread captures at a time: libraries have one stream and one memory pool for it.
 _capturing = threading.Lock()
 
-#: What stands for numbers while they are written, which may be interrupted: no number is equal to it.
+#: What stands for numbers while they are written, which may be interrupted: no number is equal to
+#: it.
 _UNKNOWN = [math.nan]
 
 
@@ -35,11 +38,14 @@ class GraphDriver(ABC):
         """Return the context in which all below is called."""
 
     @abstractmethod
-    def capture(self, function: Callable[[], list[Array]]) -> tuple[Callable[[], object], list[Array]]:
-        """Return the launch of all that the function asks the device for, and its results, which a launch writes.
+    def capture(
+        self, function: Callable[[], list[Array]]
+    ) -> tuple[Callable[[], object], list[Array]]:
+        """Return the launch of all that the function asks the device for, and its results, which a
+        launch writes.
 
-        The function is called twice, and the first time does what it is asked for. It is to be kept as long as it is
-        launched: it has what the device reads.
+        The function is called twice, and the first time does what it is asked for. It is to be kept
+        as long as it is launched: it has what the device reads.
         """
 
     @abstractmethod
@@ -55,12 +61,16 @@ class GraphDriver(ABC):
         """Copy arrays to memory."""
 
     def together(self, arrays: list[Array]) -> list[Array]:
-        """Return results from where they can be copied in few calls, while they are captured; here, where they are."""
+        """Return results from where they can be copied in few calls, while they are captured; here,
+        where they are.
+        """
         return arrays
 
     @abstractmethod
     def shares_memory(self, x: Array, y: Array) -> bool:
-        """Return whether arrays may be in the same memory; the device does not compute, so this may be captured."""
+        """Return whether arrays may be in the same memory; the device does not compute, so this may
+        be captured.
+        """
 
     @abstractmethod
     def number_dtype(self, arrays: list[Array]) -> Any:
@@ -92,11 +102,16 @@ class _Captured:
 class Graph:
     """A function of arrays and numbers that returns a list of arrays and changes nothing.
 
-    The first call is plain, the second captures: it is known then what is given again. A function that the device
-    cannot capture stays what it is, with one warning.
+    The first call is plain, the second captures: it is known then what is given again. A function
+    that the device cannot capture stays what it is, with one warning.
     """
 
-    def __init__(self, function: Callable[..., list[Array]], carried: Carried, driver: GraphDriver) -> None:
+    def __init__(
+        self,
+        function: Callable[..., list[Array]],
+        carried: Carried,
+        driver: GraphDriver,
+    ) -> None:
         self._function = function
         #: As many results, the first ones, go from one call to the next.
         self._carried = len(carried)
@@ -117,7 +132,10 @@ class Graph:
                     return self._function(*arrays, *numbers)
             driver.copy(captured.own, captured.copied(arrays))
             if numbers != captured.values:
-                values, captured.values = captured.values, _UNKNOWN * len(numbers)
+                values, captured.values = (
+                    captured.values,
+                    _UNKNOWN * len(numbers),
+                )
                 for there, value, before in zip(captured.numbers, numbers, values, strict=True):
                     if value != before:
                         there[...] = value
@@ -143,7 +161,10 @@ class Graph:
         own, dtype = driver.memory(copied), driver.number_dtype(arrays)
         copies = iter(own)
         inputs = [next(copies) if kept is None else kept for kept in held]
-        numbers = [array_namespace(*arrays).full((), x, dtype=dtype, device=device(arrays[0])) for x in values]
+        numbers = [
+            array_namespace(*arrays).full((), x, dtype=dtype, device=device(arrays[0]))
+            for x in values
+        ]
 
         def function() -> list[Array]:
             found = self._function(*inputs, *numbers)
@@ -172,7 +193,8 @@ class _CapturedLoop:
     #: What is read where it is, and memory for the other arguments, the carried ones first.
     held: dict[int, Array]
     own: dict[int, Array]
-    #: Memory for all entries, their numbers, the index of the next one, and all results that are not carried.
+    #: Memory for all entries, their numbers, the index of the next one, and all results that are
+    #: not carried.
     entries: Array
     numbers: Array
     next: Array
@@ -184,13 +206,19 @@ class _CapturedLoop:
 
 
 class Loop:
-    """The function called for each of the entries of an array, which it takes as its last array; see `Backend.loop`.
+    """The function called for each of the entries of an array, which it takes as its last array;
+    see `Backend.loop`.
 
-    What is carried stays in memory of the graph from one launch to the next, and the index of the entry is there too:
-    launches follow each other with nothing in between.
+    What is carried stays in memory of the graph from one launch to the next, and the index of the
+    entry is there too: launches follow each other with nothing in between.
     """
 
-    def __init__(self, function: Callable[..., list[Array]], carried: Carried, driver: GraphDriver) -> None:
+    def __init__(
+        self,
+        function: Callable[..., list[Array]],
+        carried: Carried,
+        driver: GraphDriver,
+    ) -> None:
         self._function = function
         self._carried = carried
         self._driver = driver
@@ -198,7 +226,12 @@ class Loop:
         self._refused = False
 
     def __call__(
-        self, given: list[Array], entries: Array, numbers: list[list[float]], start: int, stop: int
+        self,
+        given: list[Array],
+        entries: Array,
+        numbers: list[list[float]],
+        start: int,
+        stop: int,
     ) -> tuple[list[Array], list[Array]]:
         """Return what is carried, and the other results of all calls, stacked."""
         driver, xp = self._driver, array_namespace(entries)
@@ -208,20 +241,34 @@ class Loop:
             if captured is None:
                 return self._plainly(given, entries, numbers, start, stop)
             own = list(captured.own.values())
-            values = xp.asarray(numbers, dtype=captured.numbers.dtype, device=device(entries))
+            values = xp.asarray(
+                numbers,
+                dtype=captured.numbers.dtype,
+                device=device(entries),
+            )
             given = [given[i] for i in captured.own]
-            driver.copy([*own, captured.entries, captured.numbers], [*given, entries, values])
+            driver.copy(
+                [*own, captured.entries, captured.numbers],
+                [*given, entries, values],
+            )
             captured.next[...] = start
             for _ in range(start, stop):
                 captured.launch()
             state = own[: len(self._carried)]
             others = [x[start:stop, ...] for x in captured.others]
-            new, stacked = driver.memory(state), [x for other in others for x in driver.memory([other])]
+            new, stacked = (
+                driver.memory(state),
+                [x for other in others for x in driver.memory([other])],
+            )
             driver.copy([*new, *stacked], [*state, *others])
         return new, stacked
 
-    def _begin(self, given: list[Array], entries: Array, numbers: list[list[float]]) -> _CapturedLoop | None:
-        """Return the graph for these arguments, captured if there is none; None where the device refuses."""
+    def _begin(
+        self, given: list[Array], entries: Array, numbers: list[list[float]]
+    ) -> _CapturedLoop | None:
+        """Return the graph for these arguments, captured if there is none; None where the device
+        refuses.
+        """
         if self._refused:
             return None
         kind = entries.shape, entries.dtype, len(numbers[0])
@@ -243,10 +290,21 @@ class Loop:
         return self._captured
 
     def _capture(
-        self, kind: Any, places: list[int], given: list[Array], entries: Array, numbers: list[list[float]]
+        self,
+        kind: Any,
+        places: list[int],
+        given: list[Array],
+        entries: Array,
+        numbers: list[list[float]],
     ) -> _CapturedLoop:
-        """Capture the function on memory for the arguments at these places, the carried ones first."""
-        driver, xp, place = self._driver, array_namespace(entries), device(entries)
+        """Capture the function on memory for the arguments at these places, the carried ones
+        first.
+        """
+        driver, xp, place = (
+            self._driver,
+            array_namespace(entries),
+            device(entries),
+        )
         memory = driver.memory([given[i] for i in places])
         own = dict(zip(places, memory, strict=True))
         all_entries = xp.asarray(entries, copy=True)
@@ -260,25 +318,50 @@ class Loop:
 
         def function() -> list[Array]:
             entry, values = (xp.take(x, index, axis=0)[0, ...] for x in (all_entries, all_numbers))
-            found = self._function(*arguments, entry, *(values[i] for i in range(values.shape[0])))
+            found = self._function(
+                *arguments,
+                entry,
+                *(values[i] for i in range(values.shape[0])),
+            )
             carried = {result for _, result in self._carried}
             others = [x for i, x in enumerate(found) if i not in carried]
             if not stacked:
-                stacked.extend(xp.zeros((every.shape[0], *x.shape), dtype=x.dtype, device=place) for x in others)
+                stacked.extend(
+                    xp.zeros(
+                        (every.shape[0], *x.shape),
+                        dtype=x.dtype,
+                        device=place,
+                    )
+                    for x in others
+                )
             for all_, x in zip(stacked, others, strict=True):
                 here = xp.reshape(every == index, (-1,) + (1,) * x.ndim)
                 driver.copy([all_], [xp.where(here, x, all_)])
-            driver.copy(state, self._apart([found[result] for _, result in self._carried], state))
+            driver.copy(
+                state,
+                self._apart([found[result] for _, result in self._carried], state),
+            )
             index[...] = index + 1
             return []
 
         with _capturing:
             launch, _ = driver.capture(function)
         held = {i: x for i, x in enumerate(given) if i not in own}
-        return _CapturedLoop(launch, function, kind, held, own, all_entries, all_numbers, index, stacked)
+        return _CapturedLoop(
+            launch,
+            function,
+            kind,
+            held,
+            own,
+            all_entries,
+            all_numbers,
+            index,
+            stacked,
+        )
 
     def _apart(self, new: list[Array], state: list[Array]) -> list[Array]:
-        """Return new state, copied where it is in memory of the state, as the old value of another argument is.
+        """Return new state, copied where it is in memory of the state, as the old value of another
+        argument is.
 
         All of it is read before any of it is written.
         """
@@ -296,7 +379,12 @@ class Loop:
         return new
 
     def _plainly(
-        self, given: list[Array], entries: Array, numbers: list[list[float]], start: int, stop: int
+        self,
+        given: list[Array],
+        entries: Array,
+        numbers: list[list[float]],
+        start: int,
+        stop: int,
     ) -> tuple[list[Array], list[Array]]:
         carried, rows = {result for _, result in self._carried}, []
         for i in range(start, stop):
@@ -310,4 +398,7 @@ class Loop:
 
 
 def _warn(error: Exception) -> None:
-    warnings.warn(f"a compiled step is no graph, its calls are made one by one: {error!r}", stacklevel=7)
+    warnings.warn(
+        f"a compiled step is no graph, its calls are made one by one: {error!r}",
+        stacklevel=7,
+    )

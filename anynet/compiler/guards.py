@@ -1,7 +1,9 @@
-"""Guards: what a call of a compiled step is given and reaches, taken apart, and whether it is as it was.
+"""Guards: what a call of a compiled step is given and reaches, taken apart, and whether it is as it
+was.
 
-Taken apart it is leaves (arrays), the places that hold them, and an outline of everything else: types, names, settings,
-and which arrays and containers are in two places. A recording is good for every call that has its outline.
+Taken apart it is leaves (arrays), the places that hold them, and an outline of everything else:
+types, names, settings, and which arrays and containers are in two places. A recording is good for
+every call that has its outline.
 """
 
 import pickle
@@ -23,9 +25,26 @@ from anynet.reach import CONTENTS, Reach, holds_more, is_data
 from anynet.tracing.dynamic_scalars import DynamicScalars
 from anynet.tracing.trace import Traced
 
-# What a type is to a guard: those that are compared by type and value, by their text, arrays, containers, and others.
-_PLAIN, _TEXT, _ARRAY, _DYNAMIC, _OBJECT, _OPAQUE, _UNKNOWN, _NODE, _DICT, _LIST, _TUPLE, _SET = range(1, 13)
-_kinds: dict[type, int] = dict.fromkeys((type(None), bool, int, str, bytes, type(...), type(NotImplemented)), _PLAIN)
+# What a type is to a guard: those that are compared by type and value, by their text, arrays,
+# containers, and others.
+(
+    _PLAIN,
+    _TEXT,
+    _ARRAY,
+    _DYNAMIC,
+    _OBJECT,
+    _OPAQUE,
+    _UNKNOWN,
+    _NODE,
+    _DICT,
+    _LIST,
+    _TUPLE,
+    _SET,
+) = range(1, 13)
+_kinds: dict[type, int] = dict.fromkeys(
+    (type(None), bool, int, str, bytes, type(...), type(NotImplemented)),
+    _PLAIN,
+)
 _kinds |= dict.fromkeys((float, complex, range, slice), _TEXT)
 _CONTAINERS = frozenset([dict, list, tuple, set, frozenset, deque])
 
@@ -61,7 +80,13 @@ class Parts:
             self.leaves.append(x)
             self.reads.append((holder, name))
             plain = value_of(x)
-            self.outline += (name, type(plain), plain.shape, plain.dtype, getattr(plain, "device", None))
+            self.outline += (
+                name,
+                type(plain),
+                plain.shape,
+                plain.dtype,
+                getattr(plain, "device", None),
+            )
         else:
             self.outline += (name, i)
         if not isinstance(holder, tuple):
@@ -130,7 +155,12 @@ class Arguments(Parts):
                 outline += (name, type(child), child)
             elif of == _ARRAY:
                 # Each argument is an array of its own, also where one is given twice.
-                self._leaf(inside, name, child, self._known_leaves if around >= 0 else {})
+                self._leaf(
+                    inside,
+                    name,
+                    child,
+                    self._known_leaves if around >= 0 else {},
+                )
                 self._inside += [number] * (len(self.leaves) - len(self._inside))
             elif of >= _NODE:
                 outline.append(name)
@@ -153,13 +183,19 @@ class Arguments(Parts):
                 self.objects.append(child)
             self.outline = []
             # What may hold arrays, or is one, is looked into nowhere else.
-            self._setting(None, child, _UNKNOWN if kind == _ARRAY or kind > _NODE else kind)
+            self._setting(
+                None,
+                child,
+                _UNKNOWN if kind == _ARRAY or kind > _NODE else kind,
+            )
             found.append(tuple(self.outline))
         self.outline = outline
         outline.append(frozenset(found))
 
     def numbers(self, leaves: list[Any]) -> dict[int, int]:
-        """Return the number of each leaf by the identity of its array, but for arguments that are arrays."""
+        """Return the number of each leaf by the identity of its array, but for arguments that are
+        arrays.
+        """
         return self._known_leaves
 
     def direct(self) -> list[int]:
@@ -171,7 +207,9 @@ class Arguments(Parts):
         paths: list[str] = []
         for around, name in self._around:
             parent = "" if around < 0 else paths[around]
-            paths.append(f"{parent}.{name}" if parent else "" if name is None else _first(name, parameters))
+            paths.append(
+                f"{parent}.{name}" if parent else "" if name is None else _first(name, parameters)
+            )
         return [
             f"{paths[number]}.{name}" if paths[number] else _first(name, parameters)
             for number, (_, name) in zip(self._inside, self.reads, strict=True)
@@ -198,7 +236,10 @@ class Outside(Parts):
             elif kind == _SET:
                 self.outline += (type(x), frozenset(map(_of_element, x)))
             elif kind != _ARRAY:
-                self.outline += (type(x), _of_object(x) if kind == _OBJECT else None)
+                self.outline += (
+                    type(x),
+                    _of_object(x) if kind == _OBJECT else None,
+                )
             if kind in (_NODE, _OBJECT, _DYNAMIC):
                 self.fixed.append(x)
         for path, x, holder, name in reach.places:
@@ -207,7 +248,8 @@ class Outside(Parts):
                 self._leaf(holder, name, x, known)
                 self.paths += [path] * (len(self.leaves) - len(self.paths))
             elif kind in (_PLAIN, _TEXT, _ARRAY):
-                # A scalar of NumPy's is a number, which code may use as one, unless it comes from the step itself.
+                # A scalar of NumPy's is a number, which code may use as one, unless it comes from
+                # the step itself.
                 self._setting(name, x, _TEXT if kind == _ARRAY else kind)
             else:
                 self.outline += (name, numbers.get(id(x)))
@@ -241,12 +283,19 @@ class Contents:
     def __init__(self, outside: Outside, containers: Sequence[Any] = ()) -> None:
         closed = [*containers, *outside.containers]
         self._dicts = [x for x in closed if isinstance(x, dict)]
-        self._others = [*(x for x in closed if not isinstance(x, dict)), *outside.open]
+        self._others = [
+            *(x for x in closed if not isinstance(x, dict)),
+            *outside.open,
+        ]
         self._names = [*map(list, self._dicts)]
         self._lengths = [*map(len, self._others)]
         # Live views.
         self._values = [x.values() if isinstance(x, dict) else x for x in closed]
-        self._cells, self._single, self._functions = outside.cells, outside.single, outside.functions
+        self._cells, self._single, self._functions = (
+            outside.cells,
+            outside.single,
+            outside.functions,
+        )
         self.look()
 
     def look(self) -> None:
@@ -254,7 +303,10 @@ class Contents:
         self._before = self._now()
 
     def _now(self) -> list[Any]:
-        now = [*chain.from_iterable(self._values), *map(_code, self._functions)]
+        now = [
+            *chain.from_iterable(self._values),
+            *map(_code, self._functions),
+        ]
         if self._cells:
             now += [cell.cell_contents for cell in self._cells]
         if self._single:
@@ -272,29 +324,46 @@ class Contents:
 
 
 class Before:
-    """A call as it was left: while all things are where they were, they need not be taken apart again."""
+    """A call as it was left: while all things are where they were, they need not be taken apart
+    again.
+    """
 
     def __init__(
-        self, recording: Any, writes: list[Any], args: list[Any], arguments: Arguments, outside: Outside
+        self,
+        recording: Any,
+        writes: list[Any],
+        args: list[Any],
+        arguments: Arguments,
+        outside: Outside,
     ) -> None:
         self.recording, self.writes = recording, writes
         self.count = len(args)
         self.trees, self.arrays = [], []
         for i, arg in enumerate(args):
             if is_array(arg):
-                kind = type(arg), arg.shape, arg.dtype, getattr(arg, "device", None)
+                kind = (
+                    type(arg),
+                    arg.shape,
+                    arg.dtype,
+                    getattr(arg, "device", None),
+                )
                 self.arrays.append((i, _reference(arg), *kind))
             else:
                 self.trees.append((i, arg))
         # Where leaves are: in a tree, or the arguments themselves, which are not to be held.
-        sources = [(None if holder is args else holder, name) for holder, name in outside.reads + arguments.reads]
+        sources = [
+            (None if holder is args else holder, name)
+            for holder, name in outside.reads + arguments.reads
+        ]
         self.sources = [sources[i] for i in recording.used]
         self._contents = Contents(outside, arguments.containers)
         #: To see what is there now.
         self.look = self._contents.look
 
     def leaves(self, args: tuple[Any, ...]) -> list[Any] | None:
-        """Return the leaves if nothing is new but arrays among the arguments, alike in shape and dtype."""
+        """Return the leaves if nothing is new but arrays among the arguments, alike in shape and
+        dtype.
+        """
         if len(args) != self.count:
             return None
         for i, before in self.trees:
@@ -304,7 +373,8 @@ class Before:
             x = args[i]
             if type(x) is not kind or x.shape != shape or x.dtype != dtype:
                 return None
-            # A data set is the same as before; to ask some libraries' arrays for their device takes long.
+            # A data set is the same as before; to ask some libraries' arrays for their device takes
+            # long.
             if known() is not x and getattr(x, "device", None) != device:
                 return None
         if not self._contents.are_as_before():
@@ -327,7 +397,9 @@ def value_of(x: Any) -> Any:
 
 
 def in_tuples(function: Callable[[Any], Any], x: Any) -> Any:
-    """Return the tuple with function(array) for the arrays in it, and in tuples in it; itself where nothing changes."""
+    """Return the tuple with function(array) for the arrays in it, and in tuples in it; itself where
+    nothing changes.
+    """
     kind = _kinds.get(type(x)) or _kind(x)
     if kind == _ARRAY:
         return function(x)
@@ -350,7 +422,9 @@ def arrays_in(x: Any) -> Iterator[Any]:
 
 
 def with_arrays(x: Any, new: Iterator[Any]) -> Any:
-    """Return a copy of lists, tuples and dicts inside each other with the next ones for their arrays."""
+    """Return a copy of lists, tuples and dicts inside each other with the next ones for their
+    arrays.
+    """
     kind = _kinds.get(type(x)) or _kind(x)
     if kind == _ARRAY:
         return next(new)
@@ -378,7 +452,12 @@ def _find_kind(x: Any) -> int:
         return _ARRAY
     if tree.is_node(x):
         return _NODE
-    for kind, types in ((_DICT, dict), (_LIST, list | deque), (_TUPLE, tuple), (_SET, Set)):
+    for kind, types in (
+        (_DICT, dict),
+        (_LIST, list | deque),
+        (_TUPLE, tuple),
+        (_SET, Set),
+    ):
         if isinstance(x, types):
             return kind
     of = type(x)
@@ -401,14 +480,20 @@ def _find_kind(x: Any) -> int:
 
 
 def _of_object(x: Any) -> Any:
-    """Return what tells an object from others that reach the same: the code of a function, a class or a value."""
+    """Return what tells an object from others that reach the same: the code of a function, a class
+    or a value.
+    """
     if isinstance(x, FunctionType):
         return x.__code__
     if isinstance(x, attrgetter | methodcaller):
         # Which attribute or method it is for is in its text only.
         return repr(x)
     kind = type(x)
-    is_value = kind.__hash__ is not None and getattr(kind, "__eq__", None) is not object.__eq__ and not is_data(x)
+    is_value = (
+        kind.__hash__ is not None
+        and getattr(kind, "__eq__", None) is not object.__eq__
+        and not is_data(x)
+    )
     return x if is_value or isinstance(x, type) else None
 
 
@@ -423,7 +508,9 @@ def _of_element(x: Any) -> Any:
 
 
 def _state(x: Any) -> Any:
-    """Return what tells whether an object has changed; where nobody can tell, something that equals nothing else."""
+    """Return what tells whether an object has changed; where nobody can tell, something that equals
+    nothing else.
+    """
     try:
         if isinstance(x, ModuleType):
             x = vars(x)["getstate" if "getstate" in vars(x) else "get_state"]()

@@ -45,13 +45,18 @@ def needed_calls(calls: list[Instruction], outputs: list[Any]) -> list[Instructi
     return found[::-1]
 
 
-def generate_source(calls: list[Instruction], inputs: dict[int, str], outputs: list[Any]) -> tuple[str, dict[str, Any]]:
+def generate_source(
+    calls: list[Instruction], inputs: dict[int, str], outputs: list[Any]
+) -> tuple[str, dict[str, Any]]:
     """Return the calls as the source of a function ``run``, and what its names stand for.
 
     Inputs are names by their places, in order.
     """
     # An input would hide a function or a constant of its name; the code has two names of its own.
-    known: dict[str, Any] = dict.fromkeys(inputs.values()) | {"run": None, "slice": slice}
+    known: dict[str, Any] = dict.fromkeys(inputs.values()) | {
+        "run": None,
+        "slice": slice,
+    }
     places = dict(inputs)
 
     def name(x: Any) -> str:
@@ -61,7 +66,12 @@ def generate_source(calls: list[Instruction], inputs: dict[int, str], outputs: l
             return f"({', '.join(map(name, x))}{',' * (len(x) == 1)})"
         if isinstance(x, slice):
             return f"slice({name(x.start)}, {name(x.stop)}, {name(x.step)})"
-        if x is None or x is ... or type(x) in (bool, int, str) or (type(x) is float and math.isfinite(x)):
+        if (
+            x is None
+            or x is ...
+            or type(x) in (bool, int, str)
+            or (type(x) is float and math.isfinite(x))
+        ):
             return "..." if x is ... else repr(x)
         return free_name(known, "c", x)
 
@@ -83,7 +93,10 @@ def generate_source(calls: list[Instruction], inputs: dict[int, str], outputs: l
 def _line(call: Instruction, name: Callable[[Any], str], known: dict[str, Any]) -> str:
     function = free_name(known, re.sub(r"\W", "_", call.name), call.function)
     results = ", ".join(map(name, call.results))
-    arguments = [*map(name, call.args), *(f"{key}={name(value)}" for key, value in call.settings.items())]
+    arguments = [
+        *map(name, call.args),
+        *(f"{key}={name(value)}" for key, value in call.settings.items()),
+    ]
     comma = "," if call.several and len(call.results) == 1 else ""
     return f"{results}{comma} = {function}({', '.join(arguments)})"
 

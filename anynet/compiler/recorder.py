@@ -14,7 +14,9 @@ from anynet.tracing.trace import STANDARD, Primitive, Traced, next_level
 
 
 class CalledError(Exception):
-    """An error of a user's own code that a recording calls: what it did it is not to do a second time."""
+    """An error of a user's own code that a recording calls: what it did it is not to do a second
+    time.
+    """
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
@@ -22,7 +24,9 @@ class CalledError(Exception):
 
 
 class Recorder:
-    """A trace that evaluates, and notes what was called: arrays are places, whatever their numbers are now."""
+    """A trace that evaluates, and notes what was called: arrays are places, whatever their numbers
+    are now.
+    """
 
     batch_axes = 0
     keeps_decompositions = True
@@ -30,7 +34,8 @@ class Recorder:
     def __init__(self, home: Sequence[Any] = ()) -> None:
         self.level = next_level()
         self.calls: list[Instruction] = []
-        #: What computes scalars, and the places of these, called in order before the calls; also changes in between.
+        #: What computes scalars, and the places of these, called in order before the calls; also
+        #: changes in between.
         self.questions: list[tuple[Callable[[], tuple[float, ...] | None], tuple[Slot, ...]]] = []
         #: What these belong to; see `DynamicScalars`.
         self.dynamic: list[DynamicScalars] = []
@@ -73,18 +78,23 @@ class Recorder:
     def error(self, what: str) -> CompilationError:
         """Return the error for a number that is taken out of an array while it is recorded."""
         return CompilationError(
-            f"{what} is not settled while a step is recorded, and may be another when it runs again: use the functions "
-            "of its namespace (where() for a choice), or leave this part out of what is compiled"
+            f"{what} is not settled while a step is recorded, and may be another when it runs "
+            "again: use the functions of its namespace (where() for a choice), or leave this part "
+            "out of what is compiled"
         )
 
     def place(self, x: Any) -> Any:
-        """Return the place of a traced array, the array of a constant; anything else is as it is."""
+        """Return the place of a traced array, the array of a constant; anything else is as it
+        is.
+        """
         if type(x) is not Traced:
             return x
         if x.trace is self:
             return Slot(x.node)
         if x.trace is not None:
-            raise CompilationError(f"{x!r} belongs to another trace: what is compiled cannot be differentiated")
+            raise CompilationError(
+                f"{x!r} belongs to another trace: what is compiled cannot be differentiated"
+            )
         return x.value
 
     def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
@@ -92,17 +102,19 @@ class Recorder:
         if self._closed:
             raise CompilationError(
                 f"{step.name}: an array of a compiled step was kept from when it was recorded: "
-                "return it, or hand what it is kept in (a network, an optimizer) to the step as an argument"
+                "return it, or hand what it is kept in (a network, an optimizer) to the step as an "
+                "argument"
             )
         if threading.get_ident() != self._thread:
             raise CompilationError(
-                f"{step.name}: another thread is recording a compiled step, and this is an array of it: call the step "
-                "once before threads share what it uses, and use no threads inside a step"
+                f"{step.name}: another thread is recording a compiled step, and this is an array of "
+                "it: call the step once before threads share what it uses, and use no threads "
+                "inside a step"
             )
         if step.name in _OPEN_ENDED or (step.name == "getitem_at" and any(map(_is_mask, args[1:]))):
             raise CompilationError(
-                f"{step.name}: how many elements come out depends on the numbers, and a compiled step has fixed "
-                "shapes: use where(), or leave this part out of what is compiled"
+                f"{step.name}: how many elements come out depends on the numbers, and a compiled "
+                "step has fixed shapes: use where(), or leave this part out of what is compiled"
             )
         given = [value_of(arg) for arg in args]
         out, _, function = step.evaluate(given, settings)
@@ -121,19 +133,33 @@ class Recorder:
         return self._noted(step.name, function, args, settings, out)
 
     def _opaque(
-        self, step: Primitive, args: Sequence[Any], settings: dict[str, Any], given: list[Any], out: Any
+        self,
+        step: Primitive,
+        args: Sequence[Any],
+        settings: dict[str, Any],
+        given: list[Any],
+        out: Any,
     ) -> Any:
-        """Note a user's own code as one call; where the device's steps call no Python, note its parts."""
+        """Note a user's own code as one call; where the device's steps call no Python, note its
+        parts.
+        """
         assert step.reference is not None
         if get_backend(self.home).calls_python(step.reference, given):
-            return self._noted(step.name, partial(_call, step.reference), args, settings, out, own=True)
+            return self._noted(
+                step.name,
+                partial(_call, step.reference),
+                args,
+                settings,
+                out,
+                own=True,
+            )
         try:
             return step.reference(*args, **settings)
         except Exception as error:
             raise CompilationError(
-                f"{step.name} is code that a compiled step cannot call on this device, which runs steps without "
-                f"Python ({error!r}): write it in the functions of its arrays' namespace, or leave this part out of "
-                "what is compiled"
+                f"{step.name} is code that a compiled step cannot call on this device, which runs "
+                f"steps without Python ({error!r}): write it in the functions of its arrays' "
+                "namespace, or leave this part out of what is compiled"
             ) from error
 
     def do(self, function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
@@ -141,7 +167,13 @@ class Recorder:
         # maximum.reduce calls itself reduce.
         owner: Any = getattr(function, "__self__", None)
         name = f"{owner.__name__}_{function.__name__}" if callable(owner) else function.__name__
-        return self._noted(name, function, args, settings, function(*map(value_of, args), **settings))
+        return self._noted(
+            name,
+            function,
+            args,
+            settings,
+            function(*map(value_of, args), **settings),
+        )
 
     def _noted(
         self,
@@ -161,7 +193,18 @@ class Recorder:
         results = tuple([Slot(x.node) for x in parts])
         first = parts[0].value
         kind = first.shape, first.dtype, self._strides(first)
-        self.calls.append(Instruction(name, function, places, settings, results, several, kind, own))
+        self.calls.append(
+            Instruction(
+                name,
+                function,
+                places,
+                settings,
+                results,
+                several,
+                kind,
+                own,
+            )
+        )
         if not several:
             return parts[0]
         return type(out)(*parts) if hasattr(out, "_fields") else tuple(parts)
@@ -181,7 +224,16 @@ def value_of(x: Any) -> Any:
 
 
 #: Functions whose results have as many elements as the numbers say.
-_OPEN_ENDED = frozenset(["nonzero", "repeat", "unique_all", "unique_counts", "unique_inverse", "unique_values"])
+_OPEN_ENDED = frozenset(
+    [
+        "nonzero",
+        "repeat",
+        "unique_all",
+        "unique_counts",
+        "unique_inverse",
+        "unique_values",
+    ]
+)
 
 
 def _is_mask(x: Any) -> bool:

@@ -14,8 +14,22 @@ from anynet.array import is_array
 from anynet.backend import get_backend
 from anynet.callables import signature_of
 from anynet.compiler.buffers import with_buffers
-from anynet.compiler.guards import Arguments, Outside, Parts, arrays_in, in_tuples, value_of, with_arrays
-from anynet.compiler.program import Instruction, Slot, free_name, generate_source, needed_calls
+from anynet.compiler.guards import (
+    Arguments,
+    Outside,
+    Parts,
+    arrays_in,
+    in_tuples,
+    value_of,
+    with_arrays,
+)
+from anynet.compiler.program import (
+    Instruction,
+    Slot,
+    free_name,
+    generate_source,
+    needed_calls,
+)
 from anynet.compiler.recorder import CalledError, Recorder
 from anynet.errors import CompilationError
 from anynet.interrupt import DeferredInterrupt
@@ -44,7 +58,8 @@ class Recording:
         self.dynamic = recorder.dynamic
         self.questions = [question for question, _ in recorder.questions]
         calls = needed_calls(recorder.calls, outputs)
-        #: The numbers of the leaves that it takes: a data set that a step reaches may be used nowhere.
+        #: The numbers of the leaves that it takes: a data set that a step reaches may be used
+        #: nowhere.
         self.used = _used(calls, outputs, changes, len(inputs))
         named = {i: inputs[i] for i in self.used}
         for _, asked in recorder.questions:
@@ -66,12 +81,26 @@ class Recording:
         self._lock = threading.Lock()
 
     def shares_memory(self, leaves: list[Any]) -> bool:
-        """Tell whether another one of the leaves that are used would see what is written into one."""
+        """Tell whether another one of the leaves that are used would see what is written into
+        one.
+        """
         share = self.backend.shares_memory
-        return any(share(leaves[i], x) for i in self._written for j, x in enumerate(leaves) if i != j and is_array(x))
+        return any(
+            share(leaves[i], x)
+            for i in self._written
+            for j, x in enumerate(leaves)
+            if i != j and is_array(x)
+        )
 
-    def replay(self, leaves: list[Any], writes: list["_Write"], plainly: Callable[[], Any]) -> Any:
-        """Make the calls with these leaves, those that are used, and put new arrays where they belong."""
+    def replay(
+        self,
+        leaves: list[Any],
+        writes: list["_Write"],
+        plainly: Callable[[], Any],
+    ) -> Any:
+        """Make the calls with these leaves, those that are used, and put new arrays where they
+        belong.
+        """
         # Where two threads get past this at once, one waits for the other.
         if (self._written and self.shares_memory(leaves)) or self._lock.locked():
             return plainly()
@@ -98,7 +127,10 @@ class Recording:
                 return tree.map(lambda leaf: found[leaf.node], self.result)
         # The step itself says better what is wrong, and where.
         result = plainly()
-        warnings.warn(f"a compiled step failed, and did not when not compiled: {failure!r}", stacklevel=4)
+        warnings.warn(
+            f"a compiled step failed, and did not when not compiled: {failure!r}",
+            stacklevel=4,
+        )
         return result
 
     def _scalars(self) -> list[float]:
@@ -117,7 +149,9 @@ class Recording:
         return self.backend.loop(self._plain, self._carried)
 
     def can_loop(self, leaves: list[Any]) -> bool:
-        """Return whether a loop on the device does with these leaves what the calls do one after the other."""
+        """Return whether a loop on the device does with these leaves what the calls do one after
+        the other.
+        """
         if not self.backend.loops or any(type(x) is Traced for x in leaves):
             return False
         carried = [i for i, _ in self._carried]
@@ -126,9 +160,19 @@ class Recording:
             return False
         return not self._written or not self.shares_memory(leaves)
 
-    def loop(self, leaves: list[Any], writes: list["_Write"], entries: Any, start: int, stop: int) -> Any:
-        """Replay for each of the entries, the last of the leaves, and put new arrays where they belong."""
-        # The clock goes on when the parameters do: a loop that is interrupted leaves both as they were.
+    def loop(
+        self,
+        leaves: list[Any],
+        writes: list["_Write"],
+        entries: Any,
+        start: int,
+        stop: int,
+    ) -> Any:
+        """Replay for each of the entries, the last of the leaves, and put new arrays where they
+        belong.
+        """
+        # The clock goes on when the parameters do: a loop that is interrupted leaves both as they
+        # were.
         with DeferredInterrupt():
             before = [vars(x).copy() for x in self.dynamic]
             try:
@@ -148,16 +192,24 @@ class Recording:
         return tree.map(lambda leaf: others[leaf.node - len(carried)], self.result)
 
 
-def _used(calls: list[Instruction], outputs: list[Any], changes: "_Changes", count: int) -> list[int]:
-    """Return the numbers of the leaves that calls take, that are results, that change, or that come last."""
+def _used(
+    calls: list[Instruction],
+    outputs: list[Any],
+    changes: "_Changes",
+    count: int,
+) -> list[int]:
+    """Return the numbers of the leaves that calls take, that are results, that change, or that come
+    last.
+    """
     places = [place.number for call in calls for place in call.places()]
     places += [x.number for x in outputs if isinstance(x, Slot)]
     used = {*places, *(leaf for leaf, _ in changes.carried), count - 1}
     return [i for i in range(count) if i in used]
 
 
-#: (holder, name, number of the output that goes there, or those of the arrays of a list, tuple or dict); without a
-#: holder, (None, number of the leaf, number of the output) of an array that is written into.
+#: (holder, name, number of the output that goes there, or those of the arrays of a list, tuple or
+#: dict); without a holder, (None, number of the leaf, number of the output) of an array that is
+#: written into.
 _Write = tuple[Any, Any, Any]
 
 
@@ -167,7 +219,9 @@ def _write(writes: list[_Write], leaves: list[Any], found: Any) -> None:
         if holder is None:
             leaves[name][...] = found[output]
         else:
-            holder[name] = found[output] if type(output) is int else _rebuilt(holder[name], output, found)
+            holder[name] = (
+                found[output] if type(output) is int else _rebuilt(holder[name], output, found)
+            )
 
 
 class _Changes:
@@ -178,7 +232,8 @@ class _Changes:
         self.carried: list[tuple[int, int]] = []
         #: (leaf, output) of the leaves that are written into.
         self.written: list[tuple[int, int]] = []
-        #: (whether outside, number of the slot, output), and of the container, the outputs of its arrays.
+        #: (whether outside, number of the slot, output), and of the container, the outputs of its
+        #: arrays.
         self.slots: list[tuple[bool, int, int]] = []
         self.members: list[tuple[bool, int, list[int | None]]] = []
 
@@ -202,7 +257,10 @@ class _Changes:
 def _rebuilt(x: Any, outputs: list[int | None], found: Any) -> Any:
     """Return a copy of a container with the outputs in it."""
     arrays = zip(arrays_in(x), outputs, strict=True)
-    return with_arrays(x, iter([old if output is None else found[output] for old, output in arrays]))
+    return with_arrays(
+        x,
+        iter([old if output is None else found[output] for old, output in arrays]),
+    )
 
 
 class _Recorded:
@@ -210,11 +268,15 @@ class _Recorded:
 
     def __init__(self, recorder: Recorder, arguments: Arguments, outside: Outside) -> None:
         self._recorder = recorder
-        self._parts = [(outside, outside.read()), (arguments, arguments.leaves)]
+        self._parts = [
+            (outside, outside.read()),
+            (arguments, arguments.leaves),
+        ]
         self.originals = [x for _, leaves in self._parts for x in leaves]
         # Tuples with variables in them, by identity, and those in whose place they are.
         self._tuples: dict[int, tuple[Any, Any]] = {}
-        #: The variable of each leaf and its place, those outside first, and the numbers of those that are written into.
+        #: The variable of each leaf and its place, those outside first, and the numbers of those
+        #: that are written into.
         self.variables: list[Traced] = []
         self.places: list[Slot] = []
         self.written: dict[int, Any] = {}
@@ -245,7 +307,9 @@ class _Recorded:
                 self._recorder.dynamic.append(scalars)
 
     def end(self, parts: list[Parts]) -> None:
-        """Put plain arrays in the place of traced ones, those that were there where they are written into."""
+        """Put plain arrays in the place of traced ones, those that were there where they are
+        written into.
+        """
         failure = None
         # Shorter where it was not begun to the end.
         for x, place, original in zip(self.variables, self.places, self.originals, strict=False):
@@ -274,7 +338,9 @@ class _Recorded:
             raise failure
 
     def _plain(self, x: Any) -> Any:
-        """Return the array that a traced one stands for, the one that was there if it is written into."""
+        """Return the array that a traced one stands for, the one that was there if it is written
+        into.
+        """
         if id(x) in self.written:
             return self.written[id(x)]
         if id(_owner(x)) in self.written:
@@ -287,7 +353,9 @@ class _Recorded:
 
 
 def _owner(x: Any) -> Any:
-    """Return the traced array whose memory this one is in, which is itself or one that it is a view of."""
+    """Return the traced array whose memory this one is in, which is itself or one that it is a view
+    of.
+    """
     return x.alias.root().handle() if type(x) is Traced and x.alias is not None else x
 
 
@@ -301,11 +369,19 @@ def _outer_tuples(part: Parts) -> list[tuple[Any, Any, Any]]:
 
 
 def record(
-    step: Callable[..., Any], args: list[Any], named: dict[str, Any], arguments: Arguments, outside: Outside
+    step: Callable[..., Any],
+    args: list[Any],
+    named: dict[str, Any],
+    arguments: Arguments,
+    outside: Outside,
 ) -> "tuple[Any, Recording | str]":
-    """Do the step once; return its result, and the recording, or in words why no other call could use it."""
+    """Do the step once; return its result, and the recording, or in words why no other call could
+    use it.
+    """
     if not outside.complete:
-        raise CompilationError(f"the step reaches more than {LIMIT} values: give it what it needs as arguments")
+        raise CompilationError(
+            f"the step reaches more than {LIMIT} values: give it what it needs as arguments"
+        )
     recorder = Recorder((arguments.leaves + outside.read())[:1])
     recorded = _Recorded(recorder, arguments, outside)
     try:
@@ -324,19 +400,28 @@ def record(
                 after = Arguments(args, named)
                 around = Outside(step, *after.objects)
                 leaves = [around.read(), after.leaves]
-                held = [_leaves_held(part, traced) for part, traced in zip((around, after), leaves, strict=True)]
+                held = [
+                    _leaves_held(part, traced)
+                    for part, traced in zip((around, after), leaves, strict=True)
+                ]
                 recorded.end([around, after])
         if recorded.keeps_view:
             raise CompilationError(
-                "the step keeps a view of an array that it writes into; a compiled step has no such views: keep a "
-                "copy, such as x + 0"
+                "the step keeps a view of an array that it writes into; a compiled step has no "
+                "such views: keep a copy, such as x + 0"
             )
         result = tree.map(value_of, result)
         _check_result(result)
         different = recorder.seen or _difference((outside, around), (arguments, after))
         if different:
             return result, different
-        changes, outputs = _changes(recorder, recorded, ((outside, around), (arguments, after)), leaves, held)
+        changes, outputs = _changes(
+            recorder,
+            recorded,
+            ((outside, around), (arguments, after)),
+            leaves,
+            held,
+        )
         shift = len(outputs)
         recording = Recording(
             (arguments.outline, outside.outline),
@@ -348,8 +433,9 @@ def record(
         )
         if recording.shares_memory([recorded.originals[i] for i in recording.used]):
             raise CompilationError(
-                "the step writes into an array that shares memory with another one that it uses, as a view does, and "
-                "saw them as two: reach one of them by the other inside the step, or give it a copy"
+                "the step writes into an array that shares memory with another one that it uses, "
+                "as a view does, and saw them as two: reach one of them by the other inside the "
+                "step, or give it a copy"
             )
         return result, recording
     finally:
@@ -365,15 +451,17 @@ def _changes(
 ) -> tuple[_Changes, list[Any]]:
     """Return what a step has put where, and the places of what it has put there.
 
-    Parts are those before and after, with the leaves after and, for each list, tuple and dict, the numbers of those in
-    it.
+    Parts are those before and after, with the leaves after and, for each list, tuple and dict, the
+    numbers of those in it.
     """
     changes = _Changes()
     outputs: list[Any] = []
     places = iter(recorded.places)
     arguments = parts[1][0]
     given = {id(recorded.variables[i - len(arguments.leaves)]) for i in arguments.direct()}
-    for is_outside, (old, new), arrays, inside in zip((True, False), parts, leaves, held, strict=True):
+    for is_outside, (old, new), arrays, inside in zip(
+        (True, False), parts, leaves, held, strict=True
+    ):
         shift = len(recorded.places) - len(leaves[1]) if not is_outside else 0
         changed: dict[int, int] = {}
         for i, x in enumerate(arrays):
@@ -386,8 +474,9 @@ def _changes(
                 and not recorded.written.keys().isdisjoint([id(owner), id(variable)])
             ):
                 raise CompilationError(
-                    "the step keeps an array that it is given, and writes into what it keeps; a compiled step keeps "
-                    "another array with the same values: keep a copy, such as x + 0"
+                    "the step keeps an array that it is given, and writes into what it keeps; a "
+                    "compiled step keeps another array with the same values: keep a copy, such as "
+                    "x + 0"
                 )
             if id(variable) in recorded.written:
                 changes.written.append((shift + i, len(outputs)))
@@ -400,7 +489,9 @@ def _changes(
                 changes.carried.append((shift + i, len(outputs)))
                 outputs.append(place)
         replaced: set[int] = set()
-        for k, ((x, holder, _), (before, _, _)) in enumerate(zip(new.members, old.members, strict=True)):
+        for k, ((x, holder, _), (before, _, _)) in enumerate(
+            zip(new.members, old.members, strict=True)
+        ):
             new_arrays = [changed.get(i) for i in inside[k]]
             is_new = recorded.original(x) is not before or (
                 isinstance(x, tuple) and any(i in changed for i in inside[k])
@@ -417,9 +508,13 @@ def _changes(
 
 
 def _leaves_held(part: Parts, leaves: list[Any]) -> list[list[int]]:
-    """Return the numbers of the leaves in each list, tuple and dict, -1 for an array that is an argument itself."""
+    """Return the numbers of the leaves in each list, tuple and dict, -1 for an array that is an
+    argument itself.
+    """
     known = part.numbers(leaves)
-    return [[known.get(id(x), -1) for x in arrays_in(container)] for container, _, _ in part.members]
+    return [
+        [known.get(id(x), -1) for x in arrays_in(container)] for container, _, _ in part.members
+    ]
 
 
 def _difference(*parts: tuple[Parts, Parts]) -> str:
@@ -427,8 +522,14 @@ def _difference(*parts: tuple[Parts, Parts]) -> str:
     for before, after in parts:
         if before.outline != after.outline:
             pairs = zip(before.outline, after.outline, strict=False)
-            same = next((i for i, (x, y) in enumerate(pairs) if x is not y and x != y), len(before.outline))
-            name = next((x for x in before.outline[:same][::-1] if isinstance(x, str)), "its arguments")
+            same = next(
+                (i for i, (x, y) in enumerate(pairs) if x is not y and x != y),
+                len(before.outline),
+            )
+            name = next(
+                (x for x in before.outline[:same][::-1] if isinstance(x, str)),
+                "its arguments",
+            )
             return f"something at or near {name!r}"
         for x, y in zip(before.fixed, after.fixed, strict=True):
             if x is not y:
@@ -443,8 +544,8 @@ def _check_result(result: Any) -> None:
     reached = Reach(*holders, attrgetter("")).objects
     if any(type(x) is Traced and x.trace is not None for _, x in reached):
         raise CompilationError(
-            f"the step returns arrays in something that is no tree, in a {type(result).__name__}: return arrays, or "
-            "tuples, lists, dicts and modules of them"
+            f"the step returns arrays in something that is no tree, in a {type(result).__name__}: "
+            "return arrays, or tuples, lists, dicts and modules of them"
         )
 
 
@@ -462,4 +563,7 @@ def _names(paths: list[str]) -> list[str]:
     clean = [re.sub(r"\W+", "_", path).strip("_") or "x" for path in paths]
     # What else stands in the code: Python's words, results and numbers.
     taken = [keyword.iskeyword(path) or re.fullmatch(r"\d.*|[vn]\d+|slice", path) for path in clean]
-    return [free_name(known, "_" * bool(t) + path, object()) for path, t in zip(clean, taken, strict=True)]
+    return [
+        free_name(known, "_" * bool(t) + path, object())
+        for path, t in zip(clean, taken, strict=True)
+    ]

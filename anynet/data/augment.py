@@ -1,4 +1,6 @@
-"""Augmentation: images changed at random, a little, as the things they show might have been seen; on the device."""
+"""Augmentation: images changed at random, a little, as the things they show might have been seen;
+on the device.
+"""
 
 import math
 from collections.abc import Callable
@@ -14,17 +16,24 @@ Augmentation = Callable[[Array, Array], Array]
 def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0.1) -> Augmentation:
     """Return an augmentation that shifts, rotates and scales every image by amounts of its own.
 
-    Shifts are up to so many pixels along each axis, rotations up to so many degrees, both ways; sizes change by a
-    factor from 1 - scale to 1 + scale. Images are (N, channels, height, width), floating; what comes in from outside
-    is 0. Source: Simard, Steinkraus and Platt, Best practices for convolutional neural networks, ICDAR 2003.
+    Shifts are up to so many pixels along each axis, rotations up to so many degrees, both ways;
+    sizes change by a factor from 1 - scale to 1 + scale. Images are (N, channels, height, width),
+    floating; what comes in from outside is 0. Source: Simard, Steinkraus and Platt, Best practices
+    for convolutional neural networks, ICDAR 2003.
     """
-    for name, value, below in (("shift", shift, math.inf), ("degrees", degrees, 360.0), ("scale", scale, 1.0)):
+    for name, value, below in (
+        ("shift", shift, math.inf),
+        ("degrees", degrees, 360.0),
+        ("scale", scale, 1.0),
+    ):
         if not 0 <= value < below:
             raise ArgumentError(f"{name} is {value}: wanted a number from 0 up to but not {below}")
 
     def augment(key: Array, x: Array) -> Array:
         if x.ndim != 4:
-            raise ShapeError(f"images of shape {tuple(x.shape)}: wanted (N, channels, height, width)")
+            raise ShapeError(
+                f"images of shape {tuple(x.shape)}: wanted (N, channels, height, width)"
+            )
         check_floating("random_affine", x)
         xp = array_namespace(x)
         drawn = random.uniform(key, (4, x.shape[0], 1, 1), low=-1.0, high=1.0)
@@ -33,7 +42,10 @@ def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0
         factor = 1 / (1 + scale * drawn[3, ...])
         height, width = x.shape[2:]
         rows, columns = (
-            xp.reshape(xp.arange(n, dtype=drawn.dtype, device=drawn.device) - (n - 1) / 2, shape)
+            xp.reshape(
+                xp.arange(n, dtype=drawn.dtype, device=drawn.device) - (n - 1) / 2,
+                shape,
+            )
             for n, shape in ((height, (1, -1, 1)), (width, (1, 1, -1)))
         )
         # Where each pixel comes from.
@@ -46,9 +58,11 @@ def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0
 
 
 def sample(x: Array, rows: Array, columns: Array) -> Array:
-    """Return images (N, channels, …) read at places between pixels, rows and columns (N, …), by bilinear interpolation.
+    """Return images (N, channels, …) read at places between pixels, rows and columns (N, …), by
+    bilinear interpolation.
 
-    x is (N, channels, height, width), and 0 outside, also to the interpolation between an edge and what is outside.
+    x is (N, channels, height, width), and 0 outside, also to the interpolation between an edge and
+    what is outside.
     """
     xp = array_namespace(x, rows)
     images, channels, height, width = x.shape
@@ -61,11 +75,19 @@ def sample(x: Array, rows: Array, columns: Array) -> Array:
         xp.minimum(xp.maximum(p + 1, xp.zeros_like(p)), xp.full_like(p, n + 1))
         for p, n in ((rows, height), (columns, width))
     )
-    # The last rows and columns of the frame have none after them: they are reached as those after the image's last.
-    top, left = (xp.minimum(xp.floor(p), xp.full_like(p, n)) for p, n in ((rows, height), (columns, width)))
+    # The last rows and columns of the frame have none after them: they are reached as those after
+    # the image's last.
+    top, left = (
+        xp.minimum(xp.floor(p), xp.full_like(p, n)) for p, n in ((rows, height), (columns, width))
+    )
     down, right = rows - top, columns - left
-    first = xp.reshape(xp.arange(images, dtype=xp.int32, device=x.device), (-1,) + (1,) * (rows.ndim - 1))
-    corner = (first * (height + 2) + xp.astype(top, xp.int32)) * (width + 2) + xp.astype(left, xp.int32)
+    first = xp.reshape(
+        xp.arange(images, dtype=xp.int32, device=x.device),
+        (-1,) + (1,) * (rows.ndim - 1),
+    )
+    corner = (first * (height + 2) + xp.astype(top, xp.int32)) * (width + 2) + xp.astype(
+        left, xp.int32
+    )
     pixels = xp.reshape(xp.permute_dims(x, (0, 2, 3, 1)), (-1, channels))
 
     def at(offset: int, weight: Array) -> Array:

@@ -18,13 +18,16 @@ Source = Iterable[tuple[Array, Array]] | Callable[[], Iterable[tuple[Array, Arra
 
 
 class Batches:
-    """One pass over an iterable of (x, t) each time it is iterated; batches are brought to a backend.
+    """One pass over an iterable of (x, t) each time it is iterated; batches are brought to a
+    backend.
 
-    The first batch can be looked at before: the next pass begins with it, so that every pass reads the iterable once.
+    The first batch can be looked at before: the next pass begins with it, so that every pass reads
+    the iterable once.
 
     Args:
         name: of the argument, in errors.
-        source: an iterable of pairs of arrays, or a function without arguments that returns one, called for each pass.
+        source: an iterable of pairs of arrays, or a function without arguments that returns one,
+            called for each pass.
         backend: where the batches go; None leaves them where they are.
         passes: how many there will be.
 
@@ -43,14 +46,14 @@ class Batches:
         if not _gives_batches(source):
             function = ", a function that takes arguments" if inspect.isroutine(source) else ""
             raise ArgumentTypeError(
-                f"{name} is {describe(source)}{function}: wanted two arrays in one tuple (x, t), a Loader, or an "
-                "iterable of batches (x, t), such as a list or a PyTorch DataLoader"
+                f"{name} is {describe(source)}{function}: wanted two arrays in one tuple (x, t), a "
+                "Loader, or an iterable of batches (x, t), such as a list or a PyTorch DataLoader"
             )
         if passes > 1 and isinstance(source, Iterator):
             raise ArgumentError(
-                f"{name} is {describe(source)}, which can be read only once, and epochs is {passes}: wanted a list, a "
-                "Loader, a PyTorch DataLoader, or the function that makes the generator, as in fit(net, batches) in "
-                "place of fit(net, batches())"
+                f"{name} is {describe(source)}, which can be read only once, and epochs is "
+                f"{passes}: wanted a list, a Loader, a PyTorch DataLoader, or the function that "
+                "makes the generator, as in fit(net, batches) in place of fit(net, batches())"
             )
 
     def first(self) -> tuple[Array, Array]:
@@ -65,7 +68,9 @@ class Batches:
             first = next(batches, None)
             if first is None:
                 again = "" if self._steps is None else " any more"
-                raise DataError(f"{self._name} gave no batch{again}: wanted one or more each time it is read")
+                raise DataError(
+                    f"{self._name} gave no batch{again}: wanted one or more each time it is read"
+                )
             check_finite(*first, f"batch 1 of {self._name}: ")
             self._begun = first, batches
         return self._begun[0]
@@ -92,15 +97,22 @@ class Batches:
     def _read(self, batch: Any, where: str) -> tuple[Array, Array]:
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             length = f", of {len(batch)}" if isinstance(batch, tuple | list) else ""
-            raise DataError(f"{where} is a {type(batch).__name__}{length}: wanted (x, t), two arrays")
-        if any(isinstance(value, Number) or (is_array(value) and value.ndim == 0) for value in batch):
             raise DataError(
-                f"{where} is a single example: wanted arrays with one row per example, as those of Loader(x, t) or "
-                "of PyTorch's DataLoader(dataset, batch_size=100)"
+                f"{where} is a {type(batch).__name__}{length}: wanted (x, t), two arrays"
+            )
+        if any(
+            isinstance(value, Number) or (is_array(value) and value.ndim == 0) for value in batch
+        ):
+            raise DataError(
+                f"{where} is a single example: wanted arrays with one row per example, as those of "
+                "Loader(x, t) or of PyTorch's DataLoader(dataset, batch_size=100)"
             )
         x, t = batch
         if self._backend is not None:
-            x, t = (self._backend.asarray(unrecorded(value)) if is_array(value) else value for value in batch)
+            x, t = (
+                self._backend.asarray(unrecorded(value)) if is_array(value) else value
+                for value in batch
+            )
         check_rows(x, t, f"{where}: ")
         return x, t
 

@@ -6,7 +6,9 @@ from anynet.array import Array
 
 
 class Dataset(NamedTuple):
-    """Two pairs (x, t): images, floating (N, features) or (N, channels, height, width), and class indices (N,)."""
+    """Two pairs (x, t): images, floating (N, features) or (N, channels, height, width), and class
+    indices (N,).
+    """
 
     train: tuple[Array, Array]
     test: tuple[Array, Array]

@@ -1,4 +1,6 @@
-"""The handwritten digits that come with scikit-learn: 1,797 real ones, small, and always at hand."""
+"""The handwritten digits that come with scikit-learn: 1,797 real ones, small, and always at
+hand.
+"""
 
 from typing import Any
 
@@ -12,7 +14,8 @@ TEST = 297
 
 
 def load_digits(backend: Backend | str | None = None, *, flat: bool = True) -> Dataset:
-    """Return scikit-learn's digits scaled from 8 by 8 to 28 by 28 pixels, in MNIST's form; see `load_mnist`.
+    """Return scikit-learn's digits scaled from 8 by 8 to 28 by 28 pixels, in MNIST's form; see
+    `load_mnist`.
 
     Source: Alpaydin and Kaynak, Optical recognition of handwritten digits, 1998.
 
@@ -32,14 +35,24 @@ def load_digits(backend: Backend | str | None = None, *, flat: bool = True) -> D
     images = xp.matmul(xp.matmul(widen, small), xp.matrix_transpose(widen))
     images = xp.reshape(images, (-1, 784) if flat else (-1, 1, 28, 28))
     labels = backend.asarray(bunch.target, dtype=xp.int32)
-    return Dataset((images[:-TEST, ...], labels[:-TEST]), (images[-TEST:, ...], labels[-TEST:]))
+    return Dataset(
+        (images[:-TEST, ...], labels[:-TEST]),
+        (images[-TEST:, ...], labels[-TEST:]),
+    )
 
 
 def _interpolation(backend: Backend, given: int, wanted: int) -> Array:
-    """Return the matrix (wanted, given) that interpolates linearly between the middles of pixels."""
+    """Return the matrix (wanted, given) that interpolates linearly between the middles of
+    pixels.
+    """
     xp: Namespace = backend.xp
-    places = (xp.arange(wanted, dtype=xp.float32, device=backend.device) + 0.5) * (given / wanted) - 0.5
-    places = xp.minimum(xp.maximum(places, xp.zeros_like(places)), xp.full_like(places, given - 1))
+    places = (xp.arange(wanted, dtype=xp.float32, device=backend.device) + 0.5) * (
+        given / wanted
+    ) - 0.5
+    places = xp.minimum(
+        xp.maximum(places, xp.zeros_like(places)),
+        xp.full_like(places, given - 1),
+    )
     pixels = xp.arange(given, dtype=xp.float32, device=backend.device)
     distance = xp.abs(xp.expand_dims(places, axis=1) - pixels)
     return xp.maximum(1 - distance, xp.zeros_like(distance))

@@ -1,7 +1,7 @@
 """IDX files, the format of MNIST: a magic number, the shape, and the numbers in big-endian order.
 
-Format: two zero bytes, a byte for the type, a byte for the number of axes, each axis as a 32-bit number, the data.
-Source: LeCun, Cortes and Burges, The MNIST database of handwritten digits.
+Format: two zero bytes, a byte for the type, a byte for the number of axes, each axis as a 32-bit
+number, the data. Source: LeCun, Cortes and Burges, The MNIST database of handwritten digits.
 """
 
 import array
@@ -19,7 +19,14 @@ from anynet.errors import DataError
 from anynet.files import atomic_write
 
 # The type's byte, its letter in the modules array and struct, and its size in bytes.
-_TYPES = {0x08: ("B", 1), 0x09: ("b", 1), 0x0B: ("h", 2), 0x0C: ("i", 4), 0x0D: ("f", 4), 0x0E: ("d", 8)}
+_TYPES = {
+    0x08: ("B", 1),
+    0x09: ("b", 1),
+    0x0B: ("h", 2),
+    0x0C: ("i", 4),
+    0x0D: ("f", 4),
+    0x0E: ("d", 8),
+}
 _CODES = {letter: code for code, (letter, _) in _TYPES.items()}
 
 # How much is read at a time: a header may promise more than the file holds.
@@ -33,13 +40,15 @@ MAX_BYTES = 2**30
 
 
 def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> memoryview:
-    """Return the numbers of an IDX file, plain or gzipped, as a memoryview with its shape and native format.
+    """Return the numbers of an IDX file, plain or gzipped, as a memoryview with its shape and
+    native format.
 
-    Gzip is told by the first bytes. The header says how much must follow, so no more than that is ever unpacked.
+    Gzip is told by the first bytes. The header says how much must follow, so no more than that is
+    ever unpacked.
 
     Raises:
-        DataError: not an IDX file, of a type that IDX does not have, damaged, empty, shorter or longer than its header
-            says, or larger than ``max_bytes``.
+        DataError: not an IDX file, of a type that IDX does not have, damaged, empty, shorter or
+            longer than its header says, or larger than ``max_bytes``.
         FileNotFoundError: there is no such file.
 
     """
@@ -48,7 +57,11 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> memory
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         try:
-            return _read(gzip.GzipFile(fileobj=raw) if zipped else raw, path, max_bytes)
+            return _read(
+                gzip.GzipFile(fileobj=raw) if zipped else raw,
+                path,
+                max_bytes,
+            )
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DataError(f"{path} is a damaged gzip file ({error}): fetch it again") from error
 
@@ -62,25 +75,37 @@ def _read(file: IO[bytes] | gzip.GzipFile, path: Path, max_bytes: int) -> memory
         )
     letter, itemsize = _TYPES[magic[2]]
     if not 1 <= magic[3] <= _MAX_AXES:
-        raise DataError(f"{path} has {magic[3]} axes: wanted 1 to {_MAX_AXES}, such as 3 of images and 1 of labels")
+        raise DataError(
+            f"{path} has {magic[3]} axes: wanted 1 to {_MAX_AXES}, such as 3 of images and 1 of "
+            "labels"
+        )
     header = file.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
-        raise DataError(f"{path} ends inside its header: {magic[3]} axes were promised; fetch it again")
+        raise DataError(
+            f"{path} ends inside its header: {magic[3]} axes were promised; fetch it again"
+        )
     shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4))
     wanted = math.prod(shape) * itemsize
     if not wanted:
         raise DataError(f"{path} holds no data: its shape is {shape}")
     if wanted > max_bytes:
-        raise DataError(f"{path} claims shape {shape}, {wanted:,} bytes: the limit is max_bytes={max_bytes:,}")
+        raise DataError(
+            f"{path} claims shape {shape}, {wanted:,} bytes: the limit is max_bytes={max_bytes:,}"
+        )
     numbers = array.array(letter)
     while missing := wanted - len(numbers) * itemsize:
         chunk = file.read(min(missing, _CHUNK))
         if len(chunk) < min(missing, _CHUNK):
             found = f"only {wanted - missing + len(chunk):,}"
-            raise DataError(f"{path} has shape {shape}, so {wanted:,} bytes of data; it holds {found}: fetch it again")
+            raise DataError(
+                f"{path} has shape {shape}, so {wanted:,} bytes of data; it holds {found}: fetch it "
+                "again"
+            )
         numbers.frombytes(chunk)
     if file.read(1):
-        raise DataError(f"{path} has shape {shape}, so {wanted:,} bytes of data; it holds more: fetch it again")
+        raise DataError(
+            f"{path} has shape {shape}, so {wanted:,} bytes of data; it holds more: fetch it again"
+        )
     if sys.byteorder == "little":
         numbers.byteswap()
     view = memoryview(numbers)
@@ -88,7 +113,8 @@ def _read(file: IO[bytes] | gzip.GzipFile, path: Path, max_bytes: int) -> memory
 
 
 def write_idx(path: str | os.PathLike[str], data: Any) -> None:
-    """Write an array of any library, or a buffer (a memoryview, bytes), as an IDX file, gzipped where it ends in .gz.
+    """Write an array of any library, or a buffer (a memoryview, bytes), as an IDX file, gzipped
+    where it ends in .gz.
 
     The file appears whole or not at all.
 
@@ -100,12 +126,14 @@ def write_idx(path: str | os.PathLike[str], data: Any) -> None:
     if not view.nbytes:
         raise DataError(f"there is nothing to write to {path}: the shape is {view.shape}")
     if not view.ndim:
-        raise DataError(f"a scalar was given to write to {path}: wanted an array of one axis or more")
+        raise DataError(
+            f"a scalar was given to write to {path}: wanted an array of one axis or more"
+        )
     letter = {"l": "i" if array.array("l").itemsize == 4 else "q"}.get(view.format, view.format)
     if letter not in _CODES:
         raise DataError(
-            f"IDX has no type for the format {view.format!r}: wanted uint8, int8, int16, int32, float32 or float64, "
-            "to which astype converts"
+            f"IDX has no type for the format {view.format!r}: wanted uint8, int8, int16, int32, "
+            "float32 or float64, to which astype converts"
         )
     numbers = array.array(letter, view.tobytes())
     if sys.byteorder == "little":

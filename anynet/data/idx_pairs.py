@@ -1,8 +1,8 @@
 """Images and labels in IDX files, as MNIST, Fashion-MNIST, KMNIST and EMNIST are published.
 
 The names are those of MNIST's files in any spelling that is about: ``train-images-idx3-ubyte``,
-``t10k-labels.idx1-ubyte``, ``EMNIST-letters-test-images-idx3-ubyte.gz``.
-Source: LeCun, Cortes and Burges, The MNIST database of handwritten digits; Cohen et al., EMNIST, 2017.
+``t10k-labels.idx1-ubyte``, ``EMNIST-letters-test-images-idx3-ubyte.gz``. Source: LeCun, Cortes and
+Burges, The MNIST database of handwritten digits; Cohen et al., EMNIST, 2017.
 """
 
 import os
@@ -18,23 +18,29 @@ _NAME = re.compile(r"(?:(?P<name>.+)-)?(?P<part>train|t10k|test)-(?P<what>images
 
 
 def load_idx_pairs(
-    folder: str | os.PathLike[str], backend: Backend | str | None = None, *, name: str = "", flat: bool = True
+    folder: str | os.PathLike[str],
+    backend: Backend | str | None = None,
+    *,
+    name: str = "",
+    flat: bool = True,
 ) -> Dataset:
-    """Return the images and labels of a folder of IDX files, to train on and to test on, on a backend.
+    """Return the images and labels of a folder of IDX files, to train on and to test on, on a
+    backend.
 
-    Pixels from 0 to 1, float32, (N, height · width) or (N, 1, height, width); labels as stored, int32 (N,).
-    EMNIST stores images transposed, and the labels of its letters begin at 1.
+    Pixels from 0 to 1, float32, (N, height · width) or (N, 1, height, width); labels as stored,
+    int32 (N,). EMNIST stores images transposed, and the labels of its letters begin at 1.
 
     Args:
-        folder: has the four files, gzipped or not, in itself or in ``raw``, where torchvision puts them.
+        folder: has the four files, gzipped or not, in itself or in ``raw``, where torchvision puts
+            them.
         backend: where the arrays are to be.
-        name: what file names begin with, such as ``emnist-letters`` or ``letters``, where the folder holds more than
-            one data set.
+        name: what file names begin with, such as ``emnist-letters`` or ``letters``, where the
+            folder holds more than one data set.
         flat: whether an image is one row.
 
     Raises:
-        DataError: a file is missing or damaged, or images and labels do not belong together; the message lists what
-            the folder holds.
+        DataError: a file is missing or damaged, or images and labels do not belong together; the
+            message lists what the folder holds.
 
     """
     folder = Path(os.path.expanduser(folder))
@@ -48,7 +54,10 @@ def load_idx_pairs(
         raise DataError(f"{folder} holds {', '.join(sorted(sets))}: choose one of them by name=")
     if name:
         # The shortest is the name itself.
-        matching = sorted((found for found in sets if f"-{found}".endswith(f"-{name.lower()}")), key=len)
+        matching = sorted(
+            (found for found in sets if f"-{found}".endswith(f"-{name.lower()}")),
+            key=len,
+        )
     else:
         matching = [""] if "" in sets else list(sets)
     chosen = sets[matching[0]] if matching else {}
@@ -56,24 +65,43 @@ def load_idx_pairs(
     if missing := [f"{part} {what}" for part, what in wanted if (part, what) not in chosen]:
         which = f" of {name!r}" if name else ""
         raise DataError(
-            f"no {', no '.join(missing)}{which} in IDX files, such as train-images-idx3-ubyte.gz: {contents(folder)}"
+            f"no {', no '.join(missing)}{which} in IDX files, such as train-images-idx3-ubyte.gz: "
+            f"{contents(folder)}"
         )
-    return to_dataset({key: (path := chosen[key], read_idx(path)) for key in wanted}, backend, flat=flat)
+    return to_dataset(
+        {key: (path := chosen[key], read_idx(path)) for key in wanted},
+        backend,
+        flat=flat,
+    )
 
 
 def to_dataset(
-    files: dict[tuple[str, str], tuple[Path, memoryview]], backend: Backend | str | None, *, flat: bool
+    files: dict[tuple[str, str], tuple[Path, memoryview]],
+    backend: Backend | str | None,
+    *,
+    flat: bool,
 ) -> Dataset:
     """Make a data set of what was read, by part and what it is; see `load_idx_pairs`."""
     backend = get_backend(backend)
     xp, pairs = backend.xp, []
     for part in ("train", "test"):
-        (image_path, images), (label_path, labels) = files[part, "images"], files[part, "labels"]
+        (image_path, images), (label_path, labels) = (
+            files[part, "images"],
+            files[part, "labels"],
+        )
         if images.format != "B" or images.ndim != 3:
-            raise DataError(f"{image_path} is of shape {images.shape}: wanted images of bytes, (N, height, width)")
-        if labels.format not in ("B", "b", "h", "i") or labels.ndim != 1 or len(labels) != len(images):
             raise DataError(
-                f"{label_path} is of shape {labels.shape}: wanted integers ({len(images)},), one for each image"
+                f"{image_path} is of shape {images.shape}: wanted images of bytes, (N, height, "
+                "width)"
+            )
+        if (
+            labels.format not in ("B", "b", "h", "i")
+            or labels.ndim != 1
+            or len(labels) != len(images)
+        ):
+            raise DataError(
+                f"{label_path} is of shape {labels.shape}: wanted integers ({len(images)},), one "
+                "for each image"
             )
         _, height, width = images.shape or ()
         shape = (-1, height * width) if flat else (-1, 1, height, width)
@@ -83,17 +111,28 @@ def to_dataset(
 
 
 def idx_files(*folders: Path) -> dict[str, Path]:
-    """Return the files of the folders by their names in MNIST's spelling: lower case, hyphens, no ``.gz``.
+    """Return the files of the folders by their names in MNIST's spelling: lower case, hyphens, no
+    ``.gz``.
 
-    Unpacked files come before gzipped ones. A folder that is named like its file, as archives make them, is looked
-    into.
+    Unpacked files come before gzipped ones. A folder that is named like its file, as archives make
+    them, is looked into.
     """
     found: dict[str, Path] = {}
     for folder in folders:
         entries = folder.iterdir() if folder.is_dir() else ()
-        for path in sorted(entries, key=lambda path: (path.name.lower().endswith(".gz"), path.name)):
+        for path in sorted(
+            entries,
+            key=lambda path: (path.name.lower().endswith(".gz"), path.name),
+        ):
             name = spelled(path.name)
-            inner = next((p for p in path.iterdir() if spelled(p.name) == name), path) if path.is_dir() else path
+            inner = (
+                next(
+                    (p for p in path.iterdir() if spelled(p.name) == name),
+                    path,
+                )
+                if path.is_dir()
+                else path
+            )
             if inner.is_file():
                 found.setdefault(name, inner)
     return found

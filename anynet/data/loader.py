@@ -5,11 +5,23 @@ from typing import Any
 
 from anynet import random
 from anynet.arguments import check_flag, describe, whole_number
-from anynet.array import Array, array_namespace, is_array, is_floating, is_mixed, mixed_message
+from anynet.array import (
+    Array,
+    array_namespace,
+    is_array,
+    is_floating,
+    is_mixed,
+    mixed_message,
+)
 from anynet.backend import get_backend
 from anynet.callables import takes
 from anynet.data.augment import Augmentation
-from anynet.errors import ArgumentError, ArgumentTypeError, DataError, MixedArraysError
+from anynet.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DataError,
+    MixedArraysError,
+)
 from anynet.tracing.trace import STANDARD
 
 #: The standard's function, by a backend's kernel where there is one.
@@ -17,26 +29,29 @@ _take = STANDARD["take"]
 
 
 class Loader:
-    """One pass over (x, t) each time it is iterated: mini-batches (rows of x, rows of t), shuffled anew each time.
+    """One pass over (x, t) each time it is iterated: mini-batches (rows of x, rows of t), shuffled
+    anew each time.
 
-    The shuffle of an epoch comes from the seed and the number of the epoch alone. Everything stays on the data's
-    device. Source: Deep Learning from Scratch, chapter 4.5.
+    The shuffle of an epoch comes from the seed and the number of the epoch alone. Everything stays
+    on the data's device. Source: Deep Learning from Scratch, chapter 4.5.
 
     Args:
         x: floating, (N, …).
-        t: class indices (N,), integers, or targets (N, …); whether they fit the loss, `anynet.fit` checks.
+        t: class indices (N,), integers, or targets (N, …); whether they fit the loss, `anynet.fit`
+            checks.
         batch_size: 1 or more; the last batch is shorter where it does not divide N.
         seed: of the shuffles.
         shuffle: False keeps the order of the data.
         drop_last: leave out a last batch that is shorter.
-        augment: changes the rows of x of each batch at random, called with a key and them; see `random_affine`.
+        augment: changes the rows of x of each batch at random, called with a key and them; see
+            `random_affine`.
 
     Raises:
         DataError: no data, x and t of different lengths, or a value that is NaN or infinite.
         MixedArraysError: x and t on two libraries or devices.
         ArgumentError: a batch size below 1, or above N where the last batch is dropped.
-        ArgumentTypeError: a batch size that is no whole number, a flag that is not True or False, or an augmentation
-            that cannot be called with a key and rows.
+        ArgumentTypeError: a batch size that is no whole number, a flag that is not True or False,
+            or an augmentation that cannot be called with a key and rows.
 
     """
 
@@ -56,12 +71,16 @@ class Loader:
         check_flag("drop_last", drop_last)
         if augment is not None and (not callable(augment) or not takes(augment, 2)):
             raise ArgumentTypeError(
-                f"augment is {describe(augment)}: wanted a function augment(key, x), such as data.random_affine()"
+                f"augment is {describe(augment)}: wanted a function augment(key, x), such as "
+                "data.random_affine()"
             )
         check_rows(x, t)
         check_finite(x, t)
         if drop_last and batch_size > x.shape[0]:
-            raise ArgumentError(f"batch_size is {batch_size} and there are {x.shape[0]} rows: no batch would be left")
+            raise ArgumentError(
+                f"batch_size is {batch_size} and there are {x.shape[0]} rows: no batch would be "
+                "left"
+            )
         self.x = x
         self.t = t
         self.batch_size = batch_size
@@ -77,7 +96,9 @@ class Loader:
         return whole if self.drop_last or not rest else whole + 1
 
     def start_epoch(self) -> Array | None:
-        """Begin an epoch; return the numbers of its rows in order, or None where that is how they are."""
+        """Begin an epoch; return the numbers of its rows in order, or None where that is how they
+        are.
+        """
         return self._begin()[1]
 
     def _begin(self) -> tuple[Array, Array | None]:
@@ -94,7 +115,10 @@ class Loader:
                 x, t = self.x[here, ...], self.t[here, ...]
             else:
                 x, t = batch(self.x, self.t, order[here])
-            yield x if self.augment is None else self.augment(random.fold_in(key, i), x), t
+            yield (
+                x if self.augment is None else self.augment(random.fold_in(key, i), x),
+                t,
+            )
 
 
 def random_batch(key: Array, size: int, x: Array, t: Array) -> tuple[Array, Array]:
@@ -113,17 +137,21 @@ def batch(x: Array, t: Array, rows: Array) -> tuple[Array, Array]:
 
 
 def check_rows(x: Any, t: Any, where: str = "") -> None:
-    """Check that these are arrays of one library and device with as many rows; errors begin with ``where``."""
+    """Check that these are arrays of one library and device with as many rows; errors begin with
+    ``where``.
+    """
     for name, value in (("x", x), ("t", t)):
         if not is_array(value) or value.ndim == 0:
             raise DataError(
-                f"{where}{name} is {describe(value)}: wanted an array with one row per example, as backend.asarray(…)"
+                f"{where}{name} is {describe(value)}: wanted an array with one row per example, as "
+                "backend.asarray(…)"
             )
     if is_mixed((x, t)):
         raise MixedArraysError(where + mixed_message((x, t)))
     if x.shape[0] == 0 or x.shape[0] != t.shape[0]:
         raise DataError(
-            f"{where}x has {x.shape[0]} rows and t has {t.shape[0]}: wanted the same number, and at least one"
+            f"{where}x has {x.shape[0]} rows and t has {t.shape[0]}: wanted the same number, and at "
+            "least one"
         )
 
 
@@ -133,5 +161,6 @@ def check_finite(x: Array, t: Array, where: str = "") -> None:
     for name, value in (("x", x), ("t", t)):
         if is_floating(value) and not bool(xp.all(xp.isfinite(value))):
             raise DataError(
-                f"{where}{name} holds values that are not finite (NaN or infinity): replace or drop those rows"
+                f"{where}{name} holds values that are not finite (NaN or infinity): replace or drop "
+                "those rows"
             )

@@ -1,6 +1,8 @@
-"""MNIST, the handwritten digits: 60,000 images to train on and 10,000 to test on, 28 by 28 pixels, labels 0 to 9.
+"""MNIST, the handwritten digits: 60,000 images to train on and 10,000 to test on, 28 by 28 pixels,
+labels 0 to 9.
 
-Source: LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, 1998.
+Source: LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition,
+1998.
 """
 
 import hashlib
@@ -32,14 +34,16 @@ TIMEOUT = 10
 
 
 def load_mnist(backend: Backend | str | None = None, *, flat: bool = True) -> Dataset:
-    """Return MNIST on a backend: pixels from 0 to 1, float32, (N, 784) or (N, 1, 28, 28); labels int32 (N,).
+    """Return MNIST on a backend: pixels from 0 to 1, float32, (N, 784) or (N, 1, 28, 28); labels
+    int32 (N,).
 
-    The files (IDX, gzipped or not, in any spelling of their names) are those in the folder ANYNET_DATA_DIR or in its
-    MNIST/raw, else in the user's cache, else they are fetched to the cache, unless ANYNET_OFFLINE is 1. Their contents
-    are checked by SHA-256.
+    The files (IDX, gzipped or not, in any spelling of their names) are those in the folder
+    ANYNET_DATA_DIR or in its MNIST/raw, else in the user's cache, else they are fetched to the
+    cache, unless ANYNET_OFFLINE is 1. Their contents are checked by SHA-256.
 
     Raises:
-        DataError: a file is missing or damaged and could not be fetched; the message says where it may be put.
+        DataError: a file is missing or damaged and could not be fetched; the message says where it
+            may be put.
 
     """
     read = {name: _read(name) for name in FILES}
@@ -49,7 +53,9 @@ def load_mnist(backend: Backend | str | None = None, *, flat: bool = True) -> Da
 
 def cache_folder() -> Path:
     """Return the folder for fetched data: below XDG_CACHE_HOME, LOCALAPPDATA or ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+    base = (
+        os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+    )
     return Path(base) / "anynet"
 
 
@@ -60,8 +66,8 @@ def _read(name: str) -> tuple[Path, memoryview]:
         found = _find(folder, name)
         if found is None:
             raise DataError(
-                f"ANYNET_DATA_DIR is {own}, and neither {name} nor {name}.gz is in it or in its MNIST/raw: "
-                f"put it there; {contents(folder)}"
+                f"ANYNET_DATA_DIR is {own}, and neither {name} nor {name}.gz is in it or in its "
+                f"MNIST/raw: put it there; {contents(folder)}"
             )
         return found, _checked(found, name)
     found = _find(cache_folder(), name)
@@ -77,14 +83,21 @@ def _read(name: str) -> tuple[Path, memoryview]:
 
 def _find(folder: Path, name: str) -> Path | None:
     # torchvision's folders, and the one that it is given.
-    folders = (folder, folder / "raw", folder / "MNIST", folder / "MNIST" / "raw")
+    folders = (
+        folder,
+        folder / "raw",
+        folder / "MNIST",
+        folder / "MNIST" / "raw",
+    )
     return idx_files(*folders).get(name)
 
 
 def _checked(path: Path, name: str) -> memoryview:
     data = read_idx(path)
     # The hash is that of the whole unpacked file, so the header is put back.
-    header = bytes((0, 0, 0x08, data.ndim)) + b"".join(length.to_bytes(4, "big") for length in data.shape or ())
+    header = bytes((0, 0, 0x08, data.ndim)) + b"".join(
+        length.to_bytes(4, "big") for length in data.shape or ()
+    )
     if data.format != "B" or hashlib.sha256(header + data.tobytes()).hexdigest() != FILES[name]:
         raise DataError(
             f"{path} is an IDX file of shape {data.shape}, but not MNIST's {name}: "
@@ -106,7 +119,8 @@ def _fetch(name: str) -> Path:
         import pooch
     except ImportError:
         raise DataError(
-            f"MNIST's {name} is not here, and downloading it needs pooch: pip install pooch, or {where}"
+            f"MNIST's {name} is not here, and downloading it needs pooch: pip install pooch, or "
+            f"{where}"
         ) from None
     pooch.get_logger().setLevel("WARNING")
     target = cache_folder() / f"{name}.gz"

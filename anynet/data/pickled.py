@@ -1,10 +1,11 @@
 """Arrays out of a pickle, read without running it.
 
-A pickle is a program: loading one the usual way can call any function there is. The book's trained weights come as a
-pickle, a dict of NumPy arrays. This reader executes only the opcodes that describe such a dict, builds plain records
-of the arrays, and raises at everything else. It imports nothing and calls nothing that the file names. What it builds
-is flat and never larger than the file, so time and memory are linear in the file's length.
-Source: Deep Learning from Scratch, chapter 3.6 (sample_weight.pkl); Python's module pickletools for the opcodes.
+A pickle is a program: loading one the usual way can call any function there is. The book's trained
+weights come as a pickle, a dict of NumPy arrays. This reader executes only the opcodes that
+describe such a dict, builds plain records of the arrays, and raises at everything else. It imports
+nothing and calls nothing that the file names. What it builds is flat and never larger than the
+file, so time and memory are linear in the file's length. Source: Deep Learning from Scratch,
+chapter 3.6 (sample_weight.pkl); Python's module pickletools for the opcodes.
 """
 
 import codecs
@@ -92,15 +93,19 @@ class _Nested(tuple[Any, ...]):
 
 
 def read_pickled_arrays(
-    path: str | os.PathLike[str], backend: Backend | str | None = None, max_bytes: int = MAX_BYTES
+    path: str | os.PathLike[str],
+    backend: Backend | str | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> dict[str, Array]:
-    """Return the arrays of a pickled dict {name: NumPy array}, on a backend, with the dtypes that they have there.
+    """Return the arrays of a pickled dict {name: NumPy array}, on a backend, with the dtypes that
+    they have there.
 
     Two names of one array in the pickle are two names of one array in the result.
 
     Raises:
-        DataError: anything but such a dict: another opcode or global, which is named, damage, data that does not
-            fill the shape, or a file larger than ``max_bytes``. Nothing in the file is ever run.
+        DataError: anything but such a dict: another opcode or global, which is named, damage, data
+            that does not fill the shape, or a file larger than ``max_bytes``. Nothing in the file
+            is ever run.
         FileNotFoundError: there is no such file.
 
     """
@@ -131,7 +136,8 @@ class _Reader:
         self.outer: list[list[Any]] = []
         self.memo: list[Any] = []
         self.has_dict = False
-        # A memo can repeat what the file holds once. Nothing repeated may come to more than the file.
+        # A memo can repeat what the file holds once. Nothing repeated may come to more than the
+        # file.
         self.budget = 2 * len(content)
 
     def read(self) -> Any:
@@ -142,12 +148,19 @@ class _Reader:
                 break
             run = _OPCODES.get(code)
             if run is None:
-                raise DataError(f"{self.opcode()} is not needed to describe arrays: refused; nothing was run")
+                raise DataError(
+                    f"{self.opcode()} is not needed to describe arrays: refused; nothing was run"
+                )
             run(self)
         else:
-            raise DataError(f"it has more than {MAX_OPCODES:,} opcodes: no dict of arrays needs so many")
+            raise DataError(
+                f"it has more than {MAX_OPCODES:,} opcodes: no dict of arrays needs so many"
+            )
         if self.outer or len(self.stack) != 1 or self.position != len(self.content):
-            raise DataError(f"the pickle ends at byte {self.position}, and the file does not end with one dict there")
+            raise DataError(
+                f"the pickle ends at byte {self.position}, and the file does not end with one dict "
+                "there"
+            )
         return self.stack[0]
 
     def opcode(self) -> str:
@@ -165,7 +178,10 @@ class _Reader:
     def move(self, end: int) -> None:
         """Go on to a byte of the file, which is in the same frame."""
         if end > len(self.content):
-            raise DataError(f"it ends at byte {len(self.content)}, where {end - len(self.content):,} more are due")
+            raise DataError(
+                f"it ends at byte {len(self.content)}, where {end - len(self.content):,} more are "
+                "due"
+            )
         if self.position < self.frame_end < end:
             raise DataError(f"a frame ends at byte {self.frame_end}, in the middle of something")
         self.position = end
@@ -174,7 +190,10 @@ class _Reader:
         """Begin a frame, which no opcode crosses."""
         start, end = self.position, self.position + length
         if start < self.frame_end or end > len(self.content):
-            raise DataError(f"a frame of {length:,} bytes before byte {start} reaches past the end of what it is in")
+            raise DataError(
+                f"a frame of {length:,} bytes before byte {start} reaches past the end of what it "
+                "is in"
+            )
         self.frame_end = end
 
     def sized(self, width: int) -> memoryview:
@@ -184,7 +203,10 @@ class _Reader:
     def integer(self, width: int, *, signed: bool = False) -> int:
         """Return the next bytes as an integer."""
         if width > 8:
-            raise DataError(f"an integer of {width} bytes ends at byte {self.position}: no shape needs more than 8")
+            raise DataError(
+                f"an integer of {width} bytes ends at byte {self.position}: no shape needs more "
+                "than 8"
+            )
         return int.from_bytes(self.take(width), "little", signed=signed)
 
     def line(self, longest: int = 200) -> bytes:
@@ -192,7 +214,9 @@ class _Reader:
         start = self.position
         end = self.content.find(b"\n", start, start + longest)
         if end < 0:
-            raise DataError(f"the line that begins at byte {start} has no end within {longest:,} bytes")
+            raise DataError(
+                f"the line that begins at byte {start} has no end within {longest:,} bytes"
+            )
         self.move(end + 1)
         return self.content[start:end]
 
@@ -200,14 +224,19 @@ class _Reader:
         """Return the line as an integer."""
         line = self.line()
         if not re.fullmatch(rb"-?[0-9]{1,19}L?", line):
-            raise DataError(f"the line that ends at byte {self.position} is no integer of up to 19 digits")
+            raise DataError(
+                f"the line that ends at byte {self.position} is no integer of up to 19 digits"
+            )
         return int(line.rstrip(b"L"))
 
     def push(self, value: Any) -> None:
         """Put a value on the stack."""
         self.stack.append(value)
         if len(self.stack) > MAX_STACK:
-            raise DataError(f"{self.opcode()} piles up more values than any array needs: refused; nothing was run")
+            raise DataError(
+                f"{self.opcode()} piles up more values than any array needs: refused; nothing was "
+                "run"
+            )
 
     def push_string(self) -> None:
         """Put the bytes of a quoted line of Python 2 on the stack."""
@@ -234,7 +263,9 @@ class _Reader:
     def mark(self) -> None:
         """Put the stack aside; an array's description has three marks within each other."""
         if len(self.outer) == 8:
-            raise DataError(f"{self.opcode()} is deeper than any array needs: refused; nothing was run")
+            raise DataError(
+                f"{self.opcode()} is deeper than any array needs: refused; nothing was run"
+            )
         self.outer.append(self.stack)
         self.stack = []
 
@@ -255,13 +286,18 @@ class _Reader:
         """Put a tuple on the stack, of as many values and as deep as arrays need."""
         kinds = {type(value) for value in values}
         if len(values) > MAX_AXES or _Nested in kinds:
-            raise DataError(f"{self.opcode()} makes a tuple longer or deeper than any array needs: refused")
+            raise DataError(
+                f"{self.opcode()} makes a tuple longer or deeper than any array needs: refused"
+            )
         self.push(_Nested(values) if tuple in kinds else tuple(values))
 
     def push_dict(self, items: list[Any]) -> None:
         """Put the dict of the arrays on the stack; there is one."""
         if self.has_dict:
-            raise DataError(f"{self.opcode()} makes a second dict: wanted one dict of arrays, such as {{'W1': …}}")
+            raise DataError(
+                f"{self.opcode()} makes a second dict: wanted one dict of arrays, such as "
+                f"{{'W1': …}}"
+            )
         self.has_dict = True
         self.push({})
         self.set_items(items)
@@ -295,7 +331,9 @@ class _Reader:
         """Put what the memo keeps on the stack."""
         value = self.memo[place] if 0 <= place < len(self.memo) else _Reader
         if value is _Reader:
-            raise DataError(f"the memo is empty at {place}, which is wanted before byte {self.position}")
+            raise DataError(
+                f"the memo is empty at {place}, which is wanted before byte {self.position}"
+            )
         self.push(value)
 
     def reduce(self) -> None:
@@ -304,7 +342,12 @@ class _Reader:
         match function, arguments:
             case _Global.RECONSTRUCT, (_Global.NDARRAY, (0,), b"b" | "b"):
                 self.push(_Array())
-            case _Global.FROMBUFFER, (memoryview() as data, _DType() as dtype, tuple() as shape, "C" | "F" as order):
+            case _Global.FROMBUFFER, (
+                memoryview() as data,
+                _DType() as dtype,
+                tuple() as shape,
+                "C" | "F" as order,
+            ):
                 self.push(_Array(shape, dtype, order == "F", data))
             case _Global.DTYPE, (name, 0, 1):
                 self.push(_dtype(_text(name)))
@@ -315,8 +358,8 @@ class _Reader:
                 self.push(memoryview(b""))
             case _:
                 raise DataError(
-                    f"a call of {_kind(function)} before byte {self.position} is not how NumPy writes arrays: "
-                    "refused; nothing was run"
+                    f"a call of {_kind(function)} before byte {self.position} is not how NumPy "
+                    "writes arrays: refused; nothing was run"
                 )
 
     def build(self) -> None:
@@ -334,11 +377,16 @@ class _Reader:
                 0 | 1 as order,
                 memoryview() as data,
             ):
-                made.shape, made.dtype, made.fortran, made.data = shape, dtype, bool(order), data
+                made.shape, made.dtype, made.fortran, made.data = (
+                    shape,
+                    dtype,
+                    bool(order),
+                    data,
+                )
             case target, _:
                 raise DataError(
-                    f"the state of {_kind(target)} before byte {self.position} is not how NumPy writes arrays: "
-                    "refused; nothing was run"
+                    f"the state of {_kind(target)} before byte {self.position} is not how NumPy "
+                    "writes arrays: refused; nothing was run"
                 )
 
     def spend(self, count: int) -> None:
@@ -350,7 +398,9 @@ class _Reader:
     def arrays(self, found: Any, backend: Backend) -> dict[str, Array]:
         """Make the arrays that the records of a dict describe, each once."""
         if type(found) is not dict or not found:
-            raise DataError(f"it holds {_kind(found)}: wanted a dict of arrays, such as {{'W1': …, 'b1': …}}")
+            raise DataError(
+                f"it holds {_kind(found)}: wanted a dict of arrays, such as {{'W1': …, 'b1': …}}"
+            )
         made: dict[int, Array] = {}
         for name, record in found.items():
             if id(record) not in made:
@@ -374,8 +424,14 @@ class _Reader:
         if not length and math.prod(n or 1 for n in shape) >= 2**31:
             raise DataError(f"{name[:40]!r} is empty, and of shape {shape}")
         if code == "b1" and bytes(data).strip(b"\0\1"):
-            raise DataError(f"{name[:40]!r} is of booleans, and holds bytes that are neither 0 nor 1")
-        x = get_backend("numpy").xp.frombuffer(data, dtype=order + code).reshape(shape, order="F" if fortran else "C")
+            raise DataError(
+                f"{name[:40]!r} is of booleans, and holds bytes that are neither 0 nor 1"
+            )
+        x = (
+            get_backend("numpy")
+            .xp.frombuffer(data, dtype=order + code)
+            .reshape(shape, order="F" if fortran else "C")
+        )
         # A copy, which can be written into and keeps no other part of the file.
         return on_backend(x.astype(x.dtype.newbyteorder("=")), _DTYPES[code], backend)
 
@@ -429,14 +485,21 @@ _OPCODES: dict[bytes, Callable[[_Reader], None]] = {
 
 def _check_protocol(protocol: int) -> None:
     if protocol > pickle.HIGHEST_PROTOCOL:
-        raise DataError(f"its pickle protocol is {protocol}: wanted at most {pickle.HIGHEST_PROTOCOL}")
+        raise DataError(
+            f"its pickle protocol is {protocol}: wanted at most {pickle.HIGHEST_PROTOCOL}"
+        )
 
 
 def _kind(value: Any) -> str:
     """Name what a value stands for; its contents may be anything, and are not shown."""
     if isinstance(value, _Global):
         return value.name.lower()
-    names = {_Array: "array", _DType: "dtype", memoryview: "bytes", _Nested: "tuple"}
+    names = {
+        _Array: "array",
+        _DType: "dtype",
+        memoryview: "bytes",
+        _Nested: "tuple",
+    }
     return names.get(type(value), type(value).__name__)
 
 
@@ -451,6 +514,7 @@ def _dtype(name: str) -> _DType:
     code = name.lstrip("<>|=")
     if code not in _DTYPES:
         raise DataError(
-            f"an array is of dtype {name[:40]!r}: wanted one of {', '.join(_DTYPES)}; convert it before it is pickled"
+            f"an array is of dtype {name[:40]!r}: wanted one of {', '.join(_DTYPES)}; convert it "
+            "before it is pickled"
         )
     return _DType(code, name[0] if name[0] in "<>" else "<")

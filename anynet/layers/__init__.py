@@ -1,8 +1,8 @@
 """Layers: each its parameters and one expression, none with a derivative of its own.
 
-Inputs are floating, and integers raise a `DTypeError`; indices of an `Embedding` are of any integer dtype. Arrays of 16
-bits are computed in float32 where sums would overflow or lose their digits, and rounded once. A batch of no examples
-gives an empty result, but for a `BatchNorm` in training.
+Inputs are floating, and integers raise a `DTypeError`; indices of an `Embedding` are of any integer
+dtype. Arrays of 16 bits are computed in float32 where sums would overflow or lose their digits, and
+rounded once. A batch of no examples gives an empty result, but for a `BatchNorm` in training.
 """
 
 from anynet.layers.activations import (
@@ -24,14 +24,23 @@ from anynet.layers.activations import (
     Tanh,
     activation,
 )
-from anynet.layers.attention import MultiHeadAttention, TransformerEncoderLayer
+from anynet.layers.attention import (
+    MultiHeadAttention,
+    TransformerEncoderLayer,
+)
 from anynet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
 from anynet.layers.dropout import Dropout
 from anynet.layers.embedding import Embedding
 from anynet.layers.linear import Linear
 from anynet.layers.module import Module, Parameter
 from anynet.layers.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from anynet.layers.pool import AvgPool2d, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
+from anynet.layers.pool import (
+    AvgPool2d,
+    Flatten,
+    GlobalAvgPool2d,
+    GlobalMaxPool2d,
+    MaxPool2d,
+)
 from anynet.layers.recurrent import GRU, LSTM, RNN
 from anynet.layers.residual import Residual
 from anynet.layers.sequential import Sequential

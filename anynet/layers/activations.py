@@ -48,7 +48,9 @@ class ELU(Module):
 
 
 class SELU(Module):
-    """Return the exponential linear unit that keeps mean and variance; see `anynet.functions.selu`."""
+    """Return the exponential linear unit that keeps mean and variance; see
+    `anynet.functions.selu`.
+    """
 
     def forward(self, x: Array) -> Array:
         """Apply it to every element."""

@@ -16,16 +16,30 @@ from anynet.primitives import masked_softmax
 
 
 class MultiHeadAttention(Module):
-    """Return softmax(q kᵀ / √(features / heads)) v for each of the heads, side by side, through a last linear map.
+    """Return softmax(q kᵀ / √(features / heads)) v for each of the heads, side by side, through a
+    last linear map.
 
-    Queries are (N, length, features), keys and values (N, other length, features), both the queries unless given; q, k
-    and v are linear maps of them. Source: Vaswani et al., Attention is all you need, NeurIPS 2017.
+    Queries are (N, length, features), keys and values (N, other length, features), both the queries
+    unless given; q, k and v are linear maps of them. Source: Vaswani et al., Attention is all you
+    need, NeurIPS 2017.
     """
 
-    def __init__(self, features: int, heads: int, *, dropout: float = 0.0, bias: bool = True) -> None:
-        (features,), heads = sizes(features=features), whole_number("heads", heads, 0)
+    def __init__(
+        self,
+        features: int,
+        heads: int,
+        *,
+        dropout: float = 0.0,
+        bias: bool = True,
+    ) -> None:
+        (features,), heads = (
+            sizes(features=features),
+            whole_number("heads", heads, 0),
+        )
         if not heads or features % heads:
-            raise ArgumentError(f"{features} features for {heads} heads: wanted a number that the heads divide")
+            raise ArgumentError(
+                f"{features} features for {heads} heads: wanted a number that the heads divide"
+            )
         self.query = Linear(features, features, bias=bias)
         self.key = Linear(features, features, bias=bias)
         self.value = Linear(features, features, bias=bias)
@@ -70,18 +84,39 @@ class MultiHeadAttention(Module):
             raise ShapeError(f"sequences of shape {tuple(x.shape)}: wanted (N, length, features)")
         xp = array_namespace(x)
         _, length, features = x.shape
-        return xp.permute_dims(xp.reshape(x, (-1, length, self.heads, features // self.heads)), (0, 2, 1, 3))
+        return xp.permute_dims(
+            xp.reshape(x, (-1, length, self.heads, features // self.heads)),
+            (0, 2, 1, 3),
+        )
 
-    def _allowed(self, scores: Array, mask: Array | None, key_mask: Array | None, *, causal: bool) -> Array | None:
+    def _allowed(
+        self,
+        scores: Array,
+        mask: Array | None,
+        key_mask: Array | None,
+        *,
+        causal: bool,
+    ) -> Array | None:
         xp = array_namespace(scores)
         for name, given in (("mask", mask), ("key_mask", key_mask)):
             if given is not None and not array_namespace(given).isdtype(given.dtype, "bool"):
-                raise DTypeError(f"{name} is of {given.dtype}: wanted booleans, True where a key counts, as mask != 0")
+                raise DTypeError(
+                    f"{name} is of {given.dtype}: wanted booleans, True where a key counts, as mask "
+                    "!= 0"
+                )
         parts = [] if mask is None else [mask]
         if key_mask is not None:
             parts.append(xp.reshape(key_mask, (key_mask.shape[0], 1, 1, key_mask.shape[1])))
         if causal:
-            parts.append(xp.tril(xp.ones(scores.shape[-2:], dtype=xp.bool, device=device(scores))))
+            parts.append(
+                xp.tril(
+                    xp.ones(
+                        scores.shape[-2:],
+                        dtype=xp.bool,
+                        device=device(scores),
+                    )
+                )
+            )
         allowed = None
         for part in parts:
             allowed = part if allowed is None else xp.logical_and(allowed, part)
@@ -89,11 +124,13 @@ class MultiHeadAttention(Module):
 
 
 class TransformerEncoderLayer(Module):
-    """Return x after attention to itself and two linear maps, each with a residual connection and a LayerNorm.
+    """Return x after attention to itself and two linear maps, each with a residual connection and a
+    LayerNorm.
 
-    Sequences are (N, length, features), and so is the result. The norm comes after each connection, or, with
-    ``norm_first``, before what it goes around. Source: Vaswani et al., Attention is all you need, NeurIPS 2017; Xiong
-    et al., On layer normalization in the transformer architecture, ICML 2020.
+    Sequences are (N, length, features), and so is the result. The norm comes after each connection,
+    or, with ``norm_first``, before what it goes around. Source: Vaswani et al., Attention is all
+    you need, NeurIPS 2017; Xiong et al., On layer normalization in the transformer architecture,
+    ICML 2020.
     """
 
     def __init__(
@@ -108,14 +145,22 @@ class TransformerEncoderLayer(Module):
     ) -> None:
         self.attention = MultiHeadAttention(features, heads, dropout=dropout)
         self.maps = Sequential(
-            Linear(features, hidden), activation or ReLU(), Dropout(dropout), Linear(hidden, features)
+            Linear(features, hidden),
+            activation or ReLU(),
+            Dropout(dropout),
+            Linear(hidden, features),
         )
         self.norms = [LayerNorm(features), LayerNorm(features)]
         self.dropouts = [Dropout(dropout), Dropout(dropout)]
         self.norm_first = norm_first
 
     def forward(
-        self, x: Array, *, mask: Array | None = None, key_mask: Array | None = None, causal: bool = False
+        self,
+        x: Array,
+        *,
+        mask: Array | None = None,
+        key_mask: Array | None = None,
+        causal: bool = False,
     ) -> Array:
         """Attend and map; the masks are those of `MultiHeadAttention`."""
         settings = {"mask": mask, "key_mask": key_mask, "causal": causal}

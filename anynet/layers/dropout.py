@@ -3,7 +3,13 @@
 from typing import ClassVar
 
 from anynet import random
-from anynet.array import Array, DType, array_namespace, check_floating, number
+from anynet.array import (
+    Array,
+    DType,
+    array_namespace,
+    check_floating,
+    number,
+)
 from anynet.errors import ArgumentError
 from anynet.layers.module import Module, Parameter
 
@@ -16,8 +22,9 @@ def random_key(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
 class Dropout(Module):
     """In training, return x / (1 - rate) with a random part of its elements 0; else x as it is.
 
-    The rate is from 0 up to but not 1. The key is a buffer, and moves on with every use. Source: Srivastava, Hinton,
-    Krizhevsky, Sutskever and Salakhutdinov, Dropout, JMLR 2014; Deep Learning from Scratch, chapter 6.4.3.
+    The rate is from 0 up to but not 1. The key is a buffer, and moves on with every use. Source:
+    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, Dropout, JMLR 2014; Deep Learning
+    from Scratch, chapter 6.4.3.
     """
 
     BUFFERS: ClassVar[tuple[str, ...]] = ("key",)
@@ -25,7 +32,9 @@ class Dropout(Module):
     def __init__(self, rate: float = 0.5) -> None:
         rate = number("rate", rate)
         if not 0 <= rate < 1:
-            raise ArgumentError(f"rate is {rate}: wanted a number from 0 up to but not 1, the part to leave out")
+            raise ArgumentError(
+                f"rate is {rate}: wanted a number from 0 up to but not 1, the part to leave out"
+            )
         self.rate = rate
         self.key: Array = Parameter((2,), random_key)
 

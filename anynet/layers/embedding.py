@@ -12,12 +12,19 @@ _STANDARD = initializers.normal(1.0)
 
 
 class Embedding(Module):
-    """Return the row of each index: indices are integers (…) in 0 … rows - 1, the result is (…, features).
+    """Return the row of each index: indices are integers (…) in 0 … rows - 1, the result is (…,
+    features).
 
     Weight is (rows, features), drawn from N(0, 1) unless told otherwise.
     """
 
-    def __init__(self, rows: int, features: int, *, initializer: Callable[..., Array] = _STANDARD) -> None:
+    def __init__(
+        self,
+        rows: int,
+        features: int,
+        *,
+        initializer: Callable[..., Array] = _STANDARD,
+    ) -> None:
         self.weight: Array = Parameter(sizes(rows=rows, features=features), initializer)
 
     def forward(self, indices: Array) -> Array:

@@ -12,8 +12,8 @@ from anynet.primitives import affine
 class Linear(Module):
     """Return x @ weight + bias, for x (…, in_features); the result is (…, out_features).
 
-    Weight is (in_features, out_features), drawn by the initializer; bias is (out_features,), zeros at first, or None.
-    Source: Deep Learning from Scratch, chapter 5.6.
+    Weight is (in_features, out_features), drawn by the initializer; bias is (out_features,), zeros
+    at first, or None. Source: Deep Learning from Scratch, chapter 5.6.
     """
 
     def __init__(

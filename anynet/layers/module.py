@@ -5,8 +5,21 @@ from operator import is_
 from typing import Any, ClassVar, Self
 
 from anynet import random, tree
-from anynet.arguments import check_flag, check_function, describe, whole_number
-from anynet.array import Array, DType, dtype_name, is_array, is_floating, is_mixed, mixed_message
+from anynet.arguments import (
+    check_flag,
+    check_function,
+    describe,
+    whole_number,
+)
+from anynet.array import (
+    Array,
+    DType,
+    dtype_name,
+    is_array,
+    is_floating,
+    is_mixed,
+    mixed_message,
+)
 from anynet.backend import Backend, check_dtype, get_backend
 from anynet.errors import (
     AnynetError,
@@ -19,7 +32,12 @@ from anynet.errors import (
     ShapeError,
     StateError,
 )
-from anynet.spelling import check_attribute, did_you_mean, near, no_attribute
+from anynet.spelling import (
+    check_attribute,
+    did_you_mean,
+    near,
+    no_attribute,
+)
 
 #: How many paths of a network a message lists.
 _SHOWN_PATHS = 20
@@ -29,12 +47,20 @@ _GROWING = frozenset((list, dict))
 
 
 class Parameter:
-    """The place of an array that has no numbers yet, a parameter or a buffer: its shape, and who will draw them."""
+    """The place of an array that has no numbers yet, a parameter or a buffer: its shape, and who
+    will draw them.
+    """
 
     def __init__(self, shape: tuple[int, ...], initializer: Callable[..., Array]) -> None:
         if not isinstance(shape, tuple | list):
-            raise ArgumentTypeError(f"the shape of a parameter is {describe(shape)}: wanted a tuple, as (784, 50)")
-        check_function("initializer", initializer, "one of anynet.initializers, or a function of key, shape and dtype")
+            raise ArgumentTypeError(
+                f"the shape of a parameter is {describe(shape)}: wanted a tuple, as (784, 50)"
+            )
+        check_function(
+            "initializer",
+            initializer,
+            "one of anynet.initializers, or a function of key, shape and dtype",
+        )
         self.shape = tuple([whole_number("an axis of a parameter", n, 0) for n in shape])
         self.initializer = initializer
 
@@ -42,33 +68,39 @@ class Parameter:
 class Module:
     """The base of layers and networks: attributes are the state, `forward` is the expression.
 
-    An attribute that is an array is a parameter, or a buffer (running statistics, a random key) if its name is in
-    ``BUFFERS``: training changes those too, but not by gradients. One that is a module, or a list, tuple or dict of
-    modules, is part of the network; everything else is a setting. Order is the order of definition.
+    An attribute that is an array is a parameter, or a buffer (running statistics, a random key) if
+    its name is in ``BUFFERS``: training changes those too, but not by gradients. One that is a
+    module, or a list, tuple or dict of modules, is part of the network; everything else is a
+    setting. Order is the order of definition.
 
-    One array, or one module, in two places of a network is tied: it is one parameter (or one module), has one gradient,
-    the sum over both places, and stays tied in updates, copies and checkpoints. Arrays that are merely equal are not.
+    One array, or one module, in two places of a network is tied: it is one parameter (or one
+    module), has one gradient, the sum over both places, and stays tied in updates, copies and
+    checkpoints. Arrays that are merely equal are not.
     """
 
     #: Its attributes are children in the trees of `anynet.tree`, which are tied by identity.
     tree_node = True
     ties = True
     BUFFERS: ClassVar[tuple[str, ...]] = ()
-    #: Whether this is the copy that `value_and_grad` hands to the function; not kept in further copies.
+    #: Whether this is the copy that `value_and_grad` hands to the function; not kept in further
+    #: copies.
     _differentiated = False
     _fixed_training: bool | None = None
 
     @property
     def training(self) -> bool:
-        """Whether this is the thing being differentiated, and not frozen; to override it, see `set_training`."""
+        """Whether this is the thing being differentiated, and not frozen; to override it, see
+        `set_training`.
+        """
         fixed = self._fixed_training
         return self._differentiated if fixed is None else fixed
 
     @training.setter
     def training(self, value: Any) -> None:
         raise ArgumentError(
-            f"{type(self).__name__}.training was assigned {value!r}: a network is in training while it is "
-            "differentiated; call set_training(True), (False) or (None) to override that, or choose another name"
+            f"{type(self).__name__}.training was assigned {value!r}: a network is in training while "
+            "it is differentiated; call set_training(True), (False) or (None) to override that, or "
+            "choose another name"
         )
 
     def forward(self, *args: Any, **settings: Any) -> Any:
@@ -110,7 +142,11 @@ class Module:
 
     def _told(self, error: Exception) -> Exception:
         """Return the error that says what is behind one of `forward`, or this one itself."""
-        if isinstance(error, AttributeError) and not isinstance(error, AnynetError) and isinstance(error.obj, Module):
+        if (
+            isinstance(error, AttributeError)
+            and not isinstance(error, AnynetError)
+            and isinstance(error.obj, Module)
+        ):
             # Not in __getattr__: a class that has one takes longer to read any attribute.
             return no_attribute(error.obj, str(error.name))
         if not isinstance(error, NotInitializedError) and any(map(_is_open, vars(self).values())):
@@ -121,19 +157,21 @@ class Module:
         return error
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # While it is differentiated this is a copy, whose attributes go with it. Buffers alone are written back, those
-        # that were arrays before.
+        # While it is differentiated this is a copy, whose attributes go with it. Buffers alone are
+        # written back, those that were arrays before.
         if self._differentiated and not is_array(vars(self).get(name)):
             self._check_no_array(name, value)
         own = vars(self)
-        # A class of a user's own may be given any attribute. A setting would be ignored; arrays and modules are parts.
+        # A class of a user's own may be given any attribute. A setting would be ignored; arrays and
+        # modules are parts.
         new = name not in own and type(self).__module__.startswith("anynet.")
         if new and (tree.is_setting(value) or near(name, own)):
             check_attribute(self, name, Module)
         object.__setattr__(self, name, value)
 
     def _check_kept(self, before: list[Any], lengths: list[int] | None) -> None:
-        """Look whether `forward` has put an array where there was none, or another one in place of a parameter.
+        """Look whether `forward` has put an array where there was none, or another one in place of
+        a parameter.
 
         If so, the attribute is again what it was.
         """
@@ -158,7 +196,11 @@ class Module:
     def _check_inside(self, before: dict[str, Array], modules: list[tuple[str, "Module"]]) -> None:
         """Look whether `forward` has put arrays anywhere in these modules, and take them away."""
         new = [path for path in _arrays(self) if path not in before]
-        kept = [(path, *place) for path in new if (place := self._place(path, {id(module) for _, module in modules}))]
+        kept = [
+            (path, *place)
+            for path in new
+            if (place := self._place(path, {id(module) for _, module in modules}))
+        ]
         for _, holder, name in kept:
             if isinstance(holder, list):
                 holder[int(name)] = None
@@ -171,7 +213,9 @@ class Module:
             _trusted.add(type(self))
 
     def _place(self, path: str, known: set[int]) -> tuple[Any, str] | None:
-        """Return what holds the array at a path, and its name there; None if in a module that is not known."""
+        """Return what holds the array at a path, and its name there; None if in a module that is
+        not known.
+        """
         outer, _, name = path.rpartition(".")
         holder, parts = self, outer.split(".")
         for i in range(len(parts) if outer else 0):
@@ -185,15 +229,23 @@ class Module:
             raise _kept(type(self).__name__, name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the attributes, as a copy or a pickle keeps them: it is not being differentiated."""
+        """Return the attributes, as a copy or a pickle keeps them: it is not being
+        differentiated.
+        """
         return {name: value for name, value in vars(self).items() if name != "_differentiated"}
 
-    def initialize(self, seed: int = 0, backend: "Backend | str | None" = None, dtype: DType = None) -> Self:
+    def initialize(
+        self,
+        seed: int = 0,
+        backend: "Backend | str | None" = None,
+        dtype: DType = None,
+    ) -> Self:
         """Draw the numbers of all parameters that have none; return the module itself.
 
-        The same seed gives the same numbers bit for bit on every backend. Where some parameters have their numbers, as
-        in a network of which a layer was replaced, the others are drawn for the same library, device and dtype unless
-        given; otherwise ``dtype`` is float32. A dtype is of any library, or a name, as "float32".
+        The same seed gives the same numbers bit for bit on every backend. Where some parameters
+        have their numbers, as in a network of which a layer was replaced, the others are drawn for
+        the same library, device and dtype unless given; otherwise ``dtype`` is float32. A dtype is
+        of any library, or a name, as "float32".
 
         Raises:
             ArgumentError: every parameter has its numbers already.
@@ -203,13 +255,17 @@ class Module:
         drawn = list(self.parameters().values())
         backend = get_backend(drawn[0] if drawn and backend is None else backend)
         if dtype is None:
-            dtype = next((x.dtype for x in drawn if is_floating(x)), backend.xp.float32)
+            dtype = next(
+                (x.dtype for x in drawn if is_floating(x)),
+                backend.xp.float32,
+            )
         else:
             dtype = _own_dtype(dtype, backend)
         check_dtype(backend.xp, dtype)
         key = random.key(seed, backend)
         if drawn:
-            # Those that are there may have been drawn with this seed: the others are not to be equal to them.
+            # Those that are there may have been drawn with this seed: the others are not to be
+            # equal to them.
             key = random.fold_in(key, len(drawn))
         places: dict[int, list[tuple[Module, str, Parameter]]] = {}
         for _, module in self.modules():
@@ -218,7 +274,9 @@ class Module:
                     # One that is in two places is tied, and drawn once.
                     places.setdefault(id(value), []).append((module, name, value))
         if not places and drawn:
-            raise ArgumentError("every parameter has numbers already: build a new network to draw new ones")
+            raise ArgumentError(
+                "every parameter has numbers already: build a new network to draw new ones"
+            )
         for i, same in enumerate(places.values()):
             place = same[0][2]
             numbers = place.initializer(random.fold_in(key, i), place.shape, dtype)
@@ -236,15 +294,18 @@ class Module:
         return {path: x for path, x in tree.leaves(self) if path not in parameters}
 
     def map(self, fn: Callable[[Array], Array]) -> Self:
-        """Return a copy with fn(array) for every parameter and buffer, as ``net.map(backend.asarray)`` moves one."""
+        """Return a copy with fn(array) for every parameter and buffer, as
+        ``net.map(backend.asarray)`` moves one.
+        """
         check_function("fn", fn, "a function of arrays, as backend.asarray")
         return tree.map(fn, self)
 
     def freeze(self, path: str = "") -> Self:
         """Exclude the parameter, or all of the module, at a path from training; return self.
 
-        A module that is frozen keeps its arrays, its buffers too, and computes as in inference while the rest is
-        trained: batch normalization by its running statistics, no dropout. A tied parameter is frozen in all places.
+        A module that is frozen keeps its arrays, its buffers too, and computes as in inference
+        while the rest is trained: batch normalization by its running statistics, no dropout. A tied
+        parameter is frozen in all places.
         """
         return self._set_frozen(path, frozen=True)
 
@@ -255,7 +316,9 @@ class Module:
     def _set_frozen(self, path: str, *, frozen: bool) -> Self:
         target = self[path] if path != "" else self
         if not isinstance(path, str):
-            raise ArgumentTypeError(f"the path is {describe(path)}: wanted one such as 'layers.0'; or net[0].freeze()")
+            raise ArgumentTypeError(
+                f"the path is {describe(path)}: wanted one such as 'layers.0'; or net[0].freeze()"
+            )
         modules = _modules_in(target)
         chosen = {(id(m), n) for _, m in modules for n in vars(m)}
         held = [_held(x) for _, m in modules for n, x in vars(m).items() if n not in m.BUFFERS]
@@ -266,16 +329,21 @@ class Module:
                 chosen.add((id(holder), name))
                 held.append(_held(target))
             elif _held(target):
-                raise ArgumentError(f"{path!r} is part of a {type(holder).__name__}: give {outer!r}, all of it")
+                raise ArgumentError(
+                    f"{path!r} is part of a {type(holder).__name__}: give {outer!r}, all of it"
+                )
             if not modules and not _held(target):
-                raise ArgumentError(f"{path!r} is {target!r:.80}: wanted the path of a parameter or a module")
+                raise ArgumentError(
+                    f"{path!r} is {target!r:.80}: wanted the path of a parameter or a module"
+                )
         tied = {id(x) for arrays in held for x in arrays}
         for _, module in self.modules():
             before = set(vars(module).get("frozen", ()))
             arrays = {
                 n
                 for n, x in vars(module).items()
-                if (inside := _held(x)) and ((id(module), n) in chosen or not tied.isdisjoint(map(id, inside)))
+                if (inside := _held(x))
+                and ((id(module), n) in chosen or not tied.isdisjoint(map(id, inside)))
             }
             after = before | arrays if frozen else before - arrays
             vars(module).pop("frozen", None)
@@ -284,7 +352,9 @@ class Module:
         return self
 
     def set_training(self, training: bool | None) -> Self:
-        """Fix whether this module and all inside it are in training; None leaves it to differentiation again."""
+        """Fix whether this module and all inside it are in training; None leaves it to
+        differentiation again.
+        """
         if training is not None:
             check_flag("training", training)
         for _, module in self.modules():
@@ -294,7 +364,9 @@ class Module:
         return self
 
     def modules(self, path: str = "") -> list[tuple[str, "Module"]]:
-        """Return this module and all inside it with their first paths, outermost first, each once."""
+        """Return this module and all inside it with their first paths, outermost first, each
+        once.
+        """
         found: dict[int, tuple[str, Module]] = {}
         _add_modules(found, self, path)
         return list(found.values())
@@ -310,7 +382,11 @@ class Module:
         value: Any = self
         for name in path.split("."):
             try:
-                value = vars(value)[name] if isinstance(value, Module) else value[int(name) if name.isdigit() else name]
+                value = (
+                    vars(value)[name]
+                    if isinstance(value, Module)
+                    else value[int(name) if name.isdigit() else name]
+                )
             except (KeyError, IndexError, TypeError, ValueError):
                 raise PathError(self._nothing_at(path)) from None
         return value
@@ -368,8 +444,9 @@ class Module:
     def _no_sequence(self, what: str) -> ArgumentTypeError:
         kind = type(self).__name__
         return ArgumentTypeError(
-            f"a {kind} {what}, and is no sequence of layers, as a Sequential is: use an attribute, a path, as "
-            f"net[{next(iter(vars(self)), 'weight')!r}], or modules(), which lists all layers"
+            f"a {kind} {what}, and is no sequence of layers, as a Sequential is: use an attribute, "
+            f"a path, as net[{next(iter(vars(self)), 'weight')!r}], or modules(), which lists all "
+            "layers"
         )
 
     def __repr__(self) -> str:
@@ -386,7 +463,10 @@ class Module:
         """Lead the error's path one module outwards."""
         inner = vars(error).get("module")
         if inner is not None:
-            path = next((path for path, module in self.modules() if module is inner), "")
+            path = next(
+                (path for path, module in self.modules() if module is inner),
+                "",
+            )
             error.path = ".".join(part for part in (path, error.path) if part)
         vars(error)["module"] = self
 
@@ -395,21 +475,31 @@ def _own_dtype(dtype: DType, backend: Backend) -> DType:
     """Return the backend's dtype that is called like this one, which parameters can have."""
     name = dtype_name(dtype)
     if not name.startswith(("float", "bfloat", "complex")) or not hasattr(backend.xp, name):
-        raise DTypeError(f"dtype is {dtype!r:.80}: wanted a floating one of {backend.name}, such as 'float32'")
+        raise DTypeError(
+            f"dtype is {dtype!r:.80}: wanted a floating one of {backend.name}, such as 'float32'"
+        )
     return getattr(backend.xp, name)
 
 
 def check_layer(path: str, layer: Any) -> None:
     """Raise ArgumentTypeError unless this can be called as a layer."""
     if isinstance(layer, type):
-        raise ArgumentTypeError(f"{path} is the class {layer.__name__}: wanted a layer, as {layer.__name__}(…)")
+        raise ArgumentTypeError(
+            f"{path} is the class {layer.__name__}: wanted a layer, as {layer.__name__}(…)"
+        )
     if not callable(layer):
-        several = "; a list is given as Sequential(*layers)" if isinstance(layer, list | tuple) else ""
-        raise ArgumentTypeError(f"{path} is {layer!r:.80}: wanted a layer, such as Linear(784, 50) or ReLU(){several}")
+        several = (
+            "; a list is given as Sequential(*layers)" if isinstance(layer, list | tuple) else ""
+        )
+        raise ArgumentTypeError(
+            f"{path} is {layer!r:.80}: wanted a layer, such as Linear(784, 50) or ReLU(){several}"
+        )
 
 
 def _check_fits(where: str, old: Any, new: Any) -> None:
-    """Compare an array with the one that it replaces; None replaces one, too, where a layer can do without."""
+    """Compare an array with the one that it replaces; None replaces one, too, where a layer can do
+    without.
+    """
     open_ = _is_open(old)
     if new is None or not (open_ or is_array(old)):
         return
@@ -418,7 +508,8 @@ def _check_fits(where: str, old: Any, new: Any) -> None:
         if _is_open(new):
             return
         raise ArgumentTypeError(
-            f"{where} was assigned {new!r:.80}: wanted an array of shape {shape}, as backend.asarray(x)"
+            f"{where} was assigned {new!r:.80}: wanted an array of shape {shape}, as "
+            "backend.asarray(x)"
         )
     if tuple(new.shape) != shape:
         raise ShapeError(
@@ -429,14 +520,15 @@ def _check_fits(where: str, old: Any, new: Any) -> None:
         return
     if is_mixed((old, new)):
         raise MixedArraysError(
-            f"{where} was assigned an array of another library or device: {mixed_message((old, new))}, and "
-            "net.map(backend.asarray) moves a whole network"
+            f"{where} was assigned an array of another library or device: "
+            f"{mixed_message((old, new))}, and net.map(backend.asarray) moves a whole network"
         )
     if new.dtype != old.dtype:
         name = dtype_name(old.dtype)
         raise DTypeError(
-            f"{where} was assigned an array of {dtype_name(new.dtype)}: wanted {name}, as xp.astype(x, xp.{name}); "
-            "net.map(lambda x: xp.astype(x, dtype)) converts a whole network"
+            f"{where} was assigned an array of {dtype_name(new.dtype)}: wanted {name}, as "
+            f"xp.astype(x, xp.{name}); net.map(lambda x: xp.astype(x, dtype)) converts a whole "
+            "network"
         )
 
 
@@ -473,8 +565,9 @@ def _arrays(module: Module) -> dict[str, Array]:
 
 def _kept(kind: str, path: str) -> StateError:
     return StateError(
-        f"{kind}.forward() keeps an array in self.{path}, which would make it a parameter of the network: return it, "
-        "or leave it in a local variable; if it is state of the layer, name it in BUFFERS and set it in __init__"
+        f"{kind}.forward() keeps an array in self.{path}, which would make it a parameter of the "
+        "network: return it, or leave it in a local variable; if it is state of the layer, name it "
+        "in BUFFERS and set it in __init__"
     )
 
 
@@ -483,12 +576,18 @@ def _length(value: Any) -> int:
 
 
 def _held(value: Any) -> list[Any]:
-    """Return the arrays, and the places of those to come, that an attribute holds, but for those in modules."""
+    """Return the arrays, and the places of those to come, that an attribute holds, but for those in
+    modules.
+    """
     if is_array(value) or _is_open(value):
         return [value]
     if type(value) is dict:
         value = list(value.values())
-    return [x for child in value for x in _held(child)] if type(value) is list or isinstance(value, tuple) else []
+    return (
+        [x for child in value for x in _held(child)]
+        if type(value) is list or isinstance(value, tuple)
+        else []
+    )
 
 
 def _is_open(value: Any) -> bool:

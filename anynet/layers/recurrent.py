@@ -1,7 +1,7 @@
 """Recurrent layers: a state that goes through a sequence, one step at a time.
 
-Sequences are (N, length, in_features), outputs (N, length, hidden_features): the state after every step. The state
-begins with zeros unless one is given to `run`, which returns the last one too.
+Sequences are (N, length, in_features), outputs (N, length, hidden_features): the state after every
+step. The state begins with zeros unless one is given to `run`, which returns the last one too.
 """
 
 from typing import Any, ClassVar
@@ -18,15 +18,17 @@ from anynet.primitives import affine
 class _Recurrent(Module):
     """The loop that the recurrent layers share; each has its own step.
 
-    Input weights are (in_features, gates · hidden_features), hidden weights (hidden_features, gates ·
-    hidden_features), both biases (gates · hidden_features,).
+    Input weights are (in_features, gates · hidden_features), hidden weights (hidden_features, gates
+    · hidden_features), both biases (gates · hidden_features,).
     """
 
     #: How many maps a step is made of.
     GATES: ClassVar[int]
 
     def __init__(self, in_features: int, hidden_features: int) -> None:
-        in_features, hidden_features = sizes(in_features=in_features, hidden_features=hidden_features)
+        in_features, hidden_features = sizes(
+            in_features=in_features, hidden_features=hidden_features
+        )
         width = self.GATES * hidden_features
         draw = initializers.normal(hidden_features**-0.5)
         self.input_weight: Array = Parameter((in_features, width), draw)
@@ -41,7 +43,10 @@ class _Recurrent(Module):
     def run(self, x: Array, state: Any = None) -> tuple[Array, Any]:
         """Return the outputs of all steps and the last state."""
         if x.ndim != 3 or x.shape[1] == 0:
-            raise ShapeError(f"sequences of shape {tuple(x.shape)}: wanted (N, length, features), length 1 or more")
+            raise ShapeError(
+                f"sequences of shape {tuple(x.shape)}: wanted (N, length, features), length 1 or "
+                "more"
+            )
         # The part of all steps that needs no state, in one product.
         inputs = affine(x, self.input_weight, self.input_bias)
         xp = array_namespace(inputs)
@@ -66,12 +71,17 @@ class _Recurrent(Module):
 
     def _parts(self, x: Array) -> tuple[Array, ...]:
         xp = array_namespace(x)
-        parts: tuple[Array, ...] = xp.unstack(xp.reshape(x, (-1, self.GATES, self.hidden_weight.shape[0])), axis=1)
+        parts: tuple[Array, ...] = xp.unstack(
+            xp.reshape(x, (-1, self.GATES, self.hidden_weight.shape[0])),
+            axis=1,
+        )
         return parts
 
 
 class RNN(_Recurrent):
-    """Return h ← tanh(x Wᵢ + bᵢ + h Wₕ + bₕ) for every step. Source: Elman, Finding structure in time, 1990."""
+    """Return h ← tanh(x Wᵢ + bᵢ + h Wₕ + bₕ) for every step. Source: Elman, Finding structure in
+    time, 1990.
+    """
 
     GATES: ClassVar[int] = 1
 
@@ -82,10 +92,11 @@ class RNN(_Recurrent):
 
 
 class LSTM(_Recurrent):
-    """Return h ← o · tanh(c), c ← f · c + i · g for every step; i, f, g, o are the gates, in this order, of x and h.
+    """Return h ← o · tanh(c), c ← f · c + i · g for every step; i, f, g, o are the gates, in this
+    order, of x and h.
 
-    The state is (h, c). Source: Hochreiter and Schmidhuber, Long short-term memory, 1997; Gers, Schmidhuber and
-    Cummins, Learning to forget, 2000.
+    The state is (h, c). Source: Hochreiter and Schmidhuber, Long short-term memory, 1997; Gers,
+    Schmidhuber and Cummins, Learning to forget, 2000.
     """
 
     GATES: ClassVar[int] = 4
@@ -104,7 +115,8 @@ class LSTM(_Recurrent):
 
 
 class GRU(_Recurrent):
-    """Return h ← (1 - z) · n + z · h for every step, n = tanh(of x + r · (of h)); r, z, n are the gates, in this order.
+    """Return h ← (1 - z) · n + z · h for every step, n = tanh(of x + r · (of h)); r, z, n are the
+    gates, in this order.
 
     Source: Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014.
     """
@@ -113,7 +125,10 @@ class GRU(_Recurrent):
 
     def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
         """Return the new state twice, as output too."""
-        (r_x, z_x, n_x), (r_h, z_h, n_h) = self._parts(inputs), self._parts(self._hidden(state))
+        (r_x, z_x, n_x), (r_h, z_h, n_h) = (
+            self._parts(inputs),
+            self._parts(self._hidden(state)),
+        )
         z = sigmoid(z_x + z_h)
         n = tanh(n_x + sigmoid(r_x + r_h) * n_h)
         h = n + z * (state - n)

@@ -13,8 +13,8 @@ from anynet.layers.module import Module, check_layer
 class Sequential(Module, MutableSequence[Module]):
     """Hand x through the layers in order; a sequence of these layers, which can be replaced.
 
-    With a seed the parameters are drawn at once, as by `initialize(seed, backend, dtype)`; without one they stay open,
-    as for a part of a larger network.
+    With a seed the parameters are drawn at once, as by `initialize(seed, backend, dtype)`; without
+    one they stay open, as for a part of a larger network.
 
     >>> net = layers.Sequential(layers.Linear(784, 50), layers.ReLU(), layers.Linear(50, 10), seed=0)
     >>> len(net), net[1]
@@ -49,7 +49,11 @@ class Sequential(Module, MutableSequence[Module]):
         return iter(self.layers)
 
     def __contains__(self, item: object) -> bool:
-        return super().__contains__(item) if isinstance(item, str) else any(item is layer for layer in self.layers)
+        return (
+            super().__contains__(item)
+            if isinstance(item, str)
+            else any(item is layer for layer in self.layers)
+        )
 
     @overload
     def __getitem__(self, key: SupportsIndex) -> Module: ...
@@ -108,11 +112,13 @@ class Sequential(Module, MutableSequence[Module]):
             i = index(key)
         except TypeError:
             raise ArgumentTypeError(
-                f"a network was indexed by {key!r:.80}: wanted the index of a layer, a slice of these, or a path such "
-                "as 'layers.0.weight'"
+                f"a network was indexed by {key!r:.80}: wanted the index of a layer, a slice of "
+                "these, or a path such as 'layers.0.weight'"
             ) from None
         if not -len(self.layers) <= i < len(self.layers):
-            raise PathError(f"no layer has the index {i}; the network has {len(self.layers)}, counted from 0")
+            raise PathError(
+                f"no layer has the index {i}; the network has {len(self.layers)}, counted from 0"
+            )
         return i
 
 

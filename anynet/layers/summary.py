@@ -1,4 +1,6 @@
-"""A network in a table: each layer, what it holds, and for an input's shape what comes out and how much work it is."""
+"""A network in a table: each layer, what it holds, and for an input's shape what comes out and how
+much work it is.
+"""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -22,10 +24,11 @@ TRAINED, FROZEN, BUFFER = "trained", "frozen", "buffer"
 
 @dataclass(frozen=True)
 class Row:
-    """One layer: its path, its class, and the arrays of its own by name, their shapes and what training does to them.
+    """One layer: its path, its class, and the arrays of its own by name, their shapes and what
+    training does to them.
 
-    Where the summary was given an input's shape: the shapes of the layer's outputs, for a batch of one, and the
-    multiply-adds of what is in no layer inside it, all calls together.
+    Where the summary was given an input's shape: the shapes of the layer's outputs, for a batch of
+    one, and the multiply-adds of what is in no layer inside it, all calls together.
     """
 
     path: str
@@ -42,15 +45,25 @@ class Row:
 
     def numbers(self, state: str) -> int:
         """Return how many numbers are in this state: "trained", "frozen" or "buffer"."""
-        return sum(math.prod(shape) for name, shape in self.shapes.items() if self.states[name] == state)
+        return sum(
+            math.prod(shape) for name, shape in self.shapes.items() if self.states[name] == state
+        )
 
 
 class Summary:
     """The table of a network; a string in a terminal, a table in a notebook."""
 
-    def __init__(self, net: Module, input_shape: Shape | None = None, *, dtype: DType = None) -> None:
+    def __init__(
+        self,
+        net: Module,
+        input_shape: Shape | None = None,
+        *,
+        dtype: DType = None,
+    ) -> None:
         if not isinstance(net, Module):
-            raise ArgumentTypeError(f"net is {describe(net)}: wanted a layers.Module, such as layers.Sequential(…)")
+            raise ArgumentTypeError(
+                f"net is {describe(net)}: wanted a layers.Module, such as layers.Sequential(…)"
+            )
         self._with_outputs = input_shape is not None
         outputs: dict[str, tuple[Shape, ...]] = {}
         counts: Mapping[str, int] = {}
@@ -64,7 +77,14 @@ class Summary:
             if shapes or counts.get(path) or len(module.modules()) == 1:
                 states = {name: _state(module, name) for name in shapes}
                 kind = type(module).__name__
-                row = Row(path or "(network)", kind, shapes, states, outputs.get(path, ()), counts.get(path, 0))
+                row = Row(
+                    path or "(network)",
+                    kind,
+                    shapes,
+                    states,
+                    outputs.get(path, ()),
+                    counts.get(path, 0),
+                )
                 self.rows.append(row)
 
     @property
@@ -97,26 +117,65 @@ class Summary:
         return sum(row.numbers(state) for row in self.rows)
 
     def _table(self) -> Table:
-        headings = self._chosen("layer", "kind", "parameters", "output", "count", "multiply-adds")
-        return Table(headings, list(self._lines()), numeric=("count", "multiply-adds"))
+        headings = self._chosen(
+            "layer",
+            "kind",
+            "parameters",
+            "output",
+            "count",
+            "multiply-adds",
+        )
+        return Table(
+            headings,
+            list(self._lines()),
+            numeric=("count", "multiply-adds"),
+        )
 
     def _lines(self) -> Iterator[tuple[str, ...]]:
         """Yield the cells of every line."""
         for row in self.rows:
-            arrays = ", ".join(f"{name} {shape}{_mark(row.states[name])}" for name, shape in row.shapes.items())
+            arrays = ", ".join(
+                f"{name} {shape}{_mark(row.states[name])}" for name, shape in row.shapes.items()
+            )
             outputs = ", ".join(map(_with_batch, row.outputs))
-            yield self._chosen(row.path, row.kind, arrays, outputs, f"{row.count:,}", f"{row.multiply_adds:,}")
+            yield self._chosen(
+                row.path,
+                row.kind,
+                arrays,
+                outputs,
+                f"{row.count:,}",
+                f"{row.multiply_adds:,}",
+            )
         outputs = ", ".join(map(_with_batch, self.outputs))
-        yield self._chosen("total", "", "", outputs, f"{self.count:,}", f"{self.multiply_adds:,}")
+        yield self._chosen(
+            "total",
+            "",
+            "",
+            outputs,
+            f"{self.count:,}",
+            f"{self.multiply_adds:,}",
+        )
         if self.frozen:
             yield self._chosen("trained", "", "", "", f"{self.trained:,}", "")
             yield self._chosen("frozen", "", "", "", f"{self.frozen:,}", "")
         if self.buffers:
             yield self._chosen("buffers", "", "", "", f"{self.buffers:,}", "")
 
-    def _chosen(self, layer: str, kind: str, arrays: str, output: str, count: str, work: str) -> tuple[str, ...]:
+    def _chosen(
+        self,
+        layer: str,
+        kind: str,
+        arrays: str,
+        output: str,
+        count: str,
+        work: str,
+    ) -> tuple[str, ...]:
         """Return the cells of a line, without those that nothing is known of."""
-        return (layer, kind, arrays, count) if not self._with_outputs else (layer, kind, arrays, output, count, work)
+        return (
+            (layer, kind, arrays, count)
+            if not self._with_outputs
+            else (layer, kind, arrays, output, count, work)
+        )
 
     def __str__(self) -> str:
         return str(self._table())
@@ -130,11 +189,12 @@ class Summary:
 def summary(net: Module, input_shape: Shape | None = None, *, dtype: DType = None) -> Summary:
     """Return the table of a network's layers with the shapes and counts of their parameters.
 
-    With the shape of one input, as (1, 28, 28), also with the shape of every layer's output, N being the batch, and
-    its multiply-adds for one input: those of products of matrices and of convolutions, an average pool being one. They
-    are found by running a copy of the network on zeros, in inference; a layer that runs several times shows its last
-    output and all its work, and one that holds others the work that is in none of them. Zeros are of the parameters'
-    dtype unless another is given: an `Embedding` takes integers.
+    With the shape of one input, as (1, 28, 28), also with the shape of every layer's output, N
+    being the batch, and its multiply-adds for one input: those of products of matrices and of
+    convolutions, an average pool being one. They are found by running a copy of the network on
+    zeros, in inference; a layer that runs several times shows its last output and all its work, and
+    one that holds others the work that is in none of them. Zeros are of the parameters' dtype
+    unless another is given: an `Embedding` takes integers.
 
     Raises:
         ArgumentError: the shape is no tuple of whole numbers.
@@ -144,21 +204,32 @@ def summary(net: Module, input_shape: Shape | None = None, *, dtype: DType = Non
     return Summary(net, input_shape, dtype=dtype)
 
 
-def _run(net: Module, input_shape: Shape, dtype: DType) -> tuple[dict[str, tuple[Shape, ...]], Mapping[str, int]]:
-    """Run a copy of the network on zeros; return its layers' output shapes and multiply-adds by path."""
-    if not isinstance(input_shape, tuple | list) or not all(isinstance(n, int) and n >= 0 for n in input_shape):
+def _run(
+    net: Module, input_shape: Shape, dtype: DType
+) -> tuple[dict[str, tuple[Shape, ...]], Mapping[str, int]]:
+    """Run a copy of the network on zeros; return its layers' output shapes and multiply-adds by
+    path.
+    """
+    if not isinstance(input_shape, tuple | list) or not all(
+        isinstance(n, int) and n >= 0 for n in input_shape
+    ):
         raise ArgumentError(
-            f"input_shape is {describe(input_shape)}: wanted that of one input, such as (784,) or (1, 28, 28)"
+            f"input_shape is {describe(input_shape)}: wanted that of one input, such as (784,) or "
+            "(1, 28, 28)"
         )
     if isinstance(dtype, str):
-        raise ArgumentTypeError(f"dtype is {dtype!r}: wanted a dtype of the network's library, as backend.xp.{dtype}")
+        raise ArgumentTypeError(
+            f"dtype is {dtype!r}: wanted a dtype of the network's library, as backend.xp.{dtype}"
+        )
     arrays = [x for _, x in tree.leaves(net)]
     backend = get_backend(arrays[0] if arrays else None)
     if dtype is None:
         dtype = next((x.dtype for x in arrays if is_floating(x)), backend.xp.float32)
     # The default makes a copy of every module, also of one without attributes.
     copy = tree.map(lambda x: x, net, defaults={"_differentiated": False}).set_training(False)
-    if any(type(value) is Parameter for _, module in copy.modules() for value in vars(module).values()):
+    if any(
+        type(value) is Parameter for _, module in copy.modules() for value in vars(module).values()
+    ):
         copy.initialize(0, backend)
     notes = _Notes()
     zeros = backend.xp.zeros((1, *input_shape), dtype=dtype, device=backend.device)
@@ -182,7 +253,13 @@ class _Notes:
             module.__class__ = _noting(kind)
         return traced
 
-    def take(self, path: str, forward: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+    def take(
+        self,
+        path: str,
+        forward: Callable[..., Any],
+        *args: Any,
+        **settings: Any,
+    ) -> Any:
         """Call a layer's forward; what it does counts for it, up to the layers that it calls."""
         outer, self.counting.part = self.counting.part, path
         try:
@@ -200,8 +277,8 @@ _NOTE = "_summary_note"
 def _noting(kind: Any) -> Any:
     """Return a subclass whose forward is called by its instance's note.
 
-    No function in the instance in forward's place: that would belong to this instance still when a transformation
-    inside the network copies it.
+    No function in the instance in forward's place: that would belong to this instance still when a
+    transformation inside the network copies it.
     """
 
     def forward(self: Module, *args: Any, **settings: Any) -> Any:
@@ -211,8 +288,14 @@ def _noting(kind: Any) -> Any:
 
 
 def _shapes(module: Module, tied: set[int]) -> dict[str, Shape]:
-    """Return the shapes of a module's own arrays by name, also of those in lists, tuples and dicts, each array once."""
-    return {name: shape for own, value in vars(module).items() for name, shape in _shapes_in(value, own, tied)}
+    """Return the shapes of a module's own arrays by name, also of those in lists, tuples and dicts,
+    each array once.
+    """
+    return {
+        name: shape
+        for own, value in vars(module).items()
+        for name, shape in _shapes_in(value, own, tied)
+    }
 
 
 def _shapes_in(value: Any, name: str, tied: set[int]) -> Iterator[tuple[str, Shape]]:

@@ -5,7 +5,12 @@ from functools import partial
 from typing import ClassVar
 
 from anynet.array import Array
-from anynet.optimizers.base import Numbers, _below_one, _not_negative, _StatefulOptimizer
+from anynet.optimizers.base import (
+    Numbers,
+    _below_one,
+    _not_negative,
+    _StatefulOptimizer,
+)
 from anynet.optimizers.schedules import Schedule
 from anynet.primitives import adam_update
 
@@ -20,7 +25,12 @@ class _AdamFamily(_StatefulOptimizer):
     }
 
     def __init__(
-        self, learning_rate: float | Schedule, beta1: float, beta2: float, epsilon: float, weight_decay: float
+        self,
+        learning_rate: float | Schedule,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        weight_decay: float,
     ) -> None:
         super().__init__(learning_rate)
         self.beta1 = beta1
@@ -33,10 +43,15 @@ class _AdamFamily(_StatefulOptimizer):
         return adam_update(*numbers, self.beta1, self.beta2, self.epsilon, *arrays)  # type: ignore[no-any-return]
 
     def _numbers(self, missed: int) -> Numbers:
-        """Return the rate and the correction, by which mean and square make up for their zeros, and the decay."""
+        """Return the rate and the correction, by which mean and square make up for their zeros, and
+        the decay.
+        """
         clock = self._clock
         t = clock.updates + 1 - missed
-        rate, correction = clock.rate / (1 - self.beta1**t), 1 / math.sqrt(1 - self.beta2**t)
+        rate, correction = (
+            clock.rate / (1 - self.beta1**t),
+            1 / math.sqrt(1 - self.beta2**t),
+        )
         return rate, correction, 1 - clock.rate * self.weight_decay
 
 
@@ -44,10 +59,10 @@ class Adam(_AdamFamily):
     """Descent along the running mean of the gradients, by the root of that of their squares.
 
     mean ← beta1 · mean + (1 - beta1) · gradient, square ← beta2 · square + (1 - beta2) · gradient²,
-    parameter ← parameter - learning_rate · mean / (√square + epsilon), where mean and square are divided by
-    1 - betaᵗ after t updates. Betas are in 0 … 1, 1 not included.
-    Source: Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1; Deep Learning from
-    Scratch, chapter 6.1.6.
+    parameter ← parameter - learning_rate · mean / (√square + epsilon), where mean and square are
+    divided by 1 - betaᵗ after t updates. Betas are in 0 … 1, 1 not included. Source: Kingma and Ba,
+    Adam: a method for stochastic optimization, ICLR 2015, algorithm 1; Deep Learning from Scratch,
+    chapter 6.1.6.
     """
 
     def __init__(
@@ -65,10 +80,11 @@ class Adam(_AdamFamily):
 
 
 class AdamW(_AdamFamily):
-    """Adam whose parameters also decay, parameter ← parameter - learning_rate · weight_decay · parameter.
+    """Adam whose parameters also decay, parameter ← parameter - learning_rate · weight_decay ·
+    parameter.
 
-    All parameters that have a gradient decay, biases too.
-    Source: Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019, algorithm 2.
+    All parameters that have a gradient decay, biases too. Source: Loshchilov and Hutter, Decoupled
+    weight decay regularization, ICLR 2019, algorithm 2.
     """
 
     def __init__(
@@ -84,6 +100,6 @@ class AdamW(_AdamFamily):
 
     def __repr__(self) -> str:
         return (
-            f"AdamW({self.learning_rate!r}, beta1={self.beta1}, beta2={self.beta2}, epsilon={self.epsilon}, "
-            f"weight_decay={self.weight_decay})"
+            f"AdamW({self.learning_rate!r}, beta1={self.beta1}, beta2={self.beta2}, "
+            f"epsilon={self.epsilon}, weight_decay={self.weight_decay})"
         )

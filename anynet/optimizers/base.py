@@ -1,8 +1,8 @@
 """Optimizers: how gradients change parameters.
 
-Those that keep something from one update to the next keep it in ``state``, a dict of arrays for each parameter by its
-path, and how many updates the parameter has missed, for want of a gradient; it has no state until its first gradient.
-So an optimizer belongs to one network.
+Those that keep something from one update to the next keep it in ``state``, a dict of arrays for
+each parameter by its path, and how many updates the parameter has missed, for want of a gradient;
+it has no state until its first gradient. So an optimizer belongs to one network.
 """
 
 import math
@@ -11,7 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from anynet import tree
-from anynet.array import RECORDING_TYPES, Array, array_namespace, number, unrecorded, widened
+from anynet.array import (
+    RECORDING_TYPES,
+    Array,
+    array_namespace,
+    number,
+    unrecorded,
+    widened,
+)
 from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from anynet.optimizers.schedules import Schedule, check_learning_rate
 from anynet.primitives.update import in_turn
@@ -24,7 +31,9 @@ Numbers = tuple[float, ...]
 def _below_one(name: str, value: Any) -> Any:
     value = number(name, value)
     if not 0 <= value < 1:
-        raise ArgumentError(f"{name} is {value!r}: wanted a number of 0 or more and below 1, such as 0.9")
+        raise ArgumentError(
+            f"{name} is {value!r}: wanted a number of 0 or more and below 1, such as 0.9"
+        )
     return value
 
 
@@ -46,25 +55,36 @@ class Clock(DynamicScalars):
     def set(self, learning_rate: float | Schedule) -> None:
         """Use another learning rate, or schedule, from the next update on."""
         if isinstance(learning_rate, type) or tree.is_node(learning_rate):
-            name = learning_rate.__name__ if isinstance(learning_rate, type) else type(learning_rate).__name__
-            raise ArgumentTypeError(
-                f"learning_rate is a {name}: wanted a number above 0, or a schedule, as Cosine(0.1, 1000); "
-                "the network is given to update(net, grads)"
+            name = (
+                learning_rate.__name__
+                if isinstance(learning_rate, type)
+                else type(learning_rate).__name__
             )
-        self.learning_rate = learning_rate if callable(learning_rate) else check_learning_rate(learning_rate)
+            raise ArgumentTypeError(
+                f"learning_rate is a {name}: wanted a number above 0, or a schedule, as Cosine(0.1, "
+                "1000); the network is given to update(net, grads)"
+            )
+        self.learning_rate = (
+            learning_rate if callable(learning_rate) else check_learning_rate(learning_rate)
+        )
 
     def begin(self) -> Numbers:
         """Begin an update; return its learning rate."""
-        self.rate = self._asked(self.learning_rate) if callable(self.learning_rate) else self.learning_rate
+        self.rate = (
+            self._asked(self.learning_rate) if callable(self.learning_rate) else self.learning_rate
+        )
         return (self.rate,)
 
     def _asked(self, schedule: Schedule) -> float:
         rate = schedule(self.updates)
-        rate = number(f"the learning rate that the schedule gives for step {self.updates}", rate)
+        rate = number(
+            f"the learning rate that the schedule gives for step {self.updates}",
+            rate,
+        )
         if not 0 <= rate < math.inf:
             raise ArgumentError(
-                f"the schedule gives the learning rate {rate!r} for step {self.updates}: wanted a finite number of 0 "
-                "or more"
+                f"the schedule gives the learning rate {rate!r} for step {self.updates}: wanted a "
+                "finite number of 0 or more"
             )
         return rate  # type: ignore[no-any-return]
 
@@ -119,10 +139,12 @@ class Optimizer:
         return self._clock.updates
 
     def update(self, net: Any, grads: Any) -> None:
-        """Put new arrays in the place of all parameters that have a gradient; the old arrays stay as they were.
+        """Put new arrays in the place of all parameters that have a gradient; the old arrays stay
+        as they were.
 
         Raises:
-            ArgumentError: the network is built differently from the gradients, or from that of the first update.
+            ArgumentError: the network is built differently from the gradients, or from that of the
+                first update.
 
         """
         raise NotImplementedError(f"{type(self).__name__} defines no update()")
@@ -138,7 +160,8 @@ class _StatefulOptimizer(Optimizer):
         self.state: dict[str, dict[str, Any]] = {}
 
     def update(self, net: Any, grads: Any) -> None:
-        """Put new arrays in the place of all parameters that have a gradient; the old arrays stay as they were.
+        """Put new arrays in the place of all parameters that have a gradient; the old arrays stay
+        as they were.
 
         Raises:
             ArgumentError: the network has other parameters than the one of the first update.
@@ -163,11 +186,15 @@ class _StatefulOptimizer(Optimizer):
             if not state:
                 zeros_like = array_namespace(parameter).zeros_like
                 wide = widened(parameter)
-                state.update({name: zeros_like(wide) for name in self.KEPT}, missed=self._clock.updates)
+                state.update(
+                    {name: zeros_like(wide) for name in self.KEPT},
+                    missed=self._clock.updates,
+                )
             kept = [state[name] for name in self.KEPT]
             if kept[0].shape != parameter.shape:
                 raise ShapeError(
-                    f"{path} is of shape {tuple(parameter.shape)}, its state of {tuple(kept[0].shape)}: {_REMEDY}"
+                    f"{path} is of shape {tuple(parameter.shape)}, its state of "
+                    f"{tuple(kept[0].shape)}: {_REMEDY}"
                 )
             if gradient.dtype != parameter.dtype or gradient.shape != parameter.shape:
                 gradient = _like(place, parameter, gradient)
@@ -177,7 +204,14 @@ class _StatefulOptimizer(Optimizer):
             together.setdefault(state["missed"], []).append((place, state, arrays))
         # What fails, fails before anything is changed.
         steps = [
-            (group, self._step(rate, missed, in_turn([arrays for _, _, arrays in group])))
+            (
+                group,
+                self._step(
+                    rate,
+                    missed,
+                    in_turn([arrays for _, _, arrays in group]),
+                ),
+            )
             for missed, group in together.items()
         ]
         for group, arrays in steps:
@@ -200,7 +234,8 @@ class _StatefulOptimizer(Optimizer):
         own = [path for path, _ in tree.leaves(net)]
         if {*own, *tree.ties(net)} != self.state.keys():
             raise ArgumentError(
-                f"there is state for {len(self.state)} parameters, the network has {len(own)}, or others: {_REMEDY}"
+                f"there is state for {len(self.state)} parameters, the network has {len(own)}, or "
+                f"others: {_REMEDY}"
             )
         self.state = {path: self.state[path] for path in own}
 
@@ -210,7 +245,8 @@ class _StatefulOptimizer(Optimizer):
 
 
 def _like(place: Any, parameter: Array, gradient: Array) -> Array:
-    """Return the gradient in its parameter's dtype: a wider one would make a parameter of another dtype.
+    """Return the gradient in its parameter's dtype: a wider one would make a parameter of another
+    dtype.
 
     Raises:
         ShapeError: it has another shape, and would be broadcast.
@@ -218,8 +254,8 @@ def _like(place: Any, parameter: Array, gradient: Array) -> Array:
     """
     if tuple(gradient.shape) != tuple(parameter.shape):
         raise ShapeError(
-            f"the gradient of {place[1] or 'a parameter'} has shape {tuple(gradient.shape)}: wanted that of the "
-            f"parameter, {tuple(parameter.shape)}"
+            f"the gradient of {place[1] or 'a parameter'} has shape {tuple(gradient.shape)}: wanted "
+            f"that of the parameter, {tuple(parameter.shape)}"
         )
     return array_namespace(gradient).astype(gradient, parameter.dtype)
 

@@ -1,20 +1,45 @@
-"""The hot operations: each a reference in Array API code with its rule, for which a backend may hold a kernel."""
+"""The hot operations: each a reference in Array API code with its rule, for which a backend may
+hold a kernel.
+"""
 
-from anynet.primitives.activation import log_softmax, relu, relu_gradient, sigmoid, softmax
+from anynet.primitives.activation import (
+    log_softmax,
+    relu,
+    relu_gradient,
+    sigmoid,
+    softmax,
+)
 from anynet.primitives.affine import affine
 from anynet.primitives.attention import masked_softmax
-from anynet.primitives.batch_norm import batch_norm, batch_norm_gradient, scale_shift
-from anynet.primitives.convolution import conv2d, conv2d_input_gradient, conv2d_weight_gradient
+from anynet.primitives.batch_norm import (
+    batch_norm,
+    batch_norm_gradient,
+    scale_shift,
+)
+from anynet.primitives.convolution import (
+    conv2d,
+    conv2d_input_gradient,
+    conv2d_weight_gradient,
+)
 from anynet.primitives.cross_entropy import softmax_cross_entropy
 from anynet.primitives.embedding import embedding
 from anynet.primitives.erf import erf
 from anynet.primitives.normal import normal_quantile
 from anynet.primitives.piecewise import elu, hard_sigmoid, leaky_relu, selu
-from anynet.primitives.pooling import avg_pool2d, max_pool2d, max_pool2d_gather, max_pool2d_gradient
+from anynet.primitives.pooling import (
+    avg_pool2d,
+    max_pool2d,
+    max_pool2d_gather,
+    max_pool2d_gradient,
+)
 from anynet.primitives.smooth import gelu, mish, softplus
 from anynet.primitives.standardize import standardize, standardize_gradient
 from anynet.primitives.threefry import threefry
-from anynet.primitives.update import adam_update, momentum_update, sgd_update
+from anynet.primitives.update import (
+    adam_update,
+    momentum_update,
+    sgd_update,
+)
 
 __all__ = [
     "adam_update",

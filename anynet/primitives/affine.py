@@ -15,7 +15,10 @@ def _affine_rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array
     def to_weight(g: Array) -> Array:
         if x.ndim == 2:
             return matmul(x.T, g)
-        return matmul(xp.reshape(x, (-1, x.shape[-1])).T, xp.reshape(g, (-1, g.shape[-1])))
+        return matmul(
+            xp.reshape(x, (-1, x.shape[-1])).T,
+            xp.reshape(g, (-1, g.shape[-1])),
+        )
 
     return lambda g: matmul(g, weight.T), to_weight, lambda g: g
 
@@ -35,7 +38,8 @@ def _explain(x: Array, weight: Array, bias: Array | None) -> None:
 
 @primitive(_affine_rule, _explain, kind=REAL_OR_COMPLEX)
 def affine(x: Array, weight: Array, bias: Array | None) -> Array:
-    """Return x @ weight + bias, for x (…, n), weight (n, m) and bias (m,) or None; the result is (…, m).
+    """Return x @ weight + bias, for x (…, n), weight (n, m) and bias (m,) or None; the result is
+    (…, m).
 
     Raises:
         ShapeError: x and weight do not fit together.

@@ -1,7 +1,8 @@
-"""Batch normalization: standardized over the batch, scaled and shifted, in training; with known statistics after it.
+"""Batch normalization: standardized over the batch, scaled and shifted, in training; with known
+statistics after it.
 
-Arrays are (N, features, …); weight, bias, mean and variance are (features,). Source: Ioffe and Szegedy, Batch
-normalization, ICML 2015; Deep Learning from Scratch, chapter 6.3.
+Arrays are (N, features, …); weight, bias, mean and variance are (features,). Source: Ioffe and
+Szegedy, Batch normalization, ICML 2015; Deep Learning from Scratch, chapter 6.3.
 """
 
 import math
@@ -23,10 +24,18 @@ def _like(xp: Namespace, x: Array, of_features: Array) -> Array:
 
 
 def _gradient(
-    xp: Namespace, g: Array, x: Array, weight: Array, mean: Array, variance: Array, epsilon: float
+    xp: Namespace,
+    g: Array,
+    x: Array,
+    weight: Array,
+    mean: Array,
+    variance: Array,
+    epsilon: float,
 ) -> tuple[Array, Array, Array]:
     g, x = widened(g), widened(x)
-    wide_mean, wide_variance = (xp.expand_dims(_like(xp, x, part), axis=0) for part in (mean, variance))
+    wide_mean, wide_variance = (
+        xp.expand_dims(_like(xp, x, part), axis=0) for part in (mean, variance)
+    )
     y = (x - wide_mean) / xp.sqrt(wide_variance + epsilon)
     of_x = standardize_gradient(g * _like(xp, x, weight), y, wide_variance, _axes(x), epsilon)
     return of_x, xp.sum(g * y, axis=_axes(x)), xp.sum(g, axis=_axes(x))
@@ -38,15 +47,28 @@ def batch_norm_gradient(g: Array, x: Array, *args: Any) -> tuple[Array, Array, A
     return _gradient(array_namespace(g, x), g, x, *args)
 
 
-def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, weight: Array, bias: Array, epsilon: float) -> Any:
+def _rule(
+    xp: Namespace,
+    out: tuple[Array, ...],
+    x: Array,
+    weight: Array,
+    bias: Array,
+    epsilon: float,
+) -> Any:
     _, mean, variance = out
     n = math.prod(x.shape[i] for i in _axes(x))
 
     @shared
-    def pullbacks(g: tuple[Array | None, ...]) -> tuple[Array, Array, Array]:
+    def pullbacks(
+        g: tuple[Array | None, ...],
+    ) -> tuple[Array, Array, Array]:
         of_y, of_mean, of_variance = g
         if of_y is None:
-            of_x, of_weight, of_bias = xp.zeros_like(x), xp.zeros_like(weight), xp.zeros_like(bias)
+            of_x, of_weight, of_bias = (
+                xp.zeros_like(x),
+                xp.zeros_like(weight),
+                xp.zeros_like(bias),
+            )
         else:
             of_x, of_weight, of_bias = batch_norm_gradient(of_y, x, weight, mean, variance, epsilon)
         if of_mean is not None:
@@ -60,7 +82,9 @@ def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, weight: Array, bias: 
 
 @primitive(_rule, kind=REAL)
 def batch_norm(x: Array, weight: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:
-    """Return weight · (x - mean) / √(variance + epsilon) + bias, and the mean and variance of the batch."""
+    """Return weight · (x - mean) / √(variance + epsilon) + bias, and the mean and variance of the
+    batch.
+    """
     xp = array_namespace(x, weight)
     y, mean, variance = standardize(x, _axes(x), epsilon)
     out = xp.add(xp.multiply(y, _like(xp, x, weight)), _like(xp, x, bias))
@@ -73,8 +97,17 @@ def _scale_shift(xp: Namespace, *args: Any) -> Array:
 
 @primitive(decomposition=_scale_shift, kind=REAL)
 @in_float32
-def scale_shift(x: Array, mean: Array, variance: Array, weight: Array, bias: Array, epsilon: float) -> Array:
-    """Return weight · (x - mean) / √(variance + epsilon) + bias, all (features,), for x of (N, features, …)."""
+def scale_shift(
+    x: Array,
+    mean: Array,
+    variance: Array,
+    weight: Array,
+    bias: Array,
+    epsilon: float,
+) -> Array:
+    """Return weight · (x - mean) / √(variance + epsilon) + bias, all (features,), for x of (N,
+    features, …).
+    """
     xp = array_namespace(x)
     scale = weight / xp.sqrt(variance + epsilon)
     return x * _like(xp, x, scale) + _like(xp, x, bias - mean * scale)

@@ -1,8 +1,9 @@
-"""Convolution of images and its two partners: all are linear in both arrays, and derivatives of one are the others.
+"""Convolution of images and its two partners: all are linear in both arrays, and derivatives of one
+are the others.
 
-Images are (N, channels, height, width), weights (out_channels, in_channels / groups, kernel height, kernel width).
-Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016; Deep Learning from Scratch,
-chapter 7.
+Images are (N, channels, height, width), weights (out_channels, in_channels / groups, kernel height,
+kernel width). Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning,
+2016; Deep Learning from Scratch, chapter 7.
 """
 
 import math
@@ -20,7 +21,9 @@ NO_PADDING: Padding = ((0, 0), (0, 0))
 
 
 def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Pair:
-    """Return (height, width) of what windows over an image leave, (size + padding - reach) // stride + 1."""
+    """Return (height, width) of what windows over an image leave, (size + padding - reach) //
+    stride + 1.
+    """
     reach = [dilation[i] * (kernel[i] - 1) + 1 for i in (0, 1)]
     return tuple((size[i] + sum(padding[i]) - reach[i]) // stride[i] + 1 for i in (0, 1))  # type: ignore[return-value]
 
@@ -33,7 +36,9 @@ def check_images(x: Array) -> None:
 
     """
     if x.ndim != 4:
-        raise ShapeError(f"input of shape {tuple(x.shape)}: wanted images, (N, channels, height, width)")
+        raise ShapeError(
+            f"input of shape {tuple(x.shape)}: wanted images, (N, channels, height, width)"
+        )
 
 
 def check_windows(size: Pair, kernel: Pair, padding: Padding, dilation: Pair) -> None:
@@ -47,13 +52,23 @@ def check_windows(size: Pair, kernel: Pair, padding: Padding, dilation: Pair) ->
     reach = tuple(dilation[i] * (kernel[i] - 1) + 1 for i in (0, 1))
     if reach[0] > padded[0] or reach[1] > padded[1]:
         raise ShapeError(
-            f"a kernel of {kernel[0]}×{kernel[1]}, which reaches over {reach[0]}×{reach[1]}, is larger than the padded "
-            f"image of {padded[0]}×{padded[1]}: wanted a smaller kernel or dilation, or more padding"
+            f"a kernel of {kernel[0]}×{kernel[1]}, which reaches over {reach[0]}×{reach[1]}, is "
+            f"larger than the padded image of {padded[0]}×{padded[1]}: wanted a smaller kernel or "
+            "dilation, or more padding"
         )
 
 
-def windows(x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, fill: float = 0.0) -> Array:
-    """Return what a moving window sees, (N, channels, kernel height · kernel width, out height, out width)."""
+def windows(
+    x: Array,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    fill: float = 0.0,
+) -> Array:
+    """Return what a moving window sees, (N, channels, kernel height · kernel width, out height, out
+    width).
+    """
     xp = array_namespace(x)
     height, width = output_size(x.shape[2:], kernel, stride, padding, dilation)
     x = pad(x, padding, fill)
@@ -74,7 +89,12 @@ def pad(x: Array, padding: Padding, fill: float = 0.0) -> Array:
         if (start, stop) != (0, x.shape[axis]):
             x = x[(slice(None),) * axis + (slice(start, stop), ...)]
         parts = [
-            xp.full((*x.shape[:axis], n, *x.shape[axis + 1 :]), fill, dtype=x.dtype, device=device(x))
+            xp.full(
+                (*x.shape[:axis], n, *x.shape[axis + 1 :]),
+                fill,
+                dtype=x.dtype,
+                device=device(x),
+            )
             for n in (max(0, before), max(0, after))
         ]
         if max(before, after) > 0:
@@ -82,7 +102,14 @@ def pad(x: Array, padding: Padding, fill: float = 0.0) -> Array:
     return x
 
 
-def _rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array | None, **settings: Any) -> Any:
+def _rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    **settings: Any,
+) -> Any:
     return (
         lambda g: conv2d_input_gradient(g, weight, x.shape[2:], **settings),
         lambda g: conv2d_weight_gradient(g, x, weight.shape[2:], **settings),
@@ -96,19 +123,34 @@ def _explain(x: Array, weight: Array, bias: Array | None, **settings: Any) -> No
     check_images(x)
     if x.shape[1] != weight.shape[1] * groups:
         raise ShapeError(
-            f"input of {x.shape[1]} channels does not fit weights of shape {tuple(weight.shape)}"
-            f"{f' in {groups} groups' if groups > 1 else ''}: wanted {weight.shape[1] * groups} channels"
+            f"input of {x.shape[1]} channels does not fit weights of shape "
+            f"{tuple(weight.shape)}{f' in {groups} groups' if groups > 1 else ''}: wanted "
+            f"{weight.shape[1] * groups} channels"
         )
-    check_windows(x.shape[2:], weight.shape[2:], settings["padding"], settings["dilation"])
+    check_windows(
+        x.shape[2:],
+        weight.shape[2:],
+        settings["padding"],
+        settings["dilation"],
+    )
 
 
 @primitive(_rule, _explain, kind=REAL_OR_COMPLEX)
 def conv2d(
-    x: Array, weight: Array, bias: Array | None, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    *,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
 ) -> Array:
-    """Return out[n, o, p] = bias[o] + Σ weight[o, c, k] · x[n, c, stride · p + dilation · k] over padded images.
+    """Return out[n, o, p] = bias[o] + Σ weight[o, c, k] · x[n, c, stride · p + dilation · k] over
+    padded images.
 
-    The result is (N, out_channels, height, width); see `output_size`. Padding is ((top, bottom), (left, right)).
+    The result is (N, out_channels, height, width); see `output_size`. Padding is ((top, bottom),
+    (left, right)).
     """
     xp = array_namespace(x, weight)
     out_channels, kernel = weight.shape[0], weight.shape[2:]
@@ -118,11 +160,21 @@ def conv2d(
     length = weight.shape[1] * math.prod(kernel)
     columns = xp.reshape(seen, (x.shape[0], groups, length, math.prod(seen.shape[3:])))
     rows = xp.reshape(weight, (groups, out_channels // groups, length))
-    out = xp.reshape(xp.matmul(rows, columns), (x.shape[0], out_channels, *seen.shape[3:]))
+    out = xp.reshape(
+        xp.matmul(rows, columns),
+        (x.shape[0], out_channels, *seen.shape[3:]),
+    )
     return out if bias is None else out + xp.reshape(bias, (-1, 1, 1))
 
 
-def _transposed_rule(xp: Namespace, out: Array, g: Array, weight: Array, size: Pair, **settings: Any) -> Any:
+def _transposed_rule(
+    xp: Namespace,
+    out: Array,
+    g: Array,
+    weight: Array,
+    size: Pair,
+    **settings: Any,
+) -> Any:
     return (
         lambda h: conv2d(h, weight, None, **settings),
         lambda h: conv2d_weight_gradient(g, h, weight.shape[2:], **settings),
@@ -132,22 +184,38 @@ def _transposed_rule(xp: Namespace, out: Array, g: Array, weight: Array, size: P
 
 @primitive(_transposed_rule, kind=REAL_OR_COMPLEX)
 def conv2d_input_gradient(
-    g: Array, weight: Array, size: Pair, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
+    g: Array,
+    weight: Array,
+    size: Pair,
+    *,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
 ) -> Array:
-    """Return the images of (height, width) `size` to which `conv2d`'s transpose brings g, (N, out_channels, …).
+    """Return the images of (height, width) `size` to which `conv2d`'s transpose brings g, (N,
+    out_channels, …).
 
     A convolution of g, with zeros between its elements, with the weights turned round.
     """
     xp = array_namespace(g, weight)
     out_channels, in_channels, *kernel = weight.shape
     swapped = xp.reshape(weight, (groups, out_channels // groups, in_channels, *kernel))
-    swapped = xp.reshape(xp.permute_dims(swapped, (0, 2, 1, 3, 4)), (-1, out_channels // groups, *kernel))
+    swapped = xp.reshape(
+        xp.permute_dims(swapped, (0, 2, 1, 3, 4)),
+        (-1, out_channels // groups, *kernel),
+    )
     spread = _spread(g, stride)
     around = []
     for i in (0, 1):
         reach = dilation[i] * (kernel[i] - 1)
         total = size[i] + sum(padding[i])
-        around.append((reach - padding[i][0], total - spread.shape[2 + i] - padding[i][1]))
+        around.append(
+            (
+                reach - padding[i][0],
+                total - spread.shape[2 + i] - padding[i][1],
+            )
+        )
     return conv2d(
         pad(spread, tuple(around)),  # type: ignore[arg-type]
         xp.flip(swapped, axis=(2, 3)),
@@ -164,7 +232,11 @@ def _spread(g: Array, stride: Pair) -> Array:
     xp = array_namespace(g)
     for axis, step in zip((2, 3), stride, strict=True):
         if step > 1:
-            zeros = xp.zeros((*g.shape[: axis + 1], step - 1, *g.shape[axis + 1 :]), dtype=g.dtype, device=device(g))
+            zeros = xp.zeros(
+                (*g.shape[: axis + 1], step - 1, *g.shape[axis + 1 :]),
+                dtype=g.dtype,
+                device=device(g),
+            )
             wide = xp.concat([xp.expand_dims(g, axis=axis + 1), zeros], axis=axis + 1)
             length = g.shape[axis] * step
             wide = xp.reshape(wide, (*g.shape[:axis], length, *g.shape[axis + 1 :]))
@@ -172,7 +244,14 @@ def _spread(g: Array, stride: Pair) -> Array:
     return g
 
 
-def _weight_rule(xp: Namespace, out: Array, g: Array, x: Array, kernel: Pair, **settings: Any) -> Any:
+def _weight_rule(
+    xp: Namespace,
+    out: Array,
+    g: Array,
+    x: Array,
+    kernel: Pair,
+    **settings: Any,
+) -> Any:
     return (
         lambda h: conv2d(x, h, None, **settings),
         lambda h: conv2d_input_gradient(g, h, x.shape[2:], **settings),
@@ -182,13 +261,25 @@ def _weight_rule(xp: Namespace, out: Array, g: Array, x: Array, kernel: Pair, **
 
 @primitive(_weight_rule, kind=REAL_OR_COMPLEX)
 def conv2d_weight_gradient(
-    g: Array, x: Array, kernel: Pair, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
+    g: Array,
+    x: Array,
+    kernel: Pair,
+    *,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
 ) -> Array:
-    """Return the cotangent of `conv2d`'s weights, (out_channels, in_channels / groups, *kernel), for g of its out."""
+    """Return the cotangent of `conv2d`'s weights, (out_channels, in_channels / groups, *kernel),
+    for g of its out.
+    """
     xp = array_namespace(g, x)
     images, out_channels = g.shape[:2]
     columns = windows(x, kernel, stride, padding, dilation)
-    length, places = x.shape[1] // groups * math.prod(kernel), math.prod(columns.shape[3:])
+    length, places = (
+        x.shape[1] // groups * math.prod(kernel),
+        math.prod(columns.shape[3:]),
+    )
     columns = xp.reshape(columns, (images, groups, length, places))
     rows = xp.reshape(g, (images, groups, out_channels // groups, places))
     found = xp.sum(xp.matmul(rows, xp.matrix_transpose(columns)), axis=0)

@@ -3,7 +3,14 @@
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace, as_indices, device, widened
+from anynet.array import (
+    Array,
+    Namespace,
+    array_namespace,
+    as_indices,
+    device,
+    widened,
+)
 from anynet.errors import DataError
 from anynet.primitives.indexing import index_add
 from anynet.primitives.precision import REAL_OR_COMPLEX
@@ -13,7 +20,12 @@ from anynet.tracing.trace import primitive
 def _rule(xp: Namespace, out: Array, weight: Array, indices: Array) -> Any:
     rows, features = weight.shape
     places = xp.reshape(as_indices("indices", indices), (-1,))
-    return lambda g: index_add(xp.reshape(widened(g), (math.prod(indices.shape), features)), places, 0, rows), None
+    return lambda g: index_add(
+        xp.reshape(widened(g), (math.prod(indices.shape), features)),
+        places,
+        0,
+        rows,
+    ), None
 
 
 def _explain(weight: Array, indices: Array) -> None:
@@ -27,10 +39,11 @@ def _explain(weight: Array, indices: Array) -> None:
 
 @primitive(_rule, _explain, kind=REAL_OR_COMPLEX)
 def embedding(weight: Array, indices: Array) -> Array:
-    """Return weight[indices], (…, features), for weight (rows, features) and integers (…) in 0 … rows - 1.
+    """Return weight[indices], (…, features), for weight (rows, features) and integers (…) in 0 …
+    rows - 1.
 
-    An index outside, also a negative one, is an error where the library can tell without waiting for a device;
-    elsewhere its row is NaN.
+    An index outside, also a negative one, is an error where the library can tell without waiting
+    for a device; elsewhere its row is NaN.
     """
     xp = array_namespace(weight, indices)
     flat = xp.reshape(as_indices("indices", indices), (-1,))

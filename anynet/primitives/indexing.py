@@ -1,7 +1,8 @@
 """The tape, the walk back along it, and the derivatives that users ask for.
 
-While a function runs, a `Tape` notes for each step what it was made from and how cotangents pass back through it.
-`Tape.backward` then walks the steps in reverse, once: everything that all rules have in common happens here.
+While a function runs, a `Tape` notes for each step what it was made from and how cotangents pass
+back through it. `Tape.backward` then walks the steps in reverse, once: everything that all rules
+have in common happens here.
 """
 
 import math
@@ -31,7 +32,9 @@ def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
     """Sum a cotangent over the axes along which an argument of this shape was broadcast."""
     xp = array_namespace(g)
     extra = g.ndim - len(shape)
-    stretched = (extra + i for i, length in enumerate(shape) if length == 1 and g.shape[extra + i] != 1)
+    stretched = (
+        extra + i for i, length in enumerate(shape) if length == 1 and g.shape[extra + i] != 1
+    )
     # In float32 where it would overflow or lose its digits; the walker rounds it.
     dtype = xp.float32 if is_narrow(g) else None
     return xp.reshape(xp.sum(g, axis=(*range(extra), *stretched), dtype=dtype), shape)
@@ -45,8 +48,8 @@ def _one_rule(xp: Namespace, out: Array, x: Array) -> Any:
 def one(x: Array) -> Array:
     """Return ones like x, which a tape takes to depend on x, though no cotangent goes back.
 
-    So the derivative of a derivative that does not change is 0, and no error. A cotangent of zeros would become NaN
-    where x was made by a function whose derivative is infinite.
+    So the derivative of a derivative that does not change is 0, and no error. A cotangent of zeros
+    would become NaN where x was made by a function whose derivative is infinite.
     """
     # Any number to the power of 0 is 1, NaN too.
     return x**0
@@ -77,10 +80,14 @@ def _getitem_rule(xp: Namespace, out: Array, x: Array, key: Any) -> Any:
     parts = key if isinstance(key, tuple) else (key,)
     if all(isinstance(part, _ONCE) for part in parts):
         return lambda g: place(g, key, shape), None
-    # The same key reads the places of the elements, or of whole rows where it says nothing of the last axes.
+    # The same key reads the places of the elements, or of whole rows where it says nothing of the
+    # last axes.
     axes = x.ndim if any(part is ... for part in parts) else sum(map(_axes_of, parts))
     length, rest = math.prod(shape[:axes]), shape[axes:]
-    places = xp.reshape(xp.reshape(xp.arange(length, device=device(x)), shape[:axes])[key], (-1,))
+    places = xp.reshape(
+        xp.reshape(xp.arange(length, device=device(x)), shape[:axes])[key],
+        (-1,),
+    )
 
     def pullback(g: Array) -> Array:
         rows = xp.reshape(widened(g), (places.shape[0], *rest))
@@ -98,50 +105,90 @@ def _axes_of(part: Any) -> int:
 
 getitem = Primitive("getitem", _getitem_rule, operator.getitem)
 
-#: The same with the parts of the key as arguments, among them integer arrays whose numbers are not settled yet.
+#: The same with the parts of the key as arguments, among them integer arrays whose numbers are not
+#: settled yet.
 getitem_at = Primitive(
-    "getitem_at", lambda xp, out, x, *parts: _getitem_rule(xp, out, x, parts)[:1], lambda x, *parts: x[parts]
+    "getitem_at",
+    lambda xp, out, x, *parts: _getitem_rule(xp, out, x, parts)[:1],
+    lambda x, *parts: x[parts],
 )
 
 
-def _index_add_rule(xp: Namespace, out: Array, g: Array, indices: Array, axis: int, length: int) -> Any:
+def _index_add_rule(
+    xp: Namespace,
+    out: Array,
+    g: Array,
+    indices: Array,
+    axis: int,
+    length: int,
+) -> Any:
     return lambda h: xp.take(h, indices, axis=axis), None, None, None
 
 
 @primitive(_index_add_rule)
 def index_add(g: Array, indices: Array, axis: int, length: int) -> Array:
-    """Return zeros, ``length`` along an axis, to which slice i of ``g`` is added at indices[i], named twice or not.
+    """Return zeros, ``length`` along an axis, to which slice i of ``g`` is added at indices[i],
+    named twice or not.
 
-    A product with the one-hot rows of the indices: right for every library, and slow where they are many. Whoever calls
-    it widens ``g``, for sums of many slices would lose their digits in 16 bits. The kernels for GPUs add in any order,
-    so the last bits of a sum may differ from call to call.
+    A product with the one-hot rows of the indices: right for every library, and slow where they are
+    many. Whoever calls it widens ``g``, for sums of many slices would lose their digits in 16 bits.
+    The kernels for GPUs add in any order, so the last bits of a sum may differ from call to call.
     """
-    xp, indices = array_namespace(g, indices), as_indices("indices", indices)
+    xp, indices = (
+        array_namespace(g, indices),
+        as_indices("indices", indices),
+    )
     indices = xp.where(indices < 0, indices + length, indices)
     places = xp.expand_dims(xp.arange(length, dtype=indices.dtype, device=device(g)), axis=-1)
     selection = xp.astype(places == indices, g.dtype)
     last = xp.moveaxis(g, axis, 0)
-    rows = xp.matmul(selection, xp.reshape(last, (last.shape[0], math.prod(last.shape[1:]))))
+    rows = xp.matmul(
+        selection,
+        xp.reshape(last, (last.shape[0], math.prod(last.shape[1:]))),
+    )
     return xp.moveaxis(xp.reshape(rows, (length, *last.shape[1:])), 0, axis)
 
 
-def _scatter_rule(xp: Namespace, out: Array, g: Array, indices: Array, axis: int, length: int) -> Any:
-    return lambda h: xp.take_along_axis(h, indices, axis=axis), None, None, None
+def _scatter_rule(
+    xp: Namespace,
+    out: Array,
+    g: Array,
+    indices: Array,
+    axis: int,
+    length: int,
+) -> Any:
+    return (
+        lambda h: xp.take_along_axis(h, indices, axis=axis),
+        None,
+        None,
+        None,
+    )
 
 
 @primitive(_scatter_rule)
 def scatter_add(g: Array, indices: Array, axis: int, length: int) -> Array:
-    """Return zeros, ``length`` along an axis, to which every element of ``g`` is added at its own index."""
-    xp, indices = array_namespace(g, indices), as_indices("indices", indices)
+    """Return zeros, ``length`` along an axis, to which every element of ``g`` is added at its own
+    index.
+    """
+    xp, indices = (
+        array_namespace(g, indices),
+        as_indices("indices", indices),
+    )
     g, indices = xp.moveaxis(g, axis, -1), xp.moveaxis(indices, axis, -1)
     indices = xp.where(indices < 0, indices + length, indices)
     places = xp.arange(length, dtype=indices.dtype, device=device(g))
     selection = xp.astype(xp.expand_dims(indices, axis=-1) == places, g.dtype)
-    return xp.moveaxis(xp.matmul(xp.expand_dims(g, axis=-2), selection)[..., 0, :], -1, axis)
+    return xp.moveaxis(
+        xp.matmul(xp.expand_dims(g, axis=-2), selection)[..., 0, :],
+        -1,
+        axis,
+    )
 
 
 def _put_rule(xp: Namespace, out: Array, x: Array, key: Any, value: Array) -> Any:
-    """Pass on to the value what is read at the key; of an element that is named twice, one value stays."""
+    """Pass on to the value what is read at the key; of an element that is named twice, one value
+    stays.
+    """
     parts = key if isinstance(key, tuple) else (key,)
 
     def pullback(g: Array) -> Array:
@@ -151,8 +198,19 @@ def _put_rule(xp: Namespace, out: Array, x: Array, key: Any, value: Array) -> An
         return pullback, None, lambda g: g[key]
     shape = x[key].shape
     order = xp.reshape(xp.arange(math.prod(shape), device=device(x)), shape)
-    stays = _written(xp.full(x.shape, -1, dtype=order.dtype, device=device(x)), key, order)[key] == order
-    return pullback, None, lambda g: xp.where(stays, g[key], xp.zeros((), dtype=g.dtype, device=device(g)))
+    stays = (
+        _written(
+            xp.full(x.shape, -1, dtype=order.dtype, device=device(x)),
+            key,
+            order,
+        )[key]
+        == order
+    )
+    return (
+        pullback,
+        None,
+        lambda g: xp.where(stays, g[key], xp.zeros((), dtype=g.dtype, device=device(g))),
+    )
 
 
 def _written(x: Array, key: Any, value: Array) -> Array:
@@ -181,5 +239,7 @@ def _put_at_rule(xp: Namespace, out: Array, x: Array, value: Array, *parts: Any)
 
 @primitive(_put_at_rule)
 def put_at(x: Array, value: Array, *parts: Any) -> Array:
-    """Do the same with the parts of the key as arguments, among them arrays whose numbers are not settled yet."""
+    """Do the same with the parts of the key as arguments, among them arrays whose numbers are not
+    settled yet.
+    """
     return put(x, parts, value)

@@ -4,7 +4,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from anynet.array import Array, array_namespace, is_array, is_narrow, widened
+from anynet.array import (
+    Array,
+    array_namespace,
+    is_array,
+    is_narrow,
+    widened,
+)
 
 #: The kinds of dtypes, see `anynet.tracing.trace.Primitive`.
 REAL = "real floating"
@@ -12,18 +18,25 @@ REAL_OR_COMPLEX = "real floating", "complex floating"
 
 
 def in_float32(reference: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the reference so that arrays narrower than float32 are computed in float32, and its result rounded once.
+    """Return the reference so that arrays narrower than float32 are computed in float32, and its
+    result rounded once.
 
-    The first argument decides. Sums over many elements overflow float16, and lose their digits in bfloat16; PyTorch
-    computes in float32 too.
+    The first argument decides. Sums over many elements overflow float16, and lose their digits in
+    bfloat16; PyTorch computes in float32 too.
     """
 
     @wraps(reference)
     def rounded_once(x: Array, *args: Any, **settings: Any) -> Any:
         if not is_array(x) or not is_narrow(x):
             return reference(x, *args, **settings)
-        out = reference(widened(x), *[widened(arg) if is_array(arg) else arg for arg in args], **settings)
-        return tuple([rounded(part, x) for part in out]) if isinstance(out, tuple) else rounded(out, x)
+        out = reference(
+            widened(x),
+            *[widened(arg) if is_array(arg) else arg for arg in args],
+            **settings,
+        )
+        return (
+            tuple([rounded(part, x) for part in out]) if isinstance(out, tuple) else rounded(out, x)
+        )
 
     return rounded_once
 

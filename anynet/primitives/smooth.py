@@ -19,10 +19,11 @@ def _softplus_rule(xp: Namespace, out: Array, x: Array) -> Any:
 @primitive(_softplus_rule, kind=REAL)
 @in_float32
 def softplus(x: Array) -> Array:
-    """Return log(1 + exp(x)) for every element, above 0, of x's shape and floating dtype; no x overflows.
+    """Return log(1 + exp(x)) for every element, above 0, of x's shape and floating dtype; no x
+    overflows.
 
-    Source: Dugas, Bengio, Bélisle, Nadeau and Garcia, Incorporating second-order functional knowledge for better option
-    pricing, NeurIPS 2000.
+    Source: Dugas, Bengio, Bélisle, Nadeau and Garcia, Incorporating second-order functional
+    knowledge for better option pricing, NeurIPS 2000.
     """
     xp = array_namespace(x)
     return xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
@@ -61,11 +62,12 @@ def _gelu_rule(xp: Namespace, out: Array, x: Array, approximate: bool = False) -
 @primitive(_gelu_rule, kind=REAL)
 @in_float32
 def gelu(x: Array, approximate: bool = False) -> Array:
-    """Return x · Φ(x), Φ being the distribution function of N(0, 1), of x's shape and floating dtype.
+    """Return x · Φ(x), Φ being the distribution function of N(0, 1), of x's shape and floating
+    dtype.
 
-    Exactly that is ½ · x · (1 + erf(x / √2)), and approximately ½ · x · (1 + tanh(√(2/π) · (x + 0.044715 x³))), which
-    is off by less than 5e-4.
-    Source: Hendrycks and Gimpel, Gaussian error linear units, 2016, section 2.
+    Exactly that is ½ · x · (1 + erf(x / √2)), and approximately ½ · x · (1 + tanh(√(2/π) · (x +
+    0.044715 x³))), which is off by less than 5e-4. Source: Hendrycks and Gimpel, Gaussian error
+    linear units, 2016, section 2.
     """
     xp = array_namespace(x)
     return 0.5 * x * (1 + (_gelu_tanh(xp, x) if approximate else erf(x * math.sqrt(0.5))))

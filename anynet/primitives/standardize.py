@@ -8,25 +8,48 @@ from anynet.primitives.precision import REAL, rounded
 from anynet.tracing.trace import primitive
 
 
-def _gradient(xp: Namespace, g: Array, y: Array, variance: Array, axis: tuple[int, ...], epsilon: float) -> Array:
+def _gradient(
+    xp: Namespace,
+    g: Array,
+    y: Array,
+    variance: Array,
+    axis: tuple[int, ...],
+    epsilon: float,
+) -> Array:
     g, y = widened(g), widened(y)
     along = xp.mean(g * y, axis=axis, keepdims=True)
     return (g - xp.mean(g, axis=axis, keepdims=True) - y * along) / xp.sqrt(variance + epsilon)
 
 
 @primitive(decomposition=_gradient, kind=REAL)
-def standardize_gradient(g: Array, y: Array, variance: Array, axis: tuple[int, ...], epsilon: float) -> Array:
+def standardize_gradient(
+    g: Array,
+    y: Array,
+    variance: Array,
+    axis: tuple[int, ...],
+    epsilon: float,
+) -> Array:
     """Return the cotangent of x for g of y; y and variance are what `standardize` made of x."""
     return _gradient(array_namespace(g, y), g, y, variance, axis, epsilon)
 
 
-def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, axis: tuple[int, ...], epsilon: float) -> Any:
+def _rule(
+    xp: Namespace,
+    out: tuple[Array, ...],
+    x: Array,
+    axis: tuple[int, ...],
+    epsilon: float,
+) -> Any:
     y, mean, variance = out
     n = math.prod(x.shape[i] for i in axis)
 
     def pullback(g: tuple[Array | None, ...]) -> Array:
         of_y, of_mean, of_variance = g
-        c = xp.zeros_like(x) if of_y is None else standardize_gradient(of_y, y, variance, axis, epsilon)
+        c = (
+            xp.zeros_like(x)
+            if of_y is None
+            else standardize_gradient(of_y, y, variance, axis, epsilon)
+        )
         if of_mean is not None:
             c = c + widened(of_mean) / n
         if of_variance is not None:
@@ -38,10 +61,12 @@ def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, axis: tuple[int, ...]
 
 @primitive(_rule, kind=REAL)
 def standardize(x: Array, axis: tuple[int, ...], epsilon: float) -> tuple[Array, Array, Array]:
-    """Return (x - mean) / √(variance + epsilon) over the axes, of x's shape, and the mean and variance, axes kept.
+    """Return (x - mean) / √(variance + epsilon) over the axes, of x's shape, and the mean and
+    variance, axes kept.
 
     Arrays narrower than float32 have a mean and a variance of float32, which does not overflow.
-    Source: Ioffe and Szegedy, Batch normalization, ICML 2015; Deep Learning from Scratch, chapter 6.3.
+    Source: Ioffe and Szegedy, Batch normalization, ICML 2015; Deep Learning from Scratch, chapter
+    6.3.
     """
     xp = array_namespace(x)
     wide = widened(x)

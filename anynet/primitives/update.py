@@ -1,8 +1,10 @@
-"""Optimizers' updates of all parameters at once: new arrays from old ones and gradients; nothing is written into.
+"""Optimizers' updates of all parameters at once: new arrays from old ones and gradients; nothing is
+written into.
 
-The arrays come in turn: all parameters, all their gradients, then all of each kind that an optimizer keeps from one
-update to the next, which come out renewed. Those of one parameter are of one shape and dtype; what is kept of a
-parameter narrower than float32 is float32, for small steps would be lost in it.
+The arrays come in turn: all parameters, all their gradients, then all of each kind that an
+optimizer keeps from one update to the next, which come out renewed. Those of one parameter are of
+one shape and dtype; what is kept of a parameter narrower than float32 is float32, for small steps
+would be lost in it.
 """
 
 from anynet.array import Array, array_namespace, is_complex, widened
@@ -14,7 +16,12 @@ from anynet.tracing.trace import primitive
 def by_parameter(count: int, arrays: tuple[Array, ...]) -> list[tuple[Array, ...]]:
     """Return so many arrays of each parameter, from as many of each kind in turn."""
     n = len(arrays) // count
-    return list(zip(*(arrays[i * n : (i + 1) * n] for i in range(count)), strict=True))
+    return list(
+        zip(
+            *(arrays[i * n : (i + 1) * n] for i in range(count)),
+            strict=True,
+        )
+    )
 
 
 def in_turn(found: list[tuple[Array, ...]]) -> tuple[Array, ...]:
@@ -28,17 +35,22 @@ def sgd_update(learning_rate: float, *arrays: Array) -> tuple[Array, ...]:
 
     Source: Deep Learning from Scratch, chapter 6.1.2.
     """
-    return tuple([rounded(widened(p) - learning_rate * widened(g), p) for p, g in by_parameter(2, arrays)])
+    return tuple(
+        [rounded(widened(p) - learning_rate * widened(g), p) for p, g in by_parameter(2, arrays)]
+    )
 
 
 @primitive()
-def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Array) -> tuple[Array, ...]:
-    """Return parameter - learning_rate · velocity, with velocity = momentum · velocity + gradient, and the velocities.
+def momentum_update(
+    learning_rate: float, momentum: float, nesterov: bool, *arrays: Array
+) -> tuple[Array, ...]:
+    """Return parameter - learning_rate · velocity, with velocity = momentum · velocity + gradient,
+    and the velocities.
 
-    By Nesterov, the step is along gradient + momentum · velocity, what the next velocity would be. In turn come
-    parameters, gradients, velocities.
-    Source: Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep learning, ICML
-    2013, section 2, with the learning rate outside the velocity.
+    By Nesterov, the step is along gradient + momentum · velocity, what the next velocity would be.
+    In turn come parameters, gradients, velocities. Source: Sutskever, Martens, Dahl and Hinton, On
+    the importance of initialization and momentum in deep learning, ICML 2013, section 2, with the
+    learning rate outside the velocity.
     """
     found = []
     for p, g, velocity in by_parameter(3, arrays):
@@ -51,14 +63,21 @@ def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arra
 
 @primitive()
 def adam_update(
-    rate: float, correction: float, decay: float, beta1: float, beta2: float, epsilon: float, *arrays: Array
+    rate: float,
+    correction: float,
+    decay: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    *arrays: Array,
 ) -> tuple[Array, ...]:
-    """Return decay · parameter - rate · mean / (correction · √square + epsilon), the means and the squares.
+    """Return decay · parameter - rate · mean / (correction · √square + epsilon), the means and the
+    squares.
 
-    mean = beta1 · mean + (1 - beta1) · gradient and square = beta2 · square + (1 - beta2) · gradient², both zeros at
-    first; rate and correction make up for that, see `anynet.optimizers.Adam`. In turn come parameters, gradients,
-    means, squares.
-    Source: Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1; Loshchilov and Hutter,
+    mean = beta1 · mean + (1 - beta1) · gradient and square = beta2 · square + (1 - beta2) ·
+    gradient², both zeros at first; rate and correction make up for that, see
+    `anynet.optimizers.Adam`. In turn come parameters, gradients, means, squares. Source: Kingma and
+    Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1; Loshchilov and Hutter,
     Decoupled weight decay regularization, ICLR 2019, algorithm 2.
 
     Raises:
@@ -69,12 +88,19 @@ def adam_update(
     for p, g, mean, square in by_parameter(4, arrays):
         if is_complex(p):
             raise DTypeError(
-                f"adam_update: a parameter of {p.dtype} was given: wanted real ones, since Adam divides by the root "
-                "of squared gradients; SGD and Momentum train complex parameters"
+                f"adam_update: a parameter of {p.dtype} was given: wanted real ones, since Adam "
+                "divides by the root of squared gradients; SGD and Momentum train complex "
+                "parameters"
             )
         g = widened(g)
         new = beta1 * mean + (1 - beta1) * g
         squared = beta2 * square + (1 - beta2) * (g * g)
         root = correction * array_namespace(squared).sqrt(squared) + epsilon
-        found.append((rounded(decay * widened(p) - rate * (new / root), p), new, squared))
+        found.append(
+            (
+                rounded(decay * widened(p) - rate * (new / root), p),
+                new,
+                squared,
+            )
+        )
     return in_turn(found)

@@ -1,1 +1,3 @@
-"""What every transformation shares: traced arrays, primitives, and the namespace over traced arrays."""
+"""What every transformation shares: traced arrays, primitives, and the namespace over traced
+arrays.
+"""

@@ -8,10 +8,11 @@ if TYPE_CHECKING:
 
 
 class DynamicScalars:
-    """The base of what computes scalars that differ from step to step, as the clock of an optimizer does.
+    """The base of what computes scalars that differ from step to step, as the clock of an optimizer
+    does.
 
-    A compiled step computes them again each time it runs. Its attributes may change with every step; where a step
-    fails they are put back.
+    A compiled step computes them again each time it runs. Its attributes may change with every
+    step; where a step fails they are put back.
     """
 
     #: What records at the moment.
@@ -27,12 +28,16 @@ class DynamicScalars:
             self.recorder.seen = what
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the attributes of a copy, whose own scalars a compiled step would not compute again."""
+        """Return the attributes of a copy, whose own scalars a compiled step would not compute
+        again.
+        """
         self.is_read("a copy of an optimizer")
         return {name: value for name, value in vars(self).items() if name != "recorder"}
 
     def afterwards(self, change: Callable[[], None]) -> None:
-        """Make a change that the scalars of later updates depend on, and make it again each time."""
+        """Make a change that the scalars of later updates depend on, and make it again each
+        time.
+        """
         change()
         if self.recorder is not None:
             self.recorder.questions.append((change, ()))

@@ -8,16 +8,24 @@ from typing import Any, TypeVar
 
 from anynet import tree
 from anynet.array import Array, is_array, is_complex, is_floating
-from anynet.tracing.trace import STANDARD, Primitive, Traced, differentiation_error, next_level, wrap
+from anynet.tracing.trace import (
+    STANDARD,
+    Primitive,
+    Traced,
+    differentiation_error,
+    next_level,
+    wrap,
+)
 
 T = TypeVar("T")
 
 
 class Counting:
-    """A trace that evaluates, and counts the multiply-adds of products of matrices and of convolutions.
+    """A trace that evaluates, and counts the multiply-adds of products of matrices and of
+    convolutions.
 
-    What is elementwise or a sum counts nothing. Counts are kept apart by ``part``, which is set by whoever runs the
-    parts.
+    What is elementwise or a sum counts nothing. Counts are kept apart by ``part``, which is set by
+    whoever runs the parts.
     """
 
     batch_axes = 0
@@ -35,13 +43,18 @@ class Counting:
 
     def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
         """Evaluate the primitive, and add what it takes."""
-        if step.reference is not None and step.name not in STANDARD and step.name not in _OF_PRIMITIVES:
-            # What a reference, also a user's own, is made of is counted. One that takes no traced arrays, or leaves a
-            # better error to its primitive, is evaluated as it is.
+        if (
+            step.reference is not None
+            and step.name not in STANDARD
+            and step.name not in _OF_PRIMITIVES
+        ):
+            # What a reference, also a user's own, is made of is counted. One that takes no traced
+            # arrays, or leaves a better error to its primitive, is evaluated as it is.
             with suppress(Exception):
                 return step.reference(*args, **settings)
         values = [
-            arg.value if type(arg) is Traced and (arg.trace is self or arg.trace is None) else arg for arg in args
+            arg.value if type(arg) is Traced and (arg.trace is self or arg.trace is None) else arg
+            for arg in args
         ]
         out, _, _ = step.evaluate(values, settings)
         if step.name in _OF_PRIMITIVES:
@@ -49,7 +62,9 @@ class Counting:
         return tuple(map(self._traced, out)) if isinstance(out, tuple | list) else self._traced(out)
 
     def _traced(self, x: Any) -> Any:
-        """Begin with an array; integers and booleans are constants, which may be read and used as indices."""
+        """Begin with an array; integers and booleans are constants, which may be read and used as
+        indices.
+        """
         return Traced(x, self) if is_array(x) and (is_floating(x) or is_complex(x)) else wrap(x)
 
 
@@ -70,7 +85,9 @@ def _conv2d(out: Array, x: Array, weight: Array, bias: Array | None, **settings:
 
 
 def _conv2d_input_gradient(out: Array, g: Array, weight: Array, size: Any, **settings: Any) -> int:
-    """Count every element of g with every weight: the zeros that the reference puts between them are no work."""
+    """Count every element of g with every weight: the zeros that the reference puts between them
+    are no work.
+    """
     return int(math.prod(g.shape) * math.prod(weight.shape[1:]))
 
 
@@ -78,7 +95,8 @@ def _conv2d_weight_gradient(out: Array, g: Array, x: Array, kernel: Any, **setti
     return int(math.prod(g.shape) * math.prod(out.shape[1:]))
 
 
-#: By primitive; all others take none of their own. Padding counts as what it is, zeros to be multiplied.
+#: By primitive; all others take none of their own. Padding counts as what it is, zeros to be
+#: multiplied.
 _OF_PRIMITIVES: dict[str, Callable[..., int]] = {
     "affine": _affine,
     "conv2d": _conv2d,

@@ -1,4 +1,6 @@
-"""The differentiable namespace: the standard's functions over traced arrays, for any library underneath."""
+"""The differentiable namespace: the standard's functions over traced arrays, for any library
+underneath.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -25,11 +27,12 @@ _OF_SEQUENCES = frozenset(primitive.name for primitive in SEQUENCE_PRIMITIVES)
 
 
 class DifferentiableNamespace:
-    """The functions of a library's namespace, or of an extension in it, taking and returning traced arrays.
+    """The functions of a library's namespace, or of an extension in it, taking and returning traced
+    arrays.
 
-    A function of the standard becomes a primitive with its rule, a creation function returns traced constants, and
-    what is no function (dtypes, constants) is the library's own. What the standard does not have is not here: code
-    that asks whether it is then takes the way of the standard.
+    A function of the standard becomes a primitive with its rule, a creation function returns traced
+    constants, and what is no function (dtypes, constants) is the library's own. What the standard
+    does not have is not here: code that asks whether it is then takes the way of the standard.
     """
 
     def __init__(self, library: Namespace, extension: str = "") -> None:
@@ -42,8 +45,9 @@ class DifferentiableNamespace:
         primitive = STANDARD.get(self._prefix + name)
         if primitive is None and self._prefix + name not in _WITHOUT_TRACED_ARGUMENTS:
             raise AttributeError(
-                f"{self.plain_namespace.__name__}.{name} is not in the Array API standard, whose functions have "
-                "derivatives: write it in these, or give it one with anynet.custom_vjp"
+                f"{self.plain_namespace.__name__}.{name} is not in the Array API standard, whose "
+                "functions have derivatives: write it in these, or give it one with "
+                "anynet.custom_vjp"
             )
         # One of ours is made of other functions, or is written as an operator.
         own = primitive is not None and (primitive.decomposition or primitive.reference)
@@ -52,11 +56,17 @@ class DifferentiableNamespace:
             raise AttributeError(f"{self.plain_namespace.__name__} has no {name!r}")
         if primitive is not None:
             function = _function(primitive)
-            found = _signed(_viewing(function) if primitive.name in FUNCTIONS else function, found, primitive)
+            found = _signed(
+                _viewing(function) if primitive.name in FUNCTIONS else function,
+                found,
+                primitive,
+            )
         elif name in EXTENSIONS:
             found = DifferentiableNamespace(found, name)
         elif name.endswith("_like"):
-            found = _full_like(self) if name == "full_like" else _like(self, name.removesuffix("_like"))
+            found = (
+                _full_like(self) if name == "full_like" else _like(self, name.removesuffix("_like"))
+            )
         elif name == "asarray":
             found = _asarray(self, found)
         elif name == "full":
@@ -74,7 +84,15 @@ class DifferentiableNamespace:
 
 #: What a namespace has that is no function of arrays.
 _WITHOUT_TRACED_ARGUMENTS = frozenset(
-    (*CREATION, *OF_DTYPES, *OF_SHAPES, *EXTENSIONS, *CONSTANTS, *DTYPES, *ABOUT_ITSELF)
+    (
+        *CREATION,
+        *OF_DTYPES,
+        *OF_SHAPES,
+        *EXTENSIONS,
+        *CONSTANTS,
+        *DTYPES,
+        *ABOUT_ITSELF,
+    )
 )
 _NOT_THERE = object()
 
@@ -85,13 +103,23 @@ def differentiable(library: Namespace) -> DifferentiableNamespace:
     return DifferentiableNamespace(library)
 
 
-def _signed(function: Callable[..., Any], original: Any, primitive: Primitive | None = None) -> Callable[..., Any]:
-    """Give a function the signature of the library's own, or that of its rule where that one has none to be read."""
+def _signed(
+    function: Callable[..., Any],
+    original: Any,
+    primitive: Primitive | None = None,
+) -> Callable[..., Any]:
+    """Give a function the signature of the library's own, or that of its rule where that one has
+    none to be read.
+    """
     parameters = [] if primitive is None else _parameters(primitive)
     try:
         signature = inspect.signature(original)
     except (TypeError, ValueError):
-        name = primitive.name if primitive is not None else getattr(original, "__name__", "").removeprefix("fft_")
+        name = (
+            primitive.name
+            if primitive is not None
+            else getattr(original, "__name__", "").removeprefix("fft_")
+        )
         if parameters:
             signature = inspect.Signature(parameters)
         elif name in SIGNATURES:
@@ -107,23 +135,36 @@ def _parameters(primitive: Primitive) -> list[inspect.Parameter]:
     source = primitive.rule or primitive.decomposition
     if source is None or primitive.name in _OF_SEQUENCES:
         return []
-    return list(inspect.signature(source).parameters.values())[2 if primitive.rule is not None else 1 :]
+    return list(inspect.signature(source).parameters.values())[
+        2 if primitive.rule is not None else 1 :
+    ]
 
 
 def _function(primitive: Primitive) -> Callable[..., Any]:
-    in_order = [p.name for p in _parameters(primitive) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    in_order = [
+        p.name
+        for p in _parameters(primitive)
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
     result = RESULTS.get(primitive.name)
 
     def function(*args: Any, **settings: Any) -> Any:
         if primitive.name in _OF_SEQUENCES:
             args = tuple(args[0])
-        named = next((value for value in settings.values() if isinstance(value, Traced)), None)
+        named = next(
+            (value for value in settings.values() if isinstance(value, Traced)),
+            None,
+        )
         if named is not None:
             # Arrays given by name, such as clip's limits, take their place in the order.
             for name in in_order[len(args) :]:
                 args = (*args, settings.pop(name, None))
             if primitive.decomposition is not None:
-                return primitive.decomposition(named.__array_namespace__(), *map(wrap, args), **settings)
+                return primitive.decomposition(
+                    named.__array_namespace__(),
+                    *map(wrap, args),
+                    **settings,
+                )
             settings = {name: unwrap(value) for name, value in settings.items()}
         out = primitive(*map(wrap, args), **settings)
         return out if result is None else result(*out)
@@ -171,15 +212,24 @@ _COPIES: dict[str, Callable[[Any, Any, dict[str, Any]], bool]] = {
 def _asarray(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Callable[..., Any]:
     of_constants = _of_constants(function)
 
-    def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
+    def asarray(
+        obj: Any,
+        /,
+        *,
+        dtype: Any = None,
+        device: Any = None,
+        copy: bool | None = None,
+    ) -> Any:
         if isinstance(obj, list | tuple) and _holds_traced(obj):
-            obj = xp.stack([asarray(part, dtype=dtype, device=device) for part in _of_one_kind(obj)])
+            obj = xp.stack(
+                [asarray(part, dtype=dtype, device=device) for part in _of_one_kind(obj)]
+            )
         if not isinstance(obj, Traced):
             return of_constants(obj, dtype=dtype, device=device, copy=copy)
         same = dtype in (None, obj.dtype) and device in (None, obj.device)
         if same:
-            # The same array, so that what is written into one is seen in the other; a copy is another one, though it
-            # shares the numbers, for those are never written into.
+            # The same array, so that what is written into one is seen in the other; a copy is
+            # another one, though it shares the numbers, for those are never written into.
             return twin(obj) if copy else obj
         if obj.trace is None:
             return of_constants(obj, dtype=dtype, device=device, copy=copy)
@@ -191,22 +241,35 @@ def _asarray(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Calla
 
 
 def _holds_traced(obj: Any) -> bool:
-    return any(isinstance(part, Traced) or (isinstance(part, list | tuple) and _holds_traced(part)) for part in obj)
+    return any(
+        isinstance(part, Traced) or (isinstance(part, list | tuple) and _holds_traced(part))
+        for part in obj
+    )
 
 
 def _of_one_kind(parts: Any) -> list[Any]:
-    """Return the parts of a sequence with Python's numbers as arrays of the dtype and device of the others."""
+    """Return the parts of a sequence with Python's numbers as arrays of the dtype and device of the
+    others.
+    """
     like = next((part for part in parts if isinstance(part, Traced)), None)
     if like is None:
         return list(parts)
     full_like = like.__array_namespace__().full_like
-    return [full_like(like, part) if isinstance(part, int | float | complex) else part for part in parts]
+    return [
+        full_like(like, part) if isinstance(part, int | float | complex) else part for part in parts
+    ]
 
 
 def _full(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Callable[..., Any]:
     of_constants = _of_constants(function)
 
-    def full(shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+    def full(
+        shape: Any,
+        fill_value: Any,
+        *,
+        dtype: Any = None,
+        device: Any = None,
+    ) -> Any:
         if not isinstance(fill_value, Traced):
             return of_constants(shape, fill_value, dtype=dtype, device=device)
         x = xp.asarray(fill_value, dtype=dtype, device=device)
@@ -254,4 +317,7 @@ def _full_like(xp: DifferentiableNamespace) -> Callable[..., Any]:
 
 
 def _place(x: Any, dtype: Any, place: Any) -> dict[str, Any]:
-    return {"dtype": x.dtype if dtype is None else dtype, "device": device(x) if place is None else place}
+    return {
+        "dtype": x.dtype if dtype is None else dtype,
+        "device": device(x) if place is None else place,
+    }

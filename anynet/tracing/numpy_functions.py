@@ -1,4 +1,6 @@
-"""NumPy's functions in the standard's words: other names, other parameters, and what takes several functions."""
+"""NumPy's functions in the standard's words: other names, other parameters, and what takes several
+functions.
+"""
 
 import math
 from collections.abc import Callable
@@ -12,7 +14,14 @@ from anynet.tracing.standard import CHAPTERS
 
 #: Functions that do the same under another name.
 RENAMED = {
-    **{name: name for name in (*CHAPTERS["elementwise"], *CHAPTERS["linear_algebra"], *CHAPTERS["fourier"])},
+    **{
+        name: name
+        for name in (
+            *CHAPTERS["elementwise"],
+            *CHAPTERS["linear_algebra"],
+            *CHAPTERS["fourier"],
+        )
+    },
     **{f"arc{name}": f"a{name}" for name in ("cos", "cosh", "sin", "sinh", "tan", "tanh", "tan2")},
     **{f"linalg.{name}": f"linalg.{name}" for name in ("eig", "eigvals", "svdvals")},
     "absolute": "abs",
@@ -35,7 +44,8 @@ RENAMED = {
 #: In the standard these take complex arrays only.
 OF_COMPLEX = frozenset(("fft.fft", "fft.fftn", "fft.ifft", "fft.ifftn", "fft.hfft"))
 
-#: Functions of one array: the standard's name, and NumPy's parameters in order; "/" after those that have no name.
+#: Functions of one array: the standard's name, and NumPy's parameters in order; "/" after those
+#: that have no name.
 PARAMETERS: dict[str, tuple[str, str]] = {
     "sum": ("sum", "axis dtype out keepdims initial where"),
     "prod": ("prod", "axis dtype out keepdims initial where"),
@@ -65,8 +75,14 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "linalg.matrix_power": ("linalg.matrix_power", "n /"),
     "linalg.pinv": ("linalg.pinv", "rtol hermitian"),
     "linalg.qr": ("linalg.qr", "mode"),
-    **{f"fft.{name}": (f"fft.{name}", "n axis norm out") for name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")},
-    **{f"fft.{name}": (f"fft.{name}", "s axes norm out") for name in ("fftn", "ifftn", "rfftn", "irfftn")},
+    **{
+        f"fft.{name}": (f"fft.{name}", "n axis norm out")
+        for name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft")
+    },
+    **{
+        f"fft.{name}": (f"fft.{name}", "s axes norm out")
+        for name in ("fftn", "ifftn", "rfftn", "irfftn")
+    },
     **{f"fft.{name}": (f"fft.{name}", "axes") for name in ("fftshift", "ifftshift")},
 }
 
@@ -77,7 +93,9 @@ COMPOSED: dict[str, _Function] = {}
 
 
 def composed(function: _F) -> _F:
-    """Add a function under its name; ``linalg_norm`` is ``linalg.norm``, an underscore at the end is left out."""
+    """Add a function under its name; ``linalg_norm`` is ``linalg.norm``, an underscore at the end
+    is left out.
+    """
     name = function.__name__.removesuffix("_")
     for extension in ("linalg", "fft"):
         name = name.replace(f"{extension}_", f"{extension}.", 1)
@@ -101,10 +119,24 @@ def swapaxes(xp: Namespace, a: Array, axis1: int, axis2: int) -> Array:
 
 
 @composed
-def reshape(xp: Namespace, a: Array, shape: Any, order: str = "C", *, copy: bool | None = None) -> Array:
+def reshape(
+    xp: Namespace,
+    a: Array,
+    shape: Any,
+    order: str = "C",
+    *,
+    copy: bool | None = None,
+) -> Array:
     if order != "C":
-        raise ArgumentError(f"np.reshape of a traced array: order is {order!r}, wanted 'C': transpose the array first")
-    return xp.reshape(a, tuple(shape) if isinstance(shape, tuple | list) else (shape,), copy=copy)
+        raise ArgumentError(
+            f"np.reshape of a traced array: order is {order!r}, wanted 'C': transpose the array "
+            "first"
+        )
+    return xp.reshape(
+        a,
+        tuple(shape) if isinstance(shape, tuple | list) else (shape,),
+        copy=copy,
+    )
 
 
 @composed
@@ -121,7 +153,10 @@ def copy(xp: Namespace, a: Array) -> Array:
 
 @composed
 def squeeze(xp: Namespace, a: Array, axis: Any = None) -> Array:
-    return xp.squeeze(a, axis=tuple(i for i, n in enumerate(a.shape) if n == 1) if axis is None else axis)
+    return xp.squeeze(
+        a,
+        axis=tuple(i for i, n in enumerate(a.shape) if n == 1) if axis is None else axis,
+    )
 
 
 @composed
@@ -165,7 +200,10 @@ def hstack(xp: Namespace, tup: Any) -> Array:
 
 @composed
 def column_stack(xp: Namespace, tup: Any) -> Array:
-    return xp.concat([xp.reshape(x, (-1, 1)) if x.ndim < 2 else x for x in arrays_of(xp, tup)], axis=1)
+    return xp.concat(
+        [xp.reshape(x, (-1, 1)) if x.ndim < 2 else x for x in arrays_of(xp, tup)],
+        axis=1,
+    )
 
 
 @composed
@@ -184,7 +222,8 @@ def array_split(xp: Namespace, ary: Array, indices_or_sections: Any, axis: int =
 def split(xp: Namespace, ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     if isinstance(indices_or_sections, int) and ary.shape[axis] % indices_or_sections:
         raise ArgumentError(
-            f"np.split: axis {axis} has length {ary.shape[axis]}, not {indices_or_sections} equal parts"
+            f"np.split: axis {axis} has length {ary.shape[axis]}, not {indices_or_sections} equal "
+            "parts"
         )
     return array_split(xp, ary, indices_or_sections, axis)
 
@@ -208,9 +247,17 @@ def take(xp: Namespace, a: Array, indices: Any, axis: int | None = None) -> Arra
 
 
 @composed
-def pad(xp: Namespace, array: Array, pad_width: Any, mode: str = "constant", constant_values: float = 0) -> Array:
+def pad(
+    xp: Namespace,
+    array: Array,
+    pad_width: Any,
+    mode: str = "constant",
+    constant_values: float = 0,
+) -> Array:
     if mode != "constant" or not isinstance(constant_values, int | float):
-        raise ArgumentError(f"np.pad of a traced array: mode is {mode!r}: wanted 'constant', with one value")
+        raise ArgumentError(
+            f"np.pad of a traced array: mode is {mode!r}: wanted 'constant', with one value"
+        )
     widths = [pad_width] if isinstance(pad_width, int) else list(pad_width)
     pairs = [(w, w) if isinstance(w, int) else tuple(w) for w in widths]
     if len(pairs) == 2 and all(isinstance(w, int) for w in widths):
@@ -218,7 +265,15 @@ def pad(xp: Namespace, array: Array, pad_width: Any, mode: str = "constant", con
     pairs = [(pair * 2)[:2] for pair in (pairs * array.ndim if len(pairs) == 1 else pairs)]
     for axis, ends in enumerate(pairs):
         shapes = [(*array.shape[:axis], width, *array.shape[axis + 1 :]) for width in ends]
-        before, after = (xp.full(shape, constant_values, dtype=array.dtype, device=array.device) for shape in shapes)
+        before, after = (
+            xp.full(
+                shape,
+                constant_values,
+                dtype=array.dtype,
+                device=array.device,
+            )
+            for shape in shapes
+        )
         array = xp.concat([before, array, after], axis=axis)
     return array
 
@@ -233,7 +288,15 @@ def where(xp: Namespace, condition: Array, *choices: Any) -> Any:
 
 
 @composed
-def clip(xp: Namespace, a: Array, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Array:
+def clip(
+    xp: Namespace,
+    a: Array,
+    a_min: Any = None,
+    a_max: Any = None,
+    *,
+    min: Any = None,
+    max: Any = None,
+) -> Array:
     return xp.clip(a, min if a_min is None else a_min, max if a_max is None else a_max)
 
 
@@ -244,12 +307,18 @@ def round_(xp: Namespace, a: Array, decimals: int = 0) -> Array:
 
 @composed
 def argsort(xp: Namespace, a: Array, axis: int | None = -1) -> Array:
-    return xp.argsort(xp.reshape(a, (-1,)) if axis is None else a, axis=-1 if axis is None else axis)
+    return xp.argsort(
+        xp.reshape(a, (-1,)) if axis is None else a,
+        axis=-1 if axis is None else axis,
+    )
 
 
 @composed
 def sort(xp: Namespace, a: Array, axis: int | None = -1) -> Array:
-    return xp.sort(xp.reshape(a, (-1,)) if axis is None else a, axis=-1 if axis is None else axis)
+    return xp.sort(
+        xp.reshape(a, (-1,)) if axis is None else a,
+        axis=-1 if axis is None else axis,
+    )
 
 
 @composed
@@ -267,13 +336,19 @@ def dot(xp: Namespace, a: Array, b: Array) -> Array:
     a, b = listed(xp, a, b)
     if not axes_of(a) or not axes_of(b):
         return a * b
-    return xp.matmul(a, b) if b.ndim <= 2 else xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
+    return (
+        xp.matmul(a, b) if b.ndim <= 2 else xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
+    )
 
 
 @composed
 def inner(xp: Namespace, a: Array, b: Array) -> Array:
     a, b = listed(xp, a, b)
-    return a * b if not axes_of(a) or not axes_of(b) else xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
+    return (
+        a * b
+        if not axes_of(a) or not axes_of(b)
+        else xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
+    )
 
 
 @composed
@@ -301,18 +376,29 @@ def average(xp: Namespace, a: Array, axis: Any = None, weights: Any = None) -> A
         return xp.mean(a, axis=axis)
     weights = xp.asarray(weights, dtype=a.dtype, device=device(a))
     if weights.ndim != a.ndim and isinstance(axis, int):
-        weights = xp.reshape(weights, tuple(-1 if i == axis % a.ndim else 1 for i in range(a.ndim)))
+        weights = xp.reshape(
+            weights,
+            tuple(-1 if i == axis % a.ndim else 1 for i in range(a.ndim)),
+        )
     return xp.sum(a * weights, axis=axis) / xp.sum(xp.broadcast_to(weights, a.shape), axis=axis)
 
 
 @composed
 def cumsum(xp: Namespace, a: Array, axis: int | None = None, dtype: Any = None) -> Array:
-    return xp.cumulative_sum(*((xp.reshape(a, (-1,)),) if axis is None else (a,)), axis=axis or 0, dtype=dtype)
+    return xp.cumulative_sum(
+        *((xp.reshape(a, (-1,)),) if axis is None else (a,)),
+        axis=axis or 0,
+        dtype=dtype,
+    )
 
 
 @composed
 def cumprod(xp: Namespace, a: Array, axis: int | None = None, dtype: Any = None) -> Array:
-    return xp.cumulative_prod(*((xp.reshape(a, (-1,)),) if axis is None else (a,)), axis=axis or 0, dtype=dtype)
+    return xp.cumulative_prod(
+        *((xp.reshape(a, (-1,)),) if axis is None else (a,)),
+        axis=axis or 0,
+        dtype=dtype,
+    )
 
 
 @composed
@@ -332,11 +418,20 @@ def diag(xp: Namespace, v: Array, k: int = 0) -> Array:
         return xp.linalg.diagonal(v, offset=k)
     n = v.shape[0] + abs(k)
     rows = xp.eye(n, v.shape[0], k=min(k, 0), dtype=v.dtype, device=v.device)
-    return xp.matmul(rows * v, xp.eye(v.shape[0], n, k=max(k, 0), dtype=v.dtype, device=v.device))
+    return xp.matmul(
+        rows * v,
+        xp.eye(v.shape[0], n, k=max(k, 0), dtype=v.dtype, device=v.device),
+    )
 
 
 @composed
-def linalg_norm(xp: Namespace, x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
+def linalg_norm(
+    xp: Namespace,
+    x: Array,
+    ord: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
+) -> Array:
     if ord is None and (axis is None or isinstance(axis, int) or x.ndim <= 2):
         return xp.linalg.vector_norm(x, axis=axis, keepdims=keepdims)
     axes = axis if axis is not None else tuple(range(x.ndim))
@@ -350,7 +445,12 @@ def linalg_norm(xp: Namespace, x: Array, ord: Any = None, axis: Any = None, keep
 
 
 @composed
-def linalg_svd(xp: Namespace, a: Array, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+def linalg_svd(
+    xp: Namespace,
+    a: Array,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+) -> Any:
     return xp.linalg.svd(a, full_matrices=full_matrices) if compute_uv else xp.linalg.svdvals(a)
 
 
@@ -363,12 +463,24 @@ def linalg_multi_dot(xp: Namespace, arrays: Any) -> Array:
 
 
 @composed
-def fft_fft2(xp: Namespace, a: Array, s: Any = None, axes: Any = (-2, -1), norm: Any = None) -> Array:
+def fft_fft2(
+    xp: Namespace,
+    a: Array,
+    s: Any = None,
+    axes: Any = (-2, -1),
+    norm: Any = None,
+) -> Array:
     return xp.fft.fftn(complex_of(xp, a), s=s, axes=axes, norm=norm or "backward")
 
 
 @composed
-def fft_ifft2(xp: Namespace, a: Array, s: Any = None, axes: Any = (-2, -1), norm: Any = None) -> Array:
+def fft_ifft2(
+    xp: Namespace,
+    a: Array,
+    s: Any = None,
+    axes: Any = (-2, -1),
+    norm: Any = None,
+) -> Array:
     return xp.fft.ifftn(complex_of(xp, a), s=s, axes=axes, norm=norm or "backward")
 
 
@@ -396,12 +508,23 @@ COMPOSED |= {"radians": deg2rad, "degrees": rad2deg}
 
 
 def _like(name: str) -> _Function:
-    def like(xp: Namespace, a: Array, *value: Any, dtype: Any = None, shape: Any = None) -> Array:
+    def like(
+        xp: Namespace,
+        a: Array,
+        *value: Any,
+        dtype: Any = None,
+        shape: Any = None,
+    ) -> Array:
         if shape is None:
             return getattr(xp, name)(a, *value, dtype=dtype)
         shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
         make = getattr(xp, name.removesuffix("_like"))
-        return make(shape, *value, dtype=a.dtype if dtype is None else dtype, device=a.device)
+        return make(
+            shape,
+            *value,
+            dtype=a.dtype if dtype is None else dtype,
+            device=a.device,
+        )
 
     return like
 

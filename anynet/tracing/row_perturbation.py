@@ -4,10 +4,12 @@ from anynet.array import Array, Namespace, array_namespace, device
 
 
 class RowPerturbation:
-    """An array that at every point has another change in the same few rows: what differences are taken of.
+    """An array that at every point has another change in the same few rows: what differences are
+    taken of.
 
-    ``base`` is (…, columns) and counts as (rows, columns); ``change`` is (points, moving rows, columns) and moves the
-    rows from ``first`` on. A product with it costs the moving rows only; all else sees it `whole`.
+    ``base`` is (…, columns) and counts as (rows, columns); ``change`` is (points, moving rows,
+    columns) and moves the rows from ``first`` on. A product with it costs the moving rows only; all
+    else sees it `whole`.
     """
 
     def __init__(self, base: Array, first: int, change: Array) -> None:
@@ -28,6 +30,15 @@ class RowPerturbation:
         xp = array_namespace(self.base)
         points, _, columns = self.change.shape
         base = xp.reshape(self.base, (1, -1, columns))
-        before, after = base[:, : self.first, :], base[:, self.rows.stop :, :]
+        before, after = (
+            base[:, : self.first, :],
+            base[:, self.rows.stop :, :],
+        )
         parts = [xp.broadcast_to(part, (points, *part.shape[1:])) for part in (before, after)]
-        return xp.reshape(xp.concat([parts[0], base[:, self.rows, :] + self.change, parts[1]], axis=1), self.shape)
+        return xp.reshape(
+            xp.concat(
+                [parts[0], base[:, self.rows, :] + self.change, parts[1]],
+                axis=1,
+            ),
+            self.shape,
+        )

@@ -1,4 +1,6 @@
-"""The names of the standard (2025.12): the functions of arrays by chapter, each a file beside this, and the others."""
+"""The names of the standard (2025.12): the functions of arrays by chapter, each a file beside this,
+and the others.
+"""
 
 from collections import namedtuple
 from collections.abc import Callable
@@ -38,11 +40,34 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         stack tile unstack
         """.split()
     ),
-    "searching": ("argmax", "argmin", "count_nonzero", "nonzero", "searchsorted", "where"),
-    "sets": ("isin", "unique_all", "unique_counts", "unique_inverse", "unique_values"),
+    "searching": (
+        "argmax",
+        "argmin",
+        "count_nonzero",
+        "nonzero",
+        "searchsorted",
+        "where",
+    ),
+    "sets": (
+        "isin",
+        "unique_all",
+        "unique_counts",
+        "unique_inverse",
+        "unique_values",
+    ),
     "sorting": ("argsort", "sort"),
     "statistical": (
-        *("cumulative_prod", "cumulative_sum", "max", "mean", "min", "prod", "std", "sum", "var"),
+        *(
+            "cumulative_prod",
+            "cumulative_sum",
+            "max",
+            "mean",
+            "min",
+            "prod",
+            "std",
+            "sum",
+            "var",
+        ),
         *("all", "any", "diff"),
     ),
 }
@@ -63,9 +88,14 @@ DTYPES = tuple(
     """.split()
 )
 #: What a library says about itself.
-ABOUT_ITSELF = ("__array_api_version__", "__array_namespace_info__", "__version__")
+ABOUT_ITSELF = (
+    "__array_api_version__",
+    "__array_namespace_info__",
+    "__version__",
+)
 
-#: Functions that are constant almost everywhere, or whose results are not real numbers: no cotangent passes them.
+#: Functions that are constant almost everywhere, or whose results are not real numbers: no
+#: cotangent passes them.
 WITHOUT_DERIVATIVE = frozenset(
     """
     all any argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
@@ -84,7 +114,8 @@ RESULTS: dict[str, Callable[..., Any]] = {
     "linalg.svd": namedtuple("SVDResult", "U S Vh"),
 }
 
-#: The parameters of functions that have no rule to read them from, where a library's own cannot be read.
+#: The parameters of functions that have no rule to read them from, where a library's own cannot be
+#: read.
 SIGNATURES: dict[str, Callable[..., None]] = {
     "all": lambda x, /, *, axis=None, keepdims=False: None,
     "any": lambda x, /, *, axis=None, keepdims=False: None,

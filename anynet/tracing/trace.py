@@ -1,8 +1,10 @@
-"""Traced arrays and primitives: how a function learns that it is being differentiated, or evaluated in a batch.
+"""Traced arrays and primitives: how a function learns that it is being differentiated, or evaluated
+in a batch.
 
-A `Traced` array stands for another array. A function of traced arrays is handed to the innermost `Trace` among them
-(the one begun last), which does what it is there for (a tape records, a batch shifts axes) and evaluates the same
-function one level further out, until plain arrays are left. So traces nest in any order, and nothing is ambient.
+A `Traced` array stands for another array. A function of traced arrays is handed to the innermost
+`Trace` among them (the one begun last), which does what it is there for (a tape records, a batch
+shifts axes) and evaluates the same function one level further out, until plain arrays are left. So
+traces nest in any order, and nothing is ambient.
 """
 
 import math
@@ -48,11 +50,13 @@ next_level = count().__next__
 
 
 def differentiation_error(what: str) -> DifferentiationError:
-    """Return the error for a number that is taken out of a traced array, in a trace that differentiates."""
+    """Return the error for a number that is taken out of a traced array, in a trace that
+    differentiates.
+    """
     return DifferentiationError(
-        f"{what} would cut it out of the derivative: use the functions of its namespace (where() for a choice), "
-        "anynet.stop_gradient(x) if the numbers alone are meant, or anynet.custom_vjp for compiled code with a "
-        "derivative of your own"
+        f"{what} would cut it out of the derivative: use the functions of its namespace (where() "
+        "for a choice), anynet.stop_gradient(x) if the numbers alone are meant, or "
+        "anynet.custom_vjp for compiled code with a derivative of your own"
     )
 
 
@@ -60,7 +64,8 @@ def call(f: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any]) -
     """Call a user's function with traced arrays.
 
     Raises:
-        MixedArraysError: it gave plain arrays beside traced ones to code that looks for one namespace.
+        MixedArraysError: it gave plain arrays beside traced ones to code that looks for one
+            namespace.
         DifferentiationError: it gave traced arrays to a function of the library itself.
 
     """
@@ -72,19 +77,21 @@ def call(f: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any]) -
 
 
 def explain(error: TypeError) -> None:
-    """Raise what is behind the error of a function that was called with traced arrays, if it is known; see `call`."""
+    """Raise what is behind the error of a function that was called with traced arrays, if it is
+    known; see `call`.
+    """
     if isinstance(error, AnynetError):
         return
     if "Multiple namespaces" in str(error):
         raise MixedArraysError(
-            f"a function was given traced arrays and plain ones ({error}): bring the plain ones to the traced, as "
-            "xp = x.__array_namespace__(); y = xp.asarray(y)"
+            f"a function was given traced arrays and plain ones ({error}): bring the plain ones to "
+            "the traced, as xp = x.__array_namespace__(); y = xp.asarray(y)"
         ) from error
     if "Traced" in str(error):
         raise DifferentiationError(
-            f"a function was given a traced array and takes none ({error}): use the functions of the array's "
-            "namespace, as xp = x.__array_namespace__(); xp.exp(x), or anynet.custom_vjp for compiled code with "
-            "a derivative of your own"
+            f"a function was given a traced array and takes none ({error}): use the functions of "
+            "the array's namespace, as xp = x.__array_namespace__(); xp.exp(x), or "
+            "anynet.custom_vjp for compiled code with a derivative of your own"
         ) from error
 
 
@@ -94,10 +101,16 @@ class Trace(Protocol):
     level: int
     #: Leading axes of the value that the traced array does not show.
     batch_axes: int
-    #: Whether functions that others are put together of are handed over as they are, not in their parts.
+    #: Whether functions that others are put together of are handed over as they are, not in their
+    #: parts.
     keeps_decompositions: bool
 
-    def apply(self, step: "Primitive", args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def apply(
+        self,
+        step: "Primitive",
+        args: Sequence[Any],
+        settings: dict[str, Any],
+    ) -> Any:
         """Evaluate the primitive, at least one of whose arguments belongs to this trace."""
 
     def error(self, what: str, /) -> AnynetError:
@@ -105,24 +118,28 @@ class Trace(Protocol):
 
 
 class Primitive:
-    """A function that traces treat as one step: a function of the standard, or one of ours with a reference.
+    """A function that traces treat as one step: a function of the standard, or one of ours with a
+    reference.
 
-    It is computed by the backend's kernel of that name; where there is none, or the kernel returns NotImplemented, by
-    the reference, which for a function of the standard is the one in the namespace of the arguments.
+    It is computed by the backend's kernel of that name; where there is none, or the kernel returns
+    NotImplemented, by the reference, which for a function of the standard is the one in the
+    namespace of the arguments.
 
-    The rule is called as ``rule(xp, out, *args, **settings)`` and returns one pullback per array argument, in
-    order (a single one not in a tuple); a pullback takes the cotangent ``g`` of ``out`` and returns that of its
-    argument, whose shape and dtype the walker mends. None in a pullback's place says that there is no derivative; a
-    rule that is None says so of the whole function.
+    The rule is called as ``rule(xp, out, *args, **settings)`` and returns one pullback per array
+    argument, in order (a single one not in a tuple); a pullback takes the cotangent ``g`` of
+    ``out`` and returns that of its argument, whose shape and dtype the walker mends. None in a
+    pullback's place says that there is no derivative; a rule that is None says so of the whole
+    function.
 
-    A decomposition stands in a rule's place for a function that is others put together: traced arguments go through
-    it, as ``decomposition(xp, *args, **settings)`` with the differentiable namespace, and its parts are what is traced.
+    A decomposition stands in a rule's place for a function that is others put together: traced
+    arguments go through it, as ``decomposition(xp, *args, **settings)`` with the differentiable
+    namespace, and its parts are what is traced.
 
-    After the library has raised, ``explain`` is called with the same arguments, to raise a better error if it can:
-    calls that succeed pay for no check.
+    After the library has raised, ``explain`` is called with the same arguments, to raise a better
+    error if it can: calls that succeed pay for no check.
 
-    The kind is that of the first argument's dtype, as ``isdtype`` takes it; None takes every dtype. It is checked once
-    for each dtype.
+    The kind is that of the first argument's dtype, as ``isdtype`` takes it; None takes every dtype.
+    It is checked once for each dtype.
     """
 
     __slots__ = (
@@ -161,8 +178,12 @@ class Primitive:
         self.opaque = opaque
         #: Whether the rule is a user's own, which the parts of the reference need not agree with.
         self.own_rule = own_rule
-        # The quickest function for arguments of these types, the one that takes all of them, and their namespace.
-        self._implementations: dict[tuple[type, ...], tuple[Callable[..., Any], Callable[..., Any], Namespace]] = {}
+        # The quickest function for arguments of these types, the one that takes all of them, and
+        # their namespace.
+        self._implementations: dict[
+            tuple[type, ...],
+            tuple[Callable[..., Any], Callable[..., Any], Namespace],
+        ] = {}
         # Dtypes that are of the kind, by identity, for to hash one takes long.
         self._known_dtypes: dict[int, Any] = {}
 
@@ -180,7 +201,12 @@ class Primitive:
             return self.evaluate(args, settings)[0]
         try:
             if innermost is None:
-                return wrap(self.evaluate([arg.value if type(arg) is Traced else arg for arg in args], settings)[0])
+                return wrap(
+                    self.evaluate(
+                        [arg.value if type(arg) is Traced else arg for arg in args],
+                        settings,
+                    )[0]
+                )
             if self.decomposition is None or innermost.keeps_decompositions:
                 return innermost.apply(self, args, settings)
             self._check_kind(args[0])
@@ -192,8 +218,12 @@ class Primitive:
                 raise
             return self(*plain, **settings)
 
-    def evaluate(self, args: Sequence[Any], settings: dict[str, Any]) -> tuple[Any, Namespace, Callable[..., Any]]:
-        """Return the result for plain arguments or those of traces further out, its namespace, and what computed it."""
+    def evaluate(
+        self, args: Sequence[Any], settings: dict[str, Any]
+    ) -> tuple[Any, Namespace, Callable[..., Any]]:
+        """Return the result for plain arguments or those of traces further out, its namespace, and
+        what computed it.
+        """
         types = tuple(map(type, args))
         found = self._implementations.get(types)
         if found is None:
@@ -218,7 +248,9 @@ class Primitive:
             raise
         return out, xp, implementation
 
-    def _find(self, args: Sequence[Any]) -> tuple[Callable[..., Any], Callable[..., Any], Namespace]:
+    def _find(
+        self, args: Sequence[Any]
+    ) -> tuple[Callable[..., Any], Callable[..., Any], Namespace]:
         arrays = [arg for arg in args if is_array(arg)]
         if not arrays:
             given = ", ".join(type(arg).__name__ for arg in args) or "nothing"
@@ -258,7 +290,14 @@ class Primitive:
     def __reduce_ex__(self, protocol: SupportsIndex, /) -> Any:
         """Copy or pickle one that a module holds by its name, as functions are."""
         own = vars(self)
-        named = getattr(sys.modules.get(own.get("__module__", "")), own.get("__qualname__", ""), None) is self
+        named = (
+            getattr(
+                sys.modules.get(own.get("__module__", "")),
+                own.get("__qualname__", ""),
+                None,
+            )
+            is self
+        )
         return own["__qualname__"] if named else super().__reduce_ex__(protocol)
 
     def __repr__(self) -> str:
@@ -267,7 +306,8 @@ class Primitive:
 
 _MOST_DTYPES = 64
 
-#: The standard's functions as primitives, by name; `anynet.autodiff.rules` holds their rules and fills it.
+#: The standard's functions as primitives, by name; `anynet.autodiff.rules` holds their rules and
+#: fills it.
 STANDARD: dict[str, Primitive] = {}
 
 
@@ -284,7 +324,14 @@ def primitive(
     """
 
     def of_reference(reference: Callable[..., Any]) -> Primitive:
-        made = Primitive(reference.__name__, rule, reference, explain, decomposition, kind)
+        made = Primitive(
+            reference.__name__,
+            rule,
+            reference,
+            explain,
+            decomposition,
+            kind,
+        )
         update_wrapper(made, reference)
         return made
 
@@ -292,10 +339,11 @@ def primitive(
 
 
 def _for_strangers(args: Sequence[Any]) -> list[Any] | None:
-    """Return the arguments with the scalars of a stranger library as Python's numbers; None where there are none.
+    """Return the arguments with the scalars of a stranger library as Python's numbers; None where
+    there are none.
 
-    Libraries take NumPy's scalars for numbers, and some return them, as jax.numpy.finfo(dtype).eps. Arrays become
-    constants of a library that embeds them in what it writes.
+    Libraries take NumPy's scalars for numbers, and some return them, as jax.numpy.finfo(dtype).eps.
+    Arrays become constants of a library that embeds them in what it writes.
     """
     first = next(arg for arg in args if type(arg) is Traced and not isinstance(arg.value, Number))
     home, backend = first.library, get_backend(first.plain)
@@ -313,7 +361,9 @@ def _for_strangers(args: Sequence[Any]) -> list[Any] | None:
 
 
 def shared(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return f, computed once for all the pullbacks of a step, which get the same cotangent one after the other."""
+    """Return f, computed once for all the pullbacks of a step, which get the same cotangent one
+    after the other.
+    """
     last: list[Any] = [None, None]
 
     def of_cotangent(g: Any) -> Any:
@@ -332,7 +382,9 @@ def _scalar(x: Array) -> Any:
 
 
 def wrap(x: Any) -> Any:
-    """Return an array (or several) as a traced constant; what is traced already stays, and so do settings."""
+    """Return an array (or several) as a traced constant; what is traced already stays, and so do
+    settings.
+    """
     if type(x) is Traced:
         return x
     if is_array(x):
@@ -368,15 +420,21 @@ def _operator(name: str, *, reflected: bool = False) -> Any:
 
 
 def _in_place(name: str, method: str) -> Any:
-    """Make the method of an in-place operator; Python makes a new array where the library has no such method."""
+    """Make the method of an in-place operator; Python makes a new array where the library has no
+    such method.
+    """
 
     def operate(self: "Traced", other: Any) -> Any:
-        if not (type(other) is Traced or isinstance(other, int | float | complex) or is_array(other)):
+        if not (
+            type(other) is Traced or isinstance(other, int | float | complex) or is_array(other)
+        ):
             return NotImplemented
         if self.trace is not None and self.trace.batch_axes:
             whole, element = _types(self.library)
             if hasattr(whole, method) and not self.shape and not hasattr(element, method):
-                raise NoRuleError(f"{name} in place of no axes: it is in place in an array, and not in a scalar")
+                raise NoRuleError(
+                    f"{name} in place of no axes: it is in place in an array, and not in a scalar"
+                )
         else:
             whole = type(self.plain)
         if not hasattr(whole, method):
@@ -384,13 +442,16 @@ def _in_place(name: str, method: str) -> Any:
         new = STANDARD[name](self, other)
         if new.shape != self.shape:
             raise ShapeError(
-                f"{name} in place: the array has shape {(*self.shape,)} and the result {(*new.shape,)}: "
-                "make a new array, x = x + y in place of x += y"
+                f"{name} in place: the array has shape {(*self.shape,)} and the result "
+                f"{(*new.shape,)}: make a new array, x = x + y in place of x += y"
             )
         if new.dtype != self.dtype:
             # Raises what the library raises.
             xp = self.library
-            small = [xp.ones((1,) * min(x.ndim, 1), dtype=x.dtype) if is_array(x) else x for x in (self, other)]
+            small = [
+                xp.ones((1,) * min(x.ndim, 1), dtype=x.dtype) if is_array(x) else x
+                for x in (self, other)
+            ]
             getattr(operator, method)(*small)
             new = STANDARD["astype"](new, self.dtype)
         if not hasattr(type(new.plain), method):
@@ -409,22 +470,28 @@ def _types(xp: Namespace) -> tuple[type, type]:
     return type(x), type(xp.sum(x))
 
 
-#: Parts of a key that are slices or the like; a key of these and of integers reads a view, in libraries that have any.
+#: Parts of a key that are slices or the like; a key of these and of integers reads a view, in
+#: libraries that have any.
 _SLICES = frozenset((slice, type(None), type(...)))
 
 
-#: By the types of a key's parts: how many are integers, and whether any is a slice; None for those of other types.
+#: By the types of a key's parts: how many are integers, and whether any is a slice; None for those
+#: of other types.
 _kinds: dict[tuple[type, ...], tuple[int, bool] | None] = {}
 
 
-def _integers_and_slices(kinds: tuple[type, ...]) -> tuple[int, bool] | None:
+def _integers_and_slices(
+    kinds: tuple[type, ...],
+) -> tuple[int, bool] | None:
     plain = all(kind is int or kind in _SLICES for kind in kinds)
     known = _kinds[kinds] = (kinds.count(int), not _SLICES.isdisjoint(kinds)) if plain else None
     return known
 
 
 def _reading(parts: tuple[Any, ...], ndim: int) -> str:
-    """Return the name in `views.FUNCTIONS` of how a key of any parts reads, "" where it copies in every library."""
+    """Return the name in `views.FUNCTIONS` of how a key of any parts reads, "" where it copies in
+    every library.
+    """
     integers = 0
     slices = False
     for part in parts:
@@ -445,9 +512,10 @@ def _reading(parts: tuple[Any, ...], ndim: int) -> str:
 class Traced:
     """An array that stands for ``value`` in a trace; in none, it is a constant.
 
-    ``node`` is for the trace: a tape keeps there the place of the step that made the array; ``alias`` says which other
-    arrays share memory with it, None if there are none. A write, as ``x[0] = 1`` or ``x += 1``, shows in all of these,
-    as it does in the library; the plain array that x stood for, the caller's own, stays as it was.
+    ``node`` is for the trace: a tape keeps there the place of the step that made the array;
+    ``alias`` says which other arrays share memory with it, None if there are none. A write, as
+    ``x[0] = 1`` or ``x += 1``, shows in all of these, as it does in the library; the plain array
+    that x stood for, the caller's own, stays as it was.
     """
 
     __slots__ = ("__weakref__", "alias", "node", "trace", "value")
@@ -508,7 +576,10 @@ class Traced:
         if self.ndim == 2:
             # The library may have a quicker function for it.
             return self.mT
-        permute, axes = STANDARD["permute_dims"], tuple(range(self.ndim))[::-1]
+        permute, axes = (
+            STANDARD["permute_dims"],
+            tuple(range(self.ndim))[::-1],
+        )
         return views.note(self, permute(self, axes), "permute_dims", permute, axes)  # type: ignore[no-any-return]
 
     @property
@@ -531,7 +602,9 @@ class Traced:
     def to_device(self, device: Any, /, *, stream: Any = None) -> "Traced":
         """Return the array where it is; moving one while it is traced is not differentiable."""
         if device != self.device:
-            raise DifferentiationError(f"a traced array cannot move from {self.device} to {device}: move it before")
+            raise DifferentiationError(
+                f"a traced array cannot move from {self.device} to {device}: move it before"
+            )
         return self
 
     def __getitem__(self, key: Any) -> Any:
@@ -540,7 +613,10 @@ class Traced:
         known = _kinds.get(kinds) or _integers_and_slices(kinds)
         if known is not None:
             name = "getitem" if known[1] or known[0] != self.ndim else "getitem of integers"
-        elif any(type(part) is Traced and part.trace is not None and part.trace.keeps_decompositions for part in parts):
+        elif any(
+            type(part) is Traced and part.trace is not None and part.trace.keeps_decompositions
+            for part in parts
+        ):
             # Their numbers may be others next time: then they are arguments, no settings.
             return STANDARD["getitem_at"](self, *parts)
         else:
@@ -563,7 +639,11 @@ class Traced:
         if type(value) is Traced and views.is_part(value, self, key):
             # Python does so after x[1:] += 1, which has changed x already.
             return
-        if type(key) is Traced and key.trace is not None and key.dtype == key.__array_namespace__().bool:
+        if (
+            type(key) is Traced
+            and key.trace is not None
+            and key.dtype == key.__array_namespace__().bool
+        ):
             # A mask that may be another next time, or at the next point.
             xp = self.__array_namespace__()
             value = xp.asarray(value, dtype=self.dtype, device=self.device)
@@ -572,7 +652,10 @@ class Traced:
                 views.write(self, xp.where(mask, value, self))
                 return
         parts = key if type(key) is tuple else (key,)
-        if any(type(part) is Traced and part.trace is not None and part.trace.keeps_decompositions for part in parts):
+        if any(
+            type(part) is Traced and part.trace is not None and part.trace.keeps_decompositions
+            for part in parts
+        ):
             views.write(self, STANDARD["put_at"](self, value, *parts))
         else:
             views.write(self, STANDARD["put"](self, unwrap(key), value))
@@ -601,8 +684,9 @@ class Traced:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self.trace is not None:
             raise self.trace.error(
-                f"a plain array of {self!r}, which np.array([x, y]) and plain[i] = x ask for (np.stack([x, y]) does "
-                "not, nor does writing into np.zeros_like(x) or np.zeros(shape, like=x)),"
+                f"a plain array of {self!r}, which np.array([x, y]) and plain[i] = x ask for "
+                "(np.stack([x, y]) does not, nor does writing into np.zeros_like(x) or "
+                "np.zeros(shape, like=x)),"
             )
         plain = unwrap(self.value)
         x = get_backend(plain).to_host(plain)
@@ -616,7 +700,12 @@ class Traced:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        settings = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        settings = {
+            "stream": stream,
+            "max_version": max_version,
+            "dl_device": dl_device,
+            "copy": copy,
+        }
         given = {name: value for name, value in settings.items() if value is not None}
         return unwrap(self._concrete("a DLPack capsule")).__dlpack__(**given)
 
@@ -624,7 +713,9 @@ class Traced:
         return unwrap(self._concrete("a DLPack device")).__dlpack_device__()  # type: ignore[no-any-return]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Array:
-        """Return the numbers, which are a plain array, or recorded: a copy of a network has parameters of its own."""
+        """Return the numbers, which are a plain array, or recorded: a copy of a network has
+        parameters of its own.
+        """
         value: Any = self
         while type(value) is Traced:
             if value.trace is not None and value.trace.batch_axes:
@@ -638,7 +729,9 @@ class Traced:
         raise (
             self.trace.error(f"a pickle of {self!r}")
             if self.trace is not None
-            else TypeError(f"{self!r} cannot be pickled: it belongs to a computation; pickle its numbers")
+            else TypeError(
+                f"{self!r} cannot be pickled: it belongs to a computation; pickle its numbers"
+            )
         )
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
@@ -646,7 +739,13 @@ class Traced:
 
         return array_ufunc(ufunc, method, inputs, settings)
 
-    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    def __array_function__(
+        self,
+        function: Any,
+        types: Any,
+        args: tuple[Any, ...],
+        settings: dict[str, Any],
+    ) -> Any:
         from anynet.tracing.numpy_protocols import array_function
 
         return array_function(self, function, args, settings)

@@ -1,7 +1,9 @@
-"""Evaluating a function at many points at once: a trace whose arrays have a leading axis that the function cannot see.
+"""Evaluating a function at many points at once: a trace whose arrays have a leading axis that the
+function cannot see.
 
-`Vectorizer` moves the axes that a function names past its own, and calls the same function of the library once for all
-points; `batching_rules` has how. A function without a rule is evaluated in its parts, if it has any.
+`Vectorizer` moves the axes that a function names past its own, and calls the same function of the
+library once for all points; `batching_rules` has how. A function without a rule is evaluated in its
+parts, if it has any.
 """
 
 from collections.abc import Sequence
@@ -21,7 +23,8 @@ class Vectorizer:
     """A trace over ``points`` evaluations: axis 0 of a value runs over the points."""
 
     batch_axes = 1
-    # A sort or a product of all elements is one call of the library's; on tapes they are decompositions.
+    # A sort or a product of all elements is one call of the library's; on tapes they are
+    # decompositions.
     keeps_decompositions = True
 
     def __init__(self, points: int) -> None:
@@ -29,14 +32,19 @@ class Vectorizer:
         self.points = points
 
     def variable(self, values: Any) -> Traced:
-        """Begin with an array that differs from point to point, given as (points, …) or by its changes."""
+        """Begin with an array that differs from point to point, given as (points, …) or by its
+        changes.
+        """
         return Traced(unrecorded(values), self)
 
     def error(self, what: str) -> DifferentiationError:
-        """Return the error for a number that is taken out of an array that has another one at every point."""
+        """Return the error for a number that is taken out of an array that has another one at every
+        point.
+        """
         return DifferentiationError(
-            f"{what} would be another at every point of a function that is evaluated at many points at once: use the "
-            "functions of its namespace (where() for a choice), or call the function in a loop"
+            f"{what} would be another at every point of a function that is evaluated at many points "
+            "at once: use the functions of its namespace (where() for a choice), or call the "
+            "function in a loop"
         )
 
     def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
@@ -45,8 +53,14 @@ class Vectorizer:
         if rule is not None:
             out = self._by_rule(rule, step, args, settings)
             if out is not NotImplemented:
-                return tuple([Traced(x, self) for x in out]) if isinstance(out, tuple) else Traced(out, self)
-        in_parts = step.rule is not None and step.reference is not None and step.decomposition is None
+                return (
+                    tuple([Traced(x, self) for x in out])
+                    if isinstance(out, tuple)
+                    else Traced(out, self)
+                )
+        in_parts = (
+            step.rule is not None and step.reference is not None and step.decomposition is None
+        )
         if in_parts and any(map(_on_tape, args)):
             # The derivative of the parts may be another than the rule's, as at a kink.
             return self._by_own_rule(step, args, settings)
@@ -66,22 +80,27 @@ class Vectorizer:
         if step.reference is not None:
             return step.reference(*map(wrap, args), **settings)
         raise NoRuleError(
-            f"{step.name!r} cannot be evaluated at many points at once: add how to anynet/autodiff/batching_rules.py, "
-            "or call the function in a loop"
+            f"{step.name!r} cannot be evaluated at many points at once: add how to "
+            "anynet/autodiff/batching_rules.py, or call the function in a loop"
         )
 
     def _by_own_rule(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
-        """Evaluate what has a rule as one step of the tapes further out, which see the rule in place of the parts."""
+        """Evaluate what has a rule as one step of the tapes further out, which see the rule in
+        place of the parts.
+        """
         if step.own_rule and not step.opaque:
             raise NoRuleError(
-                f"{step.name}: a function of a network cannot have a derivative of its own where it is evaluated at "
-                "many points at once and the result differentiated: let it take arrays, or differentiate inside vmap"
+                f"{step.name}: a function of a network cannot have a derivative of its own where it "
+                "is evaluated at many points at once and the result differentiated: let it take "
+                "arrays, or differentiate inside vmap"
             )
         values, batched = self._values(args)
 
         def begin(values: Sequence[Any]) -> tuple[Vectorizer, list[Any]]:
             batch = Vectorizer(self.points)
-            return batch, [Traced(x, batch) if b else wrap(x) for x, b in zip(values, batched, strict=True)]
+            return batch, [
+                Traced(x, batch) if b else wrap(x) for x, b in zip(values, batched, strict=True)
+            ]
 
         def reference(*values: Any, **settings: Any) -> Any:
             batch, own = begin(values)
@@ -92,7 +111,13 @@ class Vectorizer:
             batch, own = begin(values)
 
             def inside(x: Any) -> Any:
-                return tuple(map(inside, x)) if isinstance(x, tuple) else x if x is None else Traced(x, batch)
+                return (
+                    tuple(map(inside, x))
+                    if isinstance(x, tuple)
+                    else x
+                    if x is None
+                    else Traced(x, batch)
+                )
 
             begun = shared(inside)
             assert step.rule is not None
@@ -116,43 +141,71 @@ class Vectorizer:
 
         # Of another name, by which no library has a quicker function.
         name = f"{step.name} at many points"
-        out = Primitive(name, rule, reference, opaque=step.opaque, own_rule=step.own_rule)(*values, **settings)
-        return tuple([Traced(x, self) for x in out]) if isinstance(out, tuple) else Traced(out, self)
+        out = Primitive(
+            name,
+            rule,
+            reference,
+            opaque=step.opaque,
+            own_rule=step.own_rule,
+        )(*values, **settings)
+        return (
+            tuple([Traced(x, self) for x in out]) if isinstance(out, tuple) else Traced(out, self)
+        )
 
     def value(self, x: Any) -> Any:
-        """Return an array for all points, (points, …), of one that may be the same at every point."""
+        """Return an array for all points, (points, …), of one that may be the same at every
+        point.
+        """
         x = wrap(x)
         if x.trace is self:
             return x.value
         x = x if x.trace is not None else x.value
         return array_namespace(x).broadcast_to(x, (self.points, *x.shape))
 
-    def _point_by_point(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def _point_by_point(
+        self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]
+    ) -> Any:
         """Evaluate at one point after the other."""
         values, batched = self._values(args)
         found = []
         for i in range(self.points):
-            at_point = [value[i, ...] if b else value for value, b in zip(values, batched, strict=True)]
+            at_point = [
+                value[i, ...] if b else value for value, b in zip(values, batched, strict=True)
+            ]
             out = step.evaluate(at_point, settings)[0]
             found.append(out if isinstance(out, tuple) else (out,))
         if not found:
-            raise NoRuleError(f"{step.name}: compiled code cannot be evaluated at no point: give one or more")
-        columns = [Traced(array_namespace(*column).stack(column), self) for column in zip(*found, strict=True)]
+            raise NoRuleError(
+                f"{step.name}: compiled code cannot be evaluated at no point: give one or more"
+            )
+        columns = [
+            Traced(array_namespace(*column).stack(column), self)
+            for column in zip(*found, strict=True)
+        ]
         return tuple(columns) if isinstance(out, tuple) else columns[0]
 
     def _values(self, args: Sequence[Any], *, whole: bool = True) -> tuple[list[Any], list[bool]]:
         """Return what the arguments stand for, and which of them differ from point to point."""
         batched = [type(arg) is Traced and arg.trace is self for arg in args]
         values = [
-            arg.value if type(arg) is Traced and (arg.trace is self or arg.trace is None) else arg for arg in args
+            arg.value if type(arg) is Traced and (arg.trace is self or arg.trace is None) else arg
+            for arg in args
         ]
         if whole:
-            values = [value.whole() if type(value) is RowPerturbation else value for value in values]
+            values = [
+                value.whole() if type(value) is RowPerturbation else value for value in values
+            ]
         if any(type(value) is Traced for value in values):
             values = [wrap(value) if is_array(value) else value for value in values]
         return values, batched
 
-    def _by_rule(self, rule: Any, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def _by_rule(
+        self,
+        rule: Any,
+        step: Primitive,
+        args: Sequence[Any],
+        settings: dict[str, Any],
+    ) -> Any:
         values, batched = self._values(args, whole=step.name not in TAKE_PERTURBATIONS)
 
         def function(*values: Any, **settings: Any) -> Any:

@@ -1,8 +1,10 @@
-"""How functions are evaluated at many points at once, by their names: one call of the same function for all points.
+"""How functions are evaluated at many points at once, by their names: one call of the same function
+for all points.
 
-A rule is called as ``rule(xp, function, values, batched, **settings)`` with the primitive's function, its arguments,
-and which of these are batched: those have the points along axis 0. It returns the result with the points along axis 0,
-or NotImplemented where the function is to be evaluated in its parts.
+A rule is called as ``rule(xp, function, values, batched, **settings)`` with the primitive's
+function, its arguments, and which of these are batched: those have the points along axis 0. It
+returns the result with the points along axis 0, or NotImplemented where the function is to be
+evaluated in its parts.
 """
 
 import math
@@ -34,17 +36,25 @@ def _at_every_point(xp: Namespace, values: list[Any], batched: list[bool]) -> li
 def _widen(xp: Namespace, value: Array, ndim: int) -> Array:
     """Put axes of length one behind that of the points."""
     missing = ndim - value.ndim
-    return value if missing <= 0 else xp.reshape(value, (value.shape[0], *(1,) * missing, *value.shape[1:]))
+    return (
+        value
+        if missing <= 0
+        else xp.reshape(value, (value.shape[0], *(1,) * missing, *value.shape[1:]))
+    )
 
 
 def _aligned(xp: Namespace, values: list[Any], batched: list[bool]) -> list[Any]:
-    """Align the visible axes from the right, as broadcasting does, with the points in front of them."""
+    """Align the visible axes from the right, as broadcasting does, with the points in front of
+    them.
+    """
     ndim = max(v.ndim - b for v, b in zip(values, batched, strict=True) if is_array(v))
     return [_widen(xp, v, ndim + 1) if b else v for v, b in zip(values, batched, strict=True)]
 
 
 def _shift(axis: Any, ndim: int) -> Any:
-    """Return the place among all axes of one, or several, named among the visible ones; all of these for None."""
+    """Return the place among all axes of one, or several, named among the visible ones; all of
+    these for None.
+    """
     if axis is None:
         return tuple(range(1, ndim + 1))
     if isinstance(axis, tuple | list):
@@ -54,16 +64,33 @@ def _shift(axis: Any, ndim: int) -> Any:
     return axis % ndim + 1
 
 
-def _elementwise(xp: Namespace, function: Any, values: list[Any], batched: list[bool], **settings: Any) -> Any:
+def _elementwise(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    **settings: Any,
+) -> Any:
     return function(*_aligned(xp, values, batched), **settings)
 
 
-def _as_is(xp: Namespace, function: Any, values: list[Any], batched: list[bool], **settings: Any) -> Any:
+def _as_is(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    **settings: Any,
+) -> Any:
     return function(*values, **settings)
 
 
 def _reduction(
-    xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: Any = None, **settings: Any
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    axis: Any = None,
+    **settings: Any,
 ) -> Any:
     (x,) = values
     return function(x, axis=_shift(axis, x.ndim - 1), **settings)
@@ -73,17 +100,33 @@ def _along_axis(default: int) -> Batcher:
     """Return the rule of a function along one axis, given by name or in order."""
 
     def rule(
-        xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: Any = default, **settings: Any
+        xp: Namespace,
+        function: Any,
+        values: list[Any],
+        batched: list[bool],
+        axis: Any = default,
+        **settings: Any,
     ) -> Any:
         x, *rest = values
         if rest:
             axis, *rest = rest
-        return function(x, *rest, axis=_shift(default if axis is None else axis, x.ndim - 1), **settings)
+        return function(
+            x,
+            *rest,
+            axis=_shift(default if axis is None else axis, x.ndim - 1),
+            **settings,
+        )
 
     return rule
 
 
-def _flip(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: Any = None) -> Any:
+def _flip(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    axis: Any = None,
+) -> Any:
     return function(values[0], axis=_shift(axis, values[0].ndim - 1))
 
 
@@ -102,7 +145,13 @@ def _arg_extreme(
     return xp.reshape(found, (x.shape[0], *(1,) * (x.ndim - 1))) if keepdims else found
 
 
-def _roll(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: Any = None) -> Any:
+def _roll(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    axis: Any = None,
+) -> Any:
     x, shift = values
     if axis is None:
         flat = xp.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
@@ -110,30 +159,43 @@ def _roll(xp: Namespace, function: Any, values: list[Any], batched: list[bool], 
     return function(x, shift, axis=_shift(axis, x.ndim - 1))
 
 
-def _repeat(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: int | None = None) -> Any:
+def _repeat(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    axis: int | None = None,
+) -> Any:
     x, repeats = values
     if batched[1]:
         _data_dependent("repeat")(xp, function, values, batched)
     if axis is None:
-        return function(xp.reshape(x, (x.shape[0], math.prod(x.shape[1:]))), repeats, axis=1)
+        return function(
+            xp.reshape(x, (x.shape[0], math.prod(x.shape[1:]))),
+            repeats,
+            axis=1,
+        )
     return function(x, repeats, axis=_shift(axis, x.ndim - 1))
 
 
 def _data_dependent(name: str) -> Batcher:
     def rule(*args: Any, **settings: Any) -> Any:
         raise NoRuleError(
-            f"{name!r} returns as many elements as the values of its argument say, which may be others at every point, "
-            "so it cannot be evaluated at many points at once: use where(), or call the function in a loop"
+            f"{name!r} returns as many elements as the values of its argument say, which may be "
+            "others at every point, so it cannot be evaluated at many points at once: use where(), "
+            "or call the function in a loop"
         )
 
     return rule
 
 
 def _matmul(xp: Namespace, function: Any, values: list[Any], batched: list[bool]) -> Any:
-    """Multiply; one matrix for all points becomes one large product, far faster than many small ones.
+    """Multiply; one matrix for all points becomes one large product, far faster than many small
+    ones.
 
-    The large products keep the points next to the last axis, (rows, points, columns): what one of them leaves, the
-    next one and the layers between take without moving it. A vector counts as a matrix of one row, or of one column.
+    The large products keep the points next to the last axis, (rows, points, columns): what one of
+    them leaves, the next one and the layers between take without moving it. A vector counts as a
+    matrix of one row, or of one column.
     """
     x1, x2 = values
     b1, b2 = batched
@@ -152,7 +214,10 @@ def _product(xp: Namespace, function: Any, x1: Array, x2: Array, b1: bool, b2: b
     # A matrix of two axes is the same at all points, and the other one is not.
     if x2.ndim == 2 and x1.ndim == 3:
         points, rows, inner = x1.shape
-        product = function(xp.reshape(xp.permute_dims(x1, (1, 0, 2)), (rows * points, inner)), x2)
+        product = function(
+            xp.reshape(xp.permute_dims(x1, (1, 0, 2)), (rows * points, inner)),
+            x2,
+        )
         return xp.permute_dims(xp.reshape(product, (rows, points, x2.shape[-1])), (1, 0, 2))
     if x1.ndim == 2 and x2.ndim == 3:
         return _wide(xp, function, x1, x2)
@@ -162,7 +227,10 @@ def _product(xp: Namespace, function: Any, x1: Array, x2: Array, b1: bool, b2: b
 def _wide(xp: Namespace, function: Any, x1: Array, x2: Array) -> Array:
     """Multiply one matrix by those of all points, side by side."""
     points, inner, columns = x2.shape
-    product = function(x1, xp.reshape(xp.permute_dims(x2, (1, 0, 2)), (inner, points * columns)))
+    product = function(
+        x1,
+        xp.reshape(xp.permute_dims(x2, (1, 0, 2)), (inner, points * columns)),
+    )
     return xp.permute_dims(xp.reshape(product, (x1.shape[0], points, columns)), (1, 0, 2))
 
 
@@ -173,10 +241,20 @@ def _whole(value: Any) -> Any:
 def _affine(xp: Namespace, function: Any, values: list[Any], batched: list[bool]) -> Any:
     """Take vectors as the rows of one matrix."""
     x, *others = values
-    return function(_whole(x), *others) if batched == [True, False, False] and x.ndim == 2 else NotImplemented
+    return (
+        function(_whole(x), *others)
+        if batched == [True, False, False] and x.ndim == 2
+        else NotImplemented
+    )
 
 
-def _vecdot(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: int = -1) -> Any:
+def _vecdot(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    axis: int = -1,
+) -> Any:
     x1, x2 = values
     if axis >= 0:
         axis -= min(x1.ndim - batched[0], x2.ndim - batched[1])
@@ -191,12 +269,22 @@ def _solve(xp: Namespace, function: Any, values: list[Any], batched: list[bool])
     return xp.squeeze(out, axis=-1) if vector else out
 
 
-def _reshape(xp: Namespace, function: Any, values: list[Any], batched: list[bool], **settings: Any) -> Any:
+def _reshape(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    **settings: Any,
+) -> Any:
     x, shape = values
     shape = shape if isinstance(shape, tuple) else (shape,)
     if -1 in shape:
         rest = -math.prod(shape)
-        shape = tuple(math.prod(x.shape[1:]) // rest if n == -1 else n for n in shape) if rest else shape
+        shape = (
+            tuple(math.prod(x.shape[1:]) // rest if n == -1 else n for n in shape)
+            if rest
+            else shape
+        )
     return function(x, (x.shape[0], *shape), **settings)
 
 
@@ -215,42 +303,84 @@ def _moveaxis(xp: Namespace, function: Any, values: list[Any], batched: list[boo
     return function(x, _shift(source, x.ndim - 1), _shift(destination, x.ndim - 1))
 
 
-def _expand_dims(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: int = 0) -> Any:
+def _expand_dims(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    axis: int = 0,
+) -> Any:
     return function(values[0], axis=_shift(axis, values[0].ndim))
 
 
-def _squeeze(xp: Namespace, function: Any, values: list[Any], batched: list[bool], **settings: Any) -> Any:
+def _squeeze(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    **settings: Any,
+) -> Any:
     x, axis = values if len(values) == 2 else (values[0], settings["axis"])
     return function(x, _shift(axis, x.ndim - 1))
 
 
-def _concat(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: int | None = 0) -> Any:
+def _concat(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    axis: int | None = 0,
+) -> Any:
     values = _at_every_point(xp, values, batched)
     if axis is None:
         values = [xp.reshape(v, (v.shape[0], math.prod(v.shape[1:]))) for v in values]
     return function(*values, axis=_shift(axis or 0, values[0].ndim - 1))
 
 
-def _stack(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: int = 0) -> Any:
+def _stack(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    axis: int = 0,
+) -> Any:
     values = _at_every_point(xp, values, batched)
     return function(*values, axis=_shift(axis, values[0].ndim))
 
 
-def _unstack(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: int = 0) -> Any:
+def _unstack(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    axis: int = 0,
+) -> Any:
     return function(*values, axis=_shift(axis, values[0].ndim - 1))
 
 
-def _searchsorted(xp: Namespace, function: Any, values: list[Any], batched: list[bool], **settings: Any) -> Any:
+def _searchsorted(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    **settings: Any,
+) -> Any:
     x1, x2 = values
     if not batched[0]:
         return xp.reshape(function(x1, xp.reshape(x2, (-1,)), **settings), x2.shape)
     raise NoRuleError(
-        "'searchsorted' cannot be evaluated at many points at once where the sorted array is another at every point: "
-        "call the function in a loop"
+        "'searchsorted' cannot be evaluated at many points at once where the sorted array is "
+        "another at every point: call the function in a loop"
     )
 
 
-def _isin(xp: Namespace, function: Any, values: list[Any], batched: list[bool], invert: bool = False) -> Any:
+def _isin(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    invert: bool = False,
+) -> Any:
     """Compare all with all where the set is another one at every point."""
     if not batched[1]:
         return function(*values, invert=invert)
@@ -258,7 +388,10 @@ def _isin(xp: Namespace, function: Any, values: list[Any], batched: list[bool], 
     x1, x2 = _at_every_point(xp, values, batched)
     shape = x1.shape if is_array(x1) else (points,)
     elements = xp.reshape(x1, (points, math.prod(x1.shape[1:]), 1)) if is_array(x1) else x1
-    found = xp.any(xp.reshape(x2, (points, 1, math.prod(x2.shape[1:]))) == elements, axis=-1)
+    found = xp.any(
+        xp.reshape(x2, (points, 1, math.prod(x2.shape[1:]))) == elements,
+        axis=-1,
+    )
     return xp.reshape(xp.logical_not(found) if invert else found, shape)
 
 
@@ -267,7 +400,9 @@ def _is_mask(part: Any) -> bool:
 
 
 def _index_axes(key: list[Any]) -> list[int]:
-    """Return where a key has the parts that NumPy takes together: arrays, and integers beside arrays."""
+    """Return where a key has the parts that NumPy takes together: arrays, and integers beside
+    arrays.
+    """
     if not any(map(is_array, key)):
         return []
     return [i for i, part in enumerate(key) if is_array(part) or isinstance(part, int)]
@@ -284,7 +419,9 @@ def _getitem(xp: Namespace, function: Any, values: list[Any], batched: list[bool
 
 
 def _with_the_points_first(xp: Namespace, out: Array, key: list[Any]) -> Array:
-    """Arrays in a key that are apart from each other have their axes put first, before that of the points."""
+    """Arrays in a key that are apart from each other have their axes put first, before that of the
+    points.
+    """
     if not _are_apart(_index_axes(key)):
         return out
     indices = max(1 if _is_mask(part) else part.ndim for part in key if is_array(part))
@@ -302,28 +439,49 @@ def _getitem_at(xp: Namespace, function: Any, values: list[Any], batched: list[b
     missing = ndim - sum(part is not None and part is not ... for part in key)
     at = next((i for i, part in enumerate(key) if part is ...), len(key))
     key = [*key[:at], *[slice(None)] * missing, *key[at + 1 :]]
-    batched = [batched[0], *batched[1 : at + 1], *[False] * missing, *batched[at + 2 :]]
+    batched = [
+        batched[0],
+        *batched[1 : at + 1],
+        *[False] * missing,
+        *batched[at + 2 :],
+    ]
     axes = _index_axes(key)
     others = [i for i in range(len(key)) if i not in axes]
     # First what is the same at every point. Then every part of the key has its axis.
     hidden = int(batched[0])
-    x = x[(*(slice(None),) * hidden, *(slice(None) if i in axes else part for i, part in enumerate(key)))]
+    x = x[
+        (
+            *(slice(None),) * hidden,
+            *(slice(None) if i in axes else part for i, part in enumerate(key)),
+        )
+    ]
     lengths = [x.shape[hidden + i] for i in axes]
     order = (*range(hidden), *(hidden + i for i in (*axes, *others)))
     rest = tuple(x.shape[hidden + i] for i in others)
-    x = xp.reshape(xp.permute_dims(x, order), (*x.shape[:hidden], math.prod(lengths), *rest))
+    x = xp.reshape(
+        xp.permute_dims(x, order),
+        (*x.shape[:hidden], math.prod(lengths), *rest),
+    )
     index = _flat_index(xp, [key[i] for i in axes], [batched[i + 1] for i in axes], lengths)
     out = _rows_at(xp, x, index, batched=bool(hidden))
     # The axes of the indices stand where the first one of them was.
     before = 0 if _are_apart(axes) else axes[0]
     width = index.ndim - 1
     return xp.permute_dims(
-        out, (0, *range(1 + width, 1 + width + before), *range(1, 1 + width), *range(1 + width + before, out.ndim))
+        out,
+        (
+            0,
+            *range(1 + width, 1 + width + before),
+            *range(1, 1 + width),
+            *range(1 + width + before, out.ndim),
+        ),
     )
 
 
 def _flat_index(xp: Namespace, parts: list[Any], batched: list[bool], lengths: list[int]) -> Array:
-    """Return one index in place of one along each axis, read row by row; past the end where one is out of range."""
+    """Return one index in place of one along each axis, read row by row; past the end where one is
+    out of range.
+    """
     kind = xp.arange(0, device=device(next(part for part in parts if is_array(part)))).dtype
     parts = [xp.astype(part, kind) if is_array(part) else part for part in parts]
     index: Any = 0
@@ -340,7 +498,9 @@ def _flat_index(xp: Namespace, parts: list[Any], batched: list[bool], lengths: l
 
 
 def _rows_at(xp: Namespace, x: Array, index: Array, *, batched: bool) -> Array:
-    """Return x[index], (points, …, …), for x of (rows, …), or of (points, rows, …) with an index in its own rows."""
+    """Return x[index], (points, …, …), for x of (rows, …), or of (points, rows, …) with an index in
+    its own rows.
+    """
     shape = (*index.shape, *x.shape[1 + batched :])
     if batched:
         points, rows = x.shape[:2]
@@ -351,7 +511,13 @@ def _rows_at(xp: Namespace, x: Array, index: Array, *, batched: bool) -> Array:
     return xp.reshape(xp.take(x, xp.reshape(index, (-1,)), axis=0), shape)
 
 
-def _take(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: int | None = None) -> Any:
+def _take(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    axis: int | None = None,
+) -> Any:
     x, indices = values
     visible = x.ndim - batched[0]
     along = _shift(0 if axis is None else axis, visible) - 1
@@ -362,11 +528,23 @@ def _take(xp: Namespace, function: Any, values: list[Any], batched: list[bool], 
     out = _rows_at(xp, x, index, batched=batched[0])
     width = index.ndim - 1
     return xp.permute_dims(
-        out, (0, *range(1 + width, 1 + width + along), *range(1, 1 + width), *range(1 + width + along, out.ndim))
+        out,
+        (
+            0,
+            *range(1 + width, 1 + width + along),
+            *range(1, 1 + width),
+            *range(1 + width + along, out.ndim),
+        ),
     )
 
 
-def _take_along_axis(xp: Namespace, function: Any, values: list[Any], batched: list[bool], axis: int = -1) -> Any:
+def _take_along_axis(
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    axis: int = -1,
+) -> Any:
     x, indices = _at_every_point(xp, values, batched)
     return function(x, indices, axis=_shift(axis, x.ndim - 1))
 
@@ -376,8 +554,8 @@ def _put(xp: Namespace, function: Any, values: list[Any], batched: list[bool]) -
     parts = list(key) if isinstance(key, tuple) else [key]
     if _are_apart(_index_axes(parts)):
         raise NoRuleError(
-            "writing at arrays of indices that a slice separates cannot be evaluated at many points at once: call the "
-            "function in a loop"
+            "writing at arrays of indices that a slice separates cannot be evaluated at many "
+            "points at once: call the function in a loop"
         )
     if not batched[0]:
         x = xp.broadcast_to(x, (_points(values, batched), *x.shape))
@@ -397,9 +575,17 @@ def _scatter_add(xp: Namespace, function: Any, values: list[Any], batched: list[
 
 
 def _images(
-    xp: Namespace, function: Any, values: list[Any], batched: list[bool], *, images: int, **settings: Any
+    xp: Namespace,
+    function: Any,
+    values: list[Any],
+    batched: list[bool],
+    *,
+    images: int,
+    **settings: Any,
 ) -> Any:
-    """Take the images of all points as those of one batch; as many arguments, the first ones, are images."""
+    """Take the images of all points as those of one batch; as many arguments, the first ones, are
+    images.
+    """
     if any(batched[images:]):
         return NotImplemented
     given = _at_every_point(xp, [_whole(x) for x in values[:images]], batched[:images])
@@ -409,28 +595,67 @@ def _images(
     return xp.reshape(out, (points, n, *out.shape[1:]))
 
 
-#: Functions whose rules take moved arrays as they are; a copy at every point is made for the others.
+#: Functions whose rules take moved arrays as they are; a copy at every point is made for the
+#: others.
 TAKE_PERTURBATIONS = frozenset(["affine", "conv2d", "conv2d_input_gradient", "matmul"])
 
 BATCHERS: dict[str, Batcher] = {
     **dict.fromkeys((*CHAPTERS["elementwise"], "where"), _elementwise),
-    **dict.fromkeys(("all", "any", "count_nonzero", "max", "mean", "min", "prod", "std", "sum", "var"), _reduction),
+    **dict.fromkeys(
+        (
+            "all",
+            "any",
+            "count_nonzero",
+            "max",
+            "mean",
+            "min",
+            "prod",
+            "std",
+            "sum",
+            "var",
+        ),
+        _reduction,
+    ),
     **dict.fromkeys(("argsort", "sort", "softmax", "log_softmax"), _along_axis(-1)),
     # Without an axis, these take an array of one axis.
     **dict.fromkeys(("cumulative_prod", "cumulative_sum"), _along_axis(0)),
-    **{f"fft.{name}": _along_axis(-1) for name in ("fft", "hfft", "ifft", "ihfft", "irfft", "rfft")},
+    **{
+        f"fft.{name}": _along_axis(-1) for name in ("fft", "hfft", "ifft", "ihfft", "irfft", "rfft")
+    },
     **dict.fromkeys(("argmax", "argmin"), _arg_extreme),
-    **dict.fromkeys(("astype", "matrix_transpose", "relu", "sigmoid", "relu_gradient", "stop_gradient"), _as_is),
+    **dict.fromkeys(
+        (
+            "astype",
+            "matrix_transpose",
+            "relu",
+            "sigmoid",
+            "relu_gradient",
+            "stop_gradient",
+        ),
+        _as_is,
+    ),
     **{
         f"linalg.{name}": _as_is
         for name in "cholesky det eig eigh eigvalsh inv matrix_rank pinv qr slogdet svd svdvals".split()
     },
     **{
         name: _data_dependent(name)
-        for name in ("nonzero", "unique_all", "unique_counts", "unique_inverse", "unique_values")
+        for name in (
+            "nonzero",
+            "unique_all",
+            "unique_counts",
+            "unique_inverse",
+            "unique_values",
+        )
     },
-    **dict.fromkeys(("conv2d", "conv2d_input_gradient", "max_pool2d"), partial(_images, images=1)),
-    **dict.fromkeys(("max_pool2d_gradient", "max_pool2d_gather"), partial(_images, images=3)),
+    **dict.fromkeys(
+        ("conv2d", "conv2d_input_gradient", "max_pool2d"),
+        partial(_images, images=1),
+    ),
+    **dict.fromkeys(
+        ("max_pool2d_gradient", "max_pool2d_gather"),
+        partial(_images, images=3),
+    ),
     "affine": _affine,
     "broadcast_to": _broadcast_to,
     "concat": _concat,

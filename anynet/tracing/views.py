@@ -1,9 +1,10 @@
 """Which traced arrays share memory, and what a write into one of them does to the others.
 
-A traced array is never written into: a write replaces its value by a changed copy. A library whose slices are views
-then shows the change in all arrays that share the memory, so here the base of a view gets the changed value back, and
-every other view of it that is still in use is read from it again. Which functions return views is found out once for
-each type of array, by calling them. Libraries whose arrays never change have no views, and nothing here concerns them.
+A traced array is never written into: a write replaces its value by a changed copy. A library whose
+slices are views then shows the change in all arrays that share the memory, so here the base of a
+view gets the changed value back, and every other view of it that is still in use is read from it
+again. Which functions return views is found out once for each type of array, by calling them.
+Libraries whose arrays never change have no views, and nothing here concerns them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +20,11 @@ from anynet.errors import DifferentiationError, NoRuleError
 class Function(NamedTuple):
     """A function that returns a view in some libraries."""
 
-    #: Calls with a small array, by which a library shows whether it does; made with zeros of this dtype.
+    #: Calls with a small array, by which a library shows whether it does; made with zeros of this
+    #: dtype.
     sample: Callable[[Namespace, Array], Array]
-    #: Called as ``(xp, base, new, *args, **settings)``: the base after ``new`` was written into its view; None where
-    #: no one writes into such views.
+    #: Called as ``(xp, base, new, *args, **settings)``: the base after ``new`` was written into its
+    #: view; None where no one writes into such views.
     base: Callable[..., Array] | None
     dtype: str = "float32"
 
@@ -41,7 +43,10 @@ def _reshaped(xp: Namespace, base: Array, new: Array, *args: Any, **settings: An
 
 
 def _permuted(xp: Namespace, base: Array, new: Array, axes: Sequence[int]) -> Array:
-    return xp.permute_dims(new, tuple(sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))))
+    return xp.permute_dims(
+        new,
+        tuple(sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))),
+    )
 
 
 def _moved(xp: Namespace, base: Array, new: Array, source: Any, destination: Any) -> Array:
@@ -52,7 +57,8 @@ def _same(xp: Namespace, base: Array, new: Array, *args: Any, **settings: Any) -
     return new
 
 
-#: By the standard's names; of a key of integers alone some libraries return a scalar, which is no view.
+#: By the standard's names; of a key of integers alone some libraries return a scalar, which is no
+#: view.
 FUNCTIONS: dict[str, Function] = {
     "getitem": Function(lambda xp, x: x[1:, ...], _put),
     "getitem of integers": Function(lambda xp, x: x[0, 0, 0], _put),
@@ -64,15 +70,25 @@ FUNCTIONS: dict[str, Function] = {
     "squeeze": Function(lambda xp, x: xp.squeeze(x, axis=1), _reshaped),
     "permute_dims": Function(lambda xp, x: xp.permute_dims(x, (2, 0, 1)), _permuted),
     "moveaxis": Function(lambda xp, x: xp.moveaxis(x, 0, 2), _moved),
-    "matrix_transpose": Function(lambda xp, x: xp.matrix_transpose(x), lambda xp, base, new: xp.matrix_transpose(new)),
-    "flip": Function(lambda xp, x: xp.flip(x), lambda xp, base, new, **settings: xp.flip(new, **settings)),
+    "matrix_transpose": Function(
+        lambda xp, x: xp.matrix_transpose(x),
+        lambda xp, base, new: xp.matrix_transpose(new),
+    ),
+    "flip": Function(
+        lambda xp, x: xp.flip(x),
+        lambda xp, base, new, **settings: xp.flip(new, **settings),
+    ),
     "astype": Function(lambda xp, x: xp.astype(x, x.dtype, copy=False), _same),
     "positive": Function(lambda xp, x: xp.positive(x), _same),
     "ceil": Function(lambda xp, x: xp.ceil(x), _same, "int32"),
     "floor": Function(lambda xp, x: xp.floor(x), _same, "int32"),
     "round": Function(lambda xp, x: xp.round(x), _same, "int32"),
     "trunc": Function(lambda xp, x: xp.trunc(x), _same, "int32"),
-    "conj": Function(lambda xp, x: xp.conj(x), lambda xp, base, new: xp.conj(new), "complex64"),
+    "conj": Function(
+        lambda xp, x: xp.conj(x),
+        lambda xp, base, new: xp.conj(new),
+        "complex64",
+    ),
     "real": Function(lambda xp, x: xp.real(x), None, "complex64"),
     "imag": Function(lambda xp, x: xp.imag(x), None, "complex64"),
     "broadcast_to": Function(lambda xp, x: xp.broadcast_to(x, (2, 2, 1, 3)), None),
@@ -84,7 +100,9 @@ _known: dict[tuple[type, str], bool] = {}
 
 
 def returns_view(x: Any, name: str) -> bool:
-    """Tell whether the function of this name returns a view when it is given what the traced x stands for."""
+    """Tell whether the function of this name returns a view when it is given what the traced x
+    stands for.
+    """
     value = x.value
     while type(value) is type(x):
         value = value.value
@@ -113,17 +131,34 @@ def twin(x: Any) -> Any:
 
 
 class Memory:
-    """What a traced array shares with others: the base it is a view of, and the views of it that are in use.
+    """What a traced array shares with others: the base it is a view of, and the views of it that
+    are in use.
 
     It keeps the value of an array that is no longer in use, for the views of it that are.
     """
 
-    __slots__ = ("__weakref__", "base", "handle", "how", "kept", "moved", "name", "views")
+    __slots__ = (
+        "__weakref__",
+        "base",
+        "handle",
+        "how",
+        "kept",
+        "moved",
+        "name",
+        "views",
+    )
 
-    def __init__(self, x: Any, base: "Memory | None" = None, name: str = "", how: Any = None) -> None:
+    def __init__(
+        self,
+        x: Any,
+        base: "Memory | None" = None,
+        name: str = "",
+        how: Any = None,
+    ) -> None:
         self.handle = ref(x)
         self.base = base
-        #: The function that read this from the base: its name, and itself with arguments and settings.
+        #: The function that read this from the base: its name, and itself with arguments and
+        #: settings.
         self.name, self.how = name, how
         #: The same value, once there are views of it.
         self.kept: Any = None
@@ -143,7 +178,9 @@ class Memory:
             yield from view.nodes()
 
     def in_use(self) -> "list[Memory]":
-        """Return the views of this that are in use; what turns out to be a copy is none from now on."""
+        """Return the views of this that are in use; what turns out to be a copy is none from now
+        on.
+        """
         found = []
         for known in self.views or ():
             view = known()
@@ -189,8 +226,17 @@ class Memory:
             view.refresh()
 
 
-def note(base: Any, out: Any, name: str, read: Callable[..., Any], *args: Any, **settings: Any) -> Any:
-    """Return ``out``, the result of ``read(base, *args, **settings)``; if it is a view in this library, keep that."""
+def note(
+    base: Any,
+    out: Any,
+    name: str,
+    read: Callable[..., Any],
+    *args: Any,
+    **settings: Any,
+) -> Any:
+    """Return ``out``, the result of ``read(base, *args, **settings)``; if it is a view in this
+    library, keep that.
+    """
     if not returns_view(base, name):
         return out
     if type(out.value) is not type(base.value) and not hasattr(type(out.plain), "__iadd__"):
@@ -235,8 +281,8 @@ def write(x: Any, new: Any) -> None:
     """Let x, and all that shares memory with it, have the elements of ``new``.
 
     Raises:
-        DifferentiationError: another array may or may not share the memory; or x is a view that is not written into.
-            Under a trace of another kind, the error of that trace.
+        DifferentiationError: another array may or may not share the memory; or x is a view that is
+            not written into. Under a trace of another kind, the error of that trace.
 
     """
     memory = x.alias
@@ -250,7 +296,8 @@ def write(x: Any, new: Any) -> None:
         x.alias = None
         _alone(x, new, moved)
         return
-    # What no array in use has to do with is left out: the smallest part that has all of these in it.
+    # What no array in use has to do with is left out: the smallest part that has all of these in
+    # it.
     node = memory
     while not _holds_all(node, nodes):
         assert node.base is not None
@@ -259,14 +306,26 @@ def write(x: Any, new: Any) -> None:
         node.moved = any(above.moved for above in nodes)
         node.base, root, nodes = None, node, list(node.nodes())
     for node in nodes:
-        if node.base is not None and node.name == "reshape" and node.base.shares(node.array.shape) is None:
-            raise _refused(x, "an array and its reshape() share memory or not by the order of their elements in it")
+        if (
+            node.base is not None
+            and node.name == "reshape"
+            and node.base.shares(node.array.shape) is None
+        ):
+            raise _refused(
+                x,
+                "an array and its reshape() share memory or not by the order of their elements in "
+                "it",
+            )
     changed = [(memory, new)]
     node = memory
     while node.base is not None:
         function = FUNCTIONS[node.name].base
         if function is None:
-            raise _refused(x, f"what {node.name.removeprefix('linalg.')}() returned shares memory with its argument")
+            raise _refused(
+                x,
+                f"what {node.name.removeprefix('linalg.')}() returned shares memory with its "
+                "argument",
+            )
         base = node.base.array
         _, args, settings = node.how
         new = function(base.__array_namespace__(), base, new, *args, **settings)
@@ -274,7 +333,10 @@ def write(x: Any, new: Any) -> None:
         changed.append((node, new))
     before = _order(root.array)
     # Before anything changes: whether these are views is seen in the old value.
-    others = [[view for view in node.in_use() if view not in (n for n, _ in changed)] for node, _ in changed]
+    others = [
+        [view for view in node.in_use() if view not in (n for n, _ in changed)]
+        for node, _ in changed
+    ]
     for node, new in changed:
         node.become(new)
     root.moved = root.moved or _order(root.array) != before
@@ -307,8 +369,8 @@ def _refused(x: Any, why: str) -> Exception:
         # Where many points are evaluated at once, one at a time can be.
         error = NoRuleError if x.trace.batch_axes else type(x.trace.error(""))
     return error(
-        f"cannot write into {x!r}: {why}, and another array that shares it is in use. "
-        "Copy before writing, x = xp.asarray(x, copy=True), or make a new array, x = x + 1 in place of x += 1"
+        f"cannot write into {x!r}: {why}, and another array that shares it is in use. Copy before "
+        "writing, x = xp.asarray(x, copy=True), or make a new array, x = x + 1 in place of x += 1"
     )
 
 
@@ -324,20 +386,30 @@ def _strides(x: Any) -> Any:
 
 
 def in_one_piece(x: Any) -> bool | None:
-    """Tell whether the elements follow each other in memory, row by row; None where no one can tell."""
+    """Tell whether the elements follow each other in memory, row by row; None where no one can
+    tell.
+    """
     strides = _order(x)
     if strides is None:
         return None
-    return bool(strides == _order(x.__array_namespace__().empty(x.shape, dtype=x.dtype, device=x.device)))
+    return bool(
+        strides == _order(x.__array_namespace__().empty(x.shape, dtype=x.dtype, device=x.device))
+    )
 
 
 def _order(x: Any) -> Any:
     """Return the strides that say where elements are."""
     strides = _strides(x)
-    return strides and [stride for length, stride in zip(x.shape, strides, strict=True) if length != 1]
+    return strides and [
+        stride for length, stride in zip(x.shape, strides, strict=True) if length != 1
+    ]
 
 
-def _strides_allow(shape: tuple[int, ...], strides: Sequence[int] | None, new: tuple[int, ...]) -> bool | None:
+def _strides_allow(
+    shape: tuple[int, ...],
+    strides: Sequence[int] | None,
+    new: tuple[int, ...],
+) -> bool | None:
     """Tell whether an array of these strides can have another shape without a copy."""
     if strides is None:
         return None

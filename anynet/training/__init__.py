@@ -5,4 +5,11 @@ from anynet.training.evaluation import evaluate
 from anynet.training.fit import on_rows, training_step
 from anynet.training.history import Epoch, History
 
-__all__ = ["Epoch", "History", "checkpoint", "evaluate", "on_rows", "training_step"]
+__all__ = [
+    "Epoch",
+    "History",
+    "checkpoint",
+    "evaluate",
+    "on_rows",
+    "training_step",
+]

@@ -1,6 +1,8 @@
-"""Checkpoints: the arrays of a network in a safetensors file, by path; no code is stored and none runs.
+"""Checkpoints: the arrays of a network in a safetensors file, by path; no code is stored and none
+runs.
 
-A tied array is stored once, by its first path; the file's metadata say which further paths are tied to it.
+A tied array is stored once, by its first path; the file's metadata say which further paths are tied
+to it.
 """
 
 import json
@@ -19,8 +21,8 @@ from anynet.files import atomic_write
 #: The metadata's entry for tied arrays: a JSON object from each further path to the first one.
 TIED = "anynet.tied"
 
-# A dtype's name, the format's code for it, and how NumPy writes what is stored: little-endian. bfloat16 is stored as
-# the upper halves of float32.
+# A dtype's name, the format's code for it, and how NumPy writes what is stored: little-endian.
+# bfloat16 is stored as the upper halves of float32.
 _DTYPES = {
     "bool": ("BOOL", "|b1"),
     "uint8": ("U8", "|u1"),
@@ -37,23 +39,36 @@ _DTYPES = {
     "float64": ("F64", "<f8"),
     "complex64": ("C64", "<c8"),
 }
-_KINDS = {"bool": "bool", "uint": "integer", "int": "integer", "bfloat": "floating", "float": "floating"}
+_KINDS = {
+    "bool": "bool",
+    "uint": "integer",
+    "int": "integer",
+    "bfloat": "floating",
+    "float": "floating",
+}
 _KINDS["complex"] = "complex"
 _NAMES = {code: name for name, (code, _) in _DTYPES.items()}
 
 
-def save(net: Any, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
-    """Write every array of a network, or of another tree, to a safetensors file; it appears whole or not at all.
+def save(
+    net: Any,
+    path: str | os.PathLike[str],
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Write every array of a network, or of another tree, to a safetensors file; it appears whole
+    or not at all.
 
     Raises:
-        ArgumentError: two arrays have one path, the file cannot store a dtype or a name, or the metadata are not a dict
-            of strings.
+        ArgumentError: two arrays have one path, the file cannot store a dtype or a name, or the
+            metadata are not a dict of strings.
         DataError: there are no arrays.
 
     """
     own = _by_path(net)
     if not own:
-        raise DataError("there are no numbers to save: the network is not initialized, or holds no arrays")
+        raise DataError(
+            "there are no numbers to save: the network is not initialized, or holds no arrays"
+        )
     header: dict[str, Any] = {"__metadata__": _checked_metadata(metadata or {}, tree.ties(net))}
     stored = {name: _stored(name, x) for name, x in own.items()}
     # As the format's own package does: the widest first, so that each array is aligned.
@@ -62,13 +77,19 @@ def save(net: Any, path: str | os.PathLike[str], metadata: dict[str, str] | None
     for name in names:
         start, end = end, end + stored[name].nbytes
         code = _DTYPES[dtype_name(own[name].dtype)][0]
-        header[name] = {"dtype": code, "shape": list(own[name].shape), "data_offsets": [start, end]}
+        header[name] = {
+            "dtype": code,
+            "shape": list(own[name].shape),
+            "data_offsets": [start, end],
+        }
     if not header["__metadata__"]:
         del header["__metadata__"]
     try:
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:
-        raise ArgumentError(f"a path or a text of the metadata is not Unicode that can be written: {error}") from error
+        raise ArgumentError(
+            f"a path or a text of the metadata is not Unicode that can be written: {error}"
+        ) from error
     text += b" " * (-len(text) % 8)
     with atomic_write(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
@@ -79,8 +100,8 @@ def save(net: Any, path: str | os.PathLike[str], metadata: dict[str, str] | None
 def read(path: str | os.PathLike[str], backend: Backend | str | None = None) -> dict[str, Array]:
     """Return the arrays of a safetensors file by name, on a backend.
 
-    They have the file's dtypes. float16 and bfloat16 become float32, which has all their values, where the library
-    lacks them.
+    They have the file's dtypes. float16 and bfloat16 become float32, which has all their values,
+    where the library lacks them.
 
     Raises:
         DataError: the file is damaged, or holds a dtype that anynet does not read.
@@ -104,27 +125,35 @@ def metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def load(net: Any, path: str | os.PathLike[str]) -> None:
-    """Put the arrays of a safetensors file into a network of the same architecture, on its device and in its dtypes.
+    """Put the arrays of a safetensors file into a network of the same architecture, on its device
+    and in its dtypes.
 
     Arrays that were tied when they were saved are tied again.
 
     Raises:
         ShapeError: the file has other names or shapes than the network; nothing is changed then.
-        DataError: a dtype is of another kind than the network's, or a value is too large for the network's dtype;
-            nothing is changed then. See also `read`.
+        DataError: a dtype is of another kind than the network's, or a value is too large for the
+            network's dtype; nothing is changed then. See also `read`.
 
     """
     own = _by_path(net)
     if not own:
-        raise DataError("the network has no numbers yet: call initialize() before loading others in their place")
+        raise DataError(
+            "the network has no numbers yet: call initialize() before loading others in their place"
+        )
     found, texts = _read(path)
     # The name under which the file has the array of each path.
     known = {name: name for name in found}
-    known |= {name: first for name, first in _tied(path, texts).items() if name not in found and first in found}
+    known |= {
+        name: first
+        for name, first in _tied(path, texts).items()
+        if name not in found and first in found
+    }
     ties = tree.ties(net)
     wrong = [f"{name} is missing in the file" for name in own if name not in known]
     wrong += [
-        f"{name} is in the file only" + (f", and tied to {ties[name]} in the network" if name in ties else "")
+        f"{name} is in the file only"
+        + (f", and tied to {ties[name]} in the network" if name in ties else "")
         for name in known
         if name not in own and known[name] != known.get(ties.get(name, ""))
     ]
@@ -135,7 +164,9 @@ def load(net: Any, path: str | os.PathLike[str]) -> None:
     ]
     if wrong:
         raise ShapeError(f"{path} does not fit the network: {'; '.join(wrong)}")
-    wrong = [problem for name, x in own.items() if (problem := _problem(name, x, *found[known[name]]))]
+    wrong = [
+        problem for name, x in own.items() if (problem := _problem(name, x, *found[known[name]]))
+    ]
     if wrong:
         raise DataError(f"{path} does not fit the network's dtypes: {'; '.join(wrong)}")
     # One array for what is one in the file: it is tied again.
@@ -162,11 +193,13 @@ def _by_path(net: Any) -> dict[str, Array]:
         twice = Counter(name for name, _ in places).most_common(1)[0][0]
         first, second, *_ = [keys for keys in _keys(net) if ".".join(map(str, keys)) == twice]
         raise ArgumentError(
-            f"two arrays would be stored under {twice!r}: the one at {' → '.join(map(repr, first))} and the one at "
-            f"{' → '.join(map(repr, second))}: rename one of them"
+            f"two arrays would be stored under {twice!r}: the one at {' → '.join(map(repr, first))} "
+            f"and the one at {' → '.join(map(repr, second))}: rename one of them"
         )
     if "__metadata__" in own:
-        raise ArgumentError("an array is named '__metadata__', which the format uses itself: rename it")
+        raise ArgumentError(
+            "an array is named '__metadata__', which the format uses itself: rename it"
+        )
     return own
 
 
@@ -184,10 +217,16 @@ def _keys(node: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def _checked_metadata(texts: Any, ties: dict[str, str]) -> dict[str, str]:
-    if not isinstance(texts, dict) or not all(isinstance(t, str) for item in texts.items() for t in item):
-        raise ArgumentError(f"metadata={texts!r:.80} was given: wanted a dict of strings, such as {{'epoch': '3'}}")
+    if not isinstance(texts, dict) or not all(
+        isinstance(t, str) for item in texts.items() for t in item
+    ):
+        raise ArgumentError(
+            f"metadata={texts!r:.80} was given: wanted a dict of strings, such as {{'epoch': '3'}}"
+        )
     if TIED in texts:
-        raise ArgumentError(f"the metadata have an entry {TIED!r}, which anynet writes itself: rename it")
+        raise ArgumentError(
+            f"the metadata have an entry {TIED!r}, which anynet writes itself: rename it"
+        )
     return {**texts, TIED: json.dumps(ties)} if ties else texts
 
 
@@ -196,18 +235,24 @@ def _stored(name: str, x: Array) -> Any:
     dtype = dtype_name(x.dtype)
     if dtype not in _DTYPES:
         raise ArgumentError(
-            f"{name} is of dtype {dtype}, which a safetensors file cannot store: convert it with astype to one of "
-            f"{', '.join(_DTYPES)}"
+            f"{name} is of dtype {dtype}, which a safetensors file cannot store: convert it with "
+            f"astype to one of {', '.join(_DTYPES)}"
         )
     host = get_backend("numpy").xp
     if dtype != "bfloat16":
         return host.asarray(get_backend(x).to_host(x), dtype=_DTYPES[dtype][1], order="C")
     xp = array_namespace(x)
-    wide = host.asarray(get_backend(x).to_host(xp.astype(x, xp.float32)), dtype="<f4", order="C")
+    wide = host.asarray(
+        get_backend(x).to_host(xp.astype(x, xp.float32)),
+        dtype="<f4",
+        order="C",
+    )
     return host.ascontiguousarray(wide.reshape(-1).view("<u2")[1::2])
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
+def _read(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
     """Return the arrays of a file as NumPy's, with the names of their dtypes, and its metadata.
 
     bfloat16 comes as float32.
@@ -222,7 +267,10 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, tuple[Any, str]], dic
         for name, entry in sorted(entries):
             dtype = _NAMES.get(entry["dtype"])
             if dtype is None:
-                raise DataError(f"{path}: {name!r:.40} is of dtype {entry['dtype']}: wanted one of {', '.join(_NAMES)}")
+                raise DataError(
+                    f"{path}: {name!r:.40} is of dtype {entry['dtype']}: wanted one of "
+                    f"{', '.join(_NAMES)}"
+                )
             x = host.frombuffer(entry["data"], dtype=_DTYPES[dtype][1]).reshape(entry["shape"])
             if dtype == "bfloat16":
                 x = host.left_shift(x.astype("<u4"), 16).view("<f4")
@@ -237,7 +285,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, tuple[Any, str]], dic
 def on_backend(x: Any, dtype: str, backend: Backend) -> Array:
     """Return a NumPy array on a backend, in the dtype of this name.
 
-    Where the library lacks it, in another one that has all values: float32 for float16 and bfloat16.
+    Where the library lacks it, in another one that has all values: float32 for float16 and
+    bfloat16.
 
     Raises:
         DataError: the library lacks another dtype.
@@ -247,7 +296,9 @@ def on_backend(x: Any, dtype: str, backend: Backend) -> Array:
     if own is None and dtype in ("float16", "bfloat16"):
         return backend.asarray(x.astype("float32"))
     if own is None:
-        raise DataError(f"{backend.name} has no {dtype}: read the file on another backend, such as numpy")
+        raise DataError(
+            f"{backend.name} has no {dtype}: read the file on another backend, such as numpy"
+        )
     try:
         found = backend.asarray(x)
     except DTypeError as error:

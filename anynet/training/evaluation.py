@@ -26,7 +26,9 @@ Data: TypeAlias = Loader | tuple[Array, Array] | Source
 
 
 def _batches_of(name: str, data: Any, net: Module, epochs: int) -> Loader | Batches:
-    """Return a loader as it is, one of a pair of arrays in order, and of what else gives batches these."""
+    """Return a loader as it is, one of a pair of arrays in order, and of what else gives batches
+    these.
+    """
     if isinstance(data, Loader):
         return data
     if _is_pair(data):
@@ -58,13 +60,19 @@ def evaluate(net: Module, data: Data, metric: Score = metrics.accuracy) -> float
 def evaluate(net: Module, data: Data, metric: Sequence[Score]) -> dict[str, float]: ...
 
 
-def evaluate(net: Module, data: Data, metric: Score | Sequence[Score] = metrics.accuracy) -> float | dict[str, float]:
-    """Return the score of the network on all rows of the data, or the scores of several metrics by name.
+def evaluate(
+    net: Module,
+    data: Data,
+    metric: Score | Sequence[Score] = metrics.accuracy,
+) -> float | dict[str, float]:
+    """Return the score of the network on all rows of the data, or the scores of several metrics by
+    name.
 
     Data are (x, t), a loader, or any other iterable of batches (x, t), see `fit`.
 
-    What a metric counts is added up over batches, on the device, and read once at the end. A function that is not one
-    of `anynet.metrics` is called as metric(outputs, labels) with all rows at once.
+    What a metric counts is added up over batches, on the device, and read once at the end. A
+    function that is not one of `anynet.metrics` is called as metric(outputs, labels) with all rows
+    at once.
 
     >>> import numpy as np
     >>> net = layers.Sequential(layers.Linear(2, 2), seed=0, backend="numpy")
@@ -75,13 +83,16 @@ def evaluate(net: Module, data: Data, metric: Score | Sequence[Score] = metrics.
     {'accuracy': 0.25, 'f1_micro': 0.25}
 
     Raises:
-        ArgumentTypeError: an argument of the wrong type, such as the name of a metric in place of the metric.
+        ArgumentTypeError: an argument of the wrong type, such as the name of a metric in place of
+            the metric.
         ArgumentError: a score that is no scalar, or two metrics of one name.
         DataError: data without rows, or x and t of different lengths.
 
     """
     if not callable(net) or isinstance(net, type):
-        raise ArgumentTypeError(f"net is {describe(net)}: wanted a layers.Module, such as layers.Sequential(…)")
+        raise ArgumentTypeError(
+            f"net is {describe(net)}: wanted a layers.Module, such as layers.Sequential(…)"
+        )
     batches = _batches_of("data", data, net, 1)
     scores = _by_name(metric)
     found = _evaluate(net, batches, scores)
@@ -94,10 +105,15 @@ def _by_name(metric: Any) -> dict[str, Metric]:
     scores: dict[str, Metric] = {}
     for one in metric if several else (metric,):
         if not callable(one) or isinstance(one, type):
-            suggestion = example(one, metrics, default="metrics.accuracy", call=isinstance(one, type))
+            suggestion = example(
+                one,
+                metrics,
+                default="metrics.accuracy",
+                call=isinstance(one, type),
+            )
             raise ArgumentTypeError(
-                f"metric is {describe(one)}: wanted one or several of anynet.metrics, such as {suggestion}, or a "
-                "function of outputs and labels"
+                f"metric is {describe(one)}: wanted one or several of anynet.metrics, such as "
+                f"{suggestion}, or a function of outputs and labels"
             )
         if not takes(one, 2):
             raise ArgumentError(f"metric is {show_call(one)}: wanted metric(outputs, labels)")
@@ -109,7 +125,9 @@ def _by_name(metric: Any) -> dict[str, Metric]:
     return scores
 
 
-def _evaluate(net: Module, batches: Loader | Batches, scores: dict[str, Metric]) -> dict[str, float]:
+def _evaluate(
+    net: Module, batches: Loader | Batches, scores: dict[str, Metric]
+) -> dict[str, float]:
     sums: dict[str, Any] = {}
     for x, t in batches if scores else ():
         outputs = net(x)
@@ -123,8 +141,8 @@ def _read(name: str, score: Any) -> float:
     if is_array(score):
         if score.ndim:
             raise ArgumentError(
-                f"{name} is of shape {tuple(score.shape)}: wanted a scalar; call the metric on outputs and labels for "
-                "more"
+                f"{name} is of shape {tuple(score.shape)}: wanted a scalar; call the metric on "
+                "outputs and labels for more"
             )
         return float(get_backend(score).to_host(score))
     if not isinstance(score, Real):

@@ -2,7 +2,13 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from operator import length_hint
 from typing import Any, Protocol
@@ -21,7 +27,16 @@ from anynet.interrupt import DeferredInterrupt
 from anynet.layers import Module
 from anynet.metrics import Metric
 from anynet.optimizers import SGD
-from anynet.training.evaluation import Data, Score, _batches_of, _by_name, _evaluate, _is_pair, _read, _rows_of
+from anynet.training.evaluation import (
+    Data,
+    Score,
+    _batches_of,
+    _by_name,
+    _evaluate,
+    _is_pair,
+    _read,
+    _rows_of,
+)
 from anynet.training.history import Epoch, History
 from anynet.training.progress import Display, display_of_run
 from anynet.training.tasks import task_of
@@ -53,17 +68,19 @@ def fit(
 ) -> History:
     """Train the network in place and return the history.
 
-    Each epoch is one pass over the training data in mini-batches, then an evaluation on the training and the test
-    data. Losses stay on the device while an epoch runs; only the display looks at one of them now and then.
-    Ctrl-C ends the run after the step under way, or at once while a batch is loaded, and keeps the network and the
-    history; a second one does not wait.
+    Each epoch is one pass over the training data in mini-batches, then an evaluation on the
+    training and the test data. Losses stay on the device while an epoch runs; only the display
+    looks at one of them now and then. Ctrl-C ends the run after the step under way, or at once
+    while a batch is loaded, and keeps the network and the history; a second one does not wait.
 
-    Data are a pair of arrays (x, t), a `data.Loader`, or any other iterable of batches (x, t), such as a list or a
-    PyTorch DataLoader. The batches of an iterable are brought to the network's library and device. `fit` reads an
-    iterable once per epoch, so there are no scores on it as training data. A generator can be read only once: for more
-    epochs, pass the function that makes it, ``fit(net, batches)``.
+    Data are a pair of arrays (x, t), a `data.Loader`, or any other iterable of batches (x, t), such
+    as a list or a PyTorch DataLoader. The batches of an iterable are brought to the network's
+    library and device. `fit` reads an iterable once per epoch, so there are no scores on it as
+    training data. A generator can be read only once: for more epochs, pass the function that makes
+    it, ``fit(net, batches)``.
 
-    A loss of more than the outputs takes the network, and is differentiated in all of it; weight decay as a penalty:
+    A loss of more than the outputs takes the network, and is differentiated in all of it; weight
+    decay as a penalty:
 
     >>> def loss(net, x, t):
     ...     penalty = sum((w**2).sum() for w in net.parameters().values())
@@ -73,28 +90,34 @@ def fit(
         net: called as net(x); its parameters are initialized.
         train: (x, t), shuffled by the seed, a loader, or another iterable of batches.
         test: the same, or None; of a loader only x and t are used.
-        loss: called as loss(net(x), t) or, where it needs three arguments, as loss(net, x, t); a scalar.
+        loss: called as loss(net(x), t) or, where it needs three arguments, as loss(net, x, t); a
+            scalar.
         optimizer: SGD(0.1) by default.
         epochs: 0 or more.
         batch_size: 1 or more, 100 by default; only where train is (x, t).
         seed: of the shuffles, 0 by default; only where train is (x, t).
-        metric: a metric or several, computed from sums over all rows; their names stand in the table and in the
-            history. Another function is called as metric(outputs, labels) with all rows at once. By default the loss
-            decides: accuracy for losses of classes, binary accuracy for `losses.binary_cross_entropy_with_logits`, R²
-            for losses of numbers, and none for a loss that is not one of `anynet.losses`. None measures nothing.
-        compile: record the step and replay it, see `anynet.compile`; the optimizer is one of `anynet.optimizers`, or
-            another whose state is a tree of arrays.
-        progress: show a line for each epoch, and how far the next one is: a bar in a terminal, an output that is
-            replaced in a notebook.
+        metric: a metric or several, computed from sums over all rows; their names stand in the
+            table and in the history. Another function is called as metric(outputs, labels) with all
+            rows at once. By default the loss decides: accuracy for losses of classes, binary
+            accuracy for `losses.binary_cross_entropy_with_logits`, R² for losses of numbers, and
+            none for a loss that is not one of `anynet.losses`. None measures nothing.
+        compile: record the step and replay it, see `anynet.compile`; the optimizer is one of
+            `anynet.optimizers`, or another whose state is a tree of arrays.
+        progress: show a line for each epoch, and how far the next one is: a bar in a terminal, an
+            output that is replaced in a notebook.
 
     Raises:
-        ArgumentTypeError: an argument of the wrong type, such as the name of an optimizer in place of an object.
-        ArgumentError: a number out of range, an iterable that cannot be read in every epoch, or a metric without data.
-        DataError: labels that are no classes of this network or of a dtype that the loss cannot take, or data that
-            cannot be trained on; found before a parameter is changed. The labels of an iterable are checked in the
-            first batch.
-        ShapeError: labels of a shape that does not fit the outputs; found before a parameter is changed.
-        NonFiniteError: the loss became infinite or NaN; its attribute ``history`` is the run so far.
+        ArgumentTypeError: an argument of the wrong type, such as the name of an optimizer in place
+            of an object.
+        ArgumentError: a number out of range, an iterable that cannot be read in every epoch, or a
+            metric without data.
+        DataError: labels that are no classes of this network or of a dtype that the loss cannot
+            take, or data that cannot be trained on; found before a parameter is changed. The labels
+            of an iterable are checked in the first batch.
+        ShapeError: labels of a shape that does not fit the outputs; found before a parameter is
+            changed.
+        NonFiniteError: the loss became infinite or NaN; its attribute ``history`` is the run so
+            far.
 
     """
     step = training_step(loss)
@@ -114,8 +137,8 @@ def fit(
         scores = _check(net, loss, metric, data.values())
         if scores and metric != "auto" and not measured:
             raise ArgumentError(
-                f"metric is {', '.join(scores)} and there are no data to measure it on: train is an iterable, which is "
-                "read once per epoch. Pass test as well"
+                f"metric is {', '.join(scores)} and there are no data to measure it on: train is an "
+                "iterable, which is read once per epoch. Pass test as well"
             )
         if compile:
             run.compile()
@@ -126,15 +149,26 @@ def fit(
                 mean = run.epoch(number, display)
                 seconds = time.perf_counter() - start
                 found = {part: _evaluate(net, rows, scores) for part, rows in measured.items()}
-                run.history.epochs.append(Epoch(number, mean, found.get("train", {}), found.get("test", {}), seconds))
+                run.history.epochs.append(
+                    Epoch(
+                        number,
+                        mean,
+                        found.get("train", {}),
+                        found.get("test", {}),
+                        seconds,
+                    )
+                )
                 display.finish(run.history.epochs[-1])
     except KeyboardInterrupt:
         run.history.interrupted = True
     return run.history
 
 
-def training_step(loss: Callable[..., Array]) -> Callable[[Module, Optimizer, Array, Array], Array]:
-    """Return step(net, optimizer, x, t), which trains the network on one batch and returns the loss.
+def training_step(
+    loss: Callable[..., Array],
+) -> Callable[[Module, Optimizer, Array, Array], Array]:
+    """Return step(net, optimizer, x, t), which trains the network on one batch and returns the
+    loss.
 
     The loss is called as loss(net(x), t) or, where it needs three arguments, as loss(net, x, t).
 
@@ -152,8 +186,12 @@ def training_step(loss: Callable[..., Array]) -> Callable[[Module, Optimizer, Ar
     return step
 
 
-def on_rows(step: Callable[[Module, Optimizer, Array, Array], Array]) -> Callable[..., Array]:
-    """Return step(net, optimizer, x, t, rows), which trains on the rows of x and t with these numbers."""
+def on_rows(
+    step: Callable[[Module, Optimizer, Array, Array], Array],
+) -> Callable[..., Array]:
+    """Return step(net, optimizer, x, t, rows), which trains on the rows of x and t with these
+    numbers.
+    """
     return lambda net, optimizer, x, t, rows: step(net, optimizer, *batch(x, t, rows))
 
 
@@ -161,19 +199,29 @@ def _takes_network(loss: Callable[..., Array]) -> bool:
     """Tell whether a loss is called as loss(net, x, t), for two arguments do not suffice."""
     if not callable(loss) or isinstance(loss, type):
         wanted = example(loss, losses, default="losses.cross_entropy")
-        raise ArgumentTypeError(f"loss is {describe(loss)}: wanted a function loss(outputs, labels), such as {wanted}")
+        raise ArgumentTypeError(
+            f"loss is {describe(loss)}: wanted a function loss(outputs, labels), such as {wanted}"
+        )
     if takes(loss, 2):
         return False
     if takes(loss, 3):
         return True
-    raise ArgumentError(f"loss is {show_call(loss)}: wanted loss(outputs, labels) or loss(net, x, t)")
+    raise ArgumentError(
+        f"loss is {show_call(loss)}: wanted loss(outputs, labels) or loss(net, x, t)"
+    )
 
 
 def _check_network(net: Any, loss: Callable[..., Array]) -> None:
-    """Raise unless a network has arrays to train, and can be called where the loss does not call it."""
-    is_network = isinstance(net, Module) or (not is_array(net) and next(tree.leaves(net), None) is not None)
+    """Raise unless a network has arrays to train, and can be called where the loss does not call
+    it.
+    """
+    is_network = isinstance(net, Module) or (
+        not is_array(net) and next(tree.leaves(net), None) is not None
+    )
     if not is_network or not (callable(net) or _takes_network(loss)):
-        raise ArgumentTypeError(f"net is {describe(net)}: wanted a layers.Module, such as layers.Sequential(…)")
+        raise ArgumentTypeError(
+            f"net is {describe(net)}: wanted a layers.Module, such as layers.Sequential(…)"
+        )
 
 
 def _check_optimizer(optimizer: Any) -> None:
@@ -183,21 +231,31 @@ def _check_optimizer(optimizer: Any) -> None:
     if optimizer is not None and (is_other or not callable(update) or not takes(update, 2)):
         wanted = example(optimizer, optimizers, default="optimizers.SGD(0.1)", call=True)
         raise ArgumentTypeError(
-            f"optimizer is {describe(optimizer)}: wanted an optimizer with update(net, grads), such as {wanted}"
+            f"optimizer is {describe(optimizer)}: wanted an optimizer with update(net, grads), such "
+            f"as {wanted}"
         )
 
 
 def _training_batches(
-    net: Module, data: Data, epochs: int, batch_size: int | None, seed: int | None
+    net: Module,
+    data: Data,
+    epochs: int,
+    batch_size: int | None,
+    seed: int | None,
 ) -> Loader | Batches:
     if _is_pair(data):
         x, t = data
-        return Loader(x, t, 100 if batch_size is None else batch_size, seed=0 if seed is None else seed)
+        return Loader(
+            x,
+            t,
+            100 if batch_size is None else batch_size,
+            seed=0 if seed is None else seed,
+        )
     for name, value in (("batch_size", batch_size), ("seed", seed)):
         if value is not None:
             raise ArgumentError(
-                f"{name} is {describe(value)} and train is {describe(data)}, which makes its own batches: set it there "
-                "instead"
+                f"{name} is {describe(value)} and train is {describe(data)}, which makes its own "
+                "batches: set it there instead"
             )
     return _batches_of("train", data, net, epochs)
 
@@ -229,7 +287,9 @@ class _Run:
         looked = time.perf_counter()
         with DeferredInterrupt() as interrupt:
             try:
-                for values in self._steps(interrupt) if self.on_rows is None else self._loops(self.on_rows):
+                for values in (
+                    self._steps(interrupt) if self.on_rows is None else self._loops(self.on_rows)
+                ):
                     found.append(values)
                     interrupt.deliver()
                     done += math.prod(values.shape)
@@ -237,7 +297,12 @@ class _Run:
                     if now - looked > LOOK_INTERVAL:
                         looked = now
                         seen = float(values[-1] if values.ndim else values)
-                        display.show(number, done, length_hint(self.batches) or None, seen)
+                        display.show(
+                            number,
+                            done,
+                            length_hint(self.batches) or None,
+                            seen,
+                        )
                         if not math.isfinite(seen):
                             break
             finally:
@@ -255,7 +320,9 @@ class _Run:
             yield self.step(self.net, self.optimizer, x, t)
 
     def _loops(self, on_rows: compilation.CompiledStep) -> Iterator[Array]:
-        """Train on every batch, on as many at once as one look after the other allows; yield the losses."""
+        """Train on every batch, on as many at once as one look after the other allows; yield the
+        losses.
+        """
         assert isinstance(self.batches, Loader)
         x, t, size = self.batches.x, self.batches.t, self.batches.batch_size
         order = self.batches.start_epoch()
@@ -266,13 +333,28 @@ class _Run:
         start, count = 0, 1
         while start < whole:
             began = time.perf_counter()
-            values = on_rows.for_each(rows, self.net, self.optimizer, x, t, start=start, stop=start + count)
+            values = on_rows.for_each(
+                rows,
+                self.net,
+                self.optimizer,
+                x,
+                t,
+                start=start,
+                stop=start + count,
+            )
             yield values
             # Reading one waits for the device.
             float(values[-1])
             start += count
             # A power of two: each number of steps is compiled for.
-            count = 2 ** int(math.log2(max(1, count * LOOK_INTERVAL / (time.perf_counter() - began))))
+            count = 2 ** int(
+                math.log2(
+                    max(
+                        1,
+                        count * LOOK_INTERVAL / (time.perf_counter() - began),
+                    )
+                )
+            )
         if len(self.batches) > whole:
             yield on_rows(self.net, self.optimizer, x, t, order[whole * size :])
 
@@ -300,7 +382,9 @@ def _check(
     metric: Score | Sequence[Score] | str | None,
     data: Iterable[Loader | Batches],
 ) -> dict[str, Metric]:
-    """Return the metrics by name, after one row of the data and all labels were found to fit them and the loss."""
+    """Return the metrics by name, after one row of the data and all labels were found to fit them
+    and the loss.
+    """
     task = task_of(loss)
     by_loss = isinstance(metric, str) and metric == "auto"
     scores = {} if by_loss or metric is None else _by_name(metric)

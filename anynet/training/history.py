@@ -8,7 +8,8 @@ from anynet.training.progress import INTERRUPTED, EpochTable
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training data gave: the mean loss, and scores by the names of their metrics.
+    """What one pass over the training data gave: the mean loss, and scores by the names of their
+    metrics.
 
     Scores are of the network after the epoch; there are none where nothing was measured.
     """
@@ -34,15 +35,20 @@ class Epoch:
         """All scores by their headings in a table, such as ``train accuracy``."""
         names = dict.fromkeys((*self.train_scores, *self.test_scores))
         parts = (("train", self.train_scores), ("test", self.test_scores))
-        return {f"{part} {name}": scores[name] for name in names for part, scores in parts if name in scores}
+        return {
+            f"{part} {name}": scores[name]
+            for name in names
+            for part, scores in parts
+            if name in scores
+        }
 
 
 @dataclass(repr=False)
 class History:
     """The epochs of a training run, the loss of every step, and whether Ctrl-C ended it.
 
-    It prints as a table of the epochs, which a notebook shows as HTML. Of many epochs the table has the first and the
-    last ones.
+    It prints as a table of the epochs, which a notebook shows as HTML. Of many epochs the table has
+    the first and the last ones.
     """
 
     epochs: list[Epoch] = field(default_factory=list)
@@ -50,7 +56,12 @@ class History:
     interrupted: bool = False
 
     def __repr__(self) -> str:
-        return "\n".join([str(self._table()) if self.epochs else "no epochs", *self._notes()])
+        return "\n".join(
+            [
+                str(self._table()) if self.epochs else "no epochs",
+                *self._notes(),
+            ]
+        )
 
     def _repr_html_(self) -> str:
         table = self._table()._repr_html_() if self.epochs else "<p>no epochs</p>"

@@ -1,8 +1,9 @@
-"""What training shows while it runs: a table with a line for each epoch that is done, and how far the next one is.
+"""What training shows while it runs: a table with a line for each epoch that is done, and how far
+the next one is.
 
-In a terminal the lines appear above a progress bar. A notebook has one output, of plain text, which is replaced as
-training goes on, so that the saved notebook holds the finished table. Neither needs a thread, which Pyodide does not
-have.
+In a terminal the lines appear above a progress bar. A notebook has one output, of plain text, which
+is replaced as training goes on, so that the saved notebook holds the finished table. Neither needs
+a thread, which Pyodide does not have.
 """
 
 import importlib
@@ -15,7 +16,8 @@ from typing import Any, Protocol, Self
 
 from anynet.table import Table
 
-#: Seconds between two updates: a terminal takes time for each, and a notebook's server drops those that are too many.
+#: Seconds between two updates: a terminal takes time for each, and a notebook's server drops those
+#: that are too many.
 UPDATE_INTERVAL = 0.1
 
 #: The last line of a run that Ctrl-C ended.
@@ -56,7 +58,12 @@ class EpochTable:
         """Return the cells of an epoch."""
         scores = epoch.scores
         shown = [f"{scores[name]:.4f}" if name in scores else "" for name in self.scores]
-        return [str(epoch.number), f"{epoch.loss:.4f}", *shown, f"{epoch.seconds:.2f}"]
+        return [
+            str(epoch.number),
+            f"{epoch.loss:.4f}",
+            *shown,
+            f"{epoch.seconds:.2f}",
+        ]
 
     def table(self, rows: Sequence[Sequence[str]]) -> Table:
         """Return the table of these epochs' cells, shortened where there are many."""
@@ -81,12 +88,17 @@ class Display:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         pass
 
     def show(self, epoch: int, step: int, steps: int | None, loss: float) -> None:
-        """Show how far an epoch is: the steps done, the steps it has if that is known, the loss of the last one."""
+        """Show how far an epoch is: the steps done, the steps it has if that is known, the loss of
+        the last one.
+        """
 
     def finish(self, epoch: Epoch) -> None:
         """Show an epoch that is done."""
@@ -96,10 +108,16 @@ class TerminalDisplay(Display):
     """A progress bar, below a table that grows."""
 
     def __init__(self, epochs: int, scores: Sequence[str]) -> None:
-        # rich draws a number of Python's generator when it is imported, which the program may have seeded.
+        # rich draws a number of Python's generator when it is imported, which the program may have
+        # seeded.
         state = random.getstate()
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         random.setstate(state)
         super().__init__()
@@ -123,7 +141,10 @@ class TerminalDisplay(Display):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
         if kind is KeyboardInterrupt:
@@ -141,10 +162,18 @@ class TerminalDisplay(Display):
 
     def _move(self, done: float, epoch: int, loss: float) -> None:
         description = f"epoch {epoch}, loss {loss:.4f}"
-        self._bar.update(self._task, completed=done, description=description, refresh=self._is_due())
+        self._bar.update(
+            self._task,
+            completed=done,
+            description=description,
+            refresh=self._is_due(),
+        )
 
     def _print(self, cells: Sequence[str]) -> None:
-        widths = [5, *(max(8, len(heading)) for heading in self._table.headings[1:])]
+        widths = [
+            5,
+            *(max(8, len(heading)) for heading in self._table.headings[1:]),
+        ]
         self._write("  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)))
 
     def _write(self, line: str) -> None:
@@ -161,7 +190,12 @@ class NotebookDisplay(Display):
 
     """
 
-    def __init__(self, display: Callable[..., Any], epochs: int, scores: Sequence[str]) -> None:
+    def __init__(
+        self,
+        display: Callable[..., Any],
+        epochs: int,
+        scores: Sequence[str],
+    ) -> None:
         super().__init__()
         self._display = display
         self._epochs = epochs
@@ -175,7 +209,10 @@ class NotebookDisplay(Display):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if kind is KeyboardInterrupt:
             self._last_line = INTERRUPTED
@@ -205,11 +242,17 @@ class NotebookDisplay(Display):
 def display_of_run(epochs: int, scores: Sequence[str]) -> Display:
     """Return the display that suits the place where the program runs."""
     display = _notebook()
-    return TerminalDisplay(epochs, scores) if display is None else NotebookDisplay(display, epochs, scores)
+    return (
+        TerminalDisplay(epochs, scores)
+        if display is None
+        else NotebookDisplay(display, epochs, scores)
+    )
 
 
 def _notebook() -> Callable[..., Any] | None:
-    """Return IPython's display function if it writes into a notebook, which shows more than text; None elsewhere."""
+    """Return IPython's display function if it writes into a notebook, which shows more than text;
+    None elsewhere.
+    """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is None or "text/html" not in shell.display_formatter.active_types:
         return None

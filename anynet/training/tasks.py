@@ -1,11 +1,19 @@
-"""What the losses want of labels, and the metric that suits each: `fit` looks here before it trains."""
+"""What the losses want of labels, and the metric that suits each: `fit` looks here before it
+trains.
+"""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from anynet import losses, metrics
-from anynet.array import Array, array_namespace, device, is_array, is_complex
+from anynet.array import (
+    Array,
+    array_namespace,
+    device,
+    is_array,
+    is_complex,
+)
 from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 from anynet.metrics import Metric
 
@@ -21,11 +29,15 @@ class Task:
         """Raise where labels do not fit outputs of one row; reads the labels."""
         if not is_array(outputs):
             raise ArgumentError(
-                f"the network gives a {type(outputs).__name__}: {self.loss} wants an array; for more than one there is "
-                "a loss of your own, loss(net, x, t)"
+                f"the network gives a {type(outputs).__name__}: {self.loss} wants an array; for "
+                "more than one there is a loss of your own, loss(net, x, t)"
             )
         if tuple(outputs.shape[:1]) != (1,):
-            raise self._misfit(tuple(outputs.shape), labels, "one row of outputs for each row of x, (N, …)")
+            raise self._misfit(
+                tuple(outputs.shape),
+                labels,
+                "one row of outputs for each row of x, (N, …)",
+            )
         self._check(("N", *outputs.shape[1:]), labels)
 
     def metric(self, outputs: Array, labels: Array) -> Metric | None:
@@ -38,7 +50,10 @@ class Task:
     def _check_share(self, labels: Array, remedy: str) -> None:
         """Raise where a label is not in 0 … 1."""
         if is_complex(labels):
-            raise DTypeError(f"the labels are of dtype {labels.dtype}: {self.loss} wants real numbers, as xp.real(t)")
+            raise DTypeError(
+                f"the labels are of dtype {labels.dtype}: {self.loss} wants real numbers, as "
+                "xp.real(t)"
+            )
         xp = array_namespace(labels)
         # Not all libraries compare booleans, or all unsigned integers.
         labels = xp.astype(labels, xp.float32)
@@ -48,8 +63,8 @@ class Task:
 
     def _misfit(self, outputs: tuple[Any, ...], labels: Array, wanted: str) -> ShapeError:
         return ShapeError(
-            f"the network gives outputs of shape {_shape(outputs)} and the labels are of shape {tuple(labels.shape)}: "
-            f"{self.loss} wants {wanted}"
+            f"the network gives outputs of shape {_shape(outputs)} and the labels are of shape "
+            f"{tuple(labels.shape)}: {self.loss} wants {wanted}"
         )
 
 
@@ -65,27 +80,30 @@ class Classes(Task):
             raise self._misfit(
                 outputs,
                 labels,
-                "a last layer with one output for each class, (N, …, classes); for one output there are "
-                "binary_cross_entropy_with_logits (yes or no) and mean_squared_error (numbers)",
+                "a last layer with one output for each class, (N, …, classes); for one output "
+                "there are binary_cross_entropy_with_logits (yes or no) and mean_squared_error "
+                "(numbers)",
             )
         rows, given = labels.shape[:1], tuple(labels.shape)
         if given == (*rows, *outputs[1:]):
             self._check_share(
                 labels,
-                "one-hot rows, or probabilities in 0 … 1, where labels have the shape of the outputs; for numbers "
-                "that are to be predicted there is mean_squared_error",
+                "one-hot rows, or probabilities in 0 … 1, where labels have the shape of the "
+                "outputs; for numbers that are to be predicted there is mean_squared_error",
             )
             return
         if given != (*rows, *outputs[1:-1]):
             raise self._misfit(
                 outputs,
                 labels,
-                f"class indices of shape {_shape(outputs[:-1])} or one-hot rows of {_shape(outputs)}",
+                f"class indices of shape {_shape(outputs[:-1])} or one-hot rows of "
+                f"{_shape(outputs)}",
             )
         if not array_namespace(labels).isdtype(labels.dtype, "integral"):
             raise DataError(
-                f"the labels are of dtype {labels.dtype} and shape {given}: {self.loss} wants class indices of an "
-                "integer dtype, by astype; for numbers that are to be predicted there is mean_squared_error"
+                f"the labels are of dtype {labels.dtype} and shape {given}: {self.loss} wants class "
+                "indices of an integer dtype, by astype; for numbers that are to be predicted "
+                "there is mean_squared_error"
             )
         self._check_range(outputs[-1], labels)
 
@@ -98,13 +116,14 @@ class Classes(Task):
         for label in (int(xp.min(labels)), int(xp.max(labels))):
             if label < 0:
                 raise DataError(
-                    f"a label is {label} and the network has {classes} outputs: wanted labels 0 to {classes - 1}; "
-                    f"for rows that do not count, partial(losses.cross_entropy, ignore_index={label})"
+                    f"a label is {label} and the network has {classes} outputs: wanted labels 0 to "
+                    f"{classes - 1}; for rows that do not count, partial(losses.cross_entropy, "
+                    f"ignore_index={label})"
                 )
             if label >= classes:
                 raise DataError(
-                    f"a label is {label} and the network has {classes} outputs: wanted labels 0 to {classes - 1}, "
-                    f"or a last layer with {label + 1} outputs"
+                    f"a label is {label} and the network has {classes} outputs: wanted labels 0 to "
+                    f"{classes - 1}, or a last layer with {label + 1} outputs"
                 )
 
 
@@ -117,12 +136,20 @@ class Numbers(Task):
 
     def _check(self, outputs: tuple[Any, ...], labels: Array) -> None:
         if tuple(labels.shape[1:]) != outputs[1:]:
-            raise self._misfit(outputs, labels, f"labels of shape {_shape(outputs)}{self._remedy(outputs, labels)}")
+            raise self._misfit(
+                outputs,
+                labels,
+                f"labels of shape {_shape(outputs)}{self._remedy(outputs, labels)}",
+            )
 
     def _remedy(self, outputs: tuple[Any, ...], labels: Array) -> str:
         if outputs[1:] == (1,) and labels.ndim == 1:
             return ": reshape(labels, (-1, 1))"
-        return "; for class indices there is cross_entropy" if tuple(labels.shape[1:]) == outputs[1:-1] else ""
+        return (
+            "; for class indices there is cross_entropy"
+            if tuple(labels.shape[1:]) == outputs[1:-1]
+            else ""
+        )
 
 
 class Questions(Numbers):
@@ -167,7 +194,9 @@ _TASKS: dict[Any, Callable[[str, dict[str, Any]], Task]] = {
 
 
 def task_of(loss: Callable[..., Array]) -> Task | None:
-    """Return the task of a loss, with the settings that `functools.partial` gives it; None if it is not known."""
+    """Return the task of a loss, with the settings that `functools.partial` gives it; None if it is
+    not known.
+    """
     settings: dict[str, Any] = {}
     while isinstance(loss, partial) and not loss.args:
         settings = loss.keywords | settings

@@ -1,12 +1,13 @@
 """Loops for a GPU: arguments in, arguments out, and what is done for the element number i.
 
-The words are those of cupy.ElementwiseKernel: T is the dtype of the arrays, and what is raw is read by number, not
-element by element. A window's place in the kernel is (u, v), an output's in the image of outputs (y, x); what lies
-outside an image is skipped, so that no padded copy is made. Places are counted with 32 bits, and what `WINDOW` names is
-known when a loop is compiled, for divisions are much of its work.
+The words are those of cupy.ElementwiseKernel: T is the dtype of the arrays, and what is raw is read
+by number, not element by element. A window's place in the kernel is (u, v), an output's in the
+image of outputs (y, x); what lies outside an image is skipped, so that no padded copy is made.
+Places are counted with 32 bits, and what `WINDOW` names is known when a loop is compiled, for
+divisions are much of its work.
 
-A loop declares its dtypes. A kernel leaves every other dtype to the reference, and ``ci/nvrtc.py`` compiles each loop
-in each dtype that it declares.
+A loop declares its dtypes. A kernel leaves every other dtype to the reference, and ``ci/nvrtc.py``
+compiles each loop in each dtype that it declares.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,9 @@ _WIDE, _ALL_REAL, _INTEGERS = "fd", "efd", "bBhHiIlLqQ"
 
 
 class Source(NamedTuple):
-    """What a loop reads, writes and does, and the dtypes that each of its type parameters may stand for."""
+    """What a loop reads, writes and does, and the dtypes that each of its type parameters may stand
+    for.
+    """
 
     inputs: str
     outputs: str
@@ -31,17 +34,26 @@ _SIZES = "int32 height, int32 width, int32 out_height, int32 out_width, int32 to
 _FEATURES = "int32 pixels, int32 features"
 
 #: Whole numbers that loops over windows take as constants.
-WINDOW = ("kernel_height", "kernel_width", "stride_y", "stride_x", "dilation_y", "dilation_x")
+WINDOW = (
+    "kernel_height",
+    "kernel_width",
+    "stride_y",
+    "stride_x",
+    "dilation_y",
+    "dilation_x",
+)
 
 SOURCES = {
     "adam_update": Source(
-        "T parameter, T gradient, T mean, T square, T rate, T correction, T decay, T beta1, T beta2, T epsilon",
+        "T parameter, T gradient, T mean, T square, T rate, T correction, T decay, T beta1, T "
+        "beta2, T epsilon",
         "T out, T new_mean, T new_square",
         "new_mean = beta1 * mean + (T(1) - beta1) * gradient; "
         "new_square = beta2 * square + (T(1) - beta2) * gradient * gradient; "
         "out = decay * parameter - rate * (new_mean / (sqrt(new_square) * correction + epsilon))",
     ),
-    # Of images (N, features, pixels), and sums of the products of g with what was standardized, and of g.
+    # Of images (N, features, pixels), and sums of the products of g with what was standardized, and
+    # of g.
     "batch_norm_gradient": Source(
         "T g, T x, raw T weight, raw T mean, raw T variance, raw T of_weight, raw T of_bias, "
         f"{_FEATURES}, T epsilon, T share",
@@ -111,8 +123,8 @@ SOURCES = {
     "momentum_update": Source(
         "T parameter, T gradient, T velocity, T learning_rate, T momentum, T nesterov",
         "T out, T new_velocity",
-        "new_velocity = momentum * velocity + gradient; "
-        "out = parameter - learning_rate * (nesterov > 0 ? gradient + momentum * new_velocity : new_velocity)",
+        "new_velocity = momentum * velocity + gradient; out = parameter - learning_rate * "
+        "(nesterov > 0 ? gradient + momentum * new_velocity : new_velocity)",
     ),
     "normalize": Source(
         f"T x, raw T weight, raw T bias, raw T mean, raw T variance, {_FEATURES}, T epsilon",
@@ -122,9 +134,15 @@ SOURCES = {
         out = (x - mean[f]) / sqrt(variance[f] + epsilon) * weight[f] + bias[f]
         """,
     ),
-    "relu": Source("T x", "T out", "out = x > 0 ? x : (x == x ? T(0) : x)", {"T": _ALL_REAL}),
+    "relu": Source(
+        "T x",
+        "T out",
+        "out = x > 0 ? x : (x == x ? T(0) : x)",
+        {"T": _ALL_REAL},
+    ),
     "relu_gradient": Source("T g, T y", "T out", "out = y > 0 ? g : T(0)", {"T": _ALL_REAL}),
-    # Into zeros, (before, length, after), from g, (before, count, after); an index that is no place adds nothing.
+    # Into zeros, (before, length, after), from g, (before, count, after); an index that is no place
+    # adds nothing.
     "scatter_add": Source(
         "T g, L index, int32 count, int32 after, int32 length",
         "raw T out",
@@ -137,14 +155,17 @@ SOURCES = {
         {"T": _WIDE, "L": _INTEGERS},
     ),
     "sgd_update": Source(
-        "T parameter, T gradient, T learning_rate", "T out", "out = parameter - learning_rate * gradient"
+        "T parameter, T gradient, T learning_rate",
+        "T out",
+        "out = parameter - learning_rate * gradient",
     ),
     "square_around": Source(
         f"T x, raw T mean, {_FEATURES}",
         "T out",
         "T difference = x - mean[(int) i / pixels % features]; out = difference * difference",
     ),
-    # An element looks through the windows that it is in, and takes from those of which it is the first largest.
+    # An element looks through the windows that it is in, and takes from those of which it is the
+    # first largest.
     "max_pool2d_gradient": Source(
         f"raw T g, raw T images, raw T largest, {_SIZES}",
         "T out",
@@ -175,7 +196,8 @@ SOURCES = {
     "times_standardized": Source(
         f"T g, T x, raw T mean, raw T variance, {_FEATURES}, T epsilon",
         "T out",
-        "int f = (int) i / pixels % features; out = g * (x - mean[f]) / sqrt(variance[f] + epsilon)",
+        "int f = (int) i / pixels % features; out = g * (x - mean[f]) / sqrt(variance[f] + "
+        "epsilon)",
     ),
     "threefry": Source(
         "T k0, T k1, T x0, T x1",
@@ -194,9 +216,10 @@ SOURCES = {
         }
         out0 = a;
         out1 = b
-        """.replace("ROTATIONS", ", ".join(str(n) for turns in ROTATIONS for n in turns)).replace(
-            "PARITY", f"{PARITY}u"
-        ),
+        """.replace(
+            "ROTATIONS",
+            ", ".join(str(n) for turns in ROTATIONS for n in turns),
+        ).replace("PARITY", f"{PARITY}u"),
         {"T": "i"},
     ),
     # Each looks through one window of one channel, and writes all that it sees.

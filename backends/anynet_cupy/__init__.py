@@ -19,7 +19,8 @@ _INSTALL = (
 # Two of CuPy's packages in one environment overwrite each other's files.
 _REPLACE = f"{_INSTALL}; uninstall the present CuPy first if it is the other one"
 
-# CUDA's status codes that say why there is no device: cudaErrorInsufficientDriver and cudaErrorNoDevice.
+# CUDA's status codes that say why there is no device: cudaErrorInsufficientDriver and
+# cudaErrorNoDevice.
 _STATUS = {
     35: "the NVIDIA driver is missing or older than CuPy's CUDA: update it, or install a CuPy that fits it: ",
     100: "CUDA finds no GPU: choose a machine or notebook runtime with one, or ",
@@ -33,8 +34,8 @@ _CUDA = 2
 class CupyBackend(Backend):
     """CuPy on the current GPU, see `cupy.cuda.Device`, or on the one whose number is given.
 
-    CuPy's functions work on the current device, and none takes another one. So a GPU that is not the current one
-    raises an error when it is opened; `anynet.configure` makes it current first.
+    CuPy's functions work on the current device, and none takes another one. So a GPU that is not
+    the current one raises an error when it is opened; `anynet.configure` makes it current first.
     """
 
     kernels = kernels.KERNELS | images.KERNELS
@@ -44,7 +45,8 @@ class CupyBackend(Backend):
         place, current = _device(cupy, device), cupy.cuda.Device()
         if place.id != current.id:
             raise BackendError(
-                f"cupy's current device is {current.id}, and its functions work there, not on {place.id}: call "
+                f"cupy's current device is {current.id}, and its functions work there, not on "
+                f"{place.id}: call "
                 f'anynet.configure("cupy:{place.id}") or cupy.cuda.Device({place.id}).use() first, or open and use the '
                 f"backend in a block, with cupy.cuda.Device({place.id}):"
             )
@@ -62,7 +64,8 @@ class CupyBackend(Backend):
 
     def _here(self) -> Any:
         """Return a context in which the GPU is the current device."""
-        # An object of its own: one that two threads enter at once may leave them on each other's device.
+        # An object of its own: one that two threads enter at once may leave them on each other's
+        # device.
         return self._cupy.cuda.Device(self.device.id)
 
     @property
@@ -82,7 +85,9 @@ class CupyBackend(Backend):
             return self._cupy.asarray(portable(obj))
 
     def from_array(self, x: Any) -> Any:
-        """Take over an array on this GPU, by DLPack where it is not CuPy's; copy from another GPU or main memory."""
+        """Take over an array on this GPU, by DLPack where it is not CuPy's; copy from another GPU
+        or main memory.
+        """
         cupy = self._cupy
         with self._here():
             if isinstance(x, cupy.ndarray):
@@ -101,7 +106,9 @@ class CupyBackend(Backend):
         return self._cupy.asnumpy(x)
 
     def shares_memory(self, x: Any, y: Any) -> bool:
-        """Compare where they begin and end; only where these overlap ask CuPy, which compares all elements."""
+        """Compare where they begin and end; only where these overlap ask CuPy, which compares all
+        elements.
+        """
         return bool(self._cupy.may_share_memory(x, y) and self._cupy.shares_memory(x, y))
 
     def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
@@ -127,7 +134,9 @@ def _import() -> ModuleType:
         import cupy
     except ModuleNotFoundError as error:
         if error.name != "cupy":
-            raise BackendError(f"cupy cannot be imported, {error.name} is missing: {_INSTALL}") from error
+            raise BackendError(
+                f"cupy cannot be imported, {error.name} is missing: {_INSTALL}"
+            ) from error
         raise BackendError(f"cupy is not installed: {_INSTALL}") from error
     except ImportError as error:
         raise BackendError(
@@ -140,7 +149,9 @@ def _device(cupy: Any, device: str) -> Any:
     """Return the GPU of this number, the current one for ""."""
     count = _device_count(cupy)
     if device and not (device.isdecimal() and int(device) < count):
-        raise BackendError(f"cupy has no device {device!r}; it has {', '.join(map(str, range(count)))}")
+        raise BackendError(
+            f"cupy has no device {device!r}; it has {', '.join(map(str, range(count)))}"
+        )
     return cupy.cuda.Device(int(device)) if device else cupy.cuda.Device()
 
 
@@ -154,13 +165,20 @@ def _device_count(cupy: ModuleType) -> int:
 
 
 def _try_out(cupy: ModuleType) -> None:
-    """Compute something tiny with a compiled kernel and with cuBLAS: what is missing shows here, not in a layer."""
+    """Compute something tiny with a compiled kernel and with cuBLAS: what is missing shows here,
+    not in a layer.
+    """
     try:
         x = cupy.ones((2, 2), dtype="float32") + 1
         float((x @ x)[0, 0])
     except Exception as error:
-        raise BackendError(f"cupy does not work ({type(error).__name__}: {_line(error)}): {_REPLACE}") from error
+        raise BackendError(
+            f"cupy does not work ({type(error).__name__}: {_line(error)}): {_REPLACE}"
+        ) from error
 
 
 def _line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return next(
+        (line.strip() for line in str(error).splitlines() if line.strip()),
+        type(error).__name__,
+    )

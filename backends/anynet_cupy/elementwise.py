@@ -1,4 +1,6 @@
-"""Loops as CuPy compiles them, when they are first used: so kernels can be imported without a GPU."""
+"""Loops as CuPy compiles them, when they are first used: so kernels can be imported without a
+GPU.
+"""
 
 from functools import cache
 from typing import Any
@@ -7,7 +9,9 @@ from anynet_cuda.sources import SOURCES, WINDOW
 
 
 def declared(name: str, *arrays: Any, **others: Any) -> bool:
-    """Tell whether the loop of a name declares the dtype T of these arrays, all of one, and those of others."""
+    """Tell whether the loop of a name declares the dtype T of these arrays, all of one, and those
+    of others.
+    """
     dtypes, dtype = SOURCES[name].dtypes, arrays[0].dtype
     if dtype.char not in dtypes["T"] or any(x.dtype != dtype for x in arrays[1:]):
         return False
@@ -16,9 +20,13 @@ def declared(name: str, *arrays: Any, **others: Any) -> bool:
 
 @cache
 def elementwise(name: str, *window: int) -> Any:
-    """Return the compiled loop of a name, for windows of these constants where it goes over some."""
+    """Return the compiled loop of a name, for windows of these constants where it goes over
+    some.
+    """
     import cupy
 
     inputs, outputs, operation, _ = SOURCES[name]
-    constants = "".join(f"const int {constant} = {value}; " for constant, value in zip(WINDOW, window, strict=False))
+    constants = "".join(
+        f"const int {constant} = {value}; " for constant, value in zip(WINDOW, window, strict=False)
+    )
     return cupy.ElementwiseKernel(inputs, outputs, constants + operation, f"anynet_{name}")

@@ -6,7 +6,8 @@ from typing import Any
 
 from anynet.compiler.device_graph import GraphDriver
 
-#: Bytes of which arrays in one piece take whole multiples, and up to which they are copied once more for fewer calls.
+#: Bytes of which arrays in one piece take whole multiples, and up to which they are copied once
+#: more for fewer calls.
 _LINE, _SMALL = 256, 1 << 20
 
 #: Bytes of float32.
@@ -33,8 +34,13 @@ class CudaGraphDriver(GraphDriver):
         return self._device
 
     def capture(self, function: Callable[[], list[Any]]) -> tuple[Callable[[], object], list[Any]]:
-        """Call once beside what is under way, for kernels to be compiled, and once more to capture."""
-        current, beside = self._cupy.cuda.get_current_stream(), _stream(self._device.id)
+        """Call once beside what is under way, for kernels to be compiled, and once more to
+        capture.
+        """
+        current, beside = (
+            self._cupy.cuda.get_current_stream(),
+            _stream(self._device.id),
+        )
         pool = self._cupy.cuda.MemoryPool()
         beside.wait_event(current.record())
         try:
@@ -73,13 +79,18 @@ class CudaGraphDriver(GraphDriver):
             end += _whole(x.nbytes)
         piece = self._cupy.cuda.alloc(end)
         make = self._cupy.ndarray
-        return [make(x.shape, x.dtype, piece + place) for x, place in zip(arrays, places, strict=True)]
+        return [
+            make(x.shape, x.dtype, piece + place) for x, place in zip(arrays, places, strict=True)
+        ]
 
     def copy(self, to: list[Any], given: list[Any]) -> None:
-        """Copy in one call what follows each other there and here, and in another order element by element."""
+        """Copy in one call what follows each other there and here, and in another order element by
+        element.
+        """
         runtime = self._cupy.cuda.runtime
         stream = self._cupy.cuda.get_current_stream().ptr
-        # Of what is still to be copied: where to, where from, and how many bytes; between arrays nothing is kept.
+        # Of what is still to be copied: where to, where from, and how many bytes; between arrays
+        # nothing is kept.
         there = here = size = 0
         # Pieces that happen to follow each other are not one for CUDA.
         pieces: Any = None
@@ -94,7 +105,12 @@ class CudaGraphDriver(GraphDriver):
                 continue
             if size:
                 runtime.memcpyAsync(there, here, size, runtime.memcpyDefault, stream)
-            there, here, size, pieces = target.ptr, source.ptr, x.nbytes, (target.mem, source.mem)
+            there, here, size, pieces = (
+                target.ptr,
+                source.ptr,
+                x.nbytes,
+                (target.mem, source.mem),
+            )
         if size:
             runtime.memcpyAsync(there, here, size, runtime.memcpyDefault, stream)
 
@@ -111,14 +127,20 @@ class CudaGraphDriver(GraphDriver):
         return bool(self._cupy.may_share_memory(x, y))
 
     def number_dtype(self, arrays: list[Any]) -> Any:
-        """Return the smallest: beside a larger one it is in that one's place, and not the other way round.
+        """Return the smallest: beside a larger one it is in that one's place, and not the other way
+        round.
 
-        Updates compute in float32 at least, and smaller numbers would be no rates: 0.9999 is 1 in half precision.
+        Updates compute in float32 at least, and smaller numbers would be no rates: 0.9999 is 1 in
+        half precision.
         """
         # Of complex numbers, the dtype of their parts.
         dtypes = [x.real.dtype for x in arrays if x.dtype.kind in "fc"]
         wide = [dtype for dtype in dtypes if dtype.itemsize >= _NARROWEST]
-        return min(wide, key=lambda dtype: dtype.itemsize, default=self._cupy.dtype("float32"))
+        return min(
+            wide,
+            key=lambda dtype: dtype.itemsize,
+            default=self._cupy.dtype("float32"),
+        )
 
 
 @cache

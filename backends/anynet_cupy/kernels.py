@@ -1,4 +1,6 @@
-"""CuPy's kernels: element-wise steps that the references take in several launches, in one launch each."""
+"""CuPy's kernels: element-wise steps that the references take in several launches, in one launch
+each.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,11 +8,19 @@ from typing import Any
 
 from anynet.primitives.update import by_parameter, in_turn
 from anynet_cupy.elementwise import declared, elementwise
-from anynet_cupy.product import matmul, matrix_power, sums, tensordot, vecdot
+from anynet_cupy.product import (
+    matmul,
+    matrix_power,
+    sums,
+    tensordot,
+    vecdot,
+)
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Any:
-    """Take the larger, then the smaller of two: the wrapper of the standard reads masks, which waits for the GPU."""
+    """Take the larger, then the smaller of two: the wrapper of the standard reads masks, which
+    waits for the GPU.
+    """
     import cupy
 
     if x.dtype.kind != "f" or (min is None and max is None):
@@ -70,17 +80,30 @@ def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arra
 
 
 def adam_update(
-    rate: float, correction: float, decay: float, beta1: float, beta2: float, epsilon: float, *arrays: Any
+    rate: float,
+    correction: float,
+    decay: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    *arrays: Any,
 ) -> Any:
     """One launch instead of fourteen."""
-    return _each("adam_update", (rate, correction, decay, beta1, beta2, epsilon), 4, arrays)
+    return _each(
+        "adam_update",
+        (rate, correction, decay, beta1, beta2, epsilon),
+        4,
+        arrays,
+    )
 
 
 def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     """Two launches instead of fifteen, where classes are few."""
     import cupy
 
-    fits = logits.ndim == 2 and labels.ndim == 1 and 0 < logits.shape[-1] <= _CLASSES and len(logits)
+    fits = (
+        logits.ndim == 2 and labels.ndim == 1 and 0 < logits.shape[-1] <= _CLASSES and len(logits)
+    )
     if not fits or not declared("cross_entropy", logits, L=labels):
         return NotImplemented
     logits = cupy.ascontiguousarray(logits)
@@ -92,7 +115,12 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
 
 def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
     """Add slices where their index says, see `scatter_add`."""
-    return scatter_add(g, indices.reshape(-1, *(1 for _ in g.shape[axis + 1 :])), axis, length)
+    return scatter_add(
+        g,
+        indices.reshape(-1, *(1 for _ in g.shape[axis + 1 :])),
+        axis,
+        length,
+    )
 
 
 def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
@@ -112,12 +140,25 @@ def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
         return NotImplemented
     after = g.shape[axis + 1 :]
     out = cupy.zeros((*g.shape[:axis], length, *after), g.dtype)
-    return elementwise("scatter_add")(cupy.ascontiguousarray(g), indices, g.shape[axis], math.prod(after), length, out)
+    return elementwise("scatter_add")(
+        cupy.ascontiguousarray(g),
+        indices,
+        g.shape[axis],
+        math.prod(after),
+        length,
+        out,
+    )
 
 
 def sum(x: Any, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """Sum a matrix to one row."""
-    plain = x.ndim == 2 and axis in (0, (0,)) and dtype is None and not keepdims and x.dtype.char in "fd"
+    plain = (
+        x.ndim == 2
+        and axis in (0, (0,))
+        and dtype is None
+        and not keepdims
+        and x.dtype.char in "fd"
+    )
     return sums(x, 0) if plain else NotImplemented
 
 

@@ -1,7 +1,9 @@
-"""Products and sums of matrices by cuBLAS: CuPy's way there takes longer, and raises while a graph is captured.
+"""Products and sums of matrices by cuBLAS: CuPy's way there takes longer, and raises while a graph
+is captured.
 
-CuPy sets the stream of its cuBLAS handle before every call, which it does not allow then. Here each stream has a handle
-of its own, and the functions of the library that CuPy has loaded are called directly.
+CuPy sets the stream of its cuBLAS handle before every call, which it does not allow then. Here each
+stream has a handle of its own, and the functions of the library that CuPy has loaded are called
+directly.
 """
 
 import ctypes
@@ -11,7 +13,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-#: By the letter of a dtype, that of cuBLAS's functions for it; float16 has others, which add up in float32.
+#: By the letter of a dtype, that of cuBLAS's functions for it; float16 has others, which add up in
+#: float32.
 _LETTERS = {"f": "S", "d": "D", "F": "C", "D": "Z"}
 _HALF = "e"
 #: The dtypes in which a sum is a product with ones.
@@ -32,7 +35,9 @@ _ONE, _ZERO = ({char: _scalar(char, value) for char in (*_LETTERS, _HALF)} for v
 
 
 def matmul(x1: Any, x2: Any) -> Any:
-    """Multiply floating or complex vectors, matrices and stacks of matrices as `numpy.matmul` does."""
+    """Multiply floating or complex vectors, matrices and stacks of matrices as `numpy.matmul`
+    does.
+    """
     import cupy
 
     if not _multiplies(x1, x2):
@@ -63,11 +68,15 @@ def matmul(x1: Any, x2: Any) -> Any:
 
 
 def _multiplies(x1: Any, x2: Any) -> bool:
-    """Tell whether cuBLAS has the dtype of two arrays' product, and there is something to multiply."""
+    """Tell whether cuBLAS has the dtype of two arrays' product, and there is something to
+    multiply.
+    """
     import cupy
 
     dtype = x1.dtype if x1.dtype == x2.dtype else cupy.promote_types(x1.dtype, x2.dtype)
-    return bool(dtype.char in _ONE and x1.ndim * x2.ndim * x1.size * x2.size) and _cublas() is not None
+    return (
+        bool(dtype.char in _ONE and x1.ndim * x2.ndim * x1.size * x2.size) and _cublas() is not None
+    )
 
 
 def product(x1: Any, x2: Any) -> Any:
@@ -84,8 +93,13 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
         axes = range(x1.ndim - axes, x1.ndim), range(axes)
     if not _multiplies(x1, x2) or not all(map(_are_axes, (x1, x2), axes)):
         return NotImplemented
-    gone1, gone2 = ([axis % x.ndim for axis in part] for x, part in zip((x1, x2), axes, strict=True))
-    left1, left2 = ([axis for axis in range(x.ndim) if axis not in gone] for x, gone in ((x1, gone1), (x2, gone2)))
+    gone1, gone2 = (
+        [axis % x.ndim for axis in part] for x, part in zip((x1, x2), axes, strict=True)
+    )
+    left1, left2 = (
+        [axis for axis in range(x.ndim) if axis not in gone]
+        for x, gone in ((x1, gone1), (x2, gone2))
+    )
     summed = [x1.shape[axis] for axis in gone1]
     if summed != [x2.shape[axis] for axis in gone2]:
         return NotImplemented
@@ -97,7 +111,9 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
 
 def _are_axes(x: Any, axes: Any) -> bool:
     """Tell whether these are axes of an array, each named once."""
-    return all(-x.ndim <= axis < x.ndim for axis in axes) and len({axis % x.ndim for axis in axes}) == len(axes)
+    return all(-x.ndim <= axis < x.ndim for axis in axes) and len(
+        {axis % x.ndim for axis in axes}
+    ) == len(axes)
 
 
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
@@ -128,7 +144,9 @@ def matrix_power(x: Any, n: int, /) -> Any:
 
 
 def sums(x: Any, axis: int, share: float = 1.0) -> Any:
-    """Return the share of the sums of a matrix over an axis: a product with ones is quicker than a reduction."""
+    """Return the share of the sums of a matrix over an axis: a product with ones is quicker than a
+    reduction.
+    """
     import cupy
 
     rows, columns = x.shape
@@ -143,7 +161,16 @@ def sums(x: Any, axis: int, share: float = 1.0) -> Any:
     out = cupy.empty(x.shape[1 - axis], x.dtype)
     ones = _ones(x.shape[axis], char, get_device_id())
     turned = int((axis == 0) == bool(across))
-    given = (cublas.handle(), turned, *size, _at(_scalar(char, share)), _address(x), apart, _address(ones), 1)
+    given = (
+        cublas.handle(),
+        turned,
+        *size,
+        _at(_scalar(char, share)),
+        _address(x),
+        apart,
+        _address(ones),
+        1,
+    )
     _check(cublas.vector[char](*given, _at(_ZERO[char]), _address(out), 1), x)
     return out
 
@@ -163,7 +190,9 @@ def _address(x: Any) -> int:
 
 
 def _multiply(x1: Any, x2: Any) -> Any:
-    """Multiply two matrices, or as many from two stacks; beside a stack, one matrix is multiplied with each."""
+    """Multiply two matrices, or as many from two stacks; beside a stack, one matrix is multiplied
+    with each.
+    """
     import cupy
 
     (x1, across1, apart1), (x2, across2, apart2) = layout(x1), layout(x2)
@@ -172,26 +201,56 @@ def _multiply(x1: Any, x2: Any) -> Any:
     out = cupy.empty((*batch, n, m), x1.dtype)
     cublas: Any = _cublas()
     char = x1.dtype.char
-    # cuBLAS reads columns one after the other: it sees all three transposed, and multiplies the other way round.
+    # cuBLAS reads columns one after the other: it sees all three transposed, and multiplies the
+    # other way round.
     given = (cublas.handle(), across2, across1, m, n, k, _at(_ONE[char]))
     zero = _at(_ZERO[char])
     if not batch:
-        status = cublas.one[char](*given, _address(x2), apart2, _address(x1), apart1, zero, _address(out), m)
+        status = cublas.one[char](
+            *given,
+            _address(x2),
+            apart2,
+            _address(x1),
+            apart1,
+            zero,
+            _address(out),
+            m,
+        )
     else:
         steps = [math.prod(x.shape[-2:]) if x.ndim > 2 else 0 for x in (x1, x2)]
-        factors = _address(x2), apart2, steps[1], _address(x1), apart1, steps[0]
-        status = cublas.stack[char](*given, *factors, zero, _address(out), m, n * m, math.prod(batch))
+        factors = (
+            _address(x2),
+            apart2,
+            steps[1],
+            _address(x1),
+            apart1,
+            steps[0],
+        )
+        status = cublas.stack[char](
+            *given,
+            *factors,
+            zero,
+            _address(out),
+            m,
+            n * m,
+            math.prod(batch),
+        )
     _check(status, x1, x2)
     return out
 
 
 def _check(status: int, *arrays: Any) -> None:
     if status:
-        raise RuntimeError(f"cuBLAS refused a product of {' and '.join(str(x.shape) for x in arrays)}: status {status}")
+        raise RuntimeError(
+            f"cuBLAS refused a product of {' and '.join(str(x.shape) for x in arrays)}: status "
+            f"{status}"
+        )
 
 
 def layout(x: Any) -> tuple[Any, int, int]:
-    """Return matrices, whether they are stored column by column, and how many elements apart rows or columns are."""
+    """Return matrices, whether they are stored column by column, and how many elements apart rows
+    or columns are.
+    """
     rows, columns = x.shape[-2:]
     size = x.itemsize
     if x.ndim == 2:
@@ -217,7 +276,11 @@ class _Cublas:
         size: Any = ctypes.c_int
         pointer: Any = ctypes.c_void_p
         stride: Any = ctypes.c_longlong
-        begin, matrix, end = [pointer, *[size] * 5, pointer], [pointer, size], [pointer, pointer, size]
+        begin, matrix, end = (
+            [pointer, *[size] * 5, pointer],
+            [pointer, size],
+            [pointer, pointer, size],
+        )
         self.one: dict[str, Callable[..., int]] = {}
         self.stack: dict[str, Callable[..., int]] = {}
         self.vector: dict[str, Callable[..., int]] = {}
@@ -225,22 +288,62 @@ class _Cublas:
             one = self.one[char] = getattr(library, f"cublas{letter}gemm_v2")
             one.argtypes = [*begin, *matrix, *matrix, *end]
             stack = self.stack[char] = getattr(library, f"cublas{letter}gemmStridedBatched")
-            stack.argtypes = [*begin, *matrix, stride, *matrix, stride, *end, stride, size]
+            stack.argtypes = [
+                *begin,
+                *matrix,
+                stride,
+                *matrix,
+                stride,
+                *end,
+                stride,
+                size,
+            ]
         for char in _SUMMED:
             vector = self.vector[char] = getattr(library, f"cublas{_LETTERS[char]}gemv_v2")
-            vector.argtypes = [pointer, size, size, size, pointer, *matrix, *matrix, *end]
-        one, stack = library.cublasGemmEx, library.cublasGemmStridedBatchedEx
+            vector.argtypes = [
+                pointer,
+                size,
+                size,
+                size,
+                pointer,
+                *matrix,
+                *matrix,
+                *end,
+            ]
+        one, stack = (
+            library.cublasGemmEx,
+            library.cublasGemmStridedBatchedEx,
+        )
         typed, last = [pointer, size, size], [size, size]
         one.argtypes = [*begin, *typed, *typed, pointer, *typed, *last]
-        stack.argtypes = [*begin, *typed, stride, *typed, stride, pointer, *typed, stride, size, *last]
+        stack.argtypes = [
+            *begin,
+            *typed,
+            stride,
+            *typed,
+            stride,
+            pointer,
+            *typed,
+            stride,
+            size,
+            *last,
+        ]
         self.one[_HALF], self.stack[_HALF] = _half(one), _half(stack)
-        self._set_stream, self._set_mode = library.cublasSetStream_v2, library.cublasSetMathMode
-        self._set_stream.argtypes, self._set_mode.argtypes = [pointer, pointer], [pointer, size]
+        self._set_stream, self._set_mode = (
+            library.cublasSetStream_v2,
+            library.cublasSetMathMode,
+        )
+        self._set_stream.argtypes, self._set_mode.argtypes = (
+            [pointer, pointer],
+            [pointer, size],
+        )
         self._create = cublas.create
         self._handles: dict[tuple[int, int], int] = {}
 
     def handle(self) -> int:
-        """Return the handle of the current stream: each has memory of its own, which no other stream writes to."""
+        """Return the handle of the current stream: each has memory of its own, which no other
+        stream writes to.
+        """
         from cupy.cuda import get_current_stream
         from cupy.cuda.device import get_device_id
 
@@ -262,11 +365,26 @@ def _half(function: Any) -> Callable[..., int]:
 
     def call(*args: Any) -> int:
         begin, rest = args[:7], list(args[7:])
-        # Of one product (x2, apart, x1, apart, zero, out, apart); of a stack with a step after each, and their number.
+        # Of one product (x2, apart, x1, apart, zero, out, apart); of a stack with a step after
+        # each, and their number.
         of_each = 2 if len(rest) == 7 else 3
-        second, first, (zero, *out) = rest[:of_each], rest[of_each : 2 * of_each], rest[2 * of_each :]
+        second, first, (zero, *out) = (
+            rest[:of_each],
+            rest[of_each : 2 * of_each],
+            rest[2 * of_each :],
+        )
         typed = [[matrix[0], _FLOAT16, *matrix[1:]] for matrix in (second, first, out)]
-        return int(function(*begin, *typed[0], *typed[1], zero, *typed[2], _COMPUTE_FLOAT32, _DEFAULT_ALGORITHM))
+        return int(
+            function(
+                *begin,
+                *typed[0],
+                *typed[1],
+                zero,
+                *typed[2],
+                _COMPUTE_FLOAT32,
+                _DEFAULT_ALGORITHM,
+            )
+        )
 
     return call
 

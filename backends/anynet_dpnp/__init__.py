@@ -13,7 +13,8 @@ from anynet_dpnp.kernels import KERNELS
 class DpnpBackend(Backend):
     """dpnp on ``cpu``, ``gpu``, ``gpu:1``, ``level_zero:gpu:0``; SYCL's first choice unless told.
 
-    An operator of dpnp refuses a traced array on its right: there, write ``xp.multiply(x, y)`` for ``x * y``.
+    An operator of dpnp refuses a traced array on its right: there, write ``xp.multiply(x, y)`` for
+    ``x * y``.
     """
 
     kernels = KERNELS
@@ -23,12 +24,14 @@ class DpnpBackend(Backend):
             import dpctl
             import dpnp
         except ImportError as error:
-            raise BackendError(f"dpnp cannot be imported ({error}); install it: pip install dpnp") from error
+            raise BackendError(
+                f"dpnp cannot be imported ({error}); install it: pip install dpnp"
+            ) from error
         there = ", ".join(d.filter_string for d in dpctl.get_devices())
         if not there:
             raise BackendError(
-                "dpnp finds no SYCL device: install your GPU's driver, or for the CPU pip install intel-opencl-rt "
-                f"and set OCL_ICD_FILENAMES={sys.prefix}/lib/libintelocl.so"
+                "dpnp finds no SYCL device: install your GPU's driver, or for the CPU pip install "
+                f"intel-opencl-rt and set OCL_ICD_FILENAMES={sys.prefix}/lib/libintelocl.so"
             )
         try:
             place = dpnp.empty(0, device=device or None).device

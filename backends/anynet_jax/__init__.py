@@ -1,4 +1,6 @@
-"""The JAX backend: arrays that never change, on a CPU, GPU or TPU, and steps that can be compiled by jax.jit."""
+"""The JAX backend: arrays that never change, on a CPU, GPU or TPU, and steps that can be compiled
+by jax.jit.
+"""
 
 from contextlib import AbstractContextManager
 from types import ModuleType
@@ -15,10 +17,12 @@ _SWITCH = 'jax.config.update("jax_enable_x64", True)'
 
 
 class JaxBackend(Backend):
-    """JAX on ``cpu``, ``gpu``, ``tpu``, or one of several, as ``gpu:1``; JAX's own first choice unless told.
+    """JAX on ``cpu``, ``gpu``, ``tpu``, or one of several, as ``gpu:1``; JAX's own first choice
+    unless told.
 
-    JAX has 64-bit dtypes only when its setting ``jax_enable_x64`` is on, which `anynet.configure` does. Otherwise
-    64-bit integers become 32-bit ones, where these have all values, and arrays of float64 raise `DTypeError`.
+    JAX has 64-bit dtypes only when its setting ``jax_enable_x64`` is on, which `anynet.configure`
+    does. Otherwise 64-bit integers become 32-bit ones, where these have all values, and arrays of
+    float64 raise `DTypeError`.
     """
 
     kernels = kernels.KERNELS | images.KERNELS
@@ -69,7 +73,11 @@ class JaxBackend(Backend):
         if dtype is not None:
             check_dtype(self.xp, dtype)
             if not isinstance(obj, self._jax.Array):
-                x = get_backend(obj).to_host(obj) if is_array(obj) else get_backend("numpy").from_host(obj)
+                x = (
+                    get_backend(obj).to_host(obj)
+                    if is_array(obj)
+                    else get_backend("numpy").from_host(obj)
+                )
                 obj = x if self.supports(x.dtype) else x.astype(dtype)
         return super().asarray(obj, dtype)
 
@@ -77,7 +85,9 @@ class JaxBackend(Backend):
         """Copy to the device, by way of NumPy, which knows every buffer."""
         x = portable(obj)
         # Python's floats have no dtype to keep.
-        wide = x.dtype.name in ("int64", "uint64") or (x.dtype.name in ("float64", "complex128") and is_buffer(obj))
+        wide = x.dtype.name in ("int64", "uint64") or (
+            x.dtype.name in ("float64", "complex128") and is_buffer(obj)
+        )
         if wide and not self.supports(x.dtype):
             x = _narrowed(x)
         return self._jax.device_put(x, self.device)
@@ -96,7 +106,9 @@ class JaxBackend(Backend):
         return get_backend("numpy").from_host(x if known else x.astype("float32"))
 
     def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
-        """Let XLA compile it; numbers go to the device together, and stay there until they are others."""
+        """Let XLA compile it; numbers go to the device together, and stay there until they are
+        others.
+        """
         compiled = self._jax.jit(self._with_numbers(function, carried))
         on_mesh = not isinstance(self.device, self._jax.Device)
         known: list[float] | None = None
@@ -106,9 +118,13 @@ class JaxBackend(Backend):
             nonlocal known, there
             if numbers != known:
                 # Those of one call alone go there with the call, which is quicker.
-                known, there = numbers, self._numbers(numbers, arrays, carried)
+                known, there = (
+                    numbers,
+                    self._numbers(numbers, arrays, carried),
+                )
             elif not (on_mesh or isinstance(there, self._jax.Array)):
-                # Put there as the default only: for an array that is to stay there, XLA would compile it once more.
+                # Put there as the default only: for an array that is to stay there, XLA would
+                # compile it once more.
                 with self._jax.default_device(self.device):
                     there = self._jax.device_put(there)
             return compiled(arrays, there)
@@ -123,14 +139,23 @@ class JaxBackend(Backend):
             return False
         return True
 
-    def _numbers(self, numbers: Any, arrays: list[Any], carried: list[tuple[int, int]]) -> Any:
-        """Return numbers as an array on the host, in the dtype that they meet what is carried in."""
+    def _numbers(
+        self,
+        numbers: Any,
+        arrays: list[Any],
+        carried: list[tuple[int, int]],
+    ) -> Any:
+        """Return numbers as an array on the host, in the dtype that they meet what is carried
+        in.
+        """
         # Numbers of 64 bits would make parameters of 64 bits.
         wide = any(arrays[argument].dtype in ("float64", "complex128") for argument, _ in carried)
         return get_backend("numpy").xp.asarray(numbers, dtype="float64" if wide else "float32")
 
     def _with_numbers(self, function: Any, carried: list[tuple[int, int]]) -> Any:
-        """Return the function with its numbers as one array; dtypes are what they are beside numbers of Python's."""
+        """Return the function with its numbers as one array; dtypes are what they are beside
+        numbers of Python's.
+        """
 
         def run(arrays: list[Any], numbers: Any) -> Any:
             found = function(*arrays, *numbers)
@@ -146,7 +171,13 @@ class JaxBackend(Backend):
         results = {result for _, result in carried}
         with_numbers = self._with_numbers(function, carried)
 
-        def run(given: list[Any], entries: Any, numbers: Any, start: int, stop: int) -> Any:
+        def run(
+            given: list[Any],
+            entries: Any,
+            numbers: Any,
+            start: int,
+            stop: int,
+        ) -> Any:
             begin = [given[argument] for argument, _ in carried]
 
             def call(i: Any, state: list[Any]) -> Any:
@@ -154,27 +185,46 @@ class JaxBackend(Backend):
                 for (argument, _), x in zip(carried, state, strict=True):
                     arguments[argument] = x
                 found = with_numbers(arguments, numbers[i])
-                return [found[result] for _, result in carried], [x for i, x in enumerate(found) if i not in results]
+                return [found[result] for _, result in carried], [
+                    x for i, x in enumerate(found) if i not in results
+                ]
 
             def body(i: Any, state: Any) -> Any:
                 new, others = call(i, state[0])
                 return new, [all_.at[i].set(x) for all_, x in zip(state[1], others, strict=True)]
 
-            others = [numpy.zeros((len(entries), *x.shape), x.dtype) for x in jax.eval_shape(call, 0, begin)[1]]
+            others = [
+                numpy.zeros((len(entries), *x.shape), x.dtype)
+                for x in jax.eval_shape(call, 0, begin)[1]
+            ]
             return jax.lax.fori_loop(start, stop, body, (begin, others))
 
         compiled = jax.jit(run)
         # Compiled for each number of steps, not for each place.
         part = jax.jit(jax.lax.dynamic_slice_in_dim, static_argnums=2)
 
-        def loop(given: list[Any], entries: Any, numbers: list[list[float]], start: int, stop: int) -> Any:
-            new, others = compiled(given, entries, self._numbers(numbers, given, carried), start, stop)
+        def loop(
+            given: list[Any],
+            entries: Any,
+            numbers: list[list[float]],
+            start: int,
+            stop: int,
+        ) -> Any:
+            new, others = compiled(
+                given,
+                entries,
+                self._numbers(numbers, given, carried),
+                start,
+                stop,
+            )
             return new, [part(x, start, stop - start) for x in others]
 
         return loop
 
     def synchronize(self) -> None:
-        """Wait for every array that is still to be computed; what no one holds is not waited for."""
+        """Wait for every array that is still to be computed; what no one holds is not waited
+        for.
+        """
         self._jax.block_until_ready(self._jax.live_arrays())
 
 
@@ -198,17 +248,19 @@ def _enable_x64(on: bool) -> Any:
 
 
 def _narrowed(x: Any) -> Any:
-    """Return 64-bit integers as 32-bit ones with the same values; refuse other values and dtypes."""
+    """Return 64-bit integers as 32-bit ones with the same values; refuse other values and
+    dtypes.
+    """
     short = {"float64": "float32", "complex128": "complex64"}.get(x.dtype.name)
     if short is not None:
         raise DTypeError(
-            f"an array of {x.dtype} was given, which jax has only after {_SWITCH}: make that call first, or "
-            f"take {short}, asarray(x, dtype=xp.{short})"
+            f"an array of {x.dtype} was given, which jax has only after {_SWITCH}: make that call "
+            f"first, or take {short}, asarray(x, dtype=xp.{short})"
         )
     new = x.astype(f"{x.dtype.kind}4")
     if (new != x).any():
         raise DTypeError(
-            f"an array of {x.dtype} was given, with values that {new.dtype} does not have; jax has {x.dtype} only "
-            f"after {_SWITCH}: make that call first"
+            f"an array of {x.dtype} was given, with values that {new.dtype} does not have; jax has "
+            f"{x.dtype} only after {_SWITCH}: make that call first"
         )
     return new

@@ -1,14 +1,22 @@
 """JAX's kernels for images: its own pooling and convolution, and its own way back to the weights.
 
-Not the one from a strided convolution to its input: for some strides and paddings XLA for CPUs (jaxlib 0.10.2) fails a
-check of its own on it, and ends the process. The reference spreads the cotangent itself, and convolves what it got.
+Not the one from a strided convolution to its input: for some strides and paddings XLA for CPUs
+(jaxlib 0.10.2) fails a check of its own on it, and ends the process. The reference spreads the
+cotangent itself, and convolves what it got.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 
-def _conv(x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def _conv(
+    x: Any,
+    weight: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Any:
     from jax import lax
 
     return lax.conv_general_dilated(
@@ -28,7 +36,16 @@ def _empty(shape: tuple[int, ...], like: Any) -> Any:
     return ShapeDtypeStruct(shape, like.dtype)
 
 
-def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def conv2d(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Any:
     """Convolve."""
     if x.dtype != weight.dtype:
         return NotImplemented
@@ -39,7 +56,14 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
 
 
 def conv2d_weight_gradient(
-    g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
+    g: Any,
+    x: Any,
+    kernel: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> Any:
     """Transpose the function that is linear in the weights."""
     from jax import linear_transpose
@@ -47,11 +71,21 @@ def conv2d_weight_gradient(
     if g.dtype != x.dtype:
         return NotImplemented
     weight = _empty((g.shape[1], x.shape[1] // groups, *kernel), g)
-    return linear_transpose(lambda weight: _conv(x, weight, stride, padding, dilation, groups), weight)(g)[0]
+    return linear_transpose(
+        lambda weight: _conv(x, weight, stride, padding, dilation, groups),
+        weight,
+    )(g)[0]
 
 
 def conv2d_input_gradient(
-    g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
+    g: Any,
+    weight: Any,
+    size: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> Any:
     """Transpose the function that is linear in the images, where that is safe."""
     from jax import linear_transpose
@@ -79,7 +113,9 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     return y
 
 
-def max_pool2d_gradient(g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+def max_pool2d_gradient(
+    g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any
+) -> Any:
     """Let XLA select and scatter; of equal elements it, too, takes the first."""
     from jax import vjp
 
@@ -88,5 +124,11 @@ def max_pool2d_gradient(g: Any, x: Any, largest: Any, *, kernel: Any, stride: An
     return vjp(lambda x: _pool(x, kernel, stride, padding), x)[1](g)[0]
 
 
-_FUNCTIONS = (conv2d, conv2d_input_gradient, conv2d_weight_gradient, max_pool2d, max_pool2d_gradient)
+_FUNCTIONS = (
+    conv2d,
+    conv2d_input_gradient,
+    conv2d_weight_gradient,
+    max_pool2d,
+    max_pool2d_gradient,
+)
 KERNELS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _FUNCTIONS}

@@ -1,4 +1,6 @@
-"""JAX's kernels: its own functions, and other ways where the references write into an array of their own."""
+"""JAX's kernels: its own functions, and other ways where the references write into an array of
+their own.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,11 +47,15 @@ def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
     axis %= g.ndim
     here = list(jnp.indices(g.shape, sparse=True))
     here[axis] = as_indices("indices", indices)
-    return jnp.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype).at[tuple(here)].add(g)
+    return (
+        jnp.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype).at[tuple(here)].add(g)
+    )
 
 
 def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
-    """Take indices of every integer dtype; JAX adds the length to negative ones in their own dtype."""
+    """Take indices of every integer dtype; JAX adds the length to negative ones in their own
+    dtype.
+    """
     import jax.numpy as jnp
 
     return jnp.take(x, as_indices("indices", indices), axis=axis)
@@ -63,5 +69,14 @@ def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
 
 
 KERNELS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (erf, index_add, place, put, scatter_add, take, take_along_axis)
+    function.__name__: function
+    for function in (
+        erf,
+        index_add,
+        place,
+        put,
+        scatter_add,
+        take,
+        take_along_axis,
+    )
 }

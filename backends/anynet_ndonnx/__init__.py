@@ -25,7 +25,9 @@ class NdonnxBackend(Backend):
         try:
             import ndonnx
         except ImportError as error:
-            raise BackendError(f"ndonnx cannot be imported ({error}); install it: pip install ndonnx") from error
+            raise BackendError(
+                f"ndonnx cannot be imported ({error}); install it: pip install ndonnx"
+            ) from error
         super().__init__(ndonnx)
 
     @property

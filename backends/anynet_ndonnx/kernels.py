@@ -1,4 +1,6 @@
-"""Kernels for ndonnx: operations that ONNX has under a name of its own come out as that one operator."""
+"""Kernels for ndonnx: operations that ONNX has under a name of its own come out as that one
+operator.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,21 +24,27 @@ def _of_one_dtype(*arrays: Any) -> list[Any]:
 
 
 def _is_single(x: Any) -> bool:
-    """Tell whether an array is of a dtype for which programs that run ONNX files have all operators."""
+    """Tell whether an array is of a dtype for which programs that run ONNX files have all
+    operators.
+    """
     import ndonnx
 
     return x.dtype in (ndonnx.float32, ndonnx.float16)
 
 
 def _in_single(name: str, x: Any, **settings: Any) -> Any:
-    """Take the operator for float32 only: ONNX has it for float64 too, programs that run ONNX files mostly not."""
+    """Take the operator for float32 only: ONNX has it for float64 too, programs that run ONNX files
+    mostly not.
+    """
     import ndonnx
 
     return _operator(name, x, **settings) if x.dtype == ndonnx.float32 else NotImplemented
 
 
 def affine(x: Any, weight: Any, bias: Any) -> Any:
-    """Gemm for matrices, MatMul and Add for more axes: ndonnx's own product asks the file whether there is any row."""
+    """Gemm for matrices, MatMul and Add for more axes: ndonnx's own product asks the file whether
+    there is any row.
+    """
     if x.dtype != weight.dtype:
         return NotImplemented
     if x.ndim != 2 or (bias is not None and bias.dtype != x.dtype):
@@ -105,7 +113,16 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     return _operator("log_softmax", x, axis=axis)
 
 
-def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def conv2d(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Any:
     """Conv."""
     if x.shape[1] != weight.shape[1] * groups:
         raise ValueError("the channels do not fit")
@@ -114,32 +131,61 @@ def conv2d(x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilatio
     if not _is_single(x):
         return _conv2d_by_product(_padded(x, padding), weight, bias, stride, dilation, groups)
     arrays = (x, weight) if bias is None else (x, weight, bias)
-    return _operator("conv", *arrays, strides=stride, pads=_pads(padding), dilations=dilation, group=groups)
+    return _operator(
+        "conv",
+        *arrays,
+        strides=stride,
+        pads=_pads(padding),
+        dilations=dilation,
+        group=groups,
+    )
 
 
 def conv2d_input_gradient(
-    g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
+    g: Any,
+    weight: Any,
+    size: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> Any:
     """ConvTranspose, whose output padding is what the size lacks."""
-    reach = [(g.shape[2 + i] - 1) * stride[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in (0, 1)]
+    reach = [
+        (g.shape[2 + i] - 1) * stride[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1
+        for i in (0, 1)
+    ]
     before, after = zip(*padding, strict=True)
     g, weight = _of_one_dtype(g, weight)
     if not _is_single(g):
         return _conv2d_transposed_by_product(g, weight, size, stride, padding, dilation, groups)
     extra = [size[i] - (reach[i] - before[i] - max(0, after[i])) for i in (0, 1)]
     pads = (*before, *(max(0, n) for n in after))
-    settings = {"strides": stride, "dilations": dilation, "group": groups, "output_padding": extra}
+    settings = {
+        "strides": stride,
+        "dilations": dilation,
+        "group": groups,
+        "output_padding": extra,
+    }
     return _operator("conv_transpose", g, weight, pads=pads, **settings)
 
 
-def _conv2d_by_product(x: Any, weight: Any, bias: Any, stride: Any, dilation: Any, groups: int) -> Any:
-    """Convolve padded images of float64 as the reference does: programs that run ONNX files have Conv for less."""
+def _conv2d_by_product(
+    x: Any, weight: Any, bias: Any, stride: Any, dilation: Any, groups: int
+) -> Any:
+    """Convolve padded images of float64 as the reference does: programs that run ONNX files have
+    Conv for less.
+    """
     import ndonnx
 
     out_channels, channels, height, width = weight.shape
     down, across = (
         slice(
-            None, (x.shape[2 + i] - dilation[i] * (weight.shape[2 + i] - 1) - 1) // stride[i] * stride[i] + 1, stride[i]
+            None,
+            (x.shape[2 + i] - dilation[i] * (weight.shape[2 + i] - 1) - 1) // stride[i] * stride[i]
+            + 1,
+            stride[i],
         )
         for i in (0, 1)
     )
@@ -159,7 +205,13 @@ def _conv2d_by_product(x: Any, weight: Any, bias: Any, stride: Any, dilation: An
 
 
 def _conv2d_transposed_by_product(
-    g: Any, weight: Any, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
+    g: Any,
+    weight: Any,
+    size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> Any:
     """Convolve g, with zeros between its elements, with the weights turned round."""
     import ndonnx
@@ -167,16 +219,28 @@ def _conv2d_transposed_by_product(
     out_channels, channels, *kernel = weight.shape
     swapped = ndonnx.reshape(weight, (groups, out_channels // groups, channels, *kernel))
     swapped = ndonnx.reshape(
-        ndonnx.permute_dims(swapped, (0, 2, 1, 3, 4)), (groups * channels, out_channels // groups, *kernel)
+        ndonnx.permute_dims(swapped, (0, 2, 1, 3, 4)),
+        (groups * channels, out_channels // groups, *kernel),
     )
     height, width = g.shape[2:]
     spread = _reshaped(g, (out_channels, height, 1, width, 1))
     spread = _padded(spread, ((0, 0), (0, stride[0] - 1), (0, 0), (0, stride[1] - 1)))
     spread = _reshaped(spread, (out_channels, height * stride[0], width * stride[1]))
     reach = [dilation[i] * (kernel[i] - 1) for i in (0, 1)]
-    around = [(reach[i] - padding[i][0], size[i] + padding[i][0] - spread.shape[2 + i]) for i in (0, 1)]
+    around = [
+        (
+            reach[i] - padding[i][0],
+            size[i] + padding[i][0] - spread.shape[2 + i],
+        )
+        for i in (0, 1)
+    ]
     return _conv2d_by_product(
-        _padded(spread, around), ndonnx.flip(swapped, axis=(2, 3)), None, (1, 1), dilation, groups
+        _padded(spread, around),
+        ndonnx.flip(swapped, axis=(2, 3)),
+        None,
+        (1, 1),
+        dilation,
+        groups,
     )
 
 
@@ -201,7 +265,12 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     import ndonnx
     import spox.opset.ai.onnx.v21 as operators
 
-    found = operators.max_pool(x.unwrap_spox(), kernel_shape=kernel, strides=stride, pads=_pads(padding))[0]
+    found = operators.max_pool(
+        x.unwrap_spox(),
+        kernel_shape=kernel,
+        strides=stride,
+        pads=_pads(padding),
+    )[0]
     return ndonnx.asarray(found)
 
 
@@ -210,21 +279,37 @@ def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     if not _is_single(x):
         return NotImplemented
     _check_windows(x, kernel, padding)
-    settings = {"kernel_shape": kernel, "strides": stride, "pads": _pads(padding), "count_include_pad": 1}
+    settings = {
+        "kernel_shape": kernel,
+        "strides": stride,
+        "pads": _pads(padding),
+        "count_include_pad": 1,
+    }
     return _operator("average_pool", x, **settings)
 
 
 def scale_shift(x: Any, mean: Any, variance: Any, weight: Any, bias: Any, epsilon: float) -> Any:
-    """BatchNormalization, with the one output that it has in inference; spox's function always gives it three."""
+    """BatchNormalization, with the one output that it has in inference; spox's function always
+    gives it three.
+    """
     import ndonnx
     import spox
     from onnx import helper
 
-    arrays = {"x": x, "weight": weight, "bias": bias, "mean": mean, "variance": variance}
+    arrays = {
+        "x": x,
+        "weight": weight,
+        "bias": bias,
+        "mean": mean,
+        "variance": variance,
+    }
     if any(a.dtype != x.dtype for a in arrays.values()):
         return NotImplemented
     kind = helper.np_dtype_to_tensor_dtype(x.dtype.unwrap_numpy())
-    info = {name: helper.make_tensor_value_info(name, kind, a.shape) for name, a in {**arrays, "y": x}.items()}
+    info = {
+        name: helper.make_tensor_value_info(name, kind, a.shape)
+        for name, a in {**arrays, "y": x}.items()
+    }
     node = helper.make_node("BatchNormalization", [*arrays], ["y"], epsilon=epsilon)
     graph = helper.make_graph([node], "scale_shift", [info[name] for name in arrays], [info["y"]])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
@@ -232,7 +317,9 @@ def scale_shift(x: Any, mean: Any, variance: Any, weight: Any, bias: Any, epsilo
 
 
 def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
-    """LayerNormalization, for the last axis; the moments are written to the file only where they are used."""
+    """LayerNormalization, for the last axis; the moments are written to the file only where they
+    are used.
+    """
     import ndonnx
     import numpy as np
     import spox.opset.ai.onnx.v21 as operators
@@ -240,7 +327,9 @@ def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
     if axis != (x.ndim - 1,) or x.dtype != ndonnx.float32 or not isinstance(x.shape[-1], int):
         return NotImplemented
     scale = ndonnx.asarray(np.ones(x.shape[-1], np.float32))
-    y = operators.layer_normalization(x.unwrap_spox(), scale.unwrap_spox(), axis=-1, epsilon=epsilon)[0]
+    y = operators.layer_normalization(
+        x.unwrap_spox(), scale.unwrap_spox(), axis=-1, epsilon=epsilon
+    )[0]
     moments = (f(x, axis=axis, keepdims=True) for f in (ndonnx.mean, ndonnx.var))
     return ndonnx.asarray(y), *moments
 
@@ -251,7 +340,9 @@ def embedding(weight: Any, indices: Any) -> Any:
 
 
 def _check_windows(x: Any, kernel: Any, padding: Any, dilation: Any = (1, 1)) -> None:
-    """Refuse windows that the image has no room for: ONNX would find that out when the file is run."""
+    """Refuse windows that the image has no room for: ONNX would find that out when the file is
+    run.
+    """
     if any(x.shape[2 + i] + sum(padding[i]) <= dilation[i] * (kernel[i] - 1) for i in (0, 1)):
         raise ValueError("the kernel is larger than the image")
 

@@ -19,11 +19,18 @@ class NumpyBackend(Backend):
     """NumPy on the CPU."""
 
     kernels = kernels.KERNELS | images.KERNELS | older.KERNELS
-    parts, fresh, into, in_place = parts.PARTS, parts.FRESH, parts.INTO, parts.IN_PLACE
+    parts, fresh, into, in_place = (
+        parts.PARTS,
+        parts.FRESH,
+        parts.INTO,
+        parts.IN_PLACE,
+    )
 
     def __init__(self, device: str = "") -> None:
         if device not in ("", "cpu"):
-            raise BackendError(f"numpy has no device {device!r}; it has 'cpu': leave the device out")
+            raise BackendError(
+                f"numpy has no device {device!r}; it has 'cpu': leave the device out"
+            )
         super().__init__(array_api_compat.numpy, "cpu")
 
     def from_host(self, obj: Any) -> Any:
@@ -33,7 +40,8 @@ class NumpyBackend(Backend):
     def from_array(self, x: Any) -> Any:
         """Take over any library's array, copied from its device where that is not the CPU.
 
-        A dtype that NumPy does not have, such as bfloat16, comes as float32, which has all its values.
+        A dtype that NumPy does not have, such as bfloat16, comes as float32, which has all its
+        values.
         """
         if isinstance(x, np.ndarray | np.generic):
             return checked(x)
@@ -45,7 +53,9 @@ class NumpyBackend(Backend):
         return bool(np.shares_memory(x, y))
 
     def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
-        """Put the axes in the order of the strides: sums of rows are rounded otherwise than sums of columns."""
+        """Put the axes in the order of the strides: sums of rows are rounded otherwise than sums of
+        columns.
+        """
         order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
         return aligned(tuple(shape[axis] for axis in order), dtype).transpose(np.argsort(order))
 
@@ -59,17 +69,25 @@ def checked(x: Any) -> Any:
     """
     # Other packages' dtypes, such as bfloat16, may be of the kind of records.
     if x.dtype.kind not in _NUMERIC and (x.dtype.kind != "V" or x.dtype.type is np.void):
-        remedy = "take its columns one by one, x[name]" if x.dtype.names else "convert it first, x.astype('float32')"
+        remedy = (
+            "take its columns one by one, x[name]"
+            if x.dtype.names
+            else "convert it first, x.astype('float32')"
+        )
         raise DTypeError(f"an array of dtype {x.dtype} was given: wanted numbers; {remedy}")
     if type(x) is not np.ndarray and hasattr(x, "filled"):
-        raise DTypeError("a masked array was given: wanted one that has all values, such as x.filled(0)")
+        raise DTypeError(
+            "a masked array was given: wanted one that has all values, such as x.filled(0)"
+        )
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def portable(obj: Any) -> Any:
-    """Return numbers as a NumPy array that every library takes: see `checked`; and of regular strides.
+    """Return numbers as a NumPy array that every library takes: see `checked`; and of regular
+    strides.
 
-    A dtype that only an extension of NumPy has, such as bfloat16, becomes float32, which has all its values.
+    A dtype that only an extension of NumPy has, such as bfloat16, becomes float32, which has all
+    its values.
 
     Raises:
         DTypeError: see `checked`; or a dtype of more than 64 bits for a real number.
@@ -81,6 +99,7 @@ def portable(obj: Any) -> Any:
     if x.dtype.kind in "fc" and x.dtype.itemsize > (8 if x.dtype.kind == "f" else 16):
         short = "float64" if x.dtype.kind == "f" else "complex128"
         raise DTypeError(
-            f"an array of {x.dtype} was given: wanted {short} or a shorter one, such as x.astype('{short}')"
+            f"an array of {x.dtype} was given: wanted {short} or a shorter one, such as "
+            f"x.astype('{short}')"
         )
     return x.copy() if any(stride < 0 or stride % x.itemsize for stride in x.strides) else x

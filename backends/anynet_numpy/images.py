@@ -1,4 +1,6 @@
-"""NumPy's kernels for images: as many images at a time as a cache can hold; convolution as products of matrices."""
+"""NumPy's kernels for images: as many images at a time as a cache can hold; convolution as products
+of matrices.
+"""
 
 import math
 from collections.abc import Callable, Iterator
@@ -16,11 +18,18 @@ _BLOCK = 1 << 20
 
 
 def _padded(x: Any, padding: Any, fill: float = 0.0) -> Any:
-    """Return images with rows and columns around them, in memory of this module's; a negative padding takes off."""
+    """Return images with rows and columns around them, in memory of this module's; a negative
+    padding takes off.
+    """
     if not any(map(any, padding)):
         return x
     (top, bottom), (left, right) = padding
-    x = x[:, :, max(0, -top) : x.shape[2] - max(0, -bottom), max(0, -left) : x.shape[3] - max(0, -right)]
+    x = x[
+        :,
+        :,
+        max(0, -top) : x.shape[2] - max(0, -bottom),
+        max(0, -left) : x.shape[3] - max(0, -right),
+    ]
     top, bottom, left, right = (max(0, n) for n in (top, bottom, left, right))
     if not (top or bottom or left or right):
         return x
@@ -38,12 +47,21 @@ def _windows(x: Any, kernel: Any, stride: Any, dilation: Any = (1, 1)) -> Any:
     size = _size(x.shape[2:], kernel, stride, dilation)
     if min(size) < 1:
         raise ValueError("the kernel is larger than the image")
-    strides = (s[0], s[1], s[2] * dilation[0], s[3] * dilation[1], s[2] * stride[0], s[3] * stride[1])
+    strides = (
+        s[0],
+        s[1],
+        s[2] * dilation[0],
+        s[3] * dilation[1],
+        s[2] * stride[0],
+        s[3] * stride[1],
+    )
     return as_strided(x, (n, c, *kernel, *size), strides)
 
 
 def _size(padded: Any, kernel: Any, stride: Any, dilation: Any = (1, 1)) -> tuple[int, int]:
-    height, width = ((padded[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1))
+    height, width = (
+        (padded[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)
+    )
     return height, width
 
 
@@ -57,8 +75,17 @@ def _blocks(images: int, bytes_of_one: int) -> Iterator[slice]:
     return (slice(start, min(start + step, images)) for start in range(0, images, step))
 
 
-def _columns(x: Any, kernel: Any, groups: int, stride: Any, padding: Any, dilation: Any) -> Iterator[tuple[slice, Any]]:
-    """Unfold the images, a block at a time, into (images, groups, channels / groups · kernel, places)."""
+def _columns(
+    x: Any,
+    kernel: Any,
+    groups: int,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+) -> Iterator[tuple[slice, Any]]:
+    """Unfold the images, a block at a time, into (images, groups, channels / groups · kernel,
+    places).
+    """
     n, c = x.shape[:2]
     size = _size(_padded_size(x, padding), kernel, stride, dilation)
     rows, places = c // groups * math.prod(kernel), math.prod(size)
@@ -70,14 +97,30 @@ def _columns(x: Any, kernel: Any, groups: int, stride: Any, padding: Any, dilati
 
 
 def _suits(*arrays: Any) -> bool:
-    return arrays[0].dtype in _FLOATS and all(x.dtype == arrays[0].dtype for x in arrays) and arrays[0].size > 0
+    return (
+        arrays[0].dtype in _FLOATS
+        and all(x.dtype == arrays[0].dtype for x in arrays)
+        and arrays[0].size > 0
+    )
 
 
 def conv2d(
-    x: Any, weight: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: int, out: Any = None
+    x: Any,
+    weight: Any,
+    bias: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    out: Any = None,
 ) -> Any:
     """Unfold a block of images, multiply, and add the bias in place."""
-    if not _suits(x, weight) or x.shape[1] != weight.shape[1] * groups or not (bias is None or _suits(x, bias)):
+    if (
+        not _suits(x, weight)
+        or x.shape[1] != weight.shape[1] * groups
+        or not (bias is None or _suits(x, bias))
+    ):
         return NotImplemented
     n, channels, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
     size = _size(_padded_size(x, padding), kernel, stride, dilation)
@@ -95,7 +138,14 @@ def conv2d(
 
 
 def conv2d_weight_gradient(
-    g: Any, x: Any, kernel: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
+    g: Any,
+    x: Any,
+    kernel: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> Any:
     """Unfold a block of images and add its products up."""
     if not _suits(g, x):
@@ -109,15 +159,28 @@ def conv2d_weight_gradient(
 
 
 def conv2d_input_gradient(
-    g: Any, weight: Any, size: Any, *, stride: Any, padding: Any, dilation: Any, groups: int, out: Any = None
+    g: Any,
+    weight: Any,
+    size: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    out: Any = None,
 ) -> Any:
-    """Multiply a block of images, and add what every part of the kernel gives to where it came from."""
+    """Multiply a block of images, and add what every part of the kernel gives to where it came
+    from.
+    """
     if not _suits(g, weight):
         return NotImplemented
     n, channels, oh, ow = g.shape
     in_channels, kh, kw = weight.shape[1:]
     rows = weight.reshape(groups, channels // groups, -1).swapaxes(-1, -2)
-    reach = [(g.shape[2 + i] - 1) * stride[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in (0, 1)]
+    reach = [
+        (g.shape[2 + i] - 1) * stride[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1
+        for i in (0, 1)
+    ]
     around = tuple((-padding[i][0], size[i] + padding[i][0] - reach[i]) for i in (0, 1))
     if out is None:
         out = fresh((n, groups * in_channels, *size), g.dtype)
@@ -131,8 +194,13 @@ def conv2d_input_gradient(
         for i in range(kh):
             for j in range(kw):
                 top, left = i * dilation[0], j * dilation[1]
-                bottom, right = top + (oh - 1) * stride[0] + 1, left + (ow - 1) * stride[1] + 1
-                there[..., top : bottom : stride[0], left : right : stride[1]] += columns[:, :, :, i, j]
+                bottom, right = (
+                    top + (oh - 1) * stride[0] + 1,
+                    left + (ow - 1) * stride[1] + 1,
+                )
+                there[..., top : bottom : stride[0], left : right : stride[1]] += columns[
+                    :, :, :, i, j
+                ]
         out[some] = _padded(there.reshape(len(part), -1, *reach), around)
     return out
 
@@ -151,14 +219,27 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any, out: Any = Non
         part = out[some]
         part[...] = views[:, :, 0, 0]
         for place in range(1, math.prod(kernel)):
-            np.maximum(part, views[:, :, place // kernel[1], place % kernel[1]], out=part)
+            np.maximum(
+                part,
+                views[:, :, place // kernel[1], place % kernel[1]],
+                out=part,
+            )
     return out
 
 
 def max_pool2d_gradient(
-    g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any, out: Any = None
+    g: Any,
+    x: Any,
+    largest: Any,
+    *,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    out: Any = None,
 ) -> Any:
-    """Compare every place in the window with the largest element, and give the first that is equal the cotangent."""
+    """Compare every place in the window with the largest element, and give the first that is equal
+    the cotangent.
+    """
     if not _suits(g, x) or largest.dtype != x.dtype:
         return NotImplemented
     (top, _), (left, _) = padding
@@ -170,11 +251,17 @@ def max_pool2d_gradient(
     for some in _blocks(x.shape[0], x[:1].nbytes):
         # NaN equals nothing: of a window of -∞, padding is not the largest element.
         views = _windows(_padded(x[some], padding, math.nan), kernel, stride)
-        wide = out[some] if padded == x.shape[2:] else scratch("spread", (*x[some].shape[:2], *padded), x.dtype)
+        wide = (
+            out[some]
+            if padded == x.shape[2:]
+            else scratch("spread", (*x[some].shape[:2], *padded), x.dtype)
+        )
         if not covers:
             wide.fill(0)
         places = _windows(wide, kernel, stride)
-        left_over, share = (scratch(name, views.shape[:2] + views.shape[4:], x.dtype) for name in ("left", "share"))
+        left_over, share = (
+            scratch(name, views.shape[:2] + views.shape[4:], x.dtype) for name in ("left", "share")
+        )
         np.copyto(left_over, g[some])
         for i in range(kernel[0]):
             for j in range(kernel[1]):
@@ -199,12 +286,18 @@ def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
     letters = "abcdefgh"[: x.ndim]
     kept = "".join(letter for i, letter in enumerate(letters) if i not in axis)
     squares = np.einsum(f"{letters},{letters}->{kept}", out, out)
-    variance = (squares / math.prod(x.shape[i] for i in axis)).reshape(mean.shape).astype(x.dtype, copy=False)
+    variance = (
+        (squares / math.prod(x.shape[i] for i in axis))
+        .reshape(mean.shape)
+        .astype(x.dtype, copy=False)
+    )
     out *= 1 / np.sqrt(variance + x.dtype.type(epsilon))
     return out, mean, variance
 
 
-def standardize_gradient(g: Any, y: Any, variance: Any, axis: tuple[int, ...], epsilon: float) -> Any:
+def standardize_gradient(
+    g: Any, y: Any, variance: Any, axis: tuple[int, ...], epsilon: float
+) -> Any:
     """Take one pass for both means, and work in one array."""
     if not _suits(g, y, variance):
         return NotImplemented
@@ -230,7 +323,9 @@ def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
     return y, mean.reshape(-1), variance.reshape(-1)
 
 
-def batch_norm_gradient(g: Any, x: Any, weight: Any, mean: Any, variance: Any, epsilon: float) -> Any:
+def batch_norm_gradient(
+    g: Any, x: Any, weight: Any, mean: Any, variance: Any, epsilon: float
+) -> Any:
     """Put the cotangent together from two sums, in one array."""
     if not _suits(g, x, weight, mean, variance):
         return NotImplemented

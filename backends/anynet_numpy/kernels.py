@@ -1,7 +1,7 @@
 """NumPy's kernels: what the references do, in fewer passes over memory and fewer calls.
 
-A kernel takes what it is quick at and returns NotImplemented for the rest, which the reference then does. It writes
-into arrays that it made itself, never into one it was given.
+A kernel takes what it is quick at and returns NotImplemented for the rest, which the reference then
+does. It writes into arrays that it made itself, never into one it was given.
 """
 
 import math
@@ -16,7 +16,8 @@ from anynet.primitives.threefry import PARITY, ROTATIONS
 from anynet.primitives.update import by_parameter, in_turn
 from anynet_numpy.memory import BLOCK, blocks, fresh, scratch
 
-#: The dtypes that kernels take, and a zero of each: arithmetic with an array is quicker than with a Python number.
+#: The dtypes that kernels take, and a zero of each: arithmetic with an array is quicker than with a
+#: Python number.
 ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
 
 _SMALL_BLOCK = 8192
@@ -54,7 +55,9 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
 
 
 def relu(x: Any, out: Any = None) -> Any:
-    """Compare with as many zeros, block by block: NumPy has vector instructions for two arrays, and none for one."""
+    """Compare with as many zeros, block by block: NumPy has vector instructions for two arrays, and
+    none for one.
+    """
     zero = ZERO.get(x.dtype)
     if zero is None:
         return NotImplemented
@@ -68,7 +71,9 @@ def relu(x: Any, out: Any = None) -> Any:
 
 
 def relu_gradient(g: Any, y: Any) -> Any:
-    """Multiply by a mask of floating numbers, in their own place: a third of the time of a choice."""
+    """Multiply by a mask of floating numbers, in their own place: a third of the time of a
+    choice.
+    """
     zero = ZERO.get(y.dtype)
     if zero is None or g.dtype != y.dtype or not y.ndim:
         return NotImplemented
@@ -77,8 +82,15 @@ def relu_gradient(g: Any, y: Any) -> Any:
 
 
 def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
-    """Work on the transposed logits: reductions along a short last axis are slow, along the first axis quick."""
-    if logits.dtype not in ZERO or labels.ndim != 1 or labels.dtype.kind not in "iu" or not labels.size:
+    """Work on the transposed logits: reductions along a short last axis are slow, along the first
+    axis quick.
+    """
+    if (
+        logits.dtype not in ZERO
+        or labels.ndim != 1
+        or labels.dtype.kind not in "iu"
+        or not labels.size
+    ):
         return NotImplemented
     rows, classes = logits.shape
     places = places_of_labels(labels, classes)
@@ -93,7 +105,9 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
 
 
 def places_of_labels(labels: Any, classes: int) -> Any:
-    """Return where in an array of (classes, rows) elements, counted through, that of each row's label is."""
+    """Return where in an array of (classes, rows) elements, counted through, that of each row's
+    label is.
+    """
     labels = labels.astype(np.intp, copy=False)
     # As unsigned numbers, negative labels are large ones.
     if np.maximum.reduce(labels.view(np.uintp)) >= classes:
@@ -112,7 +126,9 @@ def less_one_at(x: Any, places: Any, out: Any = None) -> Any:
 
 
 def embedding(weight: Any, indices: Any) -> Any:
-    """Let NumPy refuse indices beyond the end; negative ones, which it counts from there, are no rows."""
+    """Let NumPy refuse indices beyond the end; negative ones, which it counts from there, are no
+    rows.
+    """
     if indices.dtype.kind not in "iu":
         return NotImplemented
     places = indices.astype(np.intp, copy=False)
@@ -144,7 +160,9 @@ def sgd_update(learning_rate: float, *arrays: Any) -> Any:
             return NotImplemented
     rate = np.array(learning_rate, dtype)
     count = len(arrays) // 2
-    return tuple([descended(p, g, rate) for p, g in zip(arrays[:count], arrays[count:], strict=True)])
+    return tuple(
+        [descended(p, g, rate) for p, g in zip(arrays[:count], arrays[count:], strict=True)]
+    )
 
 
 def descended(p: Any, g: Any, rate: Any, out: Any = None) -> Any:
@@ -161,29 +179,53 @@ def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arra
     found = []
     for given in by_parameter(3, arrays):
         parameter = given[0]
-        if parameter.dtype not in ZERO or not parameter.ndim or any(x.dtype != parameter.dtype for x in given):
+        if (
+            parameter.dtype not in ZERO
+            or not parameter.ndim
+            or any(x.dtype != parameter.dtype for x in given)
+        ):
             return NotImplemented
         made = tuple([fresh(parameter.shape, parameter.dtype) for _ in range(2)])
         for p, g, velocity, new, moved in blocks(*given, *made):
             np.multiply(velocity, momentum, out=moved)
             moved += g
-            np.multiply(moved, momentum * learning_rate if nesterov else learning_rate, out=new)
+            np.multiply(
+                moved,
+                momentum * learning_rate if nesterov else learning_rate,
+                out=new,
+            )
             if nesterov:
-                new += np.multiply(g, learning_rate, out=scratch("product", g.shape, g.dtype))
+                new += np.multiply(
+                    g,
+                    learning_rate,
+                    out=scratch("product", g.shape, g.dtype),
+                )
             np.subtract(p, new, out=new)
         found.append(made)
     return in_turn(found)
 
 
 def adam_update(
-    rate: float, correction: float, decay: float, beta1: float, beta2: float, epsilon: float, *arrays: Any
+    rate: float,
+    correction: float,
+    decay: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    *arrays: Any,
 ) -> Any:
-    """Work in blocks that fit a cache: a dozen passes over large arrays would read them from memory each time."""
+    """Work in blocks that fit a cache: a dozen passes over large arrays would read them from memory
+    each time.
+    """
     numbers = rate, correction, decay, beta1, beta2, epsilon
     found = []
     for given in by_parameter(4, arrays):
         parameter = given[0]
-        if parameter.dtype not in ZERO or not parameter.ndim or any(x.dtype != parameter.dtype for x in given):
+        if (
+            parameter.dtype not in ZERO
+            or not parameter.ndim
+            or any(x.dtype != parameter.dtype for x in given)
+        ):
             return NotImplemented
         made = tuple([fresh(parameter.shape, parameter.dtype) for _ in range(3)])
         for block in blocks(*given, *made):
@@ -209,7 +251,11 @@ def _adam(arrays: Sequence[Any], numbers: Sequence[float]) -> None:
     work += epsilon
     np.divide(new_m, work, out=work)
     work *= rate
-    np.subtract(p if decay == 1 else np.multiply(p, decay, out=new_p), work, out=new_p)
+    np.subtract(
+        p if decay == 1 else np.multiply(p, decay, out=new_p),
+        work,
+        out=new_p,
+    )
 
 
 def erf(x: Any) -> Any:
@@ -248,14 +294,18 @@ def _polynomial(coefficients: Sequence[float], x: Any, out: Any) -> Any:
 
 
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
-    """Sum a matrix to one row, as for the bias of a layer: a product with ones is quicker than a reduction."""
+    """Sum a matrix to one row, as for the bias of a layer: a product with ones is quicker than a
+    reduction.
+    """
     if g.ndim != 2 or shape != g.shape[1:] or g.dtype not in ZERO:
         return NotImplemented
     return np.dot(ones(len(g), g.dtype.char), g)
 
 
 def threefry(key: Any, x0: Any, x1: Any) -> Any:
-    """Work on words without a sign, whose right shifts bring zeros in, in blocks that fit a cache."""
+    """Work on words without a sign, whose right shifts bring zeros in, in blocks that fit a
+    cache.
+    """
     words = np.uint32
     if not key.dtype == x0.dtype == x1.dtype == np.int32:
         return NotImplemented

@@ -1,4 +1,6 @@
-"""Memory that is used again: new memory is handed out by the machine page by page, and costs more than sums do."""
+"""Memory that is used again: new memory is handed out by the machine page by page, and costs more
+than sums do.
+"""
 
 import math
 import sys
@@ -18,7 +20,8 @@ LEAST, _MOST = 1 << 16, 1 << 27
 _local = threading.local()
 
 
-#: Bytes of a line of the cache. Arrays that begin in the middle of one cost a third more, once two cores share them.
+#: Bytes of a line of the cache. Arrays that begin in the middle of one cost a third more, once two
+#: cores share them.
 _LINE = 64
 
 
@@ -69,7 +72,9 @@ def _references(kept: list[Any]) -> int:
 
 _UNUSED = _references([(object(), 0)])
 # Without a global lock, another thread may be about to use what nobody holds.
-_COUNTABLE = getattr(sys, "_is_gil_enabled", lambda: True)() and sys.implementation.name == "cpython"
+_COUNTABLE = (
+    getattr(sys, "_is_gil_enabled", lambda: True)() and sys.implementation.name == "cpython"
+)
 
 
 def _kept() -> _Kept:
@@ -88,7 +93,8 @@ def fresh(shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def scratch(purpose: str, shape: tuple[int, ...], dtype: Any) -> Any:
-    """Return an array with any numbers in it, of a thread's own: the same memory for the same purpose each time.
+    """Return an array with any numbers in it, of a thread's own: the same memory for the same
+    purpose each time.
 
     It is for what a kernel needs while it runs, never for what it returns.
     """
@@ -102,7 +108,9 @@ def scratch(purpose: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def blocks(*arrays: Any, size: int = BLOCK) -> Sequence[Sequence[Any]]:
-    """Return arrays of one shape in parts that a cache can hold together; the last ones may be written into."""
+    """Return arrays of one shape in parts that a cache can hold together; the last ones may be
+    written into.
+    """
     elements = arrays[0].size
     if elements <= size or not all(x.flags.c_contiguous for x in arrays):
         return (arrays,)

@@ -1,8 +1,8 @@
 """What kernels come down to: NumPy's own calls, one after the other.
 
-A compiled step makes these in a kernel's place; ``do(function, *args)`` stands for each. What a kernel looks at every
-time is known then, for it has not declined, and where results go is the recording's to choose. To the last bit they
-compute what the kernel does.
+A compiled step makes these in a kernel's place; ``do(function, *args)`` stands for each. What a
+kernel looks at every time is known then, for it has not declined, and where results go is the
+recording's to choose. To the last bit they compute what the kernel does.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,13 +21,22 @@ from anynet_numpy.memory import BLOCK, LEAST
 
 Do = Callable[..., Any]
 
-_largest, _sum, _at, _transpose = np.maximum.reduce, np.add.reduce, np.ndarray.take, np.ndarray.transpose
+_largest, _sum, _at, _transpose = (
+    np.maximum.reduce,
+    np.add.reduce,
+    np.ndarray.take,
+    np.ndarray.transpose,
+)
 
 
 def matmul(do: Do, x1: Any, x2: Any) -> Any:
     """Multiply; where results are large, the kernel knows of memory that was used before."""
     small = x1.ndim == x2.ndim == 2 and x1.shape[0] * x2.shape[1] * x1.dtype.itemsize < LEAST
-    return do(np.dot if small and x1.dtype in ZERO and x1.dtype == x2.dtype else kernels.matmul, x1, x2)
+    return do(
+        np.dot if small and x1.dtype in ZERO and x1.dtype == x2.dtype else kernels.matmul,
+        x1,
+        x2,
+    )
 
 
 def affine(do: Do, x: Any, weight: Any, bias: Any) -> Any:
@@ -72,7 +81,9 @@ def sgd_update(do: Do, learning_rate: float, *arrays: Any) -> Any:
     rate = do(np.array, learning_rate, arrays[0].dtype)
     return tuple(
         [
-            do(kernels.descended, p, g, rate) if p.size > BLOCK else do(np.subtract, p, do(np.multiply, g, rate))
+            do(kernels.descended, p, g, rate)
+            if p.size > BLOCK
+            else do(np.subtract, p, do(np.multiply, g, rate))
             for p, g in by_parameter(2, arrays)
         ]
     )
@@ -90,21 +101,39 @@ def matrix_transpose(do: Do, x: Any) -> Any:
 
 PARTS: dict[Callable[..., Any], Callable[..., Any]] = {
     KERNELS[function.__name__]: function
-    for function in (affine, matmul, matrix_transpose, relu, relu_gradient, sgd_update, softmax_cross_entropy, sum_to)
+    for function in (
+        affine,
+        matmul,
+        matrix_transpose,
+        relu,
+        relu_gradient,
+        sgd_update,
+        softmax_cross_entropy,
+        sum_to,
+    )
 }
 
 
 def _functions(names: Iterable[str], *others: Any) -> frozenset[Any]:
-    named = [(KERNELS | images.KERNELS).get(name) or getattr(array_api_compat.numpy, name) for name in names]
+    named = [
+        (KERNELS | images.KERNELS).get(name) or getattr(array_api_compat.numpy, name)
+        for name in names
+    ]
     return frozenset([*named, *others])
 
 
-_UFUNCS = [name for name in CHAPTERS["elementwise"] if isinstance(getattr(array_api_compat.numpy, name), np.ufunc)]
+_UFUNCS = [
+    name
+    for name in CHAPTERS["elementwise"]
+    if isinstance(getattr(array_api_compat.numpy, name), np.ufunc)
+]
 
 #: See `anynet.backend.Backend`.
 IN_PLACE = _functions([*_UFUNCS, "relu"], above_zero, kernels.descended, kernels.less_one_at)
 INTO = IN_PLACE | _functions(
-    "conv2d conv2d_input_gradient matmul max_pool2d max_pool2d_gradient".split(), np.dot, _largest
+    "conv2d conv2d_input_gradient matmul max_pool2d max_pool2d_gradient".split(),
+    np.dot,
+    _largest,
 )
 FRESH = INTO | _functions(
     """

@@ -1,4 +1,6 @@
-"""The array_api_strict backend: the standard and nothing more, to find code that leans on one library."""
+"""The array_api_strict backend: the standard and nothing more, to find code that leans on one
+library.
+"""
 
 from typing import Any
 
@@ -9,14 +11,17 @@ from anynet.errors import BackendError, DTypeError
 
 
 class StrictBackend(Backend):
-    """array_api_strict on one of its pretended devices: ``CPU_DEVICE``, ``device1`` or ``device2``."""
+    """array_api_strict on one of its pretended devices: ``CPU_DEVICE``, ``device1`` or
+    ``device2``.
+    """
 
     def __init__(self, device: str = "") -> None:
         try:
             import array_api_strict
         except ImportError as error:
             raise BackendError(
-                f"array_api_strict cannot be imported ({error}); install it: pip install array-api-strict"
+                f"array_api_strict cannot be imported ({error}); install it: pip install "
+                "array-api-strict"
             ) from error
         try:
             place = array_api_strict.Device(device or "CPU_DEVICE")
@@ -37,10 +42,14 @@ class StrictBackend(Backend):
         try:
             return self.xp.asarray(x, device=self.device)
         except TypeError as error:
-            raise DTypeError(f"an array of {x.dtype} was given: {error}; convert it first, to float32") from error
+            raise DTypeError(
+                f"an array of {x.dtype} was given: {error}; convert it first, to float32"
+            ) from error
 
     def from_array(self, x: Any) -> Any:
-        """Take over another library's array through main memory, for the pretended devices know no DLPack."""
+        """Take over another library's array through main memory, for the pretended devices know no
+        DLPack.
+        """
         if type(x).__module__.startswith("array_api_strict"):
             return x if x.device == self.device else x.to_device(self.device)
         return self.from_host(get_backend("numpy").asarray(x))

@@ -1,4 +1,6 @@
-"""The PyTorch backend: its tensors on a CPU, a CUDA GPU or Apple's GPU; its own derivatives are not used."""
+"""The PyTorch backend: its tensors on a CPU, a CUDA GPU or Apple's GPU; its own derivatives are not
+used.
+"""
 
 from types import ModuleType
 from typing import Any
@@ -21,11 +23,18 @@ else:
 
 
 class TorchBackend(Backend):
-    """PyTorch on ``cpu``, ``cuda``, ``cuda:1``, ``mps``; the first GPU where there is one, unless told."""
+    """PyTorch on ``cpu``, ``cuda``, ``cuda:1``, ``mps``; the first GPU where there is one, unless
+    told.
+    """
 
     if INSTALLED:
         kernels = kernels.KERNELS | images.KERNELS
-        parts, fresh, into, in_place = parts.PARTS, parts.FRESH, parts.INTO, parts.IN_PLACE
+        parts, fresh, into, in_place = (
+            parts.PARTS,
+            parts.FRESH,
+            parts.INTO,
+            parts.IN_PLACE,
+        )
 
     def __init__(self, device: str = "") -> None:
         torch = _import()
@@ -55,7 +64,9 @@ class TorchBackend(Backend):
         return bool(self.device.type == "cuda")
 
     def from_host(self, obj: Any) -> Any:
-        """Copy, for PyTorch would share the memory of a buffer, also of one that is not to be written into."""
+        """Copy, for PyTorch would share the memory of a buffer, also of one that is not to be
+        written into.
+        """
         return self._torch.tensor(portable(obj), device=self.device)
 
     def from_array(self, x: Any) -> Any:
@@ -69,7 +80,11 @@ class TorchBackend(Backend):
         x = x.detach().cpu()
         torch = self._torch
         # NumPy has no other floating dtypes.
-        known = not x.dtype.is_floating_point or x.dtype in (torch.float16, torch.float32, torch.float64)
+        known = not x.dtype.is_floating_point or x.dtype in (
+            torch.float16,
+            torch.float32,
+            torch.float64,
+        )
         # Forced, also one that is the conjugate of another in the same memory.
         return (x if known else x.float()).numpy(force=True)
 
@@ -86,7 +101,9 @@ class TorchBackend(Backend):
         return self._torch.empty_strided(shape, strides, dtype=dtype, device=self.device)
 
     def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
-        """Let a GPU repeat it; leave PyTorch's own derivatives out, with which results cannot go to memory of ours."""
+        """Let a GPU repeat it; leave PyTorch's own derivatives out, with which results cannot go to
+        memory of ours.
+        """
         if self.device.type == "cuda":
             return Graph(function, carried, CudaGraphDriver(self.device))
         return self._torch.no_grad()(super().compile(function, carried))
@@ -109,5 +126,7 @@ def _import() -> ModuleType:
     try:
         import torch
     except ImportError as error:
-        raise BackendError(f"torch cannot be imported ({error}); install it: pip install torch") from error
+        raise BackendError(
+            f"torch cannot be imported ({error}); install it: pip install torch"
+        ) from error
     return torch  # type: ignore[no-any-return]

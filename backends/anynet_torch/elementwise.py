@@ -15,4 +15,6 @@ def elementwise(name: str, *arrays: Any, **numbers: float) -> Any:
 @cache
 def _compiled(name: str, numbers: tuple[str, ...]) -> Any:
     outputs = len(TORCH_SOURCES[name].outputs.split(", "))
-    return torch.cuda.jiterator._create_multi_output_jit_fn(template(name), outputs, **dict.fromkeys(numbers, 0.0))
+    return torch.cuda.jiterator._create_multi_output_jit_fn(
+        template(name), outputs, **dict.fromkeys(numbers, 0.0)
+    )

@@ -24,16 +24,21 @@ class CudaGraphDriver(GraphDriver):
             yield
 
     def capture(self, function: Callable[[], list[Any]]) -> tuple[Callable[[], object], list[Any]]:
-        """Call once beside what is under way, for libraries to load what they need, and once more to capture.
+        """Call once beside what is under way, for libraries to load what they need, and once more
+        to capture.
 
-        The first call finds what waits for the device and so cannot be captured: a capture that fails may leave
-        PyTorch's allocator as if it went on.
+        The first call finds what waits for the device and so cannot be captured: a capture that
+        fails may leave PyTorch's allocator as if it went on.
         """
-        beside, current = torch.cuda.Stream(self._device), torch.cuda.current_stream()
+        beside, current = (
+            torch.cuda.Stream(self._device),
+            torch.cuda.current_stream(),
+        )
         beside.wait_stream(current)
         graph = torch.cuda.CUDAGraph()
         try:
-            # It sets the stream back where the end of a capture fails, and PyTorch's context of a capture does not.
+            # It sets the stream back where the end of a capture fails, and PyTorch's context of a
+            # capture does not.
             with torch.cuda.stream(beside):
                 with _no_waiting():
                     function()
@@ -67,7 +72,9 @@ class CudaGraphDriver(GraphDriver):
         return bool(x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr() != 0)
 
     def number_dtype(self, arrays: list[Any]) -> Any:
-        """Return one that is exact enough: PyTorch does not mind a number's dtype beside floating arrays."""
+        """Return one that is exact enough: PyTorch does not mind a number's dtype beside floating
+        arrays.
+        """
         wide = torch.float64, torch.complex128
         return torch.float64 if any(x.dtype in wide for x in arrays) else torch.float32
 
@@ -76,7 +83,8 @@ class CudaGraphDriver(GraphDriver):
 def _no_waiting() -> Iterator[None]:
     """Let PyTorch raise where a call waits for the device.
 
-    It would raise in other threads, too: with threads beside this one that may use the device it is left as it is.
+    It would raise in other threads, too: with threads beside this one that may use the device it is
+    left as it is.
     """
     here = threading.current_thread()
     if any(thread is not here and not thread.daemon for thread in threading.enumerate()):

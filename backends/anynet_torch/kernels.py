@@ -1,6 +1,8 @@
-"""PyTorch's kernels: its own functions, where the way to them through the standard's takes longer than they do.
+"""PyTorch's kernels: its own functions, where the way to them through the standard's takes longer
+than they do.
 
-Bringing two arrays to one dtype by the standard's rules is most of that way; arrays of one dtype can go directly.
+Bringing two arrays to one dtype by the standard's rules is most of that way; arrays of one dtype
+can go directly.
 """
 
 from collections.abc import Callable
@@ -23,7 +25,8 @@ _OF_TWO = """
 """.split()
 _WITH_NUMBERS = ("add", "divide", "multiply", "pow", "subtract")
 
-#: Columns that the library multiplies at a time, and elements from which on fewer are better turned round.
+#: Columns that the library multiplies at a time, and elements from which on fewer are better turned
+#: round.
 _COLUMNS, _LARGE = 16, 1 << 16
 
 
@@ -36,11 +39,15 @@ def _direct(function: Callable[..., Any]) -> Callable[..., Any]:
     return kernel
 
 
-def _direct_with_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
+def _direct_with_numbers(
+    function: Callable[..., Any],
+) -> Callable[..., Any]:
     def kernel(x1: Any, x2: Any) -> Any:
         if type(x1) is torch.Tensor:
             other = type(x2)
-            if (other is torch.Tensor and x1.dtype is x2.dtype) or (other is float and x1.dtype.is_floating_point):
+            if (other is torch.Tensor and x1.dtype is x2.dtype) or (
+                other is float and x1.dtype.is_floating_point
+            ):
                 return function(x1, x2)
         return NotImplemented
 
@@ -48,14 +55,18 @@ def _direct_with_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_narrow(x1: Any, x2: Any) -> bool:
-    """Tell whether a product on a CPU has few columns, fewer than what PyTorch's library multiplies at a time."""
+    """Tell whether a product on a CPU has few columns, fewer than what PyTorch's library multiplies
+    at a time.
+    """
     if x1.ndim != 2 or x2.ndim != 2 or x2.shape[1] >= _COLUMNS:
         return False
     return bool(x1.shape[0] * x1.shape[1] >= _LARGE and devices.device_type(x1) == "cpu")
 
 
 def matmul(x1: Any, x2: Any) -> Any:
-    """Multiply arrays of one dtype; few columns are rows of the transposed product, up to four times as quick."""
+    """Multiply arrays of one dtype; few columns are rows of the transposed product, up to four
+    times as quick.
+    """
     if x1.dtype is not x2.dtype:
         x1, x2 = of_one_dtype(x1, x2)
     return torch.mm(x2.mT, x1.mT).mT if is_narrow(x1, x2) else torch.matmul(x1, x2)
@@ -77,11 +88,15 @@ def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
 
 def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
     """Take indices of every integer dtype; PyTorch wants int64."""
-    return torch.take_along_dim(x, indices.long(), dim=axis) if _integral(indices) else NotImplemented
+    return (
+        torch.take_along_dim(x, indices.long(), dim=axis) if _integral(indices) else NotImplemented
+    )
 
 
 def embedding(weight: Any, indices: Any) -> Any:
-    """Let PyTorch refuse an index outside on a CPU; return NaN on a GPU, which would not survive the look-up."""
+    """Let PyTorch refuse an index outside on a CPU; return NaN on a GPU, which would not survive
+    the look-up.
+    """
     if not _integral(indices) or not len(weight):
         return NotImplemented
     if devices.device_type(weight) == "cpu":
@@ -159,9 +174,16 @@ def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arra
 
 
 def adam_update(
-    rate: float, correction: float, decay: float, beta1: float, beta2: float, epsilon: float, *arrays: Any
+    rate: float,
+    correction: float,
+    decay: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    *arrays: Any,
 ) -> Any:
-    """On a CPU copy, and let PyTorch's own step go over the copies once; elsewhere make a call for each operation.
+    """On a CPU copy, and let PyTorch's own step go over the copies once; elsewhere make a call for
+    each operation.
 
     In a graph, where the first three numbers are arrays, one loop goes over each parameter.
     """
@@ -172,11 +194,22 @@ def adam_update(
     parameters, gradients, means, squares = (arrays[i * n : (i + 1) * n] for i in range(4))
     if isinstance(rate, torch.Tensor):
         numbers = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon}
-        return in_turn([_adam(given, (rate, correction, decay), numbers) for given in by_parameter(4, arrays)])
+        return in_turn(
+            [_adam(given, (rate, correction, decay), numbers) for given in by_parameter(4, arrays)]
+        )
     if rate and devices.device_type(parameters[0]) == "cpu":
-        new, new_means, new_squares = ([_copy(x) for x in kind] for kind in (parameters, means, squares))
+        new, new_means, new_squares = (
+            [_copy(x) for x in kind] for kind in (parameters, means, squares)
+        )
         torch._fused_adamw_(
-            *(new, [g.contiguous() for g in gradients], new_means, new_squares, [], [_MANY] * n),
+            *(
+                new,
+                [g.contiguous() for g in gradients],
+                new_means,
+                new_squares,
+                [],
+                [_MANY] * n,
+            ),
             lr=rate / correction,
             beta1=beta1,
             beta2=beta2,
@@ -193,7 +226,11 @@ def adam_update(
     torch._foreach_mul_(roots, correction)
     torch._foreach_add_(roots, epsilon)
     decayed = parameters if decay == 1 else torch._foreach_mul(parameters, decay)
-    return (*torch._foreach_addcdiv(decayed, means, roots, -rate), *means, *squares)
+    return (
+        *torch._foreach_addcdiv(decayed, means, roots, -rate),
+        *means,
+        *squares,
+    )
 
 
 def _adam(arrays: Any, asked: Any, numbers: dict[str, float]) -> Any:
@@ -202,12 +239,17 @@ def _adam(arrays: Any, asked: Any, numbers: dict[str, float]) -> Any:
 
 
 def _in_float32(step: Callable[..., Any], kinds: int, arrays: Any) -> Any:
-    """Update parameters narrower than float32, of which all else that is kept is float32, and round them once."""
+    """Update parameters narrower than float32, of which all else that is kept is float32, and round
+    them once.
+    """
     if not {*map(_dtype_of, arrays)} <= _IN_FLOAT32:
         return NotImplemented
     n = len(arrays) // kinds
     found = step(*[x.float() for x in arrays])
-    return (*[new.to(old.dtype) for new, old in zip(found[:n], arrays[:n], strict=True)], *found[n:])
+    return (
+        *[new.to(old.dtype) for new, old in zip(found[:n], arrays[:n], strict=True)],
+        *found[n:],
+    )
 
 
 #: Quicker than a comprehension.
@@ -224,7 +266,8 @@ _WIDE = {torch.float32, torch.float64}
 _FLOATING = _WIDE | {torch.float16, torch.bfloat16}
 _IN_FLOAT32 = {torch.float16, torch.bfloat16, torch.float32}
 
-#: Updates after which PyTorch's step has nothing to make up for: that is in the numbers of ours already.
+#: Updates after which PyTorch's step has nothing to make up for: that is in the numbers of ours
+#: already.
 _MANY = torch.tensor(1e9)
 
 
@@ -243,7 +286,9 @@ def gelu(x: Any, approximate: bool = False) -> Any:
 
 
 def softplus(x: Any) -> Any:
-    """Compute it in one call; PyTorch takes x itself above its threshold, and from 40 on that is exact."""
+    """Compute it in one call; PyTorch takes x itself above its threshold, and from 40 on that is
+    exact.
+    """
     return torch.nn.functional.softplus(x, threshold=40)
 
 
@@ -255,7 +300,9 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 
 def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
-    """Gather at the labels instead of multiplying with one-hot rows; a GPU would not survive a label out of range."""
+    """Gather at the labels instead of multiplying with one-hot rows; a GPU would not survive a
+    label out of range.
+    """
     place = devices.device_type(logits)
     if labels.ndim != 1 or not _integral(labels) or place not in ("cpu", "cuda"):
         return NotImplemented
@@ -265,13 +312,23 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     if place == "cuda":
         rows, classes = logits.shape
         # Of one dtype: a loop that converts takes several times as long.
-        given = logarithms, labels.to(logits.dtype).unsqueeze(-1), _numbers(classes, logits.dtype, logits.device)
+        given = (
+            logarithms,
+            labels.to(logits.dtype).unsqueeze(-1),
+            _numbers(classes, logits.dtype, logits.device),
+        )
         difference, surprise = elementwise("cross_entropy", *given, classes=classes, share=1 / rows)
         surprise = surprise.reshape(-1)
-        return torch.dot(surprise, _ones(len(surprise), surprise.dtype, surprise.device)), difference
+        return torch.dot(
+            surprise, _ones(len(surprise), surprise.dtype, surprise.device)
+        ), difference
     at_labels = labels.long().unsqueeze(-1)
     difference = logarithms.exp()
-    difference.scatter_add_(-1, at_labels, difference.new_full((1, 1), -1.0).expand(at_labels.shape))
+    difference.scatter_add_(
+        -1,
+        at_labels,
+        difference.new_full((1, 1), -1.0).expand(at_labels.shape),
+    )
     return -torch.mean(torch.gather(logarithms, -1, at_labels)), difference
 
 
@@ -311,9 +368,17 @@ def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
 
 
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
-    """Sum a matrix to one row on a GPU, as for the bias of a layer: a product with ones is quicker than a reduction."""
+    """Sum a matrix to one row on a GPU, as for the bias of a layer: a product with ones is quicker
+    than a reduction.
+    """
     # On a CPU it is declined in every step: the first question decides.
-    if devices.device_type(g) != "cuda" or g.ndim != 2 or shape != g.shape[1:] or g.dtype not in _WIDE or not len(g):
+    if (
+        devices.device_type(g) != "cuda"
+        or g.ndim != 2
+        or shape != g.shape[1:]
+        or g.dtype not in _WIDE
+        or not len(g)
+    ):
         return NotImplemented
     return torch.mv(g.mT, _ones(len(g), g.dtype, g.device))
 

@@ -11,12 +11,22 @@ import torch
 from anynet.compiler.recorder import value_of
 from anynet.primitives.update import by_parameter
 from anynet_torch import devices, images
-from anynet_torch.images import Do, in_pairs, larger, largest_in_pairs, second, spread, spread_in_pairs
+from anynet_torch.images import (
+    Do,
+    in_pairs,
+    larger,
+    largest_in_pairs,
+    second,
+    spread,
+    spread_in_pairs,
+)
 from anynet_torch.kernels import KERNELS, is_narrow
 
 
 def affine(do: Do, x: Any, weight: Any, bias: Any) -> Any:
-    """Multiply and add in one call, in two on a GPU, or the narrow way round where that is quicker."""
+    """Multiply and add in one call, in two on a GPU, or the narrow way round where that is
+    quicker.
+    """
     if x.dtype is not weight.dtype or is_narrow(x, weight):
         return NotImplemented
     if devices.device_type(value_of(x)) == "cuda":
@@ -26,7 +36,11 @@ def affine(do: Do, x: Any, weight: Any, bias: Any) -> Any:
 
 def matmul(do: Do, x1: Any, x2: Any) -> Any:
     """Multiply."""
-    return NotImplemented if x1.dtype is not x2.dtype or is_narrow(x1, x2) else do(torch.matmul, x1, x2)
+    return (
+        NotImplemented
+        if x1.dtype is not x2.dtype or is_narrow(x1, x2)
+        else do(torch.matmul, x1, x2)
+    )
 
 
 def relu(do: Do, x: Any) -> Any:
@@ -48,23 +62,52 @@ def descend(p: Any, g: Any, rate: float, out: Any = None) -> Any:
 
 def max_pool2d(do: Do, x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     """Look for the largest in pairs."""
-    return largest_in_pairs(do, x) if in_pairs(value_of(x), kernel, stride, padding) else NotImplemented
+    return (
+        largest_in_pairs(do, x)
+        if in_pairs(value_of(x), kernel, stride, padding)
+        else NotImplemented
+    )
 
 
-def max_pool2d_gradient(do: Do, g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+def max_pool2d_gradient(
+    do: Do,
+    g: Any,
+    x: Any,
+    largest: Any,
+    *,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+) -> Any:
     """Spread in pairs."""
-    return spread_in_pairs(do, g, x) if in_pairs(value_of(x), kernel, stride, padding) else NotImplemented
+    return (
+        spread_in_pairs(do, g, x)
+        if in_pairs(value_of(x), kernel, stride, padding)
+        else NotImplemented
+    )
 
 
 def _same(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda do, x1, x2: do(function, x1, x2)
 
 
-_OF_TWO = {"add": torch.add, "divide": torch.div, "multiply": torch.mul, "subtract": torch.sub}
+_OF_TWO = {
+    "add": torch.add,
+    "divide": torch.div,
+    "multiply": torch.mul,
+    "subtract": torch.sub,
+}
 
 PARTS: dict[Callable[..., Any], Callable[..., Any]] = {
     (KERNELS | images.KERNELS)[function.__name__]: function
-    for function in (affine, matmul, max_pool2d, relu, sgd_update, max_pool2d_gradient)
+    for function in (
+        affine,
+        matmul,
+        max_pool2d,
+        relu,
+        sgd_update,
+        max_pool2d_gradient,
+    )
 } | {KERNELS[name]: _same(function) for name, function in _OF_TWO.items()}
 
 _ALWAYS_NEW = """

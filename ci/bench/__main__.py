@@ -1,12 +1,14 @@
-"""Measure speed as ratios: training and inference with anynet, its peers, and the matrix products alone.
+"""Measure speed as ratios: training and inference with anynet, its peers, and the matrix products
+alone.
 
 python ci/bench                          on NumPy, and on PyTorch and JAX where they are installed
-python ci/bench --gpu                    on CuPy, PyTorch and JAX on a GPU, beside those peers that use one
-python ci/bench --json FILE --plot FILE  with all figures, and a chart
-python ci/bench --against REV            anynet alone, now and at another commit (exits with 1 if a row is slower)
+python ci/bench --gpu                    on CuPy, PyTorch and JAX on a GPU, beside those peers that
+use one python ci/bench --json FILE --plot FILE  with all figures, and a chart python ci/bench
+--against REV            anynet alone, now and at another commit (exits with 1 if a row is slower)
 
-Peers that are not installed are left out: pip install torch jax optax mygrad dezero autograd scikit-learn.
-Only ratios of one run mean something: machines differ, and are busy with other things at times.
+Peers that are not installed are left out: pip install torch jax optax mygrad dezero autograd
+scikit-learn. Only ratios of one run mean something: machines differ, and are busy with other things
+at times.
 """
 
 import argparse
@@ -38,7 +40,15 @@ from anynet.backend import get_backend
 from anynet.bench import Maker, interleaved, probe_all
 from anynet.errors import BackendError
 
-LIBRARIES = ("torch", "jax", "optax", "mygrad", "dezero", "autograd", "scikit-learn")
+LIBRARIES = (
+    "torch",
+    "jax",
+    "optax",
+    "mygrad",
+    "dezero",
+    "autograd",
+    "scikit-learn",
+)
 UNITS = ("PyTorch eager", "products")
 
 Found = dict[str, dict[str, float]]
@@ -46,23 +56,61 @@ Found = dict[str, dict[str, float]]
 
 def main() -> int:
     """Measure, print Markdown tables, and write files where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--backend", action="append", help="may be repeated (default: numpy, and torch and jax if there)"
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--gpu", action="store_true", help="the backends and peers that use a GPU")
-    parser.add_argument("--compiled", action="store_true", help="leave out steps of anynet that are not compiled")
+    parser.add_argument(
+        "--backend",
+        action="append",
+        help="may be repeated (default: numpy, and torch and jax if there)",
+    )
+    parser.add_argument(
+        "--gpu",
+        action="store_true",
+        help="the backends and peers that use a GPU",
+    )
+    parser.add_argument(
+        "--compiled",
+        action="store_true",
+        help="leave out steps of anynet that are not compiled",
+    )
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--only", action="append", help="only what has this in its title; may be repeated")
+    parser.add_argument(
+        "--only",
+        action="append",
+        help="only what has this in its title; may be repeated",
+    )
     parser.add_argument("--json", type=Path, help="write all that was measured to this file")
     parser.add_argument("--plot", type=Path, help="draw the rows to this file")
-    parser.add_argument("--against", metavar="REV", help="compare with this commit, such as main or HEAD~5")
-    parser.add_argument("--threshold", type=float, default=1.03, help="the ratio to REV above which a row is slower")
-    parser.add_argument("--pairs", type=int, default=3, help="how many processes of each side share the rounds")
-    parser.add_argument("--clock", choices=("wall", "processor"), default="wall", help="processor: on a busy machine")
+    parser.add_argument(
+        "--against",
+        metavar="REV",
+        help="compare with this commit, such as main or HEAD~5",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=1.03,
+        help="the ratio to REV above which a row is slower",
+    )
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=3,
+        help="how many processes of each side share the rounds",
+    )
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "processor"),
+        default="wall",
+        help="processor: on a busy machine",
+    )
     options = parser.parse_args()
     usual = ("cupy", "torch:cuda", "jax:gpu") if options.gpu else ("numpy", "torch", "jax")
-    reports = [report for report in probe_all(options.backend or usual) if report.works or options.backend]
+    reports = [
+        report for report in probe_all(options.backend or usual) if report.works or options.backend
+    ]
     names = [report.name for report in reports]
     for report in reports:
         if not report.works:
@@ -71,7 +119,11 @@ def main() -> int:
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}, {_cores()} cores",
         "python": platform.python_version(),
         "backends": [f"{report.name} {report.version} on {report.device}" for report in reports],
-        **{name: version(name) for name in LIBRARIES if find_spec(name.replace("scikit-learn", "sklearn"))},
+        **{
+            name: version(name)
+            for name in LIBRARIES
+            if find_spec(name.replace("scikit-learn", "sklearn"))
+        },
     }
     print("\n".join(f"{name}: {value}" for name, value in about.items()))
     if options.against:
@@ -91,7 +143,9 @@ def main() -> int:
     found: Found = {}
     failed: dict[str, str] = {}
 
-    def measure(title: str, work: Callable[[], dict[str, float]], *units: str) -> dict[str, float] | None:
+    def measure(
+        title: str, work: Callable[[], dict[str, float]], *units: str
+    ) -> dict[str, float] | None:
         if options.only and not any(part in title for part in options.only):
             return None
         failed.clear()
@@ -114,7 +168,8 @@ def main() -> int:
             if name in ON_GPU or not options.gpu:
                 candidates[name] = partial(make, row)
         if options.gpu:
-            # As many calls as fill a turn, because a call returns long before the device has finished.
+            # As many calls as fill a turn, because a call returns long before the device has
+            # finished.
             work = partial(interleaved, candidates, rounds // 3, 0, failed)
         elif row.dense and not row.images and row.batch == 100:
             work = partial(_in_several_processes, candidates, rounds, 10)
@@ -124,51 +179,114 @@ def main() -> int:
     if options.gpu:
         _on_a_gpu(names, rounds, measure, failed)
         return 0
-    measure("an epoch of 784-50-10", partial(interleaved, epoch.epochs(names), max(1, rounds // 6), 1), UNITS[0])
+    measure(
+        "an epoch of 784-50-10",
+        partial(interleaved, epoch.epochs(names), max(1, rounds // 6), 1),
+        UNITS[0],
+    )
     if "numpy" in names:
-        gradient = partial(numerical_gradient.measure, get_backend(names[0]), max(1, rounds // 8))
-        measure("numerical gradient of all 39,760 parameters of 784-50-10, batch 100", gradient, "anynet")
+        gradient = partial(
+            numerical_gradient.measure,
+            get_backend(names[0]),
+            max(1, rounds // 8),
+        )
+        measure(
+            "numerical gradient of all 39,760 parameters of 784-50-10, batch 100",
+            gradient,
+            "anynet",
+        )
     title = f"gradient of a chain of {tape.LENGTH} multiplications of 4 numbers"
-    if chain := measure(title, partial(interleaved, tape.chains(), rounds, 5), "NumPy, forwards only"):
+    if chain := measure(
+        title,
+        partial(interleaved, tape.chains(), rounds, 5),
+        "NumPy, forwards only",
+    ):
         beyond = (chain["anynet"] - chain["NumPy, forwards only"]) / tape.LENGTH
-        print(f"\nrecording one and walking back takes {1e6 * beyond:.1f} µs more than computing it")
+        print(
+            f"\nrecording one and walking back takes {1e6 * beyond:.1f} µs more than computing it"
+        )
     if start := measure(
-        "start of a program", lambda: interleaved(startup.programs(), max(1, rounds // 2), 1), "python"
+        "start of a program",
+        lambda: interleaved(startup.programs(), max(1, rounds // 2), 1),
+        "python",
     ):
         print(
-            f"\nimport anynet takes {1000 * (start['import anynet'] - start['python']):.0f} ms more than Python alone"
+            f"\nimport anynet takes {1000 * (start['import anynet'] - start['python']):.0f} ms more "
+            "than Python alone"
         )
-    measure("peak memory of 784-2048-2048-10 in bytes", partial(memory.measure, names), UNITS[0])
-    measure(f"bytes that {memory.STEPS:,} steps of 784-50-10 add", partial(memory.growth, names))
+    measure(
+        "peak memory of 784-2048-2048-10 in bytes",
+        partial(memory.measure, names),
+        UNITS[0],
+    )
+    measure(
+        f"bytes that {memory.STEPS:,} steps of 784-50-10 add",
+        partial(memory.growth, names),
+    )
     return 0
 
 
-def _on_a_gpu(names: list[str], rounds: int, measure: Callable[..., Any], failed: dict[str, str]) -> None:
+def _on_a_gpu(
+    names: list[str],
+    rounds: int,
+    measure: Callable[..., Any],
+    failed: dict[str, str],
+) -> None:
     title = f"seconds to {accuracy.WANTED:.0%} of MNIST's test images, {accuracy.ROW.title}"
-    measure(title, partial(interleaved, accuracy.trainings(names), max(1, rounds // 8), 1, failed), UNITS[0])
+    measure(
+        title,
+        partial(
+            interleaved,
+            accuracy.trainings(names),
+            max(1, rounds // 8),
+            1,
+            failed,
+        ),
+        UNITS[0],
+    )
     title = f"{bfloat16.LAYERS} layers of {bfloat16.WIDTH}, batch {bfloat16.BATCH}, bfloat16"
-    if seconds := measure(title, partial(interleaved, bfloat16.steps(names), max(1, rounds // 6), 0, failed), UNITS[0]):
+    if seconds := measure(
+        title,
+        partial(
+            interleaved,
+            bfloat16.steps(names),
+            max(1, rounds // 6),
+            0,
+            failed,
+        ),
+        UNITS[0],
+    ):
         for name, share in bfloat16.shares(seconds).items():
             print(f"{name}: {share:.0%} of the rate of one product")
 
 
 def _write(options: argparse.Namespace, about: dict[str, Any], found: Found) -> None:
     if options.json:
-        options.json.write_text(json.dumps({**about, "medians": found}, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(
+            json.dumps({**about, "medians": found}, indent=2) + "\n",
+            encoding="utf-8",
+        )
     rows = {row.title: found[row.title] for row in ROWS if row.title in found}
     if options.plot and rows:
         _plot(rows, options.plot)
 
 
-def _in_several_processes(candidates: dict[str, Maker], rounds: int, calls: int) -> dict[str, float]:
-    """Return the medians of three times as many processes: one in which a small step is slow may stay so to its end."""
+def _in_several_processes(
+    candidates: dict[str, Maker], rounds: int, calls: int
+) -> dict[str, float]:
+    """Return the medians of three times as many processes: one in which a small step is slow may
+    stay so to its end.
+    """
     found = [interleaved(candidates, max(1, rounds // 3), calls) for _ in range(3)]
     return {name: median(medians[name] for medians in found) for name in candidates}
 
 
 def _show(title: str, values: dict[str, float], units: tuple[str, ...]) -> None:
     units = tuple(unit for unit in units if unit in values)
-    print(f"\n| {title} |{''.join(f' × {unit} |' for unit in units) or ' |'}\n|---|{'--:|' * max(1, len(units))}")
+    print(
+        f"\n| {title} "
+        f"|{''.join(f' × {unit} |' for unit in units) or ' |'}\n|---|{'--:|' * max(1, len(units))}"
+    )
     for name, value in sorted(values.items(), key=lambda item: item[1]):
         shown = [f"{value / values[unit]:.2f}" for unit in units] or [f"{value:,.0f}"]
         print(f"| {name} | {' | '.join(shown)} |", flush=True)
@@ -181,14 +299,25 @@ def _plot(rows: Found, path: Path) -> None:
     mpl.use("agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(len(rows), 1, figsize=(8, 2.4 * len(rows)), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(
+        len(rows),
+        1,
+        figsize=(8, 2.4 * len(rows)),
+        layout="constrained",
+        squeeze=False,
+    )
     for ax, (title, values) in zip(axes[:, 0], rows.items(), strict=True):
         unit = UNITS[0] if UNITS[0] in values else UNITS[1]
         shown = sorted(values.items(), key=lambda item: -item[1])
         ratios = [value / values[unit] for _, value in shown]
         colours = ["tab:blue" if "anynet" in name else "tab:gray" for name, _ in shown]
         bars = ax.barh([name for name, _ in shown], ratios, color=colours)
-        ax.bar_label(bars, [f"{ratio:.2f}" for ratio in ratios], padding=2, fontsize=7)
+        ax.bar_label(
+            bars,
+            [f"{ratio:.2f}" for ratio in ratios],
+            padding=2,
+            fontsize=7,
+        )
         ax.set_xscale("log")
         ax.set_xlim(0.5 * min(ratios), 2 * max(ratios))
         # The bars are labelled with their values.
@@ -199,8 +328,15 @@ def _plot(rows: Found, path: Path) -> None:
 
 
 def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+    lines = (
+        Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if Path("/proc/cpuinfo").exists()
+        else []
+    )
+    return next(
+        (line.partition(": ")[2] for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
 
 
 def _cores() -> int:

@@ -1,6 +1,8 @@
-"""How long a network of convolutions takes to learn MNIST to 98 %: data on the device, shuffled batches, plain SGD.
+"""How long a network of convolutions takes to learn MNIST to 98 %: data on the device, shuffled
+batches, plain SGD.
 
-Every hundred steps it is looked at how many of the test images are right. Compiled code is there already.
+Every hundred steps it is looked at how many of the test images are right. Compiled code is there
+already.
 """
 
 from collections.abc import Callable
@@ -29,9 +31,14 @@ LOOKS, STEPS = 60, 100
 
 def trainings(backends: list[str]) -> dict[str, Maker]:
     """Return the candidates."""
-    found: dict[str, Maker] = {f"anynet on {name}, compiled": partial(_anynet, name) for name in backends}
+    found: dict[str, Maker] = {
+        f"anynet on {name}, compiled": partial(_anynet, name) for name in backends
+    }
     if find_spec("torch"):
-        found |= {"PyTorch eager": partial(_torch, compiled=False), "torch.compile": partial(_torch, compiled=True)}
+        found |= {
+            "PyTorch eager": partial(_torch, compiled=False),
+            "torch.compile": partial(_torch, compiled=True),
+        }
     if find_spec("optax"):
         found["JAX jit + optax"] = _jax
     return found
@@ -44,8 +51,14 @@ def _rows() -> Any:
     return np.concatenate(epochs).reshape(LOOKS, STEPS, ROW.batch)
 
 
-def _until(begin: Callable[[], None], train: Callable[[int], None], right: Callable[[], float]) -> Run:
-    """Return a function that trains from the beginning until enough images are right, so many times."""
+def _until(
+    begin: Callable[[], None],
+    train: Callable[[int], None],
+    right: Callable[[], float],
+) -> Run:
+    """Return a function that trains from the beginning until enough images are right, so many
+    times.
+    """
 
     def run(calls: int) -> None:
         for _ in range(calls):
@@ -65,7 +78,10 @@ def _anynet(name: str) -> Run:
     (x, t), (test_x, test_t) = load_mnist(backend, flat=False)
     rows = [backend.asarray(part) for part in _rows()]
     net, first = network(ROW, backend), network(ROW, backend).parameters()
-    step, optimizer = anynet.compile(on_rows(training_step(losses.cross_entropy))), optimizers.SGD(RATE)
+    step, optimizer = (
+        anynet.compile(on_rows(training_step(losses.cross_entropy))),
+        optimizers.SGD(RATE),
+    )
     score = anynet.compile(lambda net, x, t: metrics.accuracy(net(x), t))
 
     def begin() -> None:
@@ -89,7 +105,11 @@ def _torch(*, compiled: bool) -> Run:
 
     net, place = torch_network(ROW)
     x, t, test_x, test_t = (torch.tensor(part, device=place) for part in _data())
-    t, test_t, rows = t.long(), test_t.long(), torch.tensor(_rows(), device=place)
+    t, test_t, rows = (
+        t.long(),
+        test_t.long(),
+        torch.tensor(_rows(), device=place),
+    )
     first = [p.detach().clone() for p in net.parameters()]
     optimizer = torch.optim.SGD(net.parameters(), RATE)
     mode = "reduce-overhead" if place.type == "cuda" else None
@@ -127,7 +147,9 @@ def _jax() -> Run:
     rows, optimizer = jnp.asarray(_rows()), optax.sgd(RATE)
 
     def loss(parameters: Any, x: Any, t: Any) -> Any:
-        return optax.softmax_cross_entropy_with_integer_labels(jax_forward(ROW, parameters, x), t).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(
+            jax_forward(ROW, parameters, x), t
+        ).mean()
 
     def step(carried: Any, batch: Any) -> Any:
         parameters, state = carried
@@ -136,7 +158,9 @@ def _jax() -> Run:
         return (optax.apply_updates(parameters, changes), state), None
 
     steps = jax.jit(lambda carried, rows: jax.lax.scan(step, carried, rows)[0])
-    score = jax.jit(lambda parameters: (jax_forward(ROW, parameters, test_x).argmax(1) == test_t).mean())
+    score = jax.jit(
+        lambda parameters: (jax_forward(ROW, parameters, test_x).argmax(1) == test_t).mean()
+    )
     first: Any = jax.tree.map(jnp.asarray, ROW.parameters())
     carried = first, optimizer.init(first)
 

@@ -1,9 +1,10 @@
 """Two checkouts in one run, to see whether any row is slower than it was at another commit.
 
-Both sides take turns, each in a process that stays alive, in random order within a round. A round gives a ratio. A row
-has several pairs of processes, since a process may be slow to its end. Its ratio is the median of its pairs' medians.
-A row above the threshold is measured again, with more pairs and rounds, before it counts as slower. Where the
-interval of its ratio includes 1 even then, the row is called unclear: the machine is too busy to tell.
+Both sides take turns, each in a process that stays alive, in random order within a round. A round
+gives a ratio. A row has several pairs of processes, since a process may be slow to its end. Its
+ratio is the median of its pairs' medians. A row above the threshold is measured again, with more
+pairs and rounds, before it counts as slower. Where the interval of its ratio includes 1 even then,
+the row is called unclear: the machine is too busy to tell.
 
 Each checkout runs its own ``ci/bench``. A row that it defines differently is left out.
 """
@@ -33,7 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Seconds of a turn, and of all turns of a pair of processes, unless single calls take longer.
 TURN, PAIR = 0.1, 20.0
 
-#: A row above the threshold is measured again with this many times as many pairs, at most this often.
+#: A row above the threshold is measured again with this many times as many pairs, at most this
+#: often.
 AGAIN, TIMES = 2, 2
 
 RESAMPLES = 400
@@ -62,11 +64,16 @@ class Comparison:
         return median(median(after / before for before, after in rounds) for rounds in self.pairs)
 
     def interval(self) -> tuple[float, float]:
-        """Return the bounds of nine in ten ratios of pairs and rounds sampled with replacement (bootstrap)."""
+        """Return the bounds of nine in ten ratios of pairs and rounds sampled with replacement
+        (bootstrap).
+        """
         generator = Random(0)
         ratios = sorted(
             Comparison(
-                [generator.choices(pair, k=len(pair)) for pair in generator.choices(self.pairs, k=len(self.pairs))]
+                [
+                    generator.choices(pair, k=len(pair))
+                    for pair in generator.choices(self.pairs, k=len(self.pairs))
+                ]
             ).ratio
             for _ in range(RESAMPLES)
         )
@@ -90,8 +97,19 @@ class Side:
         self._process = subprocess.Popen(
             # Without the script's folder, so that it imports the checkout's modules.
             [
-                *(sys.executable, "-P", str(Path(__file__).with_name("turns.py"))),
-                *(str(root), clock, work.kind, work.row, work.backend, "compiled" if work.compiled else "eager"),
+                *(
+                    sys.executable,
+                    "-P",
+                    str(Path(__file__).with_name("turns.py")),
+                ),
+                *(
+                    str(root),
+                    clock,
+                    work.kind,
+                    work.row,
+                    work.backend,
+                    "compiled" if work.compiled else "eager",
+                ),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -131,8 +149,20 @@ def works(names: Sequence[str], compiled: bool) -> list[Work]:
 
     found = [Work(shown(row.title, *way), "step", row.title, *way) for row in ROWS for way in ways]
     found += [Work(shown("an epoch of 784-50-10", *way), "epoch", "", *way) for way in ways]
-    found += [Work(f"numerical gradient of 784-50-10: {name}", "numerical gradient", "", name) for name in names]
-    return [*found, Work("gradient of a chain of multiplications", "tape"), Work("import anynet", "import")]
+    found += [
+        Work(
+            f"numerical gradient of 784-50-10: {name}",
+            "numerical gradient",
+            "",
+            name,
+        )
+        for name in names
+    ]
+    return [
+        *found,
+        Work("gradient of a chain of multiplications", "tape"),
+        Work("import anynet", "import"),
+    ]
 
 
 @contextlib.contextmanager
@@ -143,9 +173,14 @@ def checkout(revision: str) -> Iterator[Path]:
         ArgumentError: there is no such commit.
 
     """
-    done = subprocess.run(["git", "-C", str(ROOT), "archive", "--format=zip", revision, "--"], capture_output=True)
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), "archive", "--format=zip", revision, "--"],
+        capture_output=True,
+    )
     if done.returncode:
-        raise ArgumentError(f"against is {revision!r}: wanted a commit of {ROOT}: {done.stderr.decode().strip()}")
+        raise ArgumentError(
+            f"against is {revision!r}: wanted a commit of {ROOT}: {done.stderr.decode().strip()}"
+        )
     with tempfile.TemporaryDirectory(prefix="anynet-bench-") as folder:
         with zipfile.ZipFile(io.BytesIO(done.stdout)) as archive:
             archive.extractall(folder)
@@ -153,7 +188,13 @@ def checkout(revision: str) -> Iterator[Path]:
 
 
 def compare(
-    found: Comparison, work: Work, before: Path, rounds: int, pairs: int, clock: str, generator: Random
+    found: Comparison,
+    work: Work,
+    before: Path,
+    rounds: int,
+    pairs: int,
+    clock: str,
+    generator: Random,
 ) -> None:
     """Add the rounds of this many pairs of processes to the results.
 
@@ -171,12 +212,18 @@ def compare(
                     raise Failure(f"{name}: {failure}") from None
                 stack.callback(sides[-1].close)
             # Only the newer side has this field.
-            if any(sides[0].row[name] != sides[1].row[name] for name in sides[0].row.keys() & sides[1].row.keys()):
+            if any(
+                sides[0].row[name] != sides[1].row[name]
+                for name in sides[0].row.keys() & sides[1].row.keys()
+            ):
                 raise Failure("before and now define this row differently")
             # The first turns only measure how many calls fill one.
             seconds = max(side.turn(calls) for calls in (1, 3) for side in sides)
             calls = max(1, round(TURN / max(seconds, 1e-9)))
-            enough = max(min(3, rounds), min(rounds, int(PAIR / (2 * calls * max(seconds, 1e-9)))))
+            enough = max(
+                min(3, rounds),
+                min(rounds, int(PAIR / (2 * calls * max(seconds, 1e-9)))),
+            )
             times = []
             for _ in range(enough):
                 order = generator.sample((0, 1), 2)
@@ -199,8 +246,14 @@ def main(
     path: Path | None,
     out: TextIO = sys.stdout,
 ) -> int:
-    """Compare this checkout with a commit. Return 1 if a row is slower than the threshold allows, else 0."""
-    chosen = [work for work in works(names, compiled) if not only or any(part in work.title for part in only)]
+    """Compare this checkout with a commit. Return 1 if a row is slower than the threshold allows,
+    else 0.
+    """
+    chosen = [
+        work
+        for work in works(names, compiled)
+        if not only or any(part in work.title for part in only)
+    ]
     if not chosen:
         raise ArgumentError(f"only is {only}: wanted a part of a title, such as {ROWS[0].title!r}")
     generator = Random(0)
@@ -210,25 +263,57 @@ def main(
 
     def write() -> None:
         if path:
-            result = {**about, "threshold": threshold, "rows": rows, **verdicts, "failed": failed}
+            result = {
+                **about,
+                "threshold": threshold,
+                "rows": rows,
+                **verdicts,
+                "failed": failed,
+            }
             path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
     with checkout(revision) as before:
-        print("\n| row | before, ms | now, ms | ratio | 90 % interval |\n|---|--:|--:|--:|--:|", file=out)
+        print(
+            "\n| row | before, ms | now, ms | ratio | 90 % interval |\n|---|--:|--:|--:|--:|",
+            file=out,
+        )
         for work in chosen:
             found = Comparison()
             try:
-                compare(found, work, before, max(1, rounds // pairs), pairs, clock, generator)
+                compare(
+                    found,
+                    work,
+                    before,
+                    max(1, rounds // pairs),
+                    pairs,
+                    clock,
+                    generator,
+                )
                 for _ in range(TIMES):
                     if found.ratio > threshold:
-                        compare(found, work, before, max(1, 2 * rounds // pairs), AGAIN * pairs, clock, generator)
+                        compare(
+                            found,
+                            work,
+                            before,
+                            max(1, 2 * rounds // pairs),
+                            AGAIN * pairs,
+                            clock,
+                            generator,
+                        )
             except Failure as failure:
                 failed[work.title] = str(failure)
                 continue
             low, high = found.interval()
             rows[work.title] = {
-                **{"before": found.seconds(0), "now": found.seconds(1), "ratio": found.ratio},
-                **{"interval": [low, high], "by pair": [Comparison([pair]).ratio for pair in found.pairs]},
+                **{
+                    "before": found.seconds(0),
+                    "now": found.seconds(1),
+                    "ratio": found.ratio,
+                },
+                **{
+                    "interval": [low, high],
+                    "by pair": [Comparison([pair]).ratio for pair in found.pairs],
+                },
                 "rounds": sum(map(len, found.pairs)),
             }
             verdict = "" if found.ratio <= threshold else "slower" if low > 1 else "unclear"
@@ -236,13 +321,20 @@ def main(
                 verdicts[verdict].append(work.title)
             times = " | ".join(f"{1000 * found.seconds(side):.3g}" for side in (0, 1))
             ratio = f"{found.ratio:.3f} {verdict}".strip()
-            print(f"| {work.title} | {times} | {ratio} | {low:.3f} to {high:.3f} |", file=out, flush=True)
+            print(
+                f"| {work.title} | {times} | {ratio} | {low:.3f} to {high:.3f} |",
+                file=out,
+                flush=True,
+            )
             # After each row, so that a timeout loses only the last one.
             write()
     write()
     for verdict, titles in verdicts.items():
         if titles:
-            print(f"\n{verdict}, above {threshold} × {revision}: {'; '.join(titles)}", file=out)
+            print(
+                f"\n{verdict}, above {threshold} × {revision}: {'; '.join(titles)}",
+                file=out,
+            )
     for title, reason in failed.items():
         print(f"\nleft out: {title}, {reason}", file=out)
     # A row that ran at the commit and fails in this checkout is worse than a slow one.

@@ -1,4 +1,6 @@
-"""A training step of a wide network in bfloat16, as a share of the rate at which the device multiplies matrices."""
+"""A training step of a wide network in bfloat16, as a share of the rate at which the device
+multiplies matrices.
+"""
 
 from functools import partial
 from importlib.util import find_spec
@@ -31,13 +33,18 @@ def steps(backends: list[str]) -> dict[str, Maker]:
             found |= {f"anynet on {name}, compiled": partial(_anynet, name)}
             found.setdefault(ALONE, partial(_product, name))
     if find_spec("torch"):
-        found |= {"PyTorch eager": partial(_torch, compiled=False), "torch.compile": partial(_torch, compiled=True)}
+        found |= {
+            "PyTorch eager": partial(_torch, compiled=False),
+            "torch.compile": partial(_torch, compiled=True),
+        }
     return found
 
 
 def shares(seconds: dict[str, float]) -> dict[str, float]:
     """Return the share of the rate of the product alone."""
-    return {name: PRODUCTS * seconds[ALONE] / time for name, time in seconds.items() if name != ALONE}
+    return {
+        name: PRODUCTS * seconds[ALONE] / time for name, time in seconds.items() if name != ALONE
+    }
 
 
 def _normal(backend: Any, *shape: int) -> Any:
@@ -46,7 +53,10 @@ def _normal(backend: Any, *shape: int) -> Any:
 
 def _product(name: str) -> Run:
     backend = configure(name)
-    x, weight = _normal(backend, BATCH, WIDTH), _normal(backend, WIDTH, WIDTH)
+    x, weight = (
+        _normal(backend, BATCH, WIDTH),
+        _normal(backend, WIDTH, WIDTH),
+    )
     return times(lambda: backend.xp.matmul(x, weight), backend.synchronize)
 
 
@@ -58,7 +68,10 @@ def _anynet(name: str) -> Run:
     net = layers.Sequential(*parts[:-1], seed=0, backend=backend)
     net = net.map(lambda p: backend.xp.astype(p, backend.xp.bfloat16))
     x, t = _normal(backend, BATCH, WIDTH), _normal(backend, BATCH, WIDTH)
-    step, optimizer = anynet.compile(training_step(losses.mean_squared_error)), optimizers.SGD(RATE)
+    step, optimizer = (
+        anynet.compile(training_step(losses.mean_squared_error)),
+        optimizers.SGD(RATE),
+    )
     return times(lambda: step(net, optimizer, x, t), backend.synchronize)
 
 

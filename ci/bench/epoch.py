@@ -1,4 +1,6 @@
-"""A whole epoch of 784-50-10, batch 100: 60,000 images in memory, shuffled, every step of the training."""
+"""A whole epoch of 784-50-10, batch 100: 60,000 images in memory, shuffled, every step of the
+training.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +24,9 @@ ROW = ROWS[0]
 
 def epochs(backends: list[str]) -> dict[str, Maker]:
     """Return the candidates."""
-    found: dict[str, Maker] = {f"anynet on {name}": partial(_anynet, name, False) for name in backends}
+    found: dict[str, Maker] = {
+        f"anynet on {name}": partial(_anynet, name, False) for name in backends
+    }
     found |= {f"anynet on {name}, compiled": partial(_anynet, name, True) for name in backends}
     for name, module, make in (
         ("hand-written NumPy", "numpy", _numpy),
@@ -58,7 +62,10 @@ def _anynet(name: str, compiled: bool) -> Run:
     backend = configure(name)
     x, t = map(backend.asarray, _data())
     net, loader = network(ROW, backend), Loader(x, t, ROW.batch)
-    train, optimizer = training_step(losses.cross_entropy), optimizers.SGD(ROW.rate)
+    train, optimizer = (
+        training_step(losses.cross_entropy),
+        optimizers.SGD(ROW.rate),
+    )
     step: Any = anynet.compile(train) if compiled else train
     step_on_rows = anynet.compile(on_rows(train))
 
@@ -68,7 +75,13 @@ def _anynet(name: str, compiled: bool) -> Run:
         backend.synchronize()
 
     def loop() -> None:
-        step_on_rows.for_each(backend.xp.reshape(loader.start_epoch(), (-1, ROW.batch)), net, optimizer, x, t)
+        step_on_rows.for_each(
+            backend.xp.reshape(loader.start_epoch(), (-1, ROW.batch)),
+            net,
+            optimizer,
+            x,
+            t,
+        )
         backend.synchronize()
 
     return _calls(loop if compiled and backend.loops else epoch)
@@ -79,7 +92,10 @@ def _numpy() -> Run:
     from peers import handwritten
 
     images, labels = _data()
-    x, t = np.empty((ROW.batch, 784), "float32"), np.empty(ROW.batch, "int64")
+    x, t = (
+        np.empty((ROW.batch, 784), "float32"),
+        np.empty(ROW.batch, "int64"),
+    )
     step, generator = handwritten(ROW, (x, t)), np.random.default_rng(0)
 
     def epoch() -> None:

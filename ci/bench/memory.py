@@ -1,4 +1,6 @@
-"""Measure peak memory: of training the wide network, above the process's memory before, and of many steps."""
+"""Measure peak memory: of training the wide network, above the process's memory before, and of many
+steps.
+"""
 
 import subprocess
 import sys
@@ -16,7 +18,10 @@ STEPS = 10_000
 
 def measure(backends: list[str]) -> dict[str, float]:
     """Return bytes by candidate, each in a process of its own."""
-    names = [*_ours(backends), *(name for name in ("PyTorch eager", "JAX jit + optax") if name in peers(WIDE))]
+    names = [
+        *_ours(backends),
+        *(name for name in ("PyTorch eager", "JAX jit + optax") if name in peers(WIDE)),
+    ]
     return {name: _in_a_process("wide", name) for name in names}
 
 
@@ -30,7 +35,12 @@ def _ours(backends: list[str]) -> list[str]:
 
 
 def _in_a_process(what: str, name: str) -> float:
-    done = subprocess.run([sys.executable, __file__, what, name], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, __file__, what, name],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return float(done.stdout.split()[-1])
 
 
@@ -52,7 +62,8 @@ def main() -> None:
     """Print the bytes of one candidate."""
     run = _maker(sys.argv[2])()
     if sys.argv[1] == "wide":
-        # The network, its data and the libraries are loaded. From here on the memory is the training's own.
+        # The network, its data and the libraries are loaded. From here on the memory is the
+        # training's own.
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
         before = _status("VmRSS")
         run(10)

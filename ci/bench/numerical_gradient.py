@@ -17,9 +17,14 @@ SAMPLE = 1000
 
 
 def measure(backend: Backend, rounds: int) -> dict[str, float]:
-    """Return the median seconds for all 39,760 parameters of 784-50-10 at batch 100, ours and the loop's."""
+    """Return the median seconds for all 39,760 parameters of 784-50-10 at batch 100, ours and the
+    loop's.
+    """
     row = ROWS[0]
-    (x, t), parameters = row.data(), [p for pair in row.parameters() for p in pair or ()]
+    (x, t), parameters = (
+        row.data(),
+        [p for pair in row.parameters() for p in pair or ()],
+    )
     images, labels = backend.asarray(x), backend.asarray(t)
     tree = [backend.asarray(p) for p in parameters]
     count = sum(p.size for p in parameters)
@@ -40,7 +45,9 @@ def measure(backend: Backend, rounds: int) -> dict[str, float]:
 
 
 def _loop(x: np.ndarray, t: np.ndarray, parameters: list[np.ndarray]) -> float:
-    """Return the seconds that one central difference per parameter takes for a sample of the first weights."""
+    """Return the seconds that one central difference per parameter takes for a sample of the first
+    weights.
+    """
     w1, b1, w2, b2 = parameters
     rows = np.arange(len(t))
 

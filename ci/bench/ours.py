@@ -16,7 +16,9 @@ def network(row: Row, backend: Backend) -> layers.Sequential:
     makers: dict[str, Any] = {
         "linear": layers.Linear,
         "relu": layers.ReLU,
-        "conv": lambda before, after, kernel, padding: layers.Conv2d(before, after, kernel, padding=padding),
+        "conv": lambda before, after, kernel, padding: layers.Conv2d(
+            before, after, kernel, padding=padding
+        ),
         "norm": layers.BatchNorm,
         "pool": lambda: layers.MaxPool2d(2),
         "flatten": layers.Flatten,
@@ -36,7 +38,8 @@ def candidate(row: Row, name: str, compiled: bool) -> Run:
     if row.images:
         infer = anynet.compile(net) if compiled else net
         return times(
-            lambda: [infer(x[i : i + row.batch, ...]) for i in range(0, row.images, row.batch)], backend.synchronize
+            lambda: [infer(x[i : i + row.batch, ...]) for i in range(0, row.images, row.batch)],
+            backend.synchronize,
         )
     step: Any = training_step(losses.cross_entropy)
     step = anynet.compile(step) if compiled else step
@@ -45,7 +48,8 @@ def candidate(row: Row, name: str, compiled: bool) -> Run:
 
 
 def products(row: Row, name: str) -> Run:
-    """Multiply the matrices of the row and do nothing else. The first layer needs no cotangent of its input.
+    """Multiply the matrices of the row and do nothing else. The first layer needs no cotangent of
+    its input.
 
     A convolution counts as the products of its unfolded images, one for the batch.
     """
@@ -60,7 +64,10 @@ def products(row: Row, name: str) -> Run:
         elif kind == "pool":
             side //= 2
     matrices = [
-        tuple(backend.asarray(generator.random(shape, "float32")) for shape in ((n, a), (a, b), (n, b)))
+        tuple(
+            backend.asarray(generator.random(shape, "float32"))
+            for shape in ((n, a), (a, b), (n, b))
+        )
         for n, a, b in sizes
     ]
     matmul = backend.xp.matmul

@@ -1,4 +1,6 @@
-"""The peers: the same work in each of the libraries that a user might take, the way its documentation does it."""
+"""The peers: the same work in each of the libraries that a user might take, the way its
+documentation does it.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +14,8 @@ Maker = Callable[[Row], Run]
 
 
 def handwritten(row: Row, batch: tuple[Any, Any] | None = None) -> Run:
-    """Return a step hand-written for speed: as few passes over memory as possible, and out= where it helps.
+    """Return a step hand-written for speed: as few passes over memory as possible, and out= where
+    it helps.
 
     The softmax works on transposed outputs, for reductions along a short last axis are slow.
     """
@@ -21,7 +24,10 @@ def handwritten(row: Row, batch: tuple[Any, Any] | None = None) -> Run:
     weights, biases = [w for w, _ in pairs], [b for _, b in pairs]
     rows, last = np.arange(row.batch), len(weights) - 1
     hidden = [np.empty((row.batch, w.shape[1]), "float32") for w in weights]
-    back, grads = [np.empty_like(h) for h in hidden], [np.empty_like(w) for w in weights]
+    back, grads = (
+        [np.empty_like(h) for h in hidden],
+        [np.empty_like(w) for w in weights],
+    )
     rate, share = np.float32(row.rate), np.float32(1 / row.batch)
     means, squares = ([np.zeros_like(p) for pair in pairs for p in pair] for _ in range(2))
     updates = 0
@@ -71,7 +77,11 @@ def handwritten(row: Row, batch: tuple[Any, Any] | None = None) -> Run:
             descend(2 * i + 1, biases[i], b_grad)
 
     return times(
-        lambda: [forward(x[i : i + row.batch]) for i in range(0, row.images, row.batch)] if row.images else work()
+        lambda: (
+            [forward(x[i : i + row.batch]) for i in range(0, row.images, row.batch)]
+            if row.images
+            else work()
+        )
     )
 
 
@@ -86,7 +96,9 @@ def torch_compiled(row: Row) -> Run:
 
 
 def torch_network(row: Row) -> tuple[Any, Any]:
-    """Return the row's network in torch.nn, on the first GPU where there is one, and where it is."""
+    """Return the row's network in torch.nn, on the first GPU where there is one, and where it
+    is.
+    """
     import torch
     from torch import nn
 
@@ -94,7 +106,9 @@ def torch_network(row: Row) -> tuple[Any, Any]:
     makers: dict[str, Any] = {
         "linear": nn.Linear,
         "relu": nn.ReLU,
-        "conv": lambda before, after, kernel, padding: nn.Conv2d(before, after, kernel, padding=padding),
+        "conv": lambda before, after, kernel, padding: nn.Conv2d(
+            before, after, kernel, padding=padding
+        ),
         "norm": nn.BatchNorm2d,
         "pool": lambda: nn.MaxPool2d(2),
         "flatten": nn.Flatten,
@@ -103,7 +117,10 @@ def torch_network(row: Row) -> tuple[Any, Any]:
     for layer, given in zip(parts, row.parameters(), strict=True):
         if given is not None:
             weight = given[0].T.copy() if isinstance(layer, nn.Linear) else given[0]
-            layer.weight.data, layer.bias.data = torch.tensor(weight), torch.tensor(given[1])
+            layer.weight.data, layer.bias.data = (
+                torch.tensor(weight),
+                torch.tensor(given[1]),
+            )
     return nn.Sequential(*parts).to(place), place
 
 
@@ -151,7 +168,10 @@ def jax_forward(row: Row, parameters: Any, x: Any) -> Any:
             x = jax.lax.conv_general_dilated(x, given[0], (1, 1), [(sizes[3], sizes[3])] * 2)
             x = x + given[1][:, None, None]
         elif kind == "norm":
-            mean, variance = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
+            mean, variance = (
+                x.mean((0, 2, 3), keepdims=True),
+                x.var((0, 2, 3), keepdims=True),
+            )
             scale, shift = (p[:, None, None] for p in given)
             x = (x - mean) * jax.lax.rsqrt(variance + 1e-5) * scale + shift
         elif kind == "relu":
@@ -188,7 +208,9 @@ def jax_jit(row: Row) -> Run:
         found: list[Any] = []
 
         def all_images() -> None:
-            found[:] = [infer(parameters, x[i : i + row.batch]) for i in range(0, row.images, row.batch)]
+            found[:] = [
+                infer(parameters, x[i : i + row.batch]) for i in range(0, row.images, row.batch)
+            ]
 
         return times(all_images, lambda: jax.block_until_ready(found))
     compiled = jax.jit(update)
@@ -251,7 +273,9 @@ def dezero(row: Row) -> Run:
 
     makers: dict[str, Any] = {
         "linear": lambda before, after: kinds.Linear(after, in_size=before),
-        "conv": lambda before, after, kernel, padding: kinds.Conv2d(after, kernel, pad=padding, in_channels=before),
+        "conv": lambda before, after, kernel, padding: kinds.Conv2d(
+            after, kernel, pad=padding, in_channels=before
+        ),
         "norm": lambda channels: kinds.BatchNorm(),
         "relu": lambda: functions.relu,
         "pool": lambda: lambda x: functions.pooling(x, 2, 2),
@@ -309,7 +333,9 @@ def hips_autograd(row: Row) -> Run:
     gradient = autograd.grad(loss)
 
     def work() -> None:
-        for (weight, bias), (of_weight, of_bias) in zip(parameters, gradient(parameters), strict=True):
+        for (weight, bias), (of_weight, of_bias) in zip(
+            parameters, gradient(parameters), strict=True
+        ):
             weight -= np.float32(row.rate) * of_weight
             bias -= np.float32(row.rate) * of_bias
 
@@ -326,11 +352,25 @@ def scikit_learn(row: Row) -> Run:
 
     widths = [sizes[1] for kind, *sizes in row.layers if kind == "linear"]
     x, t = row.data()
-    solver = {"solver": "adam"} if row.adam else {"solver": "sgd", "momentum": 0.0, "nesterovs_momentum": False}
-    net = MLPClassifier(widths[:-1], alpha=0.0, batch_size=row.batch, learning_rate_init=row.rate, **solver)
+    solver = (
+        {"solver": "adam"}
+        if row.adam
+        else {"solver": "sgd", "momentum": 0.0, "nesterovs_momentum": False}
+    )
+    net = MLPClassifier(
+        widths[:-1],
+        alpha=0.0,
+        batch_size=row.batch,
+        learning_rate_init=row.rate,
+        **solver,
+    )
     net.partial_fit(x[: row.batch], t[: row.batch], classes=np.arange(10))
     if row.images:
-        return times(lambda: [net.predict_proba(x[i : i + row.batch]) for i in range(0, row.images, row.batch)])
+        return times(
+            lambda: [
+                net.predict_proba(x[i : i + row.batch]) for i in range(0, row.images, row.batch)
+            ]
+        )
     return times(lambda: net.partial_fit(x, t))
 
 
@@ -347,7 +387,12 @@ def peers(row: Row) -> dict[str, Maker]:
         ("JAX jit + optax", "optax", jax_jit, True),
         ("MyGrad", "mygrad", mygrad, not row.adam),
         ("DeZero", "dezero", dezero, True),
-        ("HIPS autograd", "autograd", hips_autograd, row.dense and not row.adam),
+        (
+            "HIPS autograd",
+            "autograd",
+            hips_autograd,
+            row.dense and not row.adam,
+        ),
         ("scikit-learn", "sklearn", scikit_learn, row.dense),
     ]
     return {name: make for name, module, make, suits in known if suits and find_spec(module)}

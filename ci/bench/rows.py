@@ -1,4 +1,6 @@
-"""The rows of the table: networks, batches and optimizers, and the initial values that all candidates share."""
+"""The rows of the table: networks, batches and optimizers, and the initial values that all
+candidates share.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +17,8 @@ Run = Callable[[int], None]
 class Row:
     """A training step, or the outputs of many images in batches.
 
-    Layers are ("linear", from, to), ("conv", from, to, kernel, padding), ("norm", channels), ("relu",), ("flatten",),
-    and ("pool",), which halves height and width.
+    Layers are ("linear", from, to), ("conv", from, to, kernel, padding), ("norm", channels),
+    ("relu",), ("flatten",), and ("pool",), which halves height and width.
     """
 
     title: str
@@ -44,16 +46,27 @@ class Row:
         return generator.random((n, *shape), "float32"), generator.integers(0, 10, n)
 
     def parameters(self) -> list[tuple[Any, Any] | None]:
-        """Return weight and bias of each layer, None for one without parameters. Linear weights are (in, out)."""
+        """Return weight and bias of each layer, None for one without parameters. Linear weights are
+        (in, out).
+        """
         generator = np.random.default_rng(1)
         found: list[tuple[Any, Any] | None] = []
         for kind, *sizes in self.layers:
             if kind == "linear":
                 shape, fan, out = tuple(sizes), sizes[0], sizes[1]
             elif kind == "conv":
-                shape, fan, out = (sizes[1], sizes[0], sizes[2], sizes[2]), sizes[0] * sizes[2] ** 2, sizes[1]
+                shape, fan, out = (
+                    (sizes[1], sizes[0], sizes[2], sizes[2]),
+                    sizes[0] * sizes[2] ** 2,
+                    sizes[1],
+                )
             elif kind == "norm":
-                found.append((np.ones(sizes[0], "float32"), np.zeros(sizes[0], "float32")))
+                found.append(
+                    (
+                        np.ones(sizes[0], "float32"),
+                        np.zeros(sizes[0], "float32"),
+                    )
+                )
                 continue
             else:
                 found.append(None)
@@ -70,7 +83,13 @@ def _dense(*widths: int) -> tuple[tuple[Any, ...], ...]:
     return tuple(layers[:-1])
 
 
-_SMALL = (("conv", 1, 30, 5, 0), ("relu",), ("pool",), ("flatten",), *_dense(4320, 100, 10))
+_SMALL = (
+    ("conv", 1, 30, 5, 0),
+    ("relu",),
+    ("pool",),
+    ("flatten",),
+    *_dense(4320, 100, 10),
+)
 _LARGE = tuple(
     layer
     for before, after in ((1, 32), (32, 64))
@@ -87,9 +106,22 @@ _LARGE = tuple(
 ROWS = (
     Row("784-50-10, batch 100", _dense(784, 50, 10)),
     Row("784-50-100-10, batch 100", _dense(784, 50, 100, 10)),
-    Row("784-50-100-10, inference on 10,000", _dense(784, 50, 100, 10), images=10_000),
-    Row("784-2048-2048-10, batch 512", _dense(784, 2048, 2048, 10), batch=512),
-    Row("784-2048-2048-10, batch 512, Adam", _dense(784, 2048, 2048, 10), batch=512, adam=True),
+    Row(
+        "784-50-100-10, inference on 10,000",
+        _dense(784, 50, 100, 10),
+        images=10_000,
+    ),
+    Row(
+        "784-2048-2048-10, batch 512",
+        _dense(784, 2048, 2048, 10),
+        batch=512,
+    ),
+    Row(
+        "784-2048-2048-10, batch 512, Adam",
+        _dense(784, 2048, 2048, 10),
+        batch=512,
+        adam=True,
+    ),
     Row("conv30(5×5)-pool-100-10, batch 100", _SMALL),
     Row(
         "32-32-bn-pool-64-64-bn-pool-10, batch 128, Adam",
@@ -100,7 +132,10 @@ ROWS = (
 )
 
 
-def times(work: Callable[[], object], synchronize: Callable[[], object] = lambda: None) -> Run:
+def times(
+    work: Callable[[], object],
+    synchronize: Callable[[], object] = lambda: None,
+) -> Run:
     """Return a function that does the work so many times, and waits for it."""
 
     def run(calls: int) -> None:

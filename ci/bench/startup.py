@@ -12,13 +12,18 @@ from anynet.bench import Maker
 
 def programs() -> dict[str, Maker]:
     """Return the candidates: Python alone, and with the import."""
-    return {"python": partial(_program, "pass"), "import anynet": partial(_program, "import anynet")}
+    return {
+        "python": partial(_program, "pass"),
+        "import anynet": partial(_program, "import anynet"),
+    }
 
 
 def _program(source: str) -> Callable[[int], None]:
     # With cached bytecode, as from the second start on, whatever the environment says.
     folder = tempfile.TemporaryDirectory()
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
 
     def run(calls: int) -> None:
         for _ in range(calls):

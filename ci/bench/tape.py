@@ -1,4 +1,6 @@
-"""Measure the tape: a chain of multiplications of small arrays, forward alone and with the backward walk."""
+"""Measure the tape: a chain of multiplications of small arrays, forward alone and with the backward
+walk.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +18,9 @@ LENGTH = 100
 
 
 def chains() -> dict[str, Maker]:
-    """Return the candidates. Each computes the chain, and those that differentiate also its gradient."""
+    """Return the candidates. Each computes the chain, and those that differentiate also its
+    gradient.
+    """
     candidates = {"NumPy, forwards only": _numpy, "anynet": _anynet}
     if find_spec("autograd"):
         candidates["HIPS autograd"] = _autograd
@@ -25,7 +29,9 @@ def chains() -> dict[str, Maker]:
     return {name: partial(_repeated, make) for name, make in candidates.items()}
 
 
-def _repeated(make: Callable[[], Callable[[], object]]) -> Callable[[int], None]:
+def _repeated(
+    make: Callable[[], Callable[[], object]],
+) -> Callable[[int], None]:
     work = make()
 
     def run(calls: int) -> None:

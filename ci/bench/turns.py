@@ -1,6 +1,8 @@
-"""One side of a comparison: a process that runs the work of one row of its checkout, one turn for each request.
+"""One side of a comparison: a process that runs the work of one row of its checkout, one turn for
+each request.
 
-PYTHONPATH chooses the checkout. Requests are lines on standard input, answers are lines of JSON on standard output.
+PYTHONPATH chooses the checkout. Requests are lines on standard input, answers are lines of JSON on
+standard output.
 """
 
 import dataclasses
@@ -12,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-#: Seconds at the start of a turn that are not timed, because the other side has just filled the caches.
+#: Seconds at the start of a turn that are not timed, because the other side has just filled the
+#: caches.
 SETTLE = 0.03
 
 Run = Callable[[int], None]
@@ -31,7 +34,9 @@ def make(kind: str, title: str, backend: str, compiled: bool) -> tuple[Run, dict
     if kind == "epoch":
         import epoch
 
-        return epoch.epochs([backend])[f"anynet on {backend}{', compiled' if compiled else ''}"](), {}
+        return epoch.epochs([backend])[
+            f"anynet on {backend}{', compiled' if compiled else ''}"
+        ](), {}
     if kind == "tape":
         import tape
 
@@ -44,7 +49,9 @@ def make(kind: str, title: str, backend: str, compiled: bool) -> tuple[Run, dict
 
 
 def _numerical_gradient(backend_name: str) -> Run:
-    """Return the numerical gradient of a row's parameters. Older benchmarks time it in a separate loop."""
+    """Return the numerical gradient of a row's parameters. Older benchmarks time it in a separate
+    loop.
+    """
     from rows import ROWS, times
 
     import anynet
@@ -58,7 +65,10 @@ def _numerical_gradient(backend_name: str) -> Run:
     def loss(p: list[Any]) -> Any:
         return losses.cross_entropy(affine(functions.relu(affine(x, p[0], p[1])), p[2], p[3]), t)
 
-    return times(lambda: anynet.numerical_gradient(loss, parameters), backend.synchronize)
+    return times(
+        lambda: anynet.numerical_gradient(loss, parameters),
+        backend.synchronize,
+    )
 
 
 def _processor_time() -> float:
@@ -103,7 +113,11 @@ def main() -> None:
         run, row = make(kind, title, backend, compiled == "compiled")
         run(1)
     except Exception as reason:
-        error, run, row = f"{type(reason).__name__}: {reason}", lambda calls: None, {}
+        error, run, row = (
+            f"{type(reason).__name__}: {reason}",
+            lambda calls: None,
+            {},
+        )
     answers.write(json.dumps([error, row]) + "\n")
     for line in sys.stdin:
         answers.write(json.dumps(turn(run, int(line), CLOCKS[clock])) + "\n")

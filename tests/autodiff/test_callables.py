@@ -16,7 +16,8 @@ from anynet.errors import ArgumentTypeError
 
 
 class Foreign:
-    """A callable of another language: every attribute is something, and none is what Python expects."""
+    """A callable of another language: every attribute is something, and none is what Python
+    expects."""
 
     def __init__(self, f):
         self._f = f
@@ -33,7 +34,12 @@ class Foreign:
 class WithoutStrings(Foreign):
     def __init__(self, f):
         super().__init__(f)
-        self.__name__, self.__qualname__, self.__doc__, self.__module__ = 3, None, 5, 7
+        self.__name__, self.__qualname__, self.__doc__, self.__module__ = (
+            3,
+            None,
+            5,
+            7,
+        )
 
 
 class Raising(Foreign):
@@ -90,11 +96,20 @@ TRANSFORMATIONS = {
 def test_a_transformation_of_any_callable(backend, kind, transformation):
     x = backend.asarray(np.array([1.0, 2.0, 3.0]))
     transform = TRANSFORMATIONS[transformation]
-    assert np.array_equal(host(transform(CALLABLES[kind](squares), x)), host(transform(squares, x)))
+    assert np.array_equal(
+        host(transform(CALLABLES[kind](squares), x)),
+        host(transform(squares, x)),
+    )
 
 
 def test_names_and_docstrings_are_kept():
-    for transform in (anynet.grad, anynet.vmap, anynet.jacobian, autodiff.remat, anynet.compile):
+    for transform in (
+        anynet.grad,
+        anynet.vmap,
+        anynet.jacobian,
+        autodiff.remat,
+        anynet.compile,
+    ):
         found = transform(squares)
         assert found.__name__ == "squares"
         assert found.__doc__ == "Return the sum of squares."

@@ -1,9 +1,9 @@
-"""Derivatives at the edges: zeros, ties, infinities, NaN, singular matrices, and arrays without elements.
+"""Derivatives at the edges: zeros, ties, infinities, NaN, singular matrices, and arrays without
+elements.
 
-Each row has a function, a point, and the right gradient of the sum of the function's results. It comes from PyTorch or
-JAX, with which the test compares again where the backend is one of them, or else from a limit, a law or a convention,
-which the row states.
-"""
+Each row has a function, a point, and the right gradient of the sum of the function's results. It
+comes from PyTorch or JAX, with which the test compares again where the backend is one of them, or
+else from a limit, a law or a convention, which the row states."""
 
 import math
 from collections.abc import Callable
@@ -165,22 +165,65 @@ ELEMENTWISE = {
 
 def ours(name: str, *pairs: tuple[float, float], source: str) -> Edge:
     points, right = zip(*pairs, strict=True)
-    return Edge(lambda xp, x: getattr(functions, name)(x), (points,), (right,), source)
+    return Edge(
+        lambda xp, x: getattr(functions, name)(x),
+        (points,),
+        (right,),
+        source,
+    )
 
 
 # PyTorch and JAX have these outside the namespace of the standard; test_functions.py compares them.
 ACTIVATIONS = {
     "relu": ours("relu", (0.0, 0), (-0.0, 0), (INF, 1), (-INF, 0), source="0 at 0"),
-    "leaky_relu": ours("leaky_relu", (0.0, 0.01), (-INF, 0.01), source="the negative slope at 0"),
+    "leaky_relu": ours(
+        "leaky_relu",
+        (0.0, 0.01),
+        (-INF, 0.01),
+        source="the negative slope at 0",
+    ),
     "elu": ours("elu", (0.0, 1), (-INF, 0), (INF, 1), source="smooth"),
     "selu": ours("selu", (0.0, _SELU), (-INF, 0), source="the slope from below at 0"),
-    "hard_sigmoid": ours("hard_sigmoid", (-3.0, 0), (3.0, 0), (0.0, 1 / 6), source="0 where the cuts are"),
-    "sigmoid": ours("sigmoid", (0.0, 0.25), (-40.0, math.exp(-40)), (-800.0, 0), (INF, 0), source="σ (1 - σ)"),
-    "softplus": ours("softplus", (0.0, 0.5), (-800.0, 0), (800.0, 1), (-INF, 0), (INF, 1), source="σ"),
+    "hard_sigmoid": ours(
+        "hard_sigmoid",
+        (-3.0, 0),
+        (3.0, 0),
+        (0.0, 1 / 6),
+        source="0 where the cuts are",
+    ),
+    "sigmoid": ours(
+        "sigmoid",
+        (0.0, 0.25),
+        (-40.0, math.exp(-40)),
+        (-800.0, 0),
+        (INF, 0),
+        source="σ (1 - σ)",
+    ),
+    "softplus": ours(
+        "softplus",
+        (0.0, 0.5),
+        (-800.0, 0),
+        (800.0, 1),
+        (-INF, 0),
+        (INF, 1),
+        source="σ",
+    ),
     "gelu": ours("gelu", (0.0, 0.5), (50.0, 1), (-50.0, 0), source="Φ(x) + x φ(x)"),
     "silu": ours("silu", (0.0, 0.5), (800.0, 1), (-800.0, 0), source="limits"),
-    "mish": ours("mish", (0.0, 0.6), (800.0, 1), (-800.0, 0), source="limits; tanh(log 2) at 0"),
-    "erf": ours("erf", (0.0, 2 / math.sqrt(math.pi)), (30.0, 0), (INF, 0), source="2 / √π exp(-x²)"),
+    "mish": ours(
+        "mish",
+        (0.0, 0.6),
+        (800.0, 1),
+        (-800.0, 0),
+        source="limits; tanh(log 2) at 0",
+    ),
+    "erf": ours(
+        "erf",
+        (0.0, 2 / math.sqrt(math.pi)),
+        (30.0, 0),
+        (INF, 0),
+        source="2 / √π exp(-x²)",
+    ),
 }
 
 _ROWS = np.array([[1.0, 2, 3], [4, 5, 6]])
@@ -223,7 +266,8 @@ STATISTICAL = {
 
 
 def _place(xp: Any, x: Any) -> Any:
-    """Return the device of an array of ours, None in the other libraries, where there is one only."""
+    """Return the device of an array of ours, None in the other libraries, where there is one
+    only."""
     return getattr(x, "device", None) if xp.__name__.startswith("anynet") else None
 
 
@@ -325,7 +369,13 @@ def placed(backend: Any, edge: Edge) -> list[Any]:
 
 def compare(found: Any, edge: Edge, atol: float) -> None:
     for g, right in zip(found, edge.right, strict=True):
-        np.testing.assert_allclose(g, np.asarray(right, dtype="float64"), rtol=1e-9, atol=atol, strict=True)
+        np.testing.assert_allclose(
+            g,
+            np.asarray(right, dtype="float64"),
+            rtol=1e-9,
+            atol=atol,
+            strict=True,
+        )
 
 
 def tolerance(name: str) -> float:
@@ -335,22 +385,35 @@ def tolerance(name: str) -> float:
 
 @pytest.mark.parametrize("name", EDGES)
 def test_edge(backend, name):
-    """Compare with the right value, and this with PyTorch's or JAX's own derivative where the row names them."""
+    """Compare with the right value, and this with PyTorch's or JAX's own derivative where the row
+    names them."""
     if name in LACKING.get(backend.name, {}):
         pytest.skip(reason=LACKING[backend.name][name])
     edge = EDGES[name]
     f, point = total(edge.function), placed(backend, edge)
     arguments = tuple(range(len(point)))
-    compare([host(g) for g in anynet.grad(f, arguments)(*point)], edge, tolerance(name))
+    compare(
+        [host(g) for g in anynet.grad(f, arguments)(*point)],
+        edge,
+        tolerance(name),
+    )
     if backend.name == "torch" and edge.source.startswith("PyTorch"):
         import torch
 
         point = [x.requires_grad_() for x in point]
-        compare([host(g) for g in torch.autograd.grad(f(*point), point)], edge, tolerance(name))
+        compare(
+            [host(g) for g in torch.autograd.grad(f(*point), point)],
+            edge,
+            tolerance(name),
+        )
     if backend.name == "jax" and edge.source.startswith((BOTH, "JAX")):
         import jax
 
-        compare([host(g) for g in jax.grad(f, arguments)(*point)], edge, tolerance(name))
+        compare(
+            [host(g) for g in jax.grad(f, arguments)(*point)],
+            edge,
+            tolerance(name),
+        )
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2, 3, 4])
@@ -367,7 +430,8 @@ def test_determinants_of_every_rank(backend, rank, kind):
     agree(weighted(lambda xp, x: xp.linalg.det(x)), [x])
 
 
-#: A function of a vector, the point, and the Hessian, which is that of JAX, or of a formula where JAX divides by 0.
+#: A function of a vector, the point, and the Hessian, which is that of JAX, or of a formula where
+#: JAX divides by 0.
 SECOND = {
     "pow at an exponent of 0": (
         lambda xp, x: x[0] ** x[1],
@@ -375,19 +439,51 @@ SECOND = {
         [[0, 0.5], [0.5, math.log(2) ** 2]],
     ),
     "x ** 0": (lambda xp, x: xp.sum(x**0), [0.0, 1.0], [[0, 0], [0, 0]]),
-    "x ** 2 at 0": (lambda xp, x: xp.sum(x**2), [0.0, 1.0], [[2, 0], [0, 2]]),
-    "x ** 1 at 0": (lambda xp, x: xp.sum(x**1), [0.0, 1.0], [[0, 0], [0, 0]]),
+    "x ** 2 at 0": (
+        lambda xp, x: xp.sum(x**2),
+        [0.0, 1.0],
+        [[2, 0], [0, 2]],
+    ),
+    "x ** 1 at 0": (
+        lambda xp, x: xp.sum(x**1),
+        [0.0, 1.0],
+        [[0, 0], [0, 0]],
+    ),
     "logaddexp of equal elements": (
         lambda xp, x: xp.logaddexp(x[0], x[1]),
         [0.0, 0.0],
         [[0.25, -0.25], [-0.25, 0.25]],
     ),
-    "atan2 on an axis": (lambda xp, x: xp.atan2(x[0], x[1]), [0.0, 2.0], [[0, -0.25], [-0.25, 0]]),
-    "hypot on an axis": (lambda xp, x: xp.hypot(x[0], x[1]), [0.0, 2.0], [[0.5, 0], [0, 0]]),
-    "asinh at 0": (lambda xp, x: xp.sum(xp.asinh(x)), [0.0, 1.0], [[0, 0], [0, -(2**-1.5)]]),
-    "vector_norm on an axis": (lambda xp, x: xp.linalg.vector_norm(x), [0.0, 2.0], [[0.5, 0], [0, 0]]),
-    "matrix_norm on an axis": (lambda xp, x: xp.linalg.matrix_norm(x[None, :]), [0.0, 2.0], [[0.5, 0], [0, 0]]),
-    "prod with a zero": (lambda xp, x: xp.prod(x), [0.0, 2.0, 3.0], [[0, 3, 2], [3, 0, 0], [2, 0, 0]]),
+    "atan2 on an axis": (
+        lambda xp, x: xp.atan2(x[0], x[1]),
+        [0.0, 2.0],
+        [[0, -0.25], [-0.25, 0]],
+    ),
+    "hypot on an axis": (
+        lambda xp, x: xp.hypot(x[0], x[1]),
+        [0.0, 2.0],
+        [[0.5, 0], [0, 0]],
+    ),
+    "asinh at 0": (
+        lambda xp, x: xp.sum(xp.asinh(x)),
+        [0.0, 1.0],
+        [[0, 0], [0, -(2**-1.5)]],
+    ),
+    "vector_norm on an axis": (
+        lambda xp, x: xp.linalg.vector_norm(x),
+        [0.0, 2.0],
+        [[0.5, 0], [0, 0]],
+    ),
+    "matrix_norm on an axis": (
+        lambda xp, x: xp.linalg.matrix_norm(x[None, :]),
+        [0.0, 2.0],
+        [[0.5, 0], [0, 0]],
+    ),
+    "prod with a zero": (
+        lambda xp, x: xp.prod(x),
+        [0.0, 2.0, 3.0],
+        [[0, 3, 2], [3, 0, 0], [2, 0, 0]],
+    ),
     "det of zeros": (
         lambda xp, x: xp.linalg.det(xp.reshape(x, (2, 2))),
         [0.0, 0, 0, 0],
@@ -398,35 +494,56 @@ SECOND = {
         [0.0, 0.5, 2.0],
         [[1, 0, 0], [0, 1, 0], [0, 0, 0]],
     ),
-    "var of equal elements": (lambda xp, x: xp.var(x), [1.0, 1.0], [[0.5, -0.5], [-0.5, 0.5]]),
-    "softplus": (lambda xp, x: xp.sum(functions.softplus(x)), [0.0, 800.0], [[0.25, 0], [0, 0]]),
+    "var of equal elements": (
+        lambda xp, x: xp.var(x),
+        [1.0, 1.0],
+        [[0.5, -0.5], [-0.5, 0.5]],
+    ),
+    "softplus": (
+        lambda xp, x: xp.sum(functions.softplus(x)),
+        [0.0, 800.0],
+        [[0.25, 0], [0, 0]],
+    ),
 }
 
 
 @pytest.mark.parametrize("name", SECOND)
 def test_second_derivative(backend, name):
     function, point, right = SECOND[name]
-    found = anynet.hessian(lambda x: function(array_namespace(x), x))(backend.asarray(np.asarray(point)))
+    found = anynet.hessian(lambda x: function(array_namespace(x), x))(
+        backend.asarray(np.asarray(point))
+    )
     np.testing.assert_allclose(host(found), right, rtol=1e-9, atol=1e-15)
 
 
 @pytest.mark.parametrize(
-    ("name", "right"), [("sqrt", [-INF, -1 / 32]), ("log", [-INF, -1 / 16]), ("acosh", [NAN, -4 * 15**-1.5])]
+    ("name", "right"),
+    [
+        ("sqrt", [-INF, -1 / 32]),
+        ("log", [-INF, -1 / 16]),
+        ("acosh", [NAN, -4 * 15**-1.5]),
+    ],
 )
 def test_an_infinite_derivative_stays_where_it_is(backend, name, right):
-    """Of the second derivatives of a sum, only that of the element itself is infinite, or NaN outside the domain."""
+    """Of the second derivatives of a sum, only that of the element itself is infinite, or NaN
+    outside the domain."""
     slope = anynet.grad(lambda x: array_namespace(x).sum(getattr(array_namespace(x), name)(x)))
-    found = anynet.grad(lambda x: array_namespace(x).sum(slope(x)))(backend.asarray(np.array([0.0, 4.0])))
+    found = anynet.grad(lambda x: array_namespace(x).sum(slope(x)))(
+        backend.asarray(np.array([0.0, 4.0]))
+    )
     np.testing.assert_allclose(host(found), right)
 
 
 def test_third_derivative_of_a_determinant(backend):
-    """That of three rows is the same everywhere: what all directions have together less what fewer of them have."""
+    """That of three rows is the same everywhere: what all directions have together less what fewer
+    of them have."""
     a, b, c, d = (np.random.default_rng(seed).normal(size=(3, 3)) for seed in range(4))
     det = np.linalg.det
     right = det(b + c + d) - det(b + c) - det(b + d) - det(c + d) + det(b) + det(c) + det(d)
     start, *along = map(backend.asarray, (a, b, c, d))
-    f = lambda *t: array_namespace(*t).linalg.det(sum(x * y for x, y in zip(t, along, strict=True)) + start)
+    f = lambda *t: array_namespace(*t).linalg.det(
+        sum(x * y for x, y in zip(t, along, strict=True)) + start
+    )
     for i in range(3):
         f = anynet.grad(f, i)
     np.testing.assert_allclose(host(f(*[backend.asarray(0.0)] * 3)), right)
@@ -435,16 +552,24 @@ def test_third_derivative_of_a_determinant(backend):
 def test_sign_of_a_complex_zero(backend):
     """It has no derivative there, and passes none on; PyTorch gives NaN."""
     x = backend.asarray(np.array([0j, 2 + 0j]))
-    found = anynet.grad(lambda x: array_namespace(x).sum(array_namespace(x).imag(array_namespace(x).sign(x))))(x)
+    found = anynet.grad(
+        lambda x: array_namespace(x).sum(array_namespace(x).imag(array_namespace(x).sign(x)))
+    )(x)
     np.testing.assert_allclose(host(found), [0, 0.5j])
 
 
 def test_derivatives_that_a_singular_matrix_has_not(backend):
     """An error where the library raises one, elsewhere NaN or an infinity."""
     x = backend.asarray(np.array([[1.0, 2], [2, 4]]))
-    for f in (lambda xp, x: xp.linalg.slogdet(x)[1], lambda xp, x: xp.linalg.qr(x @ xp.zeros_like(x))[1]):
+    for f in (
+        lambda xp, x: xp.linalg.slogdet(x)[1],
+        lambda xp, x: xp.linalg.qr(x @ xp.zeros_like(x))[1],
+    ):
         if backend.name in ("numpy", "array_api_strict", "torch"):
-            with pytest.raises(DifferentiationError, match="has no derivative at this matrix"):
+            with pytest.raises(
+                DifferentiationError,
+                match="has no derivative at this matrix",
+            ):
                 anynet.grad(total(f))(x)
         else:
             assert not np.isfinite(host(anynet.grad(total(f))(x))).any()
@@ -452,10 +577,15 @@ def test_derivatives_that_a_singular_matrix_has_not(backend):
 
 def test_sizes_and_dtypes_that_fourier_transforms_refuse(backend):
     """As the libraries do outside a derivative."""
-    real, complex_ = backend.asarray(np.ones((2, 1))), backend.asarray(np.ones((2, 2), "complex128"))
+    real, complex_ = (
+        backend.asarray(np.ones((2, 1))),
+        backend.asarray(np.ones((2, 2), "complex128")),
+    )
 
     def slope(f, x):
-        return anynet.grad(lambda x: array_namespace(x).sum(array_namespace(x).abs(f(array_namespace(x), x))))(x)
+        return anynet.grad(
+            lambda x: array_namespace(x).sum(array_namespace(x).abs(f(array_namespace(x), x)))
+        )(x)
 
     with pytest.raises(DifferentiationError, match="complex128 was given"):
         slope(lambda xp, x: xp.fft.rfft(x), complex_)

@@ -8,7 +8,11 @@ from helpers import assert_close, host, numbers
 import anynet
 from anynet import autodiff, tree
 from anynet.array import array_namespace
-from anynet.errors import DifferentiationError, MixedArraysError, NoRuleError
+from anynet.errors import (
+    DifferentiationError,
+    MixedArraysError,
+    NoRuleError,
+)
 from anynet.tracing.trace import Traced, wrap
 
 
@@ -31,7 +35,12 @@ def test_float64_does_not_leak_into_float32_gradients(backend):
 
 
 def test_gradients_of_trees(backend):
-    point = {"a": [numbers(backend, 2), (numbers(backend, 3),)], "steps": 3, "n": backend.asarray([1, 2]), "none": None}
+    point = {
+        "a": [numbers(backend, 2), (numbers(backend, 3),)],
+        "steps": 3,
+        "n": backend.asarray([1, 2]),
+        "none": None,
+    }
     g = anynet.grad(lambda p: total(p["a"][0] ** 2) + 3 * total(p["a"][1][0]))(point)
     assert_close(g["a"][0], 2 * host(point["a"][0]))
     assert_close(g["a"][1][0], np.full(3, 3.0))
@@ -50,7 +59,10 @@ def test_a_class_takes_part_by_saying_so(backend):
     pair = Pair(numbers(backend, 2), [numbers(backend, 2, seed=1)])
     g = anynet.grad(lambda p: total(p.first * p.second[0]))(pair)
     assert_close(g.first, host(pair.second[0]))
-    assert list(dict(tree.leaves(g, buffers=False))) == ["first", "second.0"]
+    assert list(dict(tree.leaves(g, buffers=False))) == [
+        "first",
+        "second.0",
+    ]
 
 
 def test_argnums(backend):
@@ -61,7 +73,10 @@ def test_argnums(backend):
     gy, gx = anynet.grad(f, (1, 0))(x, y)
     assert_close(gy, host(x))
     assert_close(gx, host(y))
-    with pytest.raises(DifferentiationError, match="argument 2, the function was called with 2"):
+    with pytest.raises(
+        DifferentiationError,
+        match="argument 2, the function was called with 2",
+    ):
         anynet.grad(f, 2)(x, y)
 
 
@@ -80,18 +95,27 @@ def test_argnames(backend):
     assert_close(value, (of_y * host(y)).sum())
     assert_close(first, of_x)
     assert_close(named["y"], of_y)
-    for argnames, message in (("z", "argnames says 'z': the function was called without"), (3, "argnames says 3")):
+    for argnames, message in (
+        ("z", "argnames says 'z': the function was called without"),
+        (3, "argnames says 3"),
+    ):
         with pytest.raises(DifferentiationError, match=message):
             anynet.grad(f, argnames=argnames)(x, y=y)
     with pytest.raises(DifferentiationError, match="says one argument twice"):
         anynet.grad(f, 0, argnames="x")(x, y)
-    with pytest.raises(DifferentiationError, match="with 1 in order and y by name: choose those with argnames"):
+    with pytest.raises(
+        DifferentiationError,
+        match="with 1 in order and y by name: choose those with argnames",
+    ):
         anynet.grad(f, 1)(x, y=y)
 
 
 def test_a_function_may_return_more_beside_its_scalar(backend):
     x = numbers(backend, 3)
-    f = lambda x: (total(x**2), {"cubes": [x**3], "x": x, "steps": 4, "none": None})
+    f = lambda x: (
+        total(x**2),
+        {"cubes": [x**3], "x": x, "steps": 4, "none": None},
+    )
     (value, aux), g = anynet.value_and_grad(f, has_aux=True)(x)
     assert_close(value, (host(x) ** 2).sum(), like=x)
     assert_close(g, 2 * host(x), like=x)
@@ -102,10 +126,18 @@ def test_a_function_may_return_more_beside_its_scalar(backend):
     g, aux = anynet.grad(f, has_aux=True)(x)
     assert_close(g, 2 * host(x))
     # What goes along is differentiated by a gradient further out.
-    outer = anynet.grad(lambda x: total(anynet.value_and_grad(f, has_aux=True)(x)[0][1]["cubes"][0]))(x)
+    outer = anynet.grad(
+        lambda x: total(anynet.value_and_grad(f, has_aux=True)(x)[0][1]["cubes"][0])
+    )(x)
     assert_close(outer, 3 * host(x) ** 2)
-    for returned, given in ((lambda x: total(x), "a Traced"), (lambda x: (total(x), 1, 2), "a tuple of 3")):
-        with pytest.raises(DifferentiationError, match=f"has_aux wants .* a pair.*; this one returned {given}"):
+    for returned, given in (
+        (lambda x: total(x), "a Traced"),
+        (lambda x: (total(x), 1, 2), "a tuple of 3"),
+    ):
+        with pytest.raises(
+            DifferentiationError,
+            match=f"has_aux wants .* a pair.*; this one returned {given}",
+        ):
             anynet.grad(returned, has_aux=True)(x)
 
 
@@ -132,7 +164,8 @@ def test_closed_over_arrays_are_constants(backend):
 
 
 def test_products_with_repeated_cotangents(backend):
-    """What comes back through a sum is the same for every row, a view that takes no memory of its own."""
+    """What comes back through a sum is the same for every row, a view that takes no memory of its
+    own."""
     x, w, b, v = (numbers(backend, *shape) for shape in ((5, 4, 3), (5, 3, 2), (2,), (5, 2)))
     product = lambda w: array_namespace(w).matmul(x, w)
     g = anynet.grad(lambda w: total(product(w)))(w)
@@ -162,7 +195,10 @@ def test_nested_gradients_do_not_confuse_their_variables(backend):
 
 def test_stop_gradient(backend):
     x = numbers(backend, 3)
-    assert_close(anynet.grad(lambda x: total(x * anynet.stop_gradient(x)))(x), host(x))
+    assert_close(
+        anynet.grad(lambda x: total(x * anynet.stop_gradient(x)))(x),
+        host(x),
+    )
     assert anynet.stop_gradient([x, 1])[0] is x
     inner = anynet.grad(lambda y: total(y * anynet.stop_gradient(y)))
     assert_close(anynet.grad(lambda x: total(inner(x) ** 2))(x), np.zeros(3))
@@ -174,10 +210,22 @@ def test_stop_gradient(backend):
         (lambda x: x, r"returned shape \(3,\) of .*float64: reduce it"),
         (lambda x: 1.0, "returned 1.0, which depends on no argument"),
         (lambda x: total(anynet.stop_gradient(x)), "is an argument unused"),
-        (lambda x: array_namespace(x).argmax(x), "a number of .*int64: integers and booleans have no derivative"),
-        (lambda x: total(x + 1j), r"a number of .*complex128: take its abs\(\)"),
-        (lambda x: (total(x), x), "returned a tuple: return the scalar alone"),
-        (lambda x: x + float(total(x)), r"float\(\) of Traced.* would cut it out"),
+        (
+            lambda x: array_namespace(x).argmax(x),
+            "a number of .*int64: integers and booleans have no derivative",
+        ),
+        (
+            lambda x: total(x + 1j),
+            r"a number of .*complex128: take its abs\(\)",
+        ),
+        (
+            lambda x: (total(x), x),
+            "returned a tuple: return the scalar alone",
+        ),
+        (
+            lambda x: x + float(total(x)),
+            r"float\(\) of Traced.* would cut it out",
+        ),
     ],
 )
 def test_what_cannot_be_differentiated(backend, f, message):
@@ -213,8 +261,14 @@ def test_two_libraries_in_one_call():
     w, x = np.ones((3, 2)), strict.ones((4, 3))
     from anynet.primitives import affine
 
-    for f in (lambda w: affine(x, w, None), lambda w: anynet.grad(lambda w: total(affine(x, w, None)))(w)):
-        with pytest.raises(MixedArraysError, match=r"array_api_strict on .*CPU_DEVICE.* and numpy on cpu"):
+    for f in (
+        lambda w: affine(x, w, None),
+        lambda w: anynet.grad(lambda w: total(affine(x, w, None)))(w),
+    ):
+        with pytest.raises(
+            MixedArraysError,
+            match=r"array_api_strict on .*CPU_DEVICE.* and numpy on cpu",
+        ):
             f(w)
 
 
@@ -246,7 +300,10 @@ def test_nothing_is_kept_after_the_walk():
 
 def test_several_outputs(backend):
     def rule(xp, out, x):
-        return lambda g: sum((part * factor for part, factor in zip(g, (2, 3), strict=True) if part is not None), 0 * x)
+        return lambda g: sum(
+            (part * factor for part, factor in zip(g, (2, 3), strict=True) if part is not None),
+            0 * x,
+        )
 
     @autodiff.primitive(rule)
     def both(x):
@@ -254,7 +311,10 @@ def test_several_outputs(backend):
 
     x = numbers(backend, 3)
     assert_close(anynet.grad(lambda x: total(both(x)[0]))(x), np.full(3, 2.0))
-    assert_close(anynet.grad(lambda x: total(both(x)[0] + both(x)[1]))(x), np.full(3, 5.0))
+    assert_close(
+        anynet.grad(lambda x: total(both(x)[0] + both(x)[1]))(x),
+        np.full(3, 5.0),
+    )
 
 
 def test_several_arrays_are_lifted_one_by_one():

@@ -1,4 +1,5 @@
-"""A parameter that a differentiated function reaches past its arguments is refused, not a constant without a word."""
+"""A parameter that a differentiated function reaches past its arguments is refused, not a constant
+without a word."""
 
 import contextvars
 import copy
@@ -18,11 +19,19 @@ from anynet.errors import AnynetError, DifferentiationError
 
 def data(backend):
     generator = np.random.default_rng(0)
-    return backend.asarray(generator.normal(size=(6, 3)).astype("float32")), backend.asarray([0, 1, 2, 0, 1, 2])
+    return backend.asarray(generator.normal(size=(6, 3)).astype("float32")), backend.asarray(
+        [0, 1, 2, 0, 1, 2]
+    )
 
 
 def network(backend, *more):
-    return layers.Sequential(layers.Linear(3, 3), layers.BatchNorm(3), *more, seed=0, backend=backend)
+    return layers.Sequential(
+        layers.Linear(3, 3),
+        layers.BatchNorm(3),
+        *more,
+        seed=0,
+        backend=backend,
+    )
 
 
 def ce(net, x, t):
@@ -72,18 +81,34 @@ def by_partial(net):
     return partial(lambda own, n, x, t: ce(n, x, t) + total(own.layers[0].weight), net)
 
 
-WAYS = [by_parameters, by_attribute, by_call, by_layer, by_helper, by_object, by_partial]
+WAYS = [
+    by_parameters,
+    by_attribute,
+    by_call,
+    by_layer,
+    by_helper,
+    by_object,
+    by_partial,
+]
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
-    "transformation", [anynet.grad, anynet.value_and_grad, lambda f: partial(anynet.autodiff.vjp, f)]
+    "transformation",
+    [
+        anynet.grad,
+        anynet.value_and_grad,
+        lambda f: partial(anynet.autodiff.vjp, f),
+    ],
 )
 def test_a_network_that_is_reached_is_refused(backend, way, transformation):
     net, (x, t) = network(backend), data(backend)
     before = net.parameters()
     f = way(net)
-    with pytest.raises(DifferentiationError, match=r"the function uses (weight|bias) of the network .*stop_gradient"):
+    with pytest.raises(
+        DifferentiationError,
+        match=r"the function uses (weight|bias) of the network .*stop_gradient",
+    ):
         transformation(f)(net, x, t)
     after = net.parameters()
     assert list(after) == list(before)
@@ -95,10 +120,19 @@ def test_a_penalty_on_the_network_from_outside_in_fit(backend, compiled):
     net, (x, t) = network(backend), data(backend)
 
     def loss(y, t):
-        return losses.cross_entropy(y, t) + 0.5 * sum(total(w**2) for w in net.parameters().values())
+        return losses.cross_entropy(y, t) + 0.5 * sum(
+            total(w**2) for w in net.parameters().values()
+        )
 
     with pytest.raises(AnynetError):
-        anynet.fit(net, (x, t), loss=loss, epochs=2, progress=False, compile=compiled)
+        anynet.fit(
+            net,
+            (x, t),
+            loss=loss,
+            epochs=2,
+            progress=False,
+            compile=compiled,
+        )
     assert all(type(p) is type(x) for p in net.parameters().values())
 
 
@@ -124,7 +158,11 @@ def test_stop_gradient_permits(backend):
 
     wanted = anynet.grad(ce)(copy.deepcopy(net), x, t)
     found = anynet.grad(loss)(net, x, t)
-    np.testing.assert_allclose(host(found["layers.0.weight"]), host(wanted["layers.0.weight"]), atol=1e-6)
+    np.testing.assert_allclose(
+        host(found["layers.0.weight"]),
+        host(wanted["layers.0.weight"]),
+        atol=1e-6,
+    )
 
 
 def test_shapes_and_settings_may_be_looked_at(backend):
@@ -236,7 +274,10 @@ def test_weights_and_networks_held_in_other_ways_are_refused(backend, way, compi
     def step(net, x, t):
         return anynet.value_and_grad(f)(net, x, t)
 
-    with pytest.raises(DifferentiationError, match=r"the function uses (weight|bias) of the network "):
+    with pytest.raises(
+        DifferentiationError,
+        match=r"the function uses (weight|bias) of the network ",
+    ):
         (anynet.compile(step) if compiled else step)(net, x, t)
     assert all(a is b for a, b in zip(net.parameters().values(), before.values(), strict=True))
 
@@ -270,7 +311,10 @@ def test_a_layer_that_reaches_another_layers_weight_is_refused(backend):
     first = layers.Linear(3, 3)
     tied = layers.Sequential(first, Calling(lambda h: h @ first.weight), seed=0, backend=backend)
     for net in (tied, ByMethod().initialize(0, backend)):
-        with pytest.raises(DifferentiationError, match="the function uses weight of the network"):
+        with pytest.raises(
+            DifferentiationError,
+            match="the function uses weight of the network",
+        ):
             anynet.grad(ce)(net, x, t)
     grads = anynet.grad(ce)(layers.Sequential(first, Calling(lambda h: h * 2.0)), x, t)
     assert float(total(grads["layers.0.weight"] ** 2)) > 0
@@ -285,17 +329,29 @@ def test_a_network_that_another_argument_reaches_is_refused(backend):
             return ce(n, x, t) + total(self.net.layers[0].weight)
 
     net, (x, t) = network(backend), data(backend)
-    with pytest.raises(DifferentiationError, match="the function uses weight of the network"):
+    with pytest.raises(
+        DifferentiationError,
+        match="the function uses weight of the network",
+    ):
         anynet.grad(Trainer.loss, 1)(Trainer(net), net, x, t)
-    with pytest.raises(DifferentiationError, match="the function uses weight of the network"):
+    with pytest.raises(
+        DifferentiationError,
+        match="the function uses weight of the network",
+    ):
         anynet.grad(lambda n, f: ce(n, x, t) + f())(net, lambda: total(net.layers[0].weight))
 
 
 @pytest.mark.parametrize("check", [anynet.check_gradients, anynet.numerical_gradient])
 def test_gradients_by_differences_are_refused_too(backend, check):
     net, (x, t) = network(backend), data(backend)
-    with pytest.raises(DifferentiationError, match="the function uses weight of the network"):
-        check(lambda n: losses.cross_entropy(n(x), t) + total(net.layers[0].weight), net)
+    with pytest.raises(
+        DifferentiationError,
+        match="the function uses weight of the network",
+    ):
+        check(
+            lambda n: losses.cross_entropy(n(x), t) + total(net.layers[0].weight),
+            net,
+        )
 
 
 def test_a_target_with_the_very_same_arrays_is_a_constant(backend):
@@ -304,7 +360,10 @@ def test_a_target_with_the_very_same_arrays_is_a_constant(backend):
     copies = copy.deepcopy(net)
 
     def loss(n, x, t, target):
-        near = sum(total((p - anynet.stop_gradient(anchors[path])) ** 2) for path, p in n.parameters().items())
+        near = sum(
+            total((p - anynet.stop_gradient(anchors[path])) ** 2)
+            for path, p in n.parameters().items()
+        )
         return losses.mean_squared_error(n(x), target(x)) + ce(n, x, t) + near
 
     value, grads = anynet.value_and_grad(lambda n, x, t: loss(n, x, t, target))(net, x, t)
@@ -326,7 +385,13 @@ class Weights(layers.Module):
 
 @pytest.mark.parametrize(
     "inside",
-    [lambda w: w, lambda w: [w], lambda w: (1, w), lambda w: {"a": w}, lambda w: {"a": [(w,)]}],
+    [
+        lambda w: w,
+        lambda w: [w],
+        lambda w: (1, w),
+        lambda w: {"a": w},
+        lambda w: {"a": [(w,)]},
+    ],
     ids=["attribute", "list", "tuple", "dict", "nested"],
 )
 def test_a_weight_is_refused_wherever_the_layer_has_it(backend, inside):
@@ -335,7 +400,9 @@ def test_a_weight_is_refused_wherever_the_layer_has_it(backend, inside):
     with pytest.raises(DifferentiationError, match=r"the function uses w.* of the network"):
         anynet.grad(lambda n: n(x) + total(w * w))(net)
     # The same array of another network, or in no network, is a constant.
-    (found,) = anynet.grad(lambda n: n(x) + total(w * w))(net.map(lambda a: 2 * a)).parameters().values()
+    (found,) = (
+        anynet.grad(lambda n: n(x) + total(w * w))(net.map(lambda a: 2 * a)).parameters().values()
+    )
     np.testing.assert_array_equal(host(found), [3.0, 4.0])
 
 

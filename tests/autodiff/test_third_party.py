@@ -1,4 +1,5 @@
-"""Derivatives of code that knows nothing of anynet: SciPy's, scikit-learn's, array-api-extra's, against differences."""
+"""Derivatives of code that knows nothing of anynet: SciPy's, scikit-learn's, array-api-extra's,
+against differences."""
 
 import sys
 
@@ -34,7 +35,8 @@ def matrix(x):
 
 
 def aligned(x):
-    """Fit a rotation between two sets of two points: a singular value decomposition of a matrix of rank 2."""
+    """Fit a rotation between two sets of two points: a singular value decomposition of a matrix of
+    rank 2."""
     xp = array_namespace(x)
     points = xp.reshape(xp.concat([x, x[:4] ** 2]), (2, 2, 3))
     rotation, _ = transform.Rotation.align_vectors(points[0, ...], points[1, ...])
@@ -56,7 +58,9 @@ FUNCTIONS = {
     "scipy.stats.variation": stats.variation,
     "scipy.stats.zscore": lambda x: total(stats.zscore(x) ** 3),
     "scipy.stats.circmean": stats.circmean,
-    "scipy.stats.quantile": lambda x: stats.quantile(x, array_namespace(x).asarray(0.3, dtype=x.dtype)),
+    "scipy.stats.quantile": lambda x: stats.quantile(
+        x, array_namespace(x).asarray(0.3, dtype=x.dtype)
+    ),
     "scipy.stats.differential_entropy": stats.differential_entropy,
     "scipy.stats.circvar": stats.circvar,
     "scipy.stats.boxcox_llf": lambda x: stats.boxcox_llf(0.5, x),
@@ -74,15 +78,25 @@ FUNCTIONS = {
     "scipy.signal.freqz": lambda x: total(array_namespace(x).abs(signal.freqz(x, worN=8)[1])),
     "scipy.fft.rfft": lambda x: total(array_namespace(x).abs(fft.rfft(x)) ** 2),
     "sklearn cosine_similarity": lambda x: total(pairwise.cosine_similarity(matrix(x)) ** 2),
-    "sklearn euclidean_distances": lambda x: total(pairwise.euclidean_distances(matrix(x), matrix(x * x))),
+    "sklearn euclidean_distances": lambda x: total(
+        pairwise.euclidean_distances(matrix(x), matrix(x * x))
+    ),
     "sklearn linear_kernel": lambda x: total(pairwise.linear_kernel(matrix(x)) ** 2),
     "sklearn rbf_kernel": lambda x: total(pairwise.rbf_kernel(matrix(x))),
     "sklearn polynomial_kernel": lambda x: total(pairwise.polynomial_kernel(matrix(x))),
-    "sklearn MinMaxScaler": lambda x: total(preprocessing.MinMaxScaler().fit_transform(matrix(x)) ** 2),
-    "sklearn MaxAbsScaler": lambda x: total(preprocessing.MaxAbsScaler().fit_transform(matrix(x)) ** 2),
-    "sklearn Normalizer": lambda x: total(preprocessing.Normalizer().fit_transform(matrix(x))[:, 0] ** 2),
+    "sklearn MinMaxScaler": lambda x: total(
+        preprocessing.MinMaxScaler().fit_transform(matrix(x)) ** 2
+    ),
+    "sklearn MaxAbsScaler": lambda x: total(
+        preprocessing.MaxAbsScaler().fit_transform(matrix(x)) ** 2
+    ),
+    "sklearn Normalizer": lambda x: total(
+        preprocessing.Normalizer().fit_transform(matrix(x))[:, 0] ** 2
+    ),
     "sklearn PCA": lambda x: total(decomposition.PCA(1).fit(matrix(x)).explained_variance_),
-    "sklearn Ridge": lambda x: total(linear_model.Ridge(solver="svd").fit(matrix(x), x[:4]).coef_ ** 2),
+    "sklearn Ridge": lambda x: total(
+        linear_model.Ridge(solver="svd").fit(matrix(x), x[:4]).coef_ ** 2
+    ),
     "xpx.union1d": lambda x: total(xpx.union1d(x, x * x) ** 2),
     "xpx.cov": lambda x: total(xpx.cov(array_namespace(x).stack([x, x * x]))),
     "xpx.kron": lambda x: total(xpx.kron(x, x * x)),
@@ -104,7 +118,9 @@ def unchanged_flags():
 
 
 @pytest.mark.usefixtures("unchanged_flags")
-@pytest.mark.filterwarnings("ignore")  # their own: deprecations, small samples, experimental dispatch
+@pytest.mark.filterwarnings(
+    "ignore"
+)  # their own: deprecations, small samples, experimental dispatch
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("library", ["numpy", "array_api_strict", "torch"])
 def test_derivative(library, name):
@@ -116,6 +132,14 @@ def test_derivative(library, name):
         value, found = anynet.value_and_grad(f)(backend.asarray(point))
         assert float(value) == pytest.approx(float(f(backend.asarray(point.copy()))), rel=1e-9)
         steps = 1e-6 * np.eye(8)
-        ends = [[float(f(wrap(backend.asarray(point + sign * step)))) for step in steps] for sign in (1, -1)]
+        ends = [
+            [float(f(wrap(backend.asarray(point + sign * step)))) for step in steps]
+            for sign in (1, -1)
+        ]
     numerical = (np.array(ends[0]) - np.array(ends[1])) / 2e-6
-    np.testing.assert_allclose(host(found), numerical, rtol=2e-6, atol=2e-7 * max(1.0, float(np.abs(numerical).max())))
+    np.testing.assert_allclose(
+        host(found),
+        numerical,
+        rtol=2e-6,
+        atol=2e-7 * max(1.0, float(np.abs(numerical).max())),
+    )

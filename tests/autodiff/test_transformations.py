@@ -7,7 +7,13 @@ from helpers import assert_close, host, numbers
 import anynet
 from anynet import autodiff, layers, losses, tree
 from anynet.array import array_namespace
-from anynet.errors import CompilationError, DifferentiationError, DTypeError, MixedArraysError, ShapeError
+from anynet.errors import (
+    CompilationError,
+    DifferentiationError,
+    DTypeError,
+    MixedArraysError,
+    ShapeError,
+)
 
 
 def total(x):
@@ -61,10 +67,17 @@ def test_hessian_of_chosen_arguments(backend):
     assert_close(xy, mixed)
     assert_close(yx, mixed.T)
     assert_close(yy, np.zeros((3, 3)))
-    assert_close(anynet.hessian(scalar, -2)(x, y, k=3.0), 6 * host(y).sum() * np.eye(2), atol=1e-12)
+    assert_close(
+        anynet.hessian(scalar, -2)(x, y, k=3.0),
+        6 * host(y).sum() * np.eye(2),
+        atol=1e-12,
+    )
 
 
-@pytest.mark.parametrize("transformation", [anynet.grad, anynet.value_and_grad, anynet.jacobian, anynet.hessian])
+@pytest.mark.parametrize(
+    "transformation",
+    [anynet.grad, anynet.value_and_grad, anynet.jacobian, anynet.hessian],
+)
 @pytest.mark.parametrize(
     ("argnums", "message"),
     [
@@ -90,17 +103,33 @@ def test_keyword_arguments_are_constants(backend):
     assert_close(value, host(w) * host(x) ** 2, like=x)
     assert_close(pullback(x)[0], 2 * host(w) * host(x) ** 2)
     product = lambda x, *, w: w * x**2
-    assert_close(anynet.jvp(product, (x,), (x,), w=w)[1], 2 * host(w) * host(x) ** 2, like=x)
-    assert_close(anynet.hvp(lambda x, *, w: total(product(x, w=w)), x, x, w=w), 2 * host(w) * host(x), like=x)
+    assert_close(
+        anynet.jvp(product, (x,), (x,), w=w)[1],
+        2 * host(w) * host(x) ** 2,
+        like=x,
+    )
+    assert_close(
+        anynet.hvp(lambda x, *, w: total(product(x, w=w)), x, x, w=w),
+        2 * host(w) * host(x),
+        like=x,
+    )
 
 
 def test_vjp_and_jvp_are_products_with_the_jacobian(backend):
-    x, g, v = numbers(backend, 3), numbers(backend, 2, 3, seed=1), numbers(backend, 3, seed=2)
+    x, g, v = (
+        numbers(backend, 3),
+        numbers(backend, 2, 3, seed=1),
+        numbers(backend, 3, seed=2),
+    )
     expected = expected_jacobian(host(x))
     value, pullback = anynet.vjp(f, x)
     assert_close(value, host(f(x)), like=x)
     for _ in range(2):
-        assert_close(pullback(g)[0], np.einsum("ij,ijk->k", host(g), expected), like=x)
+        assert_close(
+            pullback(g)[0],
+            np.einsum("ij,ijk->k", host(g), expected),
+            like=x,
+        )
     value, forwards = anynet.jvp(f, (x,), (v,))
     assert_close(value, host(f(x)))
     assert_close(forwards, expected @ host(v), like=x)
@@ -125,9 +154,16 @@ def test_trees(backend):
     scalar = lambda p: total(p["a"]) * total(p["b"][0] ** 2)
     hessian = anynet.hessian(scalar)(point)
     assert_close(hessian["a"]["b"][0], np.tile(2 * host(point["b"][0]), (2, 1)))
-    v = {"a": numbers(backend, 2, seed=3), "b": [numbers(backend, 3, seed=4)]}
+    v = {
+        "a": numbers(backend, 2, seed=3),
+        "b": [numbers(backend, 3, seed=4)],
+    }
     along = anynet.hvp(scalar, point, v)
-    assert_close(along["a"], np.full(2, 2 * host(point["b"][0]) @ host(v["b"][0])), rtol=1e-8)
+    assert_close(
+        along["a"],
+        np.full(2, 2 * host(point["b"][0]) @ host(v["b"][0])),
+        rtol=1e-8,
+    )
 
 
 def test_nesting_in_any_order(backend):
@@ -135,10 +171,22 @@ def test_nesting_in_any_order(backend):
     g = lambda x: total(array_namespace(x).sin(x) * x)
     s, c = np.sin(host(x)), np.cos(host(x))
     second = 2 * c - host(x) * s
-    assert_close(anynet.jvp(anynet.grad(g), (x,), (v,))[1], second * host(v), rtol=1e-8)
-    assert_close(anynet.grad(lambda x: anynet.jvp(g, (x,), (v,))[1])(x), second * host(v), rtol=1e-8)
+    assert_close(
+        anynet.jvp(anynet.grad(g), (x,), (v,))[1],
+        second * host(v),
+        rtol=1e-8,
+    )
+    assert_close(
+        anynet.grad(lambda x: anynet.jvp(g, (x,), (v,))[1])(x),
+        second * host(v),
+        rtol=1e-8,
+    )
     third = -3 * s - host(x) * c
-    assert_close(anynet.grad(lambda x: anynet.hvp(g, x, v)[0])(x)[0], third[0] * host(v)[0], rtol=1e-8)
+    assert_close(
+        anynet.grad(lambda x: anynet.hvp(g, x, v)[0])(x)[0],
+        third[0] * host(v)[0],
+        rtol=1e-8,
+    )
     diagonal = anynet.jacobian(lambda x: anynet.jacobian(anynet.grad(g))(x)[0, 0])(x)
     assert_close(diagonal, [third[0], 0, 0], rtol=1e-8, atol=1e-12)
 
@@ -154,7 +202,10 @@ def test_complex_products_are_adjoint(backend):
     numerical = (host(h(z + step * v)) - host(h(z - step * v))) / (2 * step)
     np.testing.assert_allclose(forwards, numerical, rtol=1e-7)
     back = host(anynet.vjp(h, z)[1](g)[0])
-    left, right = np.vdot(host(g), forwards).real, np.vdot(back, host(v)).real
+    left, right = (
+        np.vdot(host(g), forwards).real,
+        np.vdot(back, host(v)).real,
+    )
     assert left == pytest.approx(right)
 
 
@@ -165,9 +216,16 @@ def test_hvp_at_complex_points(backend):
     g = lambda z: total(array_namespace(z).abs(z) ** 4) + total(array_namespace(z).real(z * z * z))
     step = 1e-6
     ends = [host(anynet.grad(g)(z + sign * step * v)) for sign in (1, -1)]
-    np.testing.assert_allclose(host(anynet.hvp(g, z, v)), (ends[0] - ends[1]) / (2 * step), rtol=1e-6)
+    np.testing.assert_allclose(
+        host(anynet.hvp(g, z, v)),
+        (ends[0] - ends[1]) / (2 * step),
+        rtol=1e-6,
+    )
     ones = backend.asarray(np.ones(2))
-    assert_close(anynet.hvp(g, z, ones), host(anynet.hvp(g, z, backend.asarray(np.ones(2) + 0j))))
+    assert_close(
+        anynet.hvp(g, z, ones),
+        host(anynet.hvp(g, z, backend.asarray(np.ones(2) + 0j))),
+    )
 
 
 def test_a_jacobian_of_complex_values_is_refused(backend):
@@ -177,15 +235,27 @@ def test_a_jacobian_of_complex_values_is_refused(backend):
         anynet.jacobian(lambda z: z * z),
         anynet.hessian(lambda z: total(array_namespace(z).abs(z))),
     ):
-        with pytest.raises(DifferentiationError, match="jacobian wants real values, and the function returned"):
+        with pytest.raises(
+            DifferentiationError,
+            match="jacobian wants real values, and the function returned",
+        ):
             transformation(z)
     modulus = lambda z: array_namespace(z).abs(z) ** 2
     assert_close(anynet.jacobian(modulus)(z), np.diag(2 * host(z)))
 
 
 def test_checkpoint_computes_the_same(backend):
-    net = layers.Sequential(layers.Linear(4, 5), layers.Tanh(), layers.Linear(5, 3), seed=0, backend=backend)
-    x, t = numbers(backend, 6, 4, dtype="float32"), backend.asarray([0, 1, 2] * 2)
+    net = layers.Sequential(
+        layers.Linear(4, 5),
+        layers.Tanh(),
+        layers.Linear(5, 3),
+        seed=0,
+        backend=backend,
+    )
+    x, t = (
+        numbers(backend, 6, 4, dtype="float32"),
+        backend.asarray([0, 1, 2] * 2),
+    )
     plain = anynet.value_and_grad(lambda net, x: losses.cross_entropy(net(x), t))(net, x)
     saving = lambda net, x: losses.cross_entropy(autodiff.remat(net)(x), t)
     value, grads = anynet.value_and_grad(saving)(net, x)
@@ -197,7 +267,10 @@ def test_checkpoint_computes_the_same(backend):
     assert_close(cubed(y)["cube"], host(y) ** 3)
     g = lambda y: total(cubed(y)["cube"] * cubed(y)["twice"])
     assert_close(anynet.grad(g)(y), 8 * host(y) ** 3)
-    assert_close(anynet.grad(lambda y: total(anynet.grad(g)(y)))(y), 24 * host(y) ** 2)
+    assert_close(
+        anynet.grad(lambda y: total(anynet.grad(g)(y)))(y),
+        24 * host(y) ** 2,
+    )
 
 
 def test_checkpoint_keeps_less():
@@ -222,7 +295,10 @@ def test_checkpoint_keeps_less():
         tracemalloc.stop()
         return found, g
 
-    (all_kept, expected), (checkpointed, found) = peak(block), peak(autodiff.remat(block))
+    (all_kept, expected), (checkpointed, found) = (
+        peak(block),
+        peak(autodiff.remat(block)),
+    )
     np.testing.assert_allclose(found, expected)
     assert checkpointed < 0.4 * all_kept
 
@@ -231,7 +307,10 @@ def test_remat_names_what_it_cannot_see(backend):
     def leaking(x):
         return total(autodiff.remat(lambda y: y * x)(2.0 * x))
 
-    with pytest.raises(DifferentiationError, match="remat: the function uses a traced array that is not among"):
+    with pytest.raises(
+        DifferentiationError,
+        match="remat: the function uses a traced array that is not among",
+    ):
         anynet.grad(leaking)(numbers(backend, 3))
 
 
@@ -240,20 +319,28 @@ def test_custom_vjp(backend):
     straight = anynet.custom_vjp(lambda x: array_namespace(x).round(x), lambda g, out, x: g)
     x = numbers(backend, 4)
     assert_close(straight(x), np.round(host(x)))
-    assert_close(anynet.grad(lambda x: total(straight(x) ** 2))(x), 2 * np.round(host(x)))
+    assert_close(
+        anynet.grad(lambda x: total(straight(x) ** 2))(x),
+        2 * np.round(host(x)),
+    )
     several = anynet.custom_vjp(
-        lambda p, k: {"y": p["a"] * p["b"] * k}, lambda g, out, p, k: ({"a": 10 * g["y"] * p["b"]}, None)
+        lambda p, k: {"y": p["a"] * p["b"] * k},
+        lambda g, out, p, k: ({"a": 10 * g["y"] * p["b"]}, None),
     )
     point = {"a": numbers(backend, 2), "b": numbers(backend, 2, seed=1)}
     g = anynet.grad(lambda p: total(several(p, 3)["y"]))(point)
     assert_close(g["a"], 10 * host(point["b"]))
     assert_close(g["b"], np.zeros(2))
     cube = anynet.custom_vjp(lambda x: x**3, lambda g, out, x: 3 * g * x**2)
-    assert_close(anynet.grad(lambda x: total(anynet.grad(lambda x: total(cube(x)))(x)))(x), 6 * host(x))
+    assert_close(
+        anynet.grad(lambda x: total(anynet.grad(lambda x: total(cube(x)))(x)))(x),
+        6 * host(x),
+    )
 
 
 def in_main_memory(backend, function):
-    """Return a function of arrays that is compiled code for NumPy's: traced arrays and JAX's tracers have no values."""
+    """Return a function of arrays that is compiled code for NumPy's: traced arrays and JAX's
+    tracers have no values."""
 
     def call(*arrays):
         assert all(type(x) is type(backend.asarray([1.0])) for x in arrays)
@@ -264,7 +351,8 @@ def in_main_memory(backend, function):
 
 def compiled_exp(backend):
     return anynet.custom_vjp(
-        in_main_memory(backend, np.exp), in_main_memory(backend, lambda g, out, x: np.multiply(g, out))
+        in_main_memory(backend, np.exp),
+        in_main_memory(backend, lambda g, out, x: np.multiply(g, out)),
     )
 
 
@@ -280,7 +368,11 @@ def test_custom_vjp_wraps_compiled_code(backend):
     assert_close(anynet.numerical_gradient(f, x), first, like=x, rtol=1e-7)
     rows = backend.xp.stack([x, x + 1.0])
     assert_close(anynet.vmap(exp)(rows), np.exp(host(rows)), like=x)
-    assert_close(anynet.vmap(anynet.grad(f))(rows), np.exp(host(rows)) * (1 + host(rows)), like=x)
+    assert_close(
+        anynet.vmap(anynet.grad(f))(rows),
+        np.exp(host(rows)) * (1 + host(rows)),
+        like=x,
+    )
     with pytest.raises(DifferentiationError):
         anynet.hessian(f)(x)
 
@@ -293,14 +385,21 @@ def test_the_books_way_with_numpy():
     np.testing.assert_allclose(anynet.hessian(lambda x: total(exp(x)))(x), np.e * np.eye(2))
     special = pytest.importorskip("scipy.special", reason="needs SciPy")
     gamma = anynet.custom_vjp(special.gammaln, lambda g, out, x: g * special.digamma(x))
-    np.testing.assert_allclose(anynet.grad(lambda x: total(gamma(x)))(x + 2), special.digamma(x + 2))
+    np.testing.assert_allclose(
+        anynet.grad(lambda x: total(gamma(x)))(x + 2),
+        special.digamma(x + 2),
+    )
 
 
 def test_the_pullback_of_compiled_code_has_derivatives(backend):
     """It is traced where it is itself differentiated."""
     exp = anynet.custom_vjp(in_main_memory(backend, np.exp), lambda g, out, x: g * out)
     x = numbers(backend, 3)
-    assert_close(anynet.hessian(lambda x: total(exp(x)))(x), np.diag(np.exp(host(x))), like=x)
+    assert_close(
+        anynet.hessian(lambda x: total(exp(x)))(x),
+        np.diag(np.exp(host(x))),
+        like=x,
+    )
     third = anynet.jacobian(lambda x: anynet.hvp(lambda x: total(exp(x)), x, x))(x)
     assert_close(third, np.diag(np.exp(host(x)) * (1 + host(x))), rtol=1e-8)
 
@@ -311,7 +410,10 @@ def test_compiled_code_in_a_compiled_step(backend):
     step = anynet.compile(lambda x: anynet.value_and_grad(lambda x: total(exp(x) * x))(x))
     x = numbers(backend, 3)
     if not backend.calls_python(lambda x: backend.asarray(host(x)), [x]):
-        with pytest.raises(CompilationError, match=r"custom_vjp\(call\) is code that a compiled step cannot call"):
+        with pytest.raises(
+            CompilationError,
+            match=r"custom_vjp\(call\) is code that a compiled step cannot call",
+        ):
             step(x)
         return
     for i in range(3):
@@ -344,11 +446,20 @@ def test_arguments_by_name(backend):
     custom = anynet.custom_vjp(f, lambda g, out, x, w, *, scale=1.0: (g * w * scale, g * x * scale))
     for call in (custom, autodiff.remat(f)):
         assert_close(
-            anynet.grad(lambda x, call=call: total(call(x, w=x * w, scale=3.0)))(x), 6 * host(x) * host(w), like=x
+            anynet.grad(lambda x, call=call: total(call(x, w=x * w, scale=3.0)))(x),
+            6 * host(x) * host(w),
+            like=x,
         )
     saved = autodiff.remat(f)
-    assert_close(anynet.grad(lambda w: total(saved(x, w, scale=w)))(w), 2 * host(x) * host(w), like=x)
-    with pytest.raises(DifferentiationError, match="was given by name, and the pullback returns cotangents of"):
+    assert_close(
+        anynet.grad(lambda w: total(saved(x, w, scale=w)))(w),
+        2 * host(x) * host(w),
+        like=x,
+    )
+    with pytest.raises(
+        DifferentiationError,
+        match="was given by name, and the pullback returns cotangents of",
+    ):
         anynet.grad(lambda w: total(custom(x, w, scale=w)))(w)
 
 
@@ -365,10 +476,26 @@ def test_floats_of_compiled_code_have_derivatives(backend):
 @pytest.mark.parametrize(
     ("cotangents", "error", "message"),
     [
-        (lambda g: (g, g), DifferentiationError, "2 cotangents for 1 arguments"),
-        (lambda g: 2.0, DifferentiationError, r"returned 2\.0 as the cotangent of a"),
-        (lambda g: [g], DifferentiationError, "wanted an array for each array of the argument"),
-        (lambda g: total(g), ShapeError, r"a cotangent of shape \(\) for an array of shape \(3,\)"),
+        (
+            lambda g: (g, g),
+            DifferentiationError,
+            "2 cotangents for 1 arguments",
+        ),
+        (
+            lambda g: 2.0,
+            DifferentiationError,
+            r"returned 2\.0 as the cotangent of a",
+        ),
+        (
+            lambda g: [g],
+            DifferentiationError,
+            "wanted an array for each array of the argument",
+        ),
+        (
+            lambda g: total(g),
+            ShapeError,
+            r"a cotangent of shape \(\) for an array of shape \(3,\)",
+        ),
     ],
 )
 def test_cotangents_that_do_not_fit(backend, cotangents, error, message):
@@ -383,7 +510,10 @@ def test_arrays_of_another_library():
     exp = anynet.custom_vjp(lambda x: np.exp(x.numpy()), lambda g, out, x: g)
     back = anynet.custom_vjp(lambda x: 2 * x, lambda g, out, x: g.numpy())
     for f, which in ((exp, "the function"), (back, "the pullback")):
-        with pytest.raises(MixedArraysError, match=f"{which} was given arrays of torch and returned one of numpy"):
+        with pytest.raises(
+            MixedArraysError,
+            match=f"{which} was given arrays of torch and returned one of numpy",
+        ):
             anynet.grad(lambda x, f=f: total(f(x)))(x)
 
 
@@ -392,27 +522,48 @@ def test_a_network_inside_a_custom_derivative(backend):
     net = layers.Sequential(layers.Linear(3, 2), layers.BatchNorm(2), seed=0, backend=backend)
     x = numbers(backend, 4, 3, dtype="float32")
     call = anynet.custom_vjp(
-        lambda net, x: net(x), lambda g, out, net, x: anynet.vjp(lambda net, x: net(x), net, x)[1](g)
+        lambda net, x: net(x),
+        lambda g, out, net, x: anynet.vjp(lambda net, x: net(x), net, x)[1](g),
     )
     plain = lambda net, x: total(net(x) ** 3)
     custom = lambda net, x: total(call(net, x) ** 3)
     found = [anynet.grad(f)(tree.map(lambda p: p, net), x) for f in (plain, custom)]
     for name, expected in found[0].parameters().items():
-        assert_close(found[1].parameters()[name], host(expected), rtol=1e-5, atol=1e-6)
+        assert_close(
+            found[1].parameters()[name],
+            host(expected),
+            rtol=1e-5,
+            atol=1e-6,
+        )
 
 
 def test_cotangents_by_their_places(backend):
-    """Trees are alike whatever the order of a dict is; another tree, dtype or library is no cotangent."""
+    """Trees are alike whatever the order of a dict is; another tree, dtype or library is no
+    cotangent."""
     x, u, v = (numbers(backend, 3, seed=i) for i in range(3))
     _, pullback = anynet.vjp(lambda x: {"u": 2 * x, "v": 3 * x}, x)
     for g in ({"u": u, "v": v}, {"v": v, "u": u}):
         assert_close(pullback(g)[0], 2 * host(u) + 3 * host(v))
-    with pytest.raises(ShapeError, match=r"\(w\) were given: wanted those of the value, \(3,\) \(u\), \(3,\) \(v\)"):
+    with pytest.raises(
+        ShapeError,
+        match=r"\(w\) were given: wanted those of the value, \(3,\) \(u\), \(3,\) \(v\)",
+    ):
         pullback({"u": u, "w": v})
-    with pytest.raises(DTypeError, match=r"a cotangent of .*complex128 was given for a value of .*float64"):
-        pullback({"u": u, "v": array_namespace(v).astype(v, backend.xp.complex128)})
+    with pytest.raises(
+        DTypeError,
+        match=r"a cotangent of .*complex128 was given for a value of .*float64",
+    ):
+        pullback(
+            {
+                "u": u,
+                "v": array_namespace(v).astype(v, backend.xp.complex128),
+            }
+        )
     if backend.name != "numpy":
-        with pytest.raises(MixedArraysError, match="a cotangent of numpy was given: wanted an array of the value's"):
+        with pytest.raises(
+            MixedArraysError,
+            match="a cotangent of numpy was given: wanted an array of the value's",
+        ):
             pullback({"u": u, "v": host(v)})
     product = lambda p: p["a"] * p["a"] * p["b"]
     along = anynet.jvp(product, ({"a": x, "b": u},), ({"b": v, "a": u},))[1]
@@ -423,17 +574,26 @@ def test_cotangents_by_their_places(backend):
     indices = backend.asarray(np.array([2, 0]))
     take = lambda x, i: array_namespace(x).take(x, i, axis=0)
     assert_close(anynet.jvp(take, (x, indices), (u, indices))[1], host(u)[[2, 0]])
-    with pytest.raises(DifferentiationError, match=r"jacobian wants arrays, and the function returned 3\.0"):
+    with pytest.raises(
+        DifferentiationError,
+        match=r"jacobian wants arrays, and the function returned 3\.0",
+    ):
         anynet.jacobian(lambda x: 3.0)(x)
 
 
 def test_shapes_that_do_not_fit(backend):
     x = numbers(backend, 3)
-    with pytest.raises(ShapeError, match=r"cotangents of shapes \(2,\) were given: wanted .* \(2, 3\)"):
+    with pytest.raises(
+        ShapeError,
+        match=r"cotangents of shapes \(2,\) were given: wanted .* \(2, 3\)",
+    ):
         anynet.vjp(f, x)[1](numbers(backend, 2))
     with pytest.raises(ShapeError, match=r"tangents has the shapes \(2,\) \(0\): wanted"):
         anynet.jvp(f, (x,), (numbers(backend, 2),))
-    with pytest.raises(DifferentiationError, match=r"tangents is a .*: wanted a tuple with one tree"):
+    with pytest.raises(
+        DifferentiationError,
+        match=r"tangents is a .*: wanted a tuple with one tree",
+    ):
         anynet.jvp(f, (x,), x)
     with pytest.raises(DifferentiationError, match="hold no floating array"):
         anynet.vjp(f, 3.0)

@@ -1,4 +1,5 @@
-"""`anynet.vmap`: what a loop over the entries returns, stacked, for the standard's functions, networks and nestings."""
+"""`anynet.vmap`: what a loop over the entries returns, stacked, for the standard's functions,
+networks and nestings."""
 
 import array_api_compat
 import numpy as np
@@ -9,7 +10,12 @@ from helpers import assert_close, host, numbers
 import anynet
 from anynet import functions, layers, losses, random, tree
 from anynet.array import array_namespace as ns
-from anynet.errors import ArgumentError, DifferentiationError, NoRuleError, ShapeError
+from anynet.errors import (
+    ArgumentError,
+    DifferentiationError,
+    NoRuleError,
+    ShapeError,
+)
 from anynet.tracing.trace import STANDARD
 from anynet.tracing.vectorize_rules import BATCHERS
 
@@ -66,113 +72,337 @@ CASES = {
     "expand_dims": (of_standard("expand_dims", axis=-1), 0, (A,)),
     "squeeze": (lambda x: ns(x).squeeze(x[:1, ...], axis=-2), 0, (A,)),
     "meshgrid": (lambda v, w: ns(v).meshgrid(v, w)[0], 0, (V, V[:, :3])),
-    "concat": (lambda x, y: ns(x).concat([x, y], axis=-2), (0, None), (A, A[0])),
-    "concat, flattened": (lambda x, y: ns(x).concat([x, y], axis=None), (0, None), (A, A[0])),
-    "stack": (lambda x, y: ns(x).stack([x, y], axis=-1), (None, 0), (A[0], A)),
+    "concat": (
+        lambda x, y: ns(x).concat([x, y], axis=-2),
+        (0, None),
+        (A, A[0]),
+    ),
+    "concat, flattened": (
+        lambda x, y: ns(x).concat([x, y], axis=None),
+        (0, None),
+        (A, A[0]),
+    ),
+    "stack": (
+        lambda x, y: ns(x).stack([x, y], axis=-1),
+        (None, 0),
+        (A[0], A),
+    ),
     "unstack": (lambda x: ns(x).unstack(x, axis=-1)[2], 0, (A,)),
     "where": (lambda x, y: ns(x).where(x > 0, x, y), (0, None), (A, V[0])),
     "put": (lambda x, v: _with_row(x, (1, ...), v), 0, (A, V)),
-    "put in a constant": (lambda x, v: _with_row(x, (1, ...), v), (None, 0), (A[0], V)),
-    "put a constant": (lambda x, v: _with_row(x, (slice(None), 2), v), (0, None), (A, V[0, :4])),
+    "put in a constant": (
+        lambda x, v: _with_row(x, (1, ...), v),
+        (None, 0),
+        (A[0], V),
+    ),
+    "put a constant": (
+        lambda x, v: _with_row(x, (slice(None), 2), v),
+        (0, None),
+        (A, V[0, :4]),
+    ),
     "take": (of_standard("take", axis=0), 0, (A, ROWS)),
     "take, axis": (of_standard("take", axis=-1), 0, (A, COLUMNS)),
-    "take from a constant": (of_standard("take", axis=1), (None, 0), (A[0], COLUMNS)),
-    "take at constants": (of_standard("take", axis=-1), (0, None), (A, COLUMNS[0])),
-    "take_along_axis": (of_standard("take_along_axis", axis=0), 0, (A, np.argsort(A, axis=1)[:, :2])),
-    "take_along_axis of a constant": (of_standard("take_along_axis"), (None, 0), (A[0], np.argsort(A)[:, :, :2])),
-    "searchsorted": (of_standard("searchsorted"), (None, 0), (np.sort(V[0]), V)),
+    "take from a constant": (
+        of_standard("take", axis=1),
+        (None, 0),
+        (A[0], COLUMNS),
+    ),
+    "take at constants": (
+        of_standard("take", axis=-1),
+        (0, None),
+        (A, COLUMNS[0]),
+    ),
+    "take_along_axis": (
+        of_standard("take_along_axis", axis=0),
+        0,
+        (A, np.argsort(A, axis=1)[:, :2]),
+    ),
+    "take_along_axis of a constant": (
+        of_standard("take_along_axis"),
+        (None, 0),
+        (A[0], np.argsort(A)[:, :, :2]),
+    ),
+    "searchsorted": (
+        of_standard("searchsorted"),
+        (None, 0),
+        (np.sort(V[0]), V),
+    ),
     "x[i]": (lambda x, i: x[i], 0, (A, ROWS)),
     "x[i] for one i": (lambda x, i: x[i], 0, (A, ROWS[:, 0])),
-    "x[i] for a matrix": (lambda x, i: x[i], 0, (A, np.stack([ROWS, ROWS], axis=1))),
+    "x[i] for a matrix": (
+        lambda x, i: x[i],
+        0,
+        (A, np.stack([ROWS, ROWS], axis=1)),
+    ),
     "x[:, j]": (lambda x, j: x[:, j], 0, (A, COLUMNS)),
     "x[..., j]": (lambda x, j: x[..., j], 0, (A4, COLUMNS)),
     "x[i, j]": (lambda x, i, j: x[i, j], 0, (A, ROWS, COLUMNS)),
-    "constant[i, j]": (lambda x, i, j: x[i, j], (None, 0, 0), (A[0], ROWS, COLUMNS)),
+    "constant[i, j]": (
+        lambda x, i, j: x[i, j],
+        (None, 0, 0),
+        (A[0], ROWS, COLUMNS),
+    ),
     "x[2, j]": (lambda x, j: x[2, j], 0, (A, COLUMNS)),
     "x[:, 1, j]": (lambda x, j: x[:, 1, j], 0, (A4, COLUMNS)),
     "x[1, :, j]": (lambda x, j: x[1, :, j], 0, (A4, COLUMNS)),
     "x[i, :, j]": (lambda x, i, j: x[i, :, j], 0, (A4, ROWS, COLUMNS)),
-    "x[i, :, j] at constants": (lambda x, i, j: x[i, :, j], (0, None, None), (A4, ROWS[0], COLUMNS[0])),
+    "x[i, :, j] at constants": (
+        lambda x, i, j: x[i, :, j],
+        (0, None, None),
+        (A4, ROWS[0], COLUMNS[0]),
+    ),
     "x[i, 1:, ::2]": (lambda x, i: x[i, 1:, ::2], 0, (A4, ROWS)),
-    "x[None, ..., j, None]": (lambda x, j: x[None, ..., j, None], 0, (A4, COLUMNS)),
-    "x[mask] at constants": (lambda x, mask: x[mask], (0, None), (A, A[0] > 0)),
+    "x[None, ..., j, None]": (
+        lambda x, j: x[None, ..., j, None],
+        0,
+        (A4, COLUMNS),
+    ),
+    "x[mask] at constants": (
+        lambda x, mask: x[mask],
+        (0, None),
+        (A, A[0] > 0),
+    ),
     "matmul": (of_standard("matmul"), 0, (A, np.swapaxes(A, 1, 2))),
     "matrix @ vector": (of_standard("matmul"), 0, (A, V)),
     "vector @ matrix": (of_standard("matmul"), 0, (V[:, :4], A)),
     "vector @ vector": (of_standard("matmul"), 0, (V, V + 1)),
     "vector @ constant": (of_standard("matmul"), (0, None), (V, V[0])),
-    "constant matrix @ vector": (of_standard("matmul"), (None, 0), (A[0], V)),
-    "matrix @ constant vector": (of_standard("matmul"), (0, None), (A, V[0])),
-    "stack of matrices @ matrix": (of_standard("matmul"), (None, 0), (A4[:, :, :, :4], A)),
+    "constant matrix @ vector": (
+        of_standard("matmul"),
+        (None, 0),
+        (A[0], V),
+    ),
+    "matrix @ constant vector": (
+        of_standard("matmul"),
+        (0, None),
+        (A, V[0]),
+    ),
+    "stack of matrices @ matrix": (
+        of_standard("matmul"),
+        (None, 0),
+        (A4[:, :, :, :4], A),
+    ),
     "vecdot": (of_standard("vecdot"), 0, (A, V)),
     "vecdot with a constant": (of_standard("vecdot"), (0, None), (A, V[0])),
     "tensordot": (of_standard("tensordot", axes=1), 0, (A, V)),
-    "solve for a vector": (of_standard("linalg.solve"), 0, (SQUARE, A[:, :, 0])),
-    "solve for a constant": (of_standard("linalg.solve"), (0, None), (SQUARE, A[0, :, 0])),
-    "solve with a constant": (of_standard("linalg.solve"), (None, 0), (SQUARE[0], A)),
+    "solve for a vector": (
+        of_standard("linalg.solve"),
+        0,
+        (SQUARE, A[:, :, 0]),
+    ),
+    "solve for a constant": (
+        of_standard("linalg.solve"),
+        (0, None),
+        (SQUARE, A[0, :, 0]),
+    ),
+    "solve with a constant": (
+        of_standard("linalg.solve"),
+        (None, 0),
+        (SQUARE[0], A),
+    ),
     **{
         f"linalg.{name}": (of_standard(f"linalg.{name}"), 0, (SQUARE,))
         for name in "inv det cholesky pinv eigvalsh svdvals trace matrix_norm vector_norm diagonal".split()
     },
-    "linalg.slogdet": (lambda x: ns(x).linalg.slogdet(x).logabsdet, 0, (SQUARE,)),
-    "linalg.eigh": (lambda x: ns(x).linalg.eigh(x).eigenvalues, 0, (SQUARE,)),
-    "linalg.eigvals": (lambda x: ns(x).sort(ns(x).real(ns(x).linalg.eigvals(x))), 0, (SQUARE,)),
+    "linalg.slogdet": (
+        lambda x: ns(x).linalg.slogdet(x).logabsdet,
+        0,
+        (SQUARE,),
+    ),
+    "linalg.eigh": (
+        lambda x: ns(x).linalg.eigh(x).eigenvalues,
+        0,
+        (SQUARE,),
+    ),
+    "linalg.eigvals": (
+        lambda x: ns(x).sort(ns(x).real(ns(x).linalg.eigvals(x))),
+        0,
+        (SQUARE,),
+    ),
     "isin": (of_standard("isin", invert=True), 0, (ROWS, COLUMNS)),
     "isin a constant": (of_standard("isin"), (0, None), (ROWS, COLUMNS[0])),
     "linalg.outer": (of_standard("linalg.outer"), 0, (V, V)),
-    "linalg.cross": (of_standard("linalg.cross"), 0, (A[:, 0, :3], A[:, 1, :3])),
-    "fft": (lambda x: ns(x).abs(ns(x).fft.fft(ns(x).astype(x, ns(x).complex128), axis=0)), 0, (A,)),
-    "fftn": (lambda x: ns(x).abs(ns(x).fft.fftn(ns(x).astype(x, ns(x).complex128))), 0, (A,)),
+    "linalg.cross": (
+        of_standard("linalg.cross"),
+        0,
+        (A[:, 0, :3], A[:, 1, :3]),
+    ),
+    "fft": (
+        lambda x: ns(x).abs(ns(x).fft.fft(ns(x).astype(x, ns(x).complex128), axis=0)),
+        0,
+        (A,),
+    ),
+    "fftn": (
+        lambda x: ns(x).abs(ns(x).fft.fftn(ns(x).astype(x, ns(x).complex128))),
+        0,
+        (A,),
+    ),
     "rfft": (lambda x: ns(x).abs(ns(x).fft.rfft(x)), 0, (A,)),
     "fftshift": (of_standard("fft.fftshift"), 0, (A,)),
     "softmax": (lambda x: functions.softmax(x, axis=0), 0, (A,)),
     "other axes": (lambda x, y: x + y, (0, 2), (A, np.moveaxis(A, 0, 2))),
-    "a negative axis": (lambda x, y: x + y, (0, -1), (A, np.moveaxis(A, 0, 2))),
+    "a negative axis": (
+        lambda x, y: x + y,
+        (0, -1),
+        (A, np.moveaxis(A, 0, 2)),
+    ),
     "trees": (
         lambda p, x: {"a": p["a"] + x, "b": (p["b"], x)},
         ({"a": 0, "b": None}, 0),
         ({"a": V, "b": V[0]}, V),
     ),
-    "sum, axes and keepdims": (of_standard("sum", axis=(0, -1), keepdims=True), 0, (A4,)),
-    "argmin, axis and keepdims": (of_standard("argmin", axis=-2, keepdims=True), 0, (A,)),
-    "sort, descending": (of_standard("sort", axis=0, descending=True), 0, (A,)),
+    "sum, axes and keepdims": (
+        of_standard("sum", axis=(0, -1), keepdims=True),
+        0,
+        (A4,),
+    ),
+    "argmin, axis and keepdims": (
+        of_standard("argmin", axis=-2, keepdims=True),
+        0,
+        (A,),
+    ),
+    "sort, descending": (
+        of_standard("sort", axis=0, descending=True),
+        0,
+        (A,),
+    ),
     "flip, axes": (of_standard("flip", axis=(0, 2)), 0, (A4,)),
     "roll, axis": (of_standard("roll", -1, axis=-2), 0, (A,)),
-    "repeat, last axis but one": (of_standard("repeat", 3, axis=-2), 0, (A,)),
+    "repeat, last axis but one": (
+        of_standard("repeat", 3, axis=-2),
+        0,
+        (A,),
+    ),
     "tile with fewer repetitions": (of_standard("tile", (3,)), 0, (A,)),
     "diff, axis": (of_standard("diff", axis=0, n=2), 0, (A,)),
-    "moveaxis, several": (of_standard("moveaxis", (0, -1), (1, 0)), 0, (A4,)),
-    "broadcast_to more axes": (of_standard("broadcast_to", (3, 2, 5)), 0, (V,)),
+    "moveaxis, several": (
+        of_standard("moveaxis", (0, -1), (1, 0)),
+        0,
+        (A4,),
+    ),
+    "broadcast_to more axes": (
+        of_standard("broadcast_to", (3, 2, 5)),
+        0,
+        (V,),
+    ),
     "reshape to one axis": (of_standard("reshape", (-1,)), 0, (A,)),
     "expand_dims, axis": (of_standard("expand_dims", axis=1), 0, (A,)),
-    "squeeze, axis in order": (lambda x: ns(x).squeeze(x[:1, ...], 0), 0, (A,)),
-    "squeeze, axes": (lambda x: ns(x).squeeze(x[:1, ..., :1], axis=(0, -1)), 0, (A4,)),
-    "concat, first axis": (lambda x, y: ns(x).concat([y, x]), (0, None), (A, A[0])),
-    "stack, first axis": (lambda x, y: ns(x).stack([x, y, x]), (0, None), (A, A[0])),
+    "squeeze, axis in order": (
+        lambda x: ns(x).squeeze(x[:1, ...], 0),
+        0,
+        (A,),
+    ),
+    "squeeze, axes": (
+        lambda x: ns(x).squeeze(x[:1, ..., :1], axis=(0, -1)),
+        0,
+        (A4,),
+    ),
+    "concat, first axis": (
+        lambda x, y: ns(x).concat([y, x]),
+        (0, None),
+        (A, A[0]),
+    ),
+    "stack, first axis": (
+        lambda x, y: ns(x).stack([x, y, x]),
+        (0, None),
+        (A, A[0]),
+    ),
     "unstack, first axis": (lambda x: ns(x).unstack(x)[1], 0, (A,)),
-    "unstack, another axis": (lambda x: ns(x).unstack(x, axis=-2)[0], 0, (A4,)),
-    "searchsorted, right": (of_standard("searchsorted", side="right"), (None, 0), (np.sort(V[0]), np.sort(V))),
-    "searchsorted of a matrix": (of_standard("searchsorted"), (None, 0), (np.sort(V[0]), A)),
-    "isin another set": (of_standard("isin"), (None, 0), (ROWS[0], COLUMNS)),
-    "isin of matrices": (of_standard("isin"), 0, (np.stack([ROWS, ROWS + 1], axis=1), COLUMNS)),
-    "constant matrix @ matrix": (of_standard("matmul"), (None, 0), (A[0].T, A)),
-    "matrix @ constant matrix": (of_standard("matmul"), (0, None), (A, A[0].T)),
-    "matrix @ constant stack": (of_standard("matmul"), (0, None), (A, np.swapaxes(A4[0], 1, 2)[:, :5, :])),
-    "constant vector @ matrix": (of_standard("matmul"), (None, 0), (V[0, :4], A)),
+    "unstack, another axis": (
+        lambda x: ns(x).unstack(x, axis=-2)[0],
+        0,
+        (A4,),
+    ),
+    "searchsorted, right": (
+        of_standard("searchsorted", side="right"),
+        (None, 0),
+        (np.sort(V[0]), np.sort(V)),
+    ),
+    "searchsorted of a matrix": (
+        of_standard("searchsorted"),
+        (None, 0),
+        (np.sort(V[0]), A),
+    ),
+    "isin another set": (
+        of_standard("isin"),
+        (None, 0),
+        (ROWS[0], COLUMNS),
+    ),
+    "isin of matrices": (
+        of_standard("isin"),
+        0,
+        (np.stack([ROWS, ROWS + 1], axis=1), COLUMNS),
+    ),
+    "constant matrix @ matrix": (
+        of_standard("matmul"),
+        (None, 0),
+        (A[0].T, A),
+    ),
+    "matrix @ constant matrix": (
+        of_standard("matmul"),
+        (0, None),
+        (A, A[0].T),
+    ),
+    "matrix @ constant stack": (
+        of_standard("matmul"),
+        (0, None),
+        (A, np.swapaxes(A4[0], 1, 2)[:, :5, :]),
+    ),
+    "constant vector @ matrix": (
+        of_standard("matmul"),
+        (None, 0),
+        (V[0, :4], A),
+    ),
     "vecdot, axis": (of_standard("vecdot", axis=-2), 0, (A, A[::-1])),
-    "vecdot of more axes": (of_standard("vecdot"), (0, None), (A[:, :1, :], A[0])),
+    "vecdot of more axes": (
+        of_standard("vecdot"),
+        (0, None),
+        (A[:, :1, :], A[0]),
+    ),
     "vecdot with more axes": (of_standard("vecdot"), (None, 0), (V[0], A)),
-    "tensordot, axes": (of_standard("tensordot", axes=((1, 0), (0, 1))), (0, None), (A, A[1].T)),
+    "tensordot, axes": (
+        of_standard("tensordot", axes=((1, 0), (0, 1))),
+        (0, None),
+        (A, A[1].T),
+    ),
     "solve": (of_standard("linalg.solve"), 0, (SQUARE, A)),
-    "linalg.trace, offset": (of_standard("linalg.trace", offset=1), 0, (SQUARE,)),
-    "linalg.diagonal, offset": (of_standard("linalg.diagonal", offset=-1), 0, (A,)),
-    "linalg.vector_norm, axis": (of_standard("linalg.vector_norm", axis=0, ord=1, keepdims=True), 0, (A,)),
-    "linalg.matrix_norm, ord": (of_standard("linalg.matrix_norm", ord=1, keepdims=True), 0, (A,)),
-    "linalg.matrix_power": (of_standard("linalg.matrix_power", 3), 0, (SQUARE,)),
-    "rfft, axis": (lambda x: ns(x).abs(ns(x).fft.rfft(x, n=3, axis=-2, norm="ortho")), 0, (A,)),
+    "linalg.trace, offset": (
+        of_standard("linalg.trace", offset=1),
+        0,
+        (SQUARE,),
+    ),
+    "linalg.diagonal, offset": (
+        of_standard("linalg.diagonal", offset=-1),
+        0,
+        (A,),
+    ),
+    "linalg.vector_norm, axis": (
+        of_standard("linalg.vector_norm", axis=0, ord=1, keepdims=True),
+        0,
+        (A,),
+    ),
+    "linalg.matrix_norm, ord": (
+        of_standard("linalg.matrix_norm", ord=1, keepdims=True),
+        0,
+        (A,),
+    ),
+    "linalg.matrix_power": (
+        of_standard("linalg.matrix_power", 3),
+        0,
+        (SQUARE,),
+    ),
+    "rfft, axis": (
+        lambda x: ns(x).abs(ns(x).fft.rfft(x, n=3, axis=-2, norm="ortho")),
+        0,
+        (A,),
+    ),
     "fftshift, axes": (of_standard("fft.fftshift", axes=0), 0, (A,)),
     "softmax of the last axis": (lambda x: functions.softmax(x), 0, (A,)),
-    "vmap": (lambda x, v: anynet.vmap(lambda row, v: total(row * row * v), (0, None))(x, v), 0, (A, V)),
+    "vmap": (
+        lambda x, v: anynet.vmap(lambda row, v: total(row * row * v), (0, None))(x, v),
+        0,
+        (A, V),
+    ),
 }
 
 
@@ -215,7 +445,10 @@ def test_a_loop_stacked(backend, name):
         if backend.name == "array_api_strict" and name.startswith("x["):
             return
         raise
-    wanted = [np.stack(leaves) for leaves in zip(*([x for _, x in tree.leaves(e)] for e in entries), strict=True)]
+    wanted = [
+        np.stack(leaves)
+        for leaves in zip(*([x for _, x in tree.leaves(e)] for e in entries), strict=True)
+    ]
     for x, y, expected in zip(tree.leaves(found), tree.leaves(second), wanted, strict=True):
         assert_close(x[1], expected, rtol=1e-8, atol=1e-12)
         assert_close(y[1], np.moveaxis(expected, 0, -1), rtol=1e-8, atol=1e-12)
@@ -228,18 +461,25 @@ def test_the_same_as_jax():
     for name in (name for name in list(CASES)[::8] if not name.startswith(("permute", "put"))):
         f, in_axes, args = CASES[name]
         expected = jax.vmap(f, in_axes)(*jax.tree.map(jax.numpy.asarray, args))
-        for (_, x), y in zip(tree.leaves(anynet.vmap(f, in_axes)(*args)), jax.tree.leaves(expected), strict=True):
+        for (_, x), y in zip(
+            tree.leaves(anynet.vmap(f, in_axes)(*args)),
+            jax.tree.leaves(expected),
+            strict=True,
+        ):
             np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 def test_every_function_has_a_rule_or_parts():
-    steps = [step for step in STANDARD.values() if step.reference is None and step.decomposition is None]
+    steps = [
+        step for step in STANDARD.values() if step.reference is None and step.decomposition is None
+    ]
     assert {step.name for step in steps} <= set(BATCHERS)
 
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "BatchNorm"])
 def test_gradients_of_every_example(backend, name):
-    """The gradient of each example is that of a batch of one; random layers are the same for all of them."""
+    """The gradient of each example is that of a batch of one; random layers are the same for all of
+    them."""
     skip_most_on_jax(backend, EXAMPLES, name)
     net, x = example(name, backend, batch=3)
     loss = lambda net, x: total(net(x[None, ...]) ** 2)
@@ -248,7 +488,11 @@ def test_gradients_of_every_example(backend, name):
     found = anynet.vmap(f, (None, 0))(tree.map(lambda p: p, net), x)
     for i in range(3):
         one = f(tree.map(lambda p: p, net), x[i, ...])
-        pairs = zip(tree.leaves(one, buffers=False), tree.leaves(found, buffers=False), strict=True)
+        pairs = zip(
+            tree.leaves(one, buffers=False),
+            tree.leaves(found, buffers=False),
+            strict=True,
+        )
         for (_, expected), (_, of_all) in pairs:
             assert_close(of_all[i, ...], host(expected), rtol=1e-8, atol=1e-10)
 
@@ -256,15 +500,25 @@ def test_gradients_of_every_example(backend, name):
 def test_gradients_of_a_classifier_are_those_of_torch(backend):
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     net = layers.Sequential(
-        layers.Linear(5, 6), layers.Tanh(), layers.Linear(6, 3), seed=0, backend=backend, dtype=backend.xp.float64
+        layers.Linear(5, 6),
+        layers.Tanh(),
+        layers.Linear(6, 3),
+        seed=0,
+        backend=backend,
+        dtype=backend.xp.float64,
     )
     x, t = numbers(backend, 4, 5), backend.asarray(np.array([0, 2, 1, 1]))
-    found = anynet.vmap(anynet.grad(lambda net, x, t: losses.cross_entropy(net(x), t)), (None, 0, 0))(net, x, t)
+    found = anynet.vmap(
+        anynet.grad(lambda net, x, t: losses.cross_entropy(net(x), t)),
+        (None, 0, 0),
+    )(net, x, t)
     theirs = {path: torch.tensor(host(p)) for path, p in net.parameters().items()}
 
     def loss(p, x, t):
         hidden = torch.tanh(x @ p["layers.0.weight"] + p["layers.0.bias"])
-        return torch.nn.functional.cross_entropy(hidden @ p["layers.2.weight"] + p["layers.2.bias"], t)
+        return torch.nn.functional.cross_entropy(
+            hidden @ p["layers.2.weight"] + p["layers.2.bias"], t
+        )
 
     expected = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(
         theirs, torch.tensor(host(x)), torch.tensor(host(t))
@@ -277,23 +531,39 @@ def test_nesting_with_gradients_in_either_order(backend):
     x, w = numbers(backend, 4, 5), numbers(backend, 5, seed=1)
     f = lambda x: total(ns(x).sin(x) * x)
     second = 2 * np.cos(host(x)) - host(x) * np.sin(host(x))
-    assert_close(anynet.vmap(anynet.hessian(f))(x), second[:, :, None] * np.eye(5), atol=1e-12)
+    assert_close(
+        anynet.vmap(anynet.hessian(f))(x),
+        second[:, :, None] * np.eye(5),
+        atol=1e-12,
+    )
     cubes = lambda w: total(anynet.vmap(lambda row, w: total(row * w) ** 3, (0, None))(x, w))
-    assert_close(anynet.grad(cubes)(w), 3 * (host(x) @ host(w)) ** 2 @ host(x), like=w, rtol=1e-8)
-    inner = lambda w: total(anynet.vmap(anynet.grad(lambda row, w: total(row * w) ** 2), (0, None))(x, w))
+    assert_close(
+        anynet.grad(cubes)(w),
+        3 * (host(x) @ host(w)) ** 2 @ host(x),
+        like=w,
+        rtol=1e-8,
+    )
+    inner = lambda w: total(
+        anynet.vmap(anynet.grad(lambda row, w: total(row * w) ** 2), (0, None))(x, w)
+    )
     sums = host(x) @ host(w)
     expected = 2 * (sums.sum() + host(w).sum() * host(x).sum(axis=0))
     assert_close(anynet.grad(inner)(w), expected, rtol=1e-8)
     outer = anynet.vmap(anynet.vmap(lambda a, b: a * b, (None, 0)), (0, None))(w, w)
     assert_close(outer, np.outer(host(w), host(w)))
-    step = anynet.compile(lambda x, w: anynet.vmap(lambda row, w: total(row * w) ** 2, (0, None))(x, w))
+    step = anynet.compile(
+        lambda x, w: anynet.vmap(lambda row, w: total(row * w) ** 2, (0, None))(x, w)
+    )
     for y in (x, x + 1.0):
         assert_close(step(y, w), (host(y) @ host(w)) ** 2, like=w, rtol=1e-8)
 
 
 def test_random_numbers_of_every_key(backend):
     keys = random.split(random.key(3, backend), 3)
-    draw = lambda key: (random.uniform(key, (4,)), random.permutation(key, 5))
+    draw = lambda key: (
+        random.uniform(key, (4,)),
+        random.permutation(key, 5),
+    )
     for found, i in ((anynet.vmap(draw)(keys), i) for i in range(3)):
         for x, expected in zip(found, draw(keys[i, ...]), strict=True):
             assert host(x)[i].tolist() == host(expected).tolist()
@@ -310,7 +580,11 @@ def test_results_that_are_the_same_for_all(backend):
     found = anynet.vmap(lambda x, w: (x, w * 2, 5), (0, None), (0, None, None))(x, w)
     assert_close(found[1], 2 * host(w), like=w)
     assert found[2] == 5
-    assert_close(anynet.vmap(lambda x, w: w, (0, None), 1)(x, w), np.repeat(host(w)[:, None], 3, axis=1), like=w)
+    assert_close(
+        anynet.vmap(lambda x, w: w, (0, None), 1)(x, w),
+        np.repeat(host(w)[:, None], 3, axis=1),
+        like=w,
+    )
     scaled = anynet.vmap(lambda x, *, scale: scale * x)(x, scale=w[0])
     assert_close(scaled, host(w)[0] * host(x), like=x)
 
@@ -319,16 +593,44 @@ def test_axes_that_do_not_fit(backend):
     x, y = numbers(backend, 3, 2), numbers(backend, 4, 2)
     add = lambda x, y: x + y
     for in_axes, args, error, message in (
-        (0, (x, y), ShapeError, r"different numbers of entries: 3 \(argument 0\), 4 \(argument 1\)"),
-        ((0, 2), (x, y), ShapeError, "argument 1 has 2 axes: it has no axis 2"),
-        ((0,), (x, y), ArgumentError, "in_axes has 1 parts: wanted one for each of 2 arguments"),
-        ((None, None), (x, y), ArgumentError, "in_axes is None for every array"),
+        (
+            0,
+            (x, y),
+            ShapeError,
+            r"different numbers of entries: 3 \(argument 0\), 4 \(argument 1\)",
+        ),
+        (
+            (0, 2),
+            (x, y),
+            ShapeError,
+            "argument 1 has 2 axes: it has no axis 2",
+        ),
+        (
+            (0,),
+            (x, y),
+            ArgumentError,
+            "in_axes has 1 parts: wanted one for each of 2 arguments",
+        ),
+        (
+            (None, None),
+            (x, y),
+            ArgumentError,
+            "in_axes is None for every array",
+        ),
         ((True, 0), (x, y), ArgumentError, "in_axes has True for a"),
-        (({"a": 0}, 0), (x, y), ArgumentError, r"in_axes has \{'a': 0\} for a"),
+        (
+            ({"a": 0}, 0),
+            (x, y),
+            ArgumentError,
+            r"in_axes has \{'a': 0\} for a",
+        ),
     ):
         with pytest.raises(error, match=message):
             anynet.vmap(add, in_axes)(*args)
-    with pytest.raises(ArgumentError, match=r"out_axes is None for an array of shape \(2,\) that differs"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"out_axes is None for an array of shape \(2,\) that differs",
+    ):
         anynet.vmap(add, 0, None)(x, x)
     with pytest.raises(ShapeError, match="the result has 2 axes: it has no axis 5"):
         anynet.vmap(add, 0, 5)(x, x)
@@ -338,21 +640,41 @@ def test_what_cannot_be_evaluated_for_all_entries(backend):
     x = numbers(backend, 3, 4)
     for f in (lambda x: x if x[0] > 0 else -x, lambda x: x * float(x[0])):
         with pytest.raises(
-            DifferentiationError, match=r"would be another at every point .*or call the function in a loop"
+            DifferentiationError,
+            match=r"would be another at every point .*or call the function in a loop",
         ):
             anynet.vmap(f)(x)
-    sets = [lambda x: ns(x).nonzero(x), lambda x: ns(x).unique_values(x), lambda x: x[x > 0]]
-    for f in [*sets, lambda x: ns(x).repeat(x, ns(x).astype(x > 0, ns(x).int64))]:
-        with pytest.raises(NoRuleError, match="as many elements as the values of its argument say"):
+    sets = [
+        lambda x: ns(x).nonzero(x),
+        lambda x: ns(x).unique_values(x),
+        lambda x: x[x > 0],
+    ]
+    for f in [
+        *sets,
+        lambda x: ns(x).repeat(x, ns(x).astype(x > 0, ns(x).int64)),
+    ]:
+        with pytest.raises(
+            NoRuleError,
+            match="as many elements as the values of its argument say",
+        ):
             anynet.vmap(f)(x)
 
 
 def test_running_statistics(backend):
-    """They belong to a batch: with the network mapped, each has its own; with one network for all, there is no one."""
-    net = layers.Sequential(layers.BatchNorm(2), seed=0, backend=backend, dtype=backend.xp.float64)
+    """They belong to a batch: with the network mapped, each has its own; with one network for all,
+    there is no one."""
+    net = layers.Sequential(
+        layers.BatchNorm(2),
+        seed=0,
+        backend=backend,
+        dtype=backend.xp.float64,
+    )
     x = numbers(backend, 3, 5, 2)
     loss = anynet.grad(lambda net, x: total(net(x) ** 3))
-    with pytest.raises(DifferentiationError, match=r"a buffer of shape .* another value for each of 3 entries"):
+    with pytest.raises(
+        DifferentiationError,
+        match=r"a buffer of shape .* another value for each of 3 entries",
+    ):
         anynet.vmap(loss, (None, 0))(net, x)
     several = tree.map(lambda p: backend.xp.stack([p, p, p]), net)
     anynet.vmap(loss)(several, x)
@@ -364,9 +686,13 @@ def test_running_statistics(backend):
 
 
 def test_derivatives_of_ones_own(backend):
-    """The tapes outside see the rule, which is another than that of the parts; compiled code has no parts."""
+    """The tapes outside see the rule, which is another than that of the parts; compiled code has no
+    parts."""
     x, w = numbers(backend, 3, 4), numbers(backend, 4, seed=1)
-    product = anynet.custom_vjp(lambda a, b: {"out": a * b}, lambda g, out, a, b: (2 * g["out"] * b, 3 * g["out"] * a))
+    product = anynet.custom_vjp(
+        lambda a, b: {"out": a * b},
+        lambda g, out, a, b: (2 * g["out"] * b, 3 * g["out"] * a),
+    )
 
     def loss(x, w):
         return total(anynet.vmap(lambda row: product(row, w)["out"])(x))
@@ -376,7 +702,9 @@ def test_derivatives_of_ones_own(backend):
     assert_close(of_w, 3 * host(x).sum(axis=0))
     compiled = anynet.compile(anynet.grad(loss))(x, w)
     assert_close(compiled, host(of_x))
-    twice = anynet.grad(lambda x: total(anynet.vmap(anynet.vmap(lambda a: product(a, a)["out"]))(x)))(x)
+    twice = anynet.grad(
+        lambda x: total(anynet.vmap(anynet.vmap(lambda a: product(a, a)["out"]))(x))
+    )(x)
     assert_close(twice, 5 * host(x))
     second = anynet.grad(lambda x: total(anynet.grad(loss)(x, x[0, ...])))(x)
     assert_close(second[1:, :], np.zeros((2, 4)))
@@ -386,7 +714,10 @@ def test_derivatives_of_ones_own(backend):
         return backend.asarray(np.sign(host(a)))
 
     straight = anynet.custom_vjp(sign, lambda g, out, a: g)
-    assert_close(anynet.grad(lambda x: total(anynet.vmap(straight)(x) * x))(x), np.abs(host(x)) / host(x) + host(x))
+    assert_close(
+        anynet.grad(lambda x: total(anynet.vmap(straight)(x) * x))(x),
+        np.abs(host(x)) / host(x) + host(x),
+    )
 
 
 def test_a_network_with_a_derivative_of_its_own(backend):
@@ -394,15 +725,33 @@ def test_a_network_with_a_derivative_of_its_own(backend):
     f = anynet.custom_vjp(lambda net, x: net(x), lambda g, out, net, x: (None, x))
     x = numbers(backend, 3, 4)
     assert_close(anynet.vmap(anynet.grad(lambda x: total(f(net, x))))(x), host(x))
-    with pytest.raises(NoRuleError, match="let it take arrays, or differentiate inside vmap"):
+    with pytest.raises(
+        NoRuleError,
+        match="let it take arrays, or differentiate inside vmap",
+    ):
         anynet.grad(lambda x: total(anynet.vmap(lambda row: f(net, row))(x)))(x)
 
 
-@pytest.mark.parametrize("name", ["elu", "hard_sigmoid", "leaky_relu", "relu", "selu", "silu", "softplus"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "elu",
+        "hard_sigmoid",
+        "leaky_relu",
+        "relu",
+        "selu",
+        "silu",
+        "softplus",
+    ],
+)
 def test_derivatives_at_kinks(backend, name):
-    """A tape outside sees the rule, as it does without vmap, and not the choices that the function is made of."""
+    """A tape outside sees the rule, as it does without vmap, and not the choices that the function
+    is made of."""
     f = getattr(functions, name)
-    x, w = backend.asarray([[0.0, 1.0, -1.0], [3.0, -3.0, 0.0]]), backend.asarray([1.0, 2.0, 3.0])
+    x, w = (
+        backend.asarray([[0.0, 1.0, -1.0], [3.0, -3.0, 0.0]]),
+        backend.asarray([1.0, 2.0, 3.0]),
+    )
     first = [anynet.grad(lambda x, f=f: total(f(x) * w)) for f in (anynet.vmap(f), f)]
     assert_close(first[0](x), host(first[1](x)), rtol=1e-6)
     second = [anynet.grad(lambda x, slope=slope: total(slope(x) * w))(x) for slope in first]
@@ -410,7 +759,8 @@ def test_derivatives_at_kinks(backend, name):
 
 
 def test_a_scalar_of_numpy_in_place():
-    """What ``total`` was stays what it was, unless it is an array; where that cannot be told, it is refused."""
+    """What ``total`` was stays what it was, unless it is an array; where that cannot be told, it is
+    refused."""
 
     def f(x):
         total = ns(x).sum(x)
@@ -427,8 +777,12 @@ def test_a_scalar_of_numpy_in_place():
 
 
 def test_gradients_of_mapped_functions_with_rules_of_their_own(backend):
-    """Of several results, and of arguments that are broadcast: the rule's gradients are summed over what they were."""
-    both = anynet.custom_vjp(lambda x, y: (x * y, x + y), lambda g, out, x, y: (g[0] * y + g[1], g[0] * x + g[1]))
+    """Of several results, and of arguments that are broadcast: the rule's gradients are summed over
+    what they were."""
+    both = anynet.custom_vjp(
+        lambda x, y: (x * y, x + y),
+        lambda g, out, x, y: (g[0] * y + g[1], g[0] * x + g[1]),
+    )
 
     def own(x, y):
         first, second = both(x, y)
@@ -438,11 +792,16 @@ def test_gradients_of_mapped_functions_with_rules_of_their_own(backend):
         return x * y * (x + y)
 
     x, y = numbers(backend, 4, 2, 3), numbers(backend, 4, 3, seed=1)
-    for in_axes, point in ((0, y), ((0, None), y[0, ...]), ((0, None), y[0, 0])):
+    for in_axes, point in (
+        (0, y),
+        ((0, None), y[0, ...]),
+        ((0, None), y[0, 0]),
+    ):
         found, wanted = (
-            anynet.grad(lambda x, y, f=f, in_axes=in_axes: ns(x).sum(anynet.vmap(f, in_axes)(x, y) ** 2), (0, 1))(
-                x, point
-            )
+            anynet.grad(
+                lambda x, y, f=f, in_axes=in_axes: ns(x).sum(anynet.vmap(f, in_axes)(x, y) ** 2),
+                (0, 1),
+            )(x, point)
             for f in (own, plain)
         )
         for g, h in zip(found, wanted, strict=True):
@@ -455,21 +814,31 @@ def test_an_axis_of_vecdot_counted_from_the_first():
     for in_axes, other in ((0, y), ((0, None), y[0])):
         found = anynet.vmap(lambda x, y: np.vecdot(x, y, axis=0), in_axes)(x, other)
         np.testing.assert_allclose(found, np.sum(x * other, axis=1), rtol=1e-12)
-    np.testing.assert_allclose(anynet.vmap(lambda x, y: np.vecdot(x, y, axis=0), (None, 0))(V[0], V), V @ V[0])
+    np.testing.assert_allclose(
+        anynet.vmap(lambda x, y: np.vecdot(x, y, axis=0), (None, 0))(V[0], V),
+        V @ V[0],
+    )
 
 
 def test_indices_out_of_range(backend):
     x, j = backend.asarray(A), backend.asarray(COLUMNS)
     for i in (4, -5):
-        with pytest.raises(IndexError, match=f"index {i} is out of range for an axis of length 4"):
+        with pytest.raises(
+            IndexError,
+            match=f"index {i} is out of range for an axis of length 4",
+        ):
             anynet.vmap(lambda x, j, i=i: x[i, j])(x, j)
     for axis in (2, -3):
-        with pytest.raises(IndexError, match=f"axis {axis} is out of range: the array has 2 axes"):
+        with pytest.raises(
+            IndexError,
+            match=f"axis {axis} is out of range: the array has 2 axes",
+        ):
             anynet.vmap(lambda x, axis=axis: ns(x).sum(x, axis=axis))(x)
 
 
 def test_a_constant_among_the_results_within_a_derivative(backend):
-    """It goes on with the traced arrays around it, also in code that compares namespaces as SciPy's does."""
+    """It goes on with the traced arrays around it, also in code that compares namespaces as SciPy's
+    does."""
     w, k = numbers(backend, 3), numbers(backend, 4, seed=1)
 
     def loss(w, k, out_axis):
@@ -486,7 +855,10 @@ def test_indices_with_a_slice_between_them(backend):
     """Which go along one axis and along two, and are the same at every point."""
     x = numbers(backend, 4, 3, 5, 2)
     i, j = (backend.asarray(np.asarray(given)) for given in ([0, 2], [[0, 1], [1, 0], [1, 1]]))
-    for read, key in ((lambda x: x[i, :, j], np.s_[:]), (lambda x: x[i, 1:3, j], np.s_[1:3])):
+    for read, key in (
+        (lambda x: x[i, :, j], np.s_[:]),
+        (lambda x: x[i, 1:3, j], np.s_[1:3]),
+    ):
         try:
             one = read(x[0, ...])
         except IndexError:
@@ -509,4 +881,7 @@ def test_gradients_of_take_at_many_points(backend, axis):
     found = anynet.vmap(anynet.grad(loss), (0, None))(x, weights)
     count = np.zeros(5 if axis else 3)
     np.add.at(count, [2, 0, 2], 1)
-    assert_close(found, np.stack([host(weights) * (count if axis else count[:, None])] * 4))
+    assert_close(
+        found,
+        np.stack([host(weights) * (count if axis else count[:, None])] * 4),
+    )

@@ -1,7 +1,7 @@
-"""What can be tested of the CuPy backend without a GPU: what it says when something is missing, and its kernels.
+"""What can be tested of the CuPy backend without a GPU: what it says when something is missing, and
+its kernels.
 
-On a machine with a GPU all other tests run on CuPy as on every backend that works.
-"""
+On a machine with a GPU all other tests run on CuPy as on every backend that works."""
 
 import math
 import re
@@ -58,7 +58,8 @@ def pretend(monkeypatch, **runtime):
         __hash__ = None
 
     module.cuda = types.SimpleNamespace(
-        runtime=types.SimpleNamespace(CUDARuntimeError=CUDARuntimeError, **runtime), Device=Device
+        runtime=types.SimpleNamespace(CUDARuntimeError=CUDARuntimeError, **runtime),
+        Device=Device,
     )
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module
@@ -89,7 +90,9 @@ def test_an_import_that_fails_for_a_library_of_cuda(monkeypatch):
     class Finder:
         def find_spec(self, name, path=None, target=None):
             if name == "cupy":
-                raise ImportError("libcublas.so.13: cannot open shared object file: No such file or directory")
+                raise ImportError(
+                    "libcublas.so.13: cannot open shared object file: No such file or directory"
+                )
 
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
@@ -106,8 +109,16 @@ def test_an_import_that_fails_for_a_library_of_cuda(monkeypatch):
             "cudaErrorInsufficientDriver: CUDA driver version is insufficient",
             "the NVIDIA driver is missing or older",
         ),
-        (100, "cudaErrorNoDevice: no CUDA-capable device is detected", "CUDA finds no GPU"),
-        (999, "cudaErrorUnknown: unknown error\nmore lines", "cudaErrorUnknown: unknown error"),
+        (
+            100,
+            "cudaErrorNoDevice: no CUDA-capable device is detected",
+            "CUDA finds no GPU",
+        ),
+        (
+            999,
+            "cudaErrorUnknown: unknown error\nmore lines",
+            "cudaErrorUnknown: unknown error",
+        ),
     ],
 )
 def test_no_driver_or_no_gpu(monkeypatch, status, text, advice):
@@ -124,7 +135,9 @@ def test_libraries_that_are_missing_at_the_first_product(monkeypatch):
     module = pretend(monkeypatch, getDeviceCount=lambda: 1)
     module.ones = raises(ImportError("libcublas.so.12: cannot open shared object file\n\nhint"))
     message = refused()
-    assert message.startswith("cupy does not work (ImportError: libcublas.so.12: cannot open shared object file): ")
+    assert message.startswith(
+        "cupy does not work (ImportError: libcublas.so.12: cannot open shared object file): "
+    )
 
 
 @pytest.mark.parametrize("name", ["cupy:2", "cupy:-1", "cupy:gpu"])
@@ -138,7 +151,11 @@ class Array:
     """An array of the pretended CuPy: NumPy's, made on the device that was current."""
 
     def __init__(self, values, module):
-        self.values, self._module, self.device = np.array(values), module, module.cuda.Device()
+        self.values, self._module, self.device = (
+            np.array(values),
+            module,
+            module.cuda.Device(),
+        )
 
     def copy(self):
         return Array(self.values, self._module)
@@ -173,12 +190,20 @@ def test_the_current_device_stays_as_it_is(two_gpus):
 
 
 def test_arrays_go_to_the_device_of_the_backend(two_gpus):
-    """Also when the program has made another device the current one since, or the array is of another device."""
+    """Also when the program has made another device the current one since, or the array is of
+    another device."""
     backend = get_backend("cupy")
-    first, reversed_ = backend.from_host([1.0, 2.0]), backend.from_host(np.arange(3.0)[::-1])
+    first, reversed_ = (
+        backend.from_host([1.0, 2.0]),
+        backend.from_host(np.arange(3.0)[::-1]),
+    )
     two_gpus.current = 1
     second = two_gpus.asarray([3.0])
-    for x in (backend.from_host([1.0, 2.0]), reversed_, backend.from_array(second)):
+    for x in (
+        backend.from_host([1.0, 2.0]),
+        reversed_,
+        backend.from_array(second),
+    ):
         assert x.device.id == 0
     assert reversed_.values.tolist() == [2, 1, 0]
     assert backend.from_array(first) is first
@@ -192,8 +217,15 @@ def test_arrays_go_to_the_device_of_the_backend(two_gpus):
 def test_sources_compile_for_a_gpu(tmp_path, name, scalar):
     index = "int i = blockIdx.x * blockDim.x + threadIdx.x; if (i < elements)"
     inputs, outputs, operation, _ = SOURCES[name]
-    source = inputs, outputs, "".join(f"const int {constant} = 2; " for constant in WINDOW) + operation
-    (tmp_path / "kernel.cu").write_text(loop(source, scalar, f"anynet_{name}", "__global__", index), encoding="utf-8")
+    source = (
+        inputs,
+        outputs,
+        "".join(f"const int {constant} = 2; " for constant in WINDOW) + operation,
+    )
+    (tmp_path / "kernel.cu").write_text(
+        loop(source, scalar, f"anynet_{name}", "__global__", index),
+        encoding="utf-8",
+    )
     # The oldest that CUDA 13 compiles for; the default of CUDA 12 has no atomicAdd of float64.
     command = ["nvcc", "-arch=sm_75", "-ptx", "kernel.cu"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -217,7 +249,10 @@ def on_a_cpu(monkeypatch):
 
 
 def same(found, wanted, tolerance=1e-14):
-    for x, y in zip(*(z if isinstance(z, tuple) else (z,) for z in (found, wanted)), strict=True):
+    for x, y in zip(
+        *(z if isinstance(z, tuple) else (z,) for z in (found, wanted)),
+        strict=True,
+    ):
         assert x.dtype == y.dtype
         assert x.flags.c_contiguous
         np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
@@ -233,7 +268,23 @@ def test_kernels_of_elements_compute_what_the_references_do(on_a_cpu, dtype):
     x = np.array([-2.0, -0.0, 0.0, 0.5, 3.0, np.nan, np.inf], dtype)
     for name, *args in (
         ("adam_update", 0.01, 1.5, 1.0, 0.9, 0.999, 1e-8, p, g, m, s),
-        ("adam_update", 0.01, 1.5, 0.99, 0.9, 0.999, 1e-8, p, p, g, g, m, m, s, s),
+        (
+            "adam_update",
+            0.01,
+            1.5,
+            0.99,
+            0.9,
+            0.999,
+            1e-8,
+            p,
+            p,
+            g,
+            g,
+            m,
+            m,
+            s,
+            s,
+        ),
         ("erf", x),
         ("momentum_update", 0.1, 0.9, False, p, g, m),
         ("momentum_update", 0.1, 0.9, True, p, g, m),
@@ -251,8 +302,19 @@ def test_kernels_of_elements_compute_what_the_references_do(on_a_cpu, dtype):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_clip(on_a_cpu, dtype):
     x = np.array([[-2, 0.5, 7], [np.nan, np.inf, -np.inf]], dtype)
-    below, above = np.array([[-1.0], [2]], dtype), np.array([3, np.nan, 1], "float64")
-    for limits in ((-1, 1), (None, 0.3), (0.1, None), (below, above), (2, 1), (below, 0), (np.inf, None)):
+    below, above = (
+        np.array([[-1.0], [2]], dtype),
+        np.array([3, np.nan, 1], "float64"),
+    )
+    for limits in (
+        (-1, 1),
+        (None, 0.3),
+        (0.1, None),
+        (below, above),
+        (2, 1),
+        (below, 0),
+        (np.inf, None),
+    ):
         found = kernels.clip(x, *limits)
         wanted = get_backend("numpy").xp.clip(x, *limits)
         assert found.dtype == wanted.dtype
@@ -262,13 +324,25 @@ def test_clip(on_a_cpu, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_cross_entropy(on_a_cpu, dtype):
-    logits, labels = 30 * spread(4, 7).astype(dtype), np.array([6, 0, 3, 3], "uint8")
+    logits, labels = (
+        30 * spread(4, 7).astype(dtype),
+        np.array([6, 0, 3, 3], "uint8"),
+    )
     wanted = primitives.softmax_cross_entropy.reference(logits, labels)
-    same(tuple(map(np.asarray, kernels.softmax_cross_entropy(logits, labels))), tuple(map(np.asarray, wanted)), 1e-5)
+    same(
+        tuple(map(np.asarray, kernels.softmax_cross_entropy(logits, labels))),
+        tuple(map(np.asarray, wanted)),
+        1e-5,
+    )
     for label in (7, -1):
         loss, difference = kernels.softmax_cross_entropy(logits, np.array([1, label, 2, 0]))
         assert np.isnan(loss)
-        assert list(np.isnan(difference).all(axis=1)) == [False, True, False, False]
+        assert list(np.isnan(difference).all(axis=1)) == [
+            False,
+            True,
+            False,
+            False,
+        ]
     assert kernels.softmax_cross_entropy(logits, np.eye(7)[:4]) is NotImplemented
 
 
@@ -352,7 +426,11 @@ def test_products_of_every_shape_are_made_by_cublas(cublas, name, dtype):
     assert found is not NotImplemented
     assert cublas.calls
     assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
-    np.testing.assert_allclose(found, wanted, atol={"e": 3e-2, "f": 1e-5, "F": 1e-5}.get(wanted.dtype.char, 1e-12))
+    np.testing.assert_allclose(
+        found,
+        wanted,
+        atol={"e": 3e-2, "f": 1e-5, "F": 1e-5}.get(wanted.dtype.char, 1e-12),
+    )
 
 
 def test_products_as_one_or_as_a_stack(cublas):
@@ -429,18 +507,30 @@ def test_powers_of_matrices(cublas, n):
     np.testing.assert_allclose(found, np.linalg.matrix_power(x, n), rtol=1e-10)
     assert not np.shares_memory(found, x)
     assert (
-        product.matrix_power(x, 0) is product.matrix_power(x, -1) is product.matrix_power(x[:, :2], n) is NotImplemented
+        product.matrix_power(x, 0)
+        is product.matrix_power(x, -1)
+        is product.matrix_power(x[:, :2], n)
+        is NotImplemented
     )
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("x", [factor(4, 3), factor(3, 4).T, factor(4, 6)[:, ::2], factor(4, 3, dtype="float32")])
+@pytest.mark.parametrize(
+    "x",
+    [
+        factor(4, 3),
+        factor(3, 4).T,
+        factor(4, 6)[:, ::2],
+        factor(4, 3, dtype="float32"),
+    ],
+)
 def test_sums_by_cublas(cublas, x, axis):
     np.testing.assert_allclose(product.sums(x, axis, 0.25), 0.25 * x.sum(axis=axis), rtol=1e-5)
 
 
 def test_a_graph_copies_together_what_lies_together(monkeypatch):
-    """With memory that is pretended: a long line of bytes, and arrays that know where in it they are."""
+    """With memory that is pretended: a long line of bytes, and arrays that know where in it they
+    are."""
     line, calls = np.zeros(1 << 16, "uint8"), []
 
     class Memory(int):
@@ -457,7 +547,12 @@ def test_a_graph_copies_together_what_lies_together(monkeypatch):
 
     class Array:
         def __init__(self, shape, dtype, memory):
-            self.shape, self.dtype, self.data, self.nbytes = shape, np.dtype(dtype), memory, math.prod(shape) * 4
+            self.shape, self.dtype, self.data, self.nbytes = (
+                shape,
+                np.dtype(dtype),
+                memory,
+                math.prod(shape) * 4,
+            )
             self.numbers = line[memory : memory + self.nbytes].view(dtype)
             self.flags = types.SimpleNamespace(c_contiguous=True)
 
@@ -479,7 +574,14 @@ def test_a_graph_copies_together_what_lies_together(monkeypatch):
     alone = [graph.memory([kind])[0] for kind in kinds]
     # Of several pieces, which are not to be copied together, and happen to follow each other.
     touching = [Array(x.shape, "float32", at(int(x.data), object())) for x in here]
-    for source in (here, alone, touching, [here[0], *alone[1:]], [here[1], here[0]], here[2:]):
+    for source in (
+        here,
+        alone,
+        touching,
+        [here[0], *alone[1:]],
+        [here[1], here[0]],
+        here[2:],
+    ):
         to = there if len(source) == 4 else graph.memory(source)
         calls.clear()
         for i, x in enumerate(source):
@@ -492,7 +594,11 @@ def test_a_graph_copies_together_what_lies_together(monkeypatch):
 
 def test_the_cipher(on_a_cpu):
     words = np.random.default_rng(0).integers(-(2**31), 2**31, (2, 1000), dtype="int32")
-    same(kernels.threefry(words[:, 0].copy(), *words), primitives.threefry.reference(words[:, 0], *words), 0)
+    same(
+        kernels.threefry(words[:, 0].copy(), *words),
+        primitives.threefry.reference(words[:, 0], *words),
+        0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -505,16 +611,33 @@ def test_the_cipher(on_a_cpu):
     ],
 )
 def test_convolutions_compute_what_the_references_do(on_a_cpu, stride, padding, dilation, groups):
-    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    x, weight, bias = spread(2, 4, 7, 9), spread(6, 4 // groups, 2, 3), spread(6)
+    settings = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+    }
+    x, weight, bias = (
+        spread(2, 4, 7, 9),
+        spread(6, 4 // groups, 2, 3),
+        spread(6),
+    )
     wanted = primitives.conv2d.reference(x, weight, bias, **settings)
     same(images.conv2d(x, weight, bias, **settings), wanted, 1e-12)
     same(
-        images.conv2d(x[:, ::-1], weight, None, **settings), images.conv2d(x[:, ::-1].copy(), weight, None, **settings)
+        images.conv2d(x[:, ::-1], weight, None, **settings),
+        images.conv2d(x[:, ::-1].copy(), weight, None, **settings),
     )
     g = spread(*wanted.shape)
-    for name, *args in (("conv2d_weight_gradient", g, x, (2, 3)), ("conv2d_input_gradient", g, weight, (7, 9))):
-        same(images.KERNELS[name](*args, **settings), getattr(primitives, name).reference(*args, **settings), 1e-12)
+    for name, *args in (
+        ("conv2d_weight_gradient", g, x, (2, 3)),
+        ("conv2d_input_gradient", g, weight, (7, 9)),
+    ):
+        same(
+            images.KERNELS[name](*args, **settings),
+            getattr(primitives, name).reference(*args, **settings),
+            1e-12,
+        )
 
 
 @pytest.mark.parametrize("kernel", [(2, 2), (3, 2)])
@@ -540,17 +663,25 @@ def test_batch_norm_computes_what_the_reference_does(on_a_cpu, shape):
     out = primitives.batch_norm.reference(x, weight, bias, 1e-3)
     same(images.batch_norm(x, weight, bias, 1e-3), out, 1e-12)
     given = spread(*shape, seed=2), x, weight, *out[1:], 1e-3
-    same(images.batch_norm_gradient(*given), primitives.batch_norm_gradient.reference(*given), 1e-12)
+    same(
+        images.batch_norm_gradient(*given),
+        primitives.batch_norm_gradient.reference(*given),
+        1e-12,
+    )
     assert images.batch_norm(x.astype("float32"), weight, bias, 1e-3) is NotImplemented
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
 @pytest.mark.parametrize("kind", ["uint8", "int16", "int64"])
 def test_adding_at_indices(on_a_cpu, dtype, kind):
-    """As the products with one-hot rows; an index outside adds nothing, one below 0 counts from the end."""
+    """As the products with one-hot rows; an index outside adds nothing, one below 0 counts from the
+    end."""
     g = factor(2, 5, 3, dtype=dtype)
     given = [[0, 3, 3, 9, 1], [4, 4, 0, 2, 2]]
-    slices, elements = np.array(given[0], kind), np.broadcast_to(np.array(given, kind)[..., None], g.shape)
+    slices, elements = (
+        np.array(given[0], kind),
+        np.broadcast_to(np.array(given, kind)[..., None], g.shape),
+    )
     if kind != "uint8":
         slices, elements = slices - 1, elements - 1
     # Along the last axis, too.
@@ -563,7 +694,9 @@ def test_adding_at_indices(on_a_cpu, dtype, kind):
         reference = getattr(indexing, name).reference
         found = kernels.KERNELS[name](*args)
         wanted = reference(
-            args[0], np.broadcast_to(args[1], args[0].shape) if name == "scatter_add" else args[1], *args[2:]
+            args[0],
+            np.broadcast_to(args[1], args[0].shape) if name == "scatter_add" else args[1],
+            *args[2:],
         )
         assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
         np.testing.assert_allclose(found, wanted, atol=1e-6)
@@ -571,7 +704,10 @@ def test_adding_at_indices(on_a_cpu, dtype, kind):
 
 def test_what_is_added_by_the_reference(on_a_cpu):
     g, indices = factor(5, 3), np.arange(5)
-    for left in (kernels.index_add(g.astype("float16"), indices, 0, 5), kernels.index_add(g, indices > 1, 0, 5)):
+    for left in (
+        kernels.index_add(g.astype("float16"), indices, 0, 5),
+        kernels.index_add(g, indices > 1, 0, 5),
+    ):
         assert left is NotImplemented
 
 
@@ -579,19 +715,31 @@ def test_sums_of_a_matrix(on_a_cpu):
     x = spread(4, 3)
     same(kernels.sum_to(x, (3,)), x.sum(axis=0))
     same(kernels.sum(x, axis=(0,)), x.sum(axis=0))
-    for left in (kernels.sum_to(x, (1, 3)), kernels.sum(x), kernels.sum(x, axis=0, keepdims=True)):
+    for left in (
+        kernels.sum_to(x, (1, 3)),
+        kernels.sum(x),
+        kernels.sum(x, axis=0, keepdims=True),
+    ):
         assert left is NotImplemented
 
 
 def test_what_the_kernels_leave_to_the_references(on_a_cpu):
     x, weight = spread(1, 2, 4, 4), spread(3, 2, 2, 2)
-    settings = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
+    settings = {
+        "stride": (1, 1),
+        "padding": ((0, 0), (0, 0)),
+        "dilation": (1, 1),
+        "groups": 1,
+    }
     assert images.conv2d(x.astype("float32"), weight, None, **settings) is NotImplemented
     assert images.conv2d(x[:0], weight, None, **settings) is NotImplemented
     # Of which 32 bits do not count the elements, without having them.
     many = np.broadcast_to(np.zeros((1, 2, 1, 1)), (1 << 20, 2, 64, 64))
     assert images.conv2d(many, weight, None, **settings) is NotImplemented
-    assert images.max_pool2d(many, kernel=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0))) is NotImplemented
+    assert (
+        images.max_pool2d(many, kernel=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0)))
+        is NotImplemented
+    )
     with pytest.raises(ValueError, match="larger than the padded image"):
         images.conv2d(x, spread(3, 2, 5, 5), None, **settings)
 
@@ -604,11 +752,33 @@ def test_kernels_leave_dtypes_that_they_do_not_declare(cublas):
 
 def test_every_source_has_its_kernel():
     made_of_others = {
-        *("batch_norm", "conv2d", "conv2d_weight_gradient", "conv2d_input_gradient", "matmul", "softmax_cross_entropy"),
-        *("clip", "index_add", "linalg.matrix_power", "sum", "sum_to", "tensordot", "vecdot"),
+        *(
+            "batch_norm",
+            "conv2d",
+            "conv2d_weight_gradient",
+            "conv2d_input_gradient",
+            "matmul",
+            "softmax_cross_entropy",
+        ),
+        *(
+            "clip",
+            "index_add",
+            "linalg.matrix_power",
+            "sum",
+            "sum_to",
+            "tensordot",
+            "vecdot",
+        ),
     }
     names = (set(kernels.KERNELS) | set(images.KERNELS)) - made_of_others
-    parts = {"cross_entropy", "fold", "normalize", "square_around", "times_standardized", "unfold"}
+    parts = {
+        "cross_entropy",
+        "fold",
+        "normalize",
+        "square_around",
+        "times_standardized",
+        "unfold",
+    }
     assert set(SOURCES) == names | parts
     for _, out, operation, _ in SOURCES.values():
         name = out.split(", ")[0].split()[-1]

@@ -1,8 +1,8 @@
 """CuPy's graphs, on memory and streams that are pretended.
 
-Memory is handed out by pools, which hand out again what was freed, as CuPy's do. Whatever is computed while a stream is
-captured is noted, undone, and computed again in the same memory by each launch.
-"""
+Memory is handed out by pools, which hand out again what was freed, as CuPy's do. Whatever is
+computed while a stream is captured is noted, undone, and computed again in the same memory by each
+launch."""
 
 import contextlib
 import ctypes
@@ -117,7 +117,11 @@ class State(threading.local):
 
     def __init__(self):
         pool = Pool()
-        self.streams, self.pools, self.allocators = [Stream()], [pool], [pool.malloc]
+        self.streams, self.pools, self.allocators = (
+            [Stream()],
+            [pool],
+            [pool.malloc],
+        )
 
 
 state = State()
@@ -175,7 +179,11 @@ def do(function, *args, **settings):
             view.memory = x.memory
             return view
     out = Array(found.shape, found.dtype, state.allocators[-1](found.nbytes))
-    write(lambda to, *given: np.copyto(to, function(*given, **settings)), out, *given)
+    write(
+        lambda to, *given: np.copyto(to, function(*given, **settings)),
+        out,
+        *given,
+    )
     return out
 
 
@@ -262,7 +270,11 @@ def as_before():
 
 #: Steps on two states, an entry and a rate: the new states first, and a result.
 STEPS = {
-    "descent": lambda a, b, x, rate: [a - rate * (b + x), 0.9 * b + x * x, (a * x + b).sum()],
+    "descent": lambda a, b, x, rate: [
+        a - rate * (b + x),
+        0.9 * b + x * x,
+        (a * x + b).sum(),
+    ],
     "new and old": lambda a, b, x, rate: [a + rate * x, a, b],
     "swap": lambda a, b, x, rate: [b, a, a - rate * x],
     "turned": lambda a, b, x, rate: [a[::-1], b[::-1], a + x],
@@ -303,7 +315,10 @@ def test_a_graph(name):
 def test_a_loop(name):
     step, run = STEPS[name], Loop(STEPS[name], [(0, 0), (1, 1)], driver())
     a, b = np.float32([1, 2, 3]), np.float32([10, 20, 40])
-    found, entries = [array(a), array(b)], np.arange(18, dtype="float32").reshape(6, 3)
+    found, entries = (
+        [array(a), array(b)],
+        np.arange(18, dtype="float32").reshape(6, 3),
+    )
     rates, seen = [[0.1 * i] for i in range(6)], []
     for start, stop in ((0, 4), (4, 6), (1, 3)):
         results = []
@@ -356,7 +371,10 @@ def test_threads_capture_one_after_the_other():
             run = Graph(step, [(0, 0), (1, 1)], driver())
             for _ in range(3):
                 found = run([array([1, 2, 3])] * 3, [0.5])
-            same(found, STEPS["descent"](*[np.float32([1, 2, 3])] * 3, np.float32(0.5)))
+            same(
+                found,
+                STEPS["descent"](*[np.float32([1, 2, 3])] * 3, np.float32(0.5)),
+            )
         except BaseException as error:
             failed.append(error)
 
@@ -371,8 +389,13 @@ def test_threads_capture_one_after_the_other():
 @pytest.mark.parametrize("kind", [Graph, Loop])
 def test_a_call_on_another_stream_waits_for_the_last_one(kind):
     """Also where it captures, or is no graph as yet: the memory of the calls is the same."""
-    run, x = kind(STEPS["descent"], [(0, 0), (1, 1)], driver()), array([1, 2, 3])
-    given = ([x, x, x], [0.5]) if kind is Graph else ([x, x], array(np.ones((4, 3))), [[0.5]] * 4, 0, 2)
+    run, x = (
+        kind(STEPS["descent"], [(0, 0), (1, 1)], driver()),
+        array([1, 2, 3]),
+    )
+    given = (
+        ([x, x, x], [0.5]) if kind is Graph else ([x, x], array(np.ones((4, 3))), [[0.5]] * 4, 0, 2)
+    )
     streams = [Stream() for _ in range(4)]
     for stream in streams:
         with stream:

@@ -1,4 +1,5 @@
-"""What the dpnp backend says when something is missing, without dpnp; and, where it works, its devices."""
+"""What the dpnp backend says when something is missing, without dpnp; and, where it works, its
+devices."""
 
 import sys
 import types

@@ -17,18 +17,29 @@ jax = pytest.importorskip("jax", reason="needs jax")
 
 
 def network(backend):
-    return layers.Sequential(layers.Linear(4, 8), layers.ReLU(), layers.Linear(8, 3), seed=0, backend=backend)
+    return layers.Sequential(
+        layers.Linear(4, 8),
+        layers.ReLU(),
+        layers.Linear(8, 3),
+        seed=0,
+        backend=backend,
+    )
 
 
 def test_a_training_step_under_jit():
     backend = anynet.get_backend("jax")
     net = network(backend)
-    x, t = numbers(backend, 12, 4, dtype="float32"), backend.asarray(np.arange(12) % 3)
+    x, t = (
+        numbers(backend, 12, 4, dtype="float32"),
+        backend.asarray(np.arange(12) % 3),
+    )
 
     def step(parameters, x, t):
         values = iter(parameters)
         candidate = tree.map(lambda _: next(values), net)
-        loss, grads = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))(candidate, x, t)
+        loss, grads = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))(
+            candidate, x, t
+        )
         optimizers.SGD(0.1).update(candidate, grads)
         return loss, [p for _, p in tree.leaves(candidate)]
 
@@ -106,15 +117,30 @@ else:
 
 
 def test_arrays_sharded_over_devices():
-    """A network that is whole on each device trains on a batch that is split between them as it does on one."""
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    ran = subprocess.run([sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True, check=False)
+    """A network that is whole on each device trains on a batch that is split between them as it
+    does on one."""
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "JAX_PLATFORMS": "cpu",
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", SHARDED],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr
 
 
 def test_the_devices_of_this_process(monkeypatch):
     """On a cluster, jax.devices() begins with those of process 0."""
-    monkeypatch.setattr(jax, "devices", lambda *args: pytest.fail("devices of other processes"))
+    monkeypatch.setattr(
+        jax,
+        "devices",
+        lambda *args: pytest.fail("devices of other processes"),
+    )
     assert anynet.get_backend("jax").device in jax.local_devices()
 
 
@@ -148,7 +174,14 @@ def test_what_becomes_of_64_bits(narrow):
 def test_what_64_bits_alone_can_hold_is_refused(narrow):
     remedy = r'jax.config.update\("jax_enable_x64", True\)'
     key = random.key(0, narrow)
-    for data in (2**40, np.array([2**31]), np.array([2**32], "uint64"), np.ones(3), np.ones(3) * 1j, np.float64(1)):
+    for data in (
+        2**40,
+        np.array([2**31]),
+        np.array([2**32], "uint64"),
+        np.ones(3),
+        np.ones(3) * 1j,
+        np.float64(1),
+    ):
         with pytest.raises(DTypeError, match=remedy):
             narrow.asarray(data)
     for ask in (
@@ -159,7 +192,10 @@ def test_what_64_bits_alone_can_hold_is_refused(narrow):
         lambda: initializers.he(key, (3, 2), narrow.xp.float64),
         lambda: layers.Linear(3, 2).initialize(0, narrow, narrow.xp.float64),
     ):
-        with pytest.raises(DTypeError, match=f"dtype is .*64, which jax lacks here: .*{remedy}"):
+        with pytest.raises(
+            DTypeError,
+            match=f"dtype is .*64, which jax lacks here: .*{remedy}",
+        ):
             ask()
 
 
@@ -173,7 +209,11 @@ def test_files_with_64_bits(narrow, tmp_path):
 
 def test_gradients_are_checked_in_float64(narrow):
     """The context is the thread's own, and ends where the check raises, too."""
-    net, x, t = network(narrow), narrow.asarray([[1.0, 2.0, 3.0, 4.0]]), narrow.asarray([2])
+    net, x, t = (
+        network(narrow),
+        narrow.asarray([[1.0, 2.0, 3.0, 4.0]]),
+        narrow.asarray([2]),
+    )
     report = anynet.check_gradients(lambda net: losses.cross_entropy(net(x), t), net)
     assert report.tolerance == 1e-6
     assert anynet.check_gradients(lambda x: (x**3).sum(), narrow.asarray([1, 2])).tolerance == 1e-6
@@ -194,11 +234,20 @@ def test_64_bits_are_switched_on_by_configure(narrow):
 def test_a_step_is_compiled_once(caplog):
     """Also when its numbers stay as they are, and are on the device then."""
     backend = anynet.get_backend("jax")
-    net, x, t = network(backend), backend.asarray([[1.0, 2.0, 3.0, 4.0]]), backend.asarray([2])
-    step, optimizer = anynet.compile(training_step(losses.cross_entropy)), optimizers.SGD(0.1)
+    net, x, t = (
+        network(backend),
+        backend.asarray([[1.0, 2.0, 3.0, 4.0]]),
+        backend.asarray([2]),
+    )
+    step, optimizer = (
+        anynet.compile(training_step(losses.cross_entropy)),
+        optimizers.SGD(0.1),
+    )
     step(net, optimizer, x, t)
     with jax.log_compiles(), caplog.at_level("WARNING", logger="jax"):
         for _ in range(4):
             step(net, optimizer, x, t)
-    compiled = [line for line in caplog.messages if line.startswith("Finished XLA compilation of jit(run)")]
+    compiled = [
+        line for line in caplog.messages if line.startswith("Finished XLA compilation of jit(run)")
+    ]
     assert len(compiled) == 1, caplog.messages

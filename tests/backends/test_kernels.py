@@ -1,8 +1,8 @@
-"""Kernels take what they are made for: where one declines, the reference answers in its place, and tests pass.
+"""Kernels take what they are made for: where one declines, the reference answers in its place, and
+tests pass.
 
-Each kernel of the backend is called by itself, with the dtypes and shapes of ordinary training, and compared with the
-reference or the library's own function.
-"""
+Each kernel of the backend is called by itself, with the dtypes and shapes of ordinary training, and
+compared with the reference or the library's own function."""
 
 import operator
 
@@ -16,7 +16,10 @@ from anynet import primitives
 from anynet.backend import get_backend, kernels_for
 
 #: What kernels decline on a CPU by design, as (kernel, number of the case): some are for GPUs only.
-DECLINED = {"torch": {("sum_to", 0), ("sum_to", 1)}, "jax": {("conv2d_input_gradient", 3)}}
+DECLINED = {
+    "torch": {("sum_to", 0), ("sum_to", 1)},
+    "jax": {("conv2d_input_gradient", 3)},
+}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -35,31 +38,45 @@ def test_kernels_take_what_they_are_made_for(backend, dtype):
             if found is NotImplemented:
                 declined.add((name, i))
                 continue
-            # On NumPy, which is quicker than compiling each of its calls, and can write into arrays.
+            # On NumPy, which is quicker than compiling each of its calls, and can write into
+            # arrays.
             wanted = reference_of(name, get_backend("numpy").xp)(*plain, **settings)
             found, wanted = (x if isinstance(x, tuple) else (x,) for x in (found, wanted))
-            differing += [(name, i) for x, y in zip(found, wanted, strict=True) if not alike(host(x), y)]
+            differing += [
+                (name, i) for x, y in zip(found, wanted, strict=True) if not alike(host(x), y)
+            ]
     assert declined <= DECLINED.get(backend.name, set())
     assert differing == []
 
 
 def alike(found, wanted):
     tolerance = 1e-4 if wanted.dtype == np.float32 else 1e-10
-    return found.dtype == wanted.dtype and np.allclose(found, wanted, rtol=tolerance, atol=tolerance)
+    return found.dtype == wanted.dtype and np.allclose(
+        found, wanted, rtol=tolerance, atol=tolerance
+    )
 
 
-#: What a kernel's own calls are not for, as (kernel, number of the case): the compiled step calls the kernel there.
+#: What a kernel's own calls are not for, as (kernel, number of the case): the compiled step calls
+#: the kernel there.
 NO_PARTS = {
     "numpy": {("relu", 1), ("relu", 3), ("matrix_transpose", 1)},
-    "torch": {("affine", 1), ("matmul", 2), ("max_pool2d", 1), ("max_pool2d_gradient", 1)},
+    "torch": {
+        ("affine", 1),
+        ("matmul", 2),
+        ("max_pool2d", 1),
+        ("max_pool2d_gradient", 1),
+    },
     # It multiplies what is narrow as it is, and looks for no largest in pairs.
-    "torch on a GPU": {(name, i) for name in ("max_pool2d", "max_pool2d_gradient") for i in range(2)},
+    "torch on a GPU": {
+        (name, i) for name in ("max_pool2d", "max_pool2d_gradient") for i in range(2)
+    },
 }
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_parts_of_kernels_take_what_they_are_made_for(backend, dtype):
-    """What a compiled step makes of a kernel computes what the kernel does, and does not decline either."""
+    """What a compiled step makes of a kernel computes what the kernel does, and does not decline
+    either."""
     given, kernels = cases(dtype), kernels_for(backend.xp)
     declined, differing = set(), []
     for name, kernel in kernels.items():
@@ -75,7 +92,9 @@ def test_parts_of_kernels_take_what_they_are_made_for(backend, dtype):
                 declined.add((name, i))
                 continue
             found, wanted = (x if isinstance(x, tuple) else (x,) for x in (found, wanted))
-            differing += [(name, i) for x, y in zip(found, wanted, strict=True) if not alike(host(x), host(y))]
+            differing += [
+                (name, i) for x, y in zip(found, wanted, strict=True) if not alike(host(x), host(y))
+            ]
     on_gpu = backend.name == "torch" and backend.loops
     assert declined == NO_PARTS.get("torch on a GPU" if on_gpu else backend.name, set())
     assert differing == []
@@ -84,7 +103,8 @@ def test_parts_of_kernels_take_what_they_are_made_for(backend, dtype):
 F32, F64 = np.ones((4, 6), "float32"), np.ones((4, 6))
 IMAGE32, IMAGE64 = np.ones((1, 2, 4, 4), "float32"), np.ones((1, 2, 4, 4))
 
-#: What NumPy's kernels leave to the references: arrays of two dtypes, scalars, empty arrays, other dtypes.
+#: What NumPy's kernels leave to the references: arrays of two dtypes, scalars, empty arrays, other
+#: dtypes.
 LEFT = [
     ("relu", (np.ones(3, "int64"),), {}),
     ("relu_gradient", (F64, F32), {}),
@@ -97,8 +117,16 @@ LEFT = [
     ("sgd_update", (0.5, np.array(1.0), np.array(1.0)), {}),
     ("momentum_update", (0.5, 0.9, False, F32, F64, F32), {}),
     ("momentum_update", (0.5, 0.9, False, *[np.array(1.0)] * 3), {}),
-    ("adam_update", (0.1, 1.0, 1.0, 0.9, 0.999, 1e-8, F32, F64, F32, F32), {}),
-    ("adam_update", (0.1, 1.0, 1.0, 0.9, 0.999, 1e-8, *[np.array(1.0)] * 4), {}),
+    (
+        "adam_update",
+        (0.1, 1.0, 1.0, 0.9, 0.999, 1e-8, F32, F64, F32, F32),
+        {},
+    ),
+    (
+        "adam_update",
+        (0.1, 1.0, 1.0, 0.9, 0.999, 1e-8, *[np.array(1.0)] * 4),
+        {},
+    ),
     ("sum_to", (np.ones((2, 3, 4)), (4,)), {}),
     ("sum_to", (F32, (1, 6)), {}),
     ("sum_to", (np.ones((2, 3), "int64"), (3,)), {}),
@@ -108,12 +136,20 @@ LEFT = [
     ("conv2d_weight_gradient", (IMAGE32, IMAGE64, (2, 2)), IMAGES),
     ("conv2d_input_gradient", (IMAGE32, IMAGE64, (7, 7)), IMAGES),
     ("max_pool2d", (IMAGE32.astype("int64"),), PAIRS),
-    ("max_pool2d_gradient", (IMAGE64[:, :, :2, :2], IMAGE32, IMAGE32[:, :, :2, :2]), PAIRS),
+    (
+        "max_pool2d_gradient",
+        (IMAGE64[:, :, :2, :2], IMAGE32, IMAGE32[:, :, :2, :2]),
+        PAIRS,
+    ),
     ("standardize", (F32[:0], (0,), 1e-5), {}),
     ("standardize", (F32.astype("int64"), (0,), 1e-5), {}),
     ("standardize_gradient", (F64, F32, F32[:1], (0,), 1e-5), {}),
     ("batch_norm", (F32, np.ones(6), np.ones(6, "float32"), 1e-5), {}),
-    ("batch_norm_gradient", (F64, F32, *[np.ones(6, "float32")] * 3, 1e-5), {}),
+    (
+        "batch_norm_gradient",
+        (F64, F32, *[np.ones(6, "float32")] * 3, 1e-5),
+        {},
+    ),
 ]
 
 
@@ -130,7 +166,14 @@ def test_kernels_compute_what_the_references_do_in_every_dtype(backend):
         kernels = {name: kernels[name] for name in ("conv2d", "erf", "index_add", "take")}
         assert differing(backend, kernels, ["float16"], 1) == []
     else:
-        assert differing(backend, kernels, [name for name in DTYPES if hasattr(backend.xp, name)]) == []
+        assert (
+            differing(
+                backend,
+                kernels,
+                [name for name in DTYPES if hasattr(backend.xp, name)],
+            )
+            == []
+        )
 
 
 def test_operators_of_onnx_take_arrays_of_two_dtypes():

@@ -71,13 +71,27 @@ def test_what_is_kept_has_a_limit(monkeypatch):
 @pytest.mark.parametrize("size", [1, 64])
 def test_arrays_of_a_training_stay_as_they_were(size):
     """Small and large ones, of eager steps: parameters, gradients, outputs."""
-    net = layers.Sequential(layers.Linear(4 * size, 8 * size), layers.ReLU(), layers.Linear(8 * size, 10), seed=0)
+    net = layers.Sequential(
+        layers.Linear(4 * size, 8 * size),
+        layers.ReLU(),
+        layers.Linear(8 * size, 10),
+        seed=0,
+    )
     x = np.random.default_rng(0).random((10 * size, 4 * size), "float32")
     t = np.arange(10 * size) % 10
-    step, optimizer, seen = anynet.value_and_grad(lambda net: losses.cross_entropy(net(x), t)), optimizers.Adam(), []
+    step, optimizer, seen = (
+        anynet.value_and_grad(lambda net: losses.cross_entropy(net(x), t)),
+        optimizers.Adam(),
+        [],
+    )
     for _ in range(6):
         loss, grads = step(net)
-        arrays = [net(x), loss, *net.parameters().values(), *grads.parameters().values()]
+        arrays = [
+            net(x),
+            loss,
+            *net.parameters().values(),
+            *grads.parameters().values(),
+        ]
         seen.append((arrays, [np.copy(a) for a in arrays]))
         optimizer.update(net, grads)
     for arrays, before in seen:
@@ -88,23 +102,48 @@ def test_arrays_of_a_training_stay_as_they_were(size):
 def test_images_larger_than_a_block():
     """Blocks of images, the last one shorter."""
     rng = np.random.default_rng(0)
-    x, weight, g = rng.normal(size=(23, 8, 40, 40)), rng.normal(size=(6, 8, 3, 3)), rng.normal(size=(23, 6, 40, 40))
-    settings = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
-    pooling = {"kernel": (3, 3), "stride": (2, 2), "padding": ((1, 1), (1, 1))}
+    x, weight, g = (
+        rng.normal(size=(23, 8, 40, 40)),
+        rng.normal(size=(6, 8, 3, 3)),
+        rng.normal(size=(23, 6, 40, 40)),
+    )
+    settings = {
+        "stride": (1, 1),
+        "padding": ((1, 1), (1, 1)),
+        "dilation": (1, 1),
+        "groups": 1,
+    }
+    pooling = {
+        "kernel": (3, 3),
+        "stride": (2, 2),
+        "padding": ((1, 1), (1, 1)),
+    }
     largest = primitives.max_pool2d(x, **pooling)
     for name, *args, named in (
         ("conv2d", x, weight, rng.normal(size=6), settings),
         ("conv2d_weight_gradient", g, x, (3, 3), settings),
         ("conv2d_input_gradient", g, weight, (40, 40), settings),
         ("max_pool2d", x, pooling),
-        ("max_pool2d_gradient", rng.normal(size=largest.shape), x, largest, pooling),
+        (
+            "max_pool2d_gradient",
+            rng.normal(size=largest.shape),
+            x,
+            largest,
+            pooling,
+        ),
     ):
         function = getattr(primitives, name)
-        np.testing.assert_allclose(function(*args, **named), function.reference(*args, **named), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            function(*args, **named),
+            function.reference(*args, **named),
+            rtol=1e-9,
+            atol=1e-9,
+        )
 
 
 def test_memory_of_a_recording_is_not_written_while_it_is_looked_at():
-    """Views, arrays used twice, and what leaves the recording, where NumPy could write into an argument."""
+    """Views, arrays used twice, and what leaves the recording, where NumPy could write into an
+    argument."""
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(6, 6)), rng.normal(size=(6, 6))
 
@@ -131,7 +170,10 @@ def test_memory_of_a_recording_is_not_written_while_it_is_looked_at():
             np.testing.assert_allclose(part, wanted, rtol=1e-6)
 
 
-FLOATS, SMALL = np.random.default_rng(0).normal(size=(7, 5)), np.random.default_rng(1).normal(size=(5, 3))
+FLOATS, SMALL = (
+    np.random.default_rng(0).normal(size=(7, 5)),
+    np.random.default_rng(1).normal(size=(5, 3)),
+)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -151,19 +193,28 @@ FLOATS, SMALL = np.random.default_rng(0).normal(size=(7, 5)), np.random.default_
         ("sgd_update", (0.3, FLOATS, SMALL, FLOATS + 1, SMALL + 1)),
         ("sgd_update", (0.3, np.ones((300, 300)), np.ones((300, 300)))),
         ("softmax_cross_entropy", (FLOATS, np.arange(7) % 5)),
-        ("softmax_cross_entropy", (FLOATS.T[:, :4], np.arange(5, dtype="uint8") % 4)),
+        (
+            "softmax_cross_entropy",
+            (FLOATS.T[:, :4], np.arange(5, dtype="uint8") % 4),
+        ),
         ("softmax_cross_entropy", (FLOATS, np.eye(5)[np.arange(7) % 5])),
     ],
 )
 def test_kernels_and_their_parts_agree_to_the_last_bit(name, args, dtype):
     function = anynet.tracing.trace.STANDARD.get(name) or getattr(primitives, name)
-    args = [x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in args]
+    args = [
+        x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in args
+    ]
     arrays = [x for x in args if isinstance(x, np.ndarray)]
     compiled = anynet.compile(lambda *arrays: function(*_beside(args, arrays)))
     for _ in range(3):
         found, wanted = compiled(*arrays), function(*args)
         several = wanted if isinstance(wanted, tuple) else (wanted,)
-        for part, other in zip(found if isinstance(found, tuple) else (found,), several, strict=True):
+        for part, other in zip(
+            found if isinstance(found, tuple) else (found,),
+            several,
+            strict=True,
+        ):
             np.testing.assert_array_equal(part, other, strict=True)
 
 

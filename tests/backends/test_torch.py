@@ -33,7 +33,11 @@ def test_numbers_are_copied_and_pytorchs_own_derivatives_are_left_alone():
     data[0] = 5
     assert host(x).tolist() == [1, 1, 1]
     y = torch.ones(3, dtype=torch.float64, requires_grad=True)
-    assert host(anynet.grad(lambda y: array_namespace(y).sum(y**2))(y.detach())).tolist() == [2, 2, 2]
+    assert host(anynet.grad(lambda y: array_namespace(y).sum(y**2))(y.detach())).tolist() == [
+        2,
+        2,
+        2,
+    ]
     assert y.grad is None
 
 
@@ -45,10 +49,17 @@ def test_pooling_in_pairs_is_pytorchs_own(shape):
     wanted = torch.nn.functional.max_pool2d(x, 2)
     g = torch.tensor(np.random.default_rng(1).normal(size=wanted.shape))
     wanted.backward(g)
-    settings = {"kernel": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0))}
+    settings = {
+        "kernel": (2, 2),
+        "stride": (2, 2),
+        "padding": ((0, 0), (0, 0)),
+    }
     found = primitives.max_pool2d(x.detach(), **settings)
     assert torch.equal(found, wanted)
-    assert torch.equal(primitives.max_pool2d_gradient(g, x.detach(), found, **settings), x.grad)
+    assert torch.equal(
+        primitives.max_pool2d_gradient(g, x.detach(), found, **settings),
+        x.grad,
+    )
 
 
 @pytest.mark.parametrize("columns", [1, 10, 15, 16])
@@ -57,7 +68,12 @@ def test_products_with_few_columns(columns):
     x, w = (torch.tensor(rng.normal(size=shape)) for shape in ((300, 400), (400, columns)))
     b = torch.tensor(rng.normal(size=columns))
     np.testing.assert_allclose(primitives.affine(x, w, b), x @ w + b, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(anynet.compile(lambda x, w: x @ w)(x, w), x @ w, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        anynet.compile(lambda x, w: x @ w)(x, w),
+        x @ w,
+        rtol=1e-10,
+        atol=1e-10,
+    )
 
 
 def test_weights_of_pytorchs_own_are_trained_in_compiled_steps():
@@ -69,9 +85,14 @@ def test_weights_of_pytorchs_own_are_trained_in_compiled_steps():
     own = net.map(lambda p: torch.nn.Parameter(p.clone()))
     x, t = torch.ones((50, 1, 8, 8)), torch.arange(50) % 20
     step = training_step(losses.cross_entropy)
-    compiled, descents = anynet.compile(step), [optimizers.SGD(), optimizers.SGD()]
+    compiled, descents = (
+        anynet.compile(step),
+        [optimizers.SGD(), optimizers.SGD()],
+    )
     plain = [float(step(net, descents[0], x, t)) for _ in range(3)]
-    assert [float(compiled(own, descents[1], x, t).detach()) for _ in range(3)] == pytest.approx(plain)
+    assert [float(compiled(own, descents[1], x, t).detach()) for _ in range(3)] == pytest.approx(
+        plain
+    )
     assert not own["layers.0.weight"].requires_grad
 
 
@@ -79,7 +100,12 @@ def test_weights_of_pytorchs_own_are_trained_in_compiled_steps():
 def test_pytorch_records_nothing_of_a_training(compiled):
     """Not with parameters that ask for its derivatives, frozen ones and buffers among them."""
     net = layers.Sequential(
-        layers.Linear(3, 4), layers.BatchNorm(4), layers.Linear(4, 2), layers.Linear(2, 2), seed=0, backend="torch"
+        layers.Linear(3, 4),
+        layers.BatchNorm(4),
+        layers.Linear(4, 2),
+        layers.Linear(2, 2),
+        seed=0,
+        backend="torch",
     )
     for path, p in net.parameters().items():
         net[path] = torch.nn.Parameter(p.clone())
@@ -89,11 +115,19 @@ def test_pytorch_records_nothing_of_a_training(compiled):
     step = anynet.compile(step) if compiled else step
     kept = [step(net, optimizer, x, t) for _ in range(3)]
     trained = [p for path, p in net.parameters().items() if not path.startswith("layers.3")]
-    arrays = [*kept, *trained, *net.buffers().values(), *(a for _, a in tree.leaves(optimizer))]
+    arrays = [
+        *kept,
+        *trained,
+        *net.buffers().values(),
+        *(a for _, a in tree.leaves(optimizer)),
+    ]
     assert not any(a.requires_grad for a in arrays)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept by the GNU C library's own means")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc",
+    reason="memory is kept by the GNU C library's own means",
+)
 def test_memory_is_used_again_where_the_process_is_configured():
     """Six arrays of 20 MiB have 30,000 pages, which are new until the C library has enough of them.
 
@@ -109,8 +143,18 @@ def test_memory_is_used_again_where_the_process_is_configured():
         "    several.clear()\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MALLOC_", "GLIBC_"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
     assert int(done.stdout) < 10_000
 
 
@@ -120,19 +164,41 @@ def test_adam_takes_arrays_in_any_order_of_memory():
     numbers = 0.1, 1.5, 0.99, 0.9, 0.999, 1e-8
     other = square.contiguous(memory_format=torch.channels_last)
     wanted = primitives.adam_update(*numbers, square, square, square, square)
-    for given in [(other, square, square, square), (square, other, square, square), (square, square, other, other)]:
+    for given in [
+        (other, square, square, square),
+        (square, other, square, square),
+        (square, square, other, other),
+    ]:
         for found, expected in zip(primitives.adam_update(*numbers, *given), wanted, strict=True):
             assert torch.equal(found, expected)
     assert torch.equal(square, other)
 
 
-def test_kernels_of_a_gpu_take_indices_of_all_dtypes_and_empty_batches(monkeypatch):
-    """On a CPU that is taken for a GPU; an index outside gives NaN, also one that a narrow dtype does not have."""
+def test_kernels_of_a_gpu_take_indices_of_all_dtypes_and_empty_batches(
+    monkeypatch,
+):
+    """On a CPU that is taken for a GPU; an index outside gives NaN, also one that a narrow dtype
+    does not have."""
     monkeypatch.setattr(devices, "device_type", lambda x: "cuda")
     weight = torch.arange(600.0).reshape(300, 2)
-    for dtype in (torch.int8, torch.uint8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.int64):
+    for dtype in (
+        torch.int8,
+        torch.uint8,
+        torch.int16,
+        torch.uint16,
+        torch.int32,
+        torch.uint32,
+        torch.int64,
+    ):
         places = torch.tensor([0, 7, 127]).to(dtype)
         torch.testing.assert_close(kernels.embedding(weight, places), weight[[0, 7, 127]])
-    for outside in (torch.tensor([-1], dtype=torch.int8), torch.tensor([300]), torch.tensor([-301])):
+    for outside in (
+        torch.tensor([-1], dtype=torch.int8),
+        torch.tensor([300]),
+        torch.tensor([-301]),
+    ):
         assert bool(kernels.embedding(weight, outside).isnan().all())
-    assert kernels.softmax_cross_entropy(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)) is NotImplemented
+    assert (
+        kernels.softmax_cross_entropy(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
+        is NotImplemented
+    )

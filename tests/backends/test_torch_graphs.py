@@ -40,7 +40,8 @@ class Current:
 
 
 class Cuda:
-    """PyTorch's module of this name: a capture whose end fails leaves its stream the current one."""
+    """PyTorch's module of this name: a capture whose end fails leaves its stream the current
+    one."""
 
     def __init__(self):
         self.default = Stream()
@@ -98,7 +99,11 @@ class Cuda:
 @pytest.fixture
 def cuda(monkeypatch):
     cuda = Cuda()
-    monkeypatch.setattr(torch_graph, "torch", SimpleNamespace(cuda=cuda, no_grad=torch.no_grad))
+    monkeypatch.setattr(
+        torch_graph,
+        "torch",
+        SimpleNamespace(cuda=cuda, no_grad=torch.no_grad),
+    )
     return cuda
 
 
@@ -136,7 +141,8 @@ def test_what_waits_for_the_device_is_refused_before_it_is_captured(cuda):
 
 
 def test_other_threads_may_wait_for_the_device(cuda):
-    """PyTorch's mode is one for all of them: with threads beside this one only the capture refuses."""
+    """PyTorch's mode is one for all of them: with threads beside this one only the capture
+    refuses."""
     driver, end = torch_graph.CudaGraphDriver("cuda:0"), threading.Event()
     other = threading.Thread(target=end.wait)
     other.start()

@@ -33,7 +33,9 @@ def folders(tmp_path):
 def test_parameters_that_are_any(folders):
     found = measure(folders)
     assert found["core"] == []
-    assert {parameter.name: (parameter.is_any, parameter.holds_any) for parameter in found["plug_in"]} == {
+    assert {
+        parameter.name: (parameter.is_any, parameter.holds_any) for parameter in found["plug_in"]
+    } == {
         "x": (True, True),
         "rest": (True, True),
         "axis": (False, False),
@@ -47,7 +49,12 @@ def test_parameters_that_are_any(folders):
 
 def test_check_compares_with_the_bound_of_the_folder(folders):
     anynet = folders[1].rename(folders[1].with_name("anynet"))
-    command = [sys.executable, ROOT / "ci/annotations.py", "--check", folders[0]]
+    command = [
+        sys.executable,
+        ROOT / "ci/annotations.py",
+        "--check",
+        folders[0],
+    ]
     subprocess.run(command, capture_output=True, check=True)
     checked = subprocess.run([*command, anynet], capture_output=True, text=True, check=False)
     assert checked.returncode == 1

@@ -4,7 +4,15 @@ import subprocess
 import sys
 
 import pytest
-from prose import LONG_SUBJECTS, count_package, count_repository, offences, outside_bounds, sentences, table
+from prose import (
+    LONG_SUBJECTS,
+    count_package,
+    count_repository,
+    offences,
+    outside_bounds,
+    sentences,
+    table,
+)
 from source import ROOT
 
 MODULE = '''"""What a number is; a module of ``what; code``.
@@ -46,29 +54,60 @@ def test_counts_of_docstrings(package):
 
 
 def test_offences_name_the_file_and_line(package):
-    assert offences([package]) == [f"{package / 'module.py'}:1: What a number is; a module of code."]
+    assert offences([package]) == [
+        f"{package / 'module.py'}:1: What a number is; a module of code."
+    ]
 
 
 def test_sentences_end_with_paragraphs():
-    assert sentences("One\ntwo. Three!\n\nFour\n") == ["One two.", "Three!", "Four"]
+    assert sentences("One\ntwo. Three!\n\nFour\n") == [
+        "One two.",
+        "Three!",
+        "Four",
+    ]
 
 
 def test_counts_of_documents_and_commits(tmp_path):
     (tmp_path / "README.md").write_text("# A title\n\nthree words here\n", encoding="utf-8")
     (tmp_path / "CONTRIBUTING.md").write_text("", encoding="utf-8")
-    assert count_repository(tmp_path) == {"words of README.md": 6, "words of CONTRIBUTING.md": 0}
-    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b.org"]
+    assert count_repository(tmp_path) == {
+        "words of README.md": 6,
+        "words of CONTRIBUTING.md": 0,
+    }
+    git = [
+        "git",
+        "-C",
+        tmp_path,
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@b.org",
+    ]
     try:
         subprocess.run([*git, "init", "--quiet"], check=True)
     except FileNotFoundError:
         pytest.skip("needs git")
     for length in (72, 73):
-        subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "s" * length], check=True)
+        subprocess.run(
+            [
+                *git,
+                "commit",
+                "--quiet",
+                "--allow-empty",
+                "-m",
+                "s" * length,
+            ],
+            check=True,
+        )
     assert count_repository(tmp_path)[LONG_SUBJECTS] == 1
 
 
 def test_bounds():
-    inside = {"tokens a code line": 8.0, "docstrings with an example": 100, "words of docstrings": 10**6}
+    inside = {
+        "tokens a code line": 8.0,
+        "docstrings with an example": 100,
+        "words of docstrings": 10**6,
+    }
     assert outside_bounds(inside) == []
     outside = {"tokens a code line": 8.01, "docstrings with an example": 99}
     assert outside_bounds(outside) == [

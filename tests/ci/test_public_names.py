@@ -46,7 +46,11 @@ def package(tmp_path, monkeypatch):
 def test_public_names_of_a_package(package):
     names = public_names(package)
     examples = {name: has_example(value) for name, value in names.items()}
-    assert examples == {"small.alias": True, "small.inner.g": False, "small.other.C": False}
+    assert examples == {
+        "small.alias": True,
+        "small.inner.g": False,
+        "small.other.C": False,
+    }
 
 
 def test_public_names_of_anynet():

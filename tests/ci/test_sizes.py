@@ -20,7 +20,10 @@ def checkout(tmp_path):
         for pattern in patterns:
             path, _, name = pattern.replace("*", "one").partition(":")
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).write_text(f"class {name}: ...\n" if name else "x = 1\n", encoding="utf-8")
+            (tmp_path / path).write_text(
+                f"class {name}: ...\n" if name else "x = 1\n",
+                encoding="utf-8",
+            )
     return tmp_path
 
 
@@ -28,15 +31,23 @@ def test_lowerings_beside_kernels_belong_to_the_compiler(checkout):
     before = parts(checkout)
     kernels = checkout / "backends/one/kernels"
     kernels.mkdir()
-    (kernels / "relu.py").write_text("def relu(x): ...\n\n@relu.lowering\ndef _(x): ...\n", encoding="utf-8")
+    (kernels / "relu.py").write_text(
+        "def relu(x): ...\n\n@relu.lowering\ndef _(x): ...\n",
+        encoding="utf-8",
+    )
     after = parts(checkout)
-    assert after.pop("compiler in the backends") == before.pop("compiler in the backends") + Size(tokens=11, lines=2)
+    assert after.pop("compiler in the backends") == before.pop("compiler in the backends") + Size(
+        tokens=11, lines=2
+    )
     assert after == before
 
 
 def test_error_for_a_part_without_files(checkout):
     (checkout / "anynet/compiler/one.py").unlink()
-    with pytest.raises(SystemExit, match=re.escape("compiler has none of anynet/compiler/*.py")):
+    with pytest.raises(
+        SystemExit,
+        match=re.escape("compiler has none of anynet/compiler/*.py"),
+    ):
         parts(checkout)
 
 

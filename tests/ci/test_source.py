@@ -46,7 +46,11 @@ def test_tokens_and_lines_of_definitions(path):
 
 def test_docstrings_with_their_lines(path):
     found = sorted((docstring.line, docstring.text) for docstring in docstrings(path))
-    assert found == [(1, "A module."), (7, "A class.\n\nTwo paragraphs."), (14, "Return x.")]
+    assert found == [
+        (1, "A module."),
+        (7, "A class.\n\nTwo paragraphs."),
+        (14, "Return x."),
+    ]
 
 
 def test_files_of_overlapping_paths(path):

@@ -8,7 +8,12 @@ import pytest
 from source import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PINS = dict(re.findall(r"(ruff|mypy)==([\d.]+)", " ".join(PROJECT["project"]["optional-dependencies"]["dev"])))
+PINS = dict(
+    re.findall(
+        r"(ruff|mypy)==([\d.]+)",
+        " ".join(PROJECT["project"]["optional-dependencies"]["dev"]),
+    )
+)
 HOOKS = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
 
 
@@ -24,7 +29,11 @@ def test_hooks_run_the_tools_of_the_environment():
     assert "additional_dependencies" not in HOOKS
     entries = " ".join(re.findall(r"entry: (.+)", HOOKS))
     for script in ("lint.sh", "types.sh"):
-        commands = re.findall(r"^(ruff \w+|mypy)", (ROOT / "ci" / script).read_text(encoding="utf-8"), re.M)
+        commands = re.findall(
+            r"^(ruff \w+|mypy)",
+            (ROOT / "ci" / script).read_text(encoding="utf-8"),
+            re.M,
+        )
         assert commands
         for command in commands:
             assert command in entries or f"ci/{script}" in entries
@@ -34,7 +43,9 @@ def test_hooks_run_the_tools_of_the_environment():
 def test_installed_versions_are_the_pins(tool):
     """As ``pip install -e ".[dev]"`` leaves them; without the extra there is no tool to compare."""
     try:
-        answer = subprocess.run([tool, "--version"], capture_output=True, text=True, check=True).stdout
+        answer = subprocess.run(
+            [tool, "--version"], capture_output=True, text=True, check=True
+        ).stdout
     except FileNotFoundError:
         pytest.skip(f"needs {tool}")
     assert PINS[tool] in answer.split()

@@ -33,7 +33,12 @@ from anynet.backend import get_backend
 from anynet.compiler import compiled_step, device_graph
 from anynet.data import Loader
 from anynet.data.loader import batch as batch_of
-from anynet.errors import ArgumentError, CompilationError, DataError, ShapeError
+from anynet.errors import (
+    ArgumentError,
+    CompilationError,
+    DataError,
+    ShapeError,
+)
 from anynet.optimizers import schedules
 from anynet.tracing.trace import Traced
 from anynet.training import on_rows, training_step
@@ -73,7 +78,8 @@ def same(backend, found, wanted):
 
 
 def same_bits(backend, found, wanted):
-    """The same arrays throughout, on NumPy; elsewhere small gradients are all rounding, which Adam makes large."""
+    """The same arrays throughout, on NumPy; elsewhere small gradients are all rounding, which Adam
+    makes large."""
     for (_, x), (_, y) in zip(tree.leaves(found), tree.leaves(wanted), strict=True):
         assert x.dtype == y.dtype
         assert x.shape == y.shape
@@ -83,7 +89,9 @@ def same_bits(backend, found, wanted):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_step_of_all_layers(backend, name):
-    step = anynet.value_and_grad(lambda net, inputs: sum(total(y * y) for y in net(inputs).values()))
+    step = anynet.value_and_grad(
+        lambda net, inputs: sum(total(y * y) for y in net(inputs).values())
+    )
 
     def train(net, optimizer, inputs):
         loss, grads = step(net, inputs)
@@ -97,7 +105,11 @@ def test_a_step_of_all_layers(backend, name):
     (net, inputs), (other, _) = everything(backend), everything(backend)
     optimizer, other_optimizer = OPTIMIZERS[name](), OPTIMIZERS[name]()
     for _ in range(4):
-        same(backend, compiled(net, optimizer, inputs), train(other, other_optimizer, inputs))
+        same(
+            backend,
+            compiled(net, optimizer, inputs),
+            train(other, other_optimizer, inputs),
+        )
     same_bits(backend, (net, optimizer), (other, other_optimizer))
     # State that begins is another kind of argument.
     assert len(compiled.recordings) == 1
@@ -122,11 +134,19 @@ def test_the_function_runs_once_for_each_kind_of_arguments(backend):
 
 
 def test_arrays_that_a_user_holds_stay_as_they_were(backend):
-    net, optimizer, (x, t) = small(backend), optimizers.Adam(0.1), batch(backend)
+    net, optimizer, (x, t) = (
+        small(backend),
+        optimizers.Adam(0.1),
+        batch(backend),
+    )
     step = anynet.compile(training_step(losses.cross_entropy))
     seen = []
     for _ in range(5):
-        arrays = [step(net, optimizer, x, t), *net.parameters().values(), *net.buffers().values()]
+        arrays = [
+            step(net, optimizer, x, t),
+            *net.parameters().values(),
+            *net.buffers().values(),
+        ]
         arrays += [x for _, x in tree.leaves(optimizer)]
         seen.append((arrays, [host(x).copy() for x in arrays]))
     for arrays, before in seen:
@@ -134,7 +154,9 @@ def test_arrays_that_a_user_holds_stay_as_they_were(backend):
             np.testing.assert_array_equal(host(x), was)
     if backend.name == "numpy":
         kept = [x for arrays, _ in seen for x in arrays if x.ndim]
-        assert not any(np.shares_memory(x, y) for i, x in enumerate(kept) for y in kept[:i] if x is not y)
+        assert not any(
+            np.shares_memory(x, y) for i, x in enumerate(kept) for y in kept[:i] if x is not y
+        )
 
 
 class Chain(layers.Module):
@@ -152,8 +174,13 @@ class Chain(layers.Module):
 
 def test_changes_between_calls_are_seen(backend):
     """Also where the network is the one that the last call left."""
-    compiled, f = anynet.compile(lambda net, x: net(x)), lambda net, x: net(x)
-    nets = [Chain(layers.Linear(3, 3) for _ in range(3)).initialize(seed, backend) for seed in (0, 1)]
+    compiled, f = (
+        anynet.compile(lambda net, x: net(x)),
+        lambda net, x: net(x),
+    )
+    nets = [
+        Chain(layers.Linear(3, 3) for _ in range(3)).initialize(seed, backend) for seed in (0, 1)
+    ]
     net, (x, _) = nets[0], batch(backend)
 
     def swap():
@@ -176,7 +203,13 @@ def test_changes_between_calls_are_seen(backend):
         for given in (net, net, nets[1], net):
             same(backend, compiled(given, x), f(given, x))
     half = backend.asarray(host(x)[:3])
-    for given in (half, x, half, backend.xp.astype(half, backend.xp.float64), half):
+    for given in (
+        half,
+        x,
+        half,
+        backend.xp.astype(half, backend.xp.float64),
+        half,
+    ):
         same(backend, compiled(net, given), f(net, given))
 
 
@@ -187,7 +220,11 @@ def test_results_are_not_written_over_a_view_of_another_argument(backend):
         y = x @ w
         return y + y.T
 
-    compiled, x, w = anynet.compile(f), numbers(backend, 4, 4), numbers(backend, 4, 4, seed=1)
+    compiled, x, w = (
+        anynet.compile(f),
+        numbers(backend, 4, 4),
+        numbers(backend, 4, 4, seed=1),
+    )
     for _ in range(3):
         assert_close(compiled(x, w), host(f(x, w)), rtol=1e-6)
 
@@ -195,7 +232,10 @@ def test_results_are_not_written_over_a_view_of_another_argument(backend):
 def test_arrays_that_train_together():
     """One array in two places goes two ways when it is trained, with or without a compiler."""
     step = training_step(losses.mean_squared_error)
-    compiled, x = anynet.compile(step), np.random.default_rng(0).normal(size=(5, 3))
+    compiled, x = (
+        anynet.compile(step),
+        np.random.default_rng(0).normal(size=(5, 3)),
+    )
     nets = []
     for train in (step, compiled):
         net = layers.Sequential(layers.Linear(3, 3), layers.Tanh(), layers.Linear(3, 3), seed=0)
@@ -213,7 +253,10 @@ def test_results_are_trees(backend):
     compiled = anynet.compile(both)
     copy = small(backend).freeze("layers.0")
     for _ in range(3):
-        (loss, grads), (other, wanted) = compiled(net, x, t), both(copy, x, t)
+        (loss, grads), (other, wanted) = (
+            compiled(net, x, t),
+            both(copy, x, t),
+        )
         same(backend, loss, other)
         assert list(grads.parameters()) == list(wanted.parameters())
         for path, g in wanted.parameters().items():
@@ -253,11 +296,26 @@ def test_arrays_as_indices(backend):
 @pytest.mark.parametrize(
     ("f", "message"),
     [
-        (lambda x: x if float(total(x)) > 0 else -x, r"float\(\) of Traced.*is not settled while a step is recorded"),
-        (lambda x: x if total(x) > 0 else -x, r"bool\(\) of Traced.*where\(\) for a choice"),
-        (lambda x: x[x > 0], "getitem_at: how many elements come out depends on the numbers"),
-        (lambda x: array_namespace(x).unique_values(x), "unique_values: how many elements come out depends"),
-        (lambda x: array_namespace(x).nonzero(x)[0], "nonzero: how many elements come out depends"),
+        (
+            lambda x: x if float(total(x)) > 0 else -x,
+            r"float\(\) of Traced.*is not settled while a step is recorded",
+        ),
+        (
+            lambda x: x if total(x) > 0 else -x,
+            r"bool\(\) of Traced.*where\(\) for a choice",
+        ),
+        (
+            lambda x: x[x > 0],
+            "getitem_at: how many elements come out depends on the numbers",
+        ),
+        (
+            lambda x: array_namespace(x).unique_values(x),
+            "unique_values: how many elements come out depends",
+        ),
+        (
+            lambda x: array_namespace(x).nonzero(x)[0],
+            "nonzero: how many elements come out depends",
+        ),
     ],
 )
 def test_what_cannot_be_recorded(backend, f, message):
@@ -308,7 +366,9 @@ def closure(backend):
 
 def partial_arguments(backend):
     trainer = Trainer(backend)
-    return trainer, functools.partial(training_step(losses.cross_entropy), trainer.net, trainer.optimizer)
+    return trainer, functools.partial(
+        training_step(losses.cross_entropy), trainer.net, trainer.optimizer
+    )
 
 
 def partial_keywords(backend):
@@ -350,14 +410,26 @@ def method(backend):
 
 
 @pytest.mark.parametrize(
-    "make", [closure, partial_arguments, partial_keywords, defaults, class_attribute, method], ids=lambda f: f.__name__
+    "make",
+    [
+        closure,
+        partial_arguments,
+        partial_keywords,
+        defaults,
+        class_attribute,
+        method,
+    ],
+    ids=lambda f: f.__name__,
 )
 def test_what_a_step_reaches_is_as_good_as_an_argument(backend, make):
     (trainer, step), (other, plain) = make(backend), make(backend)
     if make is class_attribute:
         plain = other.step
         Trainer.kept["now"] = trainer
-    compiled, batches = anynet.compile(step), [batch(backend, 6), batch(backend, 5)]
+    compiled, batches = (
+        anynet.compile(step),
+        [batch(backend, 6), batch(backend, 5)],
+    )
     for i in range(6):
         x, t = batches[i == 3]
         same(backend, compiled(x, t), plain(x, t))
@@ -367,14 +439,22 @@ def test_what_a_step_reaches_is_as_good_as_an_argument(backend, make):
             # Between calls users put parameters in place, too.
             for net in (trainer.net, other.net):
                 net["layers.0.weight"] = net["layers.0.weight"] * 0.5
-    same_bits(backend, (trainer.net, trainer.optimizer), (other.net, other.optimizer))
+    same_bits(
+        backend,
+        (trainer.net, trainer.optimizer),
+        (other.net, other.optimizer),
+    )
     assert trainer.optimizer.updates == 6
     # One of the first state, and one for each shape.
     assert len(compiled.recordings) == 2
 
 
 def test_settings_outside_are_seen(backend):
-    trainer, other, (x, t) = Trainer(backend), Trainer(backend), batch(backend)
+    trainer, other, (x, t) = (
+        Trainer(backend),
+        Trainer(backend),
+        batch(backend),
+    )
     compiled = anynet.compile(trainer.step)
     for change in (
         lambda _: None,
@@ -389,7 +469,11 @@ def test_settings_outside_are_seen(backend):
             change(one)
         for _ in range(2):
             same(backend, compiled(x, t), other.step(x, t))
-    same_bits(backend, (trainer.net, trainer.optimizer), (other.net, other.optimizer))
+    same_bits(
+        backend,
+        (trainer.net, trainer.optimizer),
+        (other.net, other.optimizer),
+    )
 
 
 SCALE = 1.0
@@ -416,7 +500,11 @@ def test_globals_are_seen(monkeypatch):
 
 def test_methods(backend):
     """Each instance is an argument of its own."""
-    trainers, others, (x, t) = [Trainer(backend) for _ in range(2)], Trainer(backend), batch(backend)
+    trainers, others, (x, t) = (
+        [Trainer(backend) for _ in range(2)],
+        Trainer(backend),
+        batch(backend),
+    )
     for _ in range(3):
         wanted = others.step(x, t)
         for trainer in trainers:
@@ -435,14 +523,22 @@ class Squared(layers.Module):
 
 
 def test_forward(backend):
-    net, other, x = Squared(backend), Squared(backend), numbers(backend, 3, seed=1)
+    net, other, x = (
+        Squared(backend),
+        Squared(backend),
+        numbers(backend, 3, seed=1),
+    )
     other.weight = other.weight + 1
     for power in (2, 2, 3):
         net.power = power
         for _ in range(2):
             assert_close(net(x), host(net.weight) * host(x) ** power, rtol=1e-5)
             assert_close(other(x), host(other.weight) * host(x) ** 2, rtol=1e-5)
-    assert_close(anynet.grad(lambda net: total(net(x)))(net).weight, host(x) ** 3, rtol=1e-5)
+    assert_close(
+        anynet.grad(lambda net: total(net(x)))(net).weight,
+        host(x) ** 3,
+        rtol=1e-5,
+    )
 
 
 def test_nothing_is_left_traced(backend):
@@ -462,17 +558,28 @@ def test_nothing_is_left_traced(backend):
         with pytest.raises(KeyError, match="as it happens"):
             compiled(x, t)
         assert trainer.optimizer.updates == updates
-        left = [*tree.leaves((trainer.net, trainer.optimizer)), *tree.leaves(trainer.pair)]
+        left = [
+            *tree.leaves((trainer.net, trainer.optimizer)),
+            *tree.leaves(trainer.pair),
+        ]
         assert [path for path, x in left if type(x) is Traced] == []
     other = Trainer(backend)
     for _ in range(2):
         other.step(x, t)
-    same_bits(backend, (trainer.net, trainer.optimizer), (other.net, other.optimizer))
+    same_bits(
+        backend,
+        (trainer.net, trainer.optimizer),
+        (other.net, other.optimizer),
+    )
     fail[0] = False
     for _ in range(4):
         same(backend, compiled(x, t), other.step(x, t))
     same(backend, trainer.pair[1][0], trainer.pair[0])
-    same_bits(backend, (trainer.net, trainer.optimizer), (other.net, other.optimizer))
+    same_bits(
+        backend,
+        (trainer.net, trainer.optimizer),
+        (other.net, other.optimizer),
+    )
 
 
 class Recurrent(layers.Module):
@@ -524,7 +631,10 @@ def test_optimizers_of_ones_own(keep):
     histories, descents = [], []
     for compiled in (False, True):
         descents.append(Descent(keep))
-        warns = pytest.warns(UserWarning, match="changes what it reaches with every call.*'updates'")
+        warns = pytest.warns(
+            UserWarning,
+            match="changes what it reaches with every call.*'updates'",
+        )
         with warns if keep == "number" and compiled else contextlib.nullcontext():
             histories.append(
                 anynet.fit(
@@ -554,27 +664,50 @@ def test_arrays_kept_from_a_recording():
 
 
 def test_errors_are_those_of_the_step(backend):
-    net = layers.Sequential(layers.Embedding(5, 2), layers.Flatten(), layers.Linear(4, 3), seed=0, backend=backend)
+    net = layers.Sequential(
+        layers.Embedding(5, 2),
+        layers.Flatten(),
+        layers.Linear(4, 3),
+        seed=0,
+        backend=backend,
+    )
     step = anynet.compile(training_step(losses.cross_entropy))
-    x, t = backend.asarray(np.array([[0, 4]])), backend.asarray(np.array([2]))
+    x, t = (
+        backend.asarray(np.array([[0, 4]])),
+        backend.asarray(np.array([2])),
+    )
     step(net, optimizers.SGD(0.1), x, t)
     if checks_labels(backend):
         with pytest.raises(DataError, match="label 3 is no class"):
             step(net, optimizers.SGD(0.1), x, t + 1)
-        with pytest.raises(DataError, match=r"layers\.0: index 5 is outside the table of 5 rows"):
+        with pytest.raises(
+            DataError,
+            match=r"layers\.0: index 5 is outside the table of 5 rows",
+        ):
             step(net, optimizers.SGD(0.1), x + 1, t)
     with pytest.raises(ShapeError, match=r"layers\.2: input of shape \(1, 6\) does not fit"):
-        step(net, optimizers.SGD(0.1), backend.asarray(np.array([[0, 4, 1]])), t)
+        step(
+            net,
+            optimizers.SGD(0.1),
+            backend.asarray(np.array([[0, 4, 1]])),
+            t,
+        )
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_steps_in_a_loop(backend, name):
-    """Each with its own learning rate, from where the last loop ended, with what changes in the network."""
+    """Each with its own learning rate, from where the last loop ended, with what changes in the
+    network."""
     x, t = batch(backend, 60)
     rows = backend.asarray(np.random.default_rng(0).permutation(60).reshape(10, 6))
     train = training_step(losses.cross_entropy)
     step = anynet.compile(on_rows(train))
-    net, optimizer, other, other_optimizer = small(backend), OPTIMIZERS[name](), small(backend), OPTIMIZERS[name]()
+    net, optimizer, other, other_optimizer = (
+        small(backend),
+        OPTIMIZERS[name](),
+        small(backend),
+        OPTIMIZERS[name](),
+    )
     wanted = [train(other, other_optimizer, *batch_of(x, t, rows[i, ...])) for i in range(10)]
     found = [
         loss
@@ -600,7 +733,8 @@ def test_results_of_a_loop(backend):
 
 @pytest.mark.parametrize("rows", [64, 70, 5])
 def test_an_epoch_in_loops(backend, rows):
-    """The losses are those of one step after the other, the last batch is shorter, order or none."""
+    """The losses are those of one step after the other, the last batch is shorter, order or
+    none."""
     x, t = batch(backend, rows)
     for shuffle in (True, False):
         histories = []
@@ -628,7 +762,11 @@ def test_fit(backend):
                 compile=compiled, progress=False,
             )
         )  # fmt: skip
-    np.testing.assert_allclose(histories[1].losses, histories[0].losses, rtol=0 if backend.name == "numpy" else 1e-4)
+    np.testing.assert_allclose(
+        histories[1].losses,
+        histories[0].losses,
+        rtol=0 if backend.name == "numpy" else 1e-4,
+    )
     same_bits(backend, *nets)
 
 
@@ -639,11 +777,16 @@ def test_recordings_are_kept_by_use():
         np.testing.assert_array_equal(compiled(np.zeros(n)), np.ones(n))
 
     def sizes():
-        return {outline[outline.index(0) + 2] for outline, _ in (x.outline for x in compiled.recordings)}
+        return {
+            outline[outline.index(0) + 2] for outline, _ in (x.outline for x in compiled.recordings)
+        }
 
     for n in range(compiled_step.KEPT):
         call(n)
-    with pytest.warns(UserWarning, match=r"with more than 32 kinds of arguments.*as by padding batches"):
+    with pytest.warns(
+        UserWarning,
+        match=r"with more than 32 kinds of arguments.*as by padding batches",
+    ):
         call(compiled_step.KEPT)
     # Where all are used in turn, none is recorded again; and no warning a second time.
     before = [*compiled.recordings]
@@ -660,7 +803,10 @@ def test_recordings_are_kept_by_use():
 
 
 def test_a_step_that_is_never_called_alike_is_not_recorded_for_ever():
-    compiled, calls = anynet.compile(lambda x, n: x + n), 3 * compiled_step.KEPT
+    compiled, calls = (
+        anynet.compile(lambda x, n: x + n),
+        3 * compiled_step.KEPT,
+    )
     with pytest.warns(UserWarning, match="kinds of arguments"):
         found = [compiled(np.zeros(2), n) for n in range(calls)]
     np.testing.assert_array_equal(found, [[n, n] for n in range(calls)])
@@ -685,7 +831,10 @@ def test_arguments_of_any_name(backend):
     """Also of such as the code of a recording has itself."""
     constant = numbers(backend, 3)
     f = lambda c, v4, multiply, n2, slice: multiply * (c * constant + v4) - n2 / slice
-    compiled, args = anynet.compile(f), [numbers(backend, 3, seed=i + 1) for i in range(5)]
+    compiled, args = (
+        anynet.compile(f),
+        [numbers(backend, 3, seed=i + 1) for i in range(5)],
+    )
     for _ in range(3):
         assert_close(compiled(*args), host(f(*args)), rtol=1e-6)
     assert len(compiled.recordings) == 1
@@ -700,10 +849,12 @@ def test_the_recording_can_be_read():
 
 
 def test_functions_with_derivatives_of_their_own(backend):
-    """Buffers inside are renewed by each replay; a function of plain arrays only is called again each time."""
+    """Buffers inside are renewed by each replay; a function of plain arrays only is called again
+    each time."""
     x, t = batch(backend)
     twice = anynet.custom_vjp(lambda x: x * 2, lambda g, out, x: g * 2)
-    # JAX compiles all that a replay calls, and has no plain arrays then; a GPU repeats what it was asked for by itself.
+    # JAX compiles all that a replay calls, and has no plain arrays then; a GPU repeats what it was
+    # asked for by itself.
     outside = lambda x: backend.asarray(np.sin(host(x)))
     sine = outside if backend.calls_python(outside, [x]) else lambda x: array_namespace(x).sin(x)
     plain = anynet.custom_vjp(lambda x: sine(x), lambda g, out, x: g)
@@ -718,12 +869,28 @@ def test_functions_with_derivatives_of_their_own(backend):
         return value
 
     make = lambda: layers.Sequential(
-        layers.Linear(3, 4), layers.BatchNorm(4), layers.Linear(4, 2), seed=0, backend=backend
+        layers.Linear(3, 4),
+        layers.BatchNorm(4),
+        layers.Linear(4, 2),
+        seed=0,
+        backend=backend,
     )
-    nets, descent, compiled = (make(), make()), optimizers.SGD(), anynet.compile(train)
+    nets, descent, compiled = (
+        (make(), make()),
+        optimizers.SGD(),
+        anynet.compile(train),
+    )
     for _ in range(4):
-        same(backend, compiled(nets[1], descent, x, t), train(nets[0], descent, x, t))
-    same(backend, nets[1]["layers.1.running_mean"], nets[0]["layers.1.running_mean"])
+        same(
+            backend,
+            compiled(nets[1], descent, x, t),
+            train(nets[0], descent, x, t),
+        )
+    same(
+        backend,
+        nets[1]["layers.1.running_mean"],
+        nets[0]["layers.1.running_mean"],
+    )
     assert len(compiled.recordings) == 1
 
 
@@ -745,7 +912,10 @@ class AlwaysEqual:
     __hash__ = None
 
 
-@pytest.mark.parametrize("kind", [argparse.Namespace, SimpleNamespace, Settings, InSlots, AlwaysEqual])
+@pytest.mark.parametrize(
+    "kind",
+    [argparse.Namespace, SimpleNamespace, Settings, InSlots, AlwaysEqual],
+)
 def test_settings_that_change_inside(kind):
     """By type and value: 1, 1.0 and True are three settings, 0.0 and -0.0 two, NaN is one."""
     settings, x = kind(), np.arange(3)
@@ -754,7 +924,18 @@ def test_settings_that_change_inside(kind):
     for given in (settings, [{"inner": settings}], holder):
         f = lambda given, x: settings_in(given).factor * x
         compiled = anynet.compile(f)
-        for factor in (1.0, 2.0, 2.0, 2, True, 1.0, -0.0, 0.0, float("nan"), float("nan")):
+        for factor in (
+            1.0,
+            2.0,
+            2.0,
+            2,
+            True,
+            1.0,
+            -0.0,
+            0.0,
+            float("nan"),
+            float("nan"),
+        ):
             settings.factor = factor
             found, wanted = compiled(given, x), f(given, x)
             assert found.dtype == wanted.dtype
@@ -954,7 +1135,14 @@ def test_keyword_arguments_that_change():
     f = lambda x, *, k=1, y=None: x * k if y is None else x * k + y
     compiled, x = anynet.compile(f), np.arange(3.0)
     for _ in range(2):
-        for named in ({}, {"k": 2}, {"k": 3}, {"y": x}, {"y": x, "k": 2}, {"k": 2, "y": x + 1}):
+        for named in (
+            {},
+            {"k": 2},
+            {"k": 3},
+            {"y": x},
+            {"y": x, "k": 2},
+            {"k": 2, "y": x + 1},
+        ):
             np.testing.assert_array_equal(compiled(x, **named), f(x, **named))
 
 
@@ -971,7 +1159,11 @@ class Other(NamedTuple):
 def test_trees_that_differ_in_nesting_or_type_only():
     f = lambda tree: tree["a"].get("c", 0) + 2 * tree["a"]["b"] + 3 * tree.get("c", 0)
     compiled, x, y = anynet.compile(f), np.ones(2), np.full(2, 5.0)
-    for given in ({"a": {"b": x}, "c": y}, {"a": {"b": x, "c": y}}, {"a": {"b": x}, "c": y}):
+    for given in (
+        {"a": {"b": x}, "c": y},
+        {"a": {"b": x, "c": y}},
+        {"a": {"b": x}, "c": y},
+    ):
         np.testing.assert_array_equal(compiled(given), f(given))
     swapped = anynet.compile(lambda pair: type(pair)(pair.b, pair.a))
     for kind in (Pair, Other, Pair, Other):
@@ -983,7 +1175,10 @@ def test_trees_that_differ_in_nesting_or_type_only():
 
 
 def test_lists_that_grow(backend):
-    compiled, x = anynet.compile(lambda rows: sum(rows)), numbers(backend, 3)
+    compiled, x = (
+        anynet.compile(lambda rows: sum(rows)),
+        numbers(backend, 3),
+    )
     rows = [x]
     for i in range(3):
         assert_close(compiled(rows), host(x) * (i + 1), rtol=1e-6)
@@ -994,7 +1189,10 @@ def test_lists_that_grow(backend):
         return rows[-1]
 
     kept, growing = [], anynet.compile(step)
-    with pytest.warns(UserWarning, match="changes what it reaches with every call.*keep counts and lists outside"):
+    with pytest.warns(
+        UserWarning,
+        match="changes what it reaches with every call.*keep counts and lists outside",
+    ):
         found = [growing(kept, x + i) for i in range(10)]
     assert len(found) == len(kept)
     for i, row in enumerate(kept):
@@ -1012,11 +1210,18 @@ def test_what_gives_something_else_each_time():
 
 
 def plain_net(backend):
-    return layers.Sequential(layers.Linear(3, 4), layers.Tanh(), layers.Linear(4, 2), seed=0, backend=backend)
+    return layers.Sequential(
+        layers.Linear(3, 4),
+        layers.Tanh(),
+        layers.Linear(4, 2),
+        seed=0,
+        backend=backend,
+    )
 
 
 def both_ways(backend, step, calls, make=lambda: optimizers.Momentum(0.1)):
-    """Call a step and the compiled one; compare losses, errors, counts of updates and states after each call."""
+    """Call a step and the compiled one; compare losses, errors, counts of updates and states after
+    each call."""
     runs = [(f, plain_net(backend), make()) for f in (step, anynet.compile(step))]
     for call in calls:
         found = []
@@ -1025,7 +1230,11 @@ def both_ways(backend, step, calls, make=lambda: optimizers.Momentum(0.1)):
                 found.append(float(f(net, optimizer, *call)))
             except (DataError, KeyError, RuntimeError) as error:
                 found.append(type(error))
-        assert found[0] == (found[1] if isinstance(found[1], type) else pytest.approx(found[1], rel=1e-4, nan_ok=True))
+        assert found[0] == (
+            found[1]
+            if isinstance(found[1], type)
+            else pytest.approx(found[1], rel=1e-4, nan_ok=True)
+        )
         assert runs[0][2].updates == runs[1][2].updates
         same_bits(backend, runs[0][1:], runs[1][1:])
     return runs
@@ -1069,9 +1278,16 @@ def test_a_schedule_that_raises(backend, fails_at):
     hidden = schedule.__call__
     nets = plain_net(backend), plain_net(backend)
     step = anynet.compile(training_step(losses.cross_entropy))
-    optimizer, (x, t) = optimizers.SGD(lambda step: hidden(step)), batch(backend)
+    optimizer, (x, t) = (
+        optimizers.SGD(lambda step: hidden(step)),
+        batch(backend),
+    )
     for i in range(4):
-        with pytest.raises(RuntimeError, match="no rate as yet") if i == fails_at else contextlib.nullcontext():
+        with (
+            pytest.raises(RuntimeError, match="no rate as yet")
+            if i == fails_at
+            else contextlib.nullcontext()
+        ):
             step(nets[0], optimizer, x, t)
     assert optimizer.updates == 3
     assert asked == sorted([0, 1, 2, fails_at])
@@ -1096,7 +1312,10 @@ def test_a_replay_that_fails_is_made_once(backend):
         raise MemoryError("no room for it")
 
     recording._run = fail
-    with pytest.warns(UserWarning, match=r"failed, and did not when not compiled: MemoryError\('no room for it'\)"):
+    with pytest.warns(
+        UserWarning,
+        match=r"failed, and did not when not compiled: MemoryError\('no room for it'\)",
+    ):
         compiled(net, optimizer, x, t)
     recording._run = run
     compiled(net, optimizer, x, t)
@@ -1108,7 +1327,10 @@ def test_a_replay_that_fails_is_made_once(backend):
 
 
 def test_interrupted_in_a_replay():
-    compiled, (x, t) = anynet.compile(training_step(losses.cross_entropy)), batch(get_backend("numpy"))
+    compiled, (x, t) = (
+        anynet.compile(training_step(losses.cross_entropy)),
+        batch(get_backend("numpy")),
+    )
     net, optimizer = plain_net("numpy"), optimizers.SGD(0.1)
     for _ in range(2):
         compiled(net, optimizer, x, t)
@@ -1160,7 +1382,10 @@ def test_the_number_of_updates_is_no_constant(factor):
     backend = get_backend("numpy")
     (x, t), runs = batch(backend), []
     for wrap in (lambda f: f, anynet.compile):
-        net, optimizer = plain_net(backend), optimizers.SGD(schedules.Cosine(0.1, 20))
+        net, optimizer = (
+            plain_net(backend),
+            optimizers.SGD(schedules.Cosine(0.1, 20)),
+        )
 
         def step(x, t, net=net, optimizer=optimizer):
             value, grads = anynet.value_and_grad(
@@ -1171,7 +1396,10 @@ def test_the_number_of_updates_is_no_constant(factor):
 
         runs.append((wrap(step), net))
     (plain, net), (compiled, other) = runs
-    with pytest.warns(UserWarning, match=r"changes what it reaches with every call \((the number of|a copy of)"):
+    with pytest.warns(
+        UserWarning,
+        match=r"changes what it reaches with every call \((the number of|a copy of)",
+    ):
         found = [compiled(x, t) for _ in range(10)]
     np.testing.assert_array_equal(found, [plain(x, t) for _ in range(10)])
     same_bits(backend, net, other)
@@ -1184,7 +1412,10 @@ def test_copies_of_networks_in_a_step(backend):
     def step(net, optimizer):
         inner = copy.deepcopy(net)
         for _ in range(2):
-            optimizers.SGD(0.1).update(inner, anynet.grad(lambda net: losses.cross_entropy(net(x), t))(inner))
+            optimizers.SGD(0.1).update(
+                inner,
+                anynet.grad(lambda net: losses.cross_entropy(net(x), t))(inner),
+            )
         value, grads = anynet.value_and_grad(lambda net: losses.cross_entropy(net(x), t))(inner)
         optimizer.update(net, grads)
         return value
@@ -1210,7 +1441,11 @@ def test_copies_of_compiled_steps():
     net, x = plain_net("numpy"), np.ones((2, 3), "f4")
     infer = anynet.compile(net)
     infer(x)
-    for other in (copy.copy(infer), copy.deepcopy(infer), pickle.loads(pickle.dumps(infer))):
+    for other in (
+        copy.copy(infer),
+        copy.deepcopy(infer),
+        pickle.loads(pickle.dumps(infer)),
+    ):
         assert other.recordings == []
         np.testing.assert_array_equal(other(x), infer(x))
     assert pickle.loads(pickle.dumps(doubled)) is doubled
@@ -1228,7 +1463,10 @@ def test_threads_that_share_a_network():
         for found in pool.map(compiled, [x] * 20):
             np.testing.assert_array_equal(found, wanted)
         other = anynet.compile(lambda x: pool.submit(net, x).result())
-        with pytest.raises(CompilationError, match="another thread is recording a compiled step"):
+        with pytest.raises(
+            CompilationError,
+            match="another thread is recording a compiled step",
+        ):
             other(x)
     assert len(compiled.recordings) == 1
 
@@ -1361,8 +1599,12 @@ def test_a_step_inside_a_step(backend):
 
 
 def writing(backend):
-    """Steps that write into arrays: into one they are given, by a view of it, and into those that a dict holds."""
-    held = {"sum": numbers(backend, 3), "count": [numbers(backend, 3, seed=1)]}
+    """Steps that write into arrays: into one they are given, by a view of it, and into those that a
+    dict holds."""
+    held = {
+        "sum": numbers(backend, 3),
+        "count": [numbers(backend, 3, seed=1)],
+    }
 
     def whole(x, y):
         x += y
@@ -1392,7 +1634,11 @@ def test_arrays_that_a_step_writes_into(backend, which):
         pytest.skip(reason="JAX's arrays cannot be written into")
     (held, steps), (other, like) = writing(backend), writing(backend)
     step, plain = anynet.compile(steps[which]), like[which]
-    first, x, y = numbers(backend, 3), numbers(backend, 3), numbers(backend, 3, seed=5)
+    first, x, y = (
+        numbers(backend, 3),
+        numbers(backend, 3),
+        numbers(backend, 3, seed=5),
+    )
     arrays = held["sum"], held["count"][0]
     for _ in range(4):
         assert_close(step(x, y), host(plain(first, y)), rtol=1e-6)
@@ -1416,7 +1662,14 @@ def test_writing_into_memory_that_two_arrays_share(backend):
         return total(x) + total(y)
 
     compiled = anynet.compile(step)
-    for x, y in ((first, second), (first, second), (tail, second), (first, tail), (tail, tail), (tail, base[:3])):
+    for x, y in (
+        (first, second),
+        (first, second),
+        (tail, second),
+        (first, tail),
+        (tail, tail),
+        (tail, base[:3]),
+    ):
         before = float(total(x))
         found = float(compiled(x, y))
         assert float(total(x)) == before + 3
@@ -1445,8 +1698,17 @@ def test_views_that_a_step_keeps_of_what_it_writes_into(backend, inside):
 
     compiled, x = anynet.compile(step), numbers(backend, 3)
     part = numbers(backend, 2)
-    with pytest.raises(CompilationError, match=r"keeps a view of an array that it writes into.*keep a copy"):
-        compiled({"sum": numbers(backend, 3), "part": part if inside == "a dict" else (part,)}, x)
+    with pytest.raises(
+        CompilationError,
+        match=r"keeps a view of an array that it writes into.*keep a copy",
+    ):
+        compiled(
+            {
+                "sum": numbers(backend, 3),
+                "part": part if inside == "a dict" else (part,),
+            },
+            x,
+        )
 
 
 def test_arguments_that_a_step_keeps_and_writes_into(backend):
@@ -1467,7 +1729,10 @@ def test_arguments_that_a_step_keeps_and_writes_into(backend):
         s["kept"] = x[:]
 
     for step in (now, later, a_view):
-        with pytest.raises(CompilationError, match=r"keeps an array that it is given|keeps a view of an array"):
+        with pytest.raises(
+            CompilationError,
+            match=r"keeps an array that it is given|keeps a view of an array",
+        ):
             anynet.compile(step)({"kept": numbers(backend, 3)}, numbers(backend, 3))
 
 
@@ -1477,7 +1742,10 @@ def test_a_loop_over_what_a_step_reaches(backend):
     rows = backend.asarray(np.arange(24).reshape(6, 4))
     train, runs = training_step(losses.cross_entropy), []
     for _ in range(2):
-        net, optimizer = plain_net(backend), optimizers.Momentum(schedules.Cosine(0.1, 9))
+        net, optimizer = (
+            plain_net(backend),
+            optimizers.Momentum(schedules.Cosine(0.1, 9)),
+        )
         runs.append((functools.partial(lambda net, optimizer, rows: train(net, optimizer, *batch_of(x, t, rows)),
                                        net, optimizer), net, optimizer))  # fmt: skip
     (step, net, optimizer), (plain, other, _) = runs
@@ -1515,7 +1783,10 @@ def looked_ahead(s, x):
 
 
 def spread(s, x):
-    s["new"], s["old"] = s["old"] + x, array_namespace(x).broadcast_to(s["new"][:1], (3,))
+    s["new"], s["old"] = (
+        s["old"] + x,
+        array_namespace(x).broadcast_to(s["new"][:1], (3,)),
+    )
     return s["old"]
 
 
@@ -1526,12 +1797,21 @@ def handed_on(s, x):
 
 @pytest.mark.parametrize("step", [delayed, swapped, averaged, looked_ahead, spread, handed_on])
 def test_state_that_moves_in_a_loop(backend, step):
-    """As a loop in Python: what was new goes to what is old, as for target networks, averages and lookahead."""
+    """As a loop in Python: what was new goes to what is old, as for target networks, averages and
+    lookahead."""
     entries = numbers(backend, 6, 3)
-    states = [{"new": numbers(backend, 3, seed=1), "old": numbers(backend, 3, seed=2)} for _ in range(2)]
+    states = [
+        {
+            "new": numbers(backend, 3, seed=1),
+            "old": numbers(backend, 3, seed=2),
+        }
+        for _ in range(2)
+    ]
     wanted = [host(step(states[0], entries[i, ...])) for i in range(6)]
     compiled = anynet.compile(step)
-    found = [host(compiled.for_each(entries, states[1], start=i, stop=j)) for i, j in ((0, 4), (4, 6))]
+    found = [
+        host(compiled.for_each(entries, states[1], start=i, stop=j)) for i, j in ((0, 4), (4, 6))
+    ]
     np.testing.assert_allclose(np.concatenate(found), np.stack(wanted), rtol=1e-5)
     for name in states[0]:
         assert_close(states[1][name], host(states[0][name]), rtol=1e-5)
@@ -1564,14 +1844,21 @@ def test_arrays_that_a_step_writes_into_in_a_loop(backend, which):
     step, found = (added, replaced, entry, shared)[which], []
     for wrap in (lambda f: f, anynet.compile):
         base = numbers(backend, 6)
-        state = {"sum": base[:3], "part": base[2:]} if which == 3 and backend.name == "torch" else {"sum": base[:3]}
+        state = (
+            {"sum": base[:3], "part": base[2:]}
+            if which == 3 and backend.name == "torch"
+            else {"sum": base[:3]}
+        )
         if which == 3 and len(state) == 1:
             state["part"] = numbers(backend, 3, seed=4)
         entries, f = numbers(backend, 5, 3, seed=1), wrap(step)
         if isinstance(f, compiled_step.CompiledStep):
             if which == 3 and backend.name == "torch":
                 # Recorded with arrays that share no memory.
-                f(dict(state, part=numbers(backend, 4, seed=4)), entries[0, ...] * 0.0)
+                f(
+                    dict(state, part=numbers(backend, 4, seed=4)),
+                    entries[0, ...] * 0.0,
+                )
             results = host(f.for_each(entries, state))
         else:
             results = np.stack([np.array(host(f(state, entries[i, ...]))) for i in range(5)])
@@ -1641,7 +1928,8 @@ def test_a_schedule_that_raises_in_a_loop(backend, fails, error):
 
 @contextlib.contextmanager
 def interrupt_at(number):
-    """Press Ctrl-C at a moment, by its number, at which Python looks for signals in this package's compiled steps."""
+    """Press Ctrl-C at a moment, by its number, at which Python looks for signals in this package's
+    compiled steps."""
     modules = [module.__file__ for module in (compiled_step, device_graph, interrupt)]
     seen = itertools.count()
 
@@ -1664,11 +1952,14 @@ def interrupt_at(number):
 
 
 def interrupted_everywhere(backend, call, steps):
-    """Interrupt calls of some steps at all their moments: all of the steps are done, or none, also by the clock."""
+    """Interrupt calls of some steps at all their moments: all of the steps are done, or none, also
+    by the clock."""
     x, t = batch(backend, 12)
     rows = backend.asarray(np.arange(12).reshape(4, 3))
     step = on_rows(training_step(losses.cross_entropy))
-    (net, optimizer), (other, like) = ((plain_net(backend), optimizers.Momentum(0.1)) for _ in range(2))
+    (net, optimizer), (other, like) = (
+        (plain_net(backend), optimizers.Momentum(0.1)) for _ in range(2)
+    )
     compiled, interrupts = anynet.compile(step), 0
     for i in range(2):
         compiled(net, optimizer, x, t, rows[i, ...])
@@ -1704,7 +1995,9 @@ def test_interrupted_anywhere_in_a_loop(monkeypatch):
     monkeypatch.setattr(Pretended, "number_dtype", lambda self, arrays: np.dtype("float32"))
     monkeypatch.setattr(numpy, "loops", True)
     monkeypatch.setattr(
-        numpy, "loop", lambda self, function, carried: device_graph.Loop(function, carried, Pretended())
+        numpy,
+        "loop",
+        lambda self, function, carried: device_graph.Loop(function, carried, Pretended()),
     )
     two = lambda step, rows, *given: step.for_each(rows, *given, start=2)
     assert interrupted_everywhere(get_backend("numpy"), two, 2) > 100
@@ -1714,7 +2007,9 @@ def test_interrupted_anywhere_while_recording():
     """No traced array is left in a network, and the step is done or not."""
     backend = get_backend("numpy")
     step, (x, t) = training_step(losses.cross_entropy), batch(backend)
-    (net, optimizer), (other, like) = ((plain_net(backend), optimizers.Momentum(0.1)) for _ in range(2))
+    (net, optimizer), (other, like) = (
+        (plain_net(backend), optimizers.Momentum(0.1)) for _ in range(2)
+    )
     for each, of in ((net, optimizer), (other, like)):
         step(each, of, x, t)
     for number in itertools.count(step=4):
@@ -1741,7 +2036,10 @@ def test_learning_rates_are_as_exact_as_the_parameters(backend, dtype):
     if str(x.dtype).rpartition(".")[2] != "float64":
         pytest.skip(reason="the library has no float64 by its settings")
     g = backend.xp.astype(x, getattr(backend.xp, dtype))
-    parameters, optimizer = {"w": g * 2.0}, optimizers.SGD(lambda step: 0.1 / (step + 3))
+    parameters, optimizer = (
+        {"w": g * 2.0},
+        optimizers.SGD(lambda step: 0.1 / (step + 3)),
+    )
 
     def step(parameters, optimizer, g):
         optimizer.update(parameters, {"w": g})

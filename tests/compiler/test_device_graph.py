@@ -87,13 +87,18 @@ def train(p, frozen, x, rows, rate):
 def test_a_loop_is_the_calls_one_after_the_other(kind):
     loop = Loop(train, CARRIED, kind())
     generator = np.random.default_rng(0)
-    p, frozen, x = generator.normal(size=3), np.ones(3), generator.normal(size=(10, 3))
+    p, frozen, x = (
+        generator.normal(size=3),
+        np.ones(3),
+        generator.normal(size=(10, 3)),
+    )
     seen = []
     for part, (start, stop) in enumerate([(0, 4), (4, 5), (1, 5), (0, 3)]):
         rows = generator.integers(0, 10, (5, 2)) if part < 3 else generator.integers(0, 10, (3, 2))
         numbers = [[0.1 * i] for i in range(len(rows))]
         if part == 2:
-            # Another array where one was read where it is; and what is written into the others is seen.
+            # Another array where one was read where it is; and what is written into the others is
+            # seen.
             frozen = np.array([1.0, 0.0, 2.0])
             x += 1
         expected, sums = p, []
@@ -114,7 +119,12 @@ def test_a_loop_is_the_calls_one_after_the_other(kind):
 def test_a_loop_is_captured_once():
     driver = Pretended()
     loop = Loop(train, CARRIED, driver)
-    p, frozen, x, rows = np.ones(3), np.ones(3), np.ones((10, 3)), np.zeros((6, 2), int)
+    p, frozen, x, rows = (
+        np.ones(3),
+        np.ones(3),
+        np.ones((10, 3)),
+        np.zeros((6, 2), int),
+    )
     for start in (0, 2, 4):
         (p,), _ = loop([p, frozen, x], rows, [[0.5]] * 6, start, start + 2)
     assert (driver.captured, driver.launched) == (1, 6)
@@ -142,7 +152,11 @@ def test_state_that_moves_to_another_place(name):
     """New state is read before any of the old state is written over."""
     step = MOVES[name]
     loop = Loop(step, [(0, 0), (1, 1)], Pretended())
-    a, b, entries = np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 40.0]), np.arange(15.0).reshape(5, 3)
+    a, b, entries = (
+        np.array([1.0, 2.0, 3.0]),
+        np.array([10.0, 20.0, 40.0]),
+        np.arange(15.0).reshape(5, 3),
+    )
     for start, stop in ((0, 5), (1, 4)):
         wanted, results = [a, b], []
         for i in range(start, stop):

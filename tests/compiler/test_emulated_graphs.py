@@ -42,7 +42,10 @@ def test_a_launch_reads_and_writes_where_the_capture_did(driver):
 )
 def test_what_waits_for_the_device_is_refused(waiting):
     x = torch.ones(3)
-    with pytest.raises(CaptureError, match="waits for the device"), Capture():
+    with (
+        pytest.raises(CaptureError, match="waits for the device"),
+        Capture(),
+    ):
         waiting(x)
     with Capture() as captured:
         x[torch.tensor([0, 2])] += 1

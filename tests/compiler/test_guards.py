@@ -1,4 +1,5 @@
-"""Whether a call of a compiled step is as a recorded one: what is in sets, and numbers that a step assigns."""
+"""Whether a call of a compiled step is as a recorded one: what is in sets, and numbers that a step
+assigns."""
 
 import copy
 import datetime
@@ -37,7 +38,11 @@ def holding(factor):
     return lambda: factor.value
 
 
-@pytest.mark.parametrize("inside", [lambda x: x, lambda x: x.__call__, holding], ids=["object", "method", "function"])
+@pytest.mark.parametrize(
+    "inside",
+    [lambda x: x, lambda x: x.__call__, holding],
+    ids=["object", "method", "function"],
+)
 @pytest.mark.parametrize("kind", [set, frozenset])
 def test_what_an_element_of_a_set_reaches(kind, inside):
     factor, x = Factor(1), np.arange(3)
@@ -54,7 +59,16 @@ def test_what_an_element_of_a_set_reaches(kind, inside):
 def test_elements_of_a_set_that_are_equal_and_of_other_types():
     x = np.arange(3)
     compiled = anynet.compile(lambda x, given: x * sum(next(iter(given))))
-    for element in ((2,), (2.0,), (2,), (1, 1), (True, True), (1.0, 1), frozenset([2]), frozenset([2.0])):
+    for element in (
+        (2,),
+        (2.0,),
+        (2,),
+        (1, 1),
+        (True, True),
+        (1.0, 1),
+        frozenset([2]),
+        frozenset([2.0]),
+    ):
         for _ in range(2):
             found, wanted = compiled(x, {element}), x * sum(element)
             assert found.dtype == wanted.dtype
@@ -94,8 +108,18 @@ def test_a_recording_has_the_names_of_the_arguments():
         return a + pair["w"][0] + pair["w"][1] + more[0] + more[1]["z"] + scale + named["other"][0]
 
     x, compiled = np.ones(2), anynet.compile(f)
-    compiled(x, {"w": [x + 1, x + 2]}, x + 3, {"z": x + 4}, scale=x + 5, other=(x + 6,))
-    assert first_line(compiled) == "def run(a, pair_w_0, pair_w_1, argument_2, argument_3_z, scale, other_0):"
+    compiled(
+        x,
+        {"w": [x + 1, x + 2]},
+        x + 3,
+        {"z": x + 4},
+        scale=x + 5,
+        other=(x + 6,),
+    )
+    assert (
+        first_line(compiled)
+        == "def run(a, pair_w_0, pair_w_1, argument_2, argument_3_z, scale, other_0):"
+    )
     net = layers.Sequential(layers.Linear(2, 2), seed=0)
     compiled = anynet.compile(lambda net, y: net(y))
     compiled(net, np.ones((1, 2), "f4"))
@@ -110,7 +134,12 @@ def imported():
 
 @pytest.mark.parametrize(
     "draw",
-    [lambda: random.random(), lambda: np.random.rand(3), lambda: np_random.rand(3), imported],
+    [
+        lambda: random.random(),
+        lambda: np.random.rand(3),
+        lambda: np_random.rand(3),
+        imported,
+    ],
     ids=["random", "np.random", "alias", "import"],
 )
 def test_random_numbers_of_one_module(draw):
@@ -151,19 +180,35 @@ class InSlots:
 def test_results_that_a_replay_could_not_make_again(holding):
     hold = (lambda value: holding(value=value)) if holding is SimpleNamespace else holding
     for step in (lambda x: hold(x * 2), lambda x: (x, [hold(x * 2)])):
-        with pytest.raises(CompilationError, match="the step returns arrays in something that is no tree"):
+        with pytest.raises(
+            CompilationError,
+            match="the step returns arrays in something that is no tree",
+        ):
             anynet.compile(step)(np.ones(2))
 
 
 def test_results_with_settings():
-    """They are what they were, also functions and objects, as long as there is no array of the step in them."""
+    """They are what they were, also functions and objects, as long as there is no array of the step
+    in them."""
     kept = Factor([np.ones(2)])
-    compiled = anynet.compile(lambda x: {"x": x + 1, "kept": kept, "name": "a", "function": len, "set": {1}})
+    compiled = anynet.compile(
+        lambda x: {
+            "x": x + 1,
+            "kept": kept,
+            "name": "a",
+            "function": len,
+            "set": {1},
+        }
+    )
     for i in range(3):
         found = compiled(np.ones(2) * i)
         np.testing.assert_array_equal(found["x"], np.ones(2) * i + 1)
         assert found["kept"] is kept
-        assert (found["name"], found["function"], found["set"]) == ("a", len, {1})
+        assert (found["name"], found["function"], found["set"]) == (
+            "a",
+            len,
+            {1},
+        )
     assert len(compiled.recordings) == 1
 
 
@@ -175,13 +220,25 @@ VALUES = [
     (fractions.Fraction(1, 2), fractions.Fraction(3, 2), float),
     (decimal.Decimal("0.5"), decimal.Decimal("1.5"), float),
     (pathlib.PurePath("a"), pathlib.PurePath("bc"), lambda k: len(str(k))),
-    (datetime.date(2020, 1, 1), datetime.date(2021, 1, 1), lambda k: k.year),
+    (
+        datetime.date(2020, 1, 1),
+        datetime.date(2021, 1, 1),
+        lambda k: k.year,
+    ),
     (Day(2020, 1, 1), Day(2021, 1, 1), lambda k: k.year),
     (range(2), range(3), len),
     (slice(1, 3), slice(2, 5), lambda k: k.stop),
     (np.dtype("f4"), np.dtype("f8"), lambda k: k.itemsize),
-    (operator.attrgetter("real"), operator.attrgetter("imag"), lambda k: k(3 + 4j)),
-    (operator.methodcaller("count", 1), operator.methodcaller("count", 2), lambda k: k([1, 2, 2])),
+    (
+        operator.attrgetter("real"),
+        operator.attrgetter("imag"),
+        lambda k: k(3 + 4j),
+    ),
+    (
+        operator.methodcaller("count", 1),
+        operator.methodcaller("count", 2),
+        lambda k: k([1, 2, 2]),
+    ),
     (operator.add, operator.mul, lambda k: k(3, 4)),
     (re.compile("a"), re.compile("bc"), lambda k: len(k.pattern)),
 ]
@@ -198,7 +255,13 @@ def test_values_are_settings(one, other, number):
         (lambda x, _: x * number(kept["k"]), lambda k: kept.update(k=k)),
     ):
         compiled = anynet.compile(step)
-        for k in (one, copy.deepcopy(one), other, one, copy.deepcopy(other)):
+        for k in (
+            one,
+            copy.deepcopy(one),
+            other,
+            one,
+            copy.deepcopy(other),
+        ):
             found = compiled(x, given(k))
             np.testing.assert_array_equal(found, x * number(k))
         assert len(compiled.recordings) == 2
@@ -252,7 +315,8 @@ NESTED = {
 
 @pytest.mark.parametrize("name", NESTED)
 def test_tuples_inside_each_other(backend, name):
-    """As arguments, reached from outside, put in the place of others, and with arrays that are written into."""
+    """As arguments, reached from outside, put in the place of others, and with arrays that are
+    written into."""
     make, x = NESTED[name], numbers(backend, 3)
     kept, made = {"given": make(x)}, {"made": make(x)}
     by_argument = anynet.compile(lambda x, given: x * sum(flat(given)))
@@ -336,7 +400,9 @@ def test_interrupted_while_results_are_put_in_their_places():
 
 def test_containers_of_several_types_with_the_same_inside():
     x = np.arange(3)
-    compiled = anynet.compile(lambda x, given: x * (1 + [list, tuple, dict, Pair, set].index(type(given))))
+    compiled = anynet.compile(
+        lambda x, given: x * (1 + [list, tuple, dict, Pair, set].index(type(given)))
+    )
     for _ in range(2):
         for i, given in enumerate(([0, 1], (0, 1), {0: 0, 1: 1}, Pair(0, 1), {0, 1})):
             np.testing.assert_array_equal(compiled(x, given), x * (1 + i))

@@ -1,4 +1,5 @@
-"""Steps made at random, whose state moves, is replaced and is written into: compiled, in calls and in loops."""
+"""Steps made at random, whose state moves, is replaced and is written into: compiled, in calls and
+in loops."""
 
 import random
 import re
@@ -12,7 +13,18 @@ from anynet.array import array_namespace
 from anynet.errors import CompilationError
 
 NAMES = ("a", "b", "c")
-CHANGES = ("swap", "add", "mix", "view", "write", "write a part", "write an entry", "tuple", "list", "entry")
+CHANGES = (
+    "swap",
+    "add",
+    "mix",
+    "view",
+    "write",
+    "write a part",
+    "write an entry",
+    "tuple",
+    "list",
+    "entry",
+)
 
 
 def random_step(seed, writes):
@@ -20,7 +32,13 @@ def random_step(seed, writes):
     rng = random.Random(seed)
     kinds = CHANGES if writes else [kind for kind in CHANGES if not kind.startswith("write")]
     changes = [
-        (rng.choice(kinds), rng.choice(NAMES), rng.choice(NAMES), rng.random()) for _ in range(rng.randint(1, 5))
+        (
+            rng.choice(kinds),
+            rng.choice(NAMES),
+            rng.choice(NAMES),
+            rng.random(),
+        )
+        for _ in range(rng.randint(1, 5))
     ]
     results = [rng.choice([*NAMES, "x", "sum", "tuple"]) for _ in range(2)]
 
@@ -43,12 +61,23 @@ def random_step(seed, writes):
                 case "write an entry" if chance < 0.3:
                     x *= 0.5
                 case "tuple":
-                    s["tuple"] = (s["tuple"][1], s[p] + 0.0 if chance < 0.5 else s["tuple"][0])
+                    s["tuple"] = (
+                        s["tuple"][1],
+                        s[p] + 0.0 if chance < 0.5 else s["tuple"][0],
+                    )
                 case "list":
-                    s["list"][0], s["list"][1] = s["list"][1] * 1.0, s["list"][0]
+                    s["list"][0], s["list"][1] = (
+                        s["list"][1] * 1.0,
+                        s["list"][0],
+                    )
                 case "entry":
                     s[p] = x if chance < 0.5 else x * 1.0
-        values = {**s, "x": x, "sum": xp.sum(s["a"] + s["b"]), "tuple": s["tuple"][0]}
+        values = {
+            **s,
+            "x": x,
+            "sum": xp.sum(s["a"] + s["b"]),
+            "tuple": s["tuple"][0],
+        }
         return [values[name] for name in results]
 
     return step
@@ -57,9 +86,13 @@ def random_step(seed, writes):
 def start(backend):
     rng = np.random.default_rng(0)
     a, b, c, d, e, f, g = (backend.asarray(rng.normal(size=3).astype("float32")) for _ in range(7))
-    return {"a": a, "b": b, "c": c, "tuple": (d, e), "list": [f, g]}, backend.asarray(
-        rng.normal(size=(5, 3)).astype("float32")
-    )
+    return {
+        "a": a,
+        "b": b,
+        "c": c,
+        "tuple": (d, e),
+        "list": [f, g],
+    }, backend.asarray(rng.normal(size=(5, 3)).astype("float32"))
 
 
 def each(step, s, entries):
@@ -80,12 +113,18 @@ def test_steps_at_random(backend, seed):
     if backend.name in ("jax", "array_api_strict") and seed > 5:
         pytest.skip(reason="takes long")
     outcomes = []
-    for run, compiled in ((each, step), (each, anynet.compile(step)), (looped, anynet.compile(step))):
+    for run, compiled in (
+        (each, step),
+        (each, anynet.compile(step)),
+        (looped, anynet.compile(step)),
+    ):
         s, entries = start(backend)
         try:
             results = run(compiled, s, entries)
         except CompilationError as error:
-            if compiled is step or not re.search("keeps an? (view of an )?array|shares memory", str(error)):
+            if compiled is step or not re.search(
+                "keeps an? (view of an )?array|shares memory", str(error)
+            ):
                 raise
             return
         state = (s["a"], s["b"], s["c"], *s["tuple"], *s["list"], entries)

@@ -10,7 +10,12 @@ from helpers import assert_close, host
 import anynet
 from anynet import layers, losses, metrics, optimizers
 from anynet.data import Loader
-from anynet.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
+from anynet.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DataError,
+    ShapeError,
+)
 
 
 def blobs(backend, n=60, seed=0):
@@ -22,7 +27,13 @@ def blobs(backend, n=60, seed=0):
 
 
 def network(backend):
-    return layers.Sequential(layers.Linear(2, 16), layers.ReLU(), layers.Linear(16, 3), seed=0, backend=backend)
+    return layers.Sequential(
+        layers.Linear(2, 16),
+        layers.ReLU(),
+        layers.Linear(16, 3),
+        seed=0,
+        backend=backend,
+    )
 
 
 def batches(backend, size=16):
@@ -31,7 +42,14 @@ def batches(backend, size=16):
 
 
 def run(backend, train, test=None, epochs=2, **settings):
-    return anynet.fit(network(backend), train, test, epochs=epochs, progress=False, **settings)
+    return anynet.fit(
+        network(backend),
+        train,
+        test,
+        epochs=epochs,
+        progress=False,
+        **settings,
+    )
 
 
 class Readings:
@@ -100,15 +118,28 @@ def test_a_torch_loader_trains_as_pytorch_does(backend):
     def loader():
         generator = torch.Generator().manual_seed(3)
         dataset = torch.utils.data.TensorDataset(x, t)
-        return torch.utils.data.DataLoader(dataset, batch_size=16, shuffle=True, generator=generator)
+        return torch.utils.data.DataLoader(
+            dataset, batch_size=16, shuffle=True, generator=generator
+        )
 
     net = network(backend)
     theirs = torch.nn.Sequential(torch.nn.Linear(2, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
     with torch.no_grad():
         for p, ours in zip(theirs.parameters(), net.parameters().values(), strict=True):
             p.copy_(torch.tensor(host(ours).T.copy()))
-    history = anynet.fit(net, loader(), loader(), optimizer=optimizers.SGD(0.1), epochs=3, progress=False)
-    optimizer, expected, same = torch.optim.SGD(theirs.parameters(), 0.1), [], loader()
+    history = anynet.fit(
+        net,
+        loader(),
+        loader(),
+        optimizer=optimizers.SGD(0.1),
+        epochs=3,
+        progress=False,
+    )
+    optimizer, expected, same = (
+        torch.optim.SGD(theirs.parameters(), 0.1),
+        [],
+        loader(),
+    )
     for _ in range(3):
         for inputs, labels in same:
             value = torch.nn.functional.cross_entropy(theirs(inputs), labels)
@@ -124,8 +155,15 @@ def test_a_torch_loader_trains_as_pytorch_does(backend):
 def test_batches_are_brought_to_the_network(backend):
     """From NumPy's arrays, also a generator's; labels stay integers."""
     numpy = anynet.get_backend("numpy")
-    history = run(backend, (batch for batch in batches(numpy)), batches(numpy), epochs=1)
-    assert history.losses == pytest.approx(run(backend, batches(backend), epochs=1).losses, rel=1e-5)
+    history = run(
+        backend,
+        (batch for batch in batches(numpy)),
+        batches(numpy),
+        epochs=1,
+    )
+    assert history.losses == pytest.approx(
+        run(backend, batches(backend), epochs=1).losses, rel=1e-5
+    )
     assert 0 < history.epochs[0].test_score <= 1
 
 
@@ -160,11 +198,16 @@ def test_what_can_be_read_only_once(kind, where):
         "zip": lambda: zip([x for x, _ in some], [t for _, t in some], strict=True),
     }[kind]
     pair = lambda once: (once, None) if where == "train" else (some, once)
-    given = {"generator": "a generator", "iterator": "a list_iterator", "zip": "a zip"}[kind]
+    given = {
+        "generator": "a generator",
+        "iterator": "a list_iterator",
+        "zip": "a zip",
+    }[kind]
     net = network(backend)
     before = {name: host(p).copy() for name, p in net.parameters().items()}
     with pytest.raises(
-        ArgumentError, match=rf"^{where} is {given}, which can be read only once, and epochs is 2: want"
+        ArgumentError,
+        match=rf"^{where} is {given}, which can be read only once, and epochs is 2: want",
     ):
         anynet.fit(net, *pair(make()), epochs=2, progress=False)
     assert all((host(p) == before[name]).all() for name, p in net.parameters().items())
@@ -174,14 +217,18 @@ def test_what_can_be_read_only_once(kind, where):
 def test_a_function_that_gives_no_new_iterator():
     backend = anynet.get_backend("numpy")
     same = iter(batches(backend))
-    with pytest.raises(DataError, match=r"^train gave no batch any more: wanted one or more each time it is read"):
+    with pytest.raises(
+        DataError,
+        match=r"^train gave no batch any more: wanted one or more each time it is read",
+    ):
         run(backend, lambda: same)
 
 
 def test_a_metric_needs_data():
     backend = anynet.get_backend("numpy")
     with pytest.raises(
-        ArgumentError, match=r"^metric is f1 and there are no data to measure it on: .* Pass test as well"
+        ArgumentError,
+        match=r"^metric is f1 and there are no data to measure it on: .* Pass test as well",
     ):
         run(backend, batches(backend), metric=metrics.f1)
     some = batches(backend)
@@ -194,8 +241,14 @@ X, T = np.zeros((4, 2), "float32"), np.zeros(4, "int64")
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (X, r"train is an array of shape \(4, 2\): wanted two arrays in one tuple \(x, t\), a Loader, or an iterable"),
-        ((X, T, T), r"train is a tuple of 3: wanted two arrays in one tuple \(x, t\)"),
+        (
+            X,
+            r"train is an array of shape \(4, 2\): wanted two arrays in one tuple \(x, t\), a Loader, or an iterable",
+        ),
+        (
+            (X, T, T),
+            r"train is a tuple of 3: wanted two arrays in one tuple \(x, t\)",
+        ),
         ((X,), r"train is a tuple of 1: wanted two arrays"),
         ([X, X, X], "train is a list of 3: wanted two arrays"),
         ({"x": X, "t": T}, "train is a dict of 2: wanted two arrays"),
@@ -203,7 +256,10 @@ X, T = np.zeros((4, 2), "float32"), np.zeros(4, "int64")
         (None, "train is None: wanted two arrays"),
         (3, "train is 3: wanted two arrays"),
         (Loader, "train is the class Loader: wanted two arrays"),
-        (lambda folder: [], "train is the function <lambda>, a function that takes arguments: wanted two arrays"),
+        (
+            lambda folder: [],
+            "train is the function <lambda>, a function that takes arguments: wanted two arrays",
+        ),
     ],
 )
 def test_what_gives_no_batches(source, message):
@@ -211,7 +267,10 @@ def test_what_gives_no_batches(source, message):
     with pytest.raises(ArgumentTypeError, match=f"^{message}"):
         anynet.fit(net, source, progress=False)
     if source is not None:
-        with pytest.raises(ArgumentTypeError, match=f"^{message}".replace("train", "test", 1)):
+        with pytest.raises(
+            ArgumentTypeError,
+            match=f"^{message}".replace("train", "test", 1),
+        ):
             anynet.fit(net, (X, T), source, progress=False)
     with pytest.raises(ArgumentTypeError, match=f"^{message}".replace("train", "data", 1)):
         anynet.evaluate(net, source)
@@ -226,28 +285,84 @@ def examples():
     ("source", "error", "message"),
     [
         ([], DataError, "train gave no batch: wanted one or more"),
-        (((X, T), (X, T)), DataError, r"the data are two pairs \(x, t\): wanted one, as in fit\(net, \*dataset\)"),
-        ((X.tolist(), T.tolist()), DataError, r"x is \[\[.*\]: wanted an array with one row per example"),
-        ([{"x": X, "t": T}], DataError, r"batch 1 of train is a dict: wanted \(x, t\), two arrays"),
-        ([(X, T, T)], DataError, r"batch 1 of train is a tuple, of 3: wanted \(x, t\), two arrays"),
-        ([(X, T), None], DataError, r"batch 2 of train is a NoneType: wanted \(x, t\), two arrays"),
-        ([(X, T.tolist())], DataError, r"batch 1 of train: t is \[0, 0, 0, 0\]: wanted an array with one row"),
-        ([(X, T[:3])], DataError, "batch 1 of train: x has 4 rows and t has 3: wanted the same number"),
-        ([(X[:0], T[:0])], DataError, "batch 1 of train: x has 0 rows and t has 0"),
-        ([(X * np.nan, T)], DataError, "batch 1 of train: x holds values that are not finite"),
-        (examples(), DataError, "batch 1 of train is a single example: wanted arrays with one row per example"),
-        ([(X[0], 1)], DataError, "batch 1 of train is a single example: wanted arrays with one row per example"),
-        ([(X, T + 3)], DataError, "a label is 3 and the network has 3 outputs"),
-        ([(X, T[:, None])], ShapeError, r"the network gives outputs of shape \(N, 3\) and the labels are of shape"),
+        (
+            ((X, T), (X, T)),
+            DataError,
+            r"the data are two pairs \(x, t\): wanted one, as in fit\(net, \*dataset\)",
+        ),
+        (
+            (X.tolist(), T.tolist()),
+            DataError,
+            r"x is \[\[.*\]: wanted an array with one row per example",
+        ),
+        (
+            [{"x": X, "t": T}],
+            DataError,
+            r"batch 1 of train is a dict: wanted \(x, t\), two arrays",
+        ),
+        (
+            [(X, T, T)],
+            DataError,
+            r"batch 1 of train is a tuple, of 3: wanted \(x, t\), two arrays",
+        ),
+        (
+            [(X, T), None],
+            DataError,
+            r"batch 2 of train is a NoneType: wanted \(x, t\), two arrays",
+        ),
+        (
+            [(X, T.tolist())],
+            DataError,
+            r"batch 1 of train: t is \[0, 0, 0, 0\]: wanted an array with one row",
+        ),
+        (
+            [(X, T[:3])],
+            DataError,
+            "batch 1 of train: x has 4 rows and t has 3: wanted the same number",
+        ),
+        (
+            [(X[:0], T[:0])],
+            DataError,
+            "batch 1 of train: x has 0 rows and t has 0",
+        ),
+        (
+            [(X * np.nan, T)],
+            DataError,
+            "batch 1 of train: x holds values that are not finite",
+        ),
+        (
+            examples(),
+            DataError,
+            "batch 1 of train is a single example: wanted arrays with one row per example",
+        ),
+        (
+            [(X[0], 1)],
+            DataError,
+            "batch 1 of train is a single example: wanted arrays with one row per example",
+        ),
+        (
+            [(X, T + 3)],
+            DataError,
+            "a label is 3 and the network has 3 outputs",
+        ),
+        (
+            [(X, T[:, None])],
+            ShapeError,
+            r"the network gives outputs of shape \(N, 3\) and the labels are of shape",
+        ),
     ],
 )
 def test_batches_that_are_none(source, error, message):
-    with pytest.raises(error, match=f"^{message}"), np.errstate(all="ignore"):
+    with (
+        pytest.raises(error, match=f"^{message}"),
+        np.errstate(all="ignore"),
+    ):
         anynet.fit(network(anynet.get_backend("numpy")), source, progress=False)
 
 
 def test_batches_of_several_libraries():
-    """Each array is brought to the network by itself, without the derivatives that its library would record."""
+    """Each array is brought to the network by itself, without the derivatives that its library
+    would record."""
     torch = pytest.importorskip("torch", reason="needs torch")
     backend = anynet.get_backend("numpy")
     mixed = [(torch.tensor(x).requires_grad_(), t) for x, t in batches(backend)]
@@ -257,7 +372,10 @@ def test_batches_of_several_libraries():
 @pytest.mark.parametrize(("setting", "value"), [("batch_size", 20), ("seed", 0)])
 def test_settings_of_batches_that_are_made_already(setting, value):
     backend = anynet.get_backend("numpy")
-    for train, given in ((Loader(*blobs(backend)), "a Loader"), (batches(backend), "a list of 4")):
+    for train, given in (
+        (Loader(*blobs(backend)), "a Loader"),
+        (batches(backend), "a list of 4"),
+    ):
         message = f"^{setting} is {value} and train is {given}, which makes its own batches: set it there instead"
         with pytest.raises(ArgumentError, match=message):
             run(backend, train, **{setting: value})
@@ -291,7 +409,10 @@ def test_ctrl_c_while_data_are_loaded(backend, batch):
     assert len(history.epochs) == (batch - 1) // 4
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if batch == 1:
-        assert_close(net["layers.0.weight"], host(network(backend)["layers.0.weight"]))
+        assert_close(
+            net["layers.0.weight"],
+            host(network(backend)["layers.0.weight"]),
+        )
 
 
 @pytest.mark.usefixtures("pythons_handler")

@@ -13,9 +13,15 @@ from anynet.errors import DataError
 DTYPES = ("uint8", "int8", "int16", "int32", "float32", "float64")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
-    data=st.sampled_from(DTYPES).flatmap(lambda d: arrays.arrays(d, arrays.array_shapes(max_dims=4, max_side=5))),
+    data=st.sampled_from(DTYPES).flatmap(
+        lambda d: arrays.arrays(d, arrays.array_shapes(max_dims=4, max_side=5))
+    ),
     suffix=st.sampled_from(["", ".gz"]),
 )
 def test_round_trip(tmp_path, data, suffix):
@@ -27,7 +33,10 @@ def test_round_trip(tmp_path, data, suffix):
 
 
 def test_arrays_of_any_library(backend, tmp_path):
-    write_idx(tmp_path / "data", backend.asarray([[1, 2], [3, 4]], dtype=backend.xp.uint8))
+    write_idx(
+        tmp_path / "data",
+        backend.asarray([[1, 2], [3, 4]], dtype=backend.xp.uint8),
+    )
     assert read_idx(tmp_path / "data").tolist() == [[1, 2], [3, 4]]
 
 
@@ -63,18 +72,48 @@ IMAGES = struct.pack(">BBBBII", 0, 0, 8, 2, 2, 3)
         (b"PK\3\4", "begins with 50 4b 03 04: an IDX file begins"),
         (b"\0\0\7\1\0\0\0\1\0", "begins with 00 00 07 01"),
         (IMAGES[:9], "ends inside its header: 2 axes were promised"),
-        (IMAGES + bytes(5), r"has shape \(2, 3\), so 6 bytes of data; it holds only 5"),
-        (IMAGES + bytes(7), r"has shape \(2, 3\), so 6 bytes of data; it holds more"),
-        (struct.pack(">BBBBB", 0, 0, 8, 0, 7), "has 0 axes: wanted 1 to 64"),
-        (struct.pack(">BBBB", 0, 0, 8, 65) + b"\0\0\0\1" * 65 + b"7", "has 65 axes: wanted 1 to 64"),
-        (struct.pack(">BBBB", 0, 0, 8, 64) + b"\xff" * 256 + b"7", "the limit is max_bytes="),
-        (struct.pack(">BBBB", 0, 0, 8, 64) + b"\xff" * 252 + bytes(4), "holds no data"),
-        (struct.pack(">BBBBI", 0, 0, 14, 1, 2) + bytes(15), "16 bytes of data; it holds only 15"),
+        (
+            IMAGES + bytes(5),
+            r"has shape \(2, 3\), so 6 bytes of data; it holds only 5",
+        ),
+        (
+            IMAGES + bytes(7),
+            r"has shape \(2, 3\), so 6 bytes of data; it holds more",
+        ),
+        (
+            struct.pack(">BBBBB", 0, 0, 8, 0, 7),
+            "has 0 axes: wanted 1 to 64",
+        ),
+        (
+            struct.pack(">BBBB", 0, 0, 8, 65) + b"\0\0\0\1" * 65 + b"7",
+            "has 65 axes: wanted 1 to 64",
+        ),
+        (
+            struct.pack(">BBBB", 0, 0, 8, 64) + b"\xff" * 256 + b"7",
+            "the limit is max_bytes=",
+        ),
+        (
+            struct.pack(">BBBB", 0, 0, 8, 64) + b"\xff" * 252 + bytes(4),
+            "holds no data",
+        ),
+        (
+            struct.pack(">BBBBI", 0, 0, 14, 1, 2) + bytes(15),
+            "16 bytes of data; it holds only 15",
+        ),
         (gzip.compress(IMAGES + bytes(6)) + b"more", "damaged gzip file"),
-        (struct.pack(">BBBBI", 0, 0, 8, 1, 0), r"holds no data: its shape is \(0,\)"),
-        (struct.pack(">BBBBII", 0, 0, 14, 2, 2**31, 2**31), r"claims shape .*bytes: the limit is max_bytes="),
+        (
+            struct.pack(">BBBBI", 0, 0, 8, 1, 0),
+            r"holds no data: its shape is \(0,\)",
+        ),
+        (
+            struct.pack(">BBBBII", 0, 0, 14, 2, 2**31, 2**31),
+            r"claims shape .*bytes: the limit is max_bytes=",
+        ),
         (gzip.compress(IMAGES + bytes(6))[:-9], "damaged gzip file"),
-        (gzip.compress(IMAGES + bytes(6))[:-8] + bytes(8), "damaged gzip file"),
+        (
+            gzip.compress(IMAGES + bytes(6))[:-8] + bytes(8),
+            "damaged gzip file",
+        ),
         (gzip.compress(IMAGES + bytes(9)), "it holds more"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -88,7 +127,8 @@ def test_files_that_are_wrong(tmp_path, content, message):
 
 
 def test_a_gzip_bomb_is_not_unpacked(tmp_path):
-    """A few kilobytes that unpack to 64 MiB: the header promises 6 bytes, so no more than that is taken."""
+    """A few kilobytes that unpack to 64 MiB: the header promises 6 bytes, so no more than that is
+    taken."""
     import tracemalloc
 
     path = tmp_path / "bomb.gz"

@@ -8,7 +8,13 @@ from anynet.data import load_idx_pairs, write_idx
 from anynet.errors import DataError
 
 
-def write(folder, name="{part}-{what}-idx{axes}-ubyte.gz", test="t10k", seed=0, first=0):
+def write(
+    folder,
+    name="{part}-{what}-idx{axes}-ubyte.gz",
+    test="t10k",
+    seed=0,
+    first=0,
+):
     """Write images of 4 by 3 pixels and return what is in the files."""
     generator, found = np.random.default_rng(seed), []
     for part, n in (("train", 5), (test, 3)):
@@ -22,7 +28,11 @@ def write(folder, name="{part}-{what}-idx{axes}-ubyte.gz", test="t10k", seed=0, 
 
 def check(dataset, wanted):
     for (x, t), images, labels in zip(dataset, wanted[::2], wanted[1::2], strict=True):
-        np.testing.assert_allclose(host(x), images.reshape(len(images), -1) / np.float32(255), rtol=2e-7)
+        np.testing.assert_allclose(
+            host(x),
+            images.reshape(len(images), -1) / np.float32(255),
+            rtol=2e-7,
+        )
         assert host(t).tolist() == labels.tolist()
 
 
@@ -40,19 +50,35 @@ def test_fashion_mnist_and_kmnist(backend, tmp_path, where):
 
 
 def test_emnist(tmp_path, monkeypatch):
-    """Several data sets in one folder, whose other part is called test; labels of letters begin at 1."""
-    digits = write(tmp_path, "emnist-digits-{part}-{what}-idx{axes}-ubyte", "test", seed=1)
+    """Several data sets in one folder, whose other part is called test; labels of letters begin at
+    1."""
+    digits = write(
+        tmp_path,
+        "emnist-digits-{part}-{what}-idx{axes}-ubyte",
+        "test",
+        seed=1,
+    )
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     check(load_idx_pairs("~"), digits)
-    letters = write(tmp_path, "EMNIST-letters-{part}-{what}.idx{axes}-ubyte.gz", "test", seed=2, first=1)
+    letters = write(
+        tmp_path,
+        "EMNIST-letters-{part}-{what}.idx{axes}-ubyte.gz",
+        "test",
+        seed=2,
+        first=1,
+    )
     for name in ("emnist-letters", "EMNIST-Letters", "letters"):
         check(load_idx_pairs(tmp_path, name=name), letters)
     check(load_idx_pairs(tmp_path, name="emnist-digits"), digits)
-    with pytest.raises(DataError, match="holds emnist-digits, emnist-letters: choose one of them by name="):
+    with pytest.raises(
+        DataError,
+        match="holds emnist-digits, emnist-letters: choose one of them by name=",
+    ):
         load_idx_pairs(tmp_path)
     with pytest.raises(
-        DataError, match=r"no train images, .* of 'emnist-balanced' in IDX files.*holds EMNIST-letters-"
+        DataError,
+        match=r"no train images, .* of 'emnist-balanced' in IDX files.*holds EMNIST-letters-",
     ):
         load_idx_pairs(tmp_path, name="emnist-balanced")
 
@@ -83,11 +109,31 @@ def test_what_is_missing_and_what_is_there(tmp_path):
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("train-labels-idx1-ubyte", np.zeros(4, "u1"), r"of shape \(4,\): wanted integers \(5,\), one for each image"),
-        ("train-labels-idx1-ubyte", np.zeros((5, 8), "i4"), r"of shape \(5, 8\): wanted integers \(5,\)"),
-        ("train-labels-idx1-ubyte", np.zeros(5, "f4"), r"wanted integers \(5,\)"),
-        ("t10k-images-idx3-ubyte", np.zeros((3, 12), "u1"), r"of shape \(3, 12\): wanted images of bytes"),
-        ("t10k-images-idx3-ubyte", np.zeros((3, 4, 3), "i4"), r"wanted images of bytes"),
+        (
+            "train-labels-idx1-ubyte",
+            np.zeros(4, "u1"),
+            r"of shape \(4,\): wanted integers \(5,\), one for each image",
+        ),
+        (
+            "train-labels-idx1-ubyte",
+            np.zeros((5, 8), "i4"),
+            r"of shape \(5, 8\): wanted integers \(5,\)",
+        ),
+        (
+            "train-labels-idx1-ubyte",
+            np.zeros(5, "f4"),
+            r"wanted integers \(5,\)",
+        ),
+        (
+            "t10k-images-idx3-ubyte",
+            np.zeros((3, 12), "u1"),
+            r"of shape \(3, 12\): wanted images of bytes",
+        ),
+        (
+            "t10k-images-idx3-ubyte",
+            np.zeros((3, 4, 3), "i4"),
+            r"wanted images of bytes",
+        ),
     ],
 )
 def test_files_that_do_not_belong_together(tmp_path, name, data, message):

@@ -12,11 +12,19 @@ from anynet.errors import DataError, MixedArraysError
 
 def rows(backend, n):
     """Return x whose row i holds i, and t with label i."""
-    return backend.asarray(np.repeat(np.arange(n, dtype="float32")[:, None], 3, axis=1)), backend.asarray(np.arange(n))
+    return backend.asarray(
+        np.repeat(np.arange(n, dtype="float32")[:, None], 3, axis=1)
+    ), backend.asarray(np.arange(n))
 
 
 @settings(max_examples=60, deadline=None)
-@given(n=st.integers(1, 40), size=st.integers(1, 50), shuffle=st.booleans(), drop=st.booleans(), seed=st.integers(0, 9))
+@given(
+    n=st.integers(1, 40),
+    size=st.integers(1, 50),
+    shuffle=st.booleans(),
+    drop=st.booleans(),
+    seed=st.integers(0, 9),
+)
 def test_an_epoch_is_one_pass(n, size, shuffle, drop, seed):
     x, t = rows(anynet.get_backend("numpy"), n)
     if drop and size > n:
@@ -60,14 +68,27 @@ def test_golden_shuffles(backend):
         [[1, 7, 4, 3], [2, 0, 6, 5]],
         [[5, 4, 3, 7], [0, 1, 2, 6]],
     ]
-    assert host(random_batch(random.key(3, backend), 6, *rows(backend, 8))[1]).tolist() == [4, 4, 5, 3, 4, 0]
+    assert host(random_batch(random.key(3, backend), 6, *rows(backend, 8))[1]).tolist() == [
+        4,
+        4,
+        5,
+        3,
+        4,
+        0,
+    ]
 
 
 def test_the_order_of_an_epoch_without_its_batches(backend):
-    """For a device that takes the batches by itself: the order that iterating gives, epoch by epoch."""
-    loader, same = Loader(*rows(backend, 7), 3, seed=2), Loader(*rows(backend, 7), 3, seed=2)
+    """For a device that takes the batches by itself: the order that iterating gives, epoch by
+    epoch."""
+    loader, same = (
+        Loader(*rows(backend, 7), 3, seed=2),
+        Loader(*rows(backend, 7), 3, seed=2),
+    )
     for _ in range(2):
-        assert host(loader.start_epoch()).tolist() == [int(label) for _, t in same for label in host(t)]
+        assert host(loader.start_epoch()).tolist() == [
+            int(label) for _, t in same for label in host(t)
+        ]
     assert Loader(*rows(backend, 7), 3, shuffle=False).start_epoch() is None
 
 
@@ -88,12 +109,21 @@ def test_data_that_cannot_be_trained_on(backend):
     spoiled = host(x).copy()
     spoiled[2, 1] = np.nan
     for arguments, message in (
-        ((x[:0, ...], t[:0]), "x has 0 rows and t has 0: wanted the same number, and at least one"),
+        (
+            (x[:0, ...], t[:0]),
+            "x has 0 rows and t has 0: wanted the same number, and at least one",
+        ),
         ((x, t[:3]), "x has 4 rows and t has 3"),
         ((backend.asarray(spoiled), t), "not finite"),
-        ((x, backend.asarray(spoiled[:, 1])), "t holds values that are not finite"),
+        (
+            (x, backend.asarray(spoiled[:, 1])),
+            "t holds values that are not finite",
+        ),
         ((x, [0, 1, 2, 3]), r"t is \[0, 1, 2, 3\]: wanted an array"),
-        ((backend.asarray(1.0), t), "x is .*: wanted an array with one row per example"),
+        (
+            (backend.asarray(1.0), t),
+            "x is .*: wanted an array with one row per example",
+        ),
     ):
         with pytest.raises(DataError, match=message):
             Loader(*arguments)
@@ -120,11 +150,17 @@ def test_the_digits_of_scikit_learn(backend):
     scaled = host(test[0]).reshape(-1, 28, 28)
     assert scaled.min() >= 0
     assert scaled.max() <= 1
-    # Linear interpolation keeps brightness: the mean of a block of 7 by 7 is that of its 2 by 2 pixels, nearly.
+    # Linear interpolation keeps brightness: the mean of a block of 7 by 7 is that of its 2 by 2
+    # pixels, nearly.
     blocks = scaled.reshape(-1, 4, 7, 4, 7).mean(axis=(2, 4))
     pixels = (images[1500:].reshape(-1, 4, 2, 4, 2) / 16).mean(axis=(2, 4))
     assert np.corrcoef(blocks.ravel(), pixels.ravel())[0, 1] > 0.98
-    assert load_digits(backend, flat=False).train[0].shape == (1500, 1, 28, 28)
+    assert load_digits(backend, flat=False).train[0].shape == (
+        1500,
+        1,
+        28,
+        28,
+    )
 
 
 def test_inputs_of_more_axes(backend):

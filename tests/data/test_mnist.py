@@ -35,7 +35,8 @@ def files(tmp_path, monkeypatch):
     for name, data in small().items():
         write_idx(folder / f"{name}.gz", data)
     hashes = {
-        name: hashlib.sha256(gzip.decompress((folder / f"{name}.gz").read_bytes())).hexdigest() for name in mnist.FILES
+        name: hashlib.sha256(gzip.decompress((folder / f"{name}.gz").read_bytes())).hexdigest()
+        for name in mnist.FILES
     }
     monkeypatch.setattr(mnist, "FILES", hashes)
     monkeypatch.setattr(mnist, "MIRRORS", ("http://127.0.0.1:9/",))
@@ -47,7 +48,8 @@ def files(tmp_path, monkeypatch):
 
 @pytest.fixture
 def serve(files):
-    """Return a function that starts a mirror of a folder and says its address and what it was asked for."""
+    """Return a function that starts a mirror of a folder and says its address and what it was asked
+    for."""
     pytest.importorskip("pooch", reason="fetching needs pooch")
     servers = []
 
@@ -80,7 +82,11 @@ def check(dataset):
     data = small()
     for (x, t), part in zip(dataset, ("train", "t10k"), strict=True):
         images = data[f"{part}-images-idx3-ubyte"]
-        np.testing.assert_allclose(host(x).reshape(-1), images.reshape(-1) / np.float32(255), rtol=2e-7)
+        np.testing.assert_allclose(
+            host(x).reshape(-1),
+            images.reshape(-1) / np.float32(255),
+            rtol=2e-7,
+        )
         np.testing.assert_array_equal(host(t), data[f"{part}-labels-idx1-ubyte"])
 
 
@@ -102,7 +108,14 @@ def test_unpacked_files_are_as_good(files, monkeypatch):
     check(load_mnist("numpy"))
 
 
-@pytest.mark.parametrize("spell", [str.upper, lambda name: name.replace("-idx", ".idx"), lambda name: f"{name}/{name}"])
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str.upper,
+        lambda name: name.replace("-idx", ".idx"),
+        lambda name: f"{name}/{name}",
+    ],
+)
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_names_as_people_have_them(files, monkeypatch, spell, suffix):
     """In upper case, with a dot, each in a folder of its own name."""
@@ -145,7 +158,10 @@ def test_a_folder_that_lacks_a_file_is_not_filled(files, monkeypatch):
 def test_other_data_under_the_same_name(files, monkeypatch):
     monkeypatch.setenv("ANYNET_DATA_DIR", str(files))
     write_idx(files / "train-labels-idx1-ubyte.gz", np.zeros(6, "uint8"))
-    with pytest.raises(DataError, match=r"shape \(6,\), but not MNIST's train-labels-idx1-ubyte: remove or replace it"):
+    with pytest.raises(
+        DataError,
+        match=r"shape \(6,\), but not MNIST's train-labels-idx1-ubyte: remove or replace it",
+    ):
         load_mnist("numpy")
 
 
@@ -156,7 +172,9 @@ def test_fetched_once_then_cached(files, serve, monkeypatch):
     assert sorted(asked) == sorted(f"/{name}.gz" for name in mnist.FILES)
     check(load_mnist("numpy"))
     assert len(asked) == 4
-    assert sorted(path.name for path in mnist.cache_folder().iterdir()) == sorted(f"{name}.gz" for name in mnist.FILES)
+    assert sorted(path.name for path in mnist.cache_folder().iterdir()) == sorted(
+        f"{name}.gz" for name in mnist.FILES
+    )
 
 
 def test_a_mirror_with_damaged_files_is_passed_over(tmp_path, files, serve, monkeypatch):
@@ -187,7 +205,8 @@ def test_a_damaged_cache_is_fetched_again_unless_offline(files, serve, monkeypat
 def test_no_network_leaves_no_half_file(files):
     pytest.importorskip("pooch", reason="fetching needs pooch")
     with pytest.raises(
-        DataError, match=r"train-images-idx3-ubyte could not be fetched \(http.*\): put .*\.gz into .*ANYNET_DATA_DIR"
+        DataError,
+        match=r"train-images-idx3-ubyte could not be fetched \(http.*\): put .*\.gz into .*ANYNET_DATA_DIR",
     ):
         load_mnist("numpy")
     assert list(mnist.cache_folder().iterdir()) == []
@@ -202,13 +221,27 @@ def test_offline_asks_nobody(files, serve, monkeypatch):
     assert asked == []
 
 
-@pytest.mark.skipif("ANYNET_DATA_DIR" not in os.environ, reason="needs the real files in ANYNET_DATA_DIR")
+@pytest.mark.skipif(
+    "ANYNET_DATA_DIR" not in os.environ,
+    reason="needs the real files in ANYNET_DATA_DIR",
+)
 def test_the_real_thing(backend):
     train, test = load_mnist(backend)
     assert train[0].shape == (60000, 784)
     assert test[0].shape == (10000, 784)
     assert host(train[1])[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
-    assert np.bincount(host(test[1])).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert np.bincount(host(test[1])).tolist() == [
+        980,
+        1135,
+        1032,
+        1010,
+        982,
+        892,
+        958,
+        1028,
+        974,
+        1009,
+    ]
     assert host(train[0]).min() == 0
     assert host(train[0]).max() == 1
     assert Path(os.environ["ANYNET_DATA_DIR"]).is_dir()

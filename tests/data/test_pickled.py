@@ -63,7 +63,10 @@ def test_as_python_2_wrote_them(tmp_path):
         + data
         + b"q\x0ftq\x10bu."
     )
-    assert pickle.loads(content, encoding="latin1")["W1"].tolist() == [1.5, -2.0]
+    assert pickle.loads(content, encoding="latin1")["W1"].tolist() == [
+        1.5,
+        -2.0,
+    ]
     path = tmp_path / "w.pkl"
     path.write_bytes(content)
     assert read_pickled_arrays(path)["W1"].tolist() == [1.5, -2.0]
@@ -87,7 +90,11 @@ def test_nothing_in_a_file_is_run(tmp_path, protocol):
         Evil(exec, f"open({str(trace)!r}, 'w')"),
         Evil(open, str(trace), "w"),
     ):
-        for content in (call, {"W1": call}, {"W1": np.ones(2), "x": [call]}):
+        for content in (
+            call,
+            {"W1": call},
+            {"W1": np.ones(2), "x": [call]},
+        ):
             path = tmp_path / "evil.pkl"
             path.write_bytes(pickle.dumps(content, protocol))
             with pytest.raises(DataError, match=r"refused"):
@@ -103,12 +110,27 @@ def test_nothing_in_a_file_is_run(tmp_path, protocol):
         ({1: np.ones(2)}, "a key is 1: wanted a text"),
         ({"W1": np.array(["text"])}, "dtype 'U4'"),
         ({"W1": np.array([object()])}, "refused|dtype"),
-        ({"W1": np.ones(2, "longdouble")}, "dtype 'f16': wanted one of b1, i1"),
-        ({"W1": {"deep": np.ones(2)}}, "the opcode EMPTY_DICT at byte 18 makes a second dict: wanted one"),
+        (
+            {"W1": np.ones(2, "longdouble")},
+            "dtype 'f16': wanted one of b1, i1",
+        ),
+        (
+            {"W1": {"deep": np.ones(2)}},
+            "the opcode EMPTY_DICT at byte 18 makes a second dict: wanted one",
+        ),
         ({"W1": {}}, "makes a second dict"),
-        ({"W1": [np.ones(2)]}, "the opcode EMPTY_LIST at byte 18 is not needed to describe arrays: refused"),
-        ({"W1": 2**100}, "an integer of 13 bytes .*: no shape needs more than 8"),
-        ({"W" * 1001: np.ones(2)}, "a key is str: wanted a text of up to 1000 characters"),
+        (
+            {"W1": [np.ones(2)]},
+            "the opcode EMPTY_LIST at byte 18 is not needed to describe arrays: refused",
+        ),
+        (
+            {"W1": 2**100},
+            "an integer of 13 bytes .*: no shape needs more than 8",
+        ),
+        (
+            {"W" * 1001: np.ones(2)},
+            "a key is str: wanted a text of up to 1000 characters",
+        ),
         ({}, "it holds dict: wanted a dict of arrays"),
         ({"W1": np.float32(1)}, "is none of NumPy's arrays: refused"),
     ],
@@ -120,11 +142,17 @@ def test_other_contents(tmp_path, content, message):
         read_pickled_arrays(path)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=st.data(), protocol=st.integers(0, pickle.HIGHEST_PROTOCOL))
 def test_damage_gives_one_kind_of_error(tmp_path, data, protocol):
     """Cut, changed or random bytes: a DataError, or arrays where the damage hit numbers only."""
-    content = bytearray(pickle.dumps({"W1": np.ones((2, 3), "float32"), "b1": np.zeros(3)}, protocol))
+    content = bytearray(
+        pickle.dumps({"W1": np.ones((2, 3), "float32"), "b1": np.zeros(3)}, protocol)
+    )
     kind = data.draw(st.sampled_from(["cut", "changed", "random"]))
     if kind == "cut":
         content = content[: data.draw(st.integers(0, len(content) - 1))]
@@ -187,7 +215,10 @@ def test_a_claim_of_huge_arrays_takes_no_memory(tmp_path):
     content = file.getvalue().replace(b"K\x03\x85", b"J" + struct.pack("<i", 2**30) + b"\x85")
     path = tmp_path / "w.pkl"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"of shape \(1073741824,\) needs 8589934592 bytes, not 24"):
+    with pytest.raises(
+        DataError,
+        match=r"of shape \(1073741824,\) needs 8589934592 bytes, not 24",
+    ):
         read_pickled_arrays(path)
     path.write_bytes(zlib.compress(content))
     with pytest.raises(DataError):
@@ -198,7 +229,10 @@ def test_the_file_that_hung(tmp_path):
     """Hashing its tuples, each of which holds the last one twice, would take 2**40 steps."""
     path = tmp_path / "w.pkl"
     path.write_bytes(b"\x80\x02(" + b")" + b"q\x00h\x00\x86" * 40 + b"Nd.")
-    with pytest.raises(DataError, match="the opcode TUPLE2 at byte 13 makes a tuple longer or deeper than any array"):
+    with pytest.raises(
+        DataError,
+        match="the opcode TUPLE2 at byte 13 makes a tuple longer or deeper than any array",
+    ):
         read_pickled_arrays(path)
 
 
@@ -216,7 +250,16 @@ def test_one_array_under_two_names_is_one_array(backend, tmp_path, protocol):
 def test_arrays_can_be_written_into_and_share_no_memory(tmp_path, protocol):
     """Single bytes are one object in Python, and one entry of the pickle's memo."""
     path = tmp_path / "w.pkl"
-    path.write_bytes(pickle.dumps({"a": np.zeros(1, "u1"), "b": np.zeros(1, "u1"), "c": np.ones(3)}, protocol))
+    path.write_bytes(
+        pickle.dumps(
+            {
+                "a": np.zeros(1, "u1"),
+                "b": np.zeros(1, "u1"),
+                "c": np.ones(3),
+            },
+            protocol,
+        )
+    )
     found = read_pickled_arrays(path)
     found["a"] += 1
     found["c"] += 1
@@ -226,16 +269,48 @@ def test_arrays_can_be_written_into_and_share_no_memory(tmp_path, protocol):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (b"u.", b"u.more", "ends at byte .* does not end with one dict there"),
+        (
+            b"u.",
+            b"u.more",
+            "ends at byte .* does not end with one dict there",
+        ),
         (b"U\x02W2", b"U\x02W1", "the name 'W1' is there twice"),
-        (b"U\x02W2", b"c_codecs\nencode\nX\x02\x00\x00\x00W1X\x06\x00\x00\x00latin1\x86R", "'W1' is there twice"),
-        (b"\x01\x00", b"\x02\x00", "'W1' is of booleans, and holds bytes that are neither 0 nor 1"),
+        (
+            b"U\x02W2",
+            b"c_codecs\nencode\nX\x02\x00\x00\x00W1X\x06\x00\x00\x00latin1\x86R",
+            "'W1' is there twice",
+        ),
+        (
+            b"\x01\x00",
+            b"\x02\x00",
+            "'W1' is of booleans, and holds bytes that are neither 0 nor 1",
+        ),
         (b"U\x01|", b"U\x01<", "a dtype b1 has the byte order '<'"),
-        (b"K\x02\x85", b"J\xff\xff\xff\xff\x85", "'W1' has a shape that is not of integers of 0 or more"),
-        (b"K\x02\x85", b"U\x01x\x85", "'W1' has a shape that is not of integers"),
-        (b"K\x02\x85", b"K\x03\x85", r"'W1' of shape \(3,\) needs 3 bytes, not 2"),
-        (b"(K\x01", b"(K\x02", "the state of array before byte .* is not how NumPy writes arrays"),
-        (b"h\x00", b"h\x07", "the memo is empty at 7, which is wanted before byte"),
+        (
+            b"K\x02\x85",
+            b"J\xff\xff\xff\xff\x85",
+            "'W1' has a shape that is not of integers of 0 or more",
+        ),
+        (
+            b"K\x02\x85",
+            b"U\x01x\x85",
+            "'W1' has a shape that is not of integers",
+        ),
+        (
+            b"K\x02\x85",
+            b"K\x03\x85",
+            r"'W1' of shape \(3,\) needs 3 bytes, not 2",
+        ),
+        (
+            b"(K\x01",
+            b"(K\x02",
+            "the state of array before byte .* is not how NumPy writes arrays",
+        ),
+        (
+            b"h\x00",
+            b"h\x07",
+            "the memo is empty at 7, which is wanted before byte",
+        ),
         (b"\x80\x02", b"\x80\x09", "its pickle protocol is 9"),
     ],
 )
@@ -265,25 +340,45 @@ def test_many_arrays(tmp_path, protocol):
     arrays = {f"w{i}": np.full((1, 2), i, "float32") for i in range(2500)}
     path = tmp_path / "w.pkl"
     path.write_bytes(pickle.dumps(arrays, protocol))
-    assert [x.tolist() for x in read_pickled_arrays(path).values()] == [x.tolist() for x in arrays.values()]
+    assert [x.tolist() for x in read_pickled_arrays(path).values()] == [
+        x.tolist() for x in arrays.values()
+    ]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"N" * 10_000 + b".", "the opcode NONE at byte 4096 piles up more values than any array needs"),
+        (
+            b"N" * 10_000 + b".",
+            "the opcode NONE at byte 4096 piles up more values than any array needs",
+        ),
         (b"N" * 4_096 + b".", "the file does not end with one dict there"),
-        (b"\x80\x04N\x94\x94", "the opcode MEMOIZE at byte 4 keeps one value twice"),
+        (
+            b"\x80\x04N\x94\x94",
+            "the opcode MEMOIZE at byte 4 keeps one value twice",
+        ),
         (b"}" + b"(u" * 500 + b".", "it has more than 1,000 opcodes"),
-        (b"(" * 9, "the opcode MARK at byte 8 is deeper than any array needs"),
-        (b"N\x86", "the opcode TUPLE2 at byte 1 finds too little on the stack"),
+        (
+            b"(" * 9,
+            "the opcode MARK at byte 8 is deeper than any array needs",
+        ),
+        (
+            b"N\x86",
+            "the opcode TUPLE2 at byte 1 finds too little on the stack",
+        ),
         (b"(" + b"N" * 64 + b"t.", "it holds tuple: wanted a dict"),
-        (b"(" + b"N" * 65 + b"t.", "the opcode TUPLE at byte 66 makes a tuple longer or deeper"),
+        (
+            b"(" + b"N" * 65 + b"t.",
+            "the opcode TUPLE at byte 66 makes a tuple longer or deeper",
+        ),
         (b"}S''\nI1\ns.", "'' is int: wanted an array of numbers"),
         (b"S'a\n.", "the text that ends at byte 4 is not in quotes"),
         (b"I1_0\n.", "the line that ends at byte 5 is no integer"),
         (b"\xff.", "the opcode 0xff at byte 0 is not needed"),
-        (b"Np1\nr\xff\x00\x00\x00.", "255 before byte 9 is no place of the memo"),
+        (
+            b"Np1\nr\xff\x00\x00\x00.",
+            "255 before byte 9 is no place of the memo",
+        ),
     ],
 )
 def test_limits(tmp_path, monkeypatch, content, message):
@@ -311,15 +406,39 @@ SPELLINGS = {
     "INT": ("BININT", lambda x: b"I%d\n" % x),
     "LONG": ("BININT", lambda x: b"L%dL\n" % x),
     "LONG without an L": ("BININT", lambda x: b"L%d\n" % x),
-    "LONG1": ("BININT", lambda x: b"\x8a" + bytes([len(as_bytes(x))]) + as_bytes(x)),
+    "LONG1": (
+        "BININT",
+        lambda x: b"\x8a" + bytes([len(as_bytes(x))]) + as_bytes(x),
+    ),
     "BININT": ("BININT", lambda x: b"J" + struct.pack("<i", x)),
-    "BININT2": ("BININT", lambda x: b"M" + struct.pack("<H", x) if 0 <= x < 2**16 else None),
-    "STRING": ("BINSTRING", lambda x: b"S" + repr(x.encode("latin1"))[1:].encode() + b"\n"),
-    "STRING in other quotes": ("BINSTRING", lambda x: b'S"' + repr(x.encode("latin1"))[2:-1].encode() + b'"\n'),
-    "BINSTRING": ("BINSTRING", lambda x: b"T" + struct.pack("<i", len(x)) + x.encode("latin1")),
-    "SHORT_BINBYTES": ("BINSTRING", lambda x: b"C" + bytes([len(x)]) + x.encode("latin1")),
-    "BINBYTES": ("BINSTRING", lambda x: b"B" + struct.pack("<I", len(x)) + x.encode("latin1")),
-    "BINBYTES8": ("BINSTRING", lambda x: b"\x8e" + struct.pack("<Q", len(x)) + x.encode("latin1")),
+    "BININT2": (
+        "BININT",
+        lambda x: b"M" + struct.pack("<H", x) if 0 <= x < 2**16 else None,
+    ),
+    "STRING": (
+        "BINSTRING",
+        lambda x: b"S" + repr(x.encode("latin1"))[1:].encode() + b"\n",
+    ),
+    "STRING in other quotes": (
+        "BINSTRING",
+        lambda x: b'S"' + repr(x.encode("latin1"))[2:-1].encode() + b'"\n',
+    ),
+    "BINSTRING": (
+        "BINSTRING",
+        lambda x: b"T" + struct.pack("<i", len(x)) + x.encode("latin1"),
+    ),
+    "SHORT_BINBYTES": (
+        "BINSTRING",
+        lambda x: b"C" + bytes([len(x)]) + x.encode("latin1"),
+    ),
+    "BINBYTES": (
+        "BINSTRING",
+        lambda x: b"B" + struct.pack("<I", len(x)) + x.encode("latin1"),
+    ),
+    "BINBYTES8": (
+        "BINSTRING",
+        lambda x: b"\x8e" + struct.pack("<Q", len(x)) + x.encode("latin1"),
+    ),
     "PUT": ("BINPUT", lambda x: b"p%d\n" % x),
     "LONG_BINPUT": ("BINPUT", lambda x: b"r" + struct.pack("<I", x)),
     "GET": ("BINGET", lambda x: b"g%d\n" % x),
@@ -327,9 +446,14 @@ SPELLINGS = {
     "UNICODE": ("BINUNICODE", lambda x: b"V" + as_a_line(x) + b"\n"),
     "SHORT_BINUNICODE": (
         "BINUNICODE",
-        lambda x: b"\x8c" + bytes([len(x.encode())]) + x.encode() if len(x.encode()) < 256 else None,
+        lambda x: (
+            b"\x8c" + bytes([len(x.encode())]) + x.encode() if len(x.encode()) < 256 else None
+        ),
     ),
-    "BINUNICODE8": ("BINUNICODE", lambda x: b"\x8d" + struct.pack("<Q", len(x.encode())) + x.encode()),
+    "BINUNICODE8": (
+        "BINUNICODE",
+        lambda x: b"\x8d" + struct.pack("<Q", len(x.encode())) + x.encode(),
+    ),
 }
 
 
@@ -341,9 +465,15 @@ def test_every_spelling(tmp_path, name):
     of_python_2 = (
         b"\x80\x02}q\x00(U\x02W1q\x01cnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03K\x00\x85q\x04"
         b"U\x01bq\x05\x87q\x06Rq\x07(K\x01K\x01K\x03\x86q\x08cnumpy\ndtype\nq\tU\x02f4q\nK\x00K\x01\x87q\x0bRq\x0c(K\x03"
-        b"U\x01>q\rNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0eb\x89U\x0c" + data.tobytes() + b"tq\x0fbu."
+        b"U\x01>q\rNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0eb\x89U\x0c"
+        + data.tobytes()
+        + b"tq\x0fbu."
     )
-    long = {"W1": np.arange(300, dtype="int16"), "b£": np.ones((2, 300)), "c": np.zeros((1, 0, 70000), "u1")}
+    long = {
+        "W1": np.arange(300, dtype="int16"),
+        "b£": np.ones((2, 300)),
+        "c": np.zeros((1, 0, 70000), "u1"),
+    }
     found_any = False
     for content in (of_python_2, pickle.dumps(long, 2)):
         places = [*pickletools.genops(content)]
@@ -355,10 +485,17 @@ def test_every_spelling(tmp_path, name):
             parts.append((spell(argument) if is_it else None) or content[position:end])
         path = tmp_path / "w.pkl"
         path.write_bytes(b"".join(parts))
-        wanted, found = pickle.loads(b"".join(parts), encoding="latin1"), read_pickled_arrays(path)
+        wanted, found = (
+            pickle.loads(b"".join(parts), encoding="latin1"),
+            read_pickled_arrays(path),
+        )
         assert len(found) == len(wanted)
         for key, x in wanted.items():
-            assert_close(found[key if isinstance(key, str) else key.decode("latin1")], x, rtol=0)
+            assert_close(
+                found[key if isinstance(key, str) else key.decode("latin1")],
+                x,
+                rtol=0,
+            )
     assert found_any
 
 

@@ -1,4 +1,5 @@
-"""Every layer beside PyTorch's own with the same weights: outputs, and the gradients of parameters and inputs."""
+"""Every layer beside PyTorch's own with the same weights: outputs, and the gradients of parameters
+and inputs."""
 
 import numpy as np
 import pytest
@@ -28,12 +29,21 @@ WEIGHTS = {"weight": ("weight", same), "bias": ("bias", same)}
 
 
 def images(draw, n, least, most):
-    return (2, n, draw(st.integers(least, most)), draw(st.integers(least, most)))
+    return (
+        2,
+        n,
+        draw(st.integers(least, most)),
+        draw(st.integers(least, most)),
+    )
 
 
 def channels(draw):
     groups = draw(st.integers(1, 2))
-    return groups, groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2))
+    return (
+        groups,
+        groups * draw(st.integers(1, 2)),
+        groups * draw(st.integers(1, 2)),
+    )
 
 
 def linear(draw):
@@ -58,7 +68,10 @@ def conv2d(draw):
     if draw(st.booleans()):
         config |= {"padding": "same", "stride": 1}
     kernel = draw(st.tuples(few, few))
-    ours, theirs = layers.Conv2d(n, m, kernel, **config), nn.Conv2d(n, m, kernel, **config)
+    ours, theirs = (
+        layers.Conv2d(n, m, kernel, **config),
+        nn.Conv2d(n, m, kernel, **config),
+    )
     return (
         ours,
         theirs,
@@ -76,22 +89,33 @@ def conv1d(draw):
         "groups": groups,
     }
     kernel = draw(few)
-    ours, theirs = layers.Conv1d(n, m, kernel, **config), nn.Conv1d(n, m, kernel, **config)
+    ours, theirs = (
+        layers.Conv1d(n, m, kernel, **config),
+        nn.Conv1d(n, m, kernel, **config),
+    )
     return ours, theirs, (2, n, draw(st.integers(5, 8))), dict(WEIGHTS)
 
 
 def conv_transpose2d(draw):
     groups, n, m = channels(draw)
-    stride, dilation = draw(st.tuples(few, few)), draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    stride, dilation = (
+        draw(st.tuples(few, few)),
+        draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
+    )
     config = {
         "stride": stride,
         "padding": draw(st.tuples(st.integers(0, 1), st.integers(0, 1))),
-        "output_padding": tuple(draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True)),
+        "output_padding": tuple(
+            draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True)
+        ),
         "dilation": dilation,
         "groups": groups,
     }
     kernel = draw(st.tuples(st.integers(2, 3), st.integers(2, 3)))
-    ours, theirs = layers.ConvTranspose2d(n, m, kernel, **config), nn.ConvTranspose2d(n, m, kernel, **config)
+    ours, theirs = (
+        layers.ConvTranspose2d(n, m, kernel, **config),
+        nn.ConvTranspose2d(n, m, kernel, **config),
+    )
     return (
         ours,
         theirs,
@@ -102,7 +126,10 @@ def conv_transpose2d(draw):
 
 def pool(name):
     def build(draw):
-        kernel, stride = draw(st.tuples(few, few)), draw(st.none() | st.tuples(few, few))
+        kernel, stride = (
+            draw(st.tuples(few, few)),
+            draw(st.none() | st.tuples(few, few)),
+        )
         padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
         ours = getattr(layers, name)(kernel, stride=stride, padding=padding)
         theirs = getattr(nn, name)(kernel, stride=stride, padding=padding)
@@ -113,8 +140,16 @@ def pool(name):
 
 def global_pool(name):
     def build(draw):
-        ours, pool = getattr(layers, f"Global{name}Pool2d")(), getattr(nn, f"Adaptive{name}Pool2d")(1)
-        return ours, nn.Sequential(pool, nn.Flatten()), images(draw, draw(few), 1, 4), {}
+        ours, pool = (
+            getattr(layers, f"Global{name}Pool2d")(),
+            getattr(nn, f"Adaptive{name}Pool2d")(1),
+        )
+        return (
+            ours,
+            nn.Sequential(pool, nn.Flatten()),
+            images(draw, draw(few), 1, 4),
+            {},
+        )
 
     return build
 
@@ -143,27 +178,43 @@ def group_norm(draw):
 
 def rms_norm(draw):
     n = draw(st.integers(2, 4))
-    return layers.RMSNorm(n), nn.RMSNorm(n, eps=1e-5), (2, 3, n), {"weight": ("weight", same)}
+    return (
+        layers.RMSNorm(n),
+        nn.RMSNorm(n, eps=1e-5),
+        (2, 3, n),
+        {"weight": ("weight", same)},
+    )
 
 
 def recurrent(name):
     def build(draw):
         n, m = draw(few), draw(few)
-        ours, theirs = getattr(layers, name)(n, m), getattr(nn, name)(n, m, batch_first=True)
+        ours, theirs = (
+            getattr(layers, name)(n, m),
+            getattr(nn, name)(n, m, batch_first=True),
+        )
         names = {
             "input_weight": ("weight_ih_l0", transposed),
             "hidden_weight": ("weight_hh_l0", transposed),
             "input_bias": ("bias_ih_l0", same),
             "hidden_bias": ("bias_hh_l0", same),
         }
-        return ours, lambda x: theirs(x)[0], (2, draw(few), n), names, theirs
+        return (
+            ours,
+            lambda x: theirs(x)[0],
+            (2, draw(few), n),
+            names,
+            theirs,
+        )
 
     return build
 
 
 def attention_names(prefix, width):
     def part(i, flip):
-        return lambda x: x[i * width : (i + 1) * width].T if flip else x[i * width : (i + 1) * width]
+        return lambda x: (
+            x[i * width : (i + 1) * width].T if flip else x[i * width : (i + 1) * width]
+        )
 
     names = {}
     for i, name in enumerate(("query", "key", "value")):
@@ -178,20 +229,39 @@ def attention_names(prefix, width):
 def attention(draw):
     heads = draw(st.integers(1, 2))
     width = heads * draw(st.integers(1, 2))
-    ours, theirs = layers.MultiHeadAttention(width, heads), nn.MultiheadAttention(width, heads, batch_first=True)
+    ours, theirs = (
+        layers.MultiHeadAttention(width, heads),
+        nn.MultiheadAttention(width, heads, batch_first=True),
+    )
     length, causal = draw(few), draw(st.booleans())
     mask = torch.triu(torch.ones(length, length, dtype=torch.bool), 1) if causal else None
     call = lambda x: theirs(x, x, x, attn_mask=mask, need_weights=False)[0]
     settings = {"causal": causal}
-    return ours, call, (2, length, width), attention_names("", width), theirs, settings
+    return (
+        ours,
+        call,
+        (2, length, width),
+        attention_names("", width),
+        theirs,
+        settings,
+    )
 
 
 def encoder_layer(draw):
     heads = draw(st.integers(1, 2))
     width, hidden, first = heads * 2, draw(few), draw(st.booleans())
     ours = layers.TransformerEncoderLayer(width, heads, hidden, dropout=0.0, norm_first=first)
-    theirs = nn.TransformerEncoderLayer(width, heads, hidden, dropout=0.0, batch_first=True, norm_first=first)
-    names = {f"attention.{ours}": theirs for ours, theirs in attention_names("self_attn.", width).items()}
+    theirs = nn.TransformerEncoderLayer(
+        width,
+        heads,
+        hidden,
+        dropout=0.0,
+        batch_first=True,
+        norm_first=first,
+    )
+    names = {
+        f"attention.{ours}": theirs for ours, theirs in attention_names("self_attn.", width).items()
+    }
     for i, name in ((0, "linear1"), (3, "linear2")):
         names[f"maps.layers.{i}.weight"] = (f"{name}.weight", transposed)
         names[f"maps.layers.{i}.bias"] = (f"{name}.bias", same)
@@ -214,7 +284,12 @@ BUILDERS = {
 @pytest.mark.parametrize("name", BUILDERS)
 def test_layer(backend, name):
     examples = 2 if backend.name == "jax" else 12
-    checks = settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    checks = settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
     checks(given(st.data())(lambda data: compare(backend, *BUILDERS[name](data.draw))))()
 
 
@@ -227,7 +302,9 @@ def compare(backend, ours, theirs, shape, names, module=None, call=None):
             p.copy_(torch.tensor(generator.normal(size=p.shape)))
     ours.initialize(0, backend, backend.xp.float64)
     for path, (source, arrange) in names.items():
-        ours[path] = backend.asarray(np.ascontiguousarray(arrange(module.get_parameter(source).detach().numpy())))
+        ours[path] = backend.asarray(
+            np.ascontiguousarray(arrange(module.get_parameter(source).detach().numpy()))
+        )
     assert set(names) == set(ours.parameters())
     data = generator.normal(size=shape)
     x = torch.tensor(data, requires_grad=True)
@@ -250,7 +327,10 @@ def compare(backend, ours, theirs, shape, names, module=None, call=None):
             close(buffer, state[path.replace("variance", "var")])
     # In inference, after the step.
     module.eval()
-    close(ours(backend.asarray(data), **(call or {})), theirs(torch.tensor(data)).detach())
+    close(
+        ours(backend.asarray(data), **(call or {})),
+        theirs(torch.tensor(data)).detach(),
+    )
 
 
 def close(ours, theirs):
@@ -269,7 +349,9 @@ def with_weights_of(theirs, ours, names, backend):
             p.copy_(torch.tensor(generator.normal(size=p.shape)))
     ours.initialize(0, backend, backend.xp.float64)
     for path, (source, arrange) in names.items():
-        ours[path] = backend.asarray(np.ascontiguousarray(arrange(theirs.get_parameter(source).detach().numpy())))
+        ours[path] = backend.asarray(
+            np.ascontiguousarray(arrange(theirs.get_parameter(source).detach().numpy()))
+        )
     return ours
 
 
@@ -294,7 +376,12 @@ def test_attention_to_others_with_masks(backend, name):
     given, heads, width, n, length = ATTENDED[name], 2, 4, 3, 4
     other = 6 if "key" in given else length
     theirs = nn.MultiheadAttention(width, heads, batch_first=True)
-    ours = with_weights_of(theirs, layers.MultiHeadAttention(width, heads), attention_names("", width), backend)
+    ours = with_weights_of(
+        theirs,
+        layers.MultiHeadAttention(width, heads),
+        attention_names("", width),
+        backend,
+    )
     generator = np.random.default_rng(1)
     sizes = {"query": length} | {part: other for part in ("key", "value") if part in given}
     data = {part: generator.normal(size=(n, size, width)) for part, size in sizes.items()}
@@ -319,7 +406,13 @@ def test_attention_to_others_with_masks(backend, name):
     tensors = {part: torch.tensor(x, requires_grad=True) for part, x in data.items()}
     key = tensors.get("key", tensors["query"])
     hidden = torch.tensor(~allowed.reshape(n * heads, length, other))
-    out = theirs(tensors["query"], key, tensors.get("value", key), attn_mask=hidden, need_weights=False)[0]
+    out = theirs(
+        tensors["query"],
+        key,
+        tensors.get("value", key),
+        attn_mask=hidden,
+        need_weights=False,
+    )[0]
     cotangent = generator.normal(size=out.shape)
     (out * torch.tensor(cotangent)).sum().backward()
 
@@ -337,7 +430,10 @@ def test_attention_to_others_with_masks(backend, name):
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 def test_sequences_in_two_halves(backend, name):
     """The state carried from the first half to the second, and one given at the beginning."""
-    ours, theirs = getattr(layers, name)(2, 3), getattr(nn, name)(2, 3, batch_first=True)
+    ours, theirs = (
+        getattr(layers, name)(2, 3),
+        getattr(nn, name)(2, 3, batch_first=True),
+    )
     names = {
         "input_weight": ("weight_ih_l0", transposed),
         "hidden_weight": ("weight_hh_l0", transposed),
@@ -349,7 +445,10 @@ def test_sequences_in_two_halves(backend, name):
     x, h, c = (generator.normal(size=shape) for shape in ((4, 7, 2), (4, 3), (4, 3)))
     start = (h, c) if name == "LSTM" else h
     tensors = tuple(torch.tensor(part)[None] for part in (h, c))
-    for first, beginning in ((None, None), (start, tensors if name == "LSTM" else tensors[0])):
+    for first, beginning in (
+        (None, None),
+        (start, tensors if name == "LSTM" else tensors[0]),
+    ):
         with torch.no_grad():
             expected, last = theirs(torch.tensor(x), beginning)
         state = anynet.tree.map(backend.asarray, first) if first is not None else None
@@ -387,7 +486,17 @@ def test_pooling_where_nothing_is_larger_than_the_padding(backend, kernel, strid
     """Of a window of -∞, the first element of the image is the largest, not the padding."""
     if backend.name == "jax":
         pytest.skip(reason="XLA lets the padding win")
-    x = np.array([[[[-np.inf, -np.inf, 3], [1, 2, -np.inf], [-np.inf, -np.inf, -np.inf]]]])
+    x = np.array(
+        [
+            [
+                [
+                    [-np.inf, -np.inf, 3],
+                    [1, 2, -np.inf],
+                    [-np.inf, -np.inf, -np.inf],
+                ]
+            ]
+        ]
+    )
     point = torch.tensor(x, requires_grad=True)
     torch.nn.functional.max_pool2d(point, kernel, stride, 1).sum().backward()
     pool = layers.MaxPool2d(kernel, stride=stride, padding=1)

@@ -12,7 +12,11 @@ SIZES = {
     layers.Linear: {"in_features": 4, "out_features": 3},
     layers.Conv2d: {"in_channels": 2, "out_channels": 4, "kernel_size": 3},
     layers.Conv1d: {"in_channels": 2, "out_channels": 4, "kernel_size": 3},
-    layers.ConvTranspose2d: {"in_channels": 2, "out_channels": 4, "kernel_size": 3},
+    layers.ConvTranspose2d: {
+        "in_channels": 2,
+        "out_channels": 4,
+        "kernel_size": 3,
+    },
     layers.MaxPool2d: {"kernel_size": 2},
     layers.AvgPool2d: {"kernel_size": 2},
     layers.BatchNorm: {"features": 4},
@@ -24,14 +28,28 @@ SIZES = {
     layers.GRU: {"in_features": 4, "hidden_features": 3},
     layers.LSTM: {"in_features": 4, "hidden_features": 3},
     layers.MultiHeadAttention: {"features": 8, "heads": 2},
-    layers.TransformerEncoderLayer: {"features": 8, "heads": 2, "hidden": 16},
+    layers.TransformerEncoderLayer: {
+        "features": 8,
+        "heads": 2,
+        "hidden": 16,
+    },
 }
 CASES = [(layer, name) for layer, sizes in SIZES.items() for name in sizes]
 
 
 @pytest.mark.parametrize(("layer", "name"), CASES, ids=lambda x: getattr(x, "__name__", x))
 def test_a_size_that_is_none(layer, name):
-    for wrong in ("4", None, -1, 0, 2.5, (1, 2, 3), [3], np.array([1, 2]), True):
+    for wrong in (
+        "4",
+        None,
+        -1,
+        0,
+        2.5,
+        (1, 2, 3),
+        [3],
+        np.array([1, 2]),
+        True,
+    ):
         with pytest.raises(ArgumentError, match="wanted"):
             layer(**SIZES[layer] | {name: wrong})
 
@@ -45,14 +63,38 @@ def test_sizes_of_another_library_are_as_good(layer):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: layers.Linear("4", 3), "in_features is '4': wanted a whole number, 1 or more"),
-        (lambda: layers.Linear(4, 3, bias="no"), "bias is 'no': wanted True or False"),
-        (lambda: layers.Linear(4, 3, initializer="he"), "initializer is 'he': wanted one of anynet.initializers"),
-        (lambda: layers.Dropout("0.5"), "rate is '0.5', of type str: wanted a number"),
-        (lambda: layers.BatchNorm(3, epsilon=None), "epsilon is None, of type NoneType: wanted a number"),
-        (lambda: layers.ELU([1.0]), "alpha is .*, of type list: wanted a number"),
-        (lambda: layers.GELU("tanh"), "approximate is 'tanh': wanted True or False"),
-        (lambda: layers.Parameter(3, anynet.initializers.zeros), "the shape of a parameter is 3: wanted a tuple"),
+        (
+            lambda: layers.Linear("4", 3),
+            "in_features is '4': wanted a whole number, 1 or more",
+        ),
+        (
+            lambda: layers.Linear(4, 3, bias="no"),
+            "bias is 'no': wanted True or False",
+        ),
+        (
+            lambda: layers.Linear(4, 3, initializer="he"),
+            "initializer is 'he': wanted one of anynet.initializers",
+        ),
+        (
+            lambda: layers.Dropout("0.5"),
+            "rate is '0.5', of type str: wanted a number",
+        ),
+        (
+            lambda: layers.BatchNorm(3, epsilon=None),
+            "epsilon is None, of type NoneType: wanted a number",
+        ),
+        (
+            lambda: layers.ELU([1.0]),
+            "alpha is .*, of type list: wanted a number",
+        ),
+        (
+            lambda: layers.GELU("tanh"),
+            "approximate is 'tanh': wanted True or False",
+        ),
+        (
+            lambda: layers.Parameter(3, anynet.initializers.zeros),
+            "the shape of a parameter is 3: wanted a tuple",
+        ),
         (
             lambda: layers.Parameter((3, "a"), anynet.initializers.zeros),
             "a parameter is 'a': wanted a whole",
@@ -66,29 +108,47 @@ def test_settings_that_cannot_be(make, message):
 
 def test_a_setting_in_an_array_is_a_number_and_no_parameter(backend):
     half = backend.asarray(np.asarray(0.5))
-    for layer in (layers.LeakyReLU(half), layers.ELU(np.float32(0.5)), layers.Dropout(half)):
+    for layer in (
+        layers.LeakyReLU(half),
+        layers.ELU(np.float32(0.5)),
+        layers.Dropout(half),
+    ):
         assert not layer.parameters()
         assert "0.5" in repr(layer)
 
 
 def test_methods_of_a_network_that_are_called_wrongly():
     net = layers.Sequential(layers.Linear(4, 3), seed=0)
-    with pytest.raises(ArgumentTypeError, match=r"the path is 0: wanted one such as 'layers\.0'; or net\[0\]\.freeze"):
+    with pytest.raises(
+        ArgumentTypeError,
+        match=r"the path is 0: wanted one such as 'layers\.0'; or net\[0\]\.freeze",
+    ):
         net.freeze(0)
     assert "frozen" not in repr(net)
     with pytest.raises(ArgumentTypeError, match="training is 'no': wanted True or False"):
         net.set_training("no")
-    with pytest.raises(ArgumentTypeError, match="fn is 'float64': wanted a function of arrays"):
+    with pytest.raises(
+        ArgumentTypeError,
+        match="fn is 'float64': wanted a function of arrays",
+    ):
         net.map("float64")
 
 
 def test_dtypes_by_name_or_of_another_library(backend):
-    for dtype in ("float64", np.float64, np.dtype("float64"), backend.xp.float64):
+    for dtype in (
+        "float64",
+        np.float64,
+        np.dtype("float64"),
+        backend.xp.float64,
+    ):
         net = layers.Sequential(layers.Linear(2, 2), seed=0, backend=backend, dtype=dtype)
         assert net[0].weight.dtype == backend.xp.float64
 
 
 @pytest.mark.parametrize("dtype", ["flot32", "int32", np.int32, bool, 3])
 def test_dtypes_that_parameters_cannot_have(backend, dtype):
-    with pytest.raises(DTypeError, match=f"dtype is .*: wanted a floating one of {backend.name}, such as 'float32'"):
+    with pytest.raises(
+        DTypeError,
+        match=f"dtype is .*: wanted a floating one of {backend.name}, such as 'float32'",
+    ):
         layers.Sequential(layers.Linear(2, 2), seed=0, backend=backend, dtype=dtype)

@@ -1,4 +1,5 @@
-"""What holds of all layers: right derivatives, no value read on the way, no array written into, nothing left behind."""
+"""What holds of all layers: right derivatives, no value read on the way, no array written into,
+nothing left behind."""
 
 import numpy as np
 import pytest
@@ -21,9 +22,16 @@ def distance(y):
 def test_gradient_check(backend, name):
     net, x = example(name, backend)
     if net.parameters():
-        assert anynet.check_gradients(lambda net: distance(net(x)), net, every_element=False, directions=2)
+        assert anynet.check_gradients(
+            lambda net: distance(net(x)),
+            net,
+            every_element=False,
+            directions=2,
+        )
     if is_floating(x):
-        assert anynet.check_gradients(lambda x: distance(net(x)), x, every_element=False, directions=2)
+        assert anynet.check_gradients(
+            lambda x: distance(net(x)), x, every_element=False, directions=2
+        )
         net.set_training(True)
         keys = net.buffers()
         again = lambda x: distance(net.map(lambda a: a)(x))
@@ -52,19 +60,27 @@ def test_derivatives_of_derivatives_by_parameters(backend, name):
     if net.parameters():
         net.set_training(False)
         slope = anynet.grad(lambda net: distance(net(x)))
-        squared = lambda net: sum(array_namespace(g).sum(g**2) for g in slope(net).parameters().values())
+        squared = lambda net: sum(
+            array_namespace(g).sum(g**2) for g in slope(net).parameters().values()
+        )
         assert anynet.check_gradients(squared, net, every_element=False, directions=2)
 
 
 def test_no_value_is_read_in_a_step_of_all_layers(strictest, optimizer):
     net, inputs = everything(strictest)
     loss = steps(net, inputs, optimizer)
-    assert {x.device for x in (loss, *net.parameters().values(), *net.buffers().values())} == {strictest.device}
+    assert {x.device for x in (loss, *net.parameters().values(), *net.buffers().values())} == {
+        strictest.device
+    }
 
 
 def test_nothing_is_written_into_in_a_step_of_all_layers(optimizer):
     net, inputs = everything(anynet.get_backend("numpy"))
-    given = [*inputs.values(), *net.parameters().values(), *net.buffers().values()]
+    given = [
+        *inputs.values(),
+        *net.parameters().values(),
+        *net.buffers().values(),
+    ]
     for x in given:
         x.flags.writeable = False
     before = [x.copy() for x in given]
@@ -82,7 +98,14 @@ def test_a_step_changes_all_parameters_and_buffers(backend, optimizer):
     assert same == []
 
 
-@pytest.fixture(params=[optimizers.SGD, optimizers.Momentum, optimizers.Adam, optimizers.AdamW])
+@pytest.fixture(
+    params=[
+        optimizers.SGD,
+        optimizers.Momentum,
+        optimizers.Adam,
+        optimizers.AdamW,
+    ]
+)
 def optimizer(request):
     return request.param(0.01)
 
@@ -153,14 +176,38 @@ def test_shapes_that_do_not_fit(backend, make, shape, error, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: layers.Conv2d(3, 4, 3, groups=2), "4 and 3 channels in 2 groups"),
-        (lambda: layers.Conv2d(4, 3, 3, groups=2), "3 and 4 channels in 2 groups"),
-        (lambda: layers.Conv2d(4, 4, 3, groups=0), "4 and 4 channels in 0 groups"),
-        (lambda: layers.MaxPool2d(3, padding=2), r"padding is \(2, 2\) .*wanted at most half of the kernel"),
-        (lambda: layers.Conv2d(3, 4, 0), "kernel_size is 0: wanted a whole number of 1 or more"),
-        (lambda: layers.Conv2d(3, 4, 3, stride=(1, 2, 3)), r"stride is \(1, 2, 3\)"),
-        (lambda: layers.Conv2d(3, 4, 3, padding=-1), "padding is -1: wanted a whole number of 0 or more"),
-        (lambda: layers.Conv2d(3, 4, 3, padding="full"), "padding is 'full': wanted .*'same'"),
+        (
+            lambda: layers.Conv2d(3, 4, 3, groups=2),
+            "4 and 3 channels in 2 groups",
+        ),
+        (
+            lambda: layers.Conv2d(4, 3, 3, groups=2),
+            "3 and 4 channels in 2 groups",
+        ),
+        (
+            lambda: layers.Conv2d(4, 4, 3, groups=0),
+            "4 and 4 channels in 0 groups",
+        ),
+        (
+            lambda: layers.MaxPool2d(3, padding=2),
+            r"padding is \(2, 2\) .*wanted at most half of the kernel",
+        ),
+        (
+            lambda: layers.Conv2d(3, 4, 0),
+            "kernel_size is 0: wanted a whole number of 1 or more",
+        ),
+        (
+            lambda: layers.Conv2d(3, 4, 3, stride=(1, 2, 3)),
+            r"stride is \(1, 2, 3\)",
+        ),
+        (
+            lambda: layers.Conv2d(3, 4, 3, padding=-1),
+            "padding is -1: wanted a whole number of 0 or more",
+        ),
+        (
+            lambda: layers.Conv2d(3, 4, 3, padding="full"),
+            "padding is 'full': wanted .*'same'",
+        ),
         (lambda: layers.GroupNorm(2, 3), "3 channels in 2 groups"),
         (lambda: layers.GroupNorm(0, 3), "3 channels in 0 groups"),
         (lambda: layers.MultiHeadAttention(5, 2), "5 features for 2 heads"),
@@ -178,7 +225,8 @@ def test_indices_outside_an_embedding(backend):
     for index in (5, -1):
         found, error = outcome(lambda index=index: net(backend.asarray(np.array([[0, index]]))))
         if error is None:
-            # A device that is not waited for; some libraries return not-a-number, others a row that there is.
+            # A device that is not waited for; some libraries return not-a-number, others a row that
+            # there is.
             assert found.shape == (1, 2, 9)
         else:
             assert str(error) == f"layers.0: index {index} is outside the table of 5 rows"
@@ -188,7 +236,10 @@ def test_pixels_of_bytes(backend):
     """They are refused, for their mean would be cut off; as floating numbers they are right."""
     images = backend.asarray(np.full((1, 1, 2, 2), 200, "uint8"))
     net = layers.Sequential(layers.AvgPool2d(2))
-    with pytest.raises(DTypeError, match=r"^layers\.0: avg_pool2d: an array of .*uint8 was given: wanted .*astype"):
+    with pytest.raises(
+        DTypeError,
+        match=r"^layers\.0: avg_pool2d: an array of .*uint8 was given: wanted .*astype",
+    ):
         net(images)
     assert host(net(backend.xp.astype(images, backend.xp.float32))) == 200
 
@@ -238,7 +289,10 @@ WITHOUT_BIAS = {
     "Linear": (lambda: layers.Linear(3, 2, bias=False), ["weight"]),
     "Conv1d": (lambda: layers.Conv1d(3, 2, 2, bias=False), ["weight"]),
     "Conv2d": (lambda: layers.Conv2d(3, 2, 2, bias=False), ["weight"]),
-    "ConvTranspose2d": (lambda: layers.ConvTranspose2d(3, 2, 2, bias=False), ["weight"]),
+    "ConvTranspose2d": (
+        lambda: layers.ConvTranspose2d(3, 2, 2, bias=False),
+        ["weight"],
+    ),
     "MultiHeadAttention": (
         lambda: layers.MultiHeadAttention(4, 2, bias=False),
         ["query.weight", "key.weight", "value.weight", "out.weight"],
@@ -252,5 +306,9 @@ def test_layers_without_bias(backend, name):
     make, paths = WITHOUT_BIAS[name]
     layer = make().initialize(0, backend)
     assert list(layer.parameters()) == paths
-    shape = {"Linear": (2, 3), "Conv1d": (2, 3, 5), "MultiHeadAttention": (2, 3, 4)}.get(name, (2, 3, 5, 5))
+    shape = {
+        "Linear": (2, 3),
+        "Conv1d": (2, 3, 5),
+        "MultiHeadAttention": (2, 3, 4),
+    }.get(name, (2, 3, 5, 5))
     assert not host(layer(backend.asarray(np.zeros(shape, "float32")))).any()

@@ -11,7 +11,12 @@ from anynet.errors import MixedArraysError, NotInitializedError, ShapeError
 
 def network(backend=None, seed=0, **settings):
     return layers.Sequential(
-        layers.Linear(4, 3), layers.ReLU(), layers.Linear(3, 2), seed=seed, backend=backend, **settings
+        layers.Linear(4, 3),
+        layers.ReLU(),
+        layers.Linear(3, 2),
+        seed=seed,
+        backend=backend,
+        **settings,
     )
 
 
@@ -50,18 +55,28 @@ def test_parameters_have_paths_in_definition_order(backend):
         "heads.out.layers.2.bias",
         "shift",
     ]
-    assert [path for path, _ in net.modules()][:3] == ["", "blocks.0", "blocks.1"]
+    assert [path for path, _ in net.modules()][:3] == [
+        "",
+        "blocks.0",
+        "blocks.1",
+    ]
     assert_close(net["shift"], np.ones(4))
     assert net["heads.out.layers.1"] is net.heads["out"].layers[1]
     assert net["strength"] == 0.5
     for path in ("heads.in", "blocks.7", "strength.x"):
-        with pytest.raises(KeyError, match=r"nothing at .*; parameters and buffers are at blocks\.0\.weight, "):
+        with pytest.raises(
+            KeyError,
+            match=r"nothing at .*; parameters and buffers are at blocks\.0\.weight, ",
+        ):
             net[path]
 
 
 def test_a_network_of_ones_own_trains(backend):
     net = Residual().initialize(0, backend)
-    x, t = numbers(backend, 8, 4, dtype="float32"), backend.asarray([0, 1] * 4)
+    x, t = (
+        numbers(backend, 8, 4, dtype="float32"),
+        backend.asarray([0, 1] * 4),
+    )
     history = anynet.fit(net, (x, t), epochs=30, batch_size=8, progress=False)
     assert history.losses[-1] < 0.5 * history.losses[0]
 
@@ -82,7 +97,10 @@ def test_the_same_seed_gives_the_same_weights_on_every_backend(backend):
     reference = network("numpy", seed=7)
     for path, ours in network(backend, 7).parameters().items():
         assert host(ours).tobytes() == host(reference[path]).tobytes(), path
-    assert host(network(backend, 8).layers[0].weight).tobytes() != host(reference.layers[0].weight).tobytes()
+    assert (
+        host(network(backend, 8).layers[0].weight).tobytes()
+        != host(reference.layers[0].weight).tobytes()
+    )
 
 
 def test_without_bias(backend):
@@ -92,16 +110,25 @@ def test_without_bias(backend):
     assert_close(net(x), host(x) @ host(net.weight), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("initializer", [initializers.normal(), initializers.xavier, initializers.he])
+@pytest.mark.parametrize(
+    "initializer",
+    [initializers.normal(), initializers.xavier, initializers.he],
+)
 def test_named_initializers(backend, initializer):
     weight = host(layers.Linear(300, 200, initializer=initializer).initialize(0, backend).weight)
-    wanted = {initializers.xavier: np.sqrt(2 / 500), initializers.he: np.sqrt(2 / 300)}.get(initializer, 0.01)
+    wanted = {
+        initializers.xavier: np.sqrt(2 / 500),
+        initializers.he: np.sqrt(2 / 300),
+    }.get(initializer, 0.01)
     assert weight.std() == pytest.approx(wanted, rel=0.02)
 
 
 def test_a_shape_that_does_not_fit_names_the_path_and_the_remedy(backend):
     net = network(backend)
-    with pytest.raises(ShapeError, match=r"^layers\.0: input of shape \(5, 3\) .* \(4, 3\): wanted \(…, 4\)$"):
+    with pytest.raises(
+        ShapeError,
+        match=r"^layers\.0: input of shape \(5, 3\) .* \(4, 3\): wanted \(…, 4\)$",
+    ):
         net(numbers(backend, 5, 3))
     with pytest.raises(ShapeError, match=r"flattened to \(5, 4\) it would"):
         net(numbers(backend, 5, 2, 2))
@@ -117,19 +144,28 @@ def test_a_shape_that_does_not_fit_names_the_path_and_the_remedy(backend):
 
 def test_arrays_of_two_libraries_name_the_layer_and_both(backend):
     other = "array_api_strict" if backend.name == "numpy" else "numpy"
-    with pytest.raises(MixedArraysError, match=r"^layers\.0: affine: arrays of .* and .* met in one call; .*asarray"):
+    with pytest.raises(
+        MixedArraysError,
+        match=r"^layers\.0: affine: arrays of .* and .* met in one call; .*asarray",
+    ):
         network(other)(numbers(backend, 5, 4))
 
 
 def test_a_network_without_numbers_says_so(backend):
-    with pytest.raises(NotInitializedError, match=r"^layers\.0: Linear.* has no numbers yet: call initialize"):
+    with pytest.raises(
+        NotInitializedError,
+        match=r"^layers\.0: Linear.* has no numbers yet: call initialize",
+    ):
         network(seed=None)(numbers(backend, 5, 4))
 
 
 def test_what_is_no_layer(backend):
     with pytest.raises(TypeError, match=r"layers\.1 is 'relu': wanted a layer"):
         layers.Sequential(layers.Linear(4, 3), "relu")
-    with pytest.raises(ValueError, match="unknown activation 'rely'; there are elu, gelu, hard_sigmoid, identity"):
+    with pytest.raises(
+        ValueError,
+        match="unknown activation 'rely'; there are elu, gelu, hard_sigmoid, identity",
+    ):
         layers.activation("rely")
     with pytest.raises(NotImplementedError, match="Module defines no forward"):
         layers.Module()(numbers(backend, 1))
@@ -196,4 +232,8 @@ def test_html_is_balanced_and_says_the_same():
 @pytest.mark.parametrize("name", layers.ACTIVATIONS)
 def test_activation_layers_are_the_functions(backend, name):
     x = numbers(backend, 3, 4)
-    assert_close(layers.activation(name)(x), host(getattr(anynet.functions, name)(x)), like=x)
+    assert_close(
+        layers.activation(name)(x),
+        host(getattr(anynet.functions, name)(x)),
+        like=x,
+    )

@@ -1,4 +1,5 @@
-"""A Sequential is a sequence of layers, and what stands at a path or an index of a network is replaced by its like."""
+"""A Sequential is a sequence of layers, and what stands at a path or an index of a network is
+replaced by its like."""
 
 import copy
 import pickle
@@ -10,11 +11,23 @@ from helpers import host
 
 import anynet
 from anynet import layers
-from anynet.errors import ArgumentTypeError, DTypeError, MixedArraysError, PathError, ShapeError
+from anynet.errors import (
+    ArgumentTypeError,
+    DTypeError,
+    MixedArraysError,
+    PathError,
+    ShapeError,
+)
 
 
 def made(backend):
-    return layers.Sequential(layers.Linear(4, 3), layers.ReLU(), layers.Linear(3, 2), seed=0, backend=backend)
+    return layers.Sequential(
+        layers.Linear(4, 3),
+        layers.ReLU(),
+        layers.Linear(3, 2),
+        seed=0,
+        backend=backend,
+    )
 
 
 class Blocks(layers.Module):
@@ -82,14 +95,28 @@ def test_layers_are_replaced_inserted_and_deleted(backend):
     net.insert(0, layers.Identity())
     del net[0]
     net[1:2] = [layers.ReLU(), layers.Dropout()]
-    assert [type(layer).__name__ for layer in net] == ["Linear", "ReLU", "Dropout", "Linear", "Softmax"]
+    assert [type(layer).__name__ for layer in net] == [
+        "Linear",
+        "ReLU",
+        "Dropout",
+        "Linear",
+        "Softmax",
+    ]
     net.initialize(0)
     assert net(backend.asarray(np.ones((6, 4), np.float32))).shape == (6, 5)
     assert len(copy.deepcopy(net)) == len(pickle.loads(pickle.dumps(net))) == 5
 
 
-def test_a_replaced_layer_is_drawn_for_the_same_library_and_dtype_and_not_like_another(backend):
-    net = layers.Sequential(layers.Linear(3, 3), layers.ReLU(), seed=0, backend=backend, dtype=backend.xp.float64)
+def test_a_replaced_layer_is_drawn_for_the_same_library_and_dtype_and_not_like_another(
+    backend,
+):
+    net = layers.Sequential(
+        layers.Linear(3, 3),
+        layers.ReLU(),
+        seed=0,
+        backend=backend,
+        dtype=backend.xp.float64,
+    )
     net.append(layers.Linear(3, 3))
     net.initialize(0)
     old, new = net[0].weight, net[2].weight
@@ -111,14 +138,22 @@ def test_a_compiled_step_sees_the_layer_that_is_there_now(backend):
 def test_an_index_out_of_range(index):
     net = made("numpy")
     message = rf"no layer has the index {index}; the network has 3"
-    for use in (net.__getitem__, net.__delitem__, lambda i: net.__setitem__(i, layers.ReLU())):
+    for use in (
+        net.__getitem__,
+        net.__delitem__,
+        lambda i: net.__setitem__(i, layers.ReLU()),
+    ):
         with pytest.raises(IndexError, match=message):
             use(index)
 
 
 def test_what_is_no_layer_is_not_put_into_a_sequence():
     net = made("numpy")
-    for wrong, shown in ((3, "3"), (layers.ReLU, "the class ReLU: wanted a layer, as ReLU"), ("relu", "'relu'")):
+    for wrong, shown in (
+        (3, "3"),
+        (layers.ReLU, "the class ReLU: wanted a layer, as ReLU"),
+        ("relu", "'relu'"),
+    ):
         for use in (
             lambda x: net.__setitem__(0, x),
             lambda x: net.__setitem__("layers.0", x),
@@ -127,19 +162,37 @@ def test_what_is_no_layer_is_not_put_into_a_sequence():
         ):
             with pytest.raises(ArgumentTypeError, match=rf"layers\.0 is {shown}"):
                 use(wrong)
-    with pytest.raises(ArgumentTypeError, match=r"a list is given as Sequential\(\*layers\)"):
+    with pytest.raises(
+        ArgumentTypeError,
+        match=r"a list is given as Sequential\(\*layers\)",
+    ):
         layers.Sequential([layers.ReLU()])
-    with pytest.raises(ArgumentTypeError, match=r"indexed by 1\.5: wanted the index of a layer, a slice"):
+    with pytest.raises(
+        ArgumentTypeError,
+        match=r"indexed by 1\.5: wanted the index of a layer, a slice",
+    ):
         net[1.5]
     assert len(net) == 3
 
 
 def test_a_module_that_is_no_sequence_says_so():
     net = Blocks()
-    for use in (lambda: net[0], lambda: net[:2], lambda: list(net), lambda: net.__setitem__(0, 1), lambda: 1 in net):
-        with pytest.raises(ArgumentTypeError, match=r"a Blocks was indexed by .*or iterated over.* net\['first'\]"):
+    for use in (
+        lambda: net[0],
+        lambda: net[:2],
+        lambda: list(net),
+        lambda: net.__setitem__(0, 1),
+        lambda: 1 in net,
+    ):
+        with pytest.raises(
+            ArgumentTypeError,
+            match=r"a Blocks was indexed by .*or iterated over.* net\['first'\]",
+        ):
             use()
-    with pytest.raises(ArgumentTypeError, match="a Blocks was asked for its length, and is no sequence of layers"):
+    with pytest.raises(
+        ArgumentTypeError,
+        match="a Blocks was asked for its length, and is no sequence of layers",
+    ):
         len(net)
 
 
@@ -157,19 +210,41 @@ def test_an_array_is_replaced_by_its_like(backend):
     xp = backend.xp
     zeros = backend.asarray(np.zeros((4, 3), np.float32))
     wrong = [
-        (xp.permute_dims(zeros, (1, 0)), ShapeError, r"of shape \(3, 4\): wanted \(4, 3\)"),
-        (xp.astype(zeros, xp.float64), DTypeError, r"of float64: wanted float32, as xp\.astype\(x, xp\.float32\)"),
-        (xp.astype(zeros, xp.int32), DTypeError, "of int32: wanted float32"),
-        ([[1.0]], ArgumentTypeError, r"was assigned \[\[1\.0\]\]: wanted an array of shape \(4, 3\)"),
+        (
+            xp.permute_dims(zeros, (1, 0)),
+            ShapeError,
+            r"of shape \(3, 4\): wanted \(4, 3\)",
+        ),
+        (
+            xp.astype(zeros, xp.float64),
+            DTypeError,
+            r"of float64: wanted float32, as xp\.astype\(x, xp\.float32\)",
+        ),
+        (
+            xp.astype(zeros, xp.int32),
+            DTypeError,
+            "of int32: wanted float32",
+        ),
+        (
+            [[1.0]],
+            ArgumentTypeError,
+            r"was assigned \[\[1\.0\]\]: wanted an array of shape \(4, 3\)",
+        ),
         (1.0, ArgumentTypeError, r"was assigned 1\.0: wanted an array"),
     ]
     for value, error, message in wrong:
-        with pytest.raises(error, match=r"layers\.0\.weight was assigned .*" + message.removeprefix("was assigned ")):
+        with pytest.raises(
+            error,
+            match=r"layers\.0\.weight was assigned .*" + message.removeprefix("was assigned "),
+        ):
             net["layers.0.weight"] = value
     net["layers.0.weight"] = zeros
     assert net[0].weight is zeros
     if backend.name != "numpy":
-        with pytest.raises(MixedArraysError, match=f"of another library or device: arrays of {backend.name} .*numpy"):
+        with pytest.raises(
+            MixedArraysError,
+            match=f"of another library or device: arrays of {backend.name} .*numpy",
+        ):
             net["layers.0.weight"] = np.zeros((4, 3), np.float32)
 
 
@@ -186,5 +261,7 @@ def test_a_misspelt_path_names_the_near_one_and_few_others():
     with pytest.raises(PathError) as caught:
         net["layers.3.wieght"]
     message = str(caught.value)
-    assert message.startswith("nothing at 'layers.3.wieght' (did you mean 'layers.3.weight'?); parameters")
+    assert message.startswith(
+        "nothing at 'layers.3.wieght' (did you mean 'layers.3.weight'?); parameters"
+    )
     assert message.endswith("layers.9.bias and 40 more")

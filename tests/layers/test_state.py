@@ -1,4 +1,5 @@
-"""Parameters, buffers and settings: what training changes, when a network is in training, and what is frozen."""
+"""Parameters, buffers and settings: what training changes, when a network is in training, and what
+is frozen."""
 
 import contextlib
 import copy
@@ -19,7 +20,13 @@ def total(x):
 
 
 def normed(backend):
-    return layers.Sequential(layers.Linear(3, 4), layers.BatchNorm(4), layers.Dropout(0.5), seed=0, backend=backend)
+    return layers.Sequential(
+        layers.Linear(3, 4),
+        layers.BatchNorm(4),
+        layers.Dropout(0.5),
+        seed=0,
+        backend=backend,
+    )
 
 
 def squares(net, x):
@@ -28,8 +35,17 @@ def squares(net, x):
 
 def test_buffers_are_no_parameters(backend):
     net = normed(backend)
-    assert list(net.parameters()) == ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"]
-    assert list(net.buffers()) == ["layers.1.running_mean", "layers.1.running_variance", "layers.2.key"]
+    assert list(net.parameters()) == [
+        "layers.0.weight",
+        "layers.0.bias",
+        "layers.1.weight",
+        "layers.1.bias",
+    ]
+    assert list(net.buffers()) == [
+        "layers.1.running_mean",
+        "layers.1.running_variance",
+        "layers.2.key",
+    ]
     grads = anynet.grad(squares)(net, numbers(backend, 5, 3, dtype="float32"))
     assert list(grads.parameters()) == list(net.parameters())
     assert grads.buffers() == {}
@@ -55,8 +71,12 @@ def test_a_network_is_in_training_while_it_is_differentiated(backend):
     assert float(value) != pytest.approx(float(total(net(x) ** 2)), rel=1e-3)
     # Differentiating something else leaves the network in inference.
     before = host(net.buffers()["layers.2.key"]).tolist()
-    assert float(anynet.value_and_grad(lambda x: f(net, x))(x)[0]) == pytest.approx(float(f(net, x)), rel=1e-5)
-    assert float(anynet.value_and_grad(f, 1)(net, x)[0]) == pytest.approx(float(f(net, x)), rel=1e-5)
+    assert float(anynet.value_and_grad(lambda x: f(net, x))(x)[0]) == pytest.approx(
+        float(f(net, x)), rel=1e-5
+    )
+    assert float(anynet.value_and_grad(f, 1)(net, x)[0]) == pytest.approx(
+        float(f(net, x)), rel=1e-5
+    )
     assert not any(seen[2:])
     assert host(net.buffers()["layers.2.key"]).tolist() == before
 
@@ -80,7 +100,10 @@ def test_buffers_are_written_back_as_plain_arrays(backend):
 
 
 def test_the_mode_can_be_fixed(backend):
-    net, x = normed(backend).set_training(False), numbers(backend, 5, 3, dtype="float32")
+    net, x = (
+        normed(backend).set_training(False),
+        numbers(backend, 5, 3, dtype="float32"),
+    )
     value = anynet.value_and_grad(squares)(net, x)[0]
     assert float(value) == pytest.approx(float(squares(net, x)), rel=1e-5)
     net.set_training(True)
@@ -103,7 +126,13 @@ def test_masks_and_statistics_are_the_same_on_every_backend(backend):
 
         for _ in range(3):
             anynet.grad(f)(net, b.asarray(x))
-        found.append((masks, host(net["layers.1.running_variance"]), host(net["layers.0.key"])))
+        found.append(
+            (
+                masks,
+                host(net["layers.1.running_variance"]),
+                host(net["layers.0.key"]),
+            )
+        )
     (masks, variance, key), (others, other_variance, other_key) = found
     for mask, other in zip(masks, others, strict=True):
         np.testing.assert_array_equal(mask, other)
@@ -117,7 +146,10 @@ def test_golden_masks(backend):
     """What a dropout of seed 3 has always kept, in two steps of training."""
     net = layers.Sequential(layers.Dropout(0.4), seed=3, backend=backend).set_training(True)
     ones = backend.asarray(np.ones((2, 6), "float32"))
-    for kept in ([[1, 1, 1, 1, 1, 1], [0, 1, 0, 0, 1, 1]], [[1, 1, 0, 1, 0, 0], [1, 0, 0, 0, 1, 1]]):
+    for kept in (
+        [[1, 1, 1, 1, 1, 1], [0, 1, 0, 0, 1, 1]],
+        [[1, 1, 0, 1, 0, 0], [1, 0, 0, 0, 1, 1]],
+    ):
         np.testing.assert_allclose(host(net(ones)), np.array(kept) / 0.6, rtol=1e-6)
 
 
@@ -128,11 +160,16 @@ def test_freezing_by_path(backend):
     assert list(grads.parameters()) == ["layers.0.bias"]
     before = {path: host(p).copy() for path, p in net.parameters().items()}
     optimizers.SGD(0.1).update(net, grads)
-    changed = [path for path, p in net.parameters().items() if not np.array_equal(host(p), before[path])]
+    changed = [
+        path for path, p in net.parameters().items() if not np.array_equal(host(p), before[path])
+    ]
     assert changed == ["layers.0.bias"]
     assert anynet.check_gradients(lambda net: squares(net, backend.asarray(np.ones((2, 3)))), net)
     net.unfreeze("layers.1.bias")
-    assert list(anynet.grad(squares)(net, x).parameters()) == ["layers.0.bias", "layers.1.bias"]
+    assert list(anynet.grad(squares)(net, x).parameters()) == [
+        "layers.0.bias",
+        "layers.1.bias",
+    ]
     net.unfreeze()
     assert list(anynet.grad(squares)(net, x).parameters()) == list(net.parameters())
     with pytest.raises(DifferentiationError, match="nothing to differentiate"):
@@ -151,7 +188,12 @@ class Lists(layers.Module):
 
     def forward(self, x):
         xp = anynet.array.array_namespace(x, self.weights[0])
-        return self.linear(xp.matmul(xp.matmul(xp.matmul(x, self.weights[0]), self.weights[1]), self.more["a"]))
+        return self.linear(
+            xp.matmul(
+                xp.matmul(xp.matmul(x, self.weights[0]), self.weights[1]),
+                self.more["a"],
+            )
+        )
 
 
 @pytest.mark.parametrize(
@@ -160,8 +202,26 @@ class Lists(layers.Module):
         ("layers.0.weights", ["weights.0", "weights.1"]),
         ("layers.0.more", ["more.a"]),
         ("layers.0.linear", ["linear.weight", "linear.bias"]),
-        ("layers.0", ["weights.0", "weights.1", "more.a", "linear.weight", "linear.bias"]),
-        ("layers", ["weights.0", "weights.1", "more.a", "linear.weight", "linear.bias"]),
+        (
+            "layers.0",
+            [
+                "weights.0",
+                "weights.1",
+                "more.a",
+                "linear.weight",
+                "linear.bias",
+            ],
+        ),
+        (
+            "layers",
+            [
+                "weights.0",
+                "weights.1",
+                "more.a",
+                "linear.weight",
+                "linear.bias",
+            ],
+        ),
     ],
 )
 def test_freezing_lists_and_dicts_of_weights(backend, path, frozen):
@@ -169,7 +229,9 @@ def test_freezing_lists_and_dicts_of_weights(backend, path, frozen):
     net.freeze(path).unfreeze("layers.1")
     before, x = net.parameters(), numbers(backend, 5, 3, dtype="float32")
     optimizers.Adam().update(net, anynet.grad(squares)(net, x))
-    same = [name.removeprefix("layers.0.") for name, p in net.parameters().items() if p is before[name]]
+    same = [
+        name.removeprefix("layers.0.") for name, p in net.parameters().items() if p is before[name]
+    ]
     assert same == frozen
     net.unfreeze(path)
     optimizers.Adam().update(net, anynet.grad(squares)(net, x))
@@ -179,24 +241,38 @@ def test_freezing_lists_and_dicts_of_weights(backend, path, frozen):
 def test_a_frozen_layer_without_buffers_computes_as_in_inference(backend):
     class Shifted(layers.Module):
         def __init__(self):
-            self.linear, self.scale = layers.Linear(3, 3), backend.asarray(np.ones(3, dtype="float32"))
+            self.linear, self.scale = (
+                layers.Linear(3, 3),
+                backend.asarray(np.ones(3, dtype="float32")),
+            )
 
         def forward(self, x):
             y = array_namespace(x, self.scale).multiply(self.linear(x), self.scale)
             return y + 100.0 if self.training else y
 
-    net, x = layers.Sequential(Shifted(), layers.Linear(3, 3), seed=0, backend=backend), numbers(backend, 5, 3)
+    net, x = (
+        layers.Sequential(Shifted(), layers.Linear(3, 3), seed=0, backend=backend),
+        numbers(backend, 5, 3),
+    )
     x = backend.asarray(host(x).astype("float32"))
     value = float(squares(net, x))
     assert float(anynet.value_and_grad(squares)(net, x)[0]) > 2 * value
-    assert float(anynet.value_and_grad(squares)(net.freeze("layers.0"), x)[0]) == pytest.approx(value, rel=1e-5)
+    assert float(anynet.value_and_grad(squares)(net.freeze("layers.0"), x)[0]) == pytest.approx(
+        value, rel=1e-5
+    )
 
 
 def test_what_cannot_be_frozen(backend):
     net = layers.Sequential(Lists(backend), layers.BatchNorm(3), seed=0, backend=backend)
-    with pytest.raises(ArgumentError, match=r"'layers\.0\.weights\.1' is part of a list: give 'layers\.0\.weights'"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"'layers\.0\.weights\.1' is part of a list: give 'layers\.0\.weights'",
+    ):
         net.freeze("layers.0.weights.1")
-    with pytest.raises(ArgumentError, match=r"'layers\.1\.momentum' is 0\.1: wanted the path of a parameter"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"'layers\.1\.momentum' is 0\.1: wanted the path of a parameter",
+    ):
         net.freeze("layers.1.momentum")
 
 
@@ -219,7 +295,13 @@ def test_checkpoints_hold_buffers(backend, tmp_path):
     net, x = normed(backend), numbers(backend, 5, 3, dtype="float32")
     anynet.grad(squares)(net, x)
     checkpoint.save(net, tmp_path / "net.safetensors")
-    other = layers.Sequential(layers.Linear(3, 4), layers.BatchNorm(4), layers.Dropout(0.5), seed=9, backend=backend)
+    other = layers.Sequential(
+        layers.Linear(3, 4),
+        layers.BatchNorm(4),
+        layers.Dropout(0.5),
+        seed=9,
+        backend=backend,
+    )
     checkpoint.load(other, tmp_path / "net.safetensors")
     for path, buffer in net.buffers().items():
         np.testing.assert_array_equal(host(other[path]), host(buffer))
@@ -237,7 +319,8 @@ def test_dropout_keeps_the_mean(backend):
 
 
 def test_gradient_checks_of_layers_with_a_state(backend):
-    """Every evaluation begins with the same key and statistics, and the network is left as it was."""
+    """Every evaluation begins with the same key and statistics, and the network is left as it
+    was."""
     net, x = normed(backend), numbers(backend, 5, 3)
     before = {path: host(buffer).copy() for path, buffer in net.buffers().items()}
     assert anynet.check_gradients(lambda net: squares(net, x), net)
@@ -273,7 +356,9 @@ def test_a_frozen_norm_keeps_its_statistics(backend):
 
 
 def test_a_frozen_dropout_drops_nothing(backend):
-    net = layers.Sequential(layers.Dropout(0.5), layers.Linear(3, 3), seed=0, backend=backend).freeze("layers.0")
+    net = layers.Sequential(
+        layers.Dropout(0.5), layers.Linear(3, 3), seed=0, backend=backend
+    ).freeze("layers.0")
     x = numbers(backend, 5, 3, dtype="float32")
     value, _ = anynet.value_and_grad(squares)(net, x)
     np.testing.assert_allclose(float(value), float(squares(net, x)), rtol=1e-6)
@@ -305,16 +390,29 @@ class Keeps(layers.Module):
 
 @pytest.mark.parametrize(
     ("how", "name"),
-    [("in place of None", "out"), ("new", "x"), ("pair", "cache"), ("list", "seen"), ("dict", "by_name")],
+    [
+        ("in place of None", "out"),
+        ("new", "x"),
+        ("pair", "cache"),
+        ("list", "seen"),
+        ("dict", "by_name"),
+    ],
 )
 def test_a_layer_that_keeps_an_array_is_refused(backend, how, name):
     x = numbers(backend, 5, 3, dtype="float32")
     net = layers.Sequential(Keeps(how), seed=0, backend=backend)
-    with pytest.raises(StateError, match=rf"^layers\.0: Keeps\.forward\(\) keeps an array in self\.{name}, .*BUFFERS"):
+    with pytest.raises(
+        StateError,
+        match=rf"^layers\.0: Keeps\.forward\(\) keeps an array in self\.{name}, .*BUFFERS",
+    ):
         net(x)
     net = layers.Sequential(Keeps(how), seed=0, backend=backend)
     # What is differentiated is a copy, and so are its lists and dicts.
-    with contextlib.nullcontext() if how in ("list", "dict") else pytest.raises(StateError, match=rf"self\.{name}"):
+    with (
+        contextlib.nullcontext()
+        if how in ("list", "dict")
+        else pytest.raises(StateError, match=rf"self\.{name}")
+    ):
         anynet.grad(squares)(net, x)
     assert len(net.parameters()) == 2
 
@@ -331,7 +429,10 @@ def keeps_in_place_of_none(self, y):
     self.notes["b"][0] = y
 
 
-@pytest.mark.parametrize("keep", [keeps_in_another_layer, keeps_deep_inside, keeps_in_place_of_none])
+@pytest.mark.parametrize(
+    "keep",
+    [keeps_in_another_layer, keeps_deep_inside, keeps_in_place_of_none],
+)
 def test_an_array_kept_deep_inside_is_refused_and_taken_away(backend, keep):
     class Deep(layers.Module):
         def __init__(self):
@@ -343,11 +444,20 @@ def test_an_array_kept_deep_inside_is_refused_and_taken_away(backend, keep):
             keep(self, y)
             return y
 
-    net, x = layers.Sequential(Deep(), seed=0, backend=backend), numbers(backend, 5, 3, dtype="float32")
+    net, x = (
+        layers.Sequential(Deep(), seed=0, backend=backend),
+        numbers(backend, 5, 3, dtype="float32"),
+    )
     for _ in range(2):
-        with pytest.raises(StateError, match=r"keeps an array in self\.(linear\.last|last|notes)"):
+        with pytest.raises(
+            StateError,
+            match=r"keeps an array in self\.(linear\.last|last|notes)",
+        ):
             net(x)
-        assert list(net.parameters()) == ["layers.0.linear.weight", "layers.0.linear.bias"]
+        assert list(net.parameters()) == [
+            "layers.0.linear.weight",
+            "layers.0.linear.bias",
+        ]
 
 
 def test_a_layer_that_kept_an_array_is_as_it_was(backend):
@@ -355,7 +465,9 @@ def test_a_layer_that_kept_an_array_is_as_it_was(backend):
         net = layers.Sequential(Keeps(how), seed=0, backend=backend)
         with pytest.raises(StateError):
             net(numbers(backend, 5, 3, dtype="float32"))
-        assert list(net.parameters()) == list(layers.Sequential(Keeps(how), seed=0, backend=backend).parameters())
+        assert list(net.parameters()) == list(
+            layers.Sequential(Keeps(how), seed=0, backend=backend).parameters()
+        )
 
 
 def test_a_layer_may_make_another_when_it_is_called(backend):
@@ -370,7 +482,10 @@ def test_a_layer_may_make_another_when_it_is_called(backend):
 
     net = layers.Sequential(Late())
     net(numbers(backend, 5, 3, dtype="float32"))
-    assert list(net.parameters()) == ["layers.0.inner.weight", "layers.0.inner.bias"]
+    assert list(net.parameters()) == [
+        "layers.0.inner.weight",
+        "layers.0.inner.bias",
+    ]
 
 
 def test_a_layer_may_keep_settings_and_buffers(backend):
@@ -408,7 +523,10 @@ def test_a_buffer_that_is_no_array_before_training_is_refused(backend):
             return self.linear(x)
 
     net = layers.Sequential(Late(), seed=0, backend=backend)
-    with pytest.raises(StateError, match=r"keeps an array in self\.last, .* set it in __init__"):
+    with pytest.raises(
+        StateError,
+        match=r"keeps an array in self\.last, .* set it in __init__",
+    ):
         anynet.grad(squares)(net, numbers(backend, 5, 3, dtype="float32"))
 
 
@@ -424,7 +542,9 @@ def test_a_deep_copy_in_a_differentiated_function_is_plain(backend):
     _, grads = anynet.value_and_grad(loss)(net, x)
     target = kept[0]
     assert not target["layers.1"].training
-    for (path, a), (other, b) in zip(target.parameters().items(), net.parameters().items(), strict=True):
+    for (path, a), (other, b) in zip(
+        target.parameters().items(), net.parameters().items(), strict=True
+    ):
         assert path == other
         assert type(a) is type(b)
         assert a is not b
@@ -441,5 +561,8 @@ def test_training_is_no_attribute_to_set(backend):
         def __init__(self):
             self.training = True
 
-    with pytest.raises(anynet.errors.ArgumentError, match=r"Mine\.training was assigned True: .*set_training"):
+    with pytest.raises(
+        anynet.errors.ArgumentError,
+        match=r"Mine\.training was assigned True: .*set_training",
+    ):
         Mine()

@@ -1,4 +1,5 @@
-"""The table of a network: numbers that are known, and those that PyTorch counts while it computes."""
+"""The table of a network: numbers that are known, and those that PyTorch counts while it
+computes."""
 
 import re
 
@@ -42,24 +43,47 @@ def test_outputs_and_multiply_adds(backend):
     ]
     assert table.outputs == ((1, 10),)
     assert table.multiply_adds == 432_000 + 43_200
-    assert anynet.summary(layers.Linear(784, 50).initialize(0, backend), (784,)).multiply_adds == 39_200
+    assert (
+        anynet.summary(layers.Linear(784, 50).initialize(0, backend), (784,)).multiply_adds
+        == 39_200
+    )
 
 
 def test_the_text_with_a_shape():
-    net = layers.Sequential(layers.Linear(784, 50), layers.BatchNorm(50), layers.ReLU(), layers.Linear(50, 10), seed=0)
+    net = layers.Sequential(
+        layers.Linear(784, 50),
+        layers.BatchNorm(50),
+        layers.ReLU(),
+        layers.Linear(50, 10),
+        seed=0,
+    )
     net.freeze("layers.0.weight").freeze("layers.3")
     lines = str(anynet.summary(net, (784,))).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert [re.split(" {2,}", line.strip()) for line in lines] == [
         ["layer", "kind", "parameters", "output", "count", "multiply-adds"],
-        ["layers.0", "Linear", "weight (784, 50) frozen, bias (50,)", "(N, 50)", "39,250", "39,200"],
+        [
+            "layers.0",
+            "Linear",
+            "weight (784, 50) frozen, bias (50,)",
+            "(N, 50)",
+            "39,250",
+            "39,200",
+        ],
         [
             *("layers.1", "BatchNorm"),
             "weight (50,), bias (50,), running_mean (50,) buffer, running_variance (50,) buffer",
             *("(N, 50)", "100", "0"),
         ],
         ["layers.2", "ReLU", "(N, 50)", "0", "0"],
-        ["layers.3", "Linear", "weight (50, 10) frozen, bias (10,) frozen", "(N, 10)", "510", "500"],
+        [
+            "layers.3",
+            "Linear",
+            "weight (50, 10) frozen, bias (10,) frozen",
+            "(N, 10)",
+            "510",
+            "500",
+        ],
         ["total", "(N, 10)", "39,860", "39,700"],
         ["trained", "150"],
         ["frozen", "39,710"],
@@ -70,10 +94,26 @@ def test_the_text_with_a_shape():
 def test_html_has_the_same_cells():
     table = anynet.summary(convolutional(), (1, 28, 28))
     rows = cells(table._repr_html_())
-    assert rows[0] == ["layer", "kind", "parameters", "output", "count", "multiply-adds"]
-    assert [" ".join(row).split() for row in rows] == [line.split() for line in str(table).splitlines()]
+    assert rows[0] == [
+        "layer",
+        "kind",
+        "parameters",
+        "output",
+        "count",
+        "multiply-adds",
+    ]
+    assert [" ".join(row).split() for row in rows] == [
+        line.split() for line in str(table).splitlines()
+    ]
     # Each cell of the total stands below its title.
-    assert rows[-2] == ["total", "", "", "(N, 10)", f"{table.count:,}", f"{table.multiply_adds:,}"]
+    assert rows[-2] == [
+        "total",
+        "",
+        "",
+        "(N, 10)",
+        f"{table.count:,}",
+        f"{table.multiply_adds:,}",
+    ]
     assert "output" not in convolutional()._repr_html_()
 
 
@@ -86,10 +126,14 @@ def test_totals(backend):
 
 
 class Own(layers.Module):
-    """A layer of a user's own: products in the standard's functions, another layer called twice, arrays in a list."""
+    """A layer of a user's own: products in the standard's functions, another layer called twice,
+    arrays in a list."""
 
     def __init__(self, backend):
-        self.factors = [numbers(backend, 6, 2, dtype="float32"), numbers(backend, 2, 5, dtype="float32")]
+        self.factors = [
+            numbers(backend, 6, 2, dtype="float32"),
+            numbers(backend, 2, 5, dtype="float32"),
+        ]
         self.inner = layers.Linear(5, 3)
 
     def forward(self, x):
@@ -97,25 +141,44 @@ class Own(layers.Module):
         xp = array_namespace(x, left)
         y = x @ xp.matmul(left, right)
         z = self.inner(y * self.inner(y)[:, :1])
-        return {"z": z, "all": (xp.vecdot(y, y), xp.tensordot(y, right, axes=((1,), (1,))))}
+        return {
+            "z": z,
+            "all": (
+                xp.vecdot(y, y),
+                xp.tensordot(y, right, axes=((1,), (1,))),
+            ),
+        }
 
 
 def test_a_layer_of_ones_own(backend):
     table = anynet.summary(Own(backend).initialize(0, backend), (6,))
     assert [(row.path, row.kind, row.outputs, row.multiply_adds) for row in table.rows] == [
-        ("(network)", "Own", ((1, 3), (1,), (1, 2)), 6 * 2 * 5 + 6 * 5 + 5 + 5 * 2),
+        (
+            "(network)",
+            "Own",
+            ((1, 3), (1,), (1, 2)),
+            6 * 2 * 5 + 6 * 5 + 5 + 5 * 2,
+        ),
         ("inner", "Linear", ((1, 3),), 2 * 15),
     ]
-    assert table.rows[0].shapes == {"factors.0": (6, 2), "factors.1": (2, 5)}
+    assert table.rows[0].shapes == {
+        "factors.0": (6, 2),
+        "factors.1": (2, 5),
+    }
     assert "(N, 3), (N,), (N, 2)" in str(table)
 
 
 def test_the_network_is_left_as_it_was(backend):
-    net = layers.Sequential(layers.ReLU(), layers.BatchNorm(5), layers.Dropout(0.5)).initialize(0, backend)
+    net = layers.Sequential(layers.ReLU(), layers.BatchNorm(5), layers.Dropout(0.5)).initialize(
+        0, backend
+    )
     net.layers[1].set_training(True)
 
     def state():
-        return [(type(m), {name: id(value) for name, value in vars(m).items()}) for _, m in net.modules()]
+        return [
+            (type(m), {name: id(value) for name, value in vars(m).items()})
+            for _, m in net.modules()
+        ]
 
     before = state()
     anynet.summary(net, (5,))
@@ -146,7 +209,8 @@ class Transposes(layers.Module):
 
 
 def test_ways_back_of_a_convolution_count(backend):
-    """Each way back multiplies every element of the cotangent with every weight, as the convolution does."""
+    """Each way back multiplies every element of the cotangent with every weight, as the convolution
+    does."""
     table = anynet.summary(Transposes().initialize(0, backend), (2, 5, 7))
     assert table.multiply_adds == 3 * (3 * 4 * 4) * (2 * 2 * 4)
 
@@ -181,9 +245,15 @@ def test_primitives_of_ones_own(backend):
 def test_embeddings_take_integers(backend):
     net = layers.Sequential(layers.Embedding(7, 3), layers.Linear(3, 2), seed=0, backend=backend)
     table = anynet.summary(net, (4,), dtype=backend.xp.int32)
-    assert [row.outputs for row in table.rows] == [((1, 4, 3),), ((1, 4, 2),)]
+    assert [row.outputs for row in table.rows] == [
+        ((1, 4, 3),),
+        ((1, 4, 2),),
+    ]
     assert [row.multiply_adds for row in table.rows] == [0, 24]
-    with pytest.raises(DataError, match=r"^layers\.0: indices of .*float32 were given: wanted integers"):
+    with pytest.raises(
+        DataError,
+        match=r"^layers\.0: indices of .*float32 were given: wanted integers",
+    ):
         anynet.summary(net, (4,))
 
 
@@ -195,14 +265,24 @@ def test_a_network_without_numbers_stays_so():
 
 def test_shapes_that_do_not_fit(backend):
     net = convolutional(backend)
-    with pytest.raises(ArgumentError, match=r"input_shape is 784: wanted that of one input, such as \(784,\)"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"input_shape is 784: wanted that of one input, such as \(784,\)",
+    ):
         anynet.summary(net, 784)
-    with pytest.raises(ShapeError, match=r"^layers\.6: input of shape \(1, 3000\) does not fit"):
+    with pytest.raises(
+        ShapeError,
+        match=r"^layers\.6: input of shape \(1, 3000\) does not fit",
+    ):
         anynet.summary(net, (1, 24, 24))
 
 
 def summary_of(name, net, x):
-    return anynet.summary(net, tuple(x.shape[1:]), dtype=x.dtype if name == "Embedding" else None)
+    return anynet.summary(
+        net,
+        tuple(x.shape[1:]),
+        dtype=x.dtype if name == "Embedding" else None,
+    )
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -215,7 +295,9 @@ def test_every_layer(backend, name):
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_pytorch_counts_the_same(name):
-    counter = pytest.importorskip("torch.utils.flop_counter", reason="needs torch").FlopCounterMode(display=False)
+    counter = pytest.importorskip("torch.utils.flop_counter", reason="needs torch").FlopCounterMode(
+        display=False
+    )
     net, x = example(name, anynet.get_backend("torch"), "float32", batch=1)
     with counter:
         net(x)

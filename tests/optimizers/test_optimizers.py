@@ -9,15 +9,31 @@ from helpers import assert_close, host, numbers
 
 import anynet
 from anynet import layers, optimizers, tree
-from anynet.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
+from anynet.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DTypeError,
+    ShapeError,
+)
 from anynet.optimizers import schedules
 
 
 def test_sgd(backend):
-    tree = {"w": numbers(backend, 3, 2), "deep": [numbers(backend, 2, seed=1)], "fixed": numbers(backend, 2)}
-    before = {"w": host(tree["w"]).copy(), "deep": host(tree["deep"][0]).copy()}
+    tree = {
+        "w": numbers(backend, 3, 2),
+        "deep": [numbers(backend, 2, seed=1)],
+        "fixed": numbers(backend, 2),
+    }
+    before = {
+        "w": host(tree["w"]).copy(),
+        "deep": host(tree["deep"][0]).copy(),
+    }
     old, fixed = tree["w"], tree["fixed"]
-    grads = {"w": numbers(backend, 3, 2, seed=2), "deep": [numbers(backend, 2, seed=3)], "fixed": None}
+    grads = {
+        "w": numbers(backend, 3, 2, seed=2),
+        "deep": [numbers(backend, 2, seed=3)],
+        "fixed": None,
+    }
     optimizers.SGD(0.5).update(tree, grads)
     assert_close(tree["w"], before["w"] - 0.5 * host(grads["w"]), like=old)
     assert_close(tree["deep"][0], before["deep"] - 0.5 * host(grads["deep"][0]))
@@ -26,49 +42,78 @@ def test_sgd(backend):
 
 
 STATEFUL = {
-    "momentum": (lambda rate: optimizers.Momentum(rate, 0.8), "SGD", {"momentum": 0.8}),
+    "momentum": (
+        lambda rate: optimizers.Momentum(rate, 0.8),
+        "SGD",
+        {"momentum": 0.8},
+    ),
     "nesterov": (
         lambda rate: optimizers.Momentum(rate, 0.8, nesterov=True),
         "SGD",
         {"momentum": 0.8, "nesterov": True},
     ),
-    "adam": (lambda rate: optimizers.Adam(rate, beta1=0.8, beta2=0.95), "Adam", {"betas": (0.8, 0.95)}),
-    "adamw": (lambda rate: optimizers.AdamW(rate, weight_decay=0.1), "AdamW", {"weight_decay": 0.1}),
+    "adam": (
+        lambda rate: optimizers.Adam(rate, beta1=0.8, beta2=0.95),
+        "Adam",
+        {"betas": (0.8, 0.95)},
+    ),
+    "adamw": (
+        lambda rate: optimizers.AdamW(rate, weight_decay=0.1),
+        "AdamW",
+        {"weight_decay": 0.1},
+    ),
 }
 
 
 @pytest.mark.parametrize("name", STATEFUL)
 def test_twenty_steps_against_pytorch(backend, name):
-    """With a schedule, and parameters that have a gradient never, not in the first steps, or now and then."""
+    """With a schedule, and parameters that have a gradient never, not in the first steps, or now
+    and then."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     make, theirs, settings = STATEFUL[name]
     rng = np.random.default_rng(0)
     start = {"w": rng.normal(size=(4, 3)), "b": rng.normal(size=3)}
     start |= {"late": rng.normal(size=2), "at times": rng.normal(size=2)}
-    has_gradient = {"late": lambda i: i > 5, "at times": lambda i: i % 4 in (0, 3)}
+    has_gradient = {
+        "late": lambda i: i > 5,
+        "at times": lambda i: i % 4 in (0, 3),
+    }
     net = {part: backend.asarray(x) for part, x in start.items()}
     net["steps"] = counts = backend.asarray(np.array([1, 2]))
     peers = {part: torch.asarray(x.copy()).requires_grad_() for part, x in start.items()}
     rate = schedules.Cosine(0.1, 25)
-    ours, peer = make(rate), getattr(torch.optim, theirs)(peers.values(), lr=0.1, **settings)
+    ours, peer = (
+        make(rate),
+        getattr(torch.optim, theirs)(peers.values(), lr=0.1, **settings),
+    )
     for i in range(20):
         gradients = {
-            part: rng.normal(size=x.shape) + x for part, x in start.items() if has_gradient.get(part, lambda i: True)(i)
+            part: rng.normal(size=x.shape) + x
+            for part, x in start.items()
+            if has_gradient.get(part, lambda i: True)(i)
         }
-        grads = {part: backend.asarray(gradients[part]) if part in gradients else None for part in net}
+        grads = {
+            part: backend.asarray(gradients[part]) if part in gradients else None for part in net
+        }
         ours.update(net, grads)
         peer.param_groups[0]["lr"] = rate(i)
         for part, x in peers.items():
             x.grad = torch.asarray(gradients[part]) if part in gradients else None
         peer.step()
     for part, x in peers.items():
-        assert_close(net[part], x.detach().numpy(), like=backend.asarray(start[part]), rtol=1e-6)
+        assert_close(
+            net[part],
+            x.detach().numpy(),
+            like=backend.asarray(start[part]),
+            rtol=1e-6,
+        )
     assert net["steps"] is counts
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_an_update_without_a_gradient_by_the_formula(backend, name):
-    """A missing gradient changes nothing of its parameter, and does not count as one of its updates."""
+    """A missing gradient changes nothing of its parameter, and does not count as one of its
+    updates."""
     rate, beta1, beta2, epsilon = 0.1, 0.9, 0.999, 1e-8
     decay = rate * 0.01 if name == "adamw" else 0.0
     optimizer = optimizers.AdamW(rate) if name == "adamw" else optimizers.Adam(rate)
@@ -76,7 +121,10 @@ def test_an_update_without_a_gradient_by_the_formula(backend, name):
     b, mean, square, t = host(net["b"]), 0.0, 0.0, 0
     for i, missing in enumerate([False, True, False, True, True, False]):
         gradient = None if missing else host(numbers(backend, 2, seed=i + 2))
-        grads = {"a": numbers(backend, 2, seed=9), "b": None if missing else backend.asarray(gradient)}
+        grads = {
+            "a": numbers(backend, 2, seed=9),
+            "b": None if missing else backend.asarray(gradient),
+        }
         optimizer.update(net, grads)
         if not missing:
             t += 1
@@ -87,10 +135,22 @@ def test_an_update_without_a_gradient_by_the_formula(backend, name):
         assert_close(net["b"], b, like=net["a"], rtol=1e-9)
 
 
-@pytest.mark.parametrize("make", [optimizers.SGD, optimizers.Momentum, optimizers.Adam, optimizers.AdamW])
+@pytest.mark.parametrize(
+    "make",
+    [
+        optimizers.SGD,
+        optimizers.Momentum,
+        optimizers.Adam,
+        optimizers.AdamW,
+    ],
+)
 def test_parameters_keep_their_dtype_beside_wider_gradients(backend, make):
-    """Gradients of float64, as of a loss that is computed so, move float32 parameters as those of float32 would."""
-    start = [numbers(backend, 3, 2, dtype="float32"), numbers(backend, 300, 40, dtype="float32")]
+    """Gradients of float64, as of a loss that is computed so, move float32 parameters as those of
+    float32 would."""
+    start = [
+        numbers(backend, 3, 2, dtype="float32"),
+        numbers(backend, 300, 40, dtype="float32"),
+    ]
     wide, narrow = list(start), list(start)
     ours, same = make(0.1), make(0.1)
     for i in range(3):
@@ -105,7 +165,13 @@ def test_parameters_keep_their_dtype_beside_wider_gradients(backend, make):
 @pytest.mark.parametrize("name", STATEFUL)
 def test_the_state_is_a_tree_and_no_array_is_written_into(backend, name):
     make, _, _ = STATEFUL[name]
-    net = layers.Sequential(layers.Linear(3, 2), layers.Tanh(), layers.Linear(2, 1), seed=0, backend=backend)
+    net = layers.Sequential(
+        layers.Linear(3, 2),
+        layers.Tanh(),
+        layers.Linear(2, 1),
+        seed=0,
+        backend=backend,
+    )
     optimizer = make(0.1)
     grads = tree.map(lambda x: x + 1, net)
     optimizer.update(net, grads)
@@ -124,8 +190,21 @@ def test_a_network_learns(backend):
     rng = np.random.default_rng(0)
     x = backend.asarray(rng.normal(size=(40, 3)).astype("float32"))
     t = backend.asarray((host(x).sum(axis=1) > 0).astype("int64"))
-    net = layers.Sequential(layers.Linear(3, 8), layers.GELU(), layers.Linear(8, 2), seed=0, backend=backend)
-    history = anynet.fit(net, (x, t), optimizer=optimizers.AdamW(0.05), epochs=10, batch_size=20, progress=False)
+    net = layers.Sequential(
+        layers.Linear(3, 8),
+        layers.GELU(),
+        layers.Linear(8, 2),
+        seed=0,
+        backend=backend,
+    )
+    history = anynet.fit(
+        net,
+        (x, t),
+        optimizer=optimizers.AdamW(0.05),
+        epochs=10,
+        batch_size=20,
+        progress=False,
+    )
     assert history.losses[-1] < 0.5 * history.losses[0]
 
 
@@ -133,9 +212,15 @@ def test_an_optimizer_belongs_to_one_network():
     optimizer = optimizers.Adam()
     make = lambda *shapes: {f"p{i}": np.ones(shape) for i, shape in enumerate(shapes)}
     optimizer.update(make((2, 3)), make((2, 3)))
-    with pytest.raises(ShapeError, match=r"p0 is of shape \(3,\), its state of \(2, 3\): an optimizer belongs to one"):
+    with pytest.raises(
+        ShapeError,
+        match=r"p0 is of shape \(3,\), its state of \(2, 3\): an optimizer belongs to one",
+    ):
         optimizer.update(make((3,)), make((3,)))
-    with pytest.raises(ArgumentError, match="there is state for 1 parameters, the network has 2, or others: an opt"):
+    with pytest.raises(
+        ArgumentError,
+        match="there is state for 1 parameters, the network has 2, or others: an opt",
+    ):
         optimizer.update(make((2, 3), (2,)), make((2, 3), (2,)))
 
 
@@ -148,11 +233,26 @@ def test_optimizers_show_their_settings():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: optimizers.Momentum(momentum=1.0), "momentum is 1.0: wanted a number of 0 or more and below 1"),
-        (lambda: optimizers.Adam(beta1=-0.1), "beta1 is -0.1: wanted a number of 0 or more and below 1"),
-        (lambda: optimizers.Adam(beta2=1), "beta2 is 1: wanted a number of 0 or more and below 1"),
-        (lambda: optimizers.Adam(epsilon=-1e-8), "epsilon is -1e-08: wanted a finite number of 0 or more"),
-        (lambda: optimizers.AdamW(weight_decay=math.nan), "weight_decay is nan: wanted a finite number of 0 or more"),
+        (
+            lambda: optimizers.Momentum(momentum=1.0),
+            "momentum is 1.0: wanted a number of 0 or more and below 1",
+        ),
+        (
+            lambda: optimizers.Adam(beta1=-0.1),
+            "beta1 is -0.1: wanted a number of 0 or more and below 1",
+        ),
+        (
+            lambda: optimizers.Adam(beta2=1),
+            "beta2 is 1: wanted a number of 0 or more and below 1",
+        ),
+        (
+            lambda: optimizers.Adam(epsilon=-1e-8),
+            "epsilon is -1e-08: wanted a finite number of 0 or more",
+        ),
+        (
+            lambda: optimizers.AdamW(weight_decay=math.nan),
+            "weight_decay is nan: wanted a finite number of 0 or more",
+        ),
     ],
 )
 def test_settings_that_cannot_be(make, message):
@@ -194,7 +294,10 @@ def test_a_learning_rate_that_cannot_be(rate):
         optimizers.AdamW,
         lambda rate: schedules.Cosine(rate, 10),
     ):
-        with pytest.raises(ValueError, match=r"learning_rate is .*: wanted a finite number above 0"):
+        with pytest.raises(
+            ValueError,
+            match=r"learning_rate is .*: wanted a finite number above 0",
+        ):
             make(rate)
 
 
@@ -209,7 +312,11 @@ def test_an_update_that_fails_changes_nothing(name):
     optimizer, params = getattr(optimizers, name)(), dict(ones)
     optimizer.update(params, ones)
     optimizer.update(params, {**ones, "b": None})
-    before = [dict(params), {path: dict(state) for path, state in optimizer.state.items()}, optimizer.updates]
+    before = [
+        dict(params),
+        {path: dict(state) for path, state in optimizer.state.items()},
+        optimizer.updates,
+    ]
     with pytest.raises(ValueError, match=r"broadcast|shape"):
         optimizer.update(params, {"a": None, "b": np.ones(2), "c": np.ones(3)})
     assert [params, optimizer.state, optimizer.updates] == before
@@ -218,14 +325,27 @@ def test_an_update_that_fails_changes_nothing(name):
 @pytest.mark.parametrize("rate", [0, -0.1, math.nan, math.inf, "0.1", None, [0.1]])
 def test_a_learning_rate_that_cannot_be_set(rate):
     optimizer = optimizers.SGD(0.1)
-    with pytest.raises(ArgumentError, match=r"learning_rate is .*: wanted a (finite )?number"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"learning_rate is .*: wanted a (finite )?number",
+    ):
         optimizer.learning_rate = rate
     assert optimizer.learning_rate == 0.1
 
 
-@pytest.mark.parametrize("wrong", [optimizers.SGD, schedules.Cosine, layers.Sequential(layers.Linear(2, 1))])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        optimizers.SGD,
+        schedules.Cosine,
+        layers.Sequential(layers.Linear(2, 1)),
+    ],
+)
 def test_what_is_no_learning_rate(wrong):
-    with pytest.raises(ArgumentTypeError, match=r"learning_rate is a \w+: wanted a number above 0, or a schedule"):
+    with pytest.raises(
+        ArgumentTypeError,
+        match=r"learning_rate is a \w+: wanted a number above 0, or a schedule",
+    ):
         optimizers.Adam(wrong)
 
 
@@ -247,12 +367,17 @@ def test_settings_that_are_changed_hold_from_the_next_update_on(backend, make, s
 
     step = anynet.compile(step) if compiled else step
     for name, value in {"learning_rate": 0.05, **settings}.items():
-        net, grads = {"w": numbers(backend, 4)}, {"w": numbers(backend, 4, seed=1)}
+        net, grads = (
+            {"w": numbers(backend, 4)},
+            {"w": numbers(backend, 4, seed=1)},
+        )
         changed = make(0.1)
         for _ in range(3):
             step(net, changed, grads)
         made = make(**({"learning_rate": 0.1} | {name: value}))
-        vars(made).update({kept: copy.deepcopy(x) for kept, x in vars(changed).items() if kept == "state"})
+        vars(made).update(
+            {kept: copy.deepcopy(x) for kept, x in vars(changed).items() if kept == "state"}
+        )
         for _ in range(3):
             made._clock.end()
         peer = tree.map(lambda x: x, net)
@@ -266,9 +391,16 @@ def test_settings_that_are_changed_hold_from_the_next_update_on(backend, make, s
 
 def test_a_compiled_step_that_sets_or_reads_the_learning_rate(backend):
     def run(step):
-        net, optimizer = {"w": backend.asarray(np.ones(2, np.float32))}, optimizers.SGD(0.5)
+        net, optimizer = (
+            {"w": backend.asarray(np.ones(2, np.float32))},
+            optimizers.SGD(0.5),
+        )
         for _ in range(4):
-            step(net, optimizer, {"w": backend.asarray(np.ones(2, np.float32))})
+            step(
+                net,
+                optimizer,
+                {"w": backend.asarray(np.ones(2, np.float32))},
+            )
         return host(net["w"])
 
     def sets(net, optimizer, grads):
@@ -296,14 +428,30 @@ def test_a_schedule_that_gives_no_rate(value):
 @pytest.mark.parametrize("wrong", [None, 3, (np.float32(1.0), None)])
 def test_what_are_no_gradients(wrong):
     net = layers.Sequential(layers.Linear(2, 1), seed=0, backend="numpy")
-    with pytest.raises(ArgumentError, match="the trees differ: the first is a Sequential in one and a"):
+    with pytest.raises(
+        ArgumentError,
+        match="the trees differ: the first is a Sequential in one and a",
+    ):
         optimizers.SGD(0.1).update(net, wrong)
 
 
 @pytest.mark.parametrize(
-    "dtypes", [("float32", "float64"), ("float32", "float16"), ("float16", "float64"), ("complex64", "float32")]
+    "dtypes",
+    [
+        ("float32", "float64"),
+        ("float32", "float16"),
+        ("float16", "float64"),
+        ("complex64", "float32"),
+    ],
 )
-@pytest.mark.parametrize("make", [optimizers.SGD, optimizers.Momentum, partial(optimizers.Adam, epsilon=1e-3)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        optimizers.SGD,
+        optimizers.Momentum,
+        partial(optimizers.Adam, epsilon=1e-3),
+    ],
+)
 def test_parameters_of_several_dtypes_are_updated_as_each_one_alone(backend, make, dtypes):
     if not all(hasattr(backend.xp, dtype) for dtype in dtypes):
         pytest.skip(reason="the library has no such dtype")
@@ -322,7 +470,10 @@ def test_parameters_of_several_dtypes_are_updated_as_each_one_alone(backend, mak
     for value in (2.0, -0.5):
         optimizer.update(together, {dtype: array(value, dtype) for dtype in dtypes})
         for other, parameters in zip(others, alone, strict=True):
-            other.update(parameters, {dtype: array(value, dtype) for dtype in parameters})
+            other.update(
+                parameters,
+                {dtype: array(value, dtype) for dtype in parameters},
+            )
     for parameters in alone:
         for dtype, wanted in parameters.items():
             assert together[dtype].dtype == wanted.dtype == getattr(backend.xp, dtype)
@@ -332,11 +483,15 @@ def test_parameters_of_several_dtypes_are_updated_as_each_one_alone(backend, mak
 @pytest.mark.parametrize("make", [optimizers.SGD, optimizers.Momentum, optimizers.Adam])
 @pytest.mark.parametrize("shape", [(1,), (), (3, 2), (3,), (1, 2, 3)], ids=str)
 def test_a_gradient_of_another_shape(backend, make, shape):
-    """It is not broadcast, which would change the parameters by something else than their gradient."""
+    """It is not broadcast, which would change the parameters by something else than their
+    gradient."""
     point = {"w": numbers(backend, 2, 3)}
     before = host(point["w"]).copy()
     optimizer = make(0.1)
-    with pytest.raises(ShapeError, match=rf"the gradient of w has shape {re.escape(str(shape))}: wanted .*\(2, 3\)"):
+    with pytest.raises(
+        ShapeError,
+        match=rf"the gradient of w has shape {re.escape(str(shape))}: wanted .*\(2, 3\)",
+    ):
         optimizer.update(point, {"w": numbers(backend, *shape)})
     assert host(point["w"]).tolist() == before.tolist()
     assert optimizer.updates == 0
@@ -345,5 +500,8 @@ def test_a_gradient_of_another_shape(backend, make, shape):
 def test_the_parameters_of_a_network_in_its_place(backend):
     """A new dict, whose update would leave the network as it is."""
     net = layers.Sequential(layers.Linear(2, 1), seed=0, backend=backend)
-    with pytest.raises(ArgumentError, match=r"a dict in one and a Sequential in another: give the network in place of"):
+    with pytest.raises(
+        ArgumentError,
+        match=r"a dict in one and a Sequential in another: give the network in place of",
+    ):
         optimizers.SGD(0.1).update(net.parameters(), net.map(lambda x: x))

@@ -37,17 +37,30 @@ def test_warm_up_then_cosine(steps, warmup):
 
 
 @pytest.mark.parametrize("steps", [10, 37])
-@pytest.mark.parametrize("settings", [{}, {"rise": 0.5, "start_divisor": 10.0, "end_divisor": 100.0}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"rise": 0.5, "start_divisor": 10.0, "end_divisor": 100.0}],
+)
 def test_one_cycle(steps, settings):
-    names = {"rise": "pct_start", "start_divisor": "div_factor", "end_divisor": "final_div_factor"}
+    names = {
+        "rise": "pct_start",
+        "start_divisor": "div_factor",
+        "end_divisor": "final_div_factor",
+    }
     given = {names[name]: value for name, value in settings.items()}
     make = lambda schedulers, optimizer: schedulers.OneCycleLR(
         optimizer, 0.2, total_steps=steps, cycle_momentum=False, **given
     )
     rate = schedules.OneCycle(0.2, steps, **settings)
     # Its scheduler does not go beyond the last step.
-    assert [rate(i) for i in range(steps - 1)] == pytest.approx(of_pytorch(make, steps - 1), rel=1e-9)
-    assert rate(steps - 1) == rate(10 * steps) == pytest.approx(0.2 / rate.start_divisor / rate.end_divisor)
+    assert [rate(i) for i in range(steps - 1)] == pytest.approx(
+        of_pytorch(make, steps - 1), rel=1e-9
+    )
+    assert (
+        rate(steps - 1)
+        == rate(10 * steps)
+        == pytest.approx(0.2 / rate.start_divisor / rate.end_divisor)
+    )
 
 
 def test_the_whole_is_the_cosine_without_warm_up():
@@ -57,20 +70,44 @@ def test_the_whole_is_the_cosine_without_warm_up():
 
 @pytest.mark.parametrize("rate", [0, -0.1, math.nan, math.inf])
 def test_a_learning_rate_that_cannot_be(rate):
-    for make in (lambda: schedules.WarmupCosine(rate, 10, 2), lambda: schedules.OneCycle(rate, 10)):
-        with pytest.raises(ArgumentError, match=r"learning_rate is .*: wanted a finite number above 0"):
+    for make in (
+        lambda: schedules.WarmupCosine(rate, 10, 2),
+        lambda: schedules.OneCycle(rate, 10),
+    ):
+        with pytest.raises(
+            ArgumentError,
+            match=r"learning_rate is .*: wanted a finite number above 0",
+        ):
             make()
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: schedules.WarmupCosine(0.1, 10, 10), "warmup is 10 and steps is 10: wanted 0 or more, below all"),
-        (lambda: schedules.WarmupCosine(0.1, 10, -1), "warmup is -1 and steps is 10"),
-        (lambda: schedules.OneCycle(0.1, 1), "steps is 1: wanted 2 or more"),
-        (lambda: schedules.OneCycle(0.1, 10, 1.0), "rise is 1.0: wanted a number above 0.1 and below 1"),
-        (lambda: schedules.OneCycle(0.1, 10, 0.1), "rise is 0.1: wanted a number above 0.1 and below 1"),
-        (lambda: schedules.OneCycle(0.1, 10, end_divisor=0.5), "end_divisor is 0.5: wanted a finite number of 1"),
+        (
+            lambda: schedules.WarmupCosine(0.1, 10, 10),
+            "warmup is 10 and steps is 10: wanted 0 or more, below all",
+        ),
+        (
+            lambda: schedules.WarmupCosine(0.1, 10, -1),
+            "warmup is -1 and steps is 10",
+        ),
+        (
+            lambda: schedules.OneCycle(0.1, 1),
+            "steps is 1: wanted 2 or more",
+        ),
+        (
+            lambda: schedules.OneCycle(0.1, 10, 1.0),
+            "rise is 1.0: wanted a number above 0.1 and below 1",
+        ),
+        (
+            lambda: schedules.OneCycle(0.1, 10, 0.1),
+            "rise is 0.1: wanted a number above 0.1 and below 1",
+        ),
+        (
+            lambda: schedules.OneCycle(0.1, 10, end_divisor=0.5),
+            "end_divisor is 0.5: wanted a finite number of 1",
+        ),
     ],
 )
 def test_settings_that_cannot_be(make, message):

@@ -22,7 +22,9 @@ from anynet.primitives.indexing import index_add, scatter_add
 from anynet.tracing.trace import STANDARD, Primitive
 
 # A kernel is registered by the name of its primitive; these are all there are.
-PRIMITIVES = {name: value for name, value in vars(primitives).items() if isinstance(value, Primitive)}
+PRIMITIVES = {
+    name: value for name, value in vars(primitives).items() if isinstance(value, Primitive)
+}
 
 
 @pytest.mark.parametrize("name", sorted({*PRIMITIVES, *functions.__all__}))
@@ -46,7 +48,10 @@ def test_a_primitive_is_no_method():
         activation = functions.relu
 
     assert Layer().activation is Layer.activation is functions.relu
-    assert host(Layer().activation(np.array([-1.0, 2.0]))).tolist() == [0, 2]
+    assert host(Layer().activation(np.array([-1.0, 2.0]))).tolist() == [
+        0,
+        2,
+    ]
 
 
 @pytest.fixture(params=["kernel", "reference"])
@@ -56,7 +61,11 @@ def manner(request, monkeypatch, backend):
         for primitive in PRIMITIVES.values():
             monkeypatch.setattr(primitive, "_implementations", {})
         # The standard's functions keep theirs: a library that needs them does not do without.
-        others = {name: kernel for name, kernel in kernels_for(backend.xp).items() if name not in PRIMITIVES}
+        others = {
+            name: kernel
+            for name, kernel in kernels_for(backend.xp).items()
+            if name not in PRIMITIVES
+        }
         monkeypatch.setattr("anynet.tracing.trace.kernels_for", lambda xp: others)
         yield request.param
         for primitive in PRIMITIVES.values():
@@ -66,40 +75,80 @@ def manner(request, monkeypatch, backend):
 
 
 def test_every_kernel_belongs_to_a_primitive(backend):
-    assert kernels_for(backend.xp).keys() <= {*PRIMITIVES, *STANDARD, "index_add", "place", "scatter_add", "sum_to"}
+    assert kernels_for(backend.xp).keys() <= {
+        *PRIMITIVES,
+        *STANDARD,
+        "index_add",
+        "place",
+        "scatter_add",
+        "sum_to",
+    }
 
 
 def test_a_kernel_stands_in_for_a_function_of_the_standard(monkeypatch):
-    monkeypatch.setattr("anynet.tracing.trace.kernels_for", lambda xp: {"exp": lambda x: x + 1})
+    monkeypatch.setattr(
+        "anynet.tracing.trace.kernels_for",
+        lambda xp: {"exp": lambda x: x + 1},
+    )
     assert Primitive("exp")(np.ones(2)).tolist() == [2, 2]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(5, 3), (3,), (2, 4, 3), (0, 3)])
 def test_affine(manner, backend, dtype, shape):
-    x, w, b = (numbers(backend, *s, seed=i, dtype=dtype) for i, s in enumerate([shape, (3, 2), (2,)]))
+    x, w, b = (
+        numbers(backend, *s, seed=i, dtype=dtype) for i, s in enumerate([shape, (3, 2), (2,)])
+    )
     rtol = 1e-5 if dtype == "float32" else 1e-12
-    assert_close(primitives.affine(x, w, b), host(x) @ host(w) + host(b), like=x, rtol=rtol, atol=1e-6)
-    assert_close(primitives.affine(x, w, None), host(x) @ host(w), like=x, rtol=rtol, atol=1e-6)
+    assert_close(
+        primitives.affine(x, w, b),
+        host(x) @ host(w) + host(b),
+        like=x,
+        rtol=rtol,
+        atol=1e-6,
+    )
+    assert_close(
+        primitives.affine(x, w, None),
+        host(x) @ host(w),
+        like=x,
+        rtol=rtol,
+        atol=1e-6,
+    )
     if len(shape) > 1:
-        gx, gw, gb = anynet.grad(lambda *p: array_namespace(p[0]).sum(primitives.affine(*p) ** 2), (0, 1, 2))(x, w, b)
+        gx, gw, gb = anynet.grad(
+            lambda *p: array_namespace(p[0]).sum(primitives.affine(*p) ** 2),
+            (0, 1, 2),
+        )(x, w, b)
         y = 2 * (host(x) @ host(w) + host(b))
         assert_close(gx, y @ host(w).T, like=x, rtol=rtol, atol=1e-4)
-        assert_close(gw, host(x).reshape(-1, 3).T @ y.reshape(-1, 2), like=w, rtol=rtol, atol=1e-4)
+        assert_close(
+            gw,
+            host(x).reshape(-1, 3).T @ y.reshape(-1, 2),
+            like=w,
+            rtol=rtol,
+            atol=1e-4,
+        )
         assert_close(gb, y.reshape(-1, 2).sum(axis=0), like=b, rtol=rtol, atol=1e-4)
 
 
 def test_relu(manner, backend):
     x = backend.asarray(np.array([-1.0, 0.0, 2.0, np.nan, np.inf]))
     assert_close(primitives.relu(x), [0, 0, 2, np.nan, np.inf])
-    x, g = backend.asarray(np.array([-1.0, 0.0, 2.0, np.inf])), backend.asarray(np.array([1.0, 2.0, 3.0, 4.0]))
+    x, g = (
+        backend.asarray(np.array([-1.0, 0.0, 2.0, np.inf])),
+        backend.asarray(np.array([1.0, 2.0, 3.0, 4.0])),
+    )
     assert_close(primitives.relu_gradient(g, primitives.relu(x)), [0, 0, 3, 4])
 
 
 def test_updates_leave_their_arguments_alone(manner, backend):
     p, g = numbers(backend, 3, 2), numbers(backend, 3, 2, seed=1)
     before = host(p).copy(), host(g).copy()
-    assert_close(primitives.sgd_update(0.5, p, g)[0], before[0] - 0.5 * before[1], like=p)
+    assert_close(
+        primitives.sgd_update(0.5, p, g)[0],
+        before[0] - 0.5 * before[1],
+        like=p,
+    )
     np.testing.assert_array_equal(host(p), before[0])
     np.testing.assert_array_equal(host(g), before[1])
 
@@ -116,23 +165,35 @@ UPDATES = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", UPDATES)
 def test_kernels_of_updates(backend, name, dtype):
-    """As the references do, for arrays of no axes, larger than a kernel's blocks, transposed; read-only ones.
+    """As the references do, for arrays of no axes, larger than a kernel's blocks, transposed;
+    read-only ones.
 
-    Two parameters at once.
-    """
+    Two parameters at once."""
     count, settings = UPDATES[name]
     tolerance = 1e-6 if dtype == "float32" else 1e-14
     update = getattr(primitives, name.partition(" ")[0])
     for shape in [(), (3, 2), (0, 3), (300, 250)]:
-        given = [np.random.default_rng(seed).uniform(0.1, 1, size=shape).astype(dtype) for seed in range(2 * count)]
+        given = [
+            np.random.default_rng(seed).uniform(0.1, 1, size=shape).astype(dtype)
+            for seed in range(2 * count)
+        ]
         for transposed in (False, True):
             arrays = [backend.asarray(x.T if transposed else x) for x in given]
             if backend.name == "numpy":
                 for x in arrays:
                     x.setflags(write=False)
-            found, expected = update(*settings, *arrays), update.reference(*settings, *arrays)
+            found, expected = (
+                update(*settings, *arrays),
+                update.reference(*settings, *arrays),
+            )
             for x, wanted in zip(found, expected, strict=True):
-                assert_close(x, host(wanted), like=arrays[0], rtol=tolerance, atol=tolerance)
+                assert_close(
+                    x,
+                    host(wanted),
+                    like=arrays[0],
+                    rtol=tolerance,
+                    atol=tolerance,
+                )
             for x, before in zip(arrays, given, strict=True):
                 np.testing.assert_array_equal(host(x), before.T if transposed else before)
 
@@ -140,7 +201,9 @@ def test_kernels_of_updates(backend, name, dtype):
 def expected_cross_entropy(logits, labels):
     log_p = special.log_softmax(logits.astype(np.float64), axis=-1)
     rows = labels if labels.ndim == logits.ndim else np.eye(logits.shape[-1])[labels]
-    return -(rows * log_p).sum(axis=-1).mean(), (np.exp(log_p) - rows) / (logits.size / logits.shape[-1])
+    return -(rows * log_p).sum(axis=-1).mean(), (np.exp(log_p) - rows) / (
+        logits.size / logits.shape[-1]
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -156,7 +219,10 @@ def expected_cross_entropy(logits, labels):
 def test_cross_entropy(name, n, classes, seed, scale, dtype, one_hot):
     backend = anynet.get_backend(name)
     rng = np.random.default_rng(seed)
-    logits, labels = (scale * rng.normal(size=(n, classes))).astype(dtype), rng.integers(0, classes, n)
+    logits, labels = (
+        (scale * rng.normal(size=(n, classes))).astype(dtype),
+        rng.integers(0, classes, n),
+    )
     t = np.eye(classes, dtype=dtype)[labels] if one_hot else labels
     x, t = backend.asarray(logits), backend.asarray(t)
     value, gradient = expected_cross_entropy(logits, host(t))
@@ -182,14 +248,21 @@ def test_cross_entropy_of_one_row(manner, backend):
 def test_a_label_that_is_no_class_never_passes_silently(manner, backend, label):
     x, t = numbers(backend, 2, 3), backend.asarray(np.array([0, label]))
     if manner == "kernel" and checks_labels(backend):
-        with pytest.raises(DataError, match=f"label {label} is no class.*wanted labels 0 to 2"):
+        with pytest.raises(
+            DataError,
+            match=f"label {label} is no class.*wanted labels 0 to 2",
+        ):
             losses.cross_entropy(x, t)
     else:
         assert np.isnan(host(losses.cross_entropy(x, t)))
 
 
 def test_labels_of_a_wrong_shape(backend):
-    for loss in (losses.cross_entropy, losses.cross_entropy_of_probabilities, losses.sum_of_squares):
+    for loss in (
+        losses.cross_entropy,
+        losses.cross_entropy_of_probabilities,
+        losses.sum_of_squares,
+    ):
         wanted = r"\(4, 3\) were given with labels of shape \(3,\); wanted .*\(4,\) or .*\(4, 3\)"
         with pytest.raises(ShapeError, match=wanted):
             loss(numbers(backend, 4, 3), backend.asarray([0, 1, 2]))
@@ -203,7 +276,10 @@ FUNCTIONS = {
     "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
     "mish": lambda x: x * np.tanh(np.logaddexp(x, 0)),
     "relu": lambda x: np.maximum(x, 0),
-    "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * special.expm1(np.minimum(x, 0))),
+    "selu": lambda x: (
+        1.0507009873554805
+        * np.where(x > 0, x, 1.6732632423543772 * special.expm1(np.minimum(x, 0)))
+    ),
     "sigmoid": special.expit,
     "silu": lambda x: x * special.expit(x),
     "softplus": lambda x: np.logaddexp(x, 0),
@@ -227,7 +303,9 @@ def test_activations_against_scipy(manner, backend, name, dtype, scale, shape):
     assert_close(function(x), expected, like=x, rtol=tolerance, atol=tolerance)
     if name != "step":
         weights = host(numbers(backend, *shape, seed=1)).astype(dtype)
-        g = host(anynet.grad(lambda x: array_namespace(x).sum(function(x) * backend.asarray(weights)))(x))
+        g = host(
+            anynet.grad(lambda x: array_namespace(x).sum(function(x) * backend.asarray(weights)))(x)
+        )
         assert g.dtype == dtype
         assert np.isfinite(g).all()
 
@@ -237,7 +315,12 @@ def test_erf_in_half_precision(manner, backend):
         pytest.skip(reason=f"{backend.name} has no float16")
     points = np.array([-3.25, -0.5, 0.0, 1.5, 3.25], "float16")
     x = backend.asarray(points)
-    assert_close(functions.erf(x), special.erf(points.astype("float64")), like=x, rtol=1e-3)
+    assert_close(
+        functions.erf(x),
+        special.erf(points.astype("float64")),
+        like=x,
+        rtol=1e-3,
+    )
 
 
 def test_small_sigmoids_keep_their_digits(manner, backend):
@@ -258,24 +341,39 @@ def test_activations_differentiate(manner, backend, name):
 def test_softmax_over_another_axis(backend):
     x = numbers(backend, 3, 4)
     assert_close(functions.softmax(x, axis=0), special.softmax(host(x), axis=0))
-    assert_close(functions.log_softmax(x, axis=0), special.log_softmax(host(x), axis=0))
+    assert_close(
+        functions.log_softmax(x, axis=0),
+        special.log_softmax(host(x), axis=0),
+    )
 
 
 def test_losses_of_the_book(backend):
-    # The worked example of chapter 4.2: the answer is 2, the network is fairly sure of it, then of 7.
+    # The worked example of chapter 4.2: the answer is 2, the network is fairly sure of it, then of
+    # 7.
     t = backend.asarray(np.eye(10)[2])
     sure = backend.asarray(np.array([0.1, 0.05, 0.6, 0.0, 0.05, 0.1, 0.0, 0.1, 0.0, 0.0]))
     wrong = backend.asarray(np.array([0.1, 0.05, 0.1, 0.0, 0.05, 0.1, 0.0, 0.6, 0.0, 0.0]))
     assert float(losses.sum_of_squares(sure, t)) == pytest.approx(0.0975)
     assert float(losses.sum_of_squares(wrong, t)) == pytest.approx(0.5975)
-    assert float(losses.cross_entropy_of_probabilities(sure, t)) == pytest.approx(0.510825457, rel=1e-8)
-    assert float(losses.cross_entropy_of_probabilities(wrong, t)) == pytest.approx(2.302584092, rel=1e-8)
+    assert float(losses.cross_entropy_of_probabilities(sure, t)) == pytest.approx(
+        0.510825457, rel=1e-8
+    )
+    assert float(losses.cross_entropy_of_probabilities(wrong, t)) == pytest.approx(
+        2.302584092, rel=1e-8
+    )
 
 
 def test_labels_as_indices_and_as_rows_agree(backend):
-    y, labels = functions.softmax(numbers(backend, 5, 3)), backend.asarray(np.array([0, 2, 1, 1, 0]))
+    y, labels = (
+        functions.softmax(numbers(backend, 5, 3)),
+        backend.asarray(np.array([0, 2, 1, 1, 0])),
+    )
     rows = functions.one_hot(labels, 3, y.dtype)
-    for loss in (losses.cross_entropy, losses.cross_entropy_of_probabilities, losses.sum_of_squares):
+    for loss in (
+        losses.cross_entropy,
+        losses.cross_entropy_of_probabilities,
+        losses.sum_of_squares,
+    ):
         assert_close(loss(y, labels), host(loss(y, rows)), rtol=1e-12)
     assert np.isfinite(host(losses.cross_entropy_of_probabilities(0 * y, labels)))
 
@@ -286,9 +384,15 @@ def test_one_hot(backend):
 
 
 def test_what_is_no_array():
-    with pytest.raises(TypeError, match=r"^relu: list was given: wanted an array, as get_backend\(\)\.asarray"):
+    with pytest.raises(
+        TypeError,
+        match=r"^relu: list was given: wanted an array, as get_backend\(\)\.asarray",
+    ):
         functions.relu([1.0, -2.0])
-    with pytest.raises(TypeError, match=r"^affine: list was given: wanted an array, as get_backend\(\)\.asarray"):
+    with pytest.raises(
+        TypeError,
+        match=r"^affine: list was given: wanted an array, as get_backend\(\)\.asarray",
+    ):
         primitives.affine([[1.0, 2.0]], np.ones((2, 3)), None)
 
 

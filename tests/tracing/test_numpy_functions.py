@@ -1,4 +1,5 @@
-"""NumPy's functions and methods on traced arrays of every library, against NumPy itself and differences."""
+"""NumPy's functions and methods on traced arrays of every library, against NumPy itself and
+differences."""
 
 import numpy as np
 import pytest
@@ -6,7 +7,12 @@ from helpers import assert_close, host, numbers
 
 import anynet
 from anynet.array import array_namespace
-from anynet.errors import ArgumentError, CompilationError, DifferentiationError, MixedArraysError
+from anynet.errors import (
+    ArgumentError,
+    CompilationError,
+    DifferentiationError,
+    MixedArraysError,
+)
 from anynet.numerical import numerical_gradient
 from anynet.tracing.trace import wrap
 
@@ -129,7 +135,9 @@ FUNCTIONS = {
     "maximum.reduce": lambda x: np.maximum.reduce(x, axis=1),
     "add.accumulate": lambda x: np.add.accumulate(x, axis=1),
     "multiply.outer": lambda x: np.multiply.outer(x, x[0, ...]),
-    "a softmax": lambda x: (lambda e: e / np.sum(e, axis=-1, keepdims=True))(np.exp(x - np.max(x, -1, keepdims=True))),
+    "a softmax": lambda x: (lambda e: e / np.sum(e, axis=-1, keepdims=True))(
+        np.exp(x - np.max(x, -1, keepdims=True))
+    ),
     "operators of an array": lambda x: 2.0 - x + np.float64(3.0) * x,
 }
 METHODS = {
@@ -183,7 +191,12 @@ def test_function(backend, name):
     x = sample(backend)
     assert_close(anynet.vjp(f, x)[0], f(host(x)), rtol=1e-12, atol=1e-15)
     loss = lambda x: total(f(x))
-    assert_close(anynet.grad(loss)(x), differences(loss, host(x)), rtol=1e-7, atol=1e-8)
+    assert_close(
+        anynet.grad(loss)(x),
+        differences(loss, host(x)),
+        rtol=1e-7,
+        atol=1e-8,
+    )
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -206,7 +219,10 @@ def test_methods_that_libraries_do_not_have_alike():
     assert float(anynet.vjp(lambda x: np.std(x), x)[0]) == pytest.approx(np.std(x.numpy()))
 
 
-@pytest.mark.parametrize("f", [lambda x: np.sum(np.exp(x) * x), lambda x: np.max(x) * np.dot(x, x)])
+@pytest.mark.parametrize(
+    "f",
+    [lambda x: np.sum(np.exp(x) * x), lambda x: np.max(x) * np.dot(x, x)],
+)
 def test_in_compiled_steps_and_hessians(backend, f):
     x = numbers(backend, 4)
     compiled = anynet.compile(anynet.value_and_grad(f))
@@ -214,12 +230,20 @@ def test_in_compiled_steps_and_hessians(backend, f):
         value, gradient = compiled(x)
         assert_close(value, f(host(x)))
         assert_close(gradient, differences(f, host(x)), rtol=1e-7, atol=1e-8)
-    assert_close(anynet.hessian(f)(x), anynet.jacobian(anynet.grad(f))(host(x)), rtol=1e-9)
+    assert_close(
+        anynet.hessian(f)(x),
+        anynet.jacobian(anynet.grad(f))(host(x)),
+        rtol=1e-9,
+    )
 
 
 def test_arrays_of_numpy_beside_traced_ones(backend):
     x, y = numbers(backend, 3), np.array([1.0, 2.0, 3.0])
-    functions = (lambda x: np.sum(y * x), lambda x: np.dot(y, x), lambda x: np.sum(np.multiply(x, y)))
+    functions = (
+        lambda x: np.sum(y * x),
+        lambda x: np.dot(y, x),
+        lambda x: np.sum(np.multiply(x, y)),
+    )
     for f in functions:
         if backend.name == "numpy":
             assert_close(anynet.grad(f)(x), y)
@@ -240,8 +264,14 @@ def test_what_has_no_counterpart_is_refused(backend):
             anynet.grad(f)(x)
         with pytest.raises(CompilationError, match=rf"np\.{name} of Traced"):
             anynet.compile(f)(x)
-    for f in (lambda x: np.sum(x, where=np.array([True, False, True])), lambda x: np.sum(x, initial=2.0)):
-        with pytest.raises(ArgumentError, match=r"np\.sum of a traced array: .*(where|initial)"):
+    for f in (
+        lambda x: np.sum(x, where=np.array([True, False, True])),
+        lambda x: np.sum(x, initial=2.0),
+    ):
+        with pytest.raises(
+            ArgumentError,
+            match=r"np\.sum of a traced array: .*(where|initial)",
+        ):
             anynet.grad(f)(x)
     with pytest.raises(DifferentiationError, match=r"would cut it out of the derivative"):
         anynet.grad(lambda x: np.sum(x) + x.sum().tolist())(x)
@@ -253,7 +283,10 @@ def test_what_has_no_counterpart_is_refused(backend):
             y += x
             return np.sum(y)
 
-        with pytest.raises(DifferentiationError, match=r"np\.add of a traced array cannot be written into a plain one"):
+        with pytest.raises(
+            DifferentiationError,
+            match=r"np\.add of a traced array cannot be written into a plain one",
+        ):
             anynet.grad(into_plain)(x)
         assert_close(plain, np.zeros(3))
 
@@ -267,25 +300,44 @@ def test_results_written_into_traced_arrays(backend):
         out = np.zeros_like(x)
         part = out[1:]
         np.multiply(x[1:], 2.0, out=part)
-        np.add.at(out, np.array([0, 0, 2]) if backend.name == "numpy" else backend.asarray([0, 0, 2]), x)
+        np.add.at(
+            out,
+            np.array([0, 0, 2]) if backend.name == "numpy" else backend.asarray([0, 0, 2]),
+            x,
+        )
         return np.sum(out * out)
 
     a, b, c = host(x)
-    assert_close(anynet.value_and_grad(f)(x)[0], (a + b) ** 2 + (2 * b) ** 2 + (3 * c) ** 2)
+    assert_close(
+        anynet.value_and_grad(f)(x)[0],
+        (a + b) ** 2 + (2 * b) ** 2 + (3 * c) ** 2,
+    )
 
 
 @pytest.mark.parametrize(
     "key",
-    [[0, 0, 1], ([0, 0, 1], [2, 2, 0]), (slice(None), [1, 1]), ([[0, 1], [0, 0]],), (1, slice(1, None)), -1],
+    [
+        [0, 0, 1],
+        ([0, 0, 1], [2, 2, 0]),
+        (slice(None), [1, 1]),
+        ([[0, 1], [0, 0]],),
+        (1, slice(1, None)),
+        -1,
+    ],
     ids=str,
 )
 def test_places_named_twice(backend, key):
     """As `np.add.at` of NumPy's own arrays, by every kind of key."""
     if not hasattr(type(numbers(backend, 1)), "__iadd__"):
         pytest.skip("arrays never change")
-    if backend.name == "array_api_strict" and (key == -1 or (type(key) is tuple and slice(None) in key)):
+    if backend.name == "array_api_strict" and (
+        key == -1 or (type(key) is tuple and slice(None) in key)
+    ):
         pytest.skip("its keys name every axis, and have no slices beside arrays")
-    x, values = numbers(backend, 2, 3), numbers(backend, *np.zeros((2, 3))[key].shape, seed=1)
+    x, values = (
+        numbers(backend, 2, 3),
+        numbers(backend, *np.zeros((2, 3))[key].shape, seed=1),
+    )
     for function in (np.add, np.subtract):
 
         def f(values, function=function):
@@ -300,13 +352,19 @@ def test_places_named_twice(backend, key):
 
         value, gradient = anynet.value_and_grad(f)(values)
         assert_close(value, plain(host(values)))
-        assert_close(gradient, host(numerical_gradient(plain, host(values))), rtol=1e-5, atol=1e-8)
+        assert_close(
+            gradient,
+            host(numerical_gradient(plain, host(values))),
+            rtol=1e-5,
+            atol=1e-8,
+        )
     with pytest.raises(DifferentiationError, match=r"np\.multiply\.at of Traced\(tape"):
         anynet.grad(lambda x: np.multiply.at(np.ones_like(x), [0], x[:1, :]))(x)
 
 
 def test_arrays_like_a_traced_one(backend):
-    """With ``like``, NumPy's functions make arrays that traced ones can be written into (NEP 35)."""
+    """With ``like``, NumPy's functions make arrays that traced ones can be written into (NEP
+    35)."""
     x = numbers(backend, 2, 3)
 
     def f(x):
@@ -327,14 +385,24 @@ def test_arrays_like_a_traced_one(backend):
 
     x00, x11, x12 = (host(x)[i] for i in ((0, 0), (1, 1), (1, 2)))
     a = host(x)
-    made = [np.array([x00, x11]), np.array([[x00, 1], [0, x12]]), a, 2 * a, np.eye(2, 3, 1) * a, np.arange(3) * a]
+    made = [
+        np.array([x00, x11]),
+        np.array([[x00, 1], [0, x12]]),
+        a,
+        2 * a,
+        np.eye(2, 3, 1) * a,
+        np.arange(3) * a,
+    ]
     made.append(np.full(4, x00))
     if hasattr(type(x), "__iadd__"):
         made.append(np.pad(a, ((1, 1), (0, 0))))
     value, gradient = anynet.value_and_grad(f)(x)
     assert_close(value, sum(total(y) for y in made))
     assert gradient.shape == x.shape
-    with pytest.raises(DifferentiationError, match=r"plain\[i\] = x ask for .* np\.zeros\(shape, like=x\)"):
+    with pytest.raises(
+        DifferentiationError,
+        match=r"plain\[i\] = x ask for .* np\.zeros\(shape, like=x\)",
+    ):
         anynet.grad(lambda x: total(np.array([x[0, 0], x[1, 1]])))(x)
 
 
@@ -383,12 +451,20 @@ def test_a_network_written_with_numpy(activation):
     """A two-layer network in plain NumPy, against its numerical gradient and PyTorch."""
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     rng = np.random.default_rng(0)
-    params = {"W1": rng.normal(size=(4, 5)), "b1": np.zeros(5), "W2": rng.normal(size=(5, 3)), "b2": np.zeros(3)}
+    params = {
+        "W1": rng.normal(size=(4, 5)),
+        "b1": np.zeros(5),
+        "W2": rng.normal(size=(5, 3)),
+        "b2": np.zeros(3),
+    }
     x, t = rng.normal(size=(6, 4)), np.array([0, 2, 1, 1, 0, 2])
     value, gradients = anynet.value_and_grad(two_layers)(params, x, t, activation)
     assert_close(value, two_layers(params, x, t, activation))
     numerical = numerical_gradient(lambda params: two_layers(params, x, t, activation), params)
-    by_hand = differences(lambda w: two_layers({**params, "W1": w}, x, t, activation), params["W1"])
+    by_hand = differences(
+        lambda w: two_layers({**params, "W1": w}, x, t, activation),
+        params["W1"],
+    )
     assert_close(gradients["W1"], by_hand, rtol=1e-6, atol=1e-9)
     theirs = {name: torch.tensor(p, requires_grad=True) for name, p in params.items()}
     hidden = torch.tensor(x) @ theirs["W1"] + theirs["b1"]
@@ -398,6 +474,8 @@ def test_a_network_written_with_numpy(activation):
     for name, g in gradients.items():
         assert_close(g, host(numerical[name]), rtol=1e-6, atol=1e-8)
         assert_close(g, theirs[name].grad.numpy(), rtol=1e-9)
-    compiled = anynet.compile(lambda params, x, t: anynet.value_and_grad(two_layers)(params, x, t, activation))
+    compiled = anynet.compile(
+        lambda params, x, t: anynet.value_and_grad(two_layers)(params, x, t, activation)
+    )
     for _ in range(2):
         assert_close(compiled(params, x, t)[1]["W1"], gradients["W1"], rtol=1e-12)

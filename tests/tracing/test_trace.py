@@ -1,4 +1,5 @@
-"""What else a traced array and its namespace do: sequences, numbers of strangers, and what they refuse."""
+"""What else a traced array and its namespace do: sequences, numbers of strangers, and what they
+refuse."""
 
 import math
 
@@ -8,7 +9,12 @@ from helpers import assert_close, host, numbers
 
 import anynet
 from anynet.array import array_namespace
-from anynet.errors import AttributeNameError, CompilationError, DifferentiationError, MixedArraysError
+from anynet.errors import (
+    AttributeNameError,
+    CompilationError,
+    DifferentiationError,
+    MixedArraysError,
+)
 from anynet.tracing.trace import wrap
 
 
@@ -36,7 +42,11 @@ def test_arrays_of_traced_numbers(backend):
         return xp.linalg.det(square) * total(xp.full((2, 2), x[0])) + total(xp.full_like(x, x[1]))
 
     value = a * a * b - b
-    assert_close(anynet.grad(f)(x), [2 * a * b * 4 * a + value * 4, (a * a - 1) * 4 * a + 2], rtol=1e-6)
+    assert_close(
+        anynet.grad(f)(x),
+        [2 * a * b * 4 * a + value * 4, (a * a - 1) * 4 * a + 2],
+        rtol=1e-6,
+    )
 
 
 def test_scalars_of_numpy_beside_other_arrays(backend):
@@ -49,7 +59,9 @@ def test_scalars_of_numpy_beside_other_arrays(backend):
         assert_close(anynet.grad(f)(x), np.full(3, 4.0), like=x)
 
 
-def test_the_namespace_answers_for_arrays_and_lists_the_standard_only(backend):
+def test_the_namespace_answers_for_arrays_and_lists_the_standard_only(
+    backend,
+):
     def f(x):
         xp = array_namespace(x)
         assert xp.finfo(x).bits == 64
@@ -57,7 +69,10 @@ def test_the_namespace_answers_for_arrays_and_lists_the_standard_only(backend):
         assert xp.isdtype(x.dtype, "real floating")
         assert not hasattr(xp, "einsum")
         assert not hasattr(xp, "special")
-        with pytest.raises(AttributeError, match=r"einsum is not in the Array API standard.*custom_vjp"):
+        with pytest.raises(
+            AttributeError,
+            match=r"einsum is not in the Array API standard.*custom_vjp",
+        ):
             xp.einsum("i,i->", x, x)
         return total(x)
 
@@ -69,13 +84,21 @@ def test_constants_go_to_compiled_code_and_variables_do_not(backend):
     constant = wrap(x)
     np.testing.assert_array_equal(np.asarray(constant), host(x))
     assert np.asarray(constant, dtype="float32").dtype == np.float32
-    with pytest.raises(DifferentiationError, match=r"a plain array of Traced.* would cut it out.*custom_vjp"):
+    with pytest.raises(
+        DifferentiationError,
+        match=r"a plain array of Traced.* would cut it out.*custom_vjp",
+    ):
         anynet.grad(lambda x: total(x * np.asarray(x).max()))(x)
-    assert anynet.grad(lambda x: total(x * float(np.asarray(anynet.stop_gradient(x)).max())))(x).shape == (3,)
+    assert anynet.grad(lambda x: total(x * float(np.asarray(anynet.stop_gradient(x)).max())))(
+        x
+    ).shape == (3,)
 
 
 def test_a_method_that_the_standard_lacks(backend):
-    with pytest.raises(AttributeError, match=r"'detach' is none of them: use a function of its namespace"):
+    with pytest.raises(
+        AttributeError,
+        match=r"'detach' is none of them: use a function of its namespace",
+    ):
         anynet.grad(lambda x: total(x.detach()))(numbers(backend, 3))
 
 
@@ -87,7 +110,13 @@ def test_what_the_newest_standard_adds(backend):
         assert tuple(xp.broadcast_shapes((2, 1), (3,))) == (2, 3)
         assert xp.isdtype(x.dtype, kind="real floating")
         places = xp.reshape(xp.arange(9, device=x.device), (3, 3))
-        return total(xp.where(xp.isin(places, xp.asarray([1, 5], device=x.device)), x, x * 2))
+        return total(
+            xp.where(
+                xp.isin(places, xp.asarray([1, 5], device=x.device)),
+                x,
+                x * 2,
+            )
+        )
 
     assert_close(anynet.grad(f)(x), [[2, 1, 2], [2, 2, 1], [2, 2, 2]])
 
@@ -96,8 +125,15 @@ def test_plain_arrays_beside_traced_ones_in_code_of_others():
     special = pytest.importorskip("scipy.special", reason="needs SciPy")
     x = np.array([1.0, 2.0])
     mixed = lambda x: total(special.rel_entr(x, np.array([0.5, 0.5])))
-    for run in (anynet.grad(mixed), lambda x: anynet.vjp(mixed, x), anynet.compile(mixed)):
-        with pytest.raises(MixedArraysError, match=r"xp = x.__array_namespace__\(\); y = xp.asarray\(y\)"):
+    for run in (
+        anynet.grad(mixed),
+        lambda x: anynet.vjp(mixed, x),
+        anynet.compile(mixed),
+    ):
+        with pytest.raises(
+            MixedArraysError,
+            match=r"xp = x.__array_namespace__\(\); y = xp.asarray\(y\)",
+        ):
             run(x)
     lifted = lambda x: total(special.rel_entr(x, array_namespace(x).asarray(np.array([0.5, 0.5]))))
     assert_close(anynet.grad(lifted)(x), np.log(x / 0.5) + 1)
@@ -105,7 +141,10 @@ def test_plain_arrays_beside_traced_ones_in_code_of_others():
 
 def test_functions_of_the_library_itself():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
-    with pytest.raises(DifferentiationError, match=r"must be Tensor, not Traced.*xp.exp\(x\).*custom_vjp"):
+    with pytest.raises(
+        DifferentiationError,
+        match=r"must be Tensor, not Traced.*xp.exp\(x\).*custom_vjp",
+    ):
         anynet.grad(lambda x: torch.exp(x).sum())(torch.ones(3))
 
 
@@ -125,10 +164,14 @@ SCALARS_OUT = {
 
 @pytest.mark.parametrize("way", SCALARS_OUT)
 def test_a_scalar_taken_out_of_a_traced_array(backend, way):
-    """It is refused with the remedy, and stop_gradient(x) is formatted as a number of Python's is."""
+    """It is refused with the remedy, and stop_gradient(x) is formatted as a number of Python's
+    is."""
     function, shown = SCALARS_OUT[way]
     x = backend.asarray(np.asarray(2.0))
-    with pytest.raises(DifferentiationError, match=rf"^{shown} of Traced\(tape.*anynet\.stop_gradient\(x\) if the"):
+    with pytest.raises(
+        DifferentiationError,
+        match=rf"^{shown} of Traced\(tape.*anynet\.stop_gradient\(x\) if the",
+    ):
         anynet.grad(lambda x: function(x) and x)(x)
     with pytest.raises(CompilationError, match=rf"^{shown} of Traced\(recorder"):
         anynet.compile(lambda x: function(x) and x)(x)
@@ -160,5 +203,8 @@ def test_divmod(backend):
 
 def test_an_attribute_of_another_library(backend):
     for name in ("numpy", "detach", "backward", "grad", "requires_grad_"):
-        with pytest.raises(AttributeNameError, match=f"'{name}' is none of them: use a function of its namespace"):
+        with pytest.raises(
+            AttributeNameError,
+            match=f"'{name}' is none of them: use a function of its namespace",
+        ):
             getattr(wrap(backend.asarray(np.zeros(2))), name)

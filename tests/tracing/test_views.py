@@ -1,4 +1,5 @@
-"""Writes into arrays that share memory: traced arrays change as the library's own, or the write is refused."""
+"""Writes into arrays that share memory: traced arrays change as the library's own, or the write is
+refused."""
 
 import contextlib
 import operator
@@ -114,8 +115,21 @@ def into_a_constant(x):
 
 
 WRITES = [
-    *(by_a_slice, by_a_slice_of_a_slice, into_overlapping_slices, into_the_base, into_another_name, by_an_added_axis),
-    *(by_functions, by_iteration, by_what_no_one_else_has, after_a_copy, into_a_constant),
+    *(
+        by_a_slice,
+        by_a_slice_of_a_slice,
+        into_overlapping_slices,
+        into_the_base,
+        into_another_name,
+        by_an_added_axis,
+    ),
+    *(
+        by_functions,
+        by_iteration,
+        by_what_no_one_else_has,
+        after_a_copy,
+        into_a_constant,
+    ),
 ]
 
 
@@ -126,7 +140,12 @@ def test_writes_show_where_the_library_shows_them(backend, f):
     x = numbers(backend, 6)
     value, gradient = anynet.value_and_grad(f)(x)
     assert_close(value, host(f(x)))
-    assert_close(gradient, host(anynet.numerical.numerical_gradient(f, x)), rtol=1e-6, atol=1e-8)
+    assert_close(
+        gradient,
+        host(anynet.numerical.numerical_gradient(f, x)),
+        rtol=1e-6,
+        atol=1e-8,
+    )
     compiled = anynet.compile(f)
     for _ in range(2):
         assert_close(compiled(x), host(value))
@@ -135,7 +154,12 @@ def test_writes_show_where_the_library_shows_them(backend, f):
         assert_close(x, host(numbers(backend, 6)))
     nested = lambda x: total(anynet.grad(f)(x) * x)
     along = lambda x: total(anynet.grad(f)(x)) * 1.0
-    assert_close(anynet.grad(along)(x), host(anynet.numerical.numerical_gradient(along, x)), rtol=1e-5, atol=1e-6)
+    assert_close(
+        anynet.grad(along)(x),
+        host(anynet.numerical.numerical_gradient(along, x)),
+        rtol=1e-5,
+        atol=1e-6,
+    )
     assert_close(nested(x), host(total(gradient * x)))
 
 
@@ -179,17 +203,28 @@ def test_a_write_that_may_or_may_not_show_is_refused(backend):
         return total(y)
 
     assert_close(anynet.value_and_grad(f)(x)[0], host(total(x) * 4 - x[0] * 2 + 1))
-    with pytest.raises(DifferentiationError, match=r"cannot write into Traced.*broadcast_to.*copy=True"):
+    with pytest.raises(
+        DifferentiationError,
+        match=r"cannot write into Traced.*broadcast_to.*copy=True",
+    ):
         anynet.grad(g)(x)
-    with pytest.raises(CompilationError, match=r"cannot write into Traced.*broadcast_to.*copy=True"):
+    with pytest.raises(
+        CompilationError,
+        match=r"cannot write into Traced.*broadcast_to.*copy=True",
+    ):
         anynet.compile(g)(x)
 
 
 def test_in_place_results_keep_shape_and_dtype(backend):
     xp = backend.xp
     x = numbers(backend, 3)
-    for wrong in (lambda y: operator.iadd(y, 1.5), lambda y: operator.itruediv(y, 2)):
-        integers = lambda x, wrong=wrong: total(x) + total(wrong(array_namespace(x).asarray([1, 2, 3])))
+    for wrong in (
+        lambda y: operator.iadd(y, 1.5),
+        lambda y: operator.itruediv(y, 2),
+    ):
+        integers = lambda x, wrong=wrong: (
+            total(x) + total(wrong(array_namespace(x).asarray([1, 2, 3])))
+        )
         if not hasattr(type(x), "__iadd__"):
             anynet.grad(integers)(x)
             continue
@@ -232,7 +267,11 @@ def test_rows_of_a_loop_are_views_and_numpy_s_elements_are_not(library):
 
     x = numbers(get_backend(library), 3)
     assert_close(anynet.value_and_grad(f)(x)[0], host(f(x)))
-    assert_close(anynet.numerical.numerical_gradient(f, x), host(anynet.grad(f)(x)), rtol=1e-6)
+    assert_close(
+        anynet.numerical.numerical_gradient(f, x),
+        host(anynet.grad(f)(x)),
+        rtol=1e-6,
+    )
 
 
 def test_scalars_of_numpy_are_not_changed_in_place():
@@ -249,7 +288,11 @@ def test_scalars_of_numpy_are_not_changed_in_place():
 
     a, b, c = host(x)
     assert_close(anynet.value_and_grad(f)(x)[0], a * (a + b) * (a + c))
-    assert_close(anynet.numerical.numerical_gradient(f, x), host(anynet.grad(f)(x)), rtol=1e-6)
+    assert_close(
+        anynet.numerical.numerical_gradient(f, x),
+        host(anynet.grad(f)(x)),
+        rtol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
@@ -266,8 +309,14 @@ def test_writes_at_indices_that_are_arguments(library):
 
     x = numbers(backend, 4)
     compiled = anynet.compile(anynet.value_and_grad(f))
-    for places, mask in (([0, 0, 2], [True, False, False, False]), ([3, 1, 0], [False, False, True, False])):
-        places, mask = backend.asarray(np.array(places)), backend.asarray(np.array(mask))
+    for places, mask in (
+        ([0, 0, 2], [True, False, False, False]),
+        ([3, 1, 0], [False, False, True, False]),
+    ):
+        places, mask = (
+            backend.asarray(np.array(places)),
+            backend.asarray(np.array(mask)),
+        )
         value, gradient = anynet.value_and_grad(f)(x, places, mask)
         for _ in range(2):
             assert_close(compiled(x, places, mask)[0], host(value))
@@ -275,11 +324,19 @@ def test_writes_at_indices_that_are_arguments(library):
 
 
 # Programs that make views and write into them.
-SLICES = [slice(None), slice(1, None), slice(None, None, 2), slice(0, 1), 0, -1]
+SLICES = [
+    slice(None),
+    slice(1, None),
+    slice(None, None, 2),
+    slice(0, 1),
+    0,
+    -1,
+]
 
 
 def step(xp, arrays, code):
-    """Do what the numbers say with one of the arrays; what has no meaning for its shape does nothing."""
+    """Do what the numbers say with one of the arrays; what has no meaning for its shape does
+    nothing."""
     kind, which, a, b = code
     x = arrays[which % len(arrays)]
     if kind == 0 and x.ndim and 0 not in x.shape:
@@ -324,7 +381,11 @@ def run(x, codes):
     return loss
 
 
-CODES = st.lists(st.tuples(st.integers(0, 9), *[st.integers(0, 20)] * 3), min_size=1, max_size=12)
+CODES = st.lists(
+    st.tuples(st.integers(0, 9), *[st.integers(0, 20)] * 3),
+    min_size=1,
+    max_size=12,
+)
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch", "array_api_strict"])
@@ -341,11 +402,21 @@ def test_programs_of_views_and_writes(library, codes):
 
 
 def test_functions_that_share_memory_are_known(backend):
-    """Every function of the standard that returns a view or its argument, on small arrays of each kind."""
+    """Every function of the standard that returns a view or its argument, on small arrays of each
+    kind."""
     xp = backend.xp
     # The last two are made of others, which note it; diff of no times is its argument.
-    known = {*FUNCTIONS, "linalg.matrix_transpose", "broadcast_arrays", "diff"}
-    arrays = [numbers(backend, 3, 3), xp.reshape(xp.arange(9), (3, 3)), numbers(backend, 3, 3) + 1j]
+    known = {
+        *FUNCTIONS,
+        "linalg.matrix_transpose",
+        "broadcast_arrays",
+        "diff",
+    }
+    arrays = [
+        numbers(backend, 3, 3),
+        xp.reshape(xp.arange(9), (3, 3)),
+        numbers(backend, 3, 3) + 1j,
+    ]
     for name in STANDARD:
         for array in arrays:
             for args in ((), ((3, 3),), ((0, 1),), (0,), (array.dtype,)):
@@ -387,7 +458,10 @@ def test_what_a_key_reads_shares_memory_as_in_the_library(library, key):
     pytest.importorskip(library, reason=f"needs {library}")
     backend = get_backend(library)
     x = numbers(backend, 2, 3)
-    parts = [backend.asarray(k) if isinstance(k, np.ndarray) else k for k in (key if type(key) is tuple else (key,))]
+    parts = [
+        backend.asarray(k) if isinstance(k, np.ndarray) else k
+        for k in (key if type(key) is tuple else (key,))
+    ]
 
     def f(x):
         y = x * 2
@@ -397,12 +471,23 @@ def test_what_a_key_reads_shares_memory_as_in_the_library(library, key):
 
     value, gradient = anynet.value_and_grad(f)(x)
     assert_close(value, host(f(x)))
-    assert_close(gradient, host(anynet.numerical.numerical_gradient(f, x)), rtol=1e-6, atol=1e-8)
+    assert_close(
+        gradient,
+        host(anynet.numerical.numerical_gradient(f, x)),
+        rtol=1e-6,
+        atol=1e-8,
+    )
 
 
 @pytest.mark.parametrize(
     ("to", "of"),
-    [(slice(2), slice(1, 3)), (slice(1, 3), slice(2)), (1, 0), ((0, ...), (2, ...)), ((slice(1), ...), slice(1, 2))],
+    [
+        (slice(2), slice(1, 3)),
+        (slice(1, 3), slice(2)),
+        (1, 0),
+        ((0, ...), (2, ...)),
+        ((slice(1), ...), slice(1, 2)),
+    ],
 )
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
 def test_a_part_is_written_into_another_place(library, to, of):
@@ -420,4 +505,9 @@ def test_a_part_is_written_into_another_place(library, to, of):
     y[to] = y[of].copy()
     value, gradient = anynet.value_and_grad(f)(x)
     assert_close(value, np.sum(y**3))
-    assert_close(gradient, host(anynet.numerical.numerical_gradient(f, x)), rtol=1e-6, atol=1e-8)
+    assert_close(
+        gradient,
+        host(anynet.numerical.numerical_gradient(f, x)),
+        rtol=1e-6,
+        atol=1e-8,
+    )

@@ -11,7 +11,11 @@ from anynet.training import checkpoint
 
 def network(backend, seed=0, hidden=3):
     return layers.Sequential(
-        layers.Linear(4, hidden), layers.ReLU(), layers.Linear(hidden, 2), seed=seed, backend=backend
+        layers.Linear(4, hidden),
+        layers.ReLU(),
+        layers.Linear(hidden, 2),
+        seed=seed,
+        backend=backend,
     )
 
 
@@ -41,7 +45,12 @@ def test_the_file_is_one_that_others_read(tmp_path):
 def test_dtypes_follow_the_network(backend, tmp_path):
     checkpoint.save(network("numpy"), tmp_path / "net")
     net = layers.Sequential(
-        layers.Linear(4, 3), layers.ReLU(), layers.Linear(3, 2), seed=1, backend=backend, dtype=backend.xp.float64
+        layers.Linear(4, 3),
+        layers.ReLU(),
+        layers.Linear(3, 2),
+        seed=1,
+        backend=backend,
+        dtype=backend.xp.float64,
     )
     checkpoint.load(net, tmp_path / "net")
     assert net.layers[0].weight.dtype == backend.xp.float64
@@ -51,10 +60,16 @@ def test_a_file_that_does_not_fit_changes_nothing(backend, tmp_path):
     checkpoint.save(network("numpy", hidden=5), tmp_path / "net")
     net = network(backend)
     before = {name: host(p).copy() for name, p in net.parameters().items()}
-    with pytest.raises(ShapeError, match=r"layers\.0\.weight is \(4, 3\) in the network and \(4, 5\) in the file; "):
+    with pytest.raises(
+        ShapeError,
+        match=r"layers\.0\.weight is \(4, 3\) in the network and \(4, 5\) in the file; ",
+    ):
         checkpoint.load(net, tmp_path / "net")
     checkpoint.save({"w": numbers(backend, 2)}, tmp_path / "other")
-    with pytest.raises(ShapeError, match=r"layers\.0\.weight is missing in the file; .*w is in the file only"):
+    with pytest.raises(
+        ShapeError,
+        match=r"layers\.0\.weight is missing in the file; .*w is in the file only",
+    ):
         checkpoint.load(net, tmp_path / "other")
     for name, p in net.parameters().items():
         assert_close(p, before[name], rtol=0)
@@ -64,7 +79,13 @@ def test_damaged_files_and_empty_networks(backend, tmp_path):
     path = tmp_path / "net"
     checkpoint.save(network("numpy"), path)
     whole = path.read_bytes()
-    for damaged in (b"", whole[:20], whole[:-5], b"\xff" * 100, whole + b"more"):
+    for damaged in (
+        b"",
+        whole[:20],
+        whole[:-5],
+        b"\xff" * 100,
+        whole + b"more",
+    ):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match="is not a safetensors file, or a damaged one"):
             checkpoint.read(path, backend)
@@ -79,7 +100,17 @@ def test_damaged_files_and_empty_networks(backend, tmp_path):
         checkpoint.load(empty, path)
 
 
-DTYPES = ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
+DTYPES = (
+    "bool",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+)
 DTYPES += ("float16", "bfloat16", "float32", "float64", "complex64")
 
 
@@ -99,7 +130,8 @@ def test_every_dtype_goes_through_a_file(backend, tmp_path, dtype, shape):
 
 
 def test_bfloat16_is_stored_as_the_format_says(backend, tmp_path):
-    """PyTorch's values by the format's own reader for PyTorch; in float32 where the library has no bfloat16."""
+    """PyTorch's values by the format's own reader for PyTorch; in float32 where the library has no
+    bfloat16."""
     torch = pytest.importorskip("torch", reason="needs torch")
     safetensors = pytest.importorskip("safetensors.torch", reason="needs torch")
     x = torch.tensor([1.0, -2.5, 3.1, 1e38, float("inf"), float("nan"), 1e-40]).to(torch.bfloat16)
@@ -116,7 +148,12 @@ def test_bfloat16_is_stored_as_the_format_says(backend, tmp_path):
 def test_the_header_is_the_one_of_the_formats_own_package(tmp_path):
     from safetensors.numpy import save
 
-    arrays = {"b": np.ones((2, 3), "f4"), "a": np.arange(3, dtype="i2"), "c": np.array(2.5), "é": np.ones(3, "u1")}
+    arrays = {
+        "b": np.ones((2, 3), "f4"),
+        "a": np.arange(3, dtype="i2"),
+        "c": np.array(2.5),
+        "é": np.ones(3, "u1"),
+    }
     checkpoint.save(arrays, tmp_path / "x", {"epoch": "3"})
     assert (tmp_path / "x").read_bytes() == save(arrays, {"epoch": "3"})
 
@@ -148,13 +185,29 @@ def test_arrays_that_are_read_can_be_written_into(tmp_path):
             None,
             r"under 'a\.b': the one at 'a\.b' and the one at 'a' → 'b': rename one",
         ),
-        ({"a": [1], "a.0": 2}, None, r"under 'a\.0': the one at 'a' → 0 and the one at 'a\.0'"),
-        ({1: 1, "1": 2}, None, "under '1': the one at 1 and the one at '1'"),
-        ({"__metadata__": 1}, None, "named '__metadata__', which the format uses itself"),
+        (
+            {"a": [1], "a.0": 2},
+            None,
+            r"under 'a\.0': the one at 'a' → 0 and the one at 'a\.0'",
+        ),
+        (
+            {1: 1, "1": 2},
+            None,
+            "under '1': the one at 1 and the one at '1'",
+        ),
+        (
+            {"__metadata__": 1},
+            None,
+            "named '__metadata__', which the format uses itself",
+        ),
         ({"\ud800": 1}, None, "is not Unicode that can be written"),
         ({"a": 1}, {"epoch": 3}, "wanted a dict of strings"),
         ({"a": 1}, [("epoch", "3")], "wanted a dict of strings"),
-        ({"a": 1}, {"anynet.tied": "{}"}, "which anynet writes itself: rename it"),
+        (
+            {"a": 1},
+            {"anynet.tied": "{}"},
+            "which anynet writes itself: rename it",
+        ),
     ],
 )
 def test_what_cannot_be_saved(tmp_path, tree, metadata, message):
@@ -179,7 +232,10 @@ def test_dtypes_that_the_format_lacks(backend, tmp_path, dtype):
         pytest.skip(f"{backend.name} has no {dtype}")
     x = backend.xp.astype(numbers(backend, 3), wanted)
     (tmp_path / "x").write_bytes(b"before")
-    with pytest.raises(ArgumentError, match=rf"x is of dtype {dtype}, which a safetensors file cannot store: convert"):
+    with pytest.raises(
+        ArgumentError,
+        match=rf"x is of dtype {dtype}, which a safetensors file cannot store: convert",
+    ):
         checkpoint.save({"x": x}, tmp_path / "x")
     assert (tmp_path / "x").read_bytes() == b"before"
 
@@ -187,16 +243,39 @@ def test_dtypes_that_the_format_lacks(backend, tmp_path, dtype):
 @pytest.mark.parametrize(
     ("stored", "own", "message"),
     [
-        ("int8", "float32", "x is float32 in the network and int8 in the file"),
-        ("complex64", "float32", "x is float32 in the network and complex64 in the file"),
-        ("float32", "complex64", "x is complex64 in the network and float32 in the file"),
-        ("float32", "int32", "x is int32 in the network and float32 in the file"),
-        ("bool", "float32", "x is float32 in the network and bool in the file"),
+        (
+            "int8",
+            "float32",
+            "x is float32 in the network and int8 in the file",
+        ),
+        (
+            "complex64",
+            "float32",
+            "x is float32 in the network and complex64 in the file",
+        ),
+        (
+            "float32",
+            "complex64",
+            "x is complex64 in the network and float32 in the file",
+        ),
+        (
+            "float32",
+            "int32",
+            "x is int32 in the network and float32 in the file",
+        ),
+        (
+            "bool",
+            "float32",
+            "x is float32 in the network and bool in the file",
+        ),
         ("int8", "bool", "x is bool in the network and int8 in the file"),
     ],
 )
 def test_values_of_another_kind_are_not_loaded(backend, tmp_path, stored, own, message):
-    checkpoint.save({"w": np.ones(2, "float32"), "x": np.ones(2, stored)}, tmp_path / "x")
+    checkpoint.save(
+        {"w": np.ones(2, "float32"), "x": np.ones(2, stored)},
+        tmp_path / "x",
+    )
     net = {"w": backend.xp.zeros(2, dtype=backend.xp.float32, device=backend.device)}
     net["x"] = backend.xp.zeros(2, dtype=getattr(backend.xp, own), device=backend.device)
     with pytest.raises(DataError, match=message):
@@ -237,10 +316,21 @@ def test_values_that_do_not_fit_are_not_loaded(backend, tmp_path, value, stored,
     net = {"x": backend.xp.zeros(shape, dtype=getattr(backend.xp, own), device=backend.device)}
     if fits:
         checkpoint.load(net, tmp_path / "x")
-        wide = host(backend.xp.astype(net["x"], backend.xp.float64)) if own == "bfloat16" else host(net["x"])
-        np.testing.assert_allclose(wide, np.full(shape, value, "float64"), rtol=1e-2 if own == "bfloat16" else 1e-6)
+        wide = (
+            host(backend.xp.astype(net["x"], backend.xp.float64))
+            if own == "bfloat16"
+            else host(net["x"])
+        )
+        np.testing.assert_allclose(
+            wide,
+            np.full(shape, value, "float64"),
+            rtol=1e-2 if own == "bfloat16" else 1e-6,
+        )
     else:
-        with pytest.raises(DataError, match=rf"x is {own} in the network and {stored} in the file, where a value is"):
+        with pytest.raises(
+            DataError,
+            match=rf"x is {own} in the network and {stored} in the file, where a value is",
+        ):
             checkpoint.load(net, tmp_path / "x")
         assert not host(backend.xp.any(net["x"] != 0))
 
@@ -255,7 +345,10 @@ def test_dtypes_of_a_file_that_anynet_does_not_read(tmp_path):
 def test_libraries_that_lack_a_dtype_of_the_file():
     """Another number of bits, or integers for floats, would not be what the file says."""
     small = SimpleNamespace(name="small", xp=SimpleNamespace())
-    with pytest.raises(DataError, match="small has no int16: read the file on another backend, such as numpy"):
+    with pytest.raises(
+        DataError,
+        match="small has no int16: read the file on another backend, such as numpy",
+    ):
         checkpoint.on_backend(np.ones(2, "int16"), "int16", small)
 
 
@@ -263,9 +356,21 @@ def test_a_network_of_bfloat16(backend, tmp_path):
     if not hasattr(backend.xp, "bfloat16"):
         pytest.skip(f"{backend.name} has no bfloat16")
     dtype = backend.xp.bfloat16
-    net = layers.Sequential(layers.Linear(4, 3), layers.BatchNorm(3), seed=0, backend=backend, dtype=dtype)
+    net = layers.Sequential(
+        layers.Linear(4, 3),
+        layers.BatchNorm(3),
+        seed=0,
+        backend=backend,
+        dtype=dtype,
+    )
     checkpoint.save(net, tmp_path / "net")
-    other = layers.Sequential(layers.Linear(4, 3), layers.BatchNorm(3), seed=1, backend=backend, dtype=dtype)
+    other = layers.Sequential(
+        layers.Linear(4, 3),
+        layers.BatchNorm(3),
+        seed=1,
+        backend=backend,
+        dtype=dtype,
+    )
     checkpoint.load(other, tmp_path / "net")
     for name, p in net.parameters().items():
         assert other[name].dtype == dtype

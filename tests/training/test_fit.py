@@ -10,8 +10,22 @@ import anynet
 from anynet import layers, losses, metrics, optimizers
 from anynet.array import array_namespace
 from anynet.data import Loader
-from anynet.errors import ArgumentError, ArgumentTypeError, DataError, DifferentiationError, NonFiniteError, ShapeError
-from anynet.training import Epoch, History, evaluation, fit, on_rows, training_step
+from anynet.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DataError,
+    DifferentiationError,
+    NonFiniteError,
+    ShapeError,
+)
+from anynet.training import (
+    Epoch,
+    History,
+    evaluation,
+    fit,
+    on_rows,
+    training_step,
+)
 from anynet.training.progress import Display
 
 
@@ -26,7 +40,11 @@ def blobs(backend, n=60, classes=3, seed=0):
 
 def network(backend, seed=0, classes=3):
     return layers.Sequential(
-        layers.Linear(2, 16), layers.ReLU(), layers.Linear(16, classes), seed=seed, backend=backend
+        layers.Linear(2, 16),
+        layers.ReLU(),
+        layers.Linear(16, classes),
+        seed=seed,
+        backend=backend,
     )
 
 
@@ -60,7 +78,13 @@ def test_one_hot_labels_and_another_loss(backend):
     by_index = anynet.fit(network(backend), (x, t), epochs=1, progress=False)
     by_row = anynet.fit(network(backend), (x, rows), epochs=1, progress=False)
     np.testing.assert_allclose(by_row.losses, by_index.losses, rtol=1e-5)
-    squares = anynet.fit(network(backend), (x, t), loss=losses.sum_of_squares, epochs=3, progress=False)
+    squares = anynet.fit(
+        network(backend),
+        (x, t),
+        loss=losses.sum_of_squares,
+        epochs=3,
+        progress=False,
+    )
     assert squares.losses[-1] < squares.losses[0]
 
 
@@ -72,9 +96,17 @@ def test_evaluate_counts_every_row_once(backend, monkeypatch):
 
 
 def test_the_same_seed_trains_alike_on_every_backend(backend):
-    """A hundred steps; rounding differs between libraries, so the losses agree, they are not equal."""
+    """A hundred steps; rounding differs between libraries, so the losses agree, they are not
+    equal."""
     runs = [
-        anynet.fit(network(b, 3), blobs(b), epochs=25, batch_size=16, seed=5, progress=False).losses
+        anynet.fit(
+            network(b, 3),
+            blobs(b),
+            epochs=25,
+            batch_size=16,
+            seed=5,
+            progress=False,
+        ).losses
         for b in ("numpy", backend)
         for b in [anynet.get_backend(b)]
     ]
@@ -103,14 +135,29 @@ def test_ctrl_c_keeps_the_network_and_the_history(backend):
 def test_a_loss_that_is_no_number_stops(backend):
     net, (x, t) = network(backend), blobs(backend)
     stop = r"the loss became (nan|inf) in epoch \d, step \d+: lower the learning rate"
-    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match=stop):
-        anynet.fit(net, (x * 1e18, t), optimizer=optimizers.SGD(1e20), epochs=3, progress=False)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(NonFiniteError, match=stop),
+    ):
+        anynet.fit(
+            net,
+            (x * 1e18, t),
+            optimizer=optimizers.SGD(1e20),
+            epochs=3,
+            progress=False,
+        )
 
 
 def test_the_error_carries_the_history(backend):
     net, data = network(backend), blobs(backend)
     with np.errstate(all="ignore"), pytest.raises(NonFiniteError) as caught:
-        anynet.fit(net, data, loss=lambda y, t: losses.cross_entropy(y, t) * math.nan, progress=False, epochs=2)
+        anynet.fit(
+            net,
+            data,
+            loss=lambda y, t: losses.cross_entropy(y, t) * math.nan,
+            progress=False,
+            epochs=2,
+        )
     assert math.isnan(caught.value.history.losses[0])
     assert caught.value.history.epochs == []
 
@@ -124,7 +171,10 @@ def test_labels_out_of_range_are_found_before_anything_changes(backend, where):
     bad = (x, backend.asarray(labels))
     before = {name: host(p).copy() for name, p in net.parameters().items()}
     pair = (bad, good) if where == "train" else (good, bad)
-    with pytest.raises(DataError, match="a label is 3 and the network has 3 outputs: wanted labels 0 to 2"):
+    with pytest.raises(
+        DataError,
+        match="a label is 3 and the network has 3 outputs: wanted labels 0 to 2",
+    ):
         anynet.fit(net, *pair, progress=False)
     assert all((host(p) == before[name]).all() for name, p in net.parameters().items())
 
@@ -152,7 +202,10 @@ def test_the_table_names_every_metric(backend, capsys):
     (heading, line) = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert heading.split() == "epoch loss train f1_micro train perplexity seconds".split()
     scores = history.epochs[0].train_scores
-    assert line.split()[2:4] == [f"{scores['f1_micro']:.4f}", f"{scores['perplexity']:.4f}"]
+    assert line.split()[2:4] == [
+        f"{scores['f1_micro']:.4f}",
+        f"{scores['perplexity']:.4f}",
+    ]
     assert len(heading) == len(line)
 
 
@@ -192,7 +245,12 @@ def test_a_long_history_prints_the_first_and_the_last_epochs(epochs):
     history = many(epochs)
     numbers = [line.split()[0] for line in str(history).splitlines()]
     last = [str(number) for number in range(epochs - 9, epochs + 1)]
-    assert numbers == ["epoch", *"1 2 3 4 5 6 7 8 9 10".split(), *(["..."] if epochs > 20 else []), *last]
+    assert numbers == [
+        "epoch",
+        *"1 2 3 4 5 6 7 8 9 10".split(),
+        *(["..."] if epochs > 20 else []),
+        *last,
+    ]
     assert [row[0] for row in cells(history._repr_html_())] == numbers
 
 
@@ -200,7 +258,10 @@ def test_histories_of_other_runs():
     """Without an epoch, interrupted, and with epochs that measured different metrics."""
     assert str(History()) == "no epochs"
     assert str(History(losses=[1.0, 2.0], interrupted=True)) == "no epochs\ninterrupted"
-    assert History(losses=[1.0], interrupted=True)._repr_html_() == "<p>no epochs</p><p>interrupted</p>"
+    assert (
+        History(losses=[1.0], interrupted=True)._repr_html_()
+        == "<p>no epochs</p><p>interrupted</p>"
+    )
     mixed = History([Epoch(1, 1.0, {}, {}, 1.0), Epoch(2, 0.5, {}, {"<f1>": 0.25}, 1.0)])
     assert [line.split() for line in str(mixed).splitlines()] == [
         ["epoch", "loss", "test", "<f1>", "seconds"],
@@ -219,17 +280,48 @@ def test_the_display_is_shown_every_step(monkeypatch):
     monkeypatch.setattr(fit, "LOOK_INTERVAL", 0.0)
     backend = anynet.get_backend("numpy")
     shown = []
-    monkeypatch.setattr(Display, "show", lambda self, epoch, step, steps, loss: shown.append((epoch, step, loss)))
-    history = anynet.fit(network(backend), blobs(backend), epochs=2, batch_size=20, progress=False)
-    assert [(epoch, step) for epoch, step, _ in shown] == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
+    monkeypatch.setattr(
+        Display,
+        "show",
+        lambda self, epoch, step, steps, loss: shown.append((epoch, step, loss)),
+    )
+    history = anynet.fit(
+        network(backend),
+        blobs(backend),
+        epochs=2,
+        batch_size=20,
+        progress=False,
+    )
+    assert [(epoch, step) for epoch, step, _ in shown] == [
+        (1, 1),
+        (1, 2),
+        (1, 3),
+        (2, 1),
+        (2, 2),
+        (2, 3),
+    ]
     assert [loss for *_, loss in shown] == history.losses
 
 
 def test_the_seed_is_that_of_the_shuffles(backend):
     x, t = blobs(backend)
-    by_seed = anynet.fit(network(backend), (x, t), batch_size=20, seed=5, epochs=1, progress=False)
+    by_seed = anynet.fit(
+        network(backend),
+        (x, t),
+        batch_size=20,
+        seed=5,
+        epochs=1,
+        progress=False,
+    )
     by_loader = anynet.fit(network(backend), Loader(x, t, 20, seed=5), epochs=1, progress=False)
-    another = anynet.fit(network(backend), (x, t), batch_size=20, seed=6, epochs=1, progress=False)
+    another = anynet.fit(
+        network(backend),
+        (x, t),
+        batch_size=20,
+        seed=6,
+        epochs=1,
+        progress=False,
+    )
     assert by_seed.losses == by_loader.losses != another.losses
 
 
@@ -239,7 +331,12 @@ def test_a_step_on_rows(backend):
     take = backend.xp.take
     step = training_step(losses.cross_entropy)
     found = on_rows(step)(network(backend), optimizers.SGD(0.1), x, t, rows)
-    expected = step(network(backend), optimizers.SGD(0.1), take(x, rows, axis=0), take(t, rows, axis=0))
+    expected = step(
+        network(backend),
+        optimizers.SGD(0.1),
+        take(x, rows, axis=0),
+        take(t, rows, axis=0),
+    )
     assert_close(found, host(expected), rtol=1e-6)
 
 
@@ -252,7 +349,12 @@ def column(xp, t):
     [
         (losses.cross_entropy, 3, "classes", "accuracy"),
         (losses.cross_entropy, 3, "rows", "accuracy"),
-        (partial(losses.cross_entropy, label_smoothing=0.1), 3, "classes", "accuracy"),
+        (
+            partial(losses.cross_entropy, label_smoothing=0.1),
+            3,
+            "classes",
+            "accuracy",
+        ),
         (losses.hinge, 3, "classes", "accuracy"),
         (losses.multi_margin, 3, "classes", "accuracy"),
         (losses.sum_of_squares, 3, "classes", "accuracy"),
@@ -260,15 +362,34 @@ def column(xp, t):
         (losses.mean_squared_error, 1, "column", "r2_score"),
         (losses.mean_absolute_error, 3, "rows", "r2_score"),
         (partial(losses.huber, delta=0.5), 1, "column", "r2_score"),
-        (losses.binary_cross_entropy_with_logits, 1, "bits", "binary_accuracy"),
-        (losses.binary_cross_entropy_with_logits, 3, "rows", "binary_accuracy"),
+        (
+            losses.binary_cross_entropy_with_logits,
+            1,
+            "bits",
+            "binary_accuracy",
+        ),
+        (
+            losses.binary_cross_entropy_with_logits,
+            3,
+            "rows",
+            "binary_accuracy",
+        ),
         (lambda y, t: losses.cross_entropy(y, t), 3, "classes", None),
-        (lambda net, x, t: losses.cross_entropy(net(x), t), 3, "classes", None),
+        (
+            lambda net, x, t: losses.cross_entropy(net(x), t),
+            3,
+            "classes",
+            None,
+        ),
         (losses.cosine, 3, "rows", None),
     ],
 )
 def test_the_loss_chooses_the_metric(backend, loss, outputs, labels, name):
-    usual = losses.cross_entropy, losses.mean_squared_error, losses.binary_cross_entropy_with_logits
+    usual = (
+        losses.cross_entropy,
+        losses.mean_squared_error,
+        losses.binary_cross_entropy_with_logits,
+    )
     if backend.name == "jax" and loss not in usual:
         pytest.skip(reason="JAX compiles for too long")
     xp = backend.xp
@@ -284,15 +405,28 @@ def test_the_loss_chooses_the_metric(backend, loss, outputs, labels, name):
     assert list(epoch.train_scores) == list(epoch.test_scores) == ([] if name is None else [name])
     assert epoch.train_score == epoch.test_score
     if name is not None:
-        assert epoch.train_score == pytest.approx(host(getattr(metrics, name)(net(x), given)).item(), rel=1e-5)
+        assert epoch.train_score == pytest.approx(
+            host(getattr(metrics, name)(net(x), given)).item(), rel=1e-5
+        )
         assert epoch.train_score < 1
 
 
 def test_the_default_metric_ignores_what_the_loss_ignores(backend):
     x, t = blobs(backend)
     xp = backend.xp
-    for ignored, dtype in ((-100, xp.int64), (255, xp.uint8), (1, xp.int32)):
-        labels = xp.astype(xp.where(xp.arange(60, device=backend.device) % 2 == 0, t, ignored + 0 * t), dtype)
+    for ignored, dtype in (
+        (-100, xp.int64),
+        (255, xp.uint8),
+        (1, xp.int32),
+    ):
+        labels = xp.astype(
+            xp.where(
+                xp.arange(60, device=backend.device) % 2 == 0,
+                t,
+                ignored + 0 * t,
+            ),
+            dtype,
+        )
         loss = partial(losses.cross_entropy, ignore_index=ignored)
         net = network(backend)
         (epoch,) = anynet.fit(net, (x, labels), loss=loss, epochs=1, progress=False).epochs
@@ -314,7 +448,9 @@ def test_scores_of_f1_are_those_of_all_rows(backend, monkeypatch):
     (epoch,) = anynet.fit(net, (x, t), epochs=1, metric=chosen, progress=False).epochs
     expected = by_hand(net(x), t)
     recall = float(np.mean(host(net(x)).argmax(axis=1) == host(t)))
-    assert expected != pytest.approx(np.mean([by_hand(net(x[i : i + 6, :]), t[i : i + 6]) for i in range(0, 60, 6)]))
+    assert expected != pytest.approx(
+        np.mean([by_hand(net(x[i : i + 6, :]), t[i : i + 6]) for i in range(0, 60, 6)])
+    )
     assert list(epoch.train_scores) == ["f1", "recall_micro", "by_hand"]
     assert list(epoch.train_scores.values()) == pytest.approx([expected, recall, expected])
     assert anynet.evaluate(net, (x, t), metrics.f1) == pytest.approx(expected)
@@ -340,7 +476,12 @@ def test_half_precision(backend, name, compile):
     if backend.name == "jax" and not compile:
         pytest.skip(reason="JAX compiles each function for too long")
     x, t = blobs(backend)
-    net = layers.Sequential(layers.Linear(2, 16), layers.BatchNorm(16), layers.ReLU(), layers.Linear(16, 3))
+    net = layers.Sequential(
+        layers.Linear(2, 16),
+        layers.BatchNorm(16),
+        layers.ReLU(),
+        layers.Linear(16, 3),
+    )
     net.initialize(0, backend, dtype=dtype)
     history = anynet.fit(
         net, (backend.xp.astype(x, dtype), t), metric=[metrics.accuracy, metrics.f1, metrics.perplexity],
@@ -355,7 +496,10 @@ def test_half_precision(backend, name, compile):
 
 def test_metrics_that_cannot_be(backend):
     net, data = network(backend), blobs(backend)
-    with pytest.raises(ArgumentError, match="two metrics are called 'f1': set the attribute name of one"):
+    with pytest.raises(
+        ArgumentError,
+        match="two metrics are called 'f1': set the attribute name of one",
+    ):
         anynet.evaluate(net, data, [metrics.f1, metrics.F1()])
     with pytest.raises(ArgumentError, match=r"f1_none is of shape \(3,\): wanted a scalar"):
         anynet.evaluate(net, data, metrics.F1("none"))
@@ -364,7 +508,8 @@ def test_metrics_that_cannot_be(backend):
         anynet.fit(net, data, metric=metrics.F1("none"), progress=False)
     assert same()
     with pytest.raises(
-        ArgumentTypeError, match=r"metric is 'f1': wanted one or several of anynet\.metrics, such as met"
+        ArgumentTypeError,
+        match=r"metric is 'f1': wanted one or several of anynet\.metrics, such as met",
     ):
         anynet.fit(net, data, metric="f1")
     with pytest.raises(ArgumentTypeError, match="metric is 1: wanted one or several of"):
@@ -422,7 +567,8 @@ def unchanged(net):
         ),
         (
             losses.binary_cross_entropy_with_logits, 1, lambda xp, t: column(xp, t), DataError,
-            "a label is 2: binary_cross_entropy_with_logits wants labels in 0 … 1, 0 for no and 1 for yes",
+            "a label is 2: binary_cross_entropy_with_logits wants labels in 0 … 1, 0 for no and 1 "
+            "for yes",
         ),
         (
             losses.cross_entropy, 3, lambda xp, t: xp.ones((60, 3), device=t.device) * -1.5, DataError,
@@ -462,7 +608,10 @@ def test_a_network_without_an_axis_of_classes(backend):
         def forward(self, x):
             return self.inner(x)[:, 0]
 
-    with pytest.raises(ShapeError, match=r"outputs of shape \(N,\) .*cross_entropy wants a last layer with one output"):
+    with pytest.raises(
+        ShapeError,
+        match=r"outputs of shape \(N,\) .*cross_entropy wants a last layer with one output",
+    ):
         anynet.fit(Squeezed(), (x, 0 * t), progress=False)
     bits = backend.xp.astype(t > 0, backend.xp.float32)
     loss = losses.binary_cross_entropy_with_logits
@@ -483,20 +632,37 @@ def test_networks_that_give_something_else_than_rows(backend):
 
     flat = lambda y: backend.xp.reshape(y, (-1, 1))
     for of_rows, error, message in (
-        (lambda y: (y, y), ArgumentError, r"gives a tuple: cross_entropy wants an array; .*loss\(net, x, t\)"),
-        (flat, ShapeError, r"outputs of shape \(3, 1\) .*cross_entropy wants one row of outputs for each row of x"),
-        (backend.xp.sum, ShapeError, r"outputs of shape \(\) .*cross_entropy wants one row of outputs"),
+        (
+            lambda y: (y, y),
+            ArgumentError,
+            r"gives a tuple: cross_entropy wants an array; .*loss\(net, x, t\)",
+        ),
+        (
+            flat,
+            ShapeError,
+            r"outputs of shape \(3, 1\) .*cross_entropy wants one row of outputs for each row of x",
+        ),
+        (
+            backend.xp.sum,
+            ShapeError,
+            r"outputs of shape \(\) .*cross_entropy wants one row of outputs",
+        ),
     ):
         with pytest.raises(error, match=message):
             anynet.fit(Other(of_rows), (x, t), progress=False)
 
 
-def test_a_metric_that_does_not_fit_is_found_before_anything_changes(backend):
+def test_a_metric_that_does_not_fit_is_found_before_anything_changes(
+    backend,
+):
     x, t = blobs(backend)
     net = network(backend, classes=1)
     same = unchanged(net)
     loss = lambda y, t: losses.mean_squared_error(y[:, 0], array_namespace(y, t).astype(t, y.dtype))
-    with pytest.raises(ShapeError, match=r"accuracy: outputs of shape \(1, 1\) are no choice among classes"):
+    with pytest.raises(
+        ShapeError,
+        match=r"accuracy: outputs of shape \(1, 1\) are no choice among classes",
+    ):
         anynet.fit(net, (x, t), loss=loss, metric=metrics.accuracy, progress=False)
     assert same()
 
@@ -516,12 +682,23 @@ def test_a_loss_that_takes_the_network(backend, compile):
         return losses.cross_entropy(net(x), t) + 0.01 * penalty
 
     data = Loader(x, t, 20, shuffle=False)
-    history = anynet.fit(net, data, loss=loss, optimizer=optimizers.SGD(0.1), epochs=4, compile=compile, progress=False)
+    history = anynet.fit(
+        net,
+        data,
+        loss=loss,
+        optimizer=optimizers.SGD(0.1),
+        epochs=4,
+        compile=compile,
+        progress=False,
+    )
     optimizer = torch.optim.SGD(theirs.parameters(), 0.1)
     expected = []
     for step in range(12):
         rows = slice(step % 3 * 20, step % 3 * 20 + 20)
-        inputs, labels = torch.tensor(host(x)[rows]), torch.tensor(host(t)[rows])
+        inputs, labels = (
+            torch.tensor(host(x)[rows]),
+            torch.tensor(host(t)[rows]),
+        )
         value = torch.nn.functional.cross_entropy(theirs(inputs), labels)
         value = value + 0.01 * sum((w**2).sum() for w in theirs.parameters())
         optimizer.zero_grad()
@@ -544,7 +721,11 @@ def test_a_loss_that_reaches_the_network_is_refused(backend, compile):
 
     with pytest.raises(DifferentiationError, match=r"anynet\.fit takes loss\(net, x, t\)"):
         anynet.fit(
-            net, data, loss=lambda y, t: losses.cross_entropy(y, t) + 0.5 * penalty(), compile=compile, progress=False
+            net,
+            data,
+            loss=lambda y, t: losses.cross_entropy(y, t) + 0.5 * penalty(),
+            compile=compile,
+            progress=False,
         )
     assert same()
 
@@ -552,7 +733,11 @@ def test_a_loss_that_reaches_the_network_is_refused(backend, compile):
 @pytest.mark.parametrize("compile", [False, True])
 def test_a_loss_that_reaches_a_teacher(backend, compile):
     """Another network is a constant, and stays as it is."""
-    net, teacher, data = network(backend), network(backend, seed=1), blobs(backend)
+    net, teacher, data = (
+        network(backend),
+        network(backend, seed=1),
+        blobs(backend),
+    )
     same = unchanged(teacher)
 
     def loss(net, x, t):
@@ -569,7 +754,8 @@ def test_a_loss_that_reaches_a_teacher(backend, compile):
 def test_losses_by_what_they_take(backend):
     net, data = network(backend), blobs(backend)
     with pytest.raises(
-        ArgumentError, match=r"loss is <lambda>\(y\): wanted loss\(outputs, labels\) or loss\(net, x, t"
+        ArgumentError,
+        match=r"loss is <lambda>\(y\): wanted loss\(outputs, labels\) or loss\(net, x, t",
     ):
         anynet.fit(net, data, loss=lambda y: y)
     with pytest.raises(ArgumentError, match=r"loss is <lambda>\(a, b, c, d\)"):
@@ -590,7 +776,12 @@ def test_losses_by_what_they_take(backend):
 
 def normalized(backend):
     return layers.Sequential(
-        layers.Linear(2, 8), layers.BatchNorm(8), layers.ReLU(), layers.Linear(8, 3), seed=0, backend=backend
+        layers.Linear(2, 8),
+        layers.BatchNorm(8),
+        layers.ReLU(),
+        layers.Linear(8, 3),
+        seed=0,
+        backend=backend,
     )
 
 
@@ -652,7 +843,14 @@ def test_ctrl_c_waits_for_the_end_of_the_step(backend, place):
     net = normalized(backend)
     net.layers = [*net.layers, Layer()]
     loader = Loader(*blobs(backend), batch_size=16)
-    history = anynet.fit(net, loader, loss=loss, optimizer=Pressing(0.1), epochs=5, progress=False)
+    history = anynet.fit(
+        net,
+        loader,
+        loss=loss,
+        optimizer=Pressing(0.1),
+        epochs=5,
+        progress=False,
+    )
     assert history.interrupted
     assert len(history.losses) == 7
     assert len(history.epochs) == 1
@@ -681,8 +879,19 @@ def test_ctrl_c_in_compiled_steps(backend, augmented):
         return 0.1
 
     net = normalized(backend)
-    loader = Loader(*blobs(backend), batch_size=16, augment=augment if augmented else None)
-    history = anynet.fit(net, loader, optimizer=optimizers.Momentum(rate), epochs=9, compile=True, progress=False)
+    loader = Loader(
+        *blobs(backend),
+        batch_size=16,
+        augment=augment if augmented else None,
+    )
+    history = anynet.fit(
+        net,
+        loader,
+        optimizer=optimizers.Momentum(rate),
+        epochs=9,
+        compile=True,
+        progress=False,
+    )
     assert history.interrupted
     assert 1 <= len(history.epochs) < 9
     assert len(history.losses) >= 6
@@ -717,7 +926,14 @@ def test_a_host_that_takes_ctrl_c_itself(backend):
         signal.raise_signal(signal.SIGINT)
         return losses.cross_entropy(y, t)
 
-    history = anynet.fit(network(backend), blobs(backend), loss=loss, epochs=2, batch_size=30, progress=False)
+    history = anynet.fit(
+        network(backend),
+        blobs(backend),
+        loss=loss,
+        epochs=2,
+        batch_size=30,
+        progress=False,
+    )
     assert not history.interrupted
     assert len(history.epochs) == 2
     assert calls == [signal.SIGINT] * 4
@@ -737,7 +953,10 @@ def test_a_nan_is_seen_inside_an_epoch(backend, monkeypatch, compile):
     monkeypatch.setattr(fit, "LOOK_INTERVAL", 0.0)
     x, t = blobs(backend)
     rate = lambda step: 0.1 if step < 2 else 1e38
-    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match=r"in epoch 1, step (3|4|5):") as caught:
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(NonFiniteError, match=r"in epoch 1, step (3|4|5):") as caught,
+    ):
         anynet.fit(
             network(backend), Loader(x, t, 3), optimizer=optimizers.SGD(rate), progress=False, compile=compile
         )  # fmt: skip
@@ -749,7 +968,8 @@ def test_a_nan_is_seen_inside_an_epoch(backend, monkeypatch, compile):
 
 @pytest.mark.parametrize("compile", [False, True])
 def test_fit_trains_on_what_augment_returns(backend, compile):
-    """It is called with a key and the rows of each batch, also where the device could repeat steps by itself."""
+    """It is called with a key and the rows of each batch, also where the device could repeat steps
+    by itself."""
     x, t = blobs(backend)
     calls = []
 
@@ -759,7 +979,12 @@ def test_fit_trains_on_what_augment_returns(backend, compile):
 
     net = network(backend)
     history = anynet.fit(
-        net, Loader(x, t, 16, augment=augment), epochs=2, optimizer=optimizers.SGD(0.5), compile=compile, progress=False
+        net,
+        Loader(x, t, 16, augment=augment),
+        epochs=2,
+        optimizer=optimizers.SGD(0.5),
+        compile=compile,
+        progress=False,
     )
     key = tuple(anynet.random.key(0, backend).shape)
     assert calls == 2 * (3 * [(key, (16, 2))] + [(key, (12, 2))])
@@ -775,23 +1000,46 @@ def test_golden_losses(backend):
         seed=1, backend=backend,
     )  # fmt: skip
     history = anynet.fit(
-        net, blobs(backend), optimizer=optimizers.Adam(0.01), epochs=2, batch_size=16, seed=5, progress=False
+        net,
+        blobs(backend),
+        optimizer=optimizers.Adam(0.01),
+        epochs=2,
+        batch_size=16,
+        seed=5,
+        progress=False,
     )
-    golden = [1.77703011, 1.54420614, 1.19060826, 1.30076635, 1.07267165, 1.03437841, 0.98926377, 0.87055063]
+    golden = [
+        1.77703011,
+        1.54420614,
+        1.19060826,
+        1.30076635,
+        1.07267165,
+        1.03437841,
+        0.98926377,
+        0.87055063,
+    ]
     assert history.losses == pytest.approx(golden, rel=1e-4)
 
 
 def test_a_step_never_waits_for_the_device(strictest):
-    """On the second device, without masks and data-dependent shapes, with reading numbers forbidden."""
+    """On the second device, without masks and data-dependent shapes, with reading numbers
+    forbidden."""
     net = network(strictest)
-    x, t = numbers(strictest, 10, 2, dtype="float32"), strictest.asarray(np.arange(10) % 3)
+    x, t = (
+        numbers(strictest, 10, 2, dtype="float32"),
+        strictest.asarray(np.arange(10) % 3),
+    )
     optimizer = optimizers.SGD(0.1)
     step = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))
     values = []
     order = anynet.random.permutation(anynet.random.key(0, strictest), 10)
     for i in range(20):
         rows = order[i % 2 * 5 : i % 2 * 5 + 5]
-        value, grads = step(net, strictest.xp.take(x, rows, axis=0), strictest.xp.take(t, rows, axis=0))
+        value, grads = step(
+            net,
+            strictest.xp.take(x, rows, axis=0),
+            strictest.xp.take(t, rows, axis=0),
+        )
         optimizer.update(net, grads)
         values.append(value)
     accuracy = anynet.metrics.accuracy(net(x), t)

@@ -12,7 +12,12 @@ from anynet import layers, losses, optimizers
 from anynet.errors import NonFiniteError
 from anynet.training import Epoch
 from anynet.training import progress as display
-from anynet.training.progress import Display, NotebookDisplay, TerminalDisplay, display_of_run
+from anynet.training.progress import (
+    Display,
+    NotebookDisplay,
+    TerminalDisplay,
+    display_of_run,
+)
 
 
 def data(n=60):
@@ -23,11 +28,18 @@ def data(n=60):
 
 
 def network():
-    return layers.Sequential(layers.Linear(2, 16), layers.ReLU(), layers.Linear(16, 3), seed=0, backend="numpy")
+    return layers.Sequential(
+        layers.Linear(2, 16),
+        layers.ReLU(),
+        layers.Linear(16, 3),
+        seed=0,
+        backend="numpy",
+    )
 
 
 class Outputs:
-    """The outputs of a notebook: IPython's function `display`, its handle, and a shell that shows these types."""
+    """The outputs of a notebook: IPython's function `display`, its handle, and a shell that shows
+    these types."""
 
     def __init__(self, *types):
         self.shell = SimpleNamespace(display_formatter=SimpleNamespace(active_types=types))
@@ -54,11 +66,15 @@ class Outputs:
 
 @pytest.fixture
 def host(monkeypatch):
-    """Return a function that puts IPython in place, with a shell that shows these types of outputs."""
+    """Return a function that puts IPython in place, with a shell that shows these types of
+    outputs."""
 
     def install(*types):
         outputs = Outputs(*types)
-        ipython, module = ModuleType("IPython"), ModuleType("IPython.display")
+        ipython, module = (
+            ModuleType("IPython"),
+            ModuleType("IPython.display"),
+        )
         ipython.get_ipython = lambda: outputs.shell
         module.display = outputs.display
         monkeypatch.setitem(sys.modules, "IPython", ipython)
@@ -142,7 +158,8 @@ def test_a_notebook_has_one_output(host, capsys):
     last = f"epoch 3 of 3, step 2 of 3, loss {history.losses[7]:.4f}"
     lines = str(history).splitlines()
     assert any(
-        [line.split() for line in text.splitlines()] == [*(row.split() for row in lines[:3]), last.split()]
+        [line.split() for line in text.splitlines()]
+        == [*(row.split() for row in lines[:3]), last.split()]
         for text in outputs.texts
     )
     assert capsys.readouterr() == ("", "")
@@ -165,7 +182,13 @@ def test_a_notebook_after_an_error(host):
     """The output says where the run was."""
     outputs = host("text/plain", "text/html")
     with np.errstate(all="ignore"), pytest.raises(NonFiniteError):
-        anynet.fit(network(), data(), loss=lambda y, t: losses.cross_entropy(y, t) * np.nan, epochs=3, batch_size=20)
+        anynet.fit(
+            network(),
+            data(),
+            loss=lambda y, t: losses.cross_entropy(y, t) * np.nan,
+            epochs=3,
+            batch_size=20,
+        )
     assert outputs.texts[-1].splitlines()[-1] == "epoch 1 of 3, step 1 of 3, loss nan"
 
 
@@ -186,7 +209,8 @@ def test_a_run_that_was_interrupted_says_so(host, capsys):
 
 
 def test_where_the_program_runs(host, monkeypatch):
-    """A shell that shows text alone is a terminal, and so is a program that has loaded IPython and runs no shell."""
+    """A shell that shows text alone is a terminal, and so is a program that has loaded IPython and
+    runs no shell."""
     assert type(display_of_run(1, [])) is TerminalDisplay
     host("text/plain", "text/html", "image/png")
     assert type(display_of_run(1, [])) is NotebookDisplay

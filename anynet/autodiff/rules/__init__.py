@@ -1,8 +1,9 @@
-"""The derivative table: one rule per function of the standard, one file per chapter of the standard.
+"""The derivative table: one rule per function of the standard, one file per chapter of the
+standard.
 
-A rule is called as ``rule(xp, out, *args, **settings)`` with the values of a call and returns its pullbacks (see
-`anynet.tracing.trace.Primitive`). A rule never mentions broadcasting and never casts: the walker in ``tape.py``
-brings every cotangent to its argument's shape and dtype.
+A rule is called as ``rule(xp, out, *args, **settings)`` with the values of a call and returns its
+pullbacks (see `anynet.tracing.trace.Primitive`). A rule never mentions broadcasting and never
+casts: the walker in ``tape.py`` brings every cotangent to its argument's shape and dtype.
 """
 
 from collections.abc import Callable
@@ -67,7 +68,11 @@ def _rule(name: str, chapter: str) -> Rule | None:
 
 STANDARD.update(
     {
-        name: Primitive(name, _rule(name, chapter), decomposition=DECOMPOSITIONS.get(name))
+        name: Primitive(
+            name,
+            _rule(name, chapter),
+            decomposition=DECOMPOSITIONS.get(name),
+        )
         for chapter, names in CHAPTERS.items()
         for name in names
     }

@@ -17,7 +17,10 @@ def meshgrid(xp: Namespace, *arrays: Array, indexing: str = "xy") -> Any:
     for axis, x in zip(axes, arrays, strict=True):
         shape[axis] = x.shape[0]
     grids = [
-        xp.broadcast_to(xp.reshape(x, tuple(-1 if i == axis else 1 for i in range(len(arrays)))), tuple(shape))
+        xp.broadcast_to(
+            xp.reshape(x, tuple(-1 if i == axis else 1 for i in range(len(arrays)))),
+            tuple(shape),
+        )
         for axis, x in zip(axes, arrays, strict=True)
     ]
     return type(xp.meshgrid(*map(xp.zeros_like, arrays)))(grids)

@@ -1,9 +1,9 @@
 """Derivatives of the determinant, also where the matrix has no inverse.
 
-The derivative of det x is the matrix of cofactors, whatever the rank: det(x) · x⁻ᵀ has it only where there is an
-inverse. With x = u · diag(s) · v, the cofactors are those of the three factors multiplied, and those of diag(s) are the
-products of all singular values but one. Source: Jacobi's formula; Stewart, On the adjugate matrix, Linear algebra and
-its applications 283, 1998.
+The derivative of det x is the matrix of cofactors, whatever the rank: det(x) · x⁻ᵀ has it only
+where there is an inverse. With x = u · diag(s) · v, the cofactors are those of the three factors
+multiplied, and those of diag(s) are the products of all singular values but one. Source: Jacobi's
+formula; Stewart, On the adjugate matrix, Linear algebra and its applications 283, 1998.
 """
 
 from typing import Any
@@ -19,7 +19,9 @@ def _cofactors_rule(xp: Namespace, out: Array, x: Array) -> Any:
 
 @primitive(_cofactors_rule)
 def cofactors(x: Array) -> Array:
-    """Return the cofactors of square matrices (…, n, n), the transpose of the adjugate: the derivative of det x."""
+    """Return the cofactors of square matrices (…, n, n), the transpose of the adjugate: the
+    derivative of det x.
+    """
     xp = array_namespace(x)
     u, s, v, phase = _factors(xp, x)
     return phase * xp.matmul(conj(u) * xp.expand_dims(_without_one(xp, s), axis=-2), conj(v))
@@ -42,7 +44,9 @@ def cofactors_along(x: Array, h: Array) -> Array:
 
 
 def _factors(xp: Namespace, x: Array) -> tuple[Array, Array, Array, Array]:
-    """Return u, s and v with x = u · diag(s) · v, and the determinant of u · v, a number of modulus 1, as (…, 1, 1)."""
+    """Return u, s and v with x = u · diag(s) · v, and the determinant of u · v, a number of modulus
+    1, as (…, 1, 1).
+    """
     u, s, v = xp.linalg.svd(x, full_matrices=False)
     phase = xp.linalg.slogdet(u)[0] * xp.linalg.slogdet(v)[0]
     return u, s, v, xp.reshape(phase, (*phase.shape, 1, 1))
@@ -56,7 +60,9 @@ def _without_one(xp: Namespace, s: Array) -> Array:
 
 
 def _without_two(xp: Namespace, s: Array) -> Array:
-    """Return for each pair of descending singular values (…, n) the product of all others; 0 on the diagonal."""
+    """Return for each pair of descending singular values (…, n) the product of all others; 0 on the
+    diagonal.
+    """
     n = s.shape[-1]
     row, column = xp.expand_dims(s, axis=-1), xp.expand_dims(s, axis=-2)
     larger = xp.maximum(row, column)
@@ -66,8 +72,16 @@ def _without_two(xp: Namespace, s: Array) -> Array:
     # Where both are 0, a product that is not has them in the last two places.
     of_zeros = xp.prod(s[..., : max(n - 2, 0), None], axis=-2, keepdims=True)
     nothing = larger == 0
-    found = xp.where(nothing, of_zeros, product / xp.where(nothing, xp.ones_like(larger), larger))
-    return xp.where(xp.eye(n, dtype=xp.int32, device=device(s)) == 1, xp.zeros_like(found), found)
+    found = xp.where(
+        nothing,
+        of_zeros,
+        product / xp.where(nothing, xp.ones_like(larger), larger),
+    )
+    return xp.where(
+        xp.eye(n, dtype=xp.int32, device=device(s)) == 1,
+        xp.zeros_like(found),
+        found,
+    )
 
 
 def _third(xp: Namespace, x: Array, h: Array, g: Array) -> Array:
@@ -80,6 +94,8 @@ def _third(xp: Namespace, x: Array, h: Array, g: Array) -> Array:
     def trace(m: Array) -> Array:
         return xp.sum(eye * m, axis=(-2, -1), keepdims=True)
 
-    along = (trace(a) * trace(b) - trace(ab)) * eye - trace(b) * a - trace(a) * b + ab + xp.matmul(b, a)
+    along = (
+        (trace(a) * trace(b) - trace(ab)) * eye - trace(b) * a - trace(a) * b + ab + xp.matmul(b, a)
+    )
     size = xp.linalg.det(x)
     return xp.reshape(size, (*size.shape, 1, 1)) * xp.matmul(along, inverse).mT

@@ -1,10 +1,11 @@
 """Rules of the standard's element-wise functions, real and complex.
 
-Where two branches meet, the cotangent is shared: `maximum` and `minimum` give half to each of two equal arguments, and
-so does `logaddexp` where both are the same infinity. `abs`, `sign` and `copysign` give none at zero. Where a function
-has no derivative at an isolated point, `atan2` and `hypot` at the origin, it is taken to be 0; where the derivative is
-infinite, as that of `sqrt` at zero, so is the cotangent. `clip` passes it on at its limits, as PyTorch does; JAX shares
-it there. tests/autodiff/test_edges.py lists the values.
+Where two branches meet, the cotangent is shared: `maximum` and `minimum` give half to each of two
+equal arguments, and so does `logaddexp` where both are the same infinity. `abs`, `sign` and
+`copysign` give none at zero. Where a function has no derivative at an isolated point, `atan2` and
+`hypot` at the origin, it is taken to be 0; where the derivative is infinite, as that of `sqrt` at
+zero, so is the cotangent. `clip` passes it on at its limits, as PyTorch does; JAX shares it there.
+tests/autodiff/test_edges.py lists the values.
 """
 
 # A rule's parameters are the function's own, also where the derivative does not need them.
@@ -43,8 +44,9 @@ def acos(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def acosh(xp: Namespace, out: Array, x: Array) -> Any:
-    # Two roots: the root of the product has the other sign for half of all complex numbers. A difference twice, because
-    # a sum would lose the negative zero that says on which side of the cut x is.
+    # Two roots: the root of the product has the other sign for half of all complex numbers. A
+    # difference twice, because a sum would lose the negative zero that says on which side of the
+    # cut x is.
     return lambda g: g / xp.sqrt(x - 1) / xp.sqrt(x - -1)
 
 
@@ -75,7 +77,10 @@ def atan(xp: Namespace, out: Array, x: Array) -> Any:
 def atan2(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     # Divided by the length twice: its square would overflow or vanish.
     length = _nonzero(xp, xp.hypot(x1, x2))
-    return lambda g: g * (x2 / length / length), lambda g: g * (-x1 / length / length)
+    return (
+        lambda g: g * (x2 / length / length),
+        lambda g: g * (-x1 / length / length),
+    )
 
 
 @rule
@@ -96,7 +101,9 @@ def clip(xp: Namespace, out: Array, x: Array, min: Any = None, max: Any = None) 
 
     return (
         lambda g: g * xp.astype(x == out, g.dtype),
-        None if min is None else lambda g: g * xp.astype(xp.logical_and(x < min, out == min), g.dtype),
+        None
+        if min is None
+        else lambda g: g * xp.astype(xp.logical_and(x < min, out == min), g.dtype),
         None if max is None else to_max,
     )
 
@@ -173,7 +180,10 @@ def logaddexp(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     # The difference of two equal infinities is taken to be 0.
     same, zero = xp.logical_and(x1 == x2, xp.isinf(out)), xp.zeros_like(out)
     difference = xp.where(same, zero, x1) - xp.where(same, zero, x2)
-    return lambda g: g * _sigmoid(xp, difference), lambda g: g * _sigmoid(xp, -difference)
+    return (
+        lambda g: g * _sigmoid(xp, difference),
+        lambda g: g * _sigmoid(xp, -difference),
+    )
 
 
 def _sigmoid(xp: Namespace, x: Array) -> Array:
@@ -216,8 +226,8 @@ def positive(xp: Namespace, out: Array, x: Array) -> Any:
 def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     """Differentiate x1 ** x2.
 
-    At a base of 0 the exponent's derivative is 0 from an exponent of 0 on, and -∞ below it: the limits, and at 0 ** 0
-    what JAX and PyTorch take it to be.
+    At a base of 0 the exponent's derivative is 0 from an exponent of 0 on, and -∞ below it: the
+    limits, and at 0 ** 0 what JAX and PyTorch take it to be.
     """
 
     def to_x1(g: Array) -> Array:
@@ -238,7 +248,9 @@ def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
 
 
 def _slope(xp: Namespace, x: Array, n: Any) -> Array:
-    """Return n xⁿ⁻¹, n ≠ 0, without raising x to the power of 0: of a complex 0, that is not 1 on every library."""
+    """Return n xⁿ⁻¹, n ≠ 0, without raising x to the power of 0: of a complex 0, that is not 1 on
+    every library.
+    """
     if n == 1:
         return xp.ones_like(x)
     return n * (x if n == 2 else x ** (n - 1))
@@ -258,8 +270,8 @@ def reciprocal(xp: Namespace, out: Array, x: Array) -> Any:
 @rule
 def remainder(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     def to_x2(g: Array) -> Array:
-        # What was taken off, in units of x2: the floor of x1 / x2 is one more where the division rounds up. Of an
-        # infinite x2 nothing or, to bring the result to its sign, -1.
+        # What was taken off, in units of x2: the floor of x1 / x2 is one more where the division
+        # rounds up. Of an infinite x2 nothing or, to bring the result to its sign, -1.
         taken = xp.round(x1 / x2 - out / x2)
         return -g * xp.where(xp.isinf(out), -xp.ones_like(out), taken)
 

@@ -25,18 +25,37 @@ def _resize(xp: Namespace, x: Array, n: int | None, axis: int) -> Array:
         return x[(*before, slice(0, n), ...)]
     shape = list(x.shape)
     shape[axis] = n - length
-    return xp.concat([x, xp.zeros(tuple(shape), dtype=x.dtype, device=device(x))], axis=axis)
+    return xp.concat(
+        [x, xp.zeros(tuple(shape), dtype=x.dtype, device=device(x))],
+        axis=axis,
+    )
 
 
 @rule
-def fft(xp: Namespace, out: Array, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def fft(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    /,
+    *,
+    n: int | None = None,
+    axis: int = -1,
+    norm: str = "backward",
+) -> Any:
     length = x.shape[axis]
     return lambda g: _resize(xp, xp.fft.fft(g, axis=axis, norm=norm), length, axis)
 
 
 @rule
 def ifft(
-    xp: Namespace, out: Array, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward"
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    /,
+    *,
+    n: int | None = None,
+    axis: int = -1,
+    norm: str = "backward",
 ) -> Any:
     length = x.shape[axis]
     return lambda g: _resize(xp, xp.fft.ifft(g, axis=axis, norm=norm), length, axis)
@@ -53,38 +72,82 @@ def _sizes(x: Array, s: Any, axes: Any) -> list[tuple[int, int]]:
     if axes is None:
         axes = tuple(range(x.ndim)) if s is None else tuple(range(-len(s), 0))
     if s is not None and len(s) != len(axes):
-        raise ShapeError(f"s is {tuple(s)} for the axes {tuple(axes)}: wanted one length for each axis")
+        raise ShapeError(
+            f"s is {tuple(s)} for the axes {tuple(axes)}: wanted one length for each axis"
+        )
     return list(zip(axes, s if s is not None else (None,) * len(axes), strict=True))
 
 
 @decomposition
-def fftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
+def fftn(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    s: Any = None,
+    axes: Any = None,
+    norm: str = "backward",
+) -> Array:
     for axis, n in _sizes(x, s, axes):
         x = xp.fft.fft(x, n=n, axis=axis, norm=norm)
     return x
 
 
 @decomposition
-def ifftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
+def ifftn(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    s: Any = None,
+    axes: Any = None,
+    norm: str = "backward",
+) -> Array:
     for axis, n in _sizes(x, s, axes):
         x = xp.fft.ifft(x, n=n, axis=axis, norm=norm)
     return x
 
 
 @decomposition
-def rfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
+def rfft(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    n: int | None = None,
+    axis: int = -1,
+    norm: str = "backward",
+) -> Array:
     if is_complex(x):
-        raise DifferentiationError(f"rfft: {x.dtype} was given: wanted real numbers; fft takes complex ones")
+        raise DifferentiationError(
+            f"rfft: {x.dtype} was given: wanted real numbers; fft takes complex ones"
+        )
     n = x.shape[axis] if n is None else n
-    return _resize(xp, xp.fft.fft(_complex(xp, x), n=n, axis=axis, norm=norm), n // 2 + 1, axis)
+    return _resize(
+        xp,
+        xp.fft.fft(_complex(xp, x), n=n, axis=axis, norm=norm),
+        n // 2 + 1,
+        axis,
+    )
 
 
 @decomposition
-def irfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
+def irfft(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    n: int | None = None,
+    axis: int = -1,
+    norm: str = "backward",
+) -> Array:
     """Fill in the other half of the spectrum, the conjugate of the first."""
     n = 2 * (x.shape[axis] - 1) if n is None else n
     if n < 1:
-        raise ShapeError(f"irfft: n is {n} for shape {tuple(x.shape)}: wanted at least 1, the length of the result")
+        raise ShapeError(
+            f"irfft: n is {n} for shape {tuple(x.shape)}: wanted at least 1, the length of the "
+            "result"
+        )
     x = _resize(xp, _complex(xp, x), n // 2 + 1, axis)
     before = (slice(None),) * (axis % x.ndim)
     other = xp.conj(xp.flip(x[(*before, slice(1, (n + 1) // 2), ...)], axis=axis))
@@ -92,7 +155,15 @@ def irfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, n
 
 
 @decomposition
-def rfftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
+def rfftn(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    s: Any = None,
+    axes: Any = None,
+    norm: str = "backward",
+) -> Array:
     *others, (last, n) = _sizes(x, s, axes)
     x = xp.fft.rfft(x, n=n, axis=last, norm=norm)
     for axis, length in others:
@@ -101,7 +172,15 @@ def rfftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: 
 
 
 @decomposition
-def irfftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm: str = "backward") -> Array:
+def irfftn(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    s: Any = None,
+    axes: Any = None,
+    norm: str = "backward",
+) -> Array:
     *others, (last, n) = _sizes(x, s, axes)
     for axis, length in others:
         x = xp.fft.ifft(x, n=length, axis=axis, norm=norm)
@@ -109,12 +188,28 @@ def irfftn(xp: Namespace, x: Array, /, *, s: Any = None, axes: Any = None, norm:
 
 
 @decomposition
-def hfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
+def hfft(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    n: int | None = None,
+    axis: int = -1,
+    norm: str = "backward",
+) -> Array:
     return xp.fft.irfft(xp.conj(_complex(xp, x)), n=n, axis=axis, norm=_SWAPPED[norm])
 
 
 @decomposition
-def ihfft(xp: Namespace, x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
+def ihfft(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    n: int | None = None,
+    axis: int = -1,
+    norm: str = "backward",
+) -> Array:
     return xp.conj(xp.fft.rfft(x, n=n, axis=axis, norm=_SWAPPED[norm]))
 
 
@@ -131,4 +226,6 @@ def ifftshift(xp: Namespace, x: Array, /, *, axes: Any = None) -> Array:
 
 
 def _every(x: Array, axes: Any) -> tuple[int, ...]:
-    return tuple(range(x.ndim)) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
+    return (
+        tuple(range(x.ndim)) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
+    )

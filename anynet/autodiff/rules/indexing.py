@@ -11,18 +11,37 @@ RULES = rule = Table()
 
 
 @rule
-def take(xp: Namespace, out: Array, x: Array, indices: Array, /, *, axis: int | None = None) -> Any:
+def take(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    indices: Array,
+    /,
+    *,
+    axis: int | None = None,
+) -> Any:
     along = 0 if axis is None else axis % x.ndim
     shape = x.shape
 
     def pullback(g: Array) -> Array:
-        flat = xp.reshape(widened(g), (*shape[:along], math.prod(indices.shape), *shape[along + 1 :]))
+        flat = xp.reshape(
+            widened(g),
+            (*shape[:along], math.prod(indices.shape), *shape[along + 1 :]),
+        )
         return index_add(flat, xp.reshape(indices, (-1,)), along, shape[along])
 
     return pullback, None
 
 
 @rule
-def take_along_axis(xp: Namespace, out: Array, x: Array, indices: Array, /, *, axis: int = -1) -> Any:
+def take_along_axis(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    indices: Array,
+    /,
+    *,
+    axis: int = -1,
+) -> Any:
     length = x.shape[axis]
     return lambda g: scatter_add(widened(g), indices, axis, length), None

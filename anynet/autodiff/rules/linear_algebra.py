@@ -1,17 +1,26 @@
 """Rules and decompositions of the standard's matrix functions.
 
-Decompositions have derivatives where they are unique and smooth: the cotangent of vectors to two equal eigenvalues, or
-singular values, is NaN, as in JAX and PyTorch. Source of the formulas: Giles, Collected matrix
-derivative results for forward and reverse mode algorithmic differentiation, 2008; Townsend, Differentiating the
-singular value decomposition, 2016; Walter and Lehmann, Algorithmic differentiation of linear algebra functions, 2010;
-Wan and Zhang, Automatic differentiation for complex valued SVD, 2019.
+Decompositions have derivatives where they are unique and smooth: the cotangent of vectors to two
+equal eigenvalues, or singular values, is NaN, as in JAX and PyTorch. Source of the formulas: Giles,
+Collected matrix derivative results for forward and reverse mode algorithmic differentiation, 2008;
+Townsend, Differentiating the singular value decomposition, 2016; Walter and Lehmann, Algorithmic
+differentiation of linear algebra functions, 2010; Wan and Zhang, Automatic differentiation for
+complex valued SVD, 2019.
 """
 
 import math
 from collections.abc import Callable
 from typing import Any
 
-from anynet.array import Array, Namespace, conj, device, is_complex, is_narrow, widened
+from anynet.array import (
+    Array,
+    Namespace,
+    conj,
+    device,
+    is_complex,
+    is_narrow,
+    widened,
+)
 from anynet.autodiff.gradients import stop_gradient
 from anynet.autodiff.rules.determinant import cofactors
 from anynet.autodiff.rules.table import Table
@@ -25,7 +34,9 @@ linalg_composition = Table("linalg.")
 
 @rule
 def matmul(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
-    """Differentiate x1 @ x2: g @ x2ᵀ and x1ᵀ @ g; a vector counts as a matrix with one row, or one column."""
+    """Differentiate x1 @ x2: g @ x2ᵀ and x1ᵀ @ g; a vector counts as a matrix with one row, or one
+    column.
+    """
     row, column = x1.ndim == 1, x2.ndim == 1
 
     def matrix(g: Array) -> Array:
@@ -67,17 +78,25 @@ def tensordot(xp: Namespace, x1: Array, x2: Array, /, *, axes: Any = 2) -> Array
         axes = tuple(range(x1.ndim - axes, x1.ndim)), tuple(range(axes))
     for x, part in zip((x1, x2), axes, strict=True):
         if not all(-x.ndim <= axis < x.ndim for axis in part):
-            raise ShapeError(f"tensordot: axes {(*part,)} of an array of shape {(*x.shape,)}: wanted axes that it has")
+            raise ShapeError(
+                f"tensordot: axes {(*part,)} of an array of shape {(*x.shape,)}: wanted axes that "
+                "it has"
+            )
     gone1, gone2 = (tuple(a % x.ndim for a in part) for x, part in zip((x1, x2), axes, strict=True))
     summed1, summed2 = (tuple(x.shape[i] for i in gone) for x, gone in ((x1, gone1), (x2, gone2)))
     if summed1 != summed2:
         raise ShapeError(
-            f"tensordot: shapes {(*x1.shape,)} and {(*x2.shape,)} with axes {axes}: wanted as many elements along each "
-            f"of the summed axes, not {summed1} and {summed2}"
+            f"tensordot: shapes {(*x1.shape,)} and {(*x2.shape,)} with axes {axes}: wanted as many "
+            f"elements along each of the summed axes, not {summed1} and {summed2}"
         )
-    left1, left2 = (tuple(i for i in range(x.ndim) if i not in gone) for x, gone in ((x1, gone1), (x2, gone2)))
+    left1, left2 = (
+        tuple(i for i in range(x.ndim) if i not in gone) for x, gone in ((x1, gone1), (x2, gone2))
+    )
     inner = math.prod(summed1)
-    rows, columns = tuple(x1.shape[i] for i in left1), tuple(x2.shape[i] for i in left2)
+    rows, columns = (
+        tuple(x1.shape[i] for i in left1),
+        tuple(x2.shape[i] for i in left2),
+    )
     m1 = xp.reshape(xp.permute_dims(x1, (*left1, *gone1)), (math.prod(rows), inner))
     m2 = xp.reshape(xp.permute_dims(x2, (*gone2, *left2)), (inner, math.prod(columns)))
     return xp.reshape(xp.matmul(m1, m2), (*rows, *columns))
@@ -114,7 +133,9 @@ def det(xp: Namespace, out: Array, x: Array, /) -> Any:
 
 @linalg_rule
 def slogdet(xp: Namespace, out: Any, x: Array, /) -> Any:
-    """Differentiate log abs det of a matrix that has an inverse; the sign of a real one is constant."""
+    """Differentiate log abs det of a matrix that has an inverse; the sign of a real one is
+    constant.
+    """
     sign, logarithm = out
 
     def pullback(g: Any) -> Array:
@@ -133,7 +154,9 @@ def _regular(name: str, wanted: str, function: Callable[..., Array], *args: Arra
     try:
         return function(*args)
     except Exception as error:
-        raise DifferentiationError(f"{name} has no derivative at this matrix: {error}; wanted {wanted}") from error
+        raise DifferentiationError(
+            f"{name} has no derivative at this matrix: {error}; wanted {wanted}"
+        ) from error
 
 
 def _column(xp: Namespace, x: Array) -> Array:
@@ -163,7 +186,9 @@ def _diagonal(xp: Namespace, x: Array) -> Array:
 
 
 def _of_conjugates(pullback: Callable[..., Array]) -> Callable[..., Array]:
-    """Make a pullback of one written for inner products, whose cotangents are conjugates of ours."""
+    """Make a pullback of one written for inner products, whose cotangents are conjugates of
+    ours.
+    """
 
     def conjugated(g: Any) -> Array:
         parts = g if isinstance(g, tuple) else (g,)
@@ -187,11 +212,17 @@ def cholesky(xp: Namespace, out: Array, x: Array, /, *, upper: bool = False) -> 
 
 
 def _inverse_differences(xp: Namespace, w: Array) -> Array:
-    """Return 1 / (w_j - w_i), zero on the diagonal, NaN where two are equal: their vectors have no derivative."""
+    """Return 1 / (w_j - w_i), zero on the diagonal, NaN where two are equal: their vectors have no
+    derivative.
+    """
     difference = _row(xp, w) - _column(xp, w)
     equal = difference == 0
     undefined = xp.full_like(difference, math.nan)
-    inverses = xp.where(equal, undefined, 1 / xp.where(equal, xp.ones_like(difference), difference))
+    inverses = xp.where(
+        equal,
+        undefined,
+        1 / xp.where(equal, xp.ones_like(difference), difference),
+    )
     return xp.where(_eye(xp, w) == 1, xp.zeros_like(inverses), inverses)
 
 
@@ -216,7 +247,8 @@ def eigh(xp: Namespace, out: Any, x: Array, /) -> Any:
 
 @linalg_rule
 def eig(xp: Namespace, out: Any, x: Array, /) -> Any:
-    """Differentiate values and vectors of length 1, which are determined up to a factor of modulus 1.
+    """Differentiate values and vectors of length 1, which are determined up to a factor of modulus
+    1.
 
     What depends on that factor has no derivative. Source: PyTorch's linalg_eig_backward.
     """
@@ -226,7 +258,11 @@ def eig(xp: Namespace, out: Any, x: Array, /) -> Any:
         inner = xp.zeros_like(v)
         if of_v is not None:
             product = xp.matmul(_adjoint(v), of_v)
-            lengths = xp.real(xp.linalg.diagonal(product)) if is_complex(product) else xp.linalg.diagonal(product)
+            lengths = (
+                xp.real(xp.linalg.diagonal(product))
+                if is_complex(product)
+                else xp.linalg.diagonal(product)
+            )
             stretched = xp.matmul(_adjoint(v), v) * _row(xp, lengths)
             inner = inner + conj(_inverse_differences(xp, w)) * (product - stretched)
         if of_w is not None:
@@ -249,17 +285,23 @@ def eigvalsh(xp: Namespace, x: Array, /) -> Array:
 
 @linalg_rule
 def svd(xp: Namespace, out: Any, x: Array, /, *, full_matrices: bool = True) -> Any:
-    """Differentiate the reduced decomposition; of vectors to singular values of 0 only the space is determined."""
+    """Differentiate the reduced decomposition; of vectors to singular values of 0 only the space is
+    determined.
+    """
     rows, columns = x.shape[-2:]
     beyond = full_matrices and rows != columns
 
     def pullback(of_u: Any, of_s: Any, of_vh: Any) -> Array:
         if beyond and (of_u is not None or of_vh is not None):
             raise NoRuleError(
-                "the vectors of svd have a derivative for full_matrices=False only, where the matrix is not square"
+                "the vectors of svd have a derivative for full_matrices=False only, where the "
+                "matrix is not square"
             )
         u, s, vh = xp.linalg.svd(x, full_matrices=False) if beyond else out
-        inner, c = _diagonal(xp, xp.zeros_like(s) if of_s is None else of_s), xp.zeros_like(x)
+        inner, c = (
+            _diagonal(xp, xp.zeros_like(s) if of_s is None else of_s),
+            xp.zeros_like(x),
+        )
         f = _inverse_differences(xp, s * s)
         if of_u is not None:
             product = xp.matmul(_adjoint(u), of_u)
@@ -290,7 +332,9 @@ def qr(xp: Namespace, out: Any, x: Array, /, *, mode: str = "reduced") -> Any:
     """Differentiate the reduced decomposition of a matrix whose first columns are independent."""
     rows, columns = x.shape[-2:]
     if mode != "reduced" and rows > columns:
-        raise NoRuleError("qr has a derivative for mode='reduced' only, where there are more rows than columns")
+        raise NoRuleError(
+            "qr has a derivative for mode='reduced' only, where there are more rows than columns"
+        )
     q, r = out
     split = min(rows, columns)
     square = r[..., :, :split]
@@ -303,7 +347,13 @@ def qr(xp: Namespace, out: Any, x: Array, /, *, mode: str = "reduced") -> Any:
         of_q = of_q + xp.matmul(x[..., :, split:], _adjoint(rest))
         m = xp.matmul(square, _adjoint(of_r[..., :, :split])) - xp.matmul(_adjoint(of_q), q)
         c = of_q + xp.matmul(q, _hermitian(xp.tril(m) + xp.tril(m, k=-1)))
-        solved = _regular("qr", "independent columns", xp.linalg.solve, square, _adjoint(c))
+        solved = _regular(
+            "qr",
+            "independent columns",
+            xp.linalg.solve,
+            square,
+            _adjoint(c),
+        )
         return xp.concat([_adjoint(solved), xp.matmul(q, rest)], axis=-1)
 
     return _of_conjugates(pullback)
@@ -342,7 +392,14 @@ def diagonal(xp: Namespace, x: Array, /, *, offset: int = 0) -> Array:
     length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
     start = offset if offset >= 0 else -offset * columns
     flat = xp.reshape(x, (*x.shape[:-2], rows * columns))
-    return flat[..., start : start + (length - 1) * (columns + 1) + 1 : columns + 1] if length else flat[..., :0]
+    return (
+        flat[
+            ...,
+            start : start + (length - 1) * (columns + 1) + 1 : columns + 1,
+        ]
+        if length
+        else flat[..., :0]
+    )
 
 
 @linalg_composition
@@ -354,7 +411,9 @@ def trace(xp: Namespace, x: Array, /, *, offset: int = 0, dtype: Any = None) -> 
 def matrix_power(xp: Namespace, x: Array, n: int, /) -> Array:
     """Square repeatedly."""
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise ShapeError(f"matrix_power: shape {tuple(x.shape)} was given: wanted square matrices, (…, n, n)")
+        raise ShapeError(
+            f"matrix_power: shape {tuple(x.shape)} was given: wanted square matrices, (…, n, n)"
+        )
     if n < 0:
         x, n = xp.linalg.inv(x), -n
     result = None
@@ -363,15 +422,32 @@ def matrix_power(xp: Namespace, x: Array, n: int, /) -> Array:
         if odd:
             result = x if result is None else xp.matmul(result, x)
         x = xp.matmul(x, x) if n else x
-    return xp.broadcast_to(xp.eye(x.shape[-1], dtype=x.dtype, device=device(x)), x.shape) if result is None else result
+    return (
+        xp.broadcast_to(xp.eye(x.shape[-1], dtype=x.dtype, device=device(x)), x.shape)
+        if result is None
+        else result
+    )
 
 
 @linalg_composition
-def vector_norm(xp: Namespace, x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:
-    """Return the norm; the derivative by an element of 0 is taken to be 0, and so is all of it where the norm is 0."""
+def vector_norm(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    axis: Any = None,
+    keepdims: bool = False,
+    ord: Any = 2,
+) -> Array:
+    """Return the norm; the derivative by an element of 0 is taken to be 0, and so is all of it
+    where the norm is 0.
+    """
     if is_narrow(x):
         # Powers of many elements overflow.
-        return xp.astype(vector_norm(xp, widened(x), axis=axis, keepdims=keepdims, ord=ord), x.dtype)
+        return xp.astype(
+            vector_norm(xp, widened(x), axis=axis, keepdims=keepdims, ord=ord),
+            x.dtype,
+        )
     if axis is None and not keepdims:
         x, axis = xp.reshape(x, (-1,)), 0
     size = xp.abs(x)
@@ -380,13 +456,28 @@ def vector_norm(xp: Namespace, x: Array, /, *, axis: Any = None, keepdims: bool 
     if ord == 1:
         return xp.sum(size, axis=axis, keepdims=keepdims)
     extreme = _largest(xp, size, axis) if ord > 0 else xp.min(size, axis=axis, keepdims=True)
-    norm = extreme if math.isinf(ord) else _scaled_norm(xp, x, size, stop_gradient(extreme), axis, ord)
+    norm = (
+        extreme if math.isinf(ord) else _scaled_norm(xp, x, size, stop_gradient(extreme), axis, ord)
+    )
     return norm if keepdims else xp.squeeze(norm, axis=axis)
 
 
-def _scaled_norm(xp: Namespace, x: Array, size: Array, scale: Array, axis: Any, ord: float) -> Array:
-    """Return the norm as a multiple of a scale, so that no power overflows or vanishes; the axes stay."""
-    scale = xp.where(xp.logical_and(xp.isfinite(scale), scale != 0), scale, xp.ones_like(scale))
+def _scaled_norm(
+    xp: Namespace,
+    x: Array,
+    size: Array,
+    scale: Array,
+    axis: Any,
+    ord: float,
+) -> Array:
+    """Return the norm as a multiple of a scale, so that no power overflows or vanishes; the axes
+    stay.
+    """
+    scale = xp.where(
+        xp.logical_and(xp.isfinite(scale), scale != 0),
+        scale,
+        xp.ones_like(scale),
+    )
     if ord == 2:
         # Of the elements, not of their sizes: the second derivative at an element of 0 is not 0.
         x = x / scale
@@ -394,7 +485,11 @@ def _scaled_norm(xp: Namespace, x: Array, size: Array, scale: Array, axis: Any, 
     else:
         zero = size == 0
         of_zero = xp.full_like(size, 0.0 if ord > 0 else math.inf)
-        powers = xp.where(zero, of_zero, xp.where(zero, xp.ones_like(size), size / scale) ** ord)
+        powers = xp.where(
+            zero,
+            of_zero,
+            xp.where(zero, xp.ones_like(size), size / scale) ** ord,
+        )
     total = xp.sum(powers, axis=axis, keepdims=True)
     nothing = total == 0 if ord > 0 else xp.isinf(total)
     root = xp.where(nothing, xp.ones_like(total), total) ** (1 / ord)
@@ -420,7 +515,11 @@ def matrix_norm(xp: Namespace, x: Array, /, *, keepdims: bool = False, ord: Any 
             if abs(ord) == 2
             else xp.sum(xp.abs(x), axis=-2 if abs(ord) == 1 else -1, keepdims=True)
         )
-        norm = _largest(xp, parts, (-2, -1)) if ord > 0 else xp.min(parts, axis=(-2, -1), keepdims=True)
+        norm = (
+            _largest(xp, parts, (-2, -1))
+            if ord > 0
+            else xp.min(parts, axis=(-2, -1), keepdims=True)
+        )
     return norm if keepdims else xp.squeeze(norm, axis=(-2, -1))
 
 

@@ -12,7 +12,15 @@ DECOMPOSITIONS = decomposition = Table()
 
 
 @rule
-def astype(xp: Namespace, out: Array, x: Array, dtype: Any, *, copy: bool = True, device: Any = None) -> Any:
+def astype(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    dtype: Any,
+    *,
+    copy: bool = True,
+    device: Any = None,
+) -> Any:
     """Pass the cotangent on; the walker casts it back."""
     return lambda g: g, None
 
@@ -27,9 +35,15 @@ def broadcast_to(xp: Namespace, out: Array, x: Array, shape: Any) -> Any:
 def concat(xp: Namespace, out: Array, *arrays: Array, axis: int | None = 0) -> Any:
     """Give each array its slice of the cotangent."""
     if axis is None:
-        parts = zip(_starts([math.prod(x.shape) for x in arrays]), [x.shape for x in arrays], strict=True)
+        parts = zip(
+            _starts([math.prod(x.shape) for x in arrays]),
+            [x.shape for x in arrays],
+            strict=True,
+        )
         return tuple(
-            lambda g, start=start, shape=shape: xp.reshape(g[start : start + math.prod(shape)], shape)
+            lambda g, start=start, shape=shape: xp.reshape(
+                g[start : start + math.prod(shape)], shape
+            )
             for start, shape in parts
         )
     lengths = [x.shape[axis] for x in arrays]
@@ -67,7 +81,14 @@ def permute_dims(xp: Namespace, out: Array, x: Array, axes: Any) -> Any:
 
 
 @rule
-def reshape(xp: Namespace, out: Array, x: Array, shape: Any, *, copy: bool | None = None) -> Any:
+def reshape(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    shape: Any,
+    *,
+    copy: bool | None = None,
+) -> Any:
     given = x.shape
     return lambda g: xp.reshape(g, given), None
 
@@ -93,7 +114,9 @@ def stack(xp: Namespace, out: Array, *arrays: Array, axis: int = 0) -> Any:
 @decomposition
 def broadcast_arrays(xp: Namespace, *arrays: Array) -> Any:
     shape = broadcast_shape(*(x.shape for x in arrays))
-    return type(xp.broadcast_arrays(*map(xp.zeros_like, arrays)))(xp.broadcast_to(x, shape) for x in arrays)
+    return type(xp.broadcast_arrays(*map(xp.zeros_like, arrays)))(
+        xp.broadcast_to(x, shape) for x in arrays
+    )
 
 
 def broadcast_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -117,17 +140,31 @@ def tile(xp: Namespace, x: Array, repetitions: tuple[int, ...], /) -> Array:
     repetitions = (1,) * (ndim - len(repetitions)) + tuple(repetitions)
     shape = (1,) * (ndim - x.ndim) + tuple(x.shape)
     wide = xp.reshape(x, tuple(n for length in shape for n in (1, length)))
-    wide = xp.broadcast_to(wide, tuple(n for pair in zip(repetitions, shape, strict=True) for n in pair))
+    wide = xp.broadcast_to(
+        wide,
+        tuple(n for pair in zip(repetitions, shape, strict=True) for n in pair),
+    )
     return xp.reshape(wide, tuple(r * n for r, n in zip(repetitions, shape, strict=True)))
 
 
 @rule
 def unstack(xp: Namespace, out: tuple[Array, ...], x: Array, /, *, axis: int = 0) -> Any:
-    return lambda g: xp.stack([xp.zeros_like(y) if c is None else c for y, c in zip(out, g, strict=True)], axis=axis)
+    return lambda g: xp.stack(
+        [xp.zeros_like(y) if c is None else c for y, c in zip(out, g, strict=True)],
+        axis=axis,
+    )
 
 
 # The standard takes these arrays in a sequence; as primitives the functions take them one by one.
 SEQUENCE_PRIMITIVES = (
-    Primitive("concat", concat, lambda *arrays, **settings: array_namespace(*arrays).concat(arrays, **settings)),
-    Primitive("stack", stack, lambda *arrays, **settings: array_namespace(*arrays).stack(arrays, **settings)),
+    Primitive(
+        "concat",
+        concat,
+        lambda *arrays, **settings: array_namespace(*arrays).concat(arrays, **settings),
+    ),
+    Primitive(
+        "stack",
+        stack,
+        lambda *arrays, **settings: array_namespace(*arrays).stack(arrays, **settings),
+    ),
 )

@@ -10,4 +10,8 @@ RULES = rule = Table()
 
 @rule
 def where(xp: Namespace, out: Array, condition: Array, x1: Array, x2: Array) -> Any:
-    return None, lambda g: xp.where(condition, g, xp.zeros_like(g)), lambda g: xp.where(condition, xp.zeros_like(g), g)
+    return (
+        None,
+        lambda g: xp.where(condition, g, xp.zeros_like(g)),
+        lambda g: xp.where(condition, xp.zeros_like(g), g),
+    )

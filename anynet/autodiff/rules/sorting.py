@@ -7,7 +7,15 @@ DECOMPOSITIONS = decomposition = Table()
 
 
 @decomposition
-def sort(xp: Namespace, x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
+def sort(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    axis: int = -1,
+    descending: bool = False,
+    stable: bool = True,
+) -> Array:
     """Take the elements in order; of equal ones each passes its cotangent to where it came from."""
     order = xp.argsort(x, axis=axis, descending=descending, stable=stable)
     return xp.take_along_axis(x, order, axis=axis)

@@ -1,6 +1,7 @@
 """Rules of the standard's statistical functions: sums, means and extremes over axes.
 
-Equal extremes share the cotangent. A standard deviation of 0 has no derivative; it is taken to be 0.
+Equal extremes share the cotangent. A standard deviation of 0 has no derivative; it is taken to be
+0.
 """
 
 import math
@@ -29,7 +30,9 @@ def _restore(xp: Namespace, reduced: Array, shape: tuple[int, ...], axis: Axes) 
 
 
 def _spread(g: Array, shape: tuple[int, ...]) -> Array:
-    """Repeat a cotangent, by the backend's kernel where it has one: what comes next is often a product of matrices."""
+    """Repeat a cotangent, by the backend's kernel where it has one: what comes next is often a
+    product of matrices.
+    """
     return STANDARD["broadcast_to"](g, shape)
 
 
@@ -38,30 +41,64 @@ def _count(shape: tuple[int, ...], axis: Axes) -> int:
 
 
 def _per_element(g: Array, n: int) -> Array:
-    """Return g / n, of a dtype narrower than float32 in float32, in which the number of elements does not overflow."""
+    """Return g / n, of a dtype narrower than float32 in float32, in which the number of elements
+    does not overflow.
+    """
     wide = widened(g) / n
     return wide if wide.dtype == g.dtype else STANDARD["astype"](wide, g.dtype)
 
 
 @rule
-def sum(xp: Namespace, out: Array, x: Array, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
+def sum(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    *,
+    axis: Axes = None,
+    dtype: Any = None,
+    keepdims: bool = False,
+) -> Any:
     shape = x.shape
     return lambda g: _spread(_restore(xp, g, shape, axis), shape)
 
 
 @rule
-def mean(xp: Namespace, out: Array, x: Array, *, axis: Axes = None, keepdims: bool = False) -> Any:
+def mean(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    *,
+    axis: Axes = None,
+    keepdims: bool = False,
+) -> Any:
     shape = x.shape
-    return lambda g: _spread(_per_element(_restore(xp, g, shape, axis), _count(shape, axis)), shape)
+    return lambda g: _spread(
+        _per_element(_restore(xp, g, shape, axis), _count(shape, axis)),
+        shape,
+    )
 
 
 @rule
-def max(xp: Namespace, out: Array, x: Array, *, axis: Axes = None, keepdims: bool = False) -> Any:
+def max(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    *,
+    axis: Axes = None,
+    keepdims: bool = False,
+) -> Any:
     return lambda g: _to_extremes(xp, g, out, x, axis)
 
 
 @rule
-def min(xp: Namespace, out: Array, x: Array, *, axis: Axes = None, keepdims: bool = False) -> Any:
+def min(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    *,
+    axis: Axes = None,
+    keepdims: bool = False,
+) -> Any:
     return lambda g: _to_extremes(xp, g, out, x, axis)
 
 
@@ -74,21 +111,37 @@ def _to_extremes(xp: Namespace, g: Array, out: Array, x: Array, axis: Axes) -> A
 
 @rule
 def var(
-    xp: Namespace, out: Array, x: Array, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    *,
+    axis: Axes = None,
+    correction: float = 0.0,
+    keepdims: bool = False,
 ) -> Any:
     shape = x.shape
     freedom = _count(shape, axis) - correction
 
     def pullback(g: Array) -> Array:
         centred = x - xp.mean(x, axis=axis, keepdims=True)
-        return widened(_restore(xp, g, shape, axis)) * centred * (2 / freedom if freedom > 0 else math.nan)
+        return (
+            widened(_restore(xp, g, shape, axis))
+            * centred
+            * (2 / freedom if freedom > 0 else math.nan)
+        )
 
     return pullback
 
 
 @rule
 def std(
-    xp: Namespace, out: Array, x: Array, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    *,
+    axis: Axes = None,
+    correction: float = 0.0,
+    keepdims: bool = False,
 ) -> Any:
     of_variance = var(xp, out, x, axis=axis, correction=correction)
     return lambda g: of_variance(0.5 * g / xp.where(out == 0, xp.ones_like(out), out))
@@ -96,7 +149,13 @@ def std(
 
 @rule
 def cumulative_sum(
-    xp: Namespace, out: Array, x: Array, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    *,
+    axis: int | None = None,
+    dtype: Any = None,
+    include_initial: bool = False,
 ) -> Any:
     """Sum the cotangent from the end: element i is in every partial sum from i on."""
     along = 0 if axis is None else axis % x.ndim
@@ -104,38 +163,69 @@ def cumulative_sum(
 
     def pullback(g: Array) -> Array:
         g = widened(g[skip] if include_initial else g)
-        return xp.flip(xp.cumulative_sum(xp.flip(g, axis=along), axis=along), axis=along)
+        return xp.flip(
+            xp.cumulative_sum(xp.flip(g, axis=along), axis=along),
+            axis=along,
+        )
 
     return pullback
 
 
 @decomposition
-def prod(xp: Namespace, x: Array, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Array:
-    """Multiply halves with halves, so that zeros among the elements do no harm to the derivative."""
+def prod(
+    xp: Namespace,
+    x: Array,
+    *,
+    axis: Axes = None,
+    dtype: Any = None,
+    keepdims: bool = False,
+) -> Array:
+    """Multiply halves with halves, so that zeros among the elements do no harm to the
+    derivative.
+    """
     x = _in_dtype(xp, x, dtype)
     if is_narrow(x):
         return xp.astype(prod(xp, widened(x), axis=axis, keepdims=keepdims), x.dtype)
     gone = _axes(axis, x.ndim)
     left = tuple(i for i in range(x.ndim) if i not in gone)
     shape = tuple(x.shape[i] for i in left)
-    flat = xp.reshape(xp.permute_dims(x, (*left, *gone)), (*shape, math.prod(x.shape[i] for i in gone)))
+    flat = xp.reshape(
+        xp.permute_dims(x, (*left, *gone)),
+        (*shape, math.prod(x.shape[i] for i in gone)),
+    )
     if not flat.shape[-1]:
-        flat = xp.concat([flat, xp.ones((*shape, 1), dtype=x.dtype, device=device(x))], axis=-1)
+        flat = xp.concat(
+            [flat, xp.ones((*shape, 1), dtype=x.dtype, device=device(x))],
+            axis=-1,
+        )
     while flat.shape[-1] > 1:
         half, rest = divmod(flat.shape[-1], 2)
         product = flat[..., :half] * flat[..., half : 2 * half]
         flat = xp.concat([product, flat[..., 2 * half :]], axis=-1) if rest else product
-    return xp.reshape(flat, tuple(1 if i in gone else n for i, n in enumerate(x.shape)) if keepdims else shape)
+    return xp.reshape(
+        flat,
+        tuple(1 if i in gone else n for i, n in enumerate(x.shape)) if keepdims else shape,
+    )
 
 
 @decomposition
 def cumulative_prod(
-    xp: Namespace, x: Array, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    xp: Namespace,
+    x: Array,
+    *,
+    axis: int | None = None,
+    dtype: Any = None,
+    include_initial: bool = False,
 ) -> Array:
-    """Multiply with what is 1, 2, 4, … places before: every partial product in few steps, and zeros do no harm."""
+    """Multiply with what is 1, 2, 4, … places before: every partial product in few steps, and zeros
+    do no harm.
+    """
     x = _in_dtype(xp, x, dtype)
     if is_narrow(x):
-        return xp.astype(cumulative_prod(xp, widened(x), axis=axis, include_initial=include_initial), x.dtype)
+        return xp.astype(
+            cumulative_prod(xp, widened(x), axis=axis, include_initial=include_initial),
+            x.dtype,
+        )
     along = 0 if axis is None else axis % x.ndim
     x = xp.moveaxis(x, along, -1)
     ones = xp.ones_like(x)
@@ -144,7 +234,13 @@ def cumulative_prod(
         x = x * xp.concat([ones[..., :distance], x[..., :-distance]], axis=-1)
         distance *= 2
     if include_initial:
-        x = xp.concat([xp.ones((*x.shape[:-1], 1), dtype=x.dtype, device=device(x)), x], axis=-1)
+        x = xp.concat(
+            [
+                xp.ones((*x.shape[:-1], 1), dtype=x.dtype, device=device(x)),
+                x,
+            ],
+            axis=-1,
+        )
     return xp.moveaxis(x, -1, along)
 
 
@@ -154,9 +250,18 @@ def _in_dtype(xp: Namespace, x: Array, dtype: Any) -> Array:
 
 @decomposition
 def diff(
-    xp: Namespace, x: Array, *, axis: int = -1, n: int = 1, prepend: Array | None = None, append: Array | None = None
+    xp: Namespace,
+    x: Array,
+    *,
+    axis: int = -1,
+    n: int = 1,
+    prepend: Array | None = None,
+    append: Array | None = None,
 ) -> Array:
-    x = xp.concat([part for part in (prepend, x, append) if part is not None], axis=axis)
+    x = xp.concat(
+        [part for part in (prepend, x, append) if part is not None],
+        axis=axis,
+    )
     before = (slice(None),) * (axis % x.ndim)
     for _ in range(n):
         length = x.shape[axis]

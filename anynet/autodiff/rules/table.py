@@ -5,7 +5,9 @@ from typing import Any
 
 
 class Table(dict[str, Callable[..., Any]]):
-    """Rules, or decompositions, by the name of their function; as a decorator, it adds the one it decorates."""
+    """Rules, or decompositions, by the name of their function; as a decorator, it adds the one it
+    decorates.
+    """
 
     def __init__(self, prefix: str = "") -> None:
         self.prefix = prefix

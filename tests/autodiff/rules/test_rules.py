@@ -1,10 +1,18 @@
-"""Every rule against central differences, first and second derivatives, over shapes that hypothesis draws."""
+"""Every rule against central differences, first and second derivatives, over shapes that hypothesis
+draws."""
 
 import math
 
 import numpy as np
 import pytest
-from derivatives import CASES, COMPLEX, agree, complex_point, drawn, weighted
+from derivatives import (
+    CASES,
+    COMPLEX,
+    agree,
+    complex_point,
+    drawn,
+    weighted,
+)
 from helpers import host
 from hypothesis import HealthCheck, given, settings
 
@@ -18,26 +26,41 @@ from anynet.tracing.trace import Primitive
 
 # What a library lacks, of the standard or beyond it.
 LACKING = {
-    "array_api_strict": {"rows": "the standard has no such key", "mask of rows": "the standard has no such key"},
+    "array_api_strict": {
+        "rows": "the standard has no such key",
+        "mask of rows": "the standard has no such key",
+    },
     "torch": {"unique_all": "PyTorch has no unique_all"},
 }
 
 
 def holds_for_all(backend, shapes, holds):
-    """Run the check on shapes drawn; on few for JAX, which compiles every function anew for each shape."""
+    """Run the check on shapes drawn; on few for JAX, which compiles every function anew for each
+    shape."""
     examples = 4 if backend.name == "jax" else 15
-    checks = settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    checks = settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
     checks(given(shapes.drawn)(holds))()
 
 
-@pytest.mark.filterwarnings("ignore:`axes` should not be `None`")  # NumPy's, of what the standard allows
+@pytest.mark.filterwarnings(
+    "ignore:`axes` should not be `None`"
+)  # NumPy's, of what the standard allows
 @pytest.mark.parametrize("name", CASES)
 def test_rule(backend, name):
     if name in LACKING.get(backend.name, {}):
         pytest.skip(reason=LACKING[backend.name][name])
     case = CASES[name]
     f = weighted(case.function)
-    holds_for_all(backend, case.shapes, lambda shapes: agree(f, [backend.asarray(x) for x in case.point(shapes)]))
+    holds_for_all(
+        backend,
+        case.shapes,
+        lambda shapes: agree(f, [backend.asarray(x) for x in case.point(shapes)]),
+    )
 
 
 @pytest.mark.parametrize("name", COMPLEX)
@@ -45,7 +68,9 @@ def test_rule_with_complex_numbers(backend, name):
     case = COMPLEX[name]
     f = weighted(case.function)
     holds_for_all(
-        backend, case.shapes, lambda shapes: agree(f, [backend.asarray(x) for x in complex_point(case, shapes)])
+        backend,
+        case.shapes,
+        lambda shapes: agree(f, [backend.asarray(x) for x in complex_point(case, shapes)]),
     )
 
 
@@ -94,7 +119,9 @@ def test_power_at_zero(backend):
 def one_sided(f, backend, *numbers):
     """Return the gradient of the sum of f at a point, as numbers."""
     return host(
-        anynet.grad(lambda x: array_namespace(x).sum(f(array_namespace(x), x)))(backend.asarray(numbers))
+        anynet.grad(lambda x: array_namespace(x).sum(f(array_namespace(x), x)))(
+            backend.asarray(numbers)
+        )
     ).tolist()
 
 
@@ -116,21 +143,37 @@ def test_points_without_a_derivative(backend):
 @pytest.mark.filterwarnings("ignore:divide by zero")  # NumPy says so of every infinity
 def test_a_choice_keeps_infinities_out(backend):
     """The branch not taken passes nothing on, whatever came to it."""
-    found = one_sided(lambda xp, x: xp.sqrt(xp.where(x > 0, x, xp.zeros_like(x))), backend, 4.0, -1.0)
+    found = one_sided(
+        lambda xp, x: xp.sqrt(xp.where(x > 0, x, xp.zeros_like(x))),
+        backend,
+        4.0,
+        -1.0,
+    )
     assert found == [0.25, 0]
 
 
 def test_every_function_of_the_standard_is_ruled_composed_or_marked():
-    """array_api_strict has the standard's functions and no others; those that take no arrays have no derivative."""
+    """array_api_strict has the standard's functions and no others; those that take no arrays have
+    no derivative."""
     import array_api_strict as strict
 
     without_arrays = """
         arange asarray astype can_cast empty empty_like eye finfo from_dlpack full full_like iinfo isdtype linspace ones
         ones_like result_type zeros zeros_like fftfreq rfftfreq
     """.split()
-    names = {name for name in strict.__all__ if callable(getattr(strict, name)) and name not in without_arrays}
-    names = {name for name in names if not isinstance(getattr(strict, name), type) and name[0] != "_"}
-    names = {name for name in names if name.islower() and "flags" not in name and not hasattr(strict._dtypes, name)}
+    names = {
+        name
+        for name in strict.__all__
+        if callable(getattr(strict, name)) and name not in without_arrays
+    }
+    names = {
+        name for name in names if not isinstance(getattr(strict, name), type) and name[0] != "_"
+    }
+    names = {
+        name
+        for name in names
+        if name.islower() and "flags" not in name and not hasattr(strict._dtypes, name)
+    }
     for extension in ("linalg", "fft"):
         module = getattr(strict, extension)
         names |= {f"{extension}.{name}" for name in module.__all__ if name not in without_arrays}
@@ -149,5 +192,8 @@ def test_every_function_of_the_standard_is_ruled_composed_or_marked():
 
 def test_a_missing_rule_names_the_function_and_the_file(backend):
     unruled = Primitive("prod", rules._missing("prod", "statistical"))
-    with pytest.raises(NoRuleError, match=r"'prod': add one to anynet/autodiff/rules/statistical.py"):
+    with pytest.raises(
+        NoRuleError,
+        match=r"'prod': add one to anynet/autodiff/rules/statistical.py",
+    ):
         anynet.grad(lambda x: unruled(x))(backend.asarray([1.0, 2.0]))

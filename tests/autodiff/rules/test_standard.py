@@ -1,4 +1,5 @@
-"""What else holds of the standard's functions: products with zeros, repeated indices, writing, and what peers say."""
+"""What else holds of the standard's functions: products with zeros, repeated indices, writing, and
+what peers say."""
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ def test_products_with_zeros(backend):
         expected = [np.prod(np.delete(x, i)) for i in range(4)]
         found = anynet.grad(lambda x: array_namespace(x).prod(x))(backend.asarray(x))
         np.testing.assert_allclose(host(found), expected)
-        cumulative = anynet.grad(lambda x: array_namespace(x).cumulative_prod(x)[-1])(backend.asarray(x))
+        cumulative = anynet.grad(lambda x: array_namespace(x).cumulative_prod(x)[-1])(
+            backend.asarray(x)
+        )
         np.testing.assert_allclose(host(cumulative), expected)
 
 
@@ -35,7 +38,19 @@ def test_repeated_indices_add_up(backend):
         assert host(found).tolist() == [0, 6, 0, 12]
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+    ],
+)
 def test_indices_of_every_dtype(backend, dtype):
     """The axis is longer than int8 and uint8 can count; negative indices count from its end."""
     signed = dtype.startswith("int")
@@ -53,7 +68,9 @@ def test_indices_of_every_dtype(backend, dtype):
         return xp.take_along_axis(x[:, 0], indices, axis=0)
 
     for f in (rows, elements):
-        value, found = anynet.value_and_grad(lambda x, f=f: array_namespace(x).vecdot(f(x), w))(backend.asarray(x))
+        value, found = anynet.value_and_grad(lambda x, f=f: array_namespace(x).vecdot(f(x), w))(
+            backend.asarray(x)
+        )
         assert float(value) == x[at, 0] @ weights
         np.testing.assert_array_equal(host(found)[:, 0], right)
 
@@ -111,7 +128,8 @@ def test_writing_into_traced_arrays(backend):
 
 
 def test_a_singular_value_of_zero_spoils_nothing(backend):
-    """The product U Vᴴ depends on vectors to a value of zero; the projector on the others does not."""
+    """The product U Vᴴ depends on vectors to a value of zero; the projector on the others does
+    not."""
 
     def f(x):
         xp = array_namespace(x)
@@ -132,7 +150,9 @@ def test_a_singular_value_of_zero_spoils_nothing(backend):
 )
 def test_decompositions_without_a_unique_derivative_say_so(backend, f):
     with pytest.raises(NoRuleError, match=r"(reduced|full_matrices=False)"):
-        anynet.grad(lambda x: array_namespace(x).sum(f(array_namespace(x), x)))(backend.asarray(drawn((2, 3), 1, 2, 1)))
+        anynet.grad(lambda x: array_namespace(x).sum(f(array_namespace(x), x)))(
+            backend.asarray(drawn((2, 3), 1, 2, 1))
+        )
 
 
 # What a peer lacks, or does otherwise; neither follows values through the set functions.
@@ -140,7 +160,15 @@ _SETS = {"unique_all", "unique_counts", "unique_inverse", "unique_values"}
 LACKING = {
     "jax": _SETS
     | {"linalg.eig", "linalg.eig vectors"}
-    | {"unstack", "repeat by array", "mask", "mask of rows", "linalg.svd values", "diff", "sign of complex"},
+    | {
+        "unstack",
+        "repeat by array",
+        "mask",
+        "mask of rows",
+        "linalg.svd values",
+        "diff",
+        "sign of complex",
+    },
     "torch": _SETS | {"slices", "diff", "diff appended", "unstack"},
 }
 
@@ -153,10 +181,18 @@ def test_gradients_are_those_of_jax_and_of_torch(peer):
     for name, case in CASES.items():
         if name in LACKING[peer]:
             continue
-        f, point = weighted(case.function), case.point(case.shapes.example, seed=21)
+        f, point = (
+            weighted(case.function),
+            case.point(case.shapes.example, seed=21),
+        )
         if peer == "jax":
             module.config.update("jax_enable_x64", True)
-            theirs = list(map(np.asarray, module.grad(f)([module.numpy.asarray(x) for x in point])))
+            theirs = list(
+                map(
+                    np.asarray,
+                    module.grad(f)([module.numpy.asarray(x) for x in point]),
+                )
+            )
         else:
             leaves = [module.tensor(x, requires_grad=True) for x in point]
             f(leaves).backward()
