@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).with_name("settings_of_a_process.py")
+PROGRAM = Path(__file__).parent / "support/settings_of_a_process.py"
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax", "array_api_strict", "ndonnx"])

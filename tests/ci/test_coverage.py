@@ -48,6 +48,8 @@ def test_floor(tmp_path, floor, code, message):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8", newline="\n")
-    run = subprocess.run(["bash", tmp_path / "ci/coverage.sh"], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        ["bash", tmp_path / "ci/coverage.sh"], capture_output=True, text=True, check=False
+    )
     assert run.returncode == code, run.stderr
     assert message in run.stdout

@@ -1,25 +1,8 @@
 """The runner of mutants: what it changes, and what it leaves alone."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-pytest.importorskip("resource", reason="the runner uses processes as POSIX has them")
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def mutate():
-    spec = importlib.util.spec_from_file_location("mutate", ROOT / "ci/mutate.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["mutate"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["mutate"]
-
+mutate = pytest.importorskip("mutate", reason="the runner of mutants needs POSIX's processes")
 
 SOURCE = '''"""A docstring with a 1."""
 
@@ -63,7 +46,7 @@ WANTED = [
 ]
 
 
-def test_the_changes_of_a_file(monkeypatch, tmp_path, mutate):
+def test_the_changes_of_a_file(monkeypatch, tmp_path):
     monkeypatch.setattr(mutate, "ROOT", tmp_path)
     (tmp_path / "a.py").write_text(SOURCE, encoding="utf-8")
     found = list(mutate.mutants(tmp_path / "a.py"))
@@ -71,7 +54,7 @@ def test_the_changes_of_a_file(monkeypatch, tmp_path, mutate):
     assert all(mutant.source == SOURCE and mutant.path == "a.py" for mutant in found)
 
 
-def test_the_tests_that_reach_a_mutant(monkeypatch, tmp_path, mutate):
+def test_the_tests_that_reach_a_mutant(monkeypatch, tmp_path):
     monkeypatch.setattr(mutate, "ROOT", tmp_path)
     source = "def f(x, n=1):\n    if x:\n        return g(\n            2)\n"
     for name, text in {

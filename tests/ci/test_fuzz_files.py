@@ -1,16 +1,7 @@
 """Small samples of what ci/fuzz_files.py does: damaged files, and files made to cost much."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
+import fuzz_files
 import pytest
-
-spec = importlib.util.spec_from_file_location(
-    "fuzz_files", Path(__file__).parents[1] / "ci" / "fuzz_files.py"
-)
-fuzz_files = sys.modules["fuzz_files"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(fuzz_files)
 
 
 @pytest.mark.parametrize("name", fuzz_files.FORMATS)
