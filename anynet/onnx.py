@@ -16,7 +16,7 @@ from anynet.errors import (
     DataError,
 )
 from anynet.files import atomic_write
-from anynet.layers import Embedding, Module, Parameter
+from anynet.layers import Embedding, Module, Uninitialized
 from anynet.tracing.trace import unwrap, wrap
 
 Shape = tuple[int | str, ...]
@@ -64,7 +64,7 @@ def export_onnx(
         )
     modules = net.modules()
     if any(
-        isinstance(value, Parameter) for _, module in modules for value in vars(module).values()
+        isinstance(value, Uninitialized) for _, module in modules for value in vars(module).values()
     ):
         raise DataError("the network has no numbers yet: call initialize() before exporting it")
     training = [module_path or "the network" for module_path, module in modules if module.training]

@@ -16,7 +16,7 @@ from anynet import (
     random,
 )
 from anynet.array import Array, array_namespace
-from anynet.layers import Module, Parameter
+from anynet.layers import Module, parameter
 from anynet.optimizers import schedules
 
 TEXT = """
@@ -38,7 +38,7 @@ class Writer(Module):
 
     def __init__(self, characters: int, length: int, features: int = 64) -> None:
         self.characters = layers.Embedding(characters, features)
-        self.positions: Array = Parameter((length, features), anynet.initializers.normal(0.1))
+        self.positions = parameter((length, features), anynet.initializers.normal(0.1))
         self.blocks = [
             layers.TransformerEncoderLayer(features, 4, 4 * features, dropout=0.1, norm_first=True)
             for _ in range(2)

@@ -8,7 +8,7 @@ import argparse
 import anynet
 from anynet import cli, initializers, layers, losses, optimizers, random
 from anynet.array import Array, array_namespace
-from anynet.layers import Module, Parameter
+from anynet.layers import Module, parameter
 
 
 class RadialBasis(Module):
@@ -16,8 +16,8 @@ class RadialBasis(Module):
     result (N, centers)."""
 
     def __init__(self, in_features: int, centers: int) -> None:
-        self.centers: Array = Parameter((centers, in_features), initializers.normal(1.0))
-        self.width: Array = Parameter((centers,), initializers.ones)
+        self.centers = parameter((centers, in_features), initializers.normal(1.0))
+        self.width = parameter((centers,), initializers.ones)
 
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x, self.centers)

@@ -31,7 +31,7 @@ INTERNAL = {
         "data.loader.check_finite",
         "data.loader.check_rows",
         "layers.Module",
-        "layers.Parameter",
+        "layers.Uninitialized",
         "layers.Summary",
         "metrics.Metric",
         "optimizers.Clock",
@@ -115,6 +115,7 @@ layers.Step()
 layers.Tanh()
 layers.TransformerEncoderLayer(features, heads, hidden, *, dropout=0.1, activation=None, norm_first=False)
 layers.activation(name)
+layers.parameter(shape, initializer)
 layers.summary(net, input_shape=None, *, dtype=None)
 losses.binary_cross_entropy_with_logits(logits, labels, *, pos_weight=None, reduction='mean')
 losses.cosine(x1, x2, *, reduction='mean')

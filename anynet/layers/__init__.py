@@ -31,8 +31,9 @@ from anynet.layers.attention import (
 from anynet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
 from anynet.layers.dropout import Dropout
 from anynet.layers.embedding import Embedding
+from anynet.layers.initialization import Uninitialized, parameter
 from anynet.layers.linear import Linear
-from anynet.layers.module import Module, Parameter
+from anynet.layers.module import Module
 from anynet.layers.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from anynet.layers.pool import (
     AvgPool2d,
@@ -75,7 +76,6 @@ __all__ = [
     "Mish",
     "Module",
     "MultiHeadAttention",
-    "Parameter",
     "RMSNorm",
     "ReLU",
     "Residual",
@@ -88,6 +88,8 @@ __all__ = [
     "Summary",
     "Tanh",
     "TransformerEncoderLayer",
+    "Uninitialized",
     "activation",
+    "parameter",
     "summary",
 ]

@@ -12,7 +12,8 @@ from anynet import initializers
 from anynet.arguments import check_flag, sizes, whole_number
 from anynet.array import Array, array_namespace
 from anynet.errors import ArgumentError, ShapeError
-from anynet.layers.module import Module, Parameter
+from anynet.layers.initialization import parameter
+from anynet.layers.module import Module
 from anynet.primitives import conv2d, conv2d_input_gradient
 from anynet.primitives.convolution import Padding, Pair, check_images
 
@@ -47,8 +48,8 @@ class Conv2d(Module):
             pair("kernel_size", kernel_size),
             groups,
         )
-        self.weight: Array = Parameter(shape, initializer)
-        self.bias: Array | None = Parameter((out_channels,), initializers.zeros) if bias else None
+        self.weight = parameter(shape, initializer)
+        self.bias = parameter((out_channels,), initializers.zeros) if bias else None
         self.stride, self.dilation, self.groups = (
             pair("stride", stride),
             pair("dilation", dilation),
@@ -91,8 +92,8 @@ class Conv1d(Module):
             pair("kernel_size", kernel_size)[:1],
             groups,
         )
-        self.weight: Array = Parameter(shape, initializer)
-        self.bias: Array | None = Parameter((out_channels,), initializers.zeros) if bias else None
+        self.weight = parameter(shape, initializer)
+        self.bias = parameter((out_channels,), initializers.zeros) if bias else None
         self.stride, self.dilation, self.groups = (
             pair("stride", (1, stride)),
             pair("dilation", (1, dilation)),
@@ -154,8 +155,8 @@ class ConvTranspose2d(Module):
             pair("kernel_size", kernel_size),
             groups,
         )
-        self.weight: Array = Parameter(shape, initializer)
-        self.bias: Array | None = Parameter((out_channels,), initializers.zeros) if bias else None
+        self.weight = parameter(shape, initializer)
+        self.bias = parameter((out_channels,), initializers.zeros) if bias else None
         self.stride, self.dilation, self.groups = (
             pair("stride", stride),
             pair("dilation", dilation),

@@ -11,7 +11,8 @@ from anynet.array import (
     number,
 )
 from anynet.errors import ArgumentError
-from anynet.layers.module import Module, Parameter
+from anynet.layers.initialization import parameter
+from anynet.layers.module import Module
 
 
 def random_key(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
@@ -36,7 +37,7 @@ class Dropout(Module):
                 f"rate is {rate}: wanted a number from 0 up to but not 1, the part to leave out"
             )
         self.rate = rate
-        self.key: Array = Parameter((2,), random_key)
+        self.key = parameter((2,), random_key)
 
     def forward(self, x: Array) -> Array:
         """Draw a mask and apply it."""

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from anynet import initializers
 from anynet.arguments import sizes
 from anynet.array import Array
-from anynet.layers.module import Module, Parameter
+from anynet.layers.initialization import parameter
+from anynet.layers.module import Module
 from anynet.primitives import embedding
 
 _STANDARD = initializers.normal(1.0)
@@ -25,7 +26,7 @@ class Embedding(Module):
         *,
         initializer: Callable[..., Array] = _STANDARD,
     ) -> None:
-        self.weight: Array = Parameter(sizes(rows=rows, features=features), initializer)
+        self.weight = parameter(sizes(rows=rows, features=features), initializer)
 
     def forward(self, indices: Array) -> Array:
         """Look the rows up."""

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from anynet import initializers
 from anynet.arguments import check_flag, sizes
 from anynet.array import Array
-from anynet.layers.module import Module, Parameter
+from anynet.layers.initialization import parameter
+from anynet.layers.module import Module
 from anynet.primitives import affine
 
 
@@ -26,8 +27,8 @@ class Linear(Module):
     ) -> None:
         in_features, out_features = sizes(in_features=in_features, out_features=out_features)
         check_flag("bias", bias)
-        self.weight: Array = Parameter((in_features, out_features), initializer)
-        self.bias: Array | None = Parameter((out_features,), initializers.zeros) if bias else None
+        self.weight = parameter((in_features, out_features), initializer)
+        self.bias = parameter((out_features,), initializers.zeros) if bias else None
 
     def forward(self, x: Array) -> Array:
         """Apply the map to the last axis of x."""

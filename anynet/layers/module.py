@@ -9,7 +9,6 @@ from anynet.arguments import (
     check_flag,
     check_function,
     describe,
-    whole_number,
 )
 from anynet.array import (
     Array,
@@ -32,6 +31,7 @@ from anynet.errors import (
     ShapeError,
     StateError,
 )
+from anynet.layers.initialization import Uninitialized, is_uninitialized
 from anynet.spelling import (
     check_attribute,
     did_you_mean,
@@ -44,25 +44,6 @@ _SHOWN_PATHS = 20
 
 #: What may grow without being another object.
 _GROWING = frozenset((list, dict))
-
-
-class Parameter:
-    """The place of an array that has no numbers yet, a parameter or a buffer: its shape, and who
-    will draw them.
-    """
-
-    def __init__(self, shape: tuple[int, ...], initializer: Callable[..., Array]) -> None:
-        if not isinstance(shape, tuple | list):
-            raise ArgumentTypeError(
-                f"the shape of a parameter is {describe(shape)}: wanted a tuple, as (784, 50)"
-            )
-        check_function(
-            "initializer",
-            initializer,
-            "one of anynet.initializers, or a function of key, shape and dtype",
-        )
-        self.shape = tuple([whole_number("an axis of a parameter", n, 0) for n in shape])
-        self.initializer = initializer
 
 
 class Module:
@@ -149,7 +130,9 @@ class Module:
         ):
             # Not in __getattr__: a class that has one takes longer to read any attribute.
             return no_attribute(error.obj, str(error.name))
-        if not isinstance(error, NotInitializedError) and any(map(_is_open, vars(self).values())):
+        if not isinstance(error, NotInitializedError) and any(
+            map(is_uninitialized, vars(self).values())
+        ):
             return NotInitializedError(
                 f"{self!r} has no numbers yet: call initialize(seed=0, backend=...) on the network, "
                 "or give seed= to Sequential"
@@ -267,10 +250,10 @@ class Module:
             # Those that are there may have been drawn with this seed: the others are not to be
             # equal to them.
             key = random.fold_in(key, len(drawn))
-        places: dict[int, list[tuple[Module, str, Parameter]]] = {}
+        places: dict[int, list[tuple[Module, str, Uninitialized]]] = {}
         for _, module in self.modules():
             for name, value in vars(module).items():
-                if _is_open(value):
+                if is_uninitialized(value):
                     # One that is in two places is tied, and drawn once.
                     places.setdefault(id(value), []).append((module, name, value))
         if not places and drawn:
@@ -500,12 +483,12 @@ def _check_fits(where: str, old: Any, new: Any) -> None:
     """Compare an array with the one that it replaces; None replaces one, too, where a layer can do
     without.
     """
-    open_ = _is_open(old)
+    open_ = is_uninitialized(old)
     if new is None or not (open_ or is_array(old)):
         return
     shape = tuple(old.shape)
     if not is_array(new):
-        if _is_open(new):
+        if is_uninitialized(new):
             return
         raise ArgumentTypeError(
             f"{where} was assigned {new!r:.80}: wanted an array of shape {shape}, as "
@@ -579,7 +562,7 @@ def _held(value: Any) -> list[Any]:
     """Return the arrays, and the places of those to come, that an attribute holds, but for those in
     modules.
     """
-    if is_array(value) or _is_open(value):
+    if is_array(value) or is_uninitialized(value):
         return [value]
     if type(value) is dict:
         value = list(value.values())
@@ -590,12 +573,8 @@ def _held(value: Any) -> list[Any]:
     )
 
 
-def _is_open(value: Any) -> bool:
-    return type(value) is Parameter
-
-
 def _show(value: Any) -> str:
-    if is_array(value) or _is_open(value):
+    if is_array(value) or is_uninitialized(value):
         return str(tuple(value.shape))
     if (type(value) is list or isinstance(value, tuple)) and _modules_in(value):
         return f"[{_indent([f'{i}: {_show(child)}' for i, child in enumerate(value)])}]"

@@ -16,7 +16,8 @@ from anynet.array import (
     widened,
 )
 from anynet.errors import ArgumentError, ShapeError
-from anynet.layers.module import Module, Parameter
+from anynet.layers.initialization import parameter
+from anynet.layers.module import Module
 from anynet.primitives import batch_norm, scale_shift, standardize
 from anynet.primitives.precision import rounded
 
@@ -40,10 +41,10 @@ class BatchNorm(Module):
     def __init__(self, features: int, *, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
         (features,) = sizes(features=features)
         epsilon = number("epsilon", epsilon)
-        self.weight: Array = Parameter((features,), initializers.ones)
-        self.bias: Array = Parameter((features,), initializers.zeros)
-        self.running_mean: Array = Parameter((features,), _wide_zeros)
-        self.running_variance: Array = Parameter((features,), _wide_ones)
+        self.weight = parameter((features,), initializers.ones)
+        self.bias = parameter((features,), initializers.zeros)
+        self.running_mean = parameter((features,), _wide_zeros)
+        self.running_variance = parameter((features,), _wide_ones)
         momentum = number("momentum", momentum)
         self.epsilon, self.momentum = epsilon, momentum
 
@@ -98,8 +99,8 @@ class LayerNorm(Module):
     def __init__(self, features: int, *, epsilon: float = 1e-5) -> None:
         (features,) = sizes(features=features)
         epsilon = number("epsilon", epsilon)
-        self.weight: Array = Parameter((features,), initializers.ones)
-        self.bias: Array = Parameter((features,), initializers.zeros)
+        self.weight = parameter((features,), initializers.ones)
+        self.bias = parameter((features,), initializers.zeros)
         self.epsilon = epsilon
 
     def forward(self, x: Array) -> Array:
@@ -129,8 +130,8 @@ class GroupNorm(Module):
                 f"{channels} channels in {groups} groups: wanted a number that the groups divide"
             )
         epsilon = number("epsilon", epsilon)
-        self.weight: Array = Parameter((channels,), initializers.ones)
-        self.bias: Array = Parameter((channels,), initializers.zeros)
+        self.weight = parameter((channels,), initializers.ones)
+        self.bias = parameter((channels,), initializers.zeros)
         self.groups, self.epsilon = groups, epsilon
 
     def forward(self, x: Array) -> Array:
@@ -156,7 +157,7 @@ class RMSNorm(Module):
     def __init__(self, features: int, *, epsilon: float = 1e-5) -> None:
         (features,) = sizes(features=features)
         epsilon = number("epsilon", epsilon)
-        self.weight: Array = Parameter((features,), initializers.ones)
+        self.weight = parameter((features,), initializers.ones)
         self.epsilon = epsilon
 
     def forward(self, x: Array) -> Array:

@@ -11,7 +11,8 @@ from anynet.arguments import sizes
 from anynet.array import Array, array_namespace
 from anynet.errors import ShapeError
 from anynet.functions import sigmoid, tanh
-from anynet.layers.module import Module, Parameter
+from anynet.layers.initialization import parameter
+from anynet.layers.module import Module
 from anynet.primitives import affine
 
 
@@ -31,10 +32,10 @@ class _Recurrent(Module):
         )
         width = self.GATES * hidden_features
         draw = initializers.normal(hidden_features**-0.5)
-        self.input_weight: Array = Parameter((in_features, width), draw)
-        self.hidden_weight: Array = Parameter((hidden_features, width), draw)
-        self.input_bias: Array = Parameter((width,), initializers.zeros)
-        self.hidden_bias: Array = Parameter((width,), initializers.zeros)
+        self.input_weight = parameter((in_features, width), draw)
+        self.hidden_weight = parameter((hidden_features, width), draw)
+        self.input_bias = parameter((width,), initializers.zeros)
+        self.hidden_bias = parameter((width,), initializers.zeros)
 
     def forward(self, x: Array) -> Array:
         """Return the outputs of all steps."""

@@ -13,7 +13,8 @@ from anynet.arguments import describe
 from anynet.array import DType, is_array, is_floating
 from anynet.backend import get_backend
 from anynet.errors import ArgumentError, ArgumentTypeError
-from anynet.layers.module import Module, Parameter
+from anynet.layers.initialization import is_uninitialized
+from anynet.layers.module import Module
 from anynet.table import Table
 from anynet.tracing.flops import Counting
 
@@ -228,7 +229,7 @@ def _run(
     # The default makes a copy of every module, also of one without attributes.
     copy = tree.map(lambda x: x, net, defaults={"_differentiated": False}).set_training(False)
     if any(
-        type(value) is Parameter for _, module in copy.modules() for value in vars(module).values()
+        is_uninitialized(value) for _, module in copy.modules() for value in vars(module).values()
     ):
         copy.initialize(0, backend)
     notes = _Notes()
@@ -299,7 +300,7 @@ def _shapes(module: Module, tied: set[int]) -> dict[str, Shape]:
 
 
 def _shapes_in(value: Any, name: str, tied: set[int]) -> Iterator[tuple[str, Shape]]:
-    if is_array(value) or type(value) is Parameter:
+    if is_array(value) or is_uninitialized(value):
         if id(value) not in tied:
             tied.add(id(value))
             yield name, tuple(value.shape)

@@ -92,11 +92,11 @@ def test_sizes_of_another_library_are_as_good(layer):
             "approximate is 'tanh': wanted True or False",
         ),
         (
-            lambda: layers.Parameter(3, anynet.initializers.zeros),
+            lambda: layers.parameter(3, anynet.initializers.zeros),
             "the shape of a parameter is 3: wanted a tuple",
         ),
         (
-            lambda: layers.Parameter((3, "a"), anynet.initializers.zeros),
+            lambda: layers.parameter((3, "a"), anynet.initializers.zeros),
             "a parameter is 'a': wanted a whole",
         ),
     ],

@@ -27,7 +27,7 @@ class Residual(layers.Module):
         self.blocks = [layers.Linear(4, 4), layers.Tanh()]
         self.heads = {"out": network(seed=None)}
         self.strength = 0.5
-        self.shift = layers.Parameter((4,), initializers.ones)
+        self.shift = layers.parameter((4,), initializers.ones)
 
     def forward(self, x):
         h = x

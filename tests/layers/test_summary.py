@@ -260,7 +260,7 @@ def test_embeddings_take_integers(backend):
 def test_a_network_without_numbers_stays_so():
     net = convolutional(seed=None)
     assert anynet.summary(net, (1, 28, 28)).multiply_adds == 432_000 + 43_200
-    assert isinstance(net.layers[0].weight, layers.Parameter)
+    assert isinstance(net.layers[0].weight, layers.Uninitialized)
 
 
 def test_shapes_that_do_not_fit(backend):
