@@ -2,11 +2,12 @@
 array_api_compat.
 """
 
-from collections.abc import Iterable
+import builtins
+from collections.abc import Callable, Iterable
 from functools import cache
 from numbers import Number, Real
 from types import GenericAlias
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import array_api_compat as compat
 
@@ -17,11 +18,159 @@ from anynet.errors import (
     MixedArraysError,
 )
 
-# The standard has no type of its own to annotate with, so these names are for the reader.
-Array: TypeAlias = Any
-Namespace: TypeAlias = Any
-Device: TypeAlias = Any
-DType: TypeAlias = Any
+
+class DType(Protocol):
+    """A dtype of some library. The standard only compares dtypes."""
+
+
+class Device(Protocol):
+    """A device of some library. The standard only compares devices."""
+
+    def __hash__(self) -> int: ...
+
+
+class Array(Protocol):
+    """An array of any library that follows the standard, or a traced array.
+
+    These are the attributes and operators of the standard's arrays. Everything else is a function
+    of the namespace.
+    """
+
+    def __array_namespace__(self, *, api_version: Any = None) -> Any: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+
+    @property
+    def dtype(self) -> DType:
+        """The type of the elements."""
+
+    @property
+    def device(self) -> Device:
+        """Where the elements are."""
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+
+    @property
+    def T(self) -> "Array":
+        """The transpose of a matrix."""
+
+    @property
+    def mT(self) -> "Array":
+        """The transpose of the last two axes."""
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> "Array":
+        """Return a copy on another device."""
+
+    def __getitem__(self, key: Any, /) -> "Array": ...
+    def __setitem__(self, key: Any, value: Any, /) -> None: ...
+    def __bool__(self) -> bool: ...
+    def __complex__(self) -> complex: ...
+    def __float__(self) -> float: ...
+    def __index__(self) -> int: ...
+    def __int__(self) -> int: ...
+
+    def __abs__(self) -> "Array": ...
+    def __invert__(self) -> "Array": ...
+    def __neg__(self) -> "Array": ...
+    def __pos__(self) -> "Array": ...
+
+    def __add__(self, other: Any, /) -> "Array": ...
+    def __and__(self, other: Any, /) -> "Array": ...
+    def __floordiv__(self, other: Any, /) -> "Array": ...
+    def __lshift__(self, other: Any, /) -> "Array": ...
+    def __matmul__(self, other: Any, /) -> "Array": ...
+    def __mod__(self, other: Any, /) -> "Array": ...
+    def __mul__(self, other: Any, /) -> "Array": ...
+    def __or__(self, other: Any, /) -> "Array": ...
+    def __pow__(self, other: Any, /) -> "Array": ...
+    def __rshift__(self, other: Any, /) -> "Array": ...
+    def __sub__(self, other: Any, /) -> "Array": ...
+    def __truediv__(self, other: Any, /) -> "Array": ...
+    def __xor__(self, other: Any, /) -> "Array": ...
+    def __radd__(self, other: Any, /) -> "Array": ...
+    def __rmul__(self, other: Any, /) -> "Array": ...
+    def __rpow__(self, other: Any, /) -> "Array": ...
+    def __rsub__(self, other: Any, /) -> "Array": ...
+    def __rtruediv__(self, other: Any, /) -> "Array": ...
+
+    def __eq__(self, other: Any, /) -> "Array": ...  # type: ignore[override]
+    def __ge__(self, other: Any, /) -> "Array": ...
+    def __gt__(self, other: Any, /) -> "Array": ...
+    def __le__(self, other: Any, /) -> "Array": ...
+    def __lt__(self, other: Any, /) -> "Array": ...
+    def __ne__(self, other: Any, /) -> "Array": ...  # type: ignore[override]
+
+
+class Extension:
+    """An extension of the standard in a namespace: its functions.
+
+    A type checker reads what is declared here. A function that is not declared returns an array.
+    """
+
+    if TYPE_CHECKING:
+        eig: Callable[..., tuple[Array, Array]]
+        eigh: Callable[..., tuple[Array, Array]]
+        qr: Callable[..., tuple[Array, Array]]
+        slogdet: Callable[..., tuple[Array, Array]]
+        svd: Callable[..., tuple[Array, Array, Array]]
+
+        def __getattr__(self, name: str) -> Callable[..., Array]: ...
+
+
+class Namespace:
+    """The namespace of a library: its functions, dtypes and constants.
+
+    A type checker reads what is declared here. A function that is not declared returns an array.
+    """
+
+    if TYPE_CHECKING:
+        __name__: str
+        __array_namespace_info__: Callable[[], Any]
+        bool: DType
+        int8: DType
+        int16: DType
+        int32: DType
+        int64: DType
+        uint8: DType
+        uint16: DType
+        uint32: DType
+        uint64: DType
+        float32: DType
+        float64: DType
+        complex64: DType
+        complex128: DType
+        e: float
+        inf: float
+        nan: float
+        newaxis: None
+        pi: float
+        fft: Extension
+        linalg: Extension
+
+        broadcast_arrays: Callable[..., list[Array]]
+        broadcast_shapes: Callable[..., tuple[int, ...]]
+        can_cast: Callable[..., builtins.bool]
+        finfo: Callable[..., Any]
+        iinfo: Callable[..., Any]
+        isdtype: Callable[..., builtins.bool]
+        meshgrid: Callable[..., list[Array]]
+        nonzero: Callable[..., tuple[Array, ...]]
+        result_type: Callable[..., DType]
+        unique_all: Callable[..., tuple[Array, Array, Array, Array]]
+        unique_counts: Callable[..., tuple[Array, Array]]
+        unique_inverse: Callable[..., tuple[Array, Array]]
+        unstack: Callable[..., tuple[Array, ...]]
+
+        def __getattr__(self, name: str) -> Callable[..., Array]: ...
+
 
 # By type: asked for every leaf of every tree in every step.
 _ARRAY_TYPES: dict[type, bool] = {}
@@ -43,7 +192,7 @@ def device(x: Array) -> Device:
 
     What is created on a mesh is there as a whole on each of its devices.
     """
-    place = compat.device(x)
+    place: Device = compat.device(x)
     if type(place) in _SINGLE:
         return place
     if hasattr(place, "mesh") and hasattr(place, "spec"):
@@ -53,12 +202,13 @@ def device(x: Array) -> Device:
 
 
 @cache
-def _on_every_device(sharding: Any) -> Any:
+def _on_every_device(sharding: Any) -> Device:
     """Return the sharding over the same mesh that splits no axis."""
-    return type(sharding)(sharding.mesh, type(sharding.spec)())
+    whole: Device = type(sharding)(sharding.mesh, type(sharding.spec)())
+    return whole
 
 
-def is_array(x: Any) -> bool:
+def is_array(x: object) -> TypeGuard[Array]:
     """Tell whether x is an array of some library that follows the standard, or a traced one."""
     kind = type(x)
     if kind not in _ARRAY_TYPES:
@@ -68,7 +218,7 @@ def is_array(x: Any) -> bool:
     return _ARRAY_TYPES[kind]
 
 
-def _looks_like_array(x: Any) -> bool:
+def _looks_like_array(x: object) -> bool:
     # NumPy's dtypes are classes that look like their instances, and so are ``NDArray[float32]`` and
     # ``list[Layer]``.
     if isinstance(x, type | GenericAlias):
@@ -80,14 +230,16 @@ def _looks_like_array(x: Any) -> bool:
         return False
 
 
-def unrecorded(x: Array) -> Array:
+def unrecorded(x: Any) -> Array:
     """Return the array without the derivative that its own library would record for it, as
     PyTorch's parameters ask.
 
     anynet computes the derivatives. What a library records beside them would keep the memory of
     every step.
     """
-    return x.detach() if type(x) in RECORDING_TYPES and x.requires_grad else x
+    recorded = type(x) in RECORDING_TYPES and x.requires_grad
+    plain: Array = x.detach() if recorded else x
+    return plain
 
 
 def dtype_name(dtype: DType) -> str:
@@ -219,11 +371,13 @@ def array_namespace(*arrays: Any) -> Namespace:
 
     """
     try:
-        return compat.array_namespace(*arrays)
+        xp: Namespace = compat.array_namespace(*arrays)
+        return xp
     except TypeError:
-        found = {
-            id(xp): xp for xp in (compat.array_namespace(x) for x in arrays if is_array(x))
-        }.values()
+        found: list[Namespace] = []
+        for x in arrays:
+            if is_array(x) and (xp := compat.array_namespace(x)) not in found:
+                found.append(xp)
         lifted = [xp for xp in found if hasattr(xp, "plain_namespace")]
         if lifted and len({getattr(xp, "plain_namespace", xp).__name__ for xp in found}) == 1:
             return lifted[0]

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from anynet import random, tree
 from anynet.array import (
@@ -131,7 +131,7 @@ def _check(
     seed: int,
 ) -> GradientReport:
     if is_array(argument):
-        argument = as_floating(argument)
+        argument = cast(T, as_floating(argument))
     arrays = [x for _, x in tree.leaves(argument) if is_floating(x) or is_complex(x)]
     if not arrays:
         raise DifferentiationError(

@@ -163,9 +163,9 @@ def binary_cross_entropy_with_logits(
     name = "binary_cross_entropy_with_logits"
     x, t = _alike(name, logits, labels)
     missed = t * softplus(-x)
-    if isinstance(pos_weight, Number):
+    if isinstance(pos_weight, int | float | Number):
         # As Python's, for NumPy's would have a dtype of its own.
-        missed = float(pos_weight) * missed  # type: ignore[arg-type]
+        missed = float(pos_weight) * missed
     elif pos_weight is not None:
         missed = missed * _class_weight(name, pos_weight, x)
     return _reduce(missed + (1 - t) * softplus(x), reduction, x)

@@ -476,7 +476,9 @@ class OfAllRows(Metric):
 
     def result(self, sums: Any) -> Array:
         """Return what the function gives for all rows."""
-        return self.function(*[array_namespace(*parts).concat(parts, axis=0) for parts in sums])
+        all_rows = [array_namespace(*parts).concat(parts, axis=0) for parts in sums]
+        result: Array = self.function(*all_rows)
+        return result
 
 
 def as_metric(function: Metric | Callable[[Array, Array], Any]) -> Metric:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from anynet import tree
 from anynet.array import (
@@ -74,7 +74,8 @@ def partial_derivative(
             )
         flat = flat * length + i % length
     there = xp.reshape(xp.arange(size(x), device=device(x)) == flat, x.shape)
-    return central_difference(lambda h: f(xp.where(there, x + h, x)), 0.0, step)
+    difference: Array = central_difference(lambda h: f(xp.where(there, x + h, x)), 0.0, step)
+    return difference
 
 
 def numerical_gradient(
@@ -101,7 +102,7 @@ def numerical_gradient(
 
     """
     if is_array(argument):
-        argument = as_floating(argument)
+        argument = cast(T, as_floating(argument))
     leaves = [x for _, x in tree.leaves(argument)]
     if not any(is_floating(x) or is_complex(x) for x in leaves):
         raise DifferentiationError(

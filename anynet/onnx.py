@@ -103,7 +103,7 @@ def export_onnx(
         raise ArgumentError(
             f"{taken[0]!r} is the name of an input and of an output: rename one of them"
         )
-    model = backend.xp.build(inputs, outputs)
+    model: Any = backend.xp.build(inputs, outputs)
     with atomic_write(path) as file:
         file.write(model.SerializeToString())
 

@@ -241,12 +241,12 @@ def _map(
         return new
     if kind == _LEAF:
         if memo is None:
-            return fn(tree)  # type: ignore[no-any-return]
+            return fn(tree)  # type: ignore[no-any-return, arg-type]
         key = id(tree)
         if fn is untrained:
             key, memo[None] = ~key, None
         if key not in memo:
-            memo[key] = fn(tree)
+            memo[key] = fn(tree)  # type: ignore[arg-type]
         return memo[key]  # type: ignore[no-any-return]
     if kind == _SETTING:
         return tree

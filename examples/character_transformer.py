@@ -53,7 +53,8 @@ class Writer(Module):
         )
         for block in self.blocks:
             x = block(x, causal=True)
-        return self.out(self.norm(x))
+        scores: Array = self.out(self.norm(x))
+        return scores
 
 
 def write(

@@ -30,7 +30,9 @@ class Withheld:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def apply(
+        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+    ) -> Any:
         """Return the array as a constant where that is what is meant."""
         if step.name == "stop_gradient":
             return wrap(args[0].value)

@@ -91,7 +91,7 @@ class Tape:
         """Begin with an array that is not trained."""
         self.buffers = True
         self.places.append(-1)
-        return wrap(x)  # type: ignore[no-any-return]
+        return wrap(x)
 
     def variable(self, x: Array) -> Traced:
         """Begin with an array to differentiate with respect to; one that is not floating is a
@@ -100,14 +100,16 @@ class Tape:
         if not is_floating(x):
             if not is_complex(x):
                 self.places.append(-1)
-                return wrap(x)  # type: ignore[no-any-return]
+                return wrap(x)
             self.complex = True
         node = self.variables
         self.variables = node + 1
         self.places.append(node)
         return Traced(unrecorded(x) if type(x) in RECORDING_TYPES else x, self, node)
 
-    def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def apply(
+        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+    ) -> Any:
         """Evaluate the primitive and note how cotangents pass back through it."""
         steps = self.steps
         if steps is None:

@@ -54,7 +54,7 @@ def vjp(f: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, Callable[
         )
     out = tree.map(wrap, Guarded(f)(args, lifted, tree.map(wrap, named)))
     tape.finish(args, lifted)
-    outputs = dict(tree.leaves(out))
+    outputs: dict[str, Any] = dict(tree.leaves(out))
     shapes = {path: tuple(x.shape) for path, x in outputs.items()}
 
     def pullback(g: Any) -> Any:

@@ -97,7 +97,9 @@ class Recorder:
             )
         return x.value
 
-    def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def apply(
+        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+    ) -> Any:
         """Evaluate the primitive and note the call."""
         if self._closed:
             raise CompilationError(
@@ -134,7 +136,7 @@ class Recorder:
 
     def _opaque(
         self,
-        step: Primitive,
+        step: Primitive[..., Any],
         args: Sequence[Any],
         settings: dict[str, Any],
         given: list[Any],

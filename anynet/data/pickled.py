@@ -427,11 +427,9 @@ class _Reader:
             raise DataError(
                 f"{name[:40]!r} is of booleans, and holds bytes that are neither 0 nor 1"
             )
-        x = (
-            get_backend("numpy")
-            .xp.frombuffer(data, dtype=order + code)
-            .reshape(shape, order="F" if fortran else "C")
-        )
+        host: Any = get_backend("numpy").xp
+        flat = host.frombuffer(data, dtype=order + code)
+        x = flat.reshape(shape, order="F" if fortran else "C")
         # A copy, which can be written into and keeps no other part of the file.
         return on_backend(x.astype(x.dtype.newbyteorder("=")), _DTYPES[code], backend)
 

@@ -76,7 +76,9 @@ class MultiHeadAttention(Module):
         allowed = self._allowed(scores, mask, key_mask, causal=causal)
         weights = softmax(scores) if allowed is None else masked_softmax(scores, allowed)
         heads = xp.matmul(self.dropout(weights), v)
-        return self.out(xp.reshape(xp.permute_dims(heads, (0, 2, 1, 3)), (-1, *query.shape[1:])))
+        heads = xp.reshape(xp.permute_dims(heads, (0, 2, 1, 3)), (-1, *query.shape[1:]))
+        out: Array = self.out(heads)
+        return out
 
     def _split(self, x: Array) -> Array:
         """Return (N, length, features) as (N, heads, length, features / heads)."""
@@ -166,6 +168,8 @@ class TransformerEncoderLayer(Module):
         settings = {"mask": mask, "key_mask": key_mask, "causal": causal}
         if self.norm_first:
             x = self.dropouts[0](self.attention(self.norms[0](x), **settings)) + x
-            return self.dropouts[1](self.maps(self.norms[1](x))) + x
-        x = self.norms[0](self.dropouts[0](self.attention(x, **settings)) + x)
-        return self.norms[1](self.dropouts[1](self.maps(x)) + x)
+            x = self.dropouts[1](self.maps(self.norms[1](x))) + x
+        else:
+            x = self.norms[0](self.dropouts[0](self.attention(x, **settings)) + x)
+            x = self.norms[1](self.dropouts[1](self.maps(x)) + x)
+        return x

@@ -15,7 +15,7 @@ from anynet.errors import ArgumentError, ShapeError
 from anynet.layers.initialization import parameter
 from anynet.layers.module import Module
 from anynet.primitives import conv2d, conv2d_input_gradient
-from anynet.primitives.convolution import Padding, Pair, check_images
+from anynet.primitives.convolution import Padding, Pair, Shape, check_images
 
 
 class Conv2d(Module):
@@ -249,7 +249,7 @@ def _weight_shape(rows: int, columns: int, kernel: tuple[int, ...], groups: int)
     return (rows, columns // groups, *kernel)
 
 
-def _settings(layer: Any, size: Pair, kernel: Pair | None = None) -> dict[str, Any]:
+def _settings(layer: Any, size: Shape, kernel: Shape | None = None) -> dict[str, Any]:
     """Return the settings of the primitive for images of a size."""
     kernel = kernel or layer.weight.shape[2:]
     return {
@@ -260,7 +260,7 @@ def _settings(layer: Any, size: Pair, kernel: Pair | None = None) -> dict[str, A
     }
 
 
-def _around(layer: Any, size: Pair, kernel: Pair) -> Padding:
+def _around(layer: Any, size: Shape, kernel: Shape) -> Padding:
     if layer.padding == "same":
         # The last of ⌈size / stride⌉ windows begins so many strides on, and ends where the padded
         # image does.

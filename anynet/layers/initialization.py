@@ -1,7 +1,7 @@
 """Uninitialized parameters, and how a network's parameters get their first values."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from anynet.arguments import check_function, describe, whole_number
 from anynet.array import Array
@@ -47,8 +47,7 @@ def parameter(shape: tuple[int, ...], initializer: Callable[..., Array]) -> Arra
         "one of anynet.initializers, or a function of key, shape and dtype",
     )
     lengths = [whole_number("an axis of a parameter", n, 0) for n in shape]
-    stand_in: Any = Uninitialized(tuple(lengths), initializer)
-    return stand_in
+    return cast(Array, Uninitialized(tuple(lengths), initializer))
 
 
 def is_uninitialized(value: Any) -> bool:

@@ -461,7 +461,8 @@ def _own_dtype(dtype: DType, backend: Backend) -> DType:
         raise DTypeError(
             f"dtype is {dtype!r:.80}: wanted a floating one of {backend.name}, such as 'float32'"
         )
-    return getattr(backend.xp, name)
+    own: DType = getattr(backend.xp, name)
+    return own
 
 
 def check_layer(path: str, layer: Any) -> None:

@@ -39,8 +39,9 @@ class _AdamFamily(_StatefulOptimizer):
         self.weight_decay = weight_decay
 
     def _step(self, rate: Numbers, missed: int, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        numbers = self._clock.scalars(partial(self._numbers, missed))
-        return adam_update(*numbers, self.beta1, self.beta2, self.epsilon, *arrays)  # type: ignore[no-any-return]
+        alpha, correction, decay = self._clock.scalars(partial(self._numbers, missed))
+        settings = self.beta1, self.beta2, self.epsilon
+        return adam_update(alpha, correction, decay, *settings, *arrays)
 
     def _numbers(self, missed: int) -> Numbers:
         """Return the rate and the correction, by which mean and square make up for their zeros, and

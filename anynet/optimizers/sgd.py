@@ -74,7 +74,7 @@ class Momentum(_StatefulOptimizer):
         self.nesterov = nesterov
 
     def _step(self, rate: Numbers, missed: int, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        return momentum_update(*rate, self.momentum, self.nesterov, *arrays)  # type: ignore[no-any-return]
+        return momentum_update(rate[0], self.momentum, self.nesterov, *arrays)
 
     def __repr__(self) -> str:
         return f"Momentum({self.learning_rate!r}, {self.momentum!r}, nesterov={self.nesterov})"

@@ -13,12 +13,10 @@ def _affine_rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array
     matmul = STANDARD["matmul"]
 
     def to_weight(g: Array) -> Array:
-        if x.ndim == 2:
-            return matmul(x.T, g)
-        return matmul(
-            xp.reshape(x, (-1, x.shape[-1])).T,
-            xp.reshape(g, (-1, g.shape[-1])),
-        )
+        rows = x if x.ndim == 2 else xp.reshape(x, (-1, x.shape[-1]))
+        cotangents = g if x.ndim == 2 else xp.reshape(g, (-1, g.shape[-1]))
+        product: Array = matmul(rows.T, cotangents)
+        return product
 
     return lambda g: matmul(g, weight.T), to_weight, lambda g: g
 

@@ -92,7 +92,8 @@ def batch_norm(x: Array, weight: Array, bias: Array, epsilon: float) -> tuple[Ar
 
 
 def _scale_shift(xp: Namespace, *args: Any) -> Array:
-    return scale_shift.reference(*args)  # type: ignore[misc]  # it has one
+    assert scale_shift.reference is not None
+    return scale_shift.reference(*args)
 
 
 @primitive(decomposition=_scale_shift, kind=REAL)

@@ -14,18 +14,20 @@ from anynet.errors import ShapeError
 from anynet.primitives.precision import REAL_OR_COMPLEX
 from anynet.tracing.trace import primitive
 
+Shape = tuple[int, ...]
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 
 NO_PADDING: Padding = ((0, 0), (0, 0))
 
 
-def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Pair:
+def output_size(size: Shape, kernel: Shape, stride: Pair, padding: Padding, dilation: Pair) -> Pair:
     """Return (height, width) of what windows over an image leave, (size + padding - reach) //
     stride + 1.
     """
     reach = [dilation[i] * (kernel[i] - 1) + 1 for i in (0, 1)]
-    return tuple((size[i] + sum(padding[i]) - reach[i]) // stride[i] + 1 for i in (0, 1))  # type: ignore[return-value]
+    height, width = ((size[i] + sum(padding[i]) - reach[i]) // stride[i] + 1 for i in (0, 1))
+    return height, width
 
 
 def check_images(x: Array) -> None:
@@ -41,7 +43,7 @@ def check_images(x: Array) -> None:
         )
 
 
-def check_windows(size: Pair, kernel: Pair, padding: Padding, dilation: Pair) -> None:
+def check_windows(size: Shape, kernel: Shape, padding: Padding, dilation: Pair) -> None:
     """Compare the reach of a window with the padded image.
 
     Raises:
@@ -60,7 +62,7 @@ def check_windows(size: Pair, kernel: Pair, padding: Padding, dilation: Pair) ->
 
 def windows(
     x: Array,
-    kernel: Pair,
+    kernel: Shape,
     stride: Pair,
     padding: Padding,
     dilation: Pair,
@@ -172,7 +174,7 @@ def _transposed_rule(
     out: Array,
     g: Array,
     weight: Array,
-    size: Pair,
+    size: Shape,
     **settings: Any,
 ) -> Any:
     return (
@@ -186,7 +188,7 @@ def _transposed_rule(
 def conv2d_input_gradient(
     g: Array,
     weight: Array,
-    size: Pair,
+    size: Shape,
     *,
     stride: Pair,
     padding: Padding,
@@ -206,7 +208,7 @@ def conv2d_input_gradient(
         (-1, out_channels // groups, *kernel),
     )
     spread = _spread(g, stride)
-    around = []
+    around: list[Pair] = []
     for i in (0, 1):
         reach = dilation[i] * (kernel[i] - 1)
         total = size[i] + sum(padding[i])
@@ -217,7 +219,7 @@ def conv2d_input_gradient(
             )
         )
     return conv2d(
-        pad(spread, tuple(around)),  # type: ignore[arg-type]
+        pad(spread, (around[0], around[1])),
         xp.flip(swapped, axis=(2, 3)),
         None,
         stride=(1, 1),
@@ -249,7 +251,7 @@ def _weight_rule(
     out: Array,
     g: Array,
     x: Array,
-    kernel: Pair,
+    kernel: Shape,
     **settings: Any,
 ) -> Any:
     return (
@@ -263,7 +265,7 @@ def _weight_rule(
 def conv2d_weight_gradient(
     g: Array,
     x: Array,
-    kernel: Pair,
+    kernel: Shape,
     *,
     stride: Pair,
     padding: Padding,

@@ -57,6 +57,7 @@ def _rule(xp: Namespace, out: tuple[Array, Array], logits: Array, labels: Array)
     def to_logits(g: tuple[Array | None, Array | None]) -> Array:
         of_loss, of_difference = g
         if of_difference is None:
+            assert of_loss is not None
             return difference * (widened(of_loss) / rows)
         # The probabilities as often as there are targets: once, unless the labels are rows of
         # another sum.

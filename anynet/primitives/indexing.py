@@ -103,7 +103,7 @@ def _axes_of(part: Any) -> int:
     return part.ndim if _is_mask(part) else 1
 
 
-getitem = Primitive("getitem", _getitem_rule, operator.getitem)
+getitem: Primitive[[Array, Any], Array] = Primitive("getitem", _getitem_rule, operator.getitem)
 
 #: The same with the parts of the key as arguments, among them integer arrays whose numbers are not
 #: settled yet.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from anynet.array import (
     Array,
@@ -16,8 +16,10 @@ from anynet.array import (
 REAL = "real floating"
 REAL_OR_COMPLEX = "real floating", "complex floating"
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-def in_float32(reference: Callable[..., Any]) -> Callable[..., Any]:
+
+def in_float32(reference: F) -> F:
     """Return the reference so that arrays narrower than float32 are computed in float32, and its
     result rounded once.
 
@@ -38,7 +40,7 @@ def in_float32(reference: Callable[..., Any]) -> Callable[..., Any]:
             tuple([rounded(part, x) for part in out]) if isinstance(out, tuple) else rounded(out, x)
         )
 
-    return rounded_once
+    return cast(F, rounded_once)
 
 
 def rounded(x: Array, like: Array) -> Array:

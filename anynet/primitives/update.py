@@ -7,6 +7,8 @@ one shape and dtype; what is kept of a parameter narrower than float32 is float3
 would be lost in it.
 """
 
+from collections.abc import Sequence
+
 from anynet.array import Array, array_namespace, is_complex, widened
 from anynet.errors import DTypeError
 from anynet.primitives.precision import rounded
@@ -24,7 +26,7 @@ def by_parameter(count: int, arrays: tuple[Array, ...]) -> list[tuple[Array, ...
     )
 
 
-def in_turn(found: list[tuple[Array, ...]]) -> tuple[Array, ...]:
+def in_turn(found: Sequence[tuple[Array, ...]]) -> tuple[Array, ...]:
     """Return all arrays of each kind in turn, from those of each parameter."""
     return tuple([x for kind in zip(*found, strict=True) for x in kind])
 

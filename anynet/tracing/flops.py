@@ -41,7 +41,9 @@ class Counting:
         """Return the tree with arrays of this trace."""
         return tree.map(self._traced, argument)
 
-    def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def apply(
+        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+    ) -> Any:
         """Evaluate the primitive, and add what it takes."""
         if (
             step.reference is not None

@@ -26,7 +26,7 @@ from anynet.tracing.views import FUNCTIONS, note, twin
 _OF_SEQUENCES = frozenset(primitive.name for primitive in SEQUENCE_PRIMITIVES)
 
 
-class DifferentiableNamespace:
+class DifferentiableNamespace(Namespace):
     """The functions of a library's namespace, or of an extension in it, taking and returning traced
     arrays.
 
@@ -106,7 +106,7 @@ def differentiable(library: Namespace) -> DifferentiableNamespace:
 def _signed(
     function: Callable[..., Any],
     original: Any,
-    primitive: Primitive | None = None,
+    primitive: Primitive[..., Any] | None = None,
 ) -> Callable[..., Any]:
     """Give a function the signature of the library's own, or that of its rule where that one has
     none to be read.
@@ -130,7 +130,7 @@ def _signed(
     return function
 
 
-def _parameters(primitive: Primitive) -> list[inspect.Parameter]:
+def _parameters(primitive: Primitive[..., Any]) -> list[inspect.Parameter]:
     """Return the function's own parameters, as its rule or decomposition has them."""
     source = primitive.rule or primitive.decomposition
     if source is None or primitive.name in _OF_SEQUENCES:
@@ -140,7 +140,7 @@ def _parameters(primitive: Primitive) -> list[inspect.Parameter]:
     ]
 
 
-def _function(primitive: Primitive) -> Callable[..., Any]:
+def _function(primitive: Primitive[..., Any]) -> Callable[..., Any]:
     in_order = [
         p.name
         for p in _parameters(primitive)

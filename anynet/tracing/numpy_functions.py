@@ -230,7 +230,8 @@ def split(xp: Namespace, ary: Array, indices_or_sections: Any, axis: int = 0) ->
 
 @composed
 def tile(xp: Namespace, a: Array, reps: Any) -> Array:
-    return views.twin(xp.tile(a, tuple(reps) if isinstance(reps, tuple | list) else (reps,)))
+    repetitions = tuple(reps) if isinstance(reps, tuple | list) else (reps,)
+    return views.twin(xp.tile(a, repetitions))
 
 
 @composed
@@ -515,8 +516,10 @@ def _like(name: str) -> _Function:
         dtype: Any = None,
         shape: Any = None,
     ) -> Array:
+        make: Callable[..., Array]
         if shape is None:
-            return getattr(xp, name)(a, *value, dtype=dtype)
+            make = getattr(xp, name)
+            return make(a, *value, dtype=dtype)
         shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
         make = getattr(xp, name.removesuffix("_like"))
         return make(

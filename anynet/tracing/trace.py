@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, update_wrapper
 from itertools import count
 from numbers import Number
-from typing import Any, Protocol, SupportsIndex
+from typing import Any, Generic, ParamSpec, Protocol, SupportsIndex, TypeVar, overload
 
 from anynet.array import (
     RECORDING_TYPES,
@@ -42,6 +42,8 @@ from anynet.errors import (
 )
 from anynet.tracing import views
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Rule = Callable[..., Any]
 Kind = str | tuple[str, ...] | None
 
@@ -107,7 +109,7 @@ class Trace(Protocol):
 
     def apply(
         self,
-        step: "Primitive",
+        step: "Primitive[..., Any]",
         args: Sequence[Any],
         settings: dict[str, Any],
     ) -> Any:
@@ -117,7 +119,7 @@ class Trace(Protocol):
         """Return the error for what was asked of a traced array and cannot be."""
 
 
-class Primitive:
+class Primitive(Generic[P, R]):
     """A function that traces treat as one step: a function of the standard, or one of ours with a
     reference.
 
@@ -160,9 +162,9 @@ class Primitive:
         self,
         name: str,
         rule: Rule | None = None,
-        reference: Callable[..., Any] | None = None,
+        reference: Callable[P, R] | None = None,
         explain: Callable[..., None] | None = None,
-        decomposition: Callable[..., Any] | None = None,
+        decomposition: Callable[..., R] | None = None,
         kind: Kind = None,
         *,
         opaque: bool = False,
@@ -182,14 +184,14 @@ class Primitive:
         # their namespace.
         self._implementations: dict[
             tuple[type, ...],
-            tuple[Callable[..., Any], Callable[..., Any], Namespace],
+            tuple[Callable[..., R], Callable[..., R], Namespace],
         ] = {}
         # Dtypes that are of the kind, by identity, for to hash one takes long.
         self._known_dtypes: dict[int, Any] = {}
 
-    def __call__(self, *args: Any, **settings: Any) -> Any:
+    def __call__(self, *args: P.args, **settings: P.kwargs) -> R:
         """Compute the result, or hand the call to the innermost trace among the arguments."""
-        innermost: Any = None
+        innermost: Trace | None = None
         traced = False
         for arg in args:
             if type(arg) is Traced:
@@ -200,27 +202,26 @@ class Primitive:
         if not traced:
             return self.evaluate(args, settings)[0]
         try:
+            result: R
             if innermost is None:
-                return wrap(
-                    self.evaluate(
-                        [arg.value if type(arg) is Traced else arg for arg in args],
-                        settings,
-                    )[0]
-                )
-            if self.decomposition is None or innermost.keeps_decompositions:
-                return innermost.apply(self, args, settings)
-            self._check_kind(args[0])
-            xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
-            return self.decomposition(xp, *map(wrap, args), **settings)
+                plain = [arg.value if type(arg) is Traced else arg for arg in args]
+                result = wrap(self.evaluate(plain, settings)[0])
+            elif self.decomposition is None or innermost.keeps_decompositions:
+                result = innermost.apply(self, args, settings)
+            else:
+                self._check_kind(args[0])
+                xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
+                result = self.decomposition(xp, *map(wrap, args), **settings)
+            return result
         except MixedArraysError:
-            plain = _for_strangers(args)
-            if plain is None:
+            converted = _for_strangers(args)
+            if converted is None:
                 raise
-            return self(*plain, **settings)
+            return self(*converted, **settings)
 
     def evaluate(
         self, args: Sequence[Any], settings: dict[str, Any]
-    ) -> tuple[Any, Namespace, Callable[..., Any]]:
+    ) -> tuple[R, Namespace, Callable[..., R]]:
         """Return the result for plain arguments or those of traces further out, its namespace, and
         what computed it.
         """
@@ -248,9 +249,7 @@ class Primitive:
             raise
         return out, xp, implementation
 
-    def _find(
-        self, args: Sequence[Any]
-    ) -> tuple[Callable[..., Any], Callable[..., Any], Namespace]:
+    def _find(self, args: Sequence[Any]) -> tuple[Callable[..., R], Callable[..., R], Namespace]:
         arrays = [arg for arg in args if is_array(arg)]
         if not arrays:
             given = ", ".join(type(arg).__name__ for arg in args) or "nothing"
@@ -280,7 +279,7 @@ class Primitive:
         # Held, so that no other object has its identity.
         self._known_dtypes[id(x.dtype)] = x.dtype
 
-    def __get__(self, instance: Any, owner: Any = None) -> "Primitive":
+    def __get__(self, instance: Any, owner: Any = None) -> "Primitive[P, R]":
         """Return the primitive itself: in a class it is no method.
 
         `help` and Sphinx take what has a ``__get__`` for a function.
@@ -308,7 +307,7 @@ _MOST_DTYPES = 64
 
 #: The standard's functions as primitives, by name; `anynet.autodiff.rules` holds their rules and
 #: fills it.
-STANDARD: dict[str, Primitive] = {}
+STANDARD: dict[str, Primitive[..., Any]] = {}
 
 
 def primitive(
@@ -317,13 +316,13 @@ def primitive(
     *,
     decomposition: Callable[..., Any] | None = None,
     kind: Kind = None,
-) -> Callable[[Callable[..., Any]], Primitive]:
+) -> Callable[[Callable[P, R]], Primitive[P, R]]:
     """Return a decorator that makes a primitive of its reference.
 
     The primitive has the name, docstring and signature of the reference.
     """
 
-    def of_reference(reference: Callable[..., Any]) -> Primitive:
+    def of_reference(reference: Callable[P, R]) -> Primitive[P, R]:
         made = Primitive(
             reference.__name__,
             rule,
@@ -381,6 +380,10 @@ def _scalar(x: Array) -> Any:
     return next((kind for name, kind in kinds if xp.isdtype(x.dtype, name)), complex)(x)
 
 
+@overload
+def wrap(x: Array) -> "Traced": ...
+@overload
+def wrap(x: Any) -> Any: ...
 def wrap(x: Any) -> Any:
     """Return an array (or several) as a traced constant; what is traced already stays, and so do
     settings.
@@ -520,8 +523,8 @@ class Traced:
 
     __slots__ = ("__weakref__", "alias", "node", "trace", "value")
 
-    def __init__(self, value: Array, trace: Trace | None = None, node: int = -1) -> None:
-        self.value = value
+    def __init__(self, value: Any, trace: Trace | None = None, node: int = -1) -> None:
+        self.value: Array = value
         self.trace = trace
         self.node = node
         self.alias: views.Memory | None = None
@@ -580,24 +583,24 @@ class Traced:
             STANDARD["permute_dims"],
             tuple(range(self.ndim))[::-1],
         )
-        return views.note(self, permute(self, axes), "permute_dims", permute, axes)  # type: ignore[no-any-return]
+        return views.note(self, permute(self, axes), "permute_dims", permute, axes)
 
     @property
-    def real(self) -> "Traced":
+    def real(self) -> Array:
         """The real part."""
         return self.__array_namespace__().real(self) if is_complex(self) else self
 
     @property
-    def imag(self) -> "Traced":
+    def imag(self) -> Array:
         """The imaginary part."""
         xp = self.__array_namespace__()
-        return xp.imag(self) if is_complex(self) else xp.zeros_like(self)  # type: ignore[no-any-return]
+        return xp.imag(self) if is_complex(self) else xp.zeros_like(self)
 
     @property
     def mT(self) -> "Traced":
         """The transpose of the last two axes."""
         transpose = STANDARD["matrix_transpose"]
-        return views.note(self, transpose(self), "matrix_transpose", transpose)  # type: ignore[no-any-return]
+        return views.note(self, transpose(self), "matrix_transpose", transpose)
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> "Traced":
         """Return the array where it is; moving one while it is traced is not differentiable."""

@@ -47,7 +47,9 @@ class Vectorizer:
             "function in a loop"
         )
 
-    def apply(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def apply(
+        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+    ) -> Any:
         """Evaluate the primitive at all points."""
         rule = BATCHERS.get(step.name)
         if rule is not None:
@@ -72,7 +74,9 @@ class Vectorizer:
             # A user's own code, which may be compiled. What is wrong with it comes again.
             return self._point_by_point(step, args, settings)
 
-    def _by_parts(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def _by_parts(
+        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+    ) -> Any:
         """Evaluate what the primitive is made of: the standard's functions have rules."""
         if step.decomposition is not None:
             xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
@@ -84,7 +88,9 @@ class Vectorizer:
             "anynet/autodiff/batching_rules.py, or call the function in a loop"
         )
 
-    def _by_own_rule(self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    def _by_own_rule(
+        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+    ) -> Any:
         """Evaluate what has a rule as one step of the tapes further out, which see the rule in
         place of the parts.
         """
@@ -163,7 +169,7 @@ class Vectorizer:
         return array_namespace(x).broadcast_to(x, (self.points, *x.shape))
 
     def _point_by_point(
-        self, step: Primitive, args: Sequence[Any], settings: dict[str, Any]
+        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
         """Evaluate at one point after the other."""
         values, batched = self._values(args)
@@ -202,7 +208,7 @@ class Vectorizer:
     def _by_rule(
         self,
         rule: Any,
-        step: Primitive,
+        step: Primitive[..., Any],
         args: Sequence[Any],
         settings: dict[str, Any],
     ) -> Any:

@@ -210,7 +210,9 @@ def _matmul(xp: Namespace, function: Any, values: list[Any], batched: list[bool]
     return xp.squeeze(out, axis=-1 if column else -2) if row else out
 
 
-def _product(xp: Namespace, function: Any, x1: Array, x2: Array, b1: bool, b2: bool) -> Array:
+def _product(
+    xp: Namespace, function: Callable[..., Array], x1: Array, x2: Array, b1: bool, b2: bool
+) -> Array:
     # A matrix of two axes is the same at all points, and the other one is not.
     if x2.ndim == 2 and x1.ndim == 3:
         points, rows, inner = x1.shape
@@ -224,7 +226,7 @@ def _product(xp: Namespace, function: Any, x1: Array, x2: Array, b1: bool, b2: b
     return function(*_aligned(xp, [x1, x2], [b1, b2]))
 
 
-def _wide(xp: Namespace, function: Any, x1: Array, x2: Array) -> Array:
+def _wide(xp: Namespace, function: Callable[..., Array], x1: Array, x2: Array) -> Array:
     """Multiply one matrix by those of all points, side by side."""
     points, inner, columns = x2.shape
     product = function(

@@ -9,12 +9,15 @@ Libraries whose arrays never change have no views, and nothing here concerns the
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
 from anynet.array import Array, Namespace
 from anynet.backend import get_backend
 from anynet.errors import DifferentiationError, NoRuleError
+
+if TYPE_CHECKING:
+    from anynet.tracing.trace import Traced
 
 
 class Function(NamedTuple):
@@ -29,7 +32,7 @@ class Function(NamedTuple):
     dtype: str = "float32"
 
 
-def _put(xp: Namespace, base: Array, new: Array, key: Any) -> Array:
+def _put(xp: Namespace, base: "Traced", new: Array, key: Any) -> Array:
     out = twin(base)
     # The standard has None in keys for reading only.
     parts = key if isinstance(key, tuple) else (key,)
@@ -125,9 +128,10 @@ def _try(xp: Namespace, name: str) -> bool:
     return True
 
 
-def twin(x: Any) -> Any:
+def twin(x: Any) -> "Traced":
     """Return another traced array for the same value, which shares no memory."""
-    return type(x)(x.value, x.trace, x.node)
+    copy: Traced = type(x)(x.value, x.trace, x.node)
+    return copy
 
 
 class Memory:
@@ -227,13 +231,13 @@ class Memory:
 
 
 def note(
-    base: Any,
-    out: Any,
+    base: "Traced",
+    out: "Traced",
     name: str,
     read: Callable[..., Any],
     *args: Any,
     **settings: Any,
-) -> Any:
+) -> "Traced":
     """Return ``out``, the result of ``read(base, *args, **settings)``; if it is a view in this
     library, keep that.
     """

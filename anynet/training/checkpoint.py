@@ -238,7 +238,7 @@ def _stored(name: str, x: Array) -> Any:
             f"{name} is of dtype {dtype}, which a safetensors file cannot store: convert it with "
             f"astype to one of {', '.join(_DTYPES)}"
         )
-    host = get_backend("numpy").xp
+    host: Any = get_backend("numpy").xp
     if dtype != "bfloat16":
         return host.asarray(get_backend(x).to_host(x), dtype=_DTYPES[dtype][1], order="C")
     xp = array_namespace(x)
@@ -263,7 +263,8 @@ def _read(
     try:
         entries = deserialize(content)  # type: ignore[no-untyped-call]
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        host, found = get_backend("numpy").xp, {}
+        host: Any = get_backend("numpy").xp
+        found = {}
         for name, entry in sorted(entries):
             dtype = _NAMES.get(entry["dtype"])
             if dtype is None:

@@ -179,6 +179,7 @@ def training_step(
     both = value_and_grad(loss if _takes_network(loss) else lambda net, x, t: loss(net(x), t))
 
     def step(net: Module, optimizer: Optimizer, x: Array, t: Array) -> Array:
+        value: Array
         value, grads = both(net, x, t)
         optimizer.update(net, grads)
         return value

@@ -38,6 +38,7 @@ class CupyBackend(Backend):
     the current one raises an error when it is opened; `anynet.configure` makes it current first.
     """
 
+    device: Any
     kernels = kernels.KERNELS | images.KERNELS
 
     def __init__(self, device: str = "") -> None:

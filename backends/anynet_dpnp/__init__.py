@@ -17,6 +17,8 @@ class DpnpBackend(Backend):
     ``x * y``.
     """
 
+    device: Any
+    xp: Any
     kernels = KERNELS
 
     def __init__(self, device: str = "") -> None:

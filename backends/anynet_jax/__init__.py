@@ -73,7 +73,7 @@ class JaxBackend(Backend):
         if dtype is not None:
             check_dtype(self.xp, dtype)
             if not isinstance(obj, self._jax.Array):
-                x = (
+                x: Any = (
                     get_backend(obj).to_host(obj)
                     if is_array(obj)
                     else get_backend("numpy").from_host(obj)

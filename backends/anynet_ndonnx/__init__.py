@@ -15,6 +15,7 @@ from anynet_ndonnx.kernels import KERNELS
 class NdonnxBackend(Backend):
     """ndonnx, which has no devices."""
 
+    xp: Any
     lazy = True
     embeds = True
     kernels = KERNELS

@@ -27,6 +27,7 @@ class TorchBackend(Backend):
     told.
     """
 
+    device: Any
     if INSTALLED:
         kernels = kernels.KERNELS | images.KERNELS
         parts, fresh, into, in_place = (

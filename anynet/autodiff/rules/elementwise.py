@@ -247,7 +247,7 @@ def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     return to_x1, to_x2
 
 
-def _slope(xp: Namespace, x: Array, n: Any) -> Array:
+def _slope(xp: Namespace, x: Array, n: Array | float) -> Array:
     """Return n xⁿ⁻¹, n ≠ 0, without raising x to the power of 0: of a complex 0, that is not 1 on
     every library.
     """

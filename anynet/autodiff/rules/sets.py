@@ -32,7 +32,8 @@ def unique_inverse(xp: Namespace, x: Array, /) -> Any:
 
 @decomposition
 def unique_values(xp: Namespace, x: Array, /) -> Array:
-    return unique_inverse(xp, x).values
+    values: Array = unique_inverse(xp, x).values
+    return values
 
 
 def _plain(xp: Namespace, name: str, x: Array) -> Any:

@@ -33,7 +33,8 @@ def _spread(g: Array, shape: tuple[int, ...]) -> Array:
     """Repeat a cotangent, by the backend's kernel where it has one: what comes next is often a
     product of matrices.
     """
-    return STANDARD["broadcast_to"](g, shape)
+    spread: Array = STANDARD["broadcast_to"](g, shape)
+    return spread
 
 
 def _count(shape: tuple[int, ...], axis: Axes) -> int:
