@@ -3,6 +3,8 @@
 Every one also derives from the built-in exception that a caller would catch anyway.
 """
 
+from typing import Any
+
 
 class AnynetError(Exception):
     """The common base, to catch everything that anynet itself raises.
@@ -11,6 +13,8 @@ class AnynetError(Exception):
     """
 
     path = ""
+    #: The outermost module that the error has left so far.
+    module: Any = None
 
     def __str__(self) -> str:
         # KeyError would show the message in quotes.

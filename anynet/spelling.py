@@ -1,9 +1,9 @@
-"""Misspelt names: what was meant by an argument or an attribute that does not exist.
+"""Misspelt arguments and attributes: errors that suggest the right name.
 
 Python accepts any attribute that is assigned, so a misspelt one would be ignored without a word.
+A class declares its attributes by annotations, and by the names in the code of its methods.
 """
 
-import dis
 import inspect
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -12,7 +12,7 @@ from typing import Any
 
 from anynet.errors import ArgumentTypeError, AttributeNameError
 
-#: A class whose code uses these may read and write attributes of any name.
+#: A class whose code has one of these names may have attributes of any name.
 _ANY_NAME = frozenset(
     (
         "setattr",
@@ -26,9 +26,7 @@ _ANY_NAME = frozenset(
 
 
 def near(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that differs in few letters, or that this one abbreviates, as lr does
-    learning_rate.
-    """
+    """Return the known name that a name abbreviates, as lr does learning_rate, or nearly spells."""
     # Imported here, because it takes a while.
     from difflib import get_close_matches
 
@@ -42,13 +40,13 @@ def near(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the question for the known name that was meant, "" where none is near."""
+    """Return a question that suggests the nearest known name, "" if none is near."""
     meant = near(name, known)
     return f" (did you mean {meant!r}?)" if meant else ""
 
 
 def check_arguments(kind: type, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-    """Raise ArgumentTypeError where a class is called with arguments that it does not take."""
+    """Raise ArgumentTypeError if a class does not take these arguments."""
     init: Any = kind.__init__  # type: ignore[misc]  # of this very class
     signature = inspect.signature(init)
     try:
@@ -66,112 +64,97 @@ def check_arguments(kind: type, args: tuple[Any, ...], named: dict[str, Any]) ->
         ) from None
 
 
-def check_attribute(of: Any, name: str, base: type) -> None:
-    """Check the name of an attribute that an object does not have yet.
+def check_attribute(owner: Any, name: str, base: type) -> None:
+    """Check the name of a new attribute of an object.
 
     Raises:
-        AttributeNameError: it is neither in the object's class nor used by the code of its classes,
-            up to the base.
+        AttributeNameError: the classes of the object, up to the base, do not declare it, or it is a
+            property that can only be read.
 
     """
-    kind = type(of)
-    inherited = getattr(kind, name, None)
+    kind = type(owner)
+    inherited = inspect.getattr_static(kind, name, None)
     if isinstance(inherited, property) and inherited.fset is None:
         raise AttributeNameError(f"{kind.__name__}.{name} was assigned, and can only be read")
-    if inherited is None and not is_used(name, kind, base):
-        raise AttributeNameError(_has_no(of, name, _settable(of)))
+    if not hasattr(kind, name) and not declares(kind, name, base):
+        raise AttributeNameError(_has_no(owner, name, _settable(owner)))
 
 
-def no_attribute(of: Any, name: str) -> AttributeNameError:
+def no_attribute(owner: Any, name: str) -> AttributeNameError:
     """Return the error for an attribute that is read and does not exist."""
-    return AttributeNameError(_Unknown(of, name))
+    return AttributeNameError(_Unknown(owner, name))
 
 
 class _Unknown:
     """The message about an attribute, written when it is read: hasattr() asks for no message."""
 
-    def __init__(self, of: Any, name: str) -> None:
-        self._of, self._name = of, name
+    def __init__(self, owner: Any, name: str) -> None:
+        self._owner, self._name = owner, name
 
     def __str__(self) -> str:
-        kind = type(self._of)
-        members = [
-            name
-            for name in dir(kind)
-            if callable(x := getattr(kind, name)) or isinstance(x, property)
-        ]
-        known = [name for name in (*vars(self._of), *members) if not name.startswith("_")]
-        return _has_no(self._of, self._name, known)
+        known = [name for name in vars(self._owner) if not name.startswith("_")]
+        return _has_no(self._owner, self._name, [*known, *_members(type(self._owner))])
 
     __repr__ = __str__
 
 
-def _has_no(of: Any, name: str, known: list[str]) -> str:
-    listed = ", ".join(known) or "none"
-    return (
-        f"{type(of).__name__} has no attribute {name!r}{did_you_mean(name, known)}: it has {listed}"
-    )
+def _has_no(owner: Any, name: str, listed: list[str]) -> str:
+    kind = type(owner)
+    meant = did_you_mean(name, [*listed, *_members(kind)])
+    return f"{kind.__name__} has no attribute {name!r}{meant}: it has {', '.join(listed) or 'none'}"
 
 
-def _settable(of: Any) -> list[str]:
+def _members(kind: type) -> list[str]:
+    """Return the public names of the methods and properties of a class."""
+    members = {name: getattr(kind, name) for name in dir(kind) if not name.startswith("_")}
+    return [name for name, x in members.items() if callable(x) or isinstance(x, property)]
+
+
+def _settable(owner: Any) -> list[str]:
     """Return the public names of the attributes that can be assigned."""
     properties = [
         name
-        for kind in type(of).__mro__
+        for kind in type(owner).__mro__
         for name, member in vars(kind).items()
         if isinstance(member, property) and member.fset is not None
     ]
-    return [name for name in (*properties, *vars(of)) if not name.startswith("_")]
+    return [name for name in (*properties, *vars(owner)) if not name.startswith("_")]
 
 
-def is_used(name: str, kind: type, base: type) -> bool:
-    """Tell whether the code of a class and of its bases, up to one of these, uses an attribute, or
-    may use any.
-    """
-    used = _used(kind, base)
-    return name in used or not _ANY_NAME.isdisjoint(used)
+def declares(kind: type, name: str, base: type) -> bool:
+    """Tell whether a class, or one of its bases up to a base, declares an attribute."""
+    declared = _declared(kind, base)
+    return name in declared or not _ANY_NAME.isdisjoint(declared)
 
 
 @cache
-def _used(kind: Any, base: Any) -> frozenset[str]:
-    """Return the names of the attributes that classes declare or use."""
-    found = set(vars(base).get("__annotations__", ()))
-    for of in kind.__mro__[: kind.__mro__.index(base)]:
-        found.update(
-            vars(of).get("__annotations__", ()),
-            _ANY_NAME.intersection(vars(of)) - {"__dict__"},
-        )
-        for member in vars(of).values():
-            for function in (
-                (member.fget, member.fset) if isinstance(member, property) else (member,)
-            ):
-                function = inspect.unwrap(getattr(function, "__func__", function))  # type: ignore[arg-type]
-                code = getattr(function, "__code__", None)
-                # From Python 3.13 on, a dataclass has a __replace__, which uses no names but those
-                # of fields.
-                own = getattr(function, "__module__", None) != "dataclasses"
-                if own and isinstance(code, CodeType) and code.co_argcount:
-                    found.update(_names_in(code, code.co_varnames[0]))
-    return frozenset(found)
+def _declared(kind: type, base: type) -> frozenset[str]:
+    """Return the names of attributes that classes annotate or that their code contains."""
+    names = {*base.__annotations__}
+    for cls in kind.__mro__[: kind.__mro__.index(base)]:
+        names.update(cls.__annotations__, _ANY_NAME & vars(cls).keys() - {"__dict__"})
+        for code in _codes(cls):
+            names.update(_names_in(code))
+    return frozenset(names)
 
 
-def _names_in(code: CodeType, own: str) -> Iterator[str]:
-    """Yield the attributes of the object of this name that code uses, and the functions that may
-    use any.
-    """
-    yield from _ANY_NAME.intersection(code.co_names)
-    loaded = ""
-    for instruction in dis.get_instructions(code):
-        if loaded == own and instruction.opname in (
-            "LOAD_ATTR",
-            "STORE_ATTR",
-            "DELETE_ATTR",
-            "LOAD_METHOD",
-        ):
-            yield instruction.argval
-        # Some instructions load two variables, and have both names.
-        value = instruction.argval
-        loaded = value[-1] if isinstance(value, tuple) and value else value
+def _codes(cls: type) -> Iterator[CodeType]:
+    """Yield the code of the methods and properties of a class."""
+    for name, member in vars(cls).items():
+        if name == "__replace__":
+            # From Python 3.13 on, dataclasses have it. It has the names of fields only.
+            continue
+        is_property = isinstance(member, property)
+        for function in (member.fget, member.fset) if is_property else (member,):
+            plain = inspect.unwrap(getattr(function, "__func__", function))
+            code = getattr(plain, "__code__", None)
+            if isinstance(code, CodeType):
+                yield code
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    """Yield the names of attributes and globals in code, and in the functions inside it."""
+    yield from code.co_names
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
-            yield from _names_in(inner, own)
+            yield from _names_in(inner)

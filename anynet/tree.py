@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 # What a type is in a tree. A class takes part, its attributes being the children, by saying
 # ``tree_node = True``, and ties by identity by saying ``ties = True``; its attribute ``BUFFERS``
-# names the arrays that are not trained, an instance's ``frozen`` those that are not for now.
+# names the arrays that are not trained, an instance's ``_frozen`` those that are not for now.
 _SETTING, _LEAF, _MODULE, _NODE, _DICT, _LIST, _TUPLE, _NAMED_TUPLE = range(1, 9)
 _kinds: dict[Any, int] = {}
 
@@ -208,7 +208,7 @@ def _map(
             return memo[id(tree)]  # type: ignore[no-any-return]
         new = memo[id(tree)] = object.__new__(type(tree))
         own = vars(new)
-        frozen = "frozen" in attributes
+        frozen = "_frozen" in attributes
         if defaults and not (frozen and _is_frozen(tree)):
             own.update(defaults)
         fixed = (
@@ -413,7 +413,7 @@ def _update_buffers(
         memo = None
     holder, others = (vars(tree), vars(other)) if kind <= _NODE else (tree, other)
     buffers = _buffers(tree) if kind <= _NODE else ()
-    frozen = holder.get("frozen", ()) if buffers else ()
+    frozen = holder.get("_frozen", ()) if buffers else ()
     for name in list(holder) if kind <= _DICT else range(len(holder)):
         if name not in buffers:
             _update_buffers(fn, holder[name], others[name], memo)
@@ -480,22 +480,47 @@ def _places(
             )
 
 
-def modules(tree: Any) -> list[Any]:
-    """Return the nodes whose parts are tied by identity, which are modules, each once."""
-    found: dict[int, Any] = {}
-    _add_modules(found, tree)
-    return list(found.values())
+def modules(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield ``(path, module)`` of every module in definition order, outermost first, each once."""
+    return _modules(tree, path, set())
 
 
-def _add_modules(found: dict[int, Any], tree: Any) -> None:
+def _modules(tree: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     kind = _kinds.get(type(tree)) or _kind(tree)
-    if kind <= _LEAF or id(tree) in found:
+    if kind <= _LEAF or id(tree) in seen:
         return
     if kind == _MODULE:
-        found[id(tree)] = tree
-    children = vars(tree) if kind <= _NODE else tree
-    for child in children.values() if kind <= _DICT else children:
-        _add_modules(found, child)
+        seen.add(id(tree))
+        yield path, tree
+    for name, child in children(tree):
+        if (_kinds.get(type(child)) or _kind(child)) > _LEAF:
+            yield from _modules(child, f"{path}.{name}" if path else str(name), seen)
+
+
+def children(tree: Any) -> Iterable[tuple[Any, Any]]:
+    """Return (name, child) of every part of a tree, none for an array or a setting.
+
+    The name is that of an attribute or a field, the key in a dict, or the index.
+    """
+    kind = _kinds.get(type(tree)) or _kind(tree)
+    if kind <= _LEAF:
+        return ()
+    if kind <= _DICT:
+        items: Iterable[tuple[Any, Any]] = (vars(tree) if kind <= _NODE else tree).items()
+        return items
+    names: Iterable[Any] = tree._fields if kind == _NAMED_TUPLE else range(len(tree))
+    return zip(names, tree, strict=True)
+
+
+def own_leaves(
+    tree: Any, path: str = "", is_leaf: Callable[[Any], bool] = is_array
+) -> Iterator[tuple[str, Any]]:
+    """Yield ``(path, leaf)`` of what an attribute holds itself, which excludes what nodes hold."""
+    if is_leaf(tree):
+        yield path, tree
+    elif _kind(tree) > _NODE:
+        for name, child in children(tree):
+            yield from own_leaves(child, f"{path}.{name}" if path else str(name), is_leaf)
 
 
 def settings(tree: Any) -> Iterator[Any]:
@@ -550,13 +575,13 @@ def _buffers(node: Any) -> tuple[str, ...]:
 
 
 def _untrained(node: Any) -> tuple[str, ...]:
-    return (*_buffers(node), *vars(node).get("frozen", ()))
+    return (*_buffers(node), *vars(node).get("_frozen", ()))
 
 
 def _is_frozen(node: Any) -> bool:
     """Tell whether a node has buffers, or else arrays, and all of them are frozen."""
     names = _buffers(node) or [name for name, x in vars(node).items() if _kind(x) == _LEAF]
-    return bool(names) and set(names).issubset(vars(node).get("frozen", ()))
+    return bool(names) and set(names).issubset(vars(node).get("_frozen", ()))
 
 
 def _kind(tree: Any) -> int:

@@ -204,7 +204,7 @@ def test_a_misspelt_attribute_of_a_layer_is_not_ignored():
             dropout,
             "p",
             0.9,
-            "Dropout has no attribute 'p': it has training, rate, key",
+            "Dropout has no attribute 'p': it has rate, key",
         ),
         (
             net,

@@ -88,7 +88,7 @@ class Guarded:
         """Return (holder, name, what is there, what it is to be meanwhile) of every place that is
         reached.
         """
-        modules = [module for x in differentiated if not is_array(x) for module in tree.modules(x)]
+        modules = [module for x in differentiated for _, module in tree.modules(x)]
         if not modules:
             return []
         # Functions among the settings of what it is given reach as much as it does itself; those of

@@ -1,270 +1,165 @@
 """Modules: values that hold parameters and are called like functions."""
 
 from collections.abc import Callable
-from operator import is_
 from typing import Any, ClassVar, Self
 
-from anynet import random, tree
-from anynet.arguments import (
-    check_flag,
-    check_function,
-    describe,
-)
-from anynet.array import (
-    Array,
-    DType,
-    dtype_name,
-    is_array,
-    is_floating,
-    is_mixed,
-    mixed_message,
-)
-from anynet.backend import Backend, check_dtype, get_backend
+from anynet import tree
+from anynet.arguments import check_flag, check_function
+from anynet.array import Array, DType, is_array
+from anynet.backend import Backend
 from anynet.errors import (
     AnynetError,
-    ArgumentError,
     ArgumentTypeError,
-    DTypeError,
-    MixedArraysError,
+    AttributeNameError,
     NotInitializedError,
     PathError,
-    ShapeError,
-    StateError,
 )
-from anynet.layers.initialization import Uninitialized, is_uninitialized
-from anynet.spelling import (
-    check_attribute,
-    did_you_mean,
-    near,
-    no_attribute,
-)
-
-#: How many paths of a network a message lists.
-_SHOWN_PATHS = 20
-
-#: What may grow without being another object.
-_GROWING = frozenset((list, dict))
+from anynet.layers import kept, paths
+from anynet.layers.freezing import set_frozen
+from anynet.layers.initialization import has_shape, initialize, is_uninitialized
+from anynet.layers.location import locate
+from anynet.spelling import check_attribute, near, no_attribute
 
 
 class Module:
     """The base of layers and networks: attributes are the state, `forward` is the expression.
 
     An attribute that is an array is a parameter, or a buffer (running statistics, a random key) if
-    its name is in ``BUFFERS``: training changes those too, but not by gradients. One that is a
-    module, or a list, tuple or dict of modules, is part of the network; everything else is a
-    setting. Order is the order of definition.
+    its name is in ``BUFFERS``. Training changes buffers too, but not by gradients. An attribute
+    that is a module, or a list, tuple or dict of modules, is part of the network. Everything else
+    is a setting. Order is the order of definition.
 
-    One array, or one module, in two places of a network is tied: it is one parameter (or one
-    module), has one gradient, the sum over both places, and stays tied in updates, copies and
-    checkpoints. Arrays that are merely equal are not.
+    An array or a module in two places of a network is tied. It counts once, its gradient is the sum
+    over both places, and it stays tied in updates, copies and checkpoints. Arrays that are merely
+    equal are not tied.
+
+    >>> class Scale(layers.Module):
+    ...     def __init__(self):
+    ...         self.factor = layers.parameter((3,), initializers.ones)
+    ...
+    ...     def forward(self, x):
+    ...         return x * self.factor
+    >>> net = Scale().initialize(seed=0, backend="numpy")
+    >>> net(np.asarray([1.0, 2.0, 3.0], dtype="float32"))
+    array([1., 2., 3.], dtype=float32)
+
     """
 
     #: Its attributes are children in the trees of `anynet.tree`, which are tied by identity.
     tree_node = True
     ties = True
     BUFFERS: ClassVar[tuple[str, ...]] = ()
-    #: Whether this is the copy that `value_and_grad` hands to the function; not kept in further
-    #: copies.
+    #: Whether this is the copy that `value_and_grad` hands to the function. Its copies are not.
     _differentiated = False
     _fixed_training: bool | None = None
+    _frozen: tuple[str, ...] = ()
+    #: Called with the module and the arguments, in place of `forward`, while it is observed.
+    _observer: Callable[..., Any] | None = None
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        for name in _REMEDIES.keys() & vars(cls):
+            raise _reserved(cls, name)
 
     @property
     def training(self) -> bool:
-        """Whether this is the thing being differentiated, and not frozen; to override it, see
-        `set_training`.
-        """
+        """Whether this is being differentiated and not frozen, unless `set_training` fixed it."""
         fixed = self._fixed_training
         return self._differentiated if fixed is None else fixed
 
-    @training.setter
-    def training(self, value: Any) -> None:
-        raise ArgumentError(
-            f"{type(self).__name__}.training was assigned {value!r}: a network is in training while "
-            "it is differentiated; call set_training(True), (False) or (None) to override that, or "
-            "choose another name"
-        )
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The names of the attributes that `freeze` excluded from training."""
+        return self._frozen
 
     def forward(self, *args: Any, **settings: Any) -> Any:
-        """Compute the output; a layer defines this, its users call the layer itself."""
+        """Return the output. A layer defines this method, and its users call the layer itself."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward()")
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        """Return what `forward` computes; an error says in which layer it came up.
+        """Return the result of `forward`. An exception inside has the layer's path.
 
         Raises:
             StateError: `forward` keeps an array in an attribute that is no buffer.
 
         """
         try:
-            if self._differentiated or type(self) in _trusted:
+            if self._observer is not None:
+                return self._observer(self, *args, **settings)
+            if self._differentiated or type(self) in kept.trusted:
                 return self.forward(*args, **settings)
-            own = self.__dict__
-            before = [*own.values()]
-            lengths = None if _GROWING.isdisjoint(map(type, before)) else [*map(_length, before)]
-            # Deep inside it, and in other modules, it is looked at once.
-            inside = None if type(self) in _looked_at else (_arrays(self), self.modules())
-            out = self.forward(*args, **settings)
-            if (
-                len(own) != len(before)
-                or not all(map(is_, own.values(), before))
-                or (lengths is not None and lengths != [*map(_length, before)])
-            ):
-                self._check_kept(before, lengths)
-            if inside is not None:
-                self._check_inside(*inside)
-            return out
+            return kept.checked_call(self, args, settings)
         except Exception as error:
-            told = self._told(error)
-            if isinstance(told, AnynetError):
-                self._locate(told)
-            if told is error:
+            cause = self._cause(error)
+            locate(cause, self)
+            if cause is error:
                 raise
-            raise told from error
+            raise cause from error
 
-    def _told(self, error: Exception) -> Exception:
-        """Return the error that says what is behind one of `forward`, or this one itself."""
-        if (
-            isinstance(error, AttributeError)
-            and not isinstance(error, AnynetError)
-            and isinstance(error.obj, Module)
-        ):
+    def _cause(self, error: Exception) -> Exception:
+        """Return the error that explains one of `forward`, or that one itself."""
+        if isinstance(error, NotInitializedError):
+            return error
+        is_own = isinstance(error, AnynetError)
+        if not is_own and isinstance(error, AttributeError) and isinstance(error.obj, Module):
             # Not in __getattr__: a class that has one takes longer to read any attribute.
             return no_attribute(error.obj, str(error.name))
-        if not isinstance(error, NotInitializedError) and any(
-            map(is_uninitialized, vars(self).values())
-        ):
-            return NotInitializedError(
-                f"{self!r} has no numbers yet: call initialize(seed=0, backend=...) on the network, "
-                "or give seed= to Sequential"
-            )
-        return error
+        if not any(map(is_uninitialized, vars(self).values())):
+            return error
+        return NotInitializedError(
+            f"{self!r} is not initialized: call initialize(seed=0, backend=...) on the network, "
+            "or give seed= to Sequential"
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # While it is differentiated this is a copy, whose attributes go with it. Buffers alone are
-        # written back, those that were arrays before.
-        if self._differentiated and not is_array(vars(self).get(name)):
-            self._check_no_array(name, value)
         own = vars(self)
-        # A class of a user's own may be given any attribute. A setting would be ignored; arrays and
-        # modules are parts.
-        new = name not in own and type(self).__module__.startswith("anynet.")
-        if new and (tree.is_setting(value) or near(name, own)):
-            check_attribute(self, name, Module)
+        if self._differentiated and not is_array(own.get(name)) and kept.holds_array(value):
+            # Attributes of this copy are lost, but for buffers that were arrays before.
+            raise kept.kept(type(self).__name__, name)
+        if name not in own:
+            self._check_name(name, value)
         object.__setattr__(self, name, value)
 
-    def _check_kept(self, before: list[Any], lengths: list[int] | None) -> None:
-        """Look whether `forward` has put an array where there was none, or another one in place of
-        a parameter.
-
-        If so, the attribute is again what it was.
-        """
-        own = vars(self)
-        for i, (name, value) in enumerate([*own.items()]):
-            old = i < len(before)
-            if old and value is before[i] and (lengths is None or _length(value) == lengths[i]):
-                continue
-            try:
-                if name not in self.BUFFERS:
-                    self._check_no_array(name, value)
-            except StateError:
-                if not old:
-                    del own[name]
-                elif value is not before[i]:
-                    own[name] = before[i]
-                else:
-                    while lengths and _length(value) > lengths[i]:
-                        value.popitem() if type(value) is dict else value.pop()
-                raise
-
-    def _check_inside(self, before: dict[str, Array], modules: list[tuple[str, "Module"]]) -> None:
-        """Look whether `forward` has put arrays anywhere in these modules, and take them away."""
-        new = [path for path in _arrays(self) if path not in before]
-        kept = [
-            (path, *place)
-            for path in new
-            if (place := self._place(path, {id(module) for _, module in modules}))
-        ]
-        for _, holder, name in kept:
-            if isinstance(holder, list):
-                holder[int(name)] = None
-            else:
-                (vars(holder) if isinstance(holder, Module) else holder).pop(name)
-        if kept:
-            raise _kept(type(self).__name__, kept[0][0])
-        _looked_at.add(type(self))
-        if type(self).__module__.startswith("anynet."):
-            _trusted.add(type(self))
-
-    def _place(self, path: str, known: set[int]) -> tuple[Any, str] | None:
-        """Return what holds the array at a path, and its name there; None if in a module that is
-        not known.
-        """
-        outer, _, name = path.rpartition(".")
-        holder, parts = self, outer.split(".")
-        for i in range(len(parts) if outer else 0):
-            holder = self[".".join(parts[: i + 1])]
-            if isinstance(holder, Module) and id(holder) not in known:
-                return None
-        return holder, name
-
-    def _check_no_array(self, name: str, value: Any) -> None:
-        if not isinstance(value, Module) and next(tree.leaves(value), None) is not None:
-            raise _kept(type(self).__name__, name)
+    def _check_name(self, name: str, value: Any) -> None:
+        """Check the name of a new attribute."""
+        kind = type(self)
+        if name in _RESERVED and getattr(kind, name) is getattr(Module, name):
+            raise _reserved(kind, name)
+        # A user's own class may have any attribute. A class of anynet would ignore a setting.
+        # Arrays and modules are parts, unless the name is misspelt.
+        if kind.__module__.startswith("anynet.") and (
+            tree.is_setting(value) or near(name, vars(self))
+        ):
+            check_attribute(self, name, Module)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the attributes, as a copy or a pickle keeps them: it is not being
-        differentiated.
-        """
+        """Return the attributes that a copy or a pickle keeps. It is not being differentiated."""
         return {name: value for name, value in vars(self).items() if name != "_differentiated"}
 
     def initialize(
         self,
         seed: int = 0,
-        backend: "Backend | str | None" = None,
+        backend: Backend | str | None = None,
         dtype: DType = None,
     ) -> Self:
-        """Draw the numbers of all parameters that have none; return the module itself.
+        """Draw all parameters and buffers that are not initialized, and return the module itself.
 
-        The same seed gives the same numbers bit for bit on every backend. Where some parameters
-        have their numbers, as in a network of which a layer was replaced, the others are drawn for
-        the same library, device and dtype unless given; otherwise ``dtype`` is float32. A dtype is
-        of any library, or a name, as "float32".
+        The same seed gives the same values bit for bit on every backend.
+
+        Args:
+            seed: a whole number.
+            backend: a backend or its name. The default is that of the parameters that are
+                initialized already, as in a network of which a layer was replaced, or else the
+                default backend.
+            dtype: a floating dtype of any library, or its name, as "float32". The default is that
+                of the parameters that are initialized already, or else float32.
 
         Raises:
-            ArgumentError: every parameter has its numbers already.
+            ArgumentError: every parameter is initialized already.
             DTypeError: the library lacks the dtype, on this device or by its settings.
 
         """
-        drawn = list(self.parameters().values())
-        backend = get_backend(drawn[0] if drawn and backend is None else backend)
-        if dtype is None:
-            dtype = next(
-                (x.dtype for x in drawn if is_floating(x)),
-                backend.xp.float32,
-            )
-        else:
-            dtype = _own_dtype(dtype, backend)
-        check_dtype(backend.xp, dtype)
-        key = random.key(seed, backend)
-        if drawn:
-            # Those that are there may have been drawn with this seed: the others are not to be
-            # equal to them.
-            key = random.fold_in(key, len(drawn))
-        places: dict[int, list[tuple[Module, str, Uninitialized]]] = {}
-        for _, module in self.modules():
-            for name, value in vars(module).items():
-                if is_uninitialized(value):
-                    # One that is in two places is tied, and drawn once.
-                    places.setdefault(id(value), []).append((module, name, value))
-        if not places and drawn:
-            raise ArgumentError(
-                "every parameter has numbers already: build a new network to draw new ones"
-            )
-        for i, same in enumerate(places.values()):
-            place = same[0][2]
-            numbers = place.initializer(random.fold_in(key, i), place.shape, dtype)
-            for module, name, _ in same:
-                setattr(module, name, numbers)
+        initialize(self, seed, backend, dtype)
         return self
 
     def parameters(self) -> dict[str, Array]:
@@ -276,67 +171,40 @@ class Module:
         parameters = self.parameters()
         return {path: x for path, x in tree.leaves(self) if path not in parameters}
 
+    def modules(self, path: str = "") -> list[tuple[str, "Module"]]:
+        """Return (path, module) of this module and all inside it, outermost first, each once.
+
+        Paths begin with the given one.
+        """
+        return [*tree.modules(self, path)]
+
     def map(self, fn: Callable[[Array], Array]) -> Self:
-        """Return a copy with fn(array) for every parameter and buffer, as
-        ``net.map(backend.asarray)`` moves one.
+        """Return a copy with fn(array) for every parameter and buffer.
+
+        For example, ``net.map(backend.asarray)`` copies a network to another library or device.
         """
         check_function("fn", fn, "a function of arrays, as backend.asarray")
         return tree.map(fn, self)
 
     def freeze(self, path: str = "") -> Self:
-        """Exclude the parameter, or all of the module, at a path from training; return self.
+        """Exclude the parameter or module at a path from training, and return the network.
 
-        A module that is frozen keeps its arrays, its buffers too, and computes as in inference
-        while the rest is trained: batch normalization by its running statistics, no dropout. A tied
+        A frozen module keeps its parameters and buffers. It computes as in inference while the rest
+        is trained: batch normalization uses its running statistics, dropout drops nothing. A tied
         parameter is frozen in all places.
         """
-        return self._set_frozen(path, frozen=True)
+        set_frozen(self, path, frozen=True)
+        return self
 
     def unfreeze(self, path: str = "") -> Self:
-        """Train the parameter, or all of the module, at a path again; return self."""
-        return self._set_frozen(path, frozen=False)
-
-    def _set_frozen(self, path: str, *, frozen: bool) -> Self:
-        target = self[path] if path != "" else self
-        if not isinstance(path, str):
-            raise ArgumentTypeError(
-                f"the path is {describe(path)}: wanted one such as 'layers.0'; or net[0].freeze()"
-            )
-        modules = _modules_in(target)
-        chosen = {(id(m), n) for _, m in modules for n in vars(m)}
-        held = [_held(x) for _, m in modules for n, x in vars(m).items() if n not in m.BUFFERS]
-        if not isinstance(target, Module):
-            outer, _, name = path.rpartition(".")
-            holder: Any = self[outer] if outer else self
-            if isinstance(holder, Module):
-                chosen.add((id(holder), name))
-                held.append(_held(target))
-            elif _held(target):
-                raise ArgumentError(
-                    f"{path!r} is part of a {type(holder).__name__}: give {outer!r}, all of it"
-                )
-            if not modules and not _held(target):
-                raise ArgumentError(
-                    f"{path!r} is {target!r:.80}: wanted the path of a parameter or a module"
-                )
-        tied = {id(x) for arrays in held for x in arrays}
-        for _, module in self.modules():
-            before = set(vars(module).get("frozen", ()))
-            arrays = {
-                n
-                for n, x in vars(module).items()
-                if (inside := _held(x))
-                and ((id(module), n) in chosen or not tied.isdisjoint(map(id, inside)))
-            }
-            after = before | arrays if frozen else before - arrays
-            vars(module).pop("frozen", None)
-            if after:
-                vars(module)["frozen"] = tuple(n for n in vars(module) if n in after)
+        """Train the parameter or module at a path again, and return the network."""
+        set_frozen(self, path, frozen=False)
         return self
 
     def set_training(self, training: bool | None) -> Self:
-        """Fix whether this module and all inside it are in training; None leaves it to
-        differentiation again.
+        """Fix whether this module and all inside it are in training mode.
+
+        None removes that. The module is then in training while it is being differentiated.
         """
         if training is not None:
             check_flag("training", training)
@@ -346,42 +214,18 @@ class Module:
                 vars(module)["_fixed_training"] = training
         return self
 
-    def modules(self, path: str = "") -> list[tuple[str, "Module"]]:
-        """Return this module and all inside it with their first paths, outermost first, each
-        once.
-        """
-        found: dict[int, tuple[str, Module]] = {}
-        _add_modules(found, self, path)
-        return list(found.values())
-
     def __getitem__(self, path: str) -> Any:
-        """Return what is at a path: a parameter, a setting or a module.
+        """Return the parameter, setting or module at a path.
 
         Raises:
             PathError: nothing is there.
 
         """
         self._check_path(path)
-        value: Any = self
-        for name in path.split("."):
-            try:
-                value = (
-                    vars(value)[name]
-                    if isinstance(value, Module)
-                    else value[int(name) if name.isdigit() else name]
-                )
-            except (KeyError, IndexError, TypeError, ValueError):
-                raise PathError(self._nothing_at(path)) from None
-        return value
-
-    def _nothing_at(self, path: str) -> str:
-        known = list(dict(tree.leaves(self)))
-        more = f" and {len(known) - _SHOWN_PATHS} more" if len(known) > _SHOWN_PATHS else ""
-        shown = ", ".join(known[:_SHOWN_PATHS])
-        return f"nothing at {path!r}{did_you_mean(path, known)}; parameters and buffers are at {shown}{more}"
+        return paths.get(self, path)
 
     def __setitem__(self, path: str, value: Any) -> None:
-        """Put something at the path of a parameter, a buffer, a setting or a module.
+        """Replace the parameter, buffer, setting or module at a path.
 
         Raises:
             PathError: nothing is there.
@@ -389,20 +233,8 @@ class Module:
             ArgumentTypeError: no array in place of an array, or no layer in place of a layer.
 
         """
-        old = self[path]
-        outer, _, name = path.rpartition(".")
-        holder = self[outer] if outer else self
-        if isinstance(old, Module):
-            check_layer(path, value)
-        else:
-            _check_fits(path, old, value)
-        if isinstance(holder, Module):
-            setattr(holder, name, value)
-        elif isinstance(holder, tuple):
-            items = [value if i == int(name) else item for i, item in enumerate(holder)]
-            self[outer] = type(holder)(*items) if hasattr(holder, "_fields") else tuple(items)
-        else:
-            holder[int(name) if isinstance(holder, list) else name] = value
+        self._check_path(path)
+        paths.put(self, path, value)
 
     def __contains__(self, path: Any) -> bool:
         self._check_path(path)
@@ -416,7 +248,7 @@ class Module:
         raise self._no_sequence("was asked for its length")
 
     def __bool__(self) -> bool:
-        # Not by the length: also a network of no layers is one.
+        # Not by the length: a network of no layers is true, too.
         return True
 
     def _check_path(self, path: object) -> None:
@@ -424,163 +256,57 @@ class Module:
             # Python iterates by the indices 0, 1 and so on.
             raise self._no_sequence(f"was indexed by {path!r:.80}, or iterated over")
 
-    def _no_sequence(self, what: str) -> ArgumentTypeError:
-        kind = type(self).__name__
+    def _no_sequence(self, problem: str) -> ArgumentTypeError:
+        first = next(iter(vars(self)), "weight")
         return ArgumentTypeError(
-            f"a {kind} {what}, and is no sequence of layers, as a Sequential is: use an attribute, "
-            f"a path, as net[{next(iter(vars(self)), 'weight')!r}], or modules(), which lists all "
-            "layers"
+            f"a {type(self).__name__} {problem}, and is no sequence of layers, as a Sequential is: "
+            f"use an attribute, a path, as net[{first!r}], or modules(), which lists all layers"
         )
 
     def __repr__(self) -> str:
-        inner = [f"{name}={_show(value)}" for name, value in vars(self).items()]
-        lines = ", ".join(inner) if not _modules_in(list(vars(self).values())) else _indent(inner)
-        return f"{type(self).__name__}({lines})"
+        parts = [f"{name}={_show(value)}" for name, value in vars(self).items()]
+        has_modules = any(_has_modules(value) for value in vars(self).values())
+        return f"{type(self).__name__}({_indent(parts) if has_modules else ', '.join(parts)})"
 
     def _repr_html_(self) -> str:
         from anynet.layers.summary import Summary
 
         return Summary(self)._repr_html_()
 
-    def _locate(self, error: AnynetError) -> None:
-        """Lead the error's path one module outwards."""
-        inner = vars(error).get("module")
-        if inner is not None:
-            path = next(
-                (path for path, module in self.modules() if module is inner),
-                "",
-            )
-            error.path = ".".join(part for part in (path, error.path) if part)
-        vars(error)["module"] = self
+
+#: Names that every module reads itself, and the remedy for a class that assigns one.
+_REMEDIES = {
+    "training": (
+        "a network is in training mode while it is being differentiated. Call set_training(True), "
+        "(False) or (None) to override that, or choose another name, as is_training"
+    ),
+    "frozen": (
+        "it lists the attributes that are excluded from training. Call freeze() or unfreeze() to "
+        "change that, or choose another name, as is_frozen"
+    ),
+}
+
+#: Names that no attribute of an instance may have, unless its class redefines them.
+_RESERVED = frozenset(name for name in vars(Module) if name[0] != "_") - {"forward"}
 
 
-def _own_dtype(dtype: DType, backend: Backend) -> DType:
-    """Return the backend's dtype that is called like this one, which parameters can have."""
-    name = dtype_name(dtype)
-    if not name.startswith(("float", "bfloat", "complex")) or not hasattr(backend.xp, name):
-        raise DTypeError(
-            f"dtype is {dtype!r:.80}: wanted a floating one of {backend.name}, such as 'float32'"
-        )
-    own: DType = getattr(backend.xp, name)
-    return own
+def _reserved(kind: type, name: str) -> AttributeNameError:
+    remedy = _REMEDIES.get(name, f"it is part of every module. Choose another name, as {name}_")
+    return AttributeNameError(f"{kind.__name__}.{name} was assigned, and is reserved: {remedy}")
 
 
-def check_layer(path: str, layer: Any) -> None:
-    """Raise ArgumentTypeError unless this can be called as a layer."""
-    if isinstance(layer, type):
-        raise ArgumentTypeError(
-            f"{path} is the class {layer.__name__}: wanted a layer, as {layer.__name__}(…)"
-        )
-    if not callable(layer):
-        several = (
-            "; a list is given as Sequential(*layers)" if isinstance(layer, list | tuple) else ""
-        )
-        raise ArgumentTypeError(
-            f"{path} is {layer!r:.80}: wanted a layer, such as Linear(784, 50) or ReLU(){several}"
-        )
-
-
-def _check_fits(where: str, old: Any, new: Any) -> None:
-    """Compare an array with the one that it replaces; None replaces one, too, where a layer can do
-    without.
-    """
-    open_ = is_uninitialized(old)
-    if new is None or not (open_ or is_array(old)):
-        return
-    shape = tuple(old.shape)
-    if not is_array(new):
-        if is_uninitialized(new):
-            return
-        raise ArgumentTypeError(
-            f"{where} was assigned {new!r:.80}: wanted an array of shape {shape}, as "
-            "backend.asarray(x)"
-        )
-    if tuple(new.shape) != shape:
-        raise ShapeError(
-            f"{where} was assigned an array of shape {tuple(new.shape)}: wanted {shape}; "
-            "for another shape make a new layer"
-        )
-    if open_:
-        return
-    if is_mixed((old, new)):
-        raise MixedArraysError(
-            f"{where} was assigned an array of another library or device: "
-            f"{mixed_message((old, new))}, and net.map(backend.asarray) moves a whole network"
-        )
-    if new.dtype != old.dtype:
-        name = dtype_name(old.dtype)
-        raise DTypeError(
-            f"{where} was assigned an array of {dtype_name(new.dtype)}: wanted {name}, as "
-            f"xp.astype(x, xp.{name}); net.map(lambda x: xp.astype(x, dtype)) converts a whole "
-            "network"
-        )
-
-
-def _add_modules(found: dict[int, tuple[str, Module]], value: Any, path: str) -> None:
-    if isinstance(value, Module):
-        if id(value) in found:
-            return
-        found[id(value)] = path, value
-        value = vars(value)
-    elif type(value) is list or isinstance(value, tuple):
-        value = dict(enumerate(value))
-    if type(value) is dict:
-        for name, child in value.items():
-            _add_modules(found, child, f"{path}.{name}" if path else str(name))
-
-
-def _modules_in(value: Any) -> list[tuple[str, Module]]:
-    found: dict[int, tuple[str, Module]] = {}
-    _add_modules(found, value, "")
-    return list(found.values())
-
-
-#: Classes whose `forward` was found to keep nothing deep inside.
-_looked_at: set[type] = set()
-
-#: Those of anynet's own among them, which keep nothing at all, and are not looked at in every call.
-_trusted: set[type] = set()
-
-
-def _arrays(module: Module) -> dict[str, Array]:
-    """Return the arrays by path, but for buffers that a module has by now."""
-    return dict(tree.leaves(module, buffers=False))
-
-
-def _kept(kind: str, path: str) -> StateError:
-    return StateError(
-        f"{kind}.forward() keeps an array in self.{path}, which would make it a parameter of the "
-        "network: return it, or leave it in a local variable; if it is state of the layer, name it "
-        "in BUFFERS and set it in __init__"
-    )
-
-
-def _length(value: Any) -> int:
-    return len(value) if type(value) in _GROWING else 0
-
-
-def _held(value: Any) -> list[Any]:
-    """Return the arrays, and the places of those to come, that an attribute holds, but for those in
-    modules.
-    """
-    if is_array(value) or is_uninitialized(value):
-        return [value]
-    if type(value) is dict:
-        value = list(value.values())
-    return (
-        [x for child in value for x in _held(child)]
-        if type(value) is list or isinstance(value, tuple)
-        else []
-    )
+def _has_modules(value: Any) -> bool:
+    return next(tree.modules(value), None) is not None
 
 
 def _show(value: Any) -> str:
-    if is_array(value) or is_uninitialized(value):
+    if has_shape(value):
         return str(tuple(value.shape))
-    if (type(value) is list or isinstance(value, tuple)) and _modules_in(value):
+    if isinstance(value, list | tuple) and _has_modules(value):
         return f"[{_indent([f'{i}: {_show(child)}' for i, child in enumerate(value)])}]"
     return repr(value)
 
 
 def _indent(parts: list[str]) -> str:
-    return "\n" + "".join(f"  {line}\n" for part in parts for line in f"{part},".split("\n"))
+    lines = [line for part in parts for line in f"{part},".split("\n")]
+    return "\n" + "".join(f"  {line}\n" for line in lines)

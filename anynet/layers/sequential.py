@@ -7,7 +7,8 @@ from typing import Any, SupportsIndex, overload
 from anynet.array import Array, DType
 from anynet.backend import Backend
 from anynet.errors import ArgumentTypeError, PathError
-from anynet.layers.module import Module, check_layer
+from anynet.layers.module import Module
+from anynet.layers.paths import check_layer
 
 
 class Sequential(Module, MutableSequence[Module]):

@@ -3,17 +3,17 @@ much work it is.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from anynet import tree
 from anynet.arguments import describe
-from anynet.array import DType, is_array, is_floating
+from anynet.array import DType, is_floating
 from anynet.backend import get_backend
 from anynet.errors import ArgumentError, ArgumentTypeError
-from anynet.layers.initialization import is_uninitialized
+from anynet.layers.initialization import has_shape, is_uninitialized
 from anynet.layers.module import Module
 from anynet.table import Table
 from anynet.tracing.flops import Counting
@@ -234,7 +234,7 @@ def _run(
         copy.initialize(0, backend)
     notes = _Notes()
     zeros = backend.xp.zeros((1, *input_shape), dtype=dtype, device=backend.device)
-    notes.taken_by(copy)(notes.counting.begin(zeros))
+    notes.observe(copy)(notes.counting.begin(zeros))
     return notes.outputs, notes.counting.counts
 
 
@@ -245,68 +245,33 @@ class _Notes:
         self.counting = Counting()
         self.outputs: dict[str, tuple[Shape, ...]] = {}
 
-    def taken_by(self, net: Module) -> Module:
-        """Return a network whose layers note their outputs and work."""
+    def observe(self, net: Module) -> Module:
+        """Return a copy of a network whose layers note their outputs and work."""
         traced = self.counting.begin(net)
         for path, module in traced.modules():
-            vars(module)[_NOTE] = partial(self.take, path)
-            kind: Any = type(module)
-            module.__class__ = _noting(kind)
+            module._observer = partial(self.call, path)
         return traced
 
-    def take(
-        self,
-        path: str,
-        forward: Callable[..., Any],
-        *args: Any,
-        **settings: Any,
-    ) -> Any:
-        """Call a layer's forward; what it does counts for it, up to the layers that it calls."""
+    def call(self, path: str, module: Module, *args: Any, **settings: Any) -> Any:
+        """Call a layer's forward. Its work counts for it, but for that of the layers it calls."""
         outer, self.counting.part = self.counting.part, path
         try:
-            out = forward(*args, **settings)
+            out = module.forward(*args, **settings)
         finally:
             self.counting.part = outer
         self.outputs[path] = tuple(tuple(x.shape) for _, x in tree.leaves(out))
         return out
 
 
-_NOTE = "_summary_note"
-
-
-@cache
-def _noting(kind: Any) -> Any:
-    """Return a subclass whose forward is called by its instance's note.
-
-    No function in the instance in forward's place: that would belong to this instance still when a
-    transformation inside the network copies it.
-    """
-
-    def forward(self: Module, *args: Any, **settings: Any) -> Any:
-        return vars(self)[_NOTE](partial(kind.forward, self), *args, **settings)
-
-    return type(kind)(kind.__name__, (kind,), {"forward": forward})
-
-
 def _shapes(module: Module, tied: set[int]) -> dict[str, Shape]:
-    """Return the shapes of a module's own arrays by name, also of those in lists, tuples and dicts,
-    each array once.
-    """
-    return {
-        name: shape
-        for own, value in vars(module).items()
-        for name, shape in _shapes_in(value, own, tied)
-    }
-
-
-def _shapes_in(value: Any, name: str, tied: set[int]) -> Iterator[tuple[str, Shape]]:
-    if is_array(value) or is_uninitialized(value):
-        if id(value) not in tied:
-            tied.add(id(value))
-            yield name, tuple(value.shape)
-    elif isinstance(value, dict | list | tuple):
-        for inner, child in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _shapes_in(child, f"{name}.{inner}", tied)
+    """Return the shapes of a module's own arrays by name, each array once."""
+    shapes: dict[str, Shape] = {}
+    for own, value in vars(module).items():
+        for name, x in tree.own_leaves(value, own, has_shape):
+            if id(x) not in tied:
+                tied.add(id(x))
+                shapes[name] = tuple(x.shape)
+    return shapes
 
 
 def _state(module: Module, name: str) -> str:
@@ -314,7 +279,7 @@ def _state(module: Module, name: str) -> str:
     attribute = name.partition(".")[0]
     if attribute in module.BUFFERS:
         return BUFFER
-    return FROZEN if attribute in vars(module).get("frozen", ()) else TRAINED
+    return FROZEN if attribute in module.frozen else TRAINED
 
 
 def _mark(state: str) -> str:

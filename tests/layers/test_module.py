@@ -81,12 +81,12 @@ def test_a_network_of_ones_own_trains(backend):
     assert history.losses[-1] < 0.5 * history.losses[0]
 
 
-def test_initialize_draws_what_is_open_and_nothing_else(backend):
+def test_initialize_draws_only_uninitialized_parameters(backend):
     net = Residual()
     net.blocks[0].weight = own = numbers(backend, 4, 4, dtype="float32")
     net.initialize(3, backend)
     assert net.blocks[0].weight is own
-    with pytest.raises(ValueError, match="has numbers already"):
+    with pytest.raises(ValueError, match="is initialized already"):
         net.initialize()
     other = network(backend, dtype=backend.xp.float64)
     assert all(p.dtype == backend.xp.float64 for p in other.parameters().values())
@@ -151,10 +151,10 @@ def test_arrays_of_two_libraries_name_the_layer_and_both(backend):
         network(other)(numbers(backend, 5, 4))
 
 
-def test_a_network_without_numbers_says_so(backend):
+def test_calling_an_uninitialized_network(backend):
     with pytest.raises(
         NotInitializedError,
-        match=r"^layers\.0: Linear.* has no numbers yet: call initialize",
+        match=r"^layers\.0: Linear.* is not initialized: call initialize",
     ):
         network(seed=None)(numbers(backend, 5, 4))
 

@@ -3,6 +3,7 @@ is frozen."""
 
 import contextlib
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -11,7 +12,12 @@ from helpers import assert_close, host, numbers
 import anynet
 from anynet import autodiff, layers, optimizers
 from anynet.array import array_namespace
-from anynet.errors import ArgumentError, DifferentiationError, StateError
+from anynet.errors import (
+    ArgumentError,
+    AttributeNameError,
+    DifferentiationError,
+    StateError,
+)
 from anynet.training import checkpoint
 
 
@@ -403,7 +409,7 @@ def test_a_layer_that_keeps_an_array_is_refused(backend, how, name):
     net = layers.Sequential(Keeps(how), seed=0, backend=backend)
     with pytest.raises(
         StateError,
-        match=rf"^layers\.0: Keeps\.forward\(\) keeps an array in self\.{name}, .*BUFFERS",
+        match=rf"^layers\.0: Keeps\.forward\(\) keeps an array in self\.{name}(\.\w)?, .*BUFFERS",
     ):
         net(x)
     net = layers.Sequential(Keeps(how), seed=0, backend=backend)
@@ -556,13 +562,73 @@ def test_a_deep_copy_in_a_differentiated_function_is_plain(backend):
         assert all(type(p) is type(x) for p in one.parameters().values())
 
 
-def test_training_is_no_attribute_to_set(backend):
+def assign_in_init(name):
     class Mine(layers.Module):
         def __init__(self):
-            self.training = True
+            setattr(self, name, True)
 
+    Mine()
+
+
+def assign_in_class_body(name):
+    type("Mine", (layers.Module,), {name: True})
+
+
+def assign_in_dataclass(name):
+    made = dataclasses.make_dataclass("Mine", [(name, bool)], bases=(layers.Module,))
+    made(True)
+
+
+def assign_later(name):
+    class Mine(layers.Module):
+        pass
+
+    setattr(Mine(), name, True)
+
+
+@pytest.mark.parametrize(
+    "assign",
+    [assign_in_init, assign_in_class_body, assign_in_dataclass, assign_later],
+)
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("training", r"Call set_training\(True\), .* choose another name, as is_training"),
+        ("frozen", r"Call freeze\(\) .* choose another name, as is_frozen"),
+    ],
+)
+def test_reserved_names(assign, name, remedy):
     with pytest.raises(
-        anynet.errors.ArgumentError,
-        match=r"Mine\.training was assigned True: .*set_training",
+        AttributeNameError,
+        match=rf"Mine\.{name} was assigned, and is reserved: .*{remedy}",
     ):
+        assign(name)
+
+
+def test_methods_of_a_module_are_not_assigned():
+    class Mine(layers.Module):
+        def __init__(self):
+            self.map = layers.Linear(3, 3)
+
+    with pytest.raises(AttributeNameError, match=r"Mine\.map was assigned, .* name, as map_"):
         Mine()
+
+
+def test_a_class_may_redefine_a_method_as_an_attribute():
+    class Mine(layers.Module):
+        buffers: dict = None
+
+        def __init__(self):
+            self.buffers = {}
+
+    assert Mine().buffers == {}
+
+
+def test_frozen_lists_the_frozen_attributes(backend):
+    net = normed(backend).freeze("layers.0.bias").freeze("layers.1")
+    assert [layer.frozen for layer in net] == [
+        ("bias",),
+        ("weight", "bias", "running_mean", "running_variance"),
+        (),
+    ]
+    assert net.unfreeze()[0].frozen == ()
