@@ -115,6 +115,12 @@ def test_tree_of_contributing_exists():
             assert (ROOT / name).exists() or (ROOT / "anynet" / name).exists(), name
 
 
+def test_contributing_lists_every_script():
+    for path in (ROOT / "ci").glob("*.*"):
+        is_script = path.suffix == ".sh" or f"python ci/{path.name}" in path.read_text("utf-8")
+        assert not is_script or f"ci/{path.name}" in TEXTS["CONTRIBUTING.md"], path.name
+
+
 def test_readme_and_contributing_are_short():
     assert len(TEXTS["README.md"].split()) <= 900
     assert len(TEXTS["CONTRIBUTING.md"].split()) <= 1800
