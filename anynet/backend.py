@@ -10,7 +10,7 @@ library it serves.
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass
@@ -55,18 +55,8 @@ class Backend:
     #: Whether arrays of other libraries that meet its own are constants of what it writes.
     embeds: ClassVar[bool] = False
     #: The name of a primitive, or of a function of the standard, to a quicker version of it for
-    #: this library; one that returns NotImplemented declines.
+    #: this library; one that returns NotImplemented declines. See `anynet.kernel.Kernels`.
     kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}
-    #: What compiled steps make of kernels: a kernel to a function that is called as ``parts(do,
-    #: *args, **settings)`` with what the kernel has not declined, and makes its calls by
-    #: ``do(function, *args, **settings)``, or declines.
-    parts: ClassVar[Mapping[Callable[..., Any], Callable[..., Any]]] = {}
-    #: Functions that never return a view of an argument; those among them that take an ``out`` for
-    #: their result, to which compiled steps give memory that is used again; and those whose ``out``
-    #: may be an argument.
-    fresh: ClassVar[Set[Callable[..., Any]]] = frozenset()
-    into: ClassVar[Set[Callable[..., Any]]] = frozenset()
-    in_place: ClassVar[Set[Callable[..., Any]]] = frozenset()
     #: What to do where the library lacks a dtype of 64 bits.
     dtype_remedy: ClassVar[str] = "take another dtype, such as xp.float32"
 

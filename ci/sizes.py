@@ -25,7 +25,6 @@ PARTS = {
     "compiler": ["anynet/compiler/*.py"],
     "compiler in the backends": [
         "backends/*/target.py",
-        "backends/*/parts.py",
         "backends/*/graph.py",
     ],
 }

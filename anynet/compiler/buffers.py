@@ -7,22 +7,20 @@ that leaves the recording is in one, or a view of one.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Set
 from dataclasses import replace
 from typing import Any
 
 from anynet.array import Array
 from anynet.backend import Backend
 from anynet.compiler.program import Instruction, Slot
+from anynet.kernel import Aliasing, Kernels
 
 
 def with_buffers(
-    calls: list[Instruction], outputs: list[Any], backend: Backend
+    calls: list[Instruction], outputs: list[Any], backend: Backend, kernels: Kernels
 ) -> list[Instruction]:
-    """Return the calls, with an ``out=`` where there can be one; the backend says which functions
-    take it.
-    """
-    roots = _roots(calls, backend.fresh)
+    """Return the calls, with an ``out=`` where the aliasing of the function allows it."""
+    roots = _roots(calls, kernels)
     seen = [x for x in outputs if isinstance(x, Slot)]
     seen += [place for call in calls if call.own for place in (*call.places(), *call.results)]
     leaving = {root for place in seen for root in roots.get(place.number, ())}
@@ -30,7 +28,7 @@ def with_buffers(
     for i, call in enumerate(calls):
         for place in (*call.places(), *call.results):
             last_use |= dict.fromkeys(roots.get(place.number, ()), i)
-    over = _over_arguments(calls, roots, leaving, last_use, backend)
+    over = _over_arguments(calls, roots, leaving, last_use, kernels)
     # The results that follow each other in one memory.
     shared: dict[int, list[int]] = {}
     for call in calls:
@@ -46,7 +44,7 @@ def with_buffers(
         out: Any = over.get(root)
         if (
             out is None
-            and call.function in backend.into
+            and kernels.aliasing_of(call.function) >= Aliasing.OUT
             and call.kind[0]
             and leaving.isdisjoint(shared[root])
         ):
@@ -63,7 +61,7 @@ def _over_arguments(
     roots: dict[int, set[int]],
     leaving: set[int],
     last_use: dict[int, int],
-    backend: Backend,
+    kernels: Kernels,
 ) -> dict[int, Slot]:
     """Return for results the argument that they may be written over: one of like kind that the call
     is the last to see.
@@ -74,7 +72,8 @@ def _over_arguments(
     over: dict[int, Slot] = {}
     for i, call in enumerate(calls):
         root = call.results[0].number
-        if call.function in backend.in_place and call.kind[0]:
+        aliasing = kernels.aliasing_of(call.function)
+        if aliasing is Aliasing.IN_PLACE and call.kind[0]:
             given = list(call.places())
             for x in given:
                 alone = all(y == x or x.number not in roots.get(y.number, ()) for y in given)
@@ -86,17 +85,17 @@ def _over_arguments(
                 ):
                     over[root] = x
                     break
-        if call.function in backend.fresh and not call.several:
+        if aliasing >= Aliasing.FRESH and not call.several:
             kinds[root] = call.kind
     return over
 
 
-def _roots(calls: list[Instruction], fresh: Set[Callable[..., Any]]) -> dict[int, set[int]]:
+def _roots(calls: list[Instruction], kernels: Kernels) -> dict[int, set[int]]:
     """Return for every place the results in whose memory it may be."""
     roots: dict[int, set[int]] = {}
     for call in calls:
         shared: set[int] = set()
-        if call.function not in fresh:
+        if kernels.aliasing_of(call.function) is Aliasing.MAY_VIEW:
             shared = set().union(*(roots.get(place.number, set()) for place in call.places()))
         for place in call.results:
             roots[place.number] = shared | {place.number}

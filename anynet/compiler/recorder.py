@@ -1,7 +1,7 @@
 """The recorder: a trace that notes what a function of arrays calls."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ from anynet.array import Array, array_namespace, is_array, unrecorded
 from anynet.backend import get_backend
 from anynet.compiler.program import Instruction, Slot
 from anynet.errors import CompilationError
+from anynet.kernel import Kernels
 from anynet.tracing.dynamic_scalars import DynamicScalars
 from anynet.tracing.trace import STANDARD, Primitive, Traced, next_level
 
@@ -46,7 +47,8 @@ class Recorder:
         self._places = 0
         self._closed = False
         self._thread = threading.get_ident()
-        self._parts: Mapping[Callable[..., Any], Callable[..., Any]] = {}
+        #: The kernels of that library.
+        self.kernels = Kernels()
         self._strides: Callable[[Array], Any] = lambda x: None
         for x in home:
             self._settle_in(x)
@@ -62,7 +64,7 @@ class Recorder:
         """Compute with the library of an array."""
         self.home = x
         backend = get_backend(x)
-        self._parts, self._strides = backend.parts, backend.strides
+        self.kernels, self._strides = Kernels(backend.kernels), backend.strides
 
     def scalars(self, compute: Callable[[], tuple[float, ...]]) -> tuple[Any, ...]:
         """Return the scalars that a function computes, which is called again each time."""
@@ -120,10 +122,11 @@ class Recorder:
             )
         given = [value_of(arg) for arg in args]
         out, _, function = step.evaluate(given, settings)
-        if function in self._parts:
-            # What was to tell the function is not to take memory beside what its parts compute.
+        lowering = self.kernels.lowerings.get(function)
+        if lowering is not None:
+            # The kernel's result is not to take memory beside the results of its lowering.
             del out
-            found = self._parts[function](self.do, *args, **settings)
+            found = lowering(self.emit, *args, **settings)
             if found is not NotImplemented:
                 return found
             out, _, _ = step.evaluate(given, settings)
@@ -164,7 +167,7 @@ class Recorder:
                 "namespace, or leave this part out of what is compiled"
             ) from error
 
-    def do(self, function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+    def emit(self, function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
         """Call one of the library's own functions and note the call."""
         # maximum.reduce calls itself reduce.
         owner: Any = getattr(function, "__self__", None)

@@ -65,8 +65,7 @@ class Recording:
         for _, asked in recorder.questions:
             named |= {place.number: f"n{place.number}" for place in asked}
         backend = get_backend(recorder.home)
-        if backend.into:
-            calls = with_buffers(calls, outputs, backend)
+        calls = with_buffers(calls, outputs, backend, recorder.kernels)
         #: The calls as Python code.
         self.source, known = generate_source(calls, named, outputs)
         code = dict(known)

@@ -8,8 +8,8 @@ from anynet_numpy import portable
 from anynet.backend import Backend, get_backend
 from anynet.compiler.device_graph import Graph, Loop
 from anynet.errors import BackendError
-from anynet_cupy import images, kernels
 from anynet_cupy.graph import CudaGraphDriver
+from anynet_cupy.kernels import KERNELS
 
 # CUDA 13 has no code for GPUs before Turing.
 _INSTALL = (
@@ -39,7 +39,7 @@ class CupyBackend(Backend):
     """
 
     device: Any
-    kernels = kernels.KERNELS | images.KERNELS
+    kernels = KERNELS
 
     def __init__(self, device: str = "") -> None:
         cupy = _import()

@@ -30,3 +30,8 @@ def elementwise(name: str, *window: int) -> Any:
         f"const int {constant} = {value}; " for constant, value in zip(WINDOW, window, strict=False)
     )
     return cupy.ElementwiseKernel(inputs, outputs, constants + operation, f"anynet_{name}")
+
+
+def of_dtype(dtype: Any, number: Any) -> Any:
+    """Return a number of a dtype; in a graph it is an array without axes."""
+    return number.astype(dtype, copy=False) if hasattr(number, "astype") else dtype.type(number)

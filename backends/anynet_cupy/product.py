@@ -16,10 +16,10 @@ from typing import Any
 #: By the letter of a dtype, that of cuBLAS's functions for it; float16 has others, which add up in
 #: float32.
 _LETTERS = {"f": "S", "d": "D", "F": "C", "D": "Z"}
-_HALF = "e"
+HALF = "e"
 #: The dtypes in which a sum is a product with ones.
 _SUMMED = "fd"
-_COUNTED = 1 << 31
+COUNTED = 1 << 31
 
 # As cuBLAS numbers them.
 _TF32, _FLOAT16, _COMPUTE_FLOAT32, _DEFAULT_ALGORITHM = 3, 2, 68, -1
@@ -31,43 +31,10 @@ def _scalar(char: str, value: float) -> Any:
     return (kind * 2)(value, 0) if char in "FD" else kind(value)
 
 
-_ONE, _ZERO = ({char: _scalar(char, value) for char in (*_LETTERS, _HALF)} for value in (1.0, 0.0))
+ONE, _ZERO = ({char: _scalar(char, value) for char in (*_LETTERS, HALF)} for value in (1.0, 0.0))
 
 
-def matmul(x1: Any, x2: Any) -> Any:
-    """Multiply floating or complex vectors, matrices and stacks of matrices as `numpy.matmul`
-    does.
-    """
-    import cupy
-
-    if not _multiplies(x1, x2):
-        return NotImplemented
-    if x1.dtype != x2.dtype:
-        dtype = cupy.promote_types(x1.dtype, x2.dtype)
-        x1, x2 = x1.astype(dtype, copy=False), x2.astype(dtype, copy=False)
-    # A vector is a matrix of one row, or of one column.
-    rows, columns = x1.shape[-2:-1], x2.shape[-1:] if x2.ndim > 1 else ()
-    x1 = x1 if rows else x1.reshape(1, -1)
-    x2 = x2 if columns else x2.reshape(-1, 1)
-    if x1.shape[-1] != x2.shape[-2]:
-        return NotImplemented
-    if x1.shape[:-2] == x2.shape[:-2]:
-        batch = x1.shape[:-2]
-    else:
-        batch = cupy.broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
-        if math.prod(x2.shape[:-2]) == 1:
-            # All rows of a stack by one matrix.
-            x1, x2 = x1.reshape(-1, x1.shape[-1]), x2.reshape(x2.shape[-2:])
-        elif math.prod(x1.shape[:-2]) == 1:
-            x1 = x1.reshape(x1.shape[-2:])
-        else:
-            x1, x2 = (cupy.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (x1, x2))
-    if max(x1.size, x2.size, math.prod(batch)) >= _COUNTED:
-        return NotImplemented
-    return _multiply(x1, x2).reshape((*batch, *rows, *columns))
-
-
-def _multiplies(x1: Any, x2: Any) -> bool:
+def is_multiplied(x1: Any, x2: Any) -> bool:
     """Tell whether cuBLAS has the dtype of two arrays' product, and there is something to
     multiply.
     """
@@ -75,72 +42,8 @@ def _multiplies(x1: Any, x2: Any) -> bool:
 
     dtype = x1.dtype if x1.dtype == x2.dtype else cupy.promote_types(x1.dtype, x2.dtype)
     return (
-        bool(dtype.char in _ONE and x1.ndim * x2.ndim * x1.size * x2.size) and _cublas() is not None
+        bool(dtype.char in ONE and x1.ndim * x2.ndim * x1.size * x2.size) and _cublas() is not None
     )
-
-
-def product(x1: Any, x2: Any) -> Any:
-    """Multiply, as CuPy does it where there is no other way."""
-    import cupy
-
-    found = matmul(x1, x2)
-    return cupy.matmul(x1, x2) if found is NotImplemented else found
-
-
-def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
-    """Bring the summed axes together: one product of matrices."""
-    if isinstance(axes, int):
-        axes = range(x1.ndim - axes, x1.ndim), range(axes)
-    if not _multiplies(x1, x2) or not all(map(_are_axes, (x1, x2), axes)):
-        return NotImplemented
-    gone1, gone2 = (
-        [axis % x.ndim for axis in part] for x, part in zip((x1, x2), axes, strict=True)
-    )
-    left1, left2 = (
-        [axis for axis in range(x.ndim) if axis not in gone]
-        for x, gone in ((x1, gone1), (x2, gone2))
-    )
-    summed = [x1.shape[axis] for axis in gone1]
-    if summed != [x2.shape[axis] for axis in gone2]:
-        return NotImplemented
-    rows = x1.transpose(*left1, *gone1).reshape(-1, math.prod(summed))
-    columns = x2.transpose(*gone2, *left2).reshape(math.prod(summed), -1)
-    shape = [x1.shape[axis] for axis in left1] + [x2.shape[axis] for axis in left2]
-    return product(rows, columns).reshape(shape)
-
-
-def _are_axes(x: Any, axes: Any) -> bool:
-    """Tell whether these are axes of an array, each named once."""
-    return all(-x.ndim <= axis < x.ndim for axis in axes) and len(
-        {axis % x.ndim for axis in axes}
-    ) == len(axes)
-
-
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    """Multiply and sum; as a product it would be one for each pair of vectors."""
-    import cupy
-
-    dtype = cupy.promote_types(x1.dtype, x2.dtype)
-    fits = -min(x1.ndim, x2.ndim) <= axis < 0 and x1.shape[axis] == x2.shape[axis]
-    if dtype.char not in _ONE or not fits:
-        return NotImplemented
-    wide = "f" if dtype.char == _HALF else dtype.char
-    x1, x2 = (cupy.moveaxis(x, axis, -1).astype(wide, copy=False) for x in (x1, x2))
-    return cupy.sum(cupy.conj(x1) * x2, axis=-1).astype(dtype, copy=False)
-
-
-def matrix_power(x: Any, n: int, /) -> Any:
-    """Square repeatedly."""
-    if n < 1 or x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        return NotImplemented
-    out: Any = None
-    while n:
-        n, odd = divmod(n, 2)
-        if odd:
-            # New also where it is the first power.
-            out = x.copy() if out is None else product(out, x)
-        x = product(x, x) if n else x
-    return out
 
 
 def sums(x: Any, axis: int, share: float = 1.0) -> Any:
@@ -150,7 +53,7 @@ def sums(x: Any, axis: int, share: float = 1.0) -> Any:
     import cupy
 
     rows, columns = x.shape
-    cublas: Any = _cublas() if x.dtype.char in _SUMMED and 0 < x.size < _COUNTED else None
+    cublas: Any = _cublas() if x.dtype.char in _SUMMED and 0 < x.size < COUNTED else None
     if cublas is None:
         return cupy.sum(x, axis=axis) * x.dtype.type(share)
     from cupy.cuda.device import get_device_id
@@ -189,7 +92,7 @@ def _address(x: Any) -> int:
     return x.data.ptr  # type: ignore[no-any-return]
 
 
-def _multiply(x1: Any, x2: Any) -> Any:
+def multiply(x1: Any, x2: Any) -> Any:
     """Multiply two matrices, or as many from two stacks; beside a stack, one matrix is multiplied
     with each.
     """
@@ -203,7 +106,7 @@ def _multiply(x1: Any, x2: Any) -> Any:
     char = x1.dtype.char
     # cuBLAS reads columns one after the other: it sees all three transposed, and multiplies the
     # other way round.
-    given = (cublas.handle(), across2, across1, m, n, k, _at(_ONE[char]))
+    given = (cublas.handle(), across2, across1, m, n, k, _at(ONE[char]))
     zero = _at(_ZERO[char])
     if not batch:
         status = cublas.one[char](
@@ -328,7 +231,7 @@ class _Cublas:
             size,
             *last,
         ]
-        self.one[_HALF], self.stack[_HALF] = _half(one), _half(stack)
+        self.one[HALF], self.stack[HALF] = _half(one), _half(stack)
         self._set_stream, self._set_mode = (
             library.cublasSetStream_v2,
             library.cublasSetMathMode,

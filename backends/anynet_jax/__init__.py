@@ -11,7 +11,7 @@ from anynet_numpy import portable
 from anynet.array import is_array, is_narrow
 from anynet.backend import Backend, check_dtype, get_backend, is_buffer
 from anynet.errors import BackendError, DTypeError
-from anynet_jax import images, kernels
+from anynet_jax.kernels import KERNELS
 
 _SWITCH = 'jax.config.update("jax_enable_x64", True)'
 
@@ -25,7 +25,7 @@ class JaxBackend(Backend):
     float64 raise `DTypeError`.
     """
 
-    kernels = kernels.KERNELS | images.KERNELS
+    kernels = KERNELS
     dtype_remedy = f"take a 32-bit one, such as xp.float32, or call {_SWITCH} first"
 
     def __init__(self, device: str = "") -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from anynet.array import widened
 from anynet.backend import Backend
 from anynet.errors import BackendError, DTypeError
-from anynet_numpy import images, kernels, older, parts
+from anynet_numpy import older
+from anynet_numpy.kernels import KERNELS
 from anynet_numpy.memory import aligned
 
 #: Kinds of NumPy's dtypes: Booleans, integers, real and complex floating-point numbers.
@@ -18,13 +19,7 @@ _NUMERIC = "biufc"
 class NumpyBackend(Backend):
     """NumPy on the CPU."""
 
-    kernels = kernels.KERNELS | images.KERNELS | older.KERNELS
-    parts, fresh, into, in_place = (
-        parts.PARTS,
-        parts.FRESH,
-        parts.INTO,
-        parts.IN_PLACE,
-    )
+    kernels = KERNELS
 
     def __init__(self, device: str = "") -> None:
         if device not in ("", "cpu"):

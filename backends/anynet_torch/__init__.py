@@ -13,8 +13,8 @@ from anynet.errors import BackendError
 from anynet_torch.memory import keep_freed
 
 try:
-    from anynet_torch import images, kernels, parts
     from anynet_torch.graph import CudaGraphDriver
+    from anynet_torch.kernels import KERNELS
 except ImportError:
     # Told when the backend is opened.
     INSTALLED = False
@@ -29,13 +29,7 @@ class TorchBackend(Backend):
 
     device: Any
     if INSTALLED:
-        kernels = kernels.KERNELS | images.KERNELS
-        parts, fresh, into, in_place = (
-            parts.PARTS,
-            parts.FRESH,
-            parts.INTO,
-            parts.IN_PLACE,
-        )
+        kernels = KERNELS
 
     def __init__(self, device: str = "") -> None:
         torch = _import()

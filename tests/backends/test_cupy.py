@@ -13,9 +13,10 @@ import types
 import numpy as np
 import pytest
 from anynet_cuda.sources import SOURCES, WINDOW
-from anynet_cupy import images, kernels, product
+from anynet_cupy import product
 from anynet_cupy.elementwise import elementwise
 from anynet_cupy.graph import CudaGraphDriver
+from anynet_cupy.kernels import KERNELS, standard
 from cublas_on_a_cpu import Cublas
 from elementwise_on_a_cpu import ElementwiseKernel, loop
 from kernels_and_references import differing
@@ -293,7 +294,7 @@ def test_kernels_of_elements_compute_what_the_references_do(on_a_cpu, dtype):
         ("sgd_update", 0.1, p, g),
     ):
         same(
-            kernels.KERNELS[name](*args),
+            KERNELS[name](*args),
             getattr(primitives, name).reference(*args),
             1e-5 if dtype == "float32" else 1e-12,
         )
@@ -315,11 +316,11 @@ def test_clip(on_a_cpu, dtype):
         (below, 0),
         (np.inf, None),
     ):
-        found = kernels.clip(x, *limits)
+        found = KERNELS["clip"](x, *limits)
         wanted = get_backend("numpy").xp.clip(x, *limits)
         assert found.dtype == wanted.dtype
         np.testing.assert_array_equal(found, wanted)
-    assert kernels.clip(x) is kernels.clip(np.arange(3), 0, 1) is NotImplemented
+    assert KERNELS["clip"](x) is KERNELS["clip"](np.arange(3), 0, 1) is NotImplemented
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -330,12 +331,12 @@ def test_cross_entropy(on_a_cpu, dtype):
     )
     wanted = primitives.softmax_cross_entropy.reference(logits, labels)
     same(
-        tuple(map(np.asarray, kernels.softmax_cross_entropy(logits, labels))),
+        tuple(map(np.asarray, KERNELS["softmax_cross_entropy"](logits, labels))),
         tuple(map(np.asarray, wanted)),
         1e-5,
     )
     for label in (7, -1):
-        loss, difference = kernels.softmax_cross_entropy(logits, np.array([1, label, 2, 0]))
+        loss, difference = KERNELS["softmax_cross_entropy"](logits, np.array([1, label, 2, 0]))
         assert np.isnan(loss)
         assert list(np.isnan(difference).all(axis=1)) == [
             False,
@@ -343,7 +344,7 @@ def test_cross_entropy(on_a_cpu, dtype):
             False,
             False,
         ]
-    assert kernels.softmax_cross_entropy(logits, np.eye(7)[:4]) is NotImplemented
+    assert KERNELS["softmax_cross_entropy"](logits, np.eye(7)[:4]) is NotImplemented
 
 
 @pytest.mark.parametrize(
@@ -421,7 +422,7 @@ PAIRS = {
 def test_products_of_every_shape_are_made_by_cublas(cublas, name, dtype):
     """CuPy's own products raise while a graph is captured."""
     x1, x2 = (x.astype(dtype) for x in PAIRS[name])
-    found = product.matmul(x1, x2)
+    found = standard.matmul(x1, x2)
     wanted = np.matmul(x1, x2)
     assert found is not NotImplemented
     assert cublas.calls
@@ -442,13 +443,13 @@ def test_products_as_one_or_as_a_stack(cublas):
         ("broadcast both", 6),
     ):
         cublas.calls.clear()
-        product.matmul(*PAIRS[name])
+        standard.matmul(*PAIRS[name])
         assert len(cublas.calls) == count
 
 
 def test_products_of_two_dtypes(cublas):
     x1, x2 = factor(4, 5, dtype="float32"), factor(5, 3)
-    found = product.matmul(x1, x2)
+    found = standard.matmul(x1, x2)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, x1 @ x2, rtol=1e-12)
 
@@ -462,7 +463,7 @@ def test_products_of_two_dtypes(cublas):
     ids=lambda x: f"{x.dtype}{x.shape}",
 )  # fmt: skip
 def test_products_that_are_left_to_cupy(cublas, x1, x2):
-    assert product.matmul(x1, x2) is NotImplemented
+    assert standard.matmul(x1, x2) is NotImplemented
     assert cublas.calls == []
 
 
@@ -475,7 +476,7 @@ def test_products_that_are_left_to_cupy(cublas, x1, x2):
     ],
 )  # fmt: skip
 def test_tensordot(cublas, x1, x2, axes):
-    found = product.tensordot(x1, x2, axes=axes)
+    found = standard.tensordot(x1, x2, axes=axes)
     wanted = np.tensordot(x1, x2, axes=axes)
     assert cublas.calls
     assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
@@ -485,7 +486,7 @@ def test_tensordot(cublas, x1, x2, axes):
 @pytest.mark.parametrize("axes", [3, ((2,), (0,)), ((0, 0), (0, 1)), ((0, 1), (0,))])
 def test_axes_of_tensordot_that_are_left_to_cupy(cublas, axes):
     """CuPy raises."""
-    assert product.tensordot(factor(3, 3), factor(3, 3), axes=axes) is NotImplemented
+    assert standard.tensordot(factor(3, 3), factor(3, 3), axes=axes) is NotImplemented
     assert cublas.calls == []
 
 
@@ -494,22 +495,22 @@ def test_vecdot(cublas, dtype):
     x1, x2 = factor(2, 4, 5, dtype=dtype), factor(4, 5, dtype=dtype, seed=1)
     for axis in (-1, -2):
         wanted = np.sum(np.conj(x1) * x2, axis=axis)
-        found = product.vecdot(x1, x2, axis=axis)
+        found = standard.vecdot(x1, x2, axis=axis)
         assert found.dtype == wanted.dtype
         np.testing.assert_allclose(found, wanted, atol=3e-2 if dtype == "float16" else 1e-5)
-    assert product.vecdot(x1, x2[:, :3]) is NotImplemented
+    assert standard.vecdot(x1, x2[:, :3]) is NotImplemented
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 6, 7])
 def test_powers_of_matrices(cublas, n):
     x = factor(2, 3, 3)
-    found = product.matrix_power(x, n)
+    found = standard.matrix_power(x, n)
     np.testing.assert_allclose(found, np.linalg.matrix_power(x, n), rtol=1e-10)
     assert not np.shares_memory(found, x)
     assert (
-        product.matrix_power(x, 0)
-        is product.matrix_power(x, -1)
-        is product.matrix_power(x[:, :2], n)
+        standard.matrix_power(x, 0)
+        is standard.matrix_power(x, -1)
+        is standard.matrix_power(x[:, :2], n)
         is NotImplemented
     )
 
@@ -595,7 +596,7 @@ def test_a_graph_copies_together_what_lies_together(monkeypatch):
 def test_the_cipher(on_a_cpu):
     words = np.random.default_rng(0).integers(-(2**31), 2**31, (2, 1000), dtype="int32")
     same(
-        kernels.threefry(words[:, 0].copy(), *words),
+        KERNELS["threefry"](words[:, 0].copy(), *words),
         primitives.threefry.reference(words[:, 0], *words),
         0,
     )
@@ -623,10 +624,10 @@ def test_convolutions_compute_what_the_references_do(on_a_cpu, stride, padding, 
         spread(6),
     )
     wanted = primitives.conv2d.reference(x, weight, bias, **settings)
-    same(images.conv2d(x, weight, bias, **settings), wanted, 1e-12)
+    same(KERNELS["conv2d"](x, weight, bias, **settings), wanted, 1e-12)
     same(
-        images.conv2d(x[:, ::-1], weight, None, **settings),
-        images.conv2d(x[:, ::-1].copy(), weight, None, **settings),
+        KERNELS["conv2d"](x[:, ::-1], weight, None, **settings),
+        KERNELS["conv2d"](x[:, ::-1].copy(), weight, None, **settings),
     )
     g = spread(*wanted.shape)
     for name, *args in (
@@ -634,7 +635,7 @@ def test_convolutions_compute_what_the_references_do(on_a_cpu, stride, padding, 
         ("conv2d_input_gradient", g, weight, (7, 9)),
     ):
         same(
-            images.KERNELS[name](*args, **settings),
+            KERNELS[name](*args, **settings),
             getattr(primitives, name).reference(*args, **settings),
             1e-12,
         )
@@ -648,10 +649,10 @@ def test_pooling_computes_what_the_references_do(on_a_cpu, kernel, stride, paddi
     # Equal elements in many windows: the first of them counts.
     x = np.round(spread(2, 3, 6, 7) / 4)
     largest = primitives.max_pool2d.reference(x, **settings)
-    same(images.max_pool2d(x, **settings), largest)
+    same(KERNELS["max_pool2d"](x, **settings), largest)
     g = spread(*largest.shape)
     same(
-        images.max_pool2d_gradient(g, x, largest, **settings),
+        KERNELS["max_pool2d_gradient"](g, x, largest, **settings),
         primitives.max_pool2d_gradient.reference(g, x, largest, **settings),
         1e-12,
     )
@@ -661,14 +662,14 @@ def test_pooling_computes_what_the_references_do(on_a_cpu, kernel, stride, paddi
 def test_batch_norm_computes_what_the_reference_does(on_a_cpu, shape):
     x, weight, bias = spread(*shape), *spread(2, shape[1], seed=1)
     out = primitives.batch_norm.reference(x, weight, bias, 1e-3)
-    same(images.batch_norm(x, weight, bias, 1e-3), out, 1e-12)
+    same(KERNELS["batch_norm"](x, weight, bias, 1e-3), out, 1e-12)
     given = spread(*shape, seed=2), x, weight, *out[1:], 1e-3
     same(
-        images.batch_norm_gradient(*given),
+        KERNELS["batch_norm_gradient"](*given),
         primitives.batch_norm_gradient.reference(*given),
         1e-12,
     )
-    assert images.batch_norm(x.astype("float32"), weight, bias, 1e-3) is NotImplemented
+    assert KERNELS["batch_norm"](x.astype("float32"), weight, bias, 1e-3) is NotImplemented
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
@@ -692,7 +693,7 @@ def test_adding_at_indices(on_a_cpu, dtype, kind):
         ("index_add", g[:, :0], slices[:0], 1, 4), ("index_add", g[1], slices, 0, 4),
     ):  # fmt: skip
         reference = getattr(indexing, name).reference
-        found = kernels.KERNELS[name](*args)
+        found = KERNELS[name](*args)
         wanted = reference(
             args[0],
             np.broadcast_to(args[1], args[0].shape) if name == "scatter_add" else args[1],
@@ -705,20 +706,20 @@ def test_adding_at_indices(on_a_cpu, dtype, kind):
 def test_what_is_added_by_the_reference(on_a_cpu):
     g, indices = factor(5, 3), np.arange(5)
     for left in (
-        kernels.index_add(g.astype("float16"), indices, 0, 5),
-        kernels.index_add(g, indices > 1, 0, 5),
+        KERNELS["index_add"](g.astype("float16"), indices, 0, 5),
+        KERNELS["index_add"](g, indices > 1, 0, 5),
     ):
         assert left is NotImplemented
 
 
 def test_sums_of_a_matrix(on_a_cpu):
     x = spread(4, 3)
-    same(kernels.sum_to(x, (3,)), x.sum(axis=0))
-    same(kernels.sum(x, axis=(0,)), x.sum(axis=0))
+    same(KERNELS["sum_to"](x, (3,)), x.sum(axis=0))
+    same(KERNELS["sum"](x, axis=(0,)), x.sum(axis=0))
     for left in (
-        kernels.sum_to(x, (1, 3)),
-        kernels.sum(x),
-        kernels.sum(x, axis=0, keepdims=True),
+        KERNELS["sum_to"](x, (1, 3)),
+        KERNELS["sum"](x),
+        KERNELS["sum"](x, axis=0, keepdims=True),
     ):
         assert left is NotImplemented
 
@@ -731,23 +732,23 @@ def test_what_the_kernels_leave_to_the_references(on_a_cpu):
         "dilation": (1, 1),
         "groups": 1,
     }
-    assert images.conv2d(x.astype("float32"), weight, None, **settings) is NotImplemented
-    assert images.conv2d(x[:0], weight, None, **settings) is NotImplemented
+    assert KERNELS["conv2d"](x.astype("float32"), weight, None, **settings) is NotImplemented
+    assert KERNELS["conv2d"](x[:0], weight, None, **settings) is NotImplemented
     # Of which 32 bits do not count the elements, without having them.
     many = np.broadcast_to(np.zeros((1, 2, 1, 1)), (1 << 20, 2, 64, 64))
-    assert images.conv2d(many, weight, None, **settings) is NotImplemented
+    assert KERNELS["conv2d"](many, weight, None, **settings) is NotImplemented
     assert (
-        images.max_pool2d(many, kernel=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0)))
+        KERNELS["max_pool2d"](many, kernel=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0)))
         is NotImplemented
     )
     with pytest.raises(ValueError, match="larger than the padded image"):
-        images.conv2d(x, spread(3, 2, 5, 5), None, **settings)
+        KERNELS["conv2d"](x, spread(3, 2, 5, 5), None, **settings)
 
 
 def test_kernels_leave_dtypes_that_they_do_not_declare(cublas):
     """To the references, which no example of these dtypes is computed otherwise than by."""
     known = ["bool", "uint8", "int64", "float16", "complex64"]
-    assert differing(get_backend("numpy"), kernels.KERNELS | images.KERNELS, known) == []
+    assert differing(get_backend("numpy"), KERNELS, known) == []
 
 
 def test_every_source_has_its_kernel():
@@ -770,7 +771,7 @@ def test_every_source_has_its_kernel():
             "vecdot",
         ),
     }
-    names = (set(kernels.KERNELS) | set(images.KERNELS)) - made_of_others
+    names = set(KERNELS) - made_of_others
     parts = {
         "cross_entropy",
         "fold",

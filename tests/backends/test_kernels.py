@@ -56,9 +56,8 @@ def alike(found, wanted):
     )
 
 
-#: What a kernel's own calls are not for, as (kernel, number of the case): the compiled step calls
-#: the kernel there.
-NO_PARTS = {
+#: Cases for which a lowering returns NotImplemented, as (kernel, index of the case).
+NO_LOWERING = {
     "numpy": {("relu", 1), ("relu", 3), ("matrix_transpose", 1)},
     "torch": {
         ("affine", 1),
@@ -74,20 +73,21 @@ NO_PARTS = {
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_parts_of_kernels_take_what_they_are_made_for(backend, dtype):
-    """What a compiled step makes of a kernel computes what the kernel does, and does not decline
-    either."""
+def test_lowerings_compute_what_their_kernels_do(backend, dtype):
+    """They decline only the cases in NO_LOWERING, where a compiled step calls the kernel."""
     given, kernels = cases(dtype), kernels_for(backend.xp)
     declined, differing = set(), []
     for name, kernel in kernels.items():
-        for i, (args, settings) in enumerate(given[name] if kernel in backend.parts else []):
+        for i, (args, settings) in enumerate(
+            given[name] if kernel in backend.kernels.lowerings else []
+        ):
             arrays = [on(backend, x) for x in args]
             if name == "max_pool2d_gradient":
                 arrays.append(kernels["max_pool2d"](arrays[1], **settings))
             wanted = kernel(*arrays, **settings)
             if wanted is NotImplemented:
                 continue
-            found = backend.parts[kernel](operator.call, *arrays, **settings)
+            found = backend.kernels.lowerings[kernel](operator.call, *arrays, **settings)
             if found is NotImplemented:
                 declined.add((name, i))
                 continue
@@ -96,7 +96,7 @@ def test_parts_of_kernels_take_what_they_are_made_for(backend, dtype):
                 (name, i) for x, y in zip(found, wanted, strict=True) if not alike(host(x), host(y))
             ]
     on_gpu = backend.name == "torch" and backend.loops
-    assert declined == NO_PARTS.get("torch on a GPU" if on_gpu else backend.name, set())
+    assert declined == NO_LOWERING.get("torch on a GPU" if on_gpu else backend.name, set())
     assert differing == []
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import anynet_torch
 import torch
-from anynet_torch import devices, kernels
+from anynet_torch import devices, elementwise
 from anynet_torch.graph import CudaGraphDriver
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -222,7 +222,7 @@ def emulate() -> None:
     devices.device_type = lambda x: (
         "cpu" if x.dtype.itemsize < 4 and x.dtype.is_floating_point else "cuda"
     )
-    kernels.elementwise = lambda name, *arrays, **numbers: LOOPS[name](*arrays, **numbers)
+    elementwise._compiled = lambda name, numbers: LOOPS[name]
     backend: Any = anynet_torch.TorchBackend
     backend.loops = True
     backend.compile = lambda self, function, carried: Graph(

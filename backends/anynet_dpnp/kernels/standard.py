@@ -1,9 +1,13 @@
-"""dpnp's kernels: what its own functions do not do as the standard says."""
+"""Functions of the standard that dpnp computes differently."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
+from anynet.kernel import Kernels
 
+kernels = Kernels()
+
+
+@kernels.register()
 def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
     """Copy: dpnp 0.20's matmul reads a view that repeats a row of a matrix as if each row had its
     own memory.
@@ -11,6 +15,3 @@ def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
     import dpnp
 
     return dpnp.broadcast_to(x, shape).copy()
-
-
-KERNELS: Mapping[str, Callable[..., Any]] = {"broadcast_to": broadcast_to}

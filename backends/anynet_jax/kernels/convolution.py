@@ -1,12 +1,14 @@
-"""JAX's kernels for images: its own pooling and convolution, and its own way back to the weights.
+"""Convolutions by XLA, and their gradients by transposition.
 
-Not the one from a strided convolution to its input: for some strides and paddings XLA for CPUs
-(jaxlib 0.10.2) fails a check of its own on it, and ends the process. The reference spreads the
-cotangent itself, and convolves what it got.
+The gradient of a strided convolution by its input is left to the reference: for some strides and
+paddings, XLA for CPUs (jaxlib 0.10.2) fails one of its checks on it and ends the process.
 """
 
-from collections.abc import Callable
 from typing import Any
+
+from anynet.kernel import Kernels
+
+kernels = Kernels()
 
 
 def _conv(
@@ -36,6 +38,7 @@ def _empty(shape: tuple[int, ...], like: Any) -> Any:
     return ShapeDtypeStruct(shape, like.dtype)
 
 
+@kernels.register()
 def conv2d(
     x: Any,
     weight: Any,
@@ -55,6 +58,7 @@ def conv2d(
     return y if bias is None else y + bias[:, None, None]
 
 
+@kernels.register()
 def conv2d_weight_gradient(
     g: Any,
     x: Any,
@@ -77,6 +81,7 @@ def conv2d_weight_gradient(
     )(g)[0]
 
 
+@kernels.register()
 def conv2d_input_gradient(
     g: Any,
     weight: Any,
@@ -96,39 +101,3 @@ def conv2d_input_gradient(
         return NotImplemented
     x = _empty((g.shape[0], weight.shape[1] * groups, *size), g)
     return linear_transpose(lambda x: _conv(x, weight, stride, padding, dilation, groups), x)(g)[0]
-
-
-def _pool(x: Any, kernel: Any, stride: Any, padding: Any) -> Any:
-    from jax import lax, numpy
-
-    windows, strides = (1, 1, *kernel), (1, 1, *stride)
-    return lax.reduce_window(x, -numpy.inf, lax.max, windows, strides, ((0, 0), (0, 0), *padding))
-
-
-def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
-    """Reduce every window."""
-    y = _pool(x, kernel, stride, padding) if x.dtype.kind == "f" else NotImplemented
-    if y is not NotImplemented and min(y.shape[2:]) < 1:
-        raise ValueError("the kernel is larger than the image")
-    return y
-
-
-def max_pool2d_gradient(
-    g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any
-) -> Any:
-    """Let XLA select and scatter; of equal elements it, too, takes the first."""
-    from jax import vjp
-
-    if g.dtype != x.dtype or x.dtype.kind != "f":
-        return NotImplemented
-    return vjp(lambda x: _pool(x, kernel, stride, padding), x)[1](g)[0]
-
-
-_FUNCTIONS = (
-    conv2d,
-    conv2d_input_gradient,
-    conv2d_weight_gradient,
-    max_pool2d,
-    max_pool2d_gradient,
-)
-KERNELS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _FUNCTIONS}

@@ -1,0 +1,124 @@
+"""Convolutions: the images unfolded in one launch, and one product of matrices.
+
+Arrays with more elements than 32 bits can count are left to the references.
+"""
+
+import math
+from typing import Any
+
+from anynet.kernel import Kernels
+from anynet.primitives.convolution import output_size
+from anynet_cupy.elementwise import elementwise
+from anynet_cupy.kernels.standard import product
+from anynet_cupy.windows import counted, numbers_of_windows, suits
+
+kernels = Kernels()
+
+
+def _unfold(x: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+    """Return what the windows see, (channels · kernel height · kernel width, images · out height ·
+    out width).
+    """
+    import cupy
+
+    images, channels, *size = x.shape
+    columns = cupy.empty((channels * math.prod(kernel), images * math.prod(out)), x.dtype)
+    given = (
+        cupy.ascontiguousarray(x),
+        images,
+        channels,
+        *numbers_of_windows(size, out, padding),
+        columns,
+    )
+    return elementwise("unfold", *kernel, *stride, *dilation)(
+        *given, size=images * channels * math.prod(out)
+    )
+
+
+def _channels_first(g: Any, groups: int) -> Any:
+    """Return images (N, channels, h, w) as (groups, channels / groups, N · h · w)."""
+    return g.swapaxes(0, 1).reshape(groups, g.shape[1] // groups, -1)
+
+
+@kernels.register()
+def conv2d(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Any:
+    """Unfold all images and multiply once."""
+    import cupy
+
+    arrays = (x, weight) if bias is None else (x, weight, bias)
+    if not suits("unfold", *arrays) or x.shape[1] != weight.shape[1] * groups:
+        return NotImplemented
+    channels, _, *kernel = weight.shape
+    size = output_size(x.shape[2:], kernel, stride, padding, dilation)
+    if min(size) < 1:
+        raise ValueError("the kernel is larger than the padded image")
+    if not counted(*x.shape[:2], *kernel, *size):
+        return NotImplemented
+    columns = _unfold(x, kernel, size, stride, padding, dilation)
+    rows = weight.reshape(groups, channels // groups, -1)
+    out = product(rows, columns.reshape(groups, rows.shape[2], -1))
+    out = out.reshape(channels, x.shape[0], *size).swapaxes(0, 1)
+    if bias is None:
+        return cupy.ascontiguousarray(out)
+    return cupy.add(out, bias[:, None, None], out=cupy.empty(out.shape, out.dtype))
+
+
+@kernels.register()
+def conv2d_weight_gradient(
+    g: Any,
+    x: Any,
+    kernel: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Any:
+    """Unfold all images and multiply once."""
+    if not suits("unfold", g, x) or not counted(*x.shape[:2], *kernel, *g.shape[2:]):
+        return NotImplemented
+    columns = _unfold(x, kernel, g.shape[2:], stride, padding, dilation)
+    columns = columns.reshape(groups, -1, columns.shape[1])
+    found = product(_channels_first(g, groups), columns.swapaxes(1, 2))
+    return found.reshape(g.shape[1], x.shape[1] // groups, *kernel)
+
+
+@kernels.register()
+def conv2d_input_gradient(
+    g: Any,
+    weight: Any,
+    size: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Any:
+    """Multiply once, and let every pixel gather what is meant for it."""
+    import cupy
+
+    in_channels, *kernel = weight.shape[1:]
+    if not suits("fold", g, weight) or not counted(
+        len(g), groups * in_channels, *kernel, *g.shape[2:]
+    ):
+        return NotImplemented
+    rows = weight.reshape(groups, weight.shape[0] // groups, -1).swapaxes(1, 2)
+    columns = cupy.ascontiguousarray(product(rows, _channels_first(g, groups)))
+    out = cupy.empty((g.shape[0], groups * in_channels, *size), g.dtype)
+    given = (
+        columns,
+        g.shape[0],
+        groups * in_channels,
+        *numbers_of_windows(size, g.shape[2:], padding),
+        out,
+    )
+    return elementwise("fold", *kernel, *stride, *dilation)(*given)

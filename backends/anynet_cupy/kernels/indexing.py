@@ -1,0 +1,56 @@
+"""Additions at indices, and sums over broadcast axes."""
+
+import math
+from typing import Any
+
+from anynet.kernel import Kernels
+from anynet_cupy.elementwise import declared, elementwise
+from anynet_cupy.kernels.standard import sum
+from anynet_cupy.product import COUNTED
+
+kernels = Kernels()
+
+
+@kernels.register()
+def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+    """Add slices where their index says, see `scatter_add`."""
+    return scatter_add(
+        g,
+        indices.reshape(-1, *(1 for _ in g.shape[axis + 1 :])),
+        axis,
+        length,
+    )
+
+
+@kernels.register()
+def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+    """Add elements where their index says, in one launch.
+
+    They are added in any order: the last bits of a sum may differ from call to call.
+    """
+    import cupy
+
+    axis %= g.ndim
+    if g.dtype.kind == "c":
+        # The real and the imaginary parts are beside each other.
+        parts = cupy.ascontiguousarray(g)[..., None].view(g.real.dtype)
+        out = scatter_add(parts, indices[..., None], axis, length)
+        return out if out is NotImplemented else out.view(g.dtype)[..., 0]
+    if not declared("scatter_add", g, L=indices) or max(g.size, length) >= COUNTED:
+        return NotImplemented
+    after = g.shape[axis + 1 :]
+    out = cupy.zeros((*g.shape[:axis], length, *after), g.dtype)
+    return elementwise("scatter_add")(
+        cupy.ascontiguousarray(g),
+        indices,
+        g.shape[axis],
+        math.prod(after),
+        length,
+        out,
+    )
+
+
+@kernels.register()
+def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum a matrix to one row, as for the bias of a layer."""
+    return sum(g, axis=0) if shape == g.shape[1:] else NotImplemented

@@ -1,0 +1,45 @@
+"""Maximum pooling: one launch, without a padded copy."""
+
+from typing import Any
+
+from anynet.kernel import Kernels
+from anynet.primitives.convolution import output_size
+from anynet_cupy.elementwise import elementwise
+from anynet_cupy.windows import numbers_of_windows, suits
+
+kernels = Kernels()
+
+_ONES = (1, 1)
+
+
+@kernels.register()
+def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+    """Look through every window in one launch."""
+    import cupy
+
+    size = output_size(x.shape[2:], kernel, stride, padding, _ONES)
+    if not suits("max_pool2d", x) or min(size) < 1:
+        return NotImplemented
+    out = cupy.empty((*x.shape[:2], *size), x.dtype)
+    given = (
+        cupy.ascontiguousarray(x),
+        *numbers_of_windows(x.shape[2:], size, padding),
+        out,
+    )
+    return elementwise("max_pool2d", *kernel, *stride)(*given)
+
+
+@kernels.register()
+def max_pool2d_gradient(
+    g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any
+) -> Any:
+    """Let every pixel look for the windows whose largest it is; nothing is added by two at once."""
+    import cupy
+
+    if not suits("max_pool2d_gradient", x, g, largest):
+        return NotImplemented
+    numbers = numbers_of_windows(x.shape[2:], largest.shape[2:], padding)
+    given = map(cupy.ascontiguousarray, (g, x, largest))
+    return elementwise("max_pool2d_gradient", *kernel, *stride)(
+        *given, *numbers, cupy.empty(x.shape, x.dtype)
+    )

@@ -1,0 +1,26 @@
+"""Functions of the standard, for indices of every integer dtype."""
+
+from typing import Any
+
+from anynet.array import as_indices
+from anynet.kernel import Kernels
+
+kernels = Kernels()
+
+
+@kernels.register()
+def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
+    """Take indices of every integer dtype; JAX adds the length to negative ones in their own
+    dtype.
+    """
+    import jax.numpy as jnp
+
+    return jnp.take(x, as_indices("indices", indices), axis=axis)
+
+
+@kernels.register()
+def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
+    """Take indices of every integer dtype, as `take` does."""
+    import jax.numpy as jnp
+
+    return jnp.take_along_axis(x, as_indices("indices", indices), axis=axis)

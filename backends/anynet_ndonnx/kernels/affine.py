@@ -1,0 +1,21 @@
+"""Affine maps: Gemm."""
+
+from typing import Any
+
+from anynet.kernel import Kernels
+from anynet_ndonnx.operators import operator
+
+kernels = Kernels()
+
+
+@kernels.register()
+def affine(x: Any, weight: Any, bias: Any) -> Any:
+    """Gemm for matrices, MatMul and Add for more axes: ndonnx's own product asks the file whether
+    there is any row.
+    """
+    if x.dtype != weight.dtype:
+        return NotImplemented
+    if x.ndim != 2 or (bias is not None and bias.dtype != x.dtype):
+        y = operator("matmul", x, weight)
+        return y if bias is None else y + bias
+    return operator("gemm", x, weight) if bias is None else operator("gemm", x, weight, bias)

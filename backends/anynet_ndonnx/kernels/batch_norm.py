@@ -1,0 +1,36 @@
+"""Batch normalization in inference: BatchNormalization."""
+
+from typing import Any
+
+from anynet.kernel import Kernels
+
+kernels = Kernels()
+
+
+@kernels.register()
+def scale_shift(x: Any, mean: Any, variance: Any, weight: Any, bias: Any, epsilon: float) -> Any:
+    """BatchNormalization, with the one output that it has in inference; spox's function always
+    gives it three.
+    """
+    import ndonnx
+    import spox
+    from onnx import helper
+
+    arrays = {
+        "x": x,
+        "weight": weight,
+        "bias": bias,
+        "mean": mean,
+        "variance": variance,
+    }
+    if any(a.dtype != x.dtype for a in arrays.values()):
+        return NotImplemented
+    kind = helper.np_dtype_to_tensor_dtype(x.dtype.unwrap_numpy())
+    info = {
+        name: helper.make_tensor_value_info(name, kind, a.shape)
+        for name, a in {**arrays, "y": x}.items()
+    }
+    node = helper.make_node("BatchNormalization", [*arrays], ["y"], epsilon=epsilon)
+    graph = helper.make_graph([node], "scale_shift", [info[name] for name in arrays], [info["y"]])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    return ndonnx.asarray(spox.inline(model)(*(a.unwrap_spox() for a in arrays.values()))["y"])

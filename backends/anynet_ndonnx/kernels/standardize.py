@@ -1,0 +1,26 @@
+"""Standardization: LayerNormalization."""
+
+from typing import Any
+
+from anynet.kernel import Kernels
+
+kernels = Kernels()
+
+
+@kernels.register()
+def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
+    """LayerNormalization, for the last axis; the moments are written to the file only where they
+    are used.
+    """
+    import ndonnx
+    import numpy as np
+    import spox.opset.ai.onnx.v21 as operators
+
+    if axis != (x.ndim - 1,) or x.dtype != ndonnx.float32 or not isinstance(x.shape[-1], int):
+        return NotImplemented
+    scale = ndonnx.asarray(np.ones(x.shape[-1], np.float32))
+    y = operators.layer_normalization(
+        x.unwrap_spox(), scale.unwrap_spox(), axis=-1, epsilon=epsilon
+    )[0]
+    moments = (f(x, axis=axis, keepdims=True) for f in (ndonnx.mean, ndonnx.var))
+    return ndonnx.asarray(y), *moments

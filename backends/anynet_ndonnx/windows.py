@@ -1,0 +1,27 @@
+"""Padding of images as ONNX writes it."""
+
+from typing import Any
+
+from anynet_ndonnx.operators import operator
+
+
+def check_windows(x: Any, kernel: Any, padding: Any, dilation: Any = (1, 1)) -> None:
+    """Refuse windows that the image has no room for: ONNX would find that out when the file is
+    run.
+    """
+    if any(x.shape[2 + i] + sum(padding[i]) <= dilation[i] * (kernel[i] - 1) for i in (0, 1)):
+        raise ValueError("the kernel is larger than the image")
+
+
+def pads(padding: Any) -> tuple[int, ...]:
+    """Return padding in the order of ONNX: first all beginnings, then all ends."""
+    (top, bottom), (left, right) = padding
+    return top, left, bottom, right
+
+
+def padded(x: Any, padding: Any) -> Any:
+    """Add zeros around the last axes; a negative padding takes elements off."""
+    import ndonnx
+
+    before, after = zip(*((0, 0),) * (x.ndim - len(padding)), *padding, strict=True)
+    return operator("pad", x, ndonnx.asarray([*before, *after], dtype=ndonnx.int64))

@@ -1,0 +1,45 @@
+"""Additions at indices, and sums over broadcast axes."""
+
+from typing import Any
+
+import numpy as np
+
+from anynet.kernel import Aliasing, Emit, Kernels
+from anynet_numpy.floats import ZERO, ones
+
+kernels = Kernels()
+
+
+@kernels.register(Aliasing.FRESH)
+def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+    """Add slices where their index says."""
+    out = np.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype)
+    np.add.at(out, (slice(None),) * axis + (indices,), g)
+    return out
+
+
+@kernels.register(Aliasing.FRESH)
+def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+    """Add elements where their index says."""
+    axis %= g.ndim
+    out = np.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype)
+    here = list(np.indices(g.shape, sparse=True))
+    here[axis] = indices
+    np.add.at(out, tuple(here), g)
+    return out
+
+
+@kernels.register(Aliasing.FRESH)
+def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum a matrix to one row, as for the bias of a layer: a product with ones is quicker than a
+    reduction.
+    """
+    if g.ndim != 2 or shape != g.shape[1:] or g.dtype not in ZERO:
+        return NotImplemented
+    return np.dot(ones(len(g), g.dtype.char), g)
+
+
+@kernels.lowering(sum_to)
+def lower_sum_to(emit: Emit, g: Any, shape: tuple[int, ...]) -> Any:
+    """Multiply with ones."""
+    return emit(np.dot, ones(g.shape[0], g.dtype.char), g)

@@ -1,0 +1,22 @@
+"""Dtypes of tensors."""
+
+from functools import reduce
+from typing import Any
+
+import torch
+
+WIDE = {torch.float32, torch.float64}
+FLOATING = WIDE | {torch.float16, torch.bfloat16}
+
+
+def of_one_dtype(*arrays: Any) -> list[Any]:
+    """Return arrays in the dtype that the standard's rules, and PyTorch's for 16 bits, give them
+    together.
+    """
+    dtype = reduce(torch.promote_types, (x.dtype for x in arrays if x is not None))
+    return [x if x is None else x.to(dtype) for x in arrays]
+
+
+def is_integer(x: Any) -> bool:
+    """Return whether a tensor has an integer dtype."""
+    return not (x.dtype.is_floating_point or x.dtype.is_complex or x.dtype is torch.bool)

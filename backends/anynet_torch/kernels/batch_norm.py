@@ -1,0 +1,33 @@
+"""Batch normalization by PyTorch's own functions."""
+
+from typing import Any
+
+import torch
+
+from anynet.kernel import Aliasing, Kernels
+from anynet_torch.kernels.standardize import rounds_statistics
+
+kernels = Kernels()
+
+
+@kernels.register(Aliasing.FRESH)
+def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
+    """Take PyTorch's, which knows the inverse of the standard deviation."""
+    if not x.dtype is weight.dtype is bias.dtype or rounds_statistics(x):
+        return NotImplemented
+    y, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, epsilon)
+    return y, mean, torch.clamp(inverse**-2 - epsilon, 0)
+
+
+@kernels.register(Aliasing.FRESH)
+def batch_norm_gradient(
+    g: Any, x: Any, weight: Any, mean: Any, variance: Any, epsilon: float
+) -> Any:
+    """Take PyTorch's."""
+    if not g.dtype is x.dtype is weight.dtype or rounds_statistics(x):
+        return NotImplemented
+    if not mean.dtype is variance.dtype is (torch.float32 if x.dtype.itemsize < 4 else x.dtype):
+        return NotImplemented
+    statistics = mean, torch.rsqrt(variance + epsilon)
+    settings = (None, None, *statistics, True, epsilon, (True, True, True))
+    return torch.ops.aten.native_batch_norm_backward(g, x, weight, *settings)

@@ -1,0 +1,27 @@
+"""Smooth activations, each in one call."""
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from anynet.kernel import Aliasing, Kernels
+
+kernels = Kernels()
+
+
+@kernels.register(Aliasing.FRESH)
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """Compute it in one call."""
+    return torch.nn.functional.gelu(x, approximate="tanh" if approximate else "none")
+
+
+@kernels.register()
+def softplus(x: Any) -> Any:
+    """Compute it in one call; PyTorch takes x itself above its threshold, and from 40 on that is
+    exact.
+    """
+    return torch.nn.functional.softplus(x, threshold=40)
+
+
+kernels["mish"] = functional.mish
