@@ -44,7 +44,7 @@ from weakref import ref
 
 from anynet import tree
 from anynet.array import is_array
-from anynet.tracing.dynamic_scalars import DynamicScalars
+from anynet.tracing.dynamic_scalars import DynamicValue
 
 #: The name under which a cell holds something.
 CONTENTS = "cell_contents"
@@ -371,9 +371,7 @@ class Reach:
             # The function in a descriptor or a wrapper; not an attribute that a class makes up.
             if _has(x, name):
                 self._add(path, getattr(x, name, None))
-        if isinstance(x, DynamicScalars) or (
-            self._is_library(kind.__module__) and not holds_more(x)
-        ):
+        if isinstance(x, DynamicValue) or (self._is_library(kind.__module__) and not holds_more(x)):
             return
         own, slots = getattr(x, "__dict__", {}), _slots(x)
         if is_data(x) or any(

@@ -22,7 +22,7 @@ from weakref import ref
 from anynet import tree
 from anynet.array import is_array
 from anynet.reach import CONTENTS, Reach, holds_more, is_data
-from anynet.tracing.dynamic_scalars import DynamicScalars
+from anynet.tracing.dynamic_scalars import DynamicValue
 from anynet.tracing.trace import Traced
 
 # What a type is to a guard: those that are compared by type and value, by their text, arrays,
@@ -65,9 +65,10 @@ class Parts:
         self.members: list[tuple[Any, Any, Any]] = []
         #: What is to hold the same things for a call to be like the one before.
         self.containers: list[Any] = []
-        #: Functions and objects that may hold more, and what computes scalars.
+        #: Functions and objects that may hold more, and dynamic values, which are compared by
+        #: identity.
         self.objects: list[Any] = []
-        self.dynamic: list[DynamicScalars] = []
+        self.dynamic: list[DynamicValue] = []
         self.outline: list[Any] = []
         #: Networks and other objects, which stay where they are.
         self.fixed: list[Any] = []
@@ -465,7 +466,7 @@ def _find_kind(x: Any) -> int:
         return _TEXT
     if isinstance(x, str | bytes):
         return _OPAQUE
-    if isinstance(x, DynamicScalars):
+    if isinstance(x, DynamicValue):
         return _DYNAMIC
     if isinstance(x, type | FunctionType | MethodType):
         return _OBJECT

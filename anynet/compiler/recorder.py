@@ -8,9 +8,10 @@ from typing import Any
 from anynet.array import Array, array_namespace, is_array, unrecorded
 from anynet.backend import get_backend
 from anynet.compiler.program import Instruction, Slot
+from anynet.compiler.prologue import Prologue
 from anynet.errors import CompilationError
 from anynet.kernel import Kernels
-from anynet.tracing.dynamic_scalars import DynamicScalars
+from anynet.tracing.dynamic_scalars import DynamicValue
 from anynet.tracing.trace import STANDARD, Primitive, Traced, next_level
 
 
@@ -35,13 +36,11 @@ class Recorder:
     def __init__(self, home: Sequence[Any] = ()) -> None:
         self.level = next_level()
         self.calls: list[Instruction] = []
-        #: What computes scalars, and the places of these, called in order before the calls; also
-        #: changes in between.
-        self.questions: list[tuple[Callable[[], tuple[float, ...] | None], tuple[Slot, ...]]] = []
-        #: What these belong to; see `DynamicScalars`.
-        self.dynamic: list[DynamicScalars] = []
-        #: What was read that is another number each time, in words.
-        self.seen = ""
+        #: What each replay computes in Python before the calls, and the places of its scalars.
+        self.prologue = Prologue()
+        self.scalars: list[Slot] = []
+        #: The dynamic values that the step reaches.
+        self.dynamic: set[DynamicValue] = set()
         #: Any array of the library that computes.
         self.home: Any = None
         self._places = 0
@@ -66,11 +65,36 @@ class Recorder:
         backend = get_backend(x)
         self.kernels, self._strides = Kernels(backend.kernels), backend.strides
 
-    def scalars(self, compute: Callable[[], tuple[float, ...]]) -> tuple[Any, ...]:
-        """Return the scalars that a function computes, which is called again each time."""
-        numbers = tuple(map(self.variable, compute()))
-        self.questions.append((compute, tuple([Slot(x.node) for x in numbers])))
-        return numbers
+    def records(self, values: tuple[DynamicValue, ...]) -> bool:
+        """Return whether replays compute again the scalars that depend on these values.
+
+        Those of a value that the step itself creates are constants.
+
+        Raises:
+            CompilationError: a value was there before and the step does not reach it.
+
+        """
+        for x in values:
+            if x not in self.dynamic:
+                if x.level > self.level:
+                    return False
+                raise CompilationError(
+                    f"a scalar depends on {x.name}, which the step does not reach in its arguments "
+                    "or its own code: pass the object that holds it as an argument"
+                )
+        return True
+
+    def dynamic_scalars(
+        self, compute: Callable[..., tuple[float, ...]], values: tuple[DynamicValue, ...]
+    ) -> tuple[Any, ...]:
+        """Return the scalars that a function computes, which each replay calls again."""
+        scalars = tuple(map(self.variable, self.prologue.scalars(compute, values)))
+        self.scalars += [Slot(x.node) for x in scalars]
+        return scalars
+
+    def advance(self, value: DynamicValue, function: Callable[[Any], Any]) -> None:
+        """Replace a dynamic value, now and after each replay that succeeds."""
+        self.prologue.advance(value, function)
 
     def close(self) -> None:
         """End the recording; arrays that were kept from it are of no use any more."""

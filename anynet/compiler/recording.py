@@ -30,6 +30,7 @@ from anynet.compiler.program import (
     generate_source,
     needed_calls,
 )
+from anynet.compiler.prologue import Contents
 from anynet.compiler.recorder import CalledError, Recorder
 from anynet.errors import CompilationError
 from anynet.interrupt import DeferredInterrupt
@@ -55,15 +56,13 @@ class Recording:
         self.last_use = 0
         #: The result with numbers for its arrays.
         self.result = result
-        self.dynamic = recorder.dynamic
-        self.questions = [question for question, _ in recorder.questions]
+        self._prologue = recorder.prologue
         calls = needed_calls(recorder.calls, outputs)
         #: The numbers of the leaves that it takes: a data set that a step reaches may be used
         #: nowhere.
         self.used = _used(calls, outputs, changes, len(inputs))
         named = {i: inputs[i] for i in self.used}
-        for _, asked in recorder.questions:
-            named |= {place.number: f"n{place.number}" for place in asked}
+        named |= {place.number: f"n{place.number}" for place in recorder.scalars}
         backend = get_backend(recorder.home)
         calls = with_buffers(calls, outputs, backend, recorder.kernels)
         #: The calls as Python code.
@@ -104,22 +103,20 @@ class Recording:
         if (self._written and self.shares_memory(leaves)) or self._lock.locked():
             return plainly()
         with self._lock:
-            saved = [vars(x).copy() for x in self.dynamic]
+            contents = self._prologue.contents()
+            scalars = self._prologue.run(contents)
             try:
-                found = self._run(leaves, self._scalars())
-            except BaseException as error:
-                self._restore(saved)
-                if isinstance(error, CalledError):
-                    raise error.error from error.error.__cause__
-                if not isinstance(error, Exception):
-                    raise
+                found = self._run(leaves, scalars)
+            except CalledError as error:
+                raise error.error from error.error.__cause__
+            except Exception as error:
                 failure = error
             else:
                 try:
-                    _write(writes, leaves, found)
+                    self._finish(writes, leaves, found, contents)
                 except KeyboardInterrupt:
                     # What is half done is done again as a whole.
-                    _write(writes, leaves, found)
+                    self._finish(writes, leaves, found, contents)
                     raise
                 if type(self.result) is Traced:
                     return found[self.result.node]
@@ -132,16 +129,12 @@ class Recording:
         )
         return result
 
-    def _scalars(self) -> list[float]:
-        """Compute the scalars of one step."""
-        try:
-            return [scalar for question in self.questions for scalar in question() or ()]
-        except Exception as error:
-            raise CalledError(error) from error
-
-    def _restore(self, saved: list[dict[str, Any]]) -> None:
-        for x, attributes in zip(self.dynamic, saved, strict=True):
-            vars(x).update(attributes)
+    def _finish(
+        self, writes: list["_Write"], leaves: list[Any], outputs: Any, contents: Contents
+    ) -> None:
+        """Put outputs where they belong, and advance dynamic values: the step has succeeded."""
+        _write(writes, leaves, outputs)
+        self._prologue.commit(contents)
 
     @cached_property
     def _loop(self) -> Callable[..., Any]:
@@ -170,24 +163,14 @@ class Recording:
         """Replay for each of the entries, the last of the leaves, and put new arrays where they
         belong.
         """
-        # The clock goes on when the parameters do: a loop that is interrupted leaves both as they
-        # were.
-        with DeferredInterrupt():
-            before = [vars(x).copy() for x in self.dynamic]
-            try:
-                asked = [self._scalars() for _ in range(start, stop)]
-                after = [vars(x).copy() for x in self.dynamic]
-            except CalledError as error:
-                raise error.error from error.error.__cause__
-            finally:
-                self._restore(before)
+        contents = self._prologue.contents()
+        asked = [self._prologue.run(contents) for _ in range(start, stop)]
         # The number of entries is what is compiled for, not that of the steps.
         numbers = [asked[0]] * start + asked + [asked[0]] * (entries.shape[0] - stop)
         with self._lock:
             carried, others = self._loop(leaves[:-1], entries, numbers, start, stop)
         with DeferredInterrupt():
-            self._restore(after)
-            _write(writes, leaves, carried)
+            self._finish(writes, leaves, carried, contents)
         return tree.map(lambda leaf: others[leaf.node - len(carried)], self.result)
 
 
@@ -301,9 +284,7 @@ class _Recorded:
                     holder[name] = new
             self.variables += variables
             self.places += [Slot(x.node) for x in variables]
-            for scalars in part.dynamic:
-                scalars.recorder = self._recorder
-                self._recorder.dynamic.append(scalars)
+            self._recorder.dynamic.update(part.dynamic)
 
     def end(self, parts: list[Parts]) -> None:
         """Put plain arrays in the place of traced ones, those that were there where they are
@@ -331,8 +312,6 @@ class _Recorded:
                 new = in_tuples(self._plain, x) if original is x else original
                 if new is not x:
                     holder[name] = new
-        for scalars in self._recorder.dynamic:
-            vars(scalars).pop("recorder", None)
         if failure is not None:
             raise failure
 
@@ -383,6 +362,7 @@ def record(
         )
     recorder = Recorder((arguments.leaves + outside.read())[:1])
     recorded = _Recorded(recorder, arguments, outside)
+    accesses = {x: x.accesses for part in (outside, arguments) for x in part.dynamic}
     try:
         with DeferredInterrupt() as interrupt:
             try:
@@ -411,7 +391,8 @@ def record(
             )
         result = tree.map(value_of, result)
         _check_result(result)
-        different = recorder.seen or _difference((outside, around), (arguments, after))
+        accessed = next((x.name for x, before in accesses.items() if x.accesses != before), "")
+        different = accessed or _difference((outside, around), (arguments, after))
         if different:
             return result, different
         changes, outputs = _changes(

@@ -1,7 +1,6 @@
 """Adam and AdamW."""
 
 import math
-from functools import partial
 from typing import ClassVar
 
 from anynet.array import Array
@@ -38,22 +37,18 @@ class _AdamFamily(_StatefulOptimizer):
         self.epsilon = epsilon
         self.weight_decay = weight_decay
 
-    def _step(self, rate: Numbers, missed: int, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        alpha, correction, decay = self._clock.scalars(partial(self._numbers, missed))
+    def _step(self, scalars: Numbers, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        rate, correction, decay = scalars
         settings = self.beta1, self.beta2, self.epsilon
-        return adam_update(alpha, correction, decay, *settings, *arrays)
+        return adam_update(rate, correction, decay, *settings, *arrays)
 
-    def _numbers(self, missed: int) -> Numbers:
-        """Return the rate and the correction, by which mean and square make up for their zeros, and
-        the decay.
+    def scalars(self, rate: float, step: int) -> Numbers:
+        """Return the rate, the correction and the decay.
+
+        Rate and correction compensate for mean and square being 0 at first.
         """
-        clock = self._clock
-        t = clock.updates + 1 - missed
-        rate, correction = (
-            clock.rate / (1 - self.beta1**t),
-            1 / math.sqrt(1 - self.beta2**t),
-        )
-        return rate, correction, 1 - clock.rate * self.weight_decay
+        corrected = rate / (1 - self.beta1**step)
+        return corrected, 1 / math.sqrt(1 - self.beta2**step), 1 - rate * self.weight_decay
 
 
 class Adam(_AdamFamily):

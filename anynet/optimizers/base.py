@@ -7,7 +7,7 @@ it has no state until its first gradient. So an optimizer belongs to one network
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from anynet import tree
@@ -23,7 +23,7 @@ from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from anynet.optimizers.schedules import Schedule, check_learning_rate
 from anynet.primitives.update import in_turn
 from anynet.spelling import check_arguments, check_attribute, no_attribute
-from anynet.tracing.dynamic_scalars import DynamicScalars
+from anynet.tracing.dynamic_scalars import DynamicValue, dynamic_scalars
 
 Numbers = tuple[float, ...]
 
@@ -44,62 +44,51 @@ def _not_negative(name: str, value: Any) -> Any:
     return value
 
 
-class Clock(DynamicScalars):
-    """The updates that were made, and the learning rate of the next one."""
+def _checked_rate(learning_rate: float | Schedule) -> float | Schedule:
+    """Return a learning rate, or a schedule, as it was given.
 
-    def __init__(self, learning_rate: float | Schedule) -> None:
-        self.set(learning_rate)
-        self.updates = 0
-        self.rate = math.nan
+    Raises:
+        ArgumentError: a number that is not finite or not above 0.
+        ArgumentTypeError: another value, such as a network.
 
-    def set(self, learning_rate: float | Schedule) -> None:
-        """Use another learning rate, or schedule, from the next update on."""
-        if isinstance(learning_rate, type) or tree.is_node(learning_rate):
-            name = (
-                learning_rate.__name__
-                if isinstance(learning_rate, type)
-                else type(learning_rate).__name__
-            )
-            raise ArgumentTypeError(
-                f"learning_rate is a {name}: wanted a number above 0, or a schedule, as Cosine(0.1, "
-                "1000); the network is given to update(net, grads)"
-            )
-        self.learning_rate = (
-            learning_rate if callable(learning_rate) else check_learning_rate(learning_rate)
+    """
+    if isinstance(learning_rate, type) or tree.is_node(learning_rate):
+        kind = learning_rate if isinstance(learning_rate, type) else type(learning_rate)
+        raise ArgumentTypeError(
+            f"learning_rate is a {kind.__name__}: wanted a number above 0, or a schedule, as "
+            "Cosine(0.1, 1000); the network is given to update(net, grads)"
         )
+    return learning_rate if callable(learning_rate) else check_learning_rate(learning_rate)
 
-    def begin(self) -> Numbers:
-        """Begin an update; return its learning rate."""
-        self.rate = (
-            self._asked(self.learning_rate) if callable(self.learning_rate) else self.learning_rate
+
+def _rate_at(step: int, learning_rate: float | Schedule) -> float:
+    """Return the learning rate of a step.
+
+    Raises:
+        ArgumentError: a schedule returns a value that is not finite or below 0.
+
+    """
+    if not callable(learning_rate):
+        return learning_rate
+    rate: float = number(
+        f"the learning rate that the schedule gives for step {step}", learning_rate(step)
+    )
+    if not 0 <= rate < math.inf:
+        raise ArgumentError(
+            f"the schedule gives the learning rate {rate!r} for step {step}: wanted a finite "
+            "number of 0 or more"
         )
-        return (self.rate,)
-
-    def _asked(self, schedule: Schedule) -> float:
-        rate = schedule(self.updates)
-        rate = number(
-            f"the learning rate that the schedule gives for step {self.updates}",
-            rate,
-        )
-        if not 0 <= rate < math.inf:
-            raise ArgumentError(
-                f"the schedule gives the learning rate {rate!r} for step {self.updates}: wanted a "
-                "finite number of 0 or more"
-            )
-        return rate  # type: ignore[no-any-return]
-
-    def end(self) -> None:
-        """End an update: it counts now that the parameters have changed."""
-        self.updates += 1
+    return rate
 
 
 class Optimizer:
-    """The base of optimizers: a clock, and state that is a tree of arrays."""
+    """The base of optimizers: a learning rate, a count of updates, and state, a tree of arrays."""
 
     tree_node = True
     #: What checks a setting, and returns it, by its name.
     CHECKS: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {}
-    _clock: Clock
+    _learning_rate: DynamicValue
+    _updates: DynamicValue
 
     def __new__(cls, *args: Any, **named: Any) -> Self:
         """Make an optimizer, after a look at the arguments; copies are made without any."""
@@ -108,7 +97,8 @@ class Optimizer:
         return super().__new__(cls)
 
     def __init__(self, learning_rate: float | Schedule) -> None:
-        self._clock = Clock(learning_rate)
+        self._learning_rate = DynamicValue(_checked_rate(learning_rate), "the learning rate")
+        self._updates = DynamicValue(0, "the number of updates")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in vars(self):
@@ -125,18 +115,42 @@ class Optimizer:
     @property
     def learning_rate(self) -> float | Schedule:
         """A number above 0, or a schedule; another one holds from the next update on."""
-        self._clock.is_read("the learning rate")
-        return self._clock.learning_rate
+        return self._learning_rate.value  # type: ignore[no-any-return]
 
     @learning_rate.setter
     def learning_rate(self, value: float | Schedule) -> None:
-        self._clock.afterwards(partial(self._clock.set, value))
+        self._learning_rate.value = _checked_rate(value)
 
     @property
     def updates(self) -> int:
         """How many updates were made."""
-        self._clock.is_read("the number of updates")
-        return self._clock.updates
+        return self._updates.value  # type: ignore[no-any-return]
+
+    def scalars(self, rate: float, step: int) -> tuple[float, ...]:
+        """Return the scalars of one update: its learning rate, unless a subclass needs others.
+
+        Args:
+            rate: the learning rate of this update.
+            step: how many updates the parameter has had, with this one.
+
+        """
+        return (rate,)
+
+    def _dynamic_scalars(self, groups: Iterable[int], like: Array) -> list[Numbers]:
+        """Return the scalars for parameters that missed some updates, for each such count."""
+        groups = (*groups,)
+
+        def compute(learning_rate: float | Schedule, updates: int) -> Numbers:
+            rate = _rate_at(updates, learning_rate)
+            return (*chain(*[self.scalars(rate, updates + 1 - missed) for missed in groups]),)
+
+        scalars = dynamic_scalars(compute, self._learning_rate, self._updates, like=like)
+        count = len(scalars) // len(groups)
+        return [scalars[i : i + count] for i in range(0, len(scalars), count)]
+
+    def _end_update(self, pairs: list[Any]) -> None:
+        """Count an update."""
+        self._updates.advance(_next, like=pairs[0][2] if pairs else None)
 
     def update(self, net: Any, grads: Any) -> None:
         """Put new arrays in the place of all parameters that have a gradient; the old arrays stay
@@ -172,7 +186,6 @@ class _StatefulOptimizer(Optimizer):
         places = tree.pairs(net, grads)
         if len(places) != len(self.state):
             self._follow_ties(net)
-        rate = self._clock.scalars(self._clock.begin)
         # Those that have missed as many updates go together: as a rule all, having missed none.
         together: dict[int, list[Any]] = {}
         without: list[dict[str, Any]] = []
@@ -188,7 +201,7 @@ class _StatefulOptimizer(Optimizer):
                 wide = widened(parameter)
                 state.update(
                     {name: zeros_like(wide) for name in self.KEPT},
-                    missed=self._clock.updates,
+                    missed=self._updates.peek(),
                 )
             kept = [state[name] for name in self.KEPT]
             if kept[0].shape != parameter.shape:
@@ -203,17 +216,11 @@ class _StatefulOptimizer(Optimizer):
             arrays = (parameter, gradient, *kept)
             together.setdefault(state["missed"], []).append((place, state, arrays))
         # What fails, fails before anything is changed.
-        steps = [
-            (
-                group,
-                self._step(
-                    rate,
-                    missed,
-                    in_turn([arrays for _, _, arrays in group]),
-                ),
-            )
-            for missed, group in together.items()
-        ]
+        steps = []
+        if together:
+            scalars = self._dynamic_scalars(together, places[0][2])
+            for group, of_group in zip(together.values(), scalars, strict=True):
+                steps.append((group, self._step(of_group, in_turn([x for _, _, x in group]))))
         for group, arrays in steps:
             new = iter(arrays)
             _put([place for place, _, _ in group], new)
@@ -222,7 +229,7 @@ class _StatefulOptimizer(Optimizer):
                     state[name] = next(new)
         for state in without:
             state["missed"] += 1
-        self._clock.afterwards(self._clock.end)
+        self._end_update(places)
 
     def _follow_ties(self, net: Any) -> None:
         """Keep the state of the first place of parameters that were tied since the first update.
@@ -239,7 +246,7 @@ class _StatefulOptimizer(Optimizer):
             )
         self.state = {path: self.state[path] for path in own}
 
-    def _step(self, rate: Numbers, missed: int, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+    def _step(self, scalars: Numbers, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the new parameters and what is kept of them, in turn."""
         raise NotImplementedError
 
@@ -258,6 +265,10 @@ def _like(place: Any, parameter: Array, gradient: Array) -> Array:
             f"that of the parameter, {tuple(parameter.shape)}"
         )
     return array_namespace(gradient).astype(gradient, parameter.dtype)
+
+
+def _next(updates: int) -> int:
+    return updates + 1
 
 
 def _put(places: Iterable[Any], new: Iterable[Array]) -> None:

@@ -30,9 +30,9 @@ class SGD(Optimizer):
         """Put new arrays in the place of all parameters that have a gradient; the old arrays stay
         as they were.
         """
-        (rate,) = self._clock.scalars(self._clock.begin)
+        pairs = tree.pairs(net, grads)
         places, parameters, gradients = [], [], []
-        for place in tree.pairs(net, grads):
+        for place in pairs:
             _, _, parameter, gradient = place
             if gradient is not None:
                 places.append(place)
@@ -42,8 +42,9 @@ class SGD(Optimizer):
                 fits = gradient.shape == parameter.shape and gradient.dtype == parameter.dtype
                 gradients.append(gradient if fits else _like(place, parameter, gradient))
         if places:
+            ((rate,),) = self._dynamic_scalars((0,), pairs[0][2])
             _put(places, sgd_update(rate, *parameters, *gradients))
-        self._clock.afterwards(self._clock.end)
+        self._end_update(pairs)
 
     def __repr__(self) -> str:
         return f"SGD({self.learning_rate!r})"
@@ -73,8 +74,8 @@ class Momentum(_StatefulOptimizer):
         self.momentum = momentum
         self.nesterov = nesterov
 
-    def _step(self, rate: Numbers, missed: int, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        return momentum_update(rate[0], self.momentum, self.nesterov, *arrays)
+    def _step(self, scalars: Numbers, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        return momentum_update(scalars[0], self.momentum, self.nesterov, *arrays)
 
     def __repr__(self) -> str:
         return f"Momentum({self.learning_rate!r}, {self.momentum!r}, nesterov={self.nesterov})"

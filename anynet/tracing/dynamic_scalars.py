@@ -1,43 +1,125 @@
-"""Scalars that differ from step to step, which a compiled step computes again each time it runs."""
+"""Scalars that differ from step to step, such as a learning rate that follows a schedule.
+
+A compiled step replays library calls and runs no Python code in between. Scalars from
+`dynamic_scalars` are the exception: each replay computes them again, from the current contents of
+`DynamicValue` objects. All other settings are constants, and a step is recorded again when one of
+them changes.
+"""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from anynet.compiler.recorder import Recorder
+from anynet.array import Array
+from anynet.tracing.trace import Traced, next_level
 
 
-class DynamicScalars:
-    """The base of what computes scalars that differ from step to step, as the clock of an optimizer
-    does.
+class DynamicValue:
+    """A value that compiled steps read again at each call, in place of recording again.
 
-    A compiled step computes them again each time it runs. Its attributes may change with every
-    step; where a step fails they are put back.
+    Args:
+        value: any Python value.
+        name: for messages, such as "the learning rate".
+
+    >>> from anynet.compiler import DynamicValue
+    >>> count = DynamicValue(0, "the count")
+    >>> count.value += 1
+    >>> count.value
+    1
+
     """
 
-    #: What records at the moment.
-    recorder: "Recorder | None" = None
+    __slots__ = ("_current", "accesses", "level", "name")
 
-    def scalars(self, compute: Callable[[], tuple[float, ...]]) -> tuple[Any, ...]:
-        """Return the scalars that a function computes, which is called again each time."""
-        return compute() if self.recorder is None else self.recorder.scalars(compute)
+    def __init__(self, value: Any, name: str = "a dynamic value") -> None:
+        self._current = value
+        self.name = name
+        #: Greater than that of a recorder if a step creates the value while it is recorded.
+        self.level = next_level()
+        #: How often code read or assigned ``value``. A step that does so while it is recorded
+        #: would differ at the next call, and the recording is not used again.
+        self.accesses = 0
 
-    def is_read(self, what: str) -> None:
-        """Note that a step has seen what is another number each time it runs."""
-        if self.recorder is not None:
-            self.recorder.seen = what
+    @property
+    def value(self) -> Any:
+        """The current value."""
+        self.accesses += 1
+        return self._current
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the attributes of a copy, whose own scalars a compiled step would not compute
-        again.
+    @value.setter
+    def value(self, value: Any) -> None:
+        self.accesses += 1
+        self._current = value
+
+    def peek(self) -> Any:
+        """Return the current value without counting the access."""
+        return self._current
+
+    def commit(self, value: Any) -> None:
+        """Set the value without counting the access."""
+        self._current = value
+
+    def advance(self, function: Callable[[Any], Any], *, like: Array | None) -> None:
+        """Replace the value by function(value); a compiled step does it after each replay that
+        succeeds.
+
+        Args:
+            function: called with the value, returns the next one.
+            like: an array that the step computes with, such as a parameter.
+
         """
-        self.is_read("a copy of an optimizer")
-        return {name: value for name, value in vars(self).items() if name != "recorder"}
+        recorder = _recorder(like, (self,))
+        if recorder is None:
+            self.value = function(self.value)
+        else:
+            recorder.advance(self, function)
 
-    def afterwards(self, change: Callable[[], None]) -> None:
-        """Make a change that the scalars of later updates depend on, and make it again each
-        time.
-        """
-        change()
-        if self.recorder is not None:
-            self.recorder.questions.append((change, ()))
+    def __reduce__(self) -> Any:
+        """Copy or pickle the value, which counts as an access."""
+        return DynamicValue, (self.value, self.name)
+
+    def __repr__(self) -> str:
+        return f"DynamicValue({self.value!r}, {self.name!r})"
+
+
+def dynamic_scalars(
+    compute: Callable[..., tuple[float, ...]], *values: DynamicValue, like: Array
+) -> tuple[Any, ...]:
+    """Return compute(*contents of the values); a compiled step computes it again at each call.
+
+    Args:
+        compute: called with the content of each value, returns a tuple of scalars. It has no side
+            effects: a compiled step calls it before it makes any other call.
+        values: the dynamic values that the scalars depend on.
+        like: an array that the step computes with, such as a parameter. It leads to the recorder.
+
+    Raises:
+        CompilationError: a compiled step does not reach one of the values before it runs.
+
+    >>> import numpy as np
+    >>> from anynet.compiler import DynamicValue, compile, dynamic_scalars
+    >>> @compile
+    ... def scaled(x, scale):
+    ...     (value,) = dynamic_scalars(lambda scale: (scale,), scale, like=x)
+    ...     return value * x
+    >>> x, scale = np.ones(2), DynamicValue(2.0)
+    >>> scaled(x, scale)
+    array([2., 2.])
+    >>> scale.value = 3.0
+    >>> scaled(x, scale)
+    array([3., 3.])
+
+    """
+    recorder = _recorder(like, values)
+    if recorder is None:
+        return compute(*[x.value for x in values])
+    return recorder.dynamic_scalars(compute, values)  # type: ignore[no-any-return]
+
+
+def _recorder(x: Any, values: tuple[DynamicValue, ...]) -> Any:
+    """Return the trace that records x and the values, None where there is none."""
+    while type(x) is Traced:
+        records = getattr(x.trace, "records", None)
+        if records is not None and records(values):
+            return x.trace
+        x = x.value
+    return None

@@ -1,0 +1,172 @@
+"""Scalars that a compiled step computes again at each call."""
+
+import copy
+import pickle
+import queue
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+from helpers import host
+
+import anynet
+from anynet.compiler import DynamicValue, compile, dynamic_scalars
+from anynet.errors import CompilationError
+
+
+class Decay:
+    """Divides by the number of its calls."""
+
+    tree_node = True
+
+    def __init__(self):
+        self.calls = DynamicValue(1, "the number of calls")
+
+    def __call__(self, x):
+        (share,) = dynamic_scalars(lambda calls: (1 / calls,), self.calls, like=x)
+        self.calls.advance(lambda calls: calls + 1, like=x)
+        return x * share
+
+
+def ones(backend):
+    return backend.asarray(np.ones(3, np.float32))
+
+
+def first(x):
+    return float(host(x)[0])
+
+
+def test_compiled_and_eager_scalars_agree(backend):
+    eager, compiled = Decay(), Decay()
+    step = compile(lambda decay, x: decay(x) + decay(x))
+    x = ones(backend)
+    for _ in range(4):
+        expected = eager(x) + eager(x)
+        np.testing.assert_allclose(host(step(compiled, x)), host(expected), rtol=1e-6)
+        assert compiled.calls.value == eager.calls.value
+    assert len(step.recordings) == 1
+
+
+def test_an_assigned_value_is_used_at_the_next_call_without_a_new_recording(backend):
+    scale, x = DynamicValue(2.0), ones(backend)
+    step = compile(lambda x: x * dynamic_scalars(lambda s: (s,), scale, like=x)[0])
+    for value in (2.0, 3.0, -1.0):
+        scale.value = value
+        assert first(step(x)) == value
+    assert len(step.recordings) == 1
+
+
+def test_scalars_are_found_through_a_derivative(backend):
+    decay, x = Decay(), ones(backend)
+
+    @compile
+    def slope(x):
+        return anynet.grad(lambda x: x.__array_namespace__().sum(decay(x)))(x)
+
+    assert [first(slope(x)) for _ in range(4)] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
+    assert decay.calls.value == 5
+
+
+def test_a_call_that_fails_does_not_advance():
+    """The step calls a function of the user, which raises at the third call."""
+    x = np.ones(3)
+
+    def run(wrap):
+        # A compiled step does not see what a queue contains.
+        decay, calls = Decay(), queue.SimpleQueue()
+
+        def report(x):
+            calls.put(None)
+            if calls.qsize() == 3:
+                raise ConnectionError("no answer")
+            return x + 0
+
+        report = anynet.custom_vjp(report, lambda g, out, x: g)
+        step = wrap(lambda x: decay(report(x)))
+        values = []
+        for _ in range(5):
+            try:
+                values.append(first(step(x)))
+            except ConnectionError:
+                values.append(None)
+        return values, decay.calls.value
+
+    eager, compiled = run(lambda step: step), run(compile)
+    assert compiled[0] == pytest.approx(eager[0])
+    assert compiled[1] == eager[1] == 5
+
+
+def test_a_replay_that_falls_back_advances_once(backend):
+    decay, x = Decay(), ones(backend)
+    step = compile(lambda x: decay(x))
+    for _ in range(2):
+        step(x)
+
+    def fail(leaves, scalars):
+        raise MemoryError("no room")
+
+    step.recordings[0]._run = fail
+    with pytest.warns(UserWarning, match="no room"):
+        assert first(step(x)) == pytest.approx(1 / 3)
+    assert decay.calls.value == 4
+
+
+def test_a_function_that_raises_does_not_advance(backend):
+    def share(calls):
+        if calls == 3:
+            raise LookupError("no share")
+        return (1 / calls,)
+
+    calls = DynamicValue(1)
+
+    @compile
+    def step(x):
+        calls.advance(lambda n: n + 1, like=x)
+        return x * dynamic_scalars(share, calls, like=x)[0]
+
+    assert first(step(ones(backend))) == 0.5
+    for _ in range(2):
+        with pytest.raises(LookupError, match="no share"):
+            step(ones(backend))
+    assert calls.value == 2
+
+
+def test_a_value_that_the_step_reads_is_no_constant(backend):
+    decay, x = Decay(), ones(backend)
+    step = compile(lambda x: decay(x) * decay.calls.value)
+    with pytest.warns(UserWarning, match=r"changes .* with every call \(the number of calls\)"):
+        found = [first(step(x)) for _ in range(10)]
+    assert found == pytest.approx([(n + 1) / n for n in range(1, 11)])
+
+
+def test_a_value_made_inside_the_step_begins_again_at_each_call(backend):
+    x = ones(backend)
+
+    @compile
+    def step(x):
+        decay = Decay()
+        return decay(x) + decay(x)
+
+    assert [first(step(x)) for _ in range(3)] == [1.5, 1.5, 1.5]
+
+
+def test_a_value_that_the_compiler_does_not_reach(monkeypatch):
+    """The code of installed packages is not read; a constant in its place would be wrong."""
+    package = ModuleType("a_package")
+    package.__dict__.update(scale=DynamicValue(2.0, "the scale"), scalars=dynamic_scalars)
+    code = "def scaled(x): return x * scalars(lambda s: (s,), scale, like=x)[0]"
+    exec(code, package.__dict__)
+    monkeypatch.setitem(sys.modules, "a_package", package)
+    monkeypatch.setattr("anynet.reach.is_library", lambda name: name == "a_package")
+    step = compile(lambda x: package.scaled(x))
+    with pytest.raises(CompilationError, match="depends on the scale, which the step does not"):
+        step(np.ones(3))
+
+
+def test_copies_have_the_content_and_the_name():
+    value = DynamicValue(3, "the count")
+    for other in (copy.deepcopy(value), pickle.loads(pickle.dumps(value))):
+        other.value += 1
+        assert (other.value, other.name, value.value) == (4, "the count", 3)
+    assert repr(value) == "DynamicValue(3, 'the count')"
