@@ -1,4 +1,4 @@
-"""Squeeze images of digits through 16 numbers and unfold them again; a picture shows both.
+"""Train an autoencoder that compresses images of digits to 16 features, and plot its output.
 
 python examples/autoencoder.py --backend torch
 """
@@ -34,7 +34,7 @@ def autoencoder(seed: int, backend: anynet.Backend) -> layers.Sequential:
 
 
 class Images(layers.Module):
-    """Return rows (N, channels · height · width) as images: the way back from Flatten."""
+    """Reshape rows (N, channels · height · width) to images: the inverse of Flatten."""
 
     def __init__(self, *shape: int) -> None:
         self.shape = shape
@@ -53,51 +53,58 @@ def load(backend: anynet.Backend) -> tuple[str, data.Dataset]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     cli.add_backend_argument(parser)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--limit", type=int, help="train on so many images only")
+    parser.add_argument("--limit", type=int, help="train on the first LIMIT images only")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--plot", default="autoencoder.png", help="where the picture goes")
+    parser.add_argument("--plot", default="autoencoder.png", help="the file of the picture")
     options = parser.parse_args()
 
     backend = anynet.configure(options.backend)
     print(f"{backend.name} {backend.version} on {backend.device_name}")
     net = autoencoder(options.seed, backend)
     print(anynet.summary(net, (1, 28, 28)))
+
     name, (train, test) = load(backend)
-    images, others = (backend.xp.reshape(part[0], (-1, 1, 28, 28)) for part in (train, test))
-    images = images[: options.limit, ...]
-    print(f"{name}: {images.shape[0]:,} images to train on")
+    train_images = backend.xp.reshape(train[0], (-1, 1, 28, 28))[: options.limit, ...]
+    test_images = backend.xp.reshape(test[0], (-1, 1, 28, 28))
+    print(f"{name}: {train_images.shape[0]:,} images to train on")
     error = metrics.mean_squared_error
-    before = anynet.evaluate(net, (others, others), error)
+    before = anynet.evaluate(net, (test_images, test_images), error)
+    # The images are the targets too.
     anynet.fit(
-        net, (images, images), loss=losses.mean_squared_error, optimizer=optimizers.Adam(0.002), seed=options.seed,
-        epochs=options.epochs, batch_size=100, metric=error,
-    )  # fmt: skip
-    after = anynet.evaluate(net, (others, others), error)
-    print(f"mean squared error of images not trained on: {before:.4f} before, {after:.4f} after")
-    draw(backend, others[:12, ...], net(others[:12, ...]), options.plot)
-    print(f"images above, what is left of them below: {options.plot}")
+        net,
+        (train_images, train_images),
+        loss=losses.mean_squared_error,
+        optimizer=optimizers.Adam(0.002),
+        epochs=options.epochs,
+        batch_size=100,
+        seed=options.seed,
+        metric=error,
+    )
+    after = anynet.evaluate(net, (test_images, test_images), error)
+    print(f"mean squared error on test images: {before:.4f} before training, {after:.4f} after")
+
+    samples = test_images[:12, ...]
+    plot(backend, samples, net(samples), options.plot)
+    print(f"test images above, reconstructions below: {options.plot}")
 
 
-def draw(backend: anynet.Backend, above: Any, below: Any, path: str) -> None:
+def plot(backend: anynet.Backend, above: Any, below: Any, path: str) -> None:
+    """Save a picture of two rows of images."""
     from matplotlib import image
 
-    xp = backend.xp
-    rows = [
-        xp.reshape(xp.permute_dims(part[:, 0, :, :], (1, 0, 2)), (28, -1))
-        for part in (above, below)
-    ]
-    image.imsave(
-        path,
-        backend.to_host(xp.concat(rows, axis=0)),
-        cmap="gray",
-        vmin=0,
-        vmax=1,
-    )
+    rows = backend.xp.concat([side_by_side(above), side_by_side(below)], axis=0)
+    image.imsave(path, backend.to_host(rows), cmap="gray", vmin=0, vmax=1)
+
+
+def side_by_side(images: Any) -> Any:
+    """Return images (N, 1, height, width) as one picture (height, N · width)."""
+    xp = array_namespace(images)
+    rows = xp.permute_dims(images[:, 0, :, :], (1, 0, 2))
+    return xp.reshape(rows, (rows.shape[0], -1))
 
 
 if __name__ == "__main__":

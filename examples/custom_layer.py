@@ -1,7 +1,9 @@
-"""Write a layer of one's own: its parameters and one expression. The derivative comes by itself,
-and is checked.
+"""Write a layer as parameters and one expression, check its gradient, and train it.
 
-python examples/custom_layer.py --backend jax"""
+    python examples/custom_layer.py --backend jax
+
+The layer has no backward method. anynet differentiates the expression.
+"""
 
 import argparse
 
@@ -12,8 +14,10 @@ from anynet.layers import Module, parameter
 
 
 class RadialBasis(Module):
-    """Return exp(-width² · |x - center|²) for each of the centers: x is (N, in_features), the
-    result (N, centers)."""
+    """exp(-width² · |x - center|²) for each center.
+
+    Takes (N, in_features), returns (N, centers).
+    """
 
     def __init__(self, in_features: int, centers: int) -> None:
         self.centers = parameter((centers, in_features), initializers.normal(1.0))
@@ -21,14 +25,14 @@ class RadialBasis(Module):
 
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x, self.centers)
-        apart = xp.subtract(xp.expand_dims(x, axis=1), self.centers)
-        return xp.exp(-(self.width**2) * xp.sum(apart**2, axis=-1))
+        difference = xp.subtract(xp.expand_dims(x, axis=1), self.centers)
+        distance = xp.sum(difference**2, axis=-1)
+        return xp.exp(-(self.width**2) * distance)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     cli.add_backend_argument(parser)
     parser.add_argument("--epochs", type=int, default=60)
@@ -38,21 +42,20 @@ def main() -> None:
     backend = anynet.configure(options.backend)
     xp = backend.xp
     print(f"{backend.name} {backend.version} on {backend.device_name}")
-    # Points in a plane; the class says whether one lies inside a ring.
+    # Points in a plane. The class of a point says whether it lies inside a ring.
     x = random.normal(random.key(options.seed, backend), (600, 2))
     radius = xp.sqrt(xp.sum(x * x, axis=1))
     t = xp.astype(xp.logical_and(radius > 0.7, radius < 1.5), xp.int32)
 
     net = layers.Sequential(
-        RadialBasis(2, 12),
-        layers.Linear(12, 2),
-        seed=options.seed,
-        backend=backend,
+        RadialBasis(2, 12), layers.Linear(12, 2), seed=options.seed, backend=backend
     )
     print(anynet.summary(net, (2,)))
     report = anynet.check_gradients(lambda net: losses.cross_entropy(net(x), t), net)
     print(f"\n{report}\n")
-    train, test = (x[:500, ...], t[:500]), (x[500:, ...], t[500:])
+
+    train = x[:500, ...], t[:500]
+    test = x[500:, ...], t[500:]
     anynet.fit(
         net,
         train,
@@ -62,8 +65,9 @@ def main() -> None:
         batch_size=50,
         progress=False,
     )
-    known, others = anynet.evaluate(net, train), anynet.evaluate(net, test)
-    print(f"accuracy: {known:.3f} on the points trained on, {others:.3f} on others")
+    train_accuracy = anynet.evaluate(net, train)
+    test_accuracy = anynet.evaluate(net, test)
+    print(f"accuracy: {train_accuracy:.3f} on training points, {test_accuracy:.3f} on test points")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Compare analytic with numerical derivatives, for the network 784-50-100-10 and for every layer
-and loss.
+"""Compare analytic with numerical gradients, for a network, every activation and some losses.
 
-    python examples/gradient_check.py ANYNET_BACKEND=cupy python examples/gradient_check.py
+    python examples/gradient_check.py
+    ANYNET_BACKEND=cupy python examples/gradient_check.py
 
-Prints a table each; the exit code is 1 where a derivative is wrong."""
+Prints a table for each function. The exit code is 1 if a gradient is wrong.
+"""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -11,19 +12,24 @@ from typing import Any
 
 import anynet
 from anynet import cli, functions, layers, losses, random
+from anynet.array import array_namespace
 from anynet.gradient_check import GradientError
 
+Case = tuple[str, Callable[[Any], Any], Any]
 
-def cases(
-    backend: anynet.Backend,
-) -> Iterator[tuple[str, Callable[[Any], Any], Any]]:
-    """Yield a name, a scalar function, and what to differentiate it by."""
-    xp = backend.xp
-    key = random.key(0, backend)
-    float64 = xp.float64
 
-    images = random.uniform(random.fold_in(key, 1), (100, 784), float64)
-    labels = random.integers(random.fold_in(key, 2), (100,), 0, 10)
+def cases(backend: anynet.Backend) -> Iterator[Case]:
+    """Yield a name, a scalar function and its argument."""
+    keys = random.split(random.key(0, backend), 6)
+    yield network_case(backend, keys)
+    yield from activation_cases(backend, keys)
+    yield from loss_cases(backend, keys)
+
+
+def network_case(backend: anynet.Backend, keys: Any) -> Case:
+    float64 = backend.xp.float64
+    images = random.uniform(keys[0, ...], (100, 784), float64)
+    labels = random.integers(keys[1, ...], (100,), 0, 10)
     net = layers.Sequential(
         layers.Linear(784, 50),
         layers.ReLU(),
@@ -34,17 +40,25 @@ def cases(
         backend=backend,
         dtype=float64,
     )
-    yield (
-        "network 784-50-100-10, batch 100",
-        lambda net: losses.cross_entropy(net(images), labels),
-        net,
-    )
 
-    x = random.normal(random.fold_in(key, 3), (5, 4), float64)
-    few = random.integers(random.fold_in(key, 4), (5,), 0, 3)
-    weights = random.normal(random.fold_in(key, 5), (5, 3), float64)
-    activations = [name for name in layers.ACTIVATIONS if name != "step"]
-    for name in activations:
+    def loss(net: layers.Sequential) -> Any:
+        return losses.cross_entropy(net(images), labels)
+
+    return "network 784-50-100-10, batch 100", loss, net
+
+
+def activation_cases(backend: anynet.Backend, keys: Any) -> Iterator[Case]:
+    float64 = backend.xp.float64
+    x = random.normal(keys[2, ...], (5, 4), float64)
+    weights = random.normal(keys[3, ...], (5, 3), float64)
+
+    def weighted_sum(net_and_input: Any) -> Any:
+        net, x = net_and_input
+        y = net(x)
+        return array_namespace(y).sum(y * weights)
+
+    # The derivative of a step is 0 everywhere.
+    for name in sorted(layers.ACTIVATIONS.keys() - {"step"}):
         net = layers.Sequential(
             layers.Linear(4, 3),
             layers.activation(name),
@@ -52,34 +66,27 @@ def cases(
             backend=backend,
             dtype=float64,
         )
-        yield (
-            f"Linear(4, 3), {name}: parameters and input",
-            lambda both: xp_sum(both[0](both[1]) * weights),
-            [net, x],
-        )
-    outputs = random.normal(random.fold_in(key, 6), (5, 3), float64)
-    yield "cross_entropy", lambda y: losses.cross_entropy(y, few), outputs
-    yield (
-        "cross_entropy, one-hot",
-        lambda y: losses.cross_entropy(y, functions.one_hot(few, 3, float64)),
-        outputs,
-    )
-    yield (
-        "cross_entropy_of_probabilities, softmax",
-        lambda y: losses.cross_entropy_of_probabilities(functions.softmax(y), few),
-        outputs,
-    )
-    yield "sum_of_squares", lambda y: losses.sum_of_squares(y, few), outputs
+        yield f"Linear(4, 3), {name}: parameters and input", weighted_sum, [net, x]
 
 
-def xp_sum(x: Any) -> Any:
-    return x.__array_namespace__().sum(x)
+def loss_cases(backend: anynet.Backend, keys: Any) -> Iterator[Case]:
+    float64 = backend.xp.float64
+    outputs = random.normal(keys[4, ...], (5, 3), float64)
+    labels = random.integers(keys[5, ...], (5,), 0, 3)
+    one_hot = functions.one_hot(labels, 3, float64)
+
+    def of_probabilities(y: Any) -> Any:
+        return losses.cross_entropy_of_probabilities(functions.softmax(y), labels)
+
+    yield "cross_entropy", lambda y: losses.cross_entropy(y, labels), outputs
+    yield "cross_entropy, one-hot", lambda y: losses.cross_entropy(y, one_hot), outputs
+    yield "cross_entropy_of_probabilities, softmax", of_probabilities, outputs
+    yield "sum_of_squares", lambda y: losses.sum_of_squares(y, labels), outputs
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     cli.add_backend_argument(parser)
     options = parser.parse_args()

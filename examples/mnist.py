@@ -1,7 +1,10 @@
-"""Train a network on MNIST, on any array library: 784-50-100-10, or one of convolutions.
+"""Train a network on MNIST (downloaded on first use) and plot its accuracy.
 
-python examples/mnist.py
-ANYNET_BACKEND=cupy python examples/mnist.py --model cnn
+    python examples/mnist.py
+    ANYNET_BACKEND=cupy python examples/mnist.py --model cnn
+
+The model is a fully connected network, 784-50-100-10, or a convolutional network. Without MNIST,
+the script trains on scikit-learn's digits.
 """
 
 import argparse
@@ -17,10 +20,11 @@ from anynet.training import checkpoint
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network and how it is trained."""
+    """The input of a model and the defaults of its training."""
 
     title: str
-    shape: tuple[int, ...]  # of an image, as the network takes it
+    #: Of one input.
+    shape: tuple[int, ...]
     epochs: int
     batch_size: int
     augment: Any = None
@@ -29,11 +33,7 @@ class Recipe:
 RECIPES = {
     "mlp": Recipe("784-50-100-10", (784,), epochs=12, batch_size=50),
     "cnn": Recipe(
-        "convolutions",
-        (1, 28, 28),
-        epochs=15,
-        batch_size=100,
-        augment=data.random_affine(),
+        "convolutions", (1, 28, 28), epochs=15, batch_size=100, augment=data.random_affine()
     ),
 }
 
@@ -49,21 +49,9 @@ def fully_connected(activation: str) -> list[layers.Module]:
 
 
 def convolutional(activation: str) -> list[layers.Module]:
-    def block(before: int, after: int) -> list[layers.Module]:
-        """Two convolutions, then images of half the size."""
-        found: list[layers.Module] = []
-        for channels in (before, after):
-            convolution = layers.Conv2d(channels, after, 3, padding="same", bias=False)
-            found += [
-                convolution,
-                layers.BatchNorm(after),
-                layers.activation(activation),
-            ]
-        return [*found, layers.MaxPool2d(2)]
-
     return [
-        *block(1, 16),
-        *block(16, 32),
+        *block(1, 16, activation),
+        *block(16, 32, activation),
         layers.Flatten(),
         layers.Dropout(0.25),
         layers.Linear(32 * 7 * 7, 128),
@@ -73,35 +61,45 @@ def convolutional(activation: str) -> list[layers.Module]:
     ]
 
 
-def network(model: str, activation: str, seed: int, backend: anynet.Backend) -> layers.Sequential:
-    make = {"mlp": fully_connected, "cnn": convolutional}[model]
-    return layers.Sequential(*make(activation), seed=seed, backend=backend)
+def block(in_channels: int, out_channels: int, activation: str) -> list[layers.Module]:
+    """Return two convolutions and a pooling layer that halves the height and the width."""
+    return [
+        layers.Conv2d(in_channels, out_channels, 3, padding="same", bias=False),
+        layers.BatchNorm(out_channels),
+        layers.activation(activation),
+        layers.Conv2d(out_channels, out_channels, 3, padding="same", bias=False),
+        layers.BatchNorm(out_channels),
+        layers.activation(activation),
+        layers.MaxPool2d(2),
+    ]
+
+
+MODELS = {"mlp": fully_connected, "cnn": convolutional}
 
 
 def load(backend: anynet.Backend) -> tuple[str, data.Dataset, float]:
-    """Return MNIST or, where there is none to be had, the digits of scikit-learn, and a learning
-    rate that suits it."""
+    """Return the name of a data set, the data, and a learning rate for the fully connected network.
+
+    The data set is MNIST. Where MNIST is not available, it is scikit-learn's digits.
+    """
     try:
         return "MNIST", data.load_mnist(backend), 0.3
     except DataError as error:
         print(f"No MNIST: {error}")
         print("Training on scikit-learn's 1,797 handwritten digits, scaled to 28×28, in its place.")
-        # Brighter images, larger steps: a smaller rate.
+        # These images are brighter, which makes the gradients larger.
         return "scikit-learn's digits", data.load_digits(backend), 0.1
 
 
-def chosen_optimizer(model: str, given: float | None, suited: float, steps: int) -> Any:
+def make_optimizer(model: str, rate: float, steps: int) -> Any:
     if model == "mlp":
-        return optimizers.SGD(schedules.Cosine(suited if given is None else given, steps))
-    return optimizers.Adam(
-        schedules.WarmupCosine(0.002 if given is None else given, steps, steps // 20)
-    )
+        return optimizers.SGD(schedules.Cosine(rate, steps))
+    return optimizers.Adam(schedules.WarmupCosine(rate, steps, steps // 20))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     cli.add_backend_argument(parser)
     parser.add_argument("--model", choices=RECIPES, default="mlp")
@@ -110,12 +108,10 @@ def main() -> None:
     parser.add_argument(
         "--learning-rate",
         type=float,
-        help="at its height; falls to 0 along a cosine",
+        help="the peak, from which the rate falls to 0 along a cosine",
     )
     parser.add_argument(
-        "--activation",
-        default="relu",
-        help="of the hidden layers: relu, sigmoid, tanh, …",
+        "--activation", default="relu", help="of the hidden layers: relu, sigmoid, tanh, …"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -124,47 +120,36 @@ def main() -> None:
         default=True,
         help="record the training step and replay it",
     )
-    parser.add_argument("--limit", type=int, help="train on so many images only")
-    parser.add_argument("--plot", default="mnist.png", help="where the accuracy curve goes")
+    parser.add_argument("--limit", type=int, help="train on the first LIMIT images only")
+    parser.add_argument("--plot", default="mnist.png", help="the file of the accuracy curve")
     parser.add_argument(
-        "--save",
-        metavar="FILE",
-        help="write the trained weights to this safetensors file",
+        "--save", metavar="FILE", help="write the trained weights to this safetensors file"
     )
     options = parser.parse_args()
 
     backend = anynet.configure(options.backend)
     print(f"{backend.name} {backend.version} on {backend.device_name}")
     recipe = RECIPES[options.model]
-    net = network(options.model, options.activation, options.seed, backend)
+    modules = MODELS[options.model](options.activation)
+    net = layers.Sequential(*modules, seed=options.seed, backend=backend)
     print(anynet.summary(net))
+
     name, (train, test), rate = load(backend)
-    # Rows of pixels, or images.
-    train, test = ((backend.xp.reshape(x, (-1, *recipe.shape)), t) for x, t in (train, test))
-    train = (train[0][: options.limit, ...], train[1][: options.limit])
+    x = backend.xp.reshape(train[0], (-1, *recipe.shape))[: options.limit, ...]
+    t = train[1][: options.limit]
+    test = backend.xp.reshape(test[0], (-1, *recipe.shape)), test[1]
+    print(f"{name}: {x.shape[0]:,} images to train on, {test[0].shape[0]:,} to test on")
     batch_size = recipe.batch_size if options.batch_size is None else options.batch_size
-    loader = data.Loader(
-        *train,
-        batch_size=batch_size,
-        seed=options.seed,
-        augment=recipe.augment,
-    )
-    print(f"{name}: {train[0].shape[0]:,} images to train on, {test[0].shape[0]:,} to test on")
+    loader = data.Loader(x, t, batch_size=batch_size, seed=options.seed, augment=recipe.augment)
 
     epochs = recipe.epochs if options.epochs is None else options.epochs
-    optimizer = chosen_optimizer(
-        options.model,
-        options.learning_rate,
-        rate,
-        max(1, epochs * len(loader)),
-    )
+    if options.model == "cnn":
+        rate = 0.002
+    if options.learning_rate is not None:
+        rate = options.learning_rate
+    optimizer = make_optimizer(options.model, rate, max(1, epochs * len(loader)))
     history = anynet.fit(
-        net,
-        loader,
-        test,
-        optimizer=optimizer,
-        epochs=epochs,
-        compile=options.compile,
+        net, loader, test, optimizer=optimizer, epochs=epochs, compile=options.compile
     )
 
     accuracy = anynet.evaluate(net, test)
@@ -177,8 +162,9 @@ def main() -> None:
             "data": name,
             "activation": options.activation,
             "seed": str(options.seed),
+            "test accuracy": f"{accuracy:.4f}",
         }
-        checkpoint.save(net, options.save, about | {"test accuracy": f"{accuracy:.4f}"})
+        checkpoint.save(net, options.save, about)
         print(f"weights: {options.save}")
 
 

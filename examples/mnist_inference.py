@@ -1,11 +1,11 @@
-"""Recognise MNIST's test images with weights that were trained before, one at a time and in
-batches.
+"""Classify MNIST's test images with trained weights, one image at a time and in batches.
 
-    python examples/mnist_inference.py python examples/mnist_inference.py --weights
-    sample_weight.pkl
+    python examples/mnist_inference.py
+    python examples/mnist_inference.py --weights sample_weight.pkl
 
-Opens the project's own safetensors file, or the pickled weights of the book Deep Learning from
-Scratch (sigmoid in the hidden layers), which are read without running the pickle."""
+The weights are a safetensors file of examples/mnist.py, or the pickle of the book Deep Learning
+from Scratch (sigmoid in the hidden layers). anynet reads the pickle without executing it.
+"""
 
 import argparse
 import time
@@ -21,78 +21,74 @@ from anynet.training import checkpoint
 WEIGHTS = Path(__file__).parent / "weights" / "mnist_784_50_100_10.safetensors"
 
 
-def network(arrays: dict[str, Any], activation: str) -> layers.Sequential:
-    """Return the network of three pairs of weight and bias, in order."""
-    parts: list[layers.Module] = []
-    for weight, bias in zip(*[iter(arrays.values())] * 2, strict=True):
-        linear = layers.Linear(*weight.shape)
-        linear.weight, linear.bias = weight, bias
-        parts += [linear, layers.activation(activation)]
-    return layers.Sequential(*parts[:-1])
-
-
 def open_weights(path: Path, backend: anynet.Backend) -> tuple[layers.Sequential, str]:
-    """Return the network in a file, and what the file says about it."""
+    """Return the network in a file, and a description of it."""
     if path.suffix == ".pkl":
         arrays = read_pickled_arrays(path, backend)
-        names: tuple[str, ...] = ("W1", "b1", "W2", "b2", "W3", "b3")
-        if set(arrays) != set(names):
-            raise DataError(f"{path} holds {', '.join(arrays)}: wanted {', '.join(names)}")
-        return network({name: arrays[name] for name in names}, "sigmoid"), "the book's weights"
-    about = checkpoint.metadata(path)
+        weights = ("W1", "W2", "W3")
+        biases = ("b1", "b2", "b3")
+        return network(path, arrays, weights, biases, "sigmoid"), "the book's weights"
     arrays = checkpoint.read(path, backend)
-    names = tuple(f"layers.{i}.{part}" for i in (0, 2, 4) for part in ("weight", "bias"))
-    if set(arrays) != set(names):
-        raise DataError(f"{path} holds {', '.join(arrays)}: wanted {', '.join(names)}")
-    recorded = ", ".join(f"{name}: {value}" for name, value in about.items())
-    return network(
-        {name: arrays[name] for name in names},
-        about.get("activation", "relu"),
-    ), recorded
+    weights = ("layers.0.weight", "layers.2.weight", "layers.4.weight")
+    biases = ("layers.0.bias", "layers.2.bias", "layers.4.bias")
+    metadata = checkpoint.metadata(path)
+    activation = metadata.get("activation", "relu")
+    description = ", ".join(f"{name}: {value}" for name, value in metadata.items())
+    return network(path, arrays, weights, biases, activation), description
+
+
+def network(
+    path: Path,
+    arrays: dict[str, Any],
+    weights: tuple[str, ...],
+    biases: tuple[str, ...],
+    activation: str,
+) -> layers.Sequential:
+    """Return linear layers made from the named arrays, with an activation between them."""
+    if set(arrays) != {*weights, *biases}:
+        raise DataError(
+            f"{path} contains {', '.join(arrays)}: wanted {', '.join([*weights, *biases])}"
+        )
+    modules: list[layers.Module] = []
+    for weight, bias in zip(weights, biases, strict=True):
+        linear = layers.Linear(*arrays[weight].shape)
+        linear.weight, linear.bias = arrays[weight], arrays[bias]
+        modules += [linear, layers.activation(activation)]
+    return layers.Sequential(*modules[:-1])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     cli.add_backend_argument(parser)
     parser.add_argument(
-        "--weights",
-        type=Path,
-        default=WEIGHTS,
-        help="a .safetensors file, or a pickle as .pkl",
+        "--weights", type=Path, default=WEIGHTS, help="a .safetensors file or a .pkl file"
     )
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument(
-        "--limit",
-        type=int,
-        default=10_000,
-        help="recognise so many images only",
+        "--limit", type=int, default=10_000, help="classify the first LIMIT images only"
     )
     options = parser.parse_args()
 
     backend = anynet.configure(options.backend)
     print(f"{backend.name} {backend.version} on {backend.device_name}")
-    net, recorded = open_weights(options.weights, backend)
-    print(f"{options.weights.name} ({recorded})")
+    net, description = open_weights(options.weights, backend)
+    print(f"{options.weights.name} ({description})")
     _, (x, t) = data.load_mnist(backend)
     x, t = x[: options.limit, ...], t[: options.limit]
 
-    seconds = {}
+    speed = {}
     for batch_size in (1, options.batch_size):
         start = time.perf_counter()
         for batch, _ in data.Loader(x, t, batch_size=batch_size, shuffle=False):
             net(batch)
+        # A GPU computes while Python goes on.
         backend.synchronize()
-        seconds[batch_size] = time.perf_counter() - start
-        print(
-            f"batches of {batch_size:>4}: {x.shape[0] / seconds[batch_size]:>10,.0f} images a "
-            "second"
-        )
-    print(
-        f"batches are {seconds[1] / seconds[options.batch_size]:.1f} times as fast as single images"
-    )
+        speed[batch_size] = x.shape[0] / (time.perf_counter() - start)
+        print(f"batches of {batch_size:>4}: {speed[batch_size]:>10,.0f} images a second")
+    ratio = speed[options.batch_size] / speed[1]
+    print(f"batches are {ratio:.1f} times as fast as single images")
     print(f"test accuracy: {anynet.evaluate(net, (x, t)):.4f}")
 
 

@@ -13,8 +13,7 @@ from anynet.optimizers import schedules
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     cli.add_backend_argument(parser)
     parser.add_argument("--epochs", type=int, default=200)
@@ -30,25 +29,36 @@ def main() -> None:
     t = xp.sin(x) + 0.5 * xp.cos(3 * x) + noise
 
     net = layers.Sequential(
-        layers.Linear(1, 32), layers.Tanh(), layers.Linear(32, 32), layers.Tanh(), layers.Linear(32, 1),
-        seed=options.seed, backend=backend,
-    )  # fmt: skip
+        layers.Linear(1, 32),
+        layers.Tanh(),
+        layers.Linear(32, 32),
+        layers.Tanh(),
+        layers.Linear(32, 1),
+        seed=options.seed,
+        backend=backend,
+    )
     optimizer = optimizers.Adam(schedules.Cosine(0.01, options.epochs * 4))
     anynet.fit(
-        net, (x, t), loss=losses.mean_squared_error, optimizer=optimizer, epochs=options.epochs, batch_size=50,
-        seed=options.seed, metric=None, progress=False,
-    )  # fmt: skip
-    grid = xp.reshape(
-        xp.linspace(-3, 3, 13, dtype=x.dtype, device=backend.device),
-        (-1, 1),
+        net,
+        (x, t),
+        loss=losses.mean_squared_error,
+        optimizer=optimizer,
+        epochs=options.epochs,
+        batch_size=50,
+        seed=options.seed,
+        metric=None,
+        progress=False,
     )
+
+    grid = xp.linspace(-3, 3, 13, dtype=x.dtype, device=backend.device)
+    grid = xp.reshape(grid, (-1, 1))
     truth = xp.sin(grid) + 0.5 * xp.cos(3 * grid)
     print("\n     x     curve   network")
-    for row in backend.to_host(xp.concat([grid, truth, net(grid)], axis=1)).tolist():
-        print(f"{row[0]:6.2f}  {row[1]:8.3f}  {row[2]:8.3f}")
-    score, error = anynet.evaluate(
-        net, (x, t), [metrics.r2_score, metrics.mean_squared_error]
-    ).values()
+    table = backend.to_host(xp.concat([grid, truth, net(grid)], axis=1))
+    for point, curve, output in table.tolist():
+        print(f"{point:6.2f}  {curve:8.3f}  {output:8.3f}")
+    scores = anynet.evaluate(net, (x, t), [metrics.r2_score, metrics.mean_squared_error])
+    score, error = scores.values()
     print(f"\nmean squared error on the points: {error:.4f} (noise: 0.01), R² {score:.4f}")
 
 
