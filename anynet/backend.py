@@ -33,6 +33,8 @@ from anynet.errors import BackendError, DTypeError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from anynet.compiler.target import CompilerTarget
+
 GROUP = "anynet.backends"
 VARIABLE = "ANYNET_BACKEND"
 DEFAULT = "numpy"
@@ -57,6 +59,9 @@ class Backend:
     #: The name of a primitive, or of a function of the standard, to a quicker version of it for
     #: this library; one that returns NotImplemented declines. See `anynet.kernel.Kernels`.
     kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}
+    #: The class of what the backend offers the compiler, see `anynet.compiler.target`; None for the
+    #: one that serves every library.
+    target: "ClassVar[type[CompilerTarget] | None]" = None
     #: What to do where the library lacks a dtype of 64 bits.
     dtype_remedy: ClassVar[str] = "take another dtype, such as xp.float32"
 
@@ -73,11 +78,6 @@ class Backend:
     def device_name(self) -> str:
         """The device in words."""
         return str(self.device)
-
-    @property
-    def loops(self) -> bool:
-        """Whether the device can repeat a compiled step by itself, see `loop`."""
-        return False
 
     @property
     def version(self) -> str:
@@ -155,45 +155,6 @@ class Backend:
         tell.
         """
         return getattr(x, "strides", None)
-
-    def shares_memory(self, x: Array, y: Array) -> bool:
-        """Tell whether what is written into one array is seen in the other, as in a view of it."""
-        return x is y
-
-    def empty(self, shape: tuple[int, ...], dtype: DType, strides: Any) -> Array:
-        """Return memory with any numbers in it, in the order of the strides of another array."""
-        return self.xp.empty(shape, dtype=dtype, device=self.device)
-
-    def compile(
-        self,
-        function: Callable[..., list[Array]],
-        carried: list[tuple[int, int]],
-    ) -> Callable[[list[Array], list[float]], list[Array]]:
-        """Return a quicker version of a function of arrays and numbers that changes nothing, to
-        which both are given.
-
-        What is carried, (argument, result), is to go from one call to the next.
-        """
-        return lambda arrays, numbers: function(*arrays, *numbers)
-
-    def calls_python(self, function: Callable[..., Any], arguments: list[Array]) -> bool:
-        """Tell whether a compiled step can call a function of Python's with such arguments each
-        time it runs.
-        """
-        return True
-
-    def loop(
-        self, function: Callable[..., Any], carried: list[tuple[int, int]]
-    ) -> Callable[..., Any]:
-        """Return a loop of the device's own over a function; only where ``loops`` says that there
-        is one.
-
-        The function takes arrays, of which the last is one of the entries, and numbers. The loop is
-        called with the other arrays, all entries, the numbers of each of them, and where among
-        these to begin and to end. What is carried, (argument, result), goes from one call to the
-        next, and is returned; so are the other results of all calls, stacked.
-        """
-        raise NotImplementedError(f"{self.name} has no loops")
 
     def supports(self, dtype: DType) -> bool:
         """Tell whether this library has the dtype on this device."""

@@ -25,7 +25,6 @@ PARTS = {
     "compiler": ["anynet/compiler/*.py"],
     "compiler in the backends": [
         "backends/*/target.py",
-        "backends/*/graph.py",
     ],
 }
 #: Functions with this decorator belong to the compiler, although they stand beside kernels.

@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from anynet.array import Array
-from anynet.backend import Backend
 from anynet.compiler.program import Instruction, Slot
+from anynet.compiler.target import CompilerTarget
 from anynet.kernel import Aliasing, Kernels
 
 
 def with_buffers(
-    calls: list[Instruction], outputs: list[Any], backend: Backend, kernels: Kernels
+    calls: list[Instruction], outputs: list[Any], target: CompilerTarget, kernels: Kernels
 ) -> list[Instruction]:
     """Return the calls, with an ``out=`` where the aliasing of the function allows it."""
     roots = _roots(calls, kernels)
@@ -48,7 +48,7 @@ def with_buffers(
             and call.kind[0]
             and leaving.isdisjoint(shared[root])
         ):
-            out = free[call.kind].pop() if free[call.kind] else backend.empty(*call.kind)
+            out = free[call.kind].pop() if free[call.kind] else target.empty(*call.kind)
             ends[max(last_use[x] for x in shared[root])].append((call.kind, out))
         found.append(call if out is None else replace(call, settings={**call.settings, "out": out}))
         for kind, buffer in ends.pop(i, ()):

@@ -172,8 +172,10 @@ class CompiledStep:
                 leaves = [leaves[i] for i in recording.used]
                 if recording.can_loop(leaves):
                     writes = recording.changes.writes(arguments, outside, recording.used)
-                    found.append(recording.loop(leaves, writes, entries, start, stop))
-                    break
+                    results = recording.loop(leaves, writes, entries, start, stop)
+                    if results is not None:
+                        found.append(results)
+                        break
             # Stacked, and so copied: a later step may write into what it returns.
             found.append(
                 tree.map(

@@ -1,404 +1,303 @@
-"""Graphs: a compiled step as one launch, where a device can repeat by itself what it was asked for
-once.
+"""Device graphs: a compiled step as one launch.
 
-A small network's step on a GPU is dozens of calls of some microseconds each, and the calls take
-longer than the work. A graph reads and writes where it did when it was captured. So it works on
-memory of its own: what it is given is copied there, unless it is the very array of the call before,
-as a data set that every step reads, and what it makes is copied for whom it goes to. Numbers are
-there as arrays without axes.
+A small network's step on a GPU is dozens of calls of a few microseconds each, and the calls take
+longer than the work. A graph is those calls, captured once. It reads and writes the memory that it
+was captured with. So a graph has memory of its own. Each launch copies its arguments there, except
+for an array that every call gets again, such as a data set. Each launch also copies the results, to
+new arrays. Scalars are arrays without axes.
 """
 
 import math
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
-from weakref import ref
+from typing import NamedTuple
 
-from anynet.array import Array, array_namespace, device
+from anynet.array import Array, DType, array_namespace, device
 
-Carried = list[tuple[int, int]]
 
-#: One thread captures at a time: libraries have one stream and one memory pool for it.
+class Carry(NamedTuple):
+    """A result that the next call takes as an argument, each by its index."""
+
+    argument: int
+    result: int
+
+
+#: One thread captures at a time, because a library has one stream and one memory pool for it.
 _capturing = threading.Lock()
-
-#: What stands for numbers while they are written, which may be interrupted: no number is equal to
-#: it.
-_UNKNOWN = [math.nan]
 
 
 class GraphDriver(ABC):
-    """What a library has for graphs on one device."""
+    """The functions of a library that capture and launch graphs on one device."""
 
     @abstractmethod
     def current(self) -> AbstractContextManager[None]:
-        """Return the context in which all below is called."""
+        """Return the context in which all other methods are called."""
 
     @abstractmethod
     def capture(
         self, function: Callable[[], list[Array]]
     ) -> tuple[Callable[[], object], list[Array]]:
-        """Return the launch of all that the function asks the device for, and its results, which a
-        launch writes.
+        """Return the launch of all calls that the function makes, and its results, which a launch
+        overwrites.
 
-        The function is called twice, and the first time does what it is asked for. It is to be kept
-        as long as it is launched: it has what the device reads.
+        The function is called twice. The first call does the work. The caller keeps the function as
+        long as it launches, because the function holds the arrays that the device reads.
         """
 
     @abstractmethod
     def wait(self) -> None:
-        """Let what comes wait for the last call, wherever that was."""
+        """Let later calls wait for the last one, on whichever stream it was."""
 
     @abstractmethod
     def memory(self, arrays: list[Array]) -> list[Array]:
-        """Return memory for as many arrays of the same kinds, which may be one piece."""
+        """Return uninitialized arrays of the same kinds, which may be one piece of memory."""
 
     @abstractmethod
     def copy(self, to: list[Array], given: list[Array]) -> None:
         """Copy arrays to memory."""
 
     def together(self, arrays: list[Array]) -> list[Array]:
-        """Return results from where they can be copied in few calls, while they are captured; here,
-        where they are.
+        """Return results that are copied in few calls, while a graph is captured. The default
+        returns the arrays.
         """
         return arrays
 
     @abstractmethod
     def shares_memory(self, x: Array, y: Array) -> bool:
-        """Return whether arrays may be in the same memory; the device does not compute, so this may
-        be captured.
+        """Return whether arrays may share memory. This computes nothing on the device, so it may be
+        captured.
         """
 
     @abstractmethod
-    def number_dtype(self, arrays: list[Array]) -> Any:
-        """Return a dtype for numbers that leaves those of the arrays as they are."""
+    def number_dtype(self, arrays: list[Array]) -> DType:
+        """Return a dtype for scalars that leaves the dtypes of the arrays as they are."""
+
+
+class _Inputs:
+    """The arrays that a graph reads: some arguments themselves, and copies of the others."""
+
+    def __init__(self, driver: GraphDriver, arguments: list[Array], copied: Iterable[int]) -> None:
+        self._driver = driver
+        self.copied = sorted(copied)
+        self._memory = driver.memory([arguments[i] for i in self.copied])
+        self.arrays = list(arguments)
+        for i, x in zip(self.copied, self._memory, strict=True):
+            self.arrays[i] = x
+        self._kept = [(i, x) for i, x in enumerate(arguments) if i not in self.copied]
+        self.update(arguments)
+
+    def replaced(self, arguments: list[Array]) -> list[int]:
+        """Return the indices of arguments that are not the arrays that the graph reads."""
+        return [i for i, x in self._kept if x is not arguments[i]]
+
+    def update(self, arguments: list[Array]) -> None:
+        """Copy the arguments that the graph reads from copies."""
+        self._driver.copy(self._memory, [arguments[i] for i in self.copied])
 
 
 @dataclass
 class _Captured:
-    """What is launched, the memory that it reads and writes, and the numbers that are there now."""
-
+    inputs: _Inputs
     launch: Callable[[], object]
-    function: Callable[[], list[Array]]
-    #: For each array that is given: itself where it is read, None where a copy is.
-    held: list[Array | None]
-    own: list[Array]
-    numbers: list[Array]
-    values: list[float]
     results: list[Array]
-
-    def takes(self, arrays: list[Array]) -> bool:
-        """Tell whether all arrays that are read where they are have been given."""
-        return all(held is None or held is x for held, x in zip(self.held, arrays, strict=True))
-
-    def copied(self, arrays: list[Array]) -> list[Array]:
-        """Return those of the arrays that are copied."""
-        return [x for held, x in zip(self.held, arrays, strict=True) if held is None]
+    #: Other memory of the graph.
+    memory: list[Array]
+    #: Kept, because it holds the arrays that the device reads.
+    function: Callable[[], list[Array]]
 
 
-class Graph:
-    """A function of arrays and numbers that returns a list of arrays and changes nothing.
+class _Capturing(ABC):
+    """Captures a function of arrays and scalars that returns a list of arrays and changes nothing.
 
-    The first call is plain, the second captures: it is known then what is given again. A function
-    that the device cannot capture stays what it is, with one warning.
+    The first graph copies the carried arguments. Where a later call has another array for an
+    argument that was not copied, a new graph copies that one too. Where the device cannot capture
+    the function, this warns once and does not try again.
     """
 
     def __init__(
-        self,
-        function: Callable[..., list[Array]],
-        carried: Carried,
-        driver: GraphDriver,
+        self, function: Callable[..., list[Array]], carry: list[Carry], driver: GraphDriver
     ) -> None:
         self._function = function
-        #: As many results, the first ones, go from one call to the next.
-        self._carried = len(carried)
+        self._carry = carry
         self._driver = driver
-        self._before: list[Any] | None = None
         self._captured: _Captured | None = None
-        self._refused = False
+        self._failed = False
 
-    def __call__(self, arrays: list[Array], numbers: list[float]) -> list[Array]:
-        """Return the function's results."""
-        driver, captured = self._driver, self._captured
+    @abstractmethod
+    def _on(self, inputs: _Inputs, memory: list[Array]) -> Callable[[], list[Array]]:
+        """Return the function that is captured. Whatever memory a launch needs is appended."""
+
+    def _capture(self, arguments: list[Array], copied: Iterable[int] = ()) -> _Captured | None:
+        """Return the graph for these arguments, None where there cannot be one."""
+        captured = self._captured
+        copied = {*copied, *(argument for argument, _ in self._carry)}
+        if captured is not None:
+            replaced = captured.inputs.replaced(arguments)
+            if not replaced:
+                return captured
+            copied = {*captured.inputs.copied, *replaced}
+        if self._failed:
+            return None
+        try:
+            inputs = _Inputs(self._driver, arguments, copied)
+            memory: list[Array] = []
+            function = self._on(inputs, memory)
+            with _capturing:
+                launch, results = self._driver.capture(function)
+        except Exception as error:
+            self._failed = True
+            warnings.warn(
+                f"could not capture the step as a device graph; replaying its calls one by one: "
+                f"{error!r}",
+                stacklevel=2,
+            )
+            return None
+        # Assigned when complete: an interrupt leaves the previous graph.
+        self._captured = _Captured(inputs, launch, results, memory, function)
+        return self._captured
+
+
+class Graph(_Capturing):
+    """A function as one launch. Called with a list of arrays and one of scalars, it returns new
+    arrays.
+    """
+
+    def __call__(self, arrays: list[Array], scalars: list[float]) -> list[Array]:
+        """Return the results of the function."""
+        driver = self._driver
         with driver.current():
-            # The function has memory of its own, too, see `anynet.compiler.buffers`.
+            # The function has memory of its own too, see `anynet.compiler.buffers`.
             driver.wait()
-            if captured is None or not captured.takes(arrays):
-                captured = self._begin(arrays, numbers)
-                if captured is None:
-                    return self._function(*arrays, *numbers)
-            driver.copy(captured.own, captured.copied(arrays))
-            if numbers != captured.values:
-                values, captured.values = (
-                    captured.values,
-                    _UNKNOWN * len(numbers),
-                )
-                for there, value, before in zip(captured.numbers, numbers, values, strict=True):
-                    if value != before:
-                        there[...] = value
-                captured.values = numbers
+            if self._captured is None:
+                self._begin_scalars(arrays, scalars)
+            captured = self._capture(arrays)
+            if captured is None:
+                return self._function(*arrays, *scalars)
+            captured.inputs.update(arrays)
+            self._update_scalars(scalars)
             captured.launch()
-            # A loss that is kept is not to keep all parameters of its time.
-            new = driver.memory(captured.results[: self._carried])
-            for result in captured.results[self._carried :]:
+            # Whoever keeps a loss must not keep all parameters of its step with it.
+            count = len(self._carry)
+            new = driver.memory(captured.results[:count])
+            for result in captured.results[count:]:
                 new += driver.memory([result])
             driver.copy(new, captured.results)
         return new
 
-    def _begin(self, arrays: list[Array], values: list[float]) -> _Captured | None:
-        if self._refused:
-            return None
-        if self._before is None:
-            self._before = [ref(x) for x in arrays]
-            return None
-        driver = self._driver
-        before = self._captured.held if self._captured else [known() for known in self._before]
-        held = [x if x is known else None for x, known in zip(arrays, before, strict=True)]
-        copied = [x for x, kept in zip(arrays, held, strict=True) if kept is None]
-        own, dtype = driver.memory(copied), driver.number_dtype(arrays)
-        copies = iter(own)
-        inputs = [next(copies) if kept is None else kept for kept in held]
-        numbers = [
-            array_namespace(*arrays).full((), x, dtype=dtype, device=device(arrays[0]))
-            for x in values
-        ]
+    def _on(self, inputs: _Inputs, memory: list[Array]) -> Callable[[], list[Array]]:
+        count = len(self._carry)
 
         def function() -> list[Array]:
-            found = self._function(*inputs, *numbers)
-            return driver.together(found[: self._carried]) + found[self._carried :]
+            results = self._function(*inputs.arrays, *self._scalars)
+            return self._driver.together(results[:count]) + results[count:]
 
-        try:
-            driver.copy(own, copied)
-            with _capturing:
-                launch, results = driver.capture(function)
-        except Exception as error:
-            _warn(error)
-            self._refused = True
-            return None
-        self._captured = _Captured(launch, function, held, own, numbers, values, results)
-        return self._captured
+        return function
 
+    def _begin_scalars(self, arrays: list[Array], scalars: list[float]) -> None:
+        xp, dtype = array_namespace(*arrays), self._driver.number_dtype(arrays)
+        place = device(arrays[0])
+        self._scalars = [xp.full((), x, dtype=dtype, device=place) for x in scalars]
+        self._values = list(scalars)
 
-@dataclass
-class _CapturedLoop:
-    """What is launched for each entry, and the memory that it reads and writes."""
-
-    launch: Callable[[], object]
-    function: Callable[[], list[Array]]
-    #: Shape and dtype of the entries, and how many numbers each has.
-    kind: Any
-    #: What is read where it is, and memory for the other arguments, the carried ones first.
-    held: dict[int, Array]
-    own: dict[int, Array]
-    #: Memory for all entries, their numbers, the index of the next one, and all results that are
-    #: not carried.
-    entries: Array
-    numbers: Array
-    next: Array
-    others: list[Array]
-
-    def replaced(self, given: list[Array]) -> list[int]:
-        """Return the arguments that are read where they were, and are other arrays now."""
-        return [i for i, x in self.held.items() if x is not given[i]]
+    def _update_scalars(self, scalars: list[float]) -> None:
+        values = self._values
+        for i, value in enumerate(scalars):
+            if value != values[i]:
+                # NaN equals nothing, in case the write is interrupted.
+                values[i] = math.nan
+                self._scalars[i][...] = value
+                values[i] = value
 
 
-class Loop:
-    """The function called for each of the entries of an array, which it takes as its last array;
-    see `Backend.loop`.
+class Loop(_Capturing):
+    """A function called for each entry of an array, which it takes as its last array, see
+    `anynet.compiler.target.CompilerTarget.loop`.
 
-    What is carried stays in memory of the graph from one launch to the next, and the index of the
-    entry is there too: launches follow each other with nothing in between.
+    The carried arrays stay in the memory of the graph from one launch to the next, and so does the
+    index of the entry. So one launch follows the other without Python.
     """
-
-    def __init__(
-        self,
-        function: Callable[..., list[Array]],
-        carried: Carried,
-        driver: GraphDriver,
-    ) -> None:
-        self._function = function
-        self._carried = carried
-        self._driver = driver
-        self._captured: _CapturedLoop | None = None
-        self._refused = False
 
     def __call__(
         self,
-        given: list[Array],
+        arrays: list[Array],
         entries: Array,
-        numbers: list[list[float]],
+        scalars: list[list[float]],
         start: int,
         stop: int,
-    ) -> tuple[list[Array], list[Array]]:
-        """Return what is carried, and the other results of all calls, stacked."""
+    ) -> tuple[list[Array], list[Array]] | None:
+        """Return the carried results, and the other results of all calls, stacked. Return None
+        where the device cannot capture the function.
+        """
         driver, xp = self._driver, array_namespace(entries)
         with driver.current():
             driver.wait()
-            captured = self._begin(given, entries, numbers)
+            dtype = driver.number_dtype(arrays)
+            values = xp.asarray(scalars, dtype=dtype, device=device(entries))
+            arguments = [*arrays, entries, values]
+            captured = self._captured
+            if captured is not None and captured.inputs.arrays[-2].shape != entries.shape:
+                self._captured = None
+            captured = self._capture(arguments, (len(arrays), len(arrays) + 1))
             if captured is None:
-                return self._plainly(given, entries, numbers, start, stop)
-            own = list(captured.own.values())
-            values = xp.asarray(
-                numbers,
-                dtype=captured.numbers.dtype,
-                device=device(entries),
-            )
-            given = [given[i] for i in captured.own]
-            driver.copy(
-                [*own, captured.entries, captured.numbers],
-                [*given, entries, values],
-            )
-            captured.next[...] = start
+                return None
+            captured.inputs.update(arguments)
+            index, *stacked = captured.memory
+            index[...] = start
             for _ in range(start, stop):
                 captured.launch()
-            state = own[: len(self._carried)]
-            others = [x[start:stop, ...] for x in captured.others]
-            new, stacked = (
-                driver.memory(state),
-                [x for other in others for x in driver.memory([other])],
-            )
-            driver.copy([*new, *stacked], [*state, *others])
-        return new, stacked
+            state = [captured.inputs.arrays[argument] for argument, _ in self._carry]
+            rows = [x[start:stop, ...] for x in stacked]
+            new = driver.memory(state)
+            others = [x for some in rows for x in driver.memory([some])]
+            driver.copy([*new, *others], [*state, *rows])
+        return new, others
 
-    def _begin(
-        self, given: list[Array], entries: Array, numbers: list[list[float]]
-    ) -> _CapturedLoop | None:
-        """Return the graph for these arguments, captured if there is none; None where the device
-        refuses.
-        """
-        if self._refused:
-            return None
-        kind = entries.shape, entries.dtype, len(numbers[0])
-        captured = self._captured
-        if captured is None:
-            places = [argument for argument, _ in self._carried]
-        else:
-            replaced = captured.replaced(given)
-            if kind == captured.kind and not replaced:
-                return captured
-            places = [*captured.own, *replaced]
-        try:
-            # Set once it is complete: what interrupts a capture leaves the graph of before.
-            self._captured = self._capture(kind, places, given, entries, numbers)
-        except Exception as error:
-            _warn(error)
-            self._refused = True
-            return None
-        return self._captured
-
-    def _capture(
-        self,
-        kind: Any,
-        places: list[int],
-        given: list[Array],
-        entries: Array,
-        numbers: list[list[float]],
-    ) -> _CapturedLoop:
-        """Capture the function on memory for the arguments at these places, the carried ones
-        first.
-        """
-        driver, xp, place = (
-            self._driver,
-            array_namespace(entries),
-            device(entries),
-        )
-        memory = driver.memory([given[i] for i in places])
-        own = dict(zip(places, memory, strict=True))
-        all_entries = xp.asarray(entries, copy=True)
-        all_numbers = xp.asarray(numbers, dtype=driver.number_dtype(given), device=place)
-        index = xp.zeros(1, dtype=xp.int64, device=place)
-        stacked: list[Array] = []
-        driver.copy(memory, [given[i] for i in places])
-        arguments = [own.get(i, x) for i, x in enumerate(given)]
+    def _on(self, inputs: _Inputs, memory: list[Array]) -> Callable[[], list[Array]]:
+        *arguments, entries, values = inputs.arrays
+        driver, xp, place = self._driver, array_namespace(entries), device(entries)
+        carried = {result for _, result in self._carry}
+        state = [arguments[argument] for argument, _ in self._carry]
         every = xp.arange(entries.shape[0], device=place)
-        state = memory[: len(self._carried)]
+        index = xp.zeros(1, dtype=xp.int64, device=place)
+        memory.append(index)
 
         def function() -> list[Array]:
-            entry, values = (xp.take(x, index, axis=0)[0, ...] for x in (all_entries, all_numbers))
-            found = self._function(
-                *arguments,
-                entry,
-                *(values[i] for i in range(values.shape[0])),
+            entry = xp.take(entries, index, axis=0)[0, ...]
+            scalars = xp.take(values, index, axis=0)[0, ...]
+            results = self._function(
+                *arguments, entry, *(scalars[i] for i in range(scalars.shape[0]))
             )
-            carried = {result for _, result in self._carried}
-            others = [x for i, x in enumerate(found) if i not in carried]
-            if not stacked:
-                stacked.extend(
-                    xp.zeros(
-                        (every.shape[0], *x.shape),
-                        dtype=x.dtype,
-                        device=place,
-                    )
-                    for x in others
-                )
-            for all_, x in zip(stacked, others, strict=True):
-                here = xp.reshape(every == index, (-1,) + (1,) * x.ndim)
-                driver.copy([all_], [xp.where(here, x, all_)])
-            driver.copy(
-                state,
-                self._apart([found[result] for _, result in self._carried], state),
-            )
+            others = [x for i, x in enumerate(results) if i not in carried]
+            if len(memory) == 1:
+                for x in others:
+                    shape = every.shape[0], *x.shape
+                    memory.append(xp.zeros(shape, dtype=x.dtype, device=place))
+            for rows, x in zip(memory[1:], others, strict=True):
+                is_row = xp.reshape(every == index, (-1,) + (1,) * x.ndim)
+                driver.copy([rows], [xp.where(is_row, x, rows)])
+            driver.copy(state, self._apart([results[result] for _, result in self._carry], state))
             index[...] = index + 1
             return []
 
-        with _capturing:
-            launch, _ = driver.capture(function)
-        held = {i: x for i, x in enumerate(given) if i not in own}
-        return _CapturedLoop(
-            launch,
-            function,
-            kind,
-            held,
-            own,
-            all_entries,
-            all_numbers,
-            index,
-            stacked,
-        )
+        return function
 
     def _apart(self, new: list[Array], state: list[Array]) -> list[Array]:
-        """Return new state, copied where it is in memory of the state, as the old value of another
-        argument is.
+        """Return the new state with copies of the arrays that are in memory of the old state.
 
-        All of it is read before any of it is written.
+        All of the old state is read before any of it is overwritten.
         """
         driver = self._driver
-        # In its own place it stays as it is.
-        moved = [
-            i
-            for i, x in enumerate(new)
-            if x is not state[i] and any(driver.shares_memory(x, memory) for memory in state)
-        ]
-        new = list(new)
-        for i, copied in zip(moved, driver.memory([new[i] for i in moved]), strict=True):
-            driver.copy([copied], [new[i]])
-            new[i] = copied
-        return new
 
-    def _plainly(
-        self,
-        given: list[Array],
-        entries: Array,
-        numbers: list[list[float]],
-        start: int,
-        stop: int,
-    ) -> tuple[list[Array], list[Array]]:
-        carried, rows = {result for _, result in self._carried}, []
-        for i in range(start, stop):
-            found = self._function(*given, entries[i, ...], *numbers[i])
-            given = list(given)
-            for argument, result in self._carried:
-                given[argument] = found[result]
-            rows.append([x for j, x in enumerate(found) if j not in carried])
-        stacked = [array_namespace(*column).stack(column) for column in zip(*rows, strict=True)]
-        return [given[argument] for argument, _ in self._carried], stacked
+        def apart(x: Array, own: Array) -> Array:
+            # An array that stays in its memory needs no copy.
+            if x is own or not any(driver.shares_memory(x, memory) for memory in state):
+                return x
+            memory = driver.memory([x])
+            driver.copy(memory, [x])
+            return memory[0]
 
-
-def _warn(error: Exception) -> None:
-    warnings.warn(
-        f"a compiled step is no graph, its calls are made one by one: {error!r}",
-        stacklevel=7,
-    )
+        return list(map(apart, new, state))

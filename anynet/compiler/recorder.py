@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 from anynet.array import Array, array_namespace, is_array, unrecorded
-from anynet.backend import get_backend
 from anynet.compiler.program import Instruction, Slot
 from anynet.compiler.prologue import Prologue
+from anynet.compiler.target import target_of
 from anynet.errors import CompilationError
 from anynet.kernel import Kernels
 from anynet.tracing.dynamic_scalars import DynamicValue
@@ -49,6 +49,7 @@ class Recorder:
         #: The kernels of that library.
         self.kernels = Kernels()
         self._strides: Callable[[Array], Any] = lambda x: None
+        self.target = target_of(None)
         for x in home:
             self._settle_in(x)
 
@@ -62,7 +63,8 @@ class Recorder:
     def _settle_in(self, x: Array) -> None:
         """Compute with the library of an array."""
         self.home = x
-        backend = get_backend(x)
+        self.target = target_of(x)
+        backend = self.target.backend
         self.kernels, self._strides = Kernels(backend.kernels), backend.strides
 
     def records(self, values: tuple[DynamicValue, ...]) -> bool:
@@ -173,7 +175,7 @@ class Recorder:
         parts.
         """
         assert step.reference is not None
-        if get_backend(self.home).calls_python(step.reference, given):
+        if self.target.calls_python(step.reference, given):
             return self._noted(
                 step.name,
                 partial(_call, step.reference),

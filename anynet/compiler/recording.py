@@ -11,9 +11,9 @@ from typing import Any
 
 from anynet import tree
 from anynet.array import is_array
-from anynet.backend import get_backend
 from anynet.callables import signature_of
 from anynet.compiler.buffers import with_buffers
+from anynet.compiler.device_graph import Carry
 from anynet.compiler.guards import (
     Arguments,
     Outside,
@@ -63,18 +63,19 @@ class Recording:
         self.used = _used(calls, outputs, changes, len(inputs))
         named = {i: inputs[i] for i in self.used}
         named |= {place.number: f"n{place.number}" for place in recorder.scalars}
-        backend = get_backend(recorder.home)
-        calls = with_buffers(calls, outputs, backend, recorder.kernels)
+        target = recorder.target
+        calls = with_buffers(calls, outputs, target, recorder.kernels)
         #: The calls as Python code.
         self.source, known = generate_source(calls, named, outputs)
         code = dict(known)
         exec(self.source, code)  # a function of our own writing
-        self._plain, self.backend = code["run"], backend
+        self._plain, self.target = code["run"], target
         numbers = {leaf: i for i, leaf in enumerate(self.used)}
-        self._carried = [(numbers[leaf], output) for leaf, output in changes.carried]
-        self._run = backend.compile(self._plain, self._carried)
+        self._carry = [Carry(numbers[leaf], output) for leaf, output in changes.carried]
+        self._run = target.compile(self._plain, self._carry)
         #: The numbers of those that are written into.
         self._written = [numbers[leaf] for leaf, _ in changes.written]
+        self._loop_failed = False
         # Two at once would write into the same buffers.
         self._lock = threading.Lock()
 
@@ -82,7 +83,7 @@ class Recording:
         """Tell whether another one of the leaves that are used would see what is written into
         one.
         """
-        share = self.backend.shares_memory
+        share = self.target.shares_memory
         return any(
             share(leaves[i], x)
             for i in self._written
@@ -138,15 +139,15 @@ class Recording:
 
     @cached_property
     def _loop(self) -> Callable[..., Any]:
-        return self.backend.loop(self._plain, self._carried)
+        return self.target.loop(self._plain, self._carry)
 
     def can_loop(self, leaves: list[Any]) -> bool:
         """Return whether a loop on the device does with these leaves what the calls do one after
         the other.
         """
-        if not self.backend.loops or any(type(x) is Traced for x in leaves):
+        if not self.target.has_loop or self._loop_failed or any(type(x) is Traced for x in leaves):
             return False
-        carried = [i for i, _ in self._carried]
+        carried = [i for i, _ in self._carry]
         # An entry that is written into, and an array that is written into and then replaced.
         if len(leaves) - 1 in carried or len({*carried}) < len(carried):
             return False
@@ -161,14 +162,18 @@ class Recording:
         stop: int,
     ) -> Any:
         """Replay for each of the entries, the last of the leaves, and put new arrays where they
-        belong.
+        belong. Return None where the device cannot do it.
         """
         contents = self._prologue.contents()
         asked = [self._prologue.run(contents) for _ in range(start, stop)]
         # The number of entries is what is compiled for, not that of the steps.
         numbers = [asked[0]] * start + asked + [asked[0]] * (entries.shape[0] - stop)
         with self._lock:
-            carried, others = self._loop(leaves[:-1], entries, numbers, start, stop)
+            results = self._loop(leaves[:-1], entries, numbers, start, stop)
+        if results is None:
+            self._loop_failed = True
+            return None
+        carried, others = results
         with DeferredInterrupt():
             self._finish(writes, leaves, carried, contents)
         return tree.map(lambda leaf: others[leaf.node - len(carried)], self.result)

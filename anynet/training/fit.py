@@ -20,6 +20,7 @@ from anynet.autodiff import value_and_grad
 from anynet.backend import get_backend
 from anynet.callables import show_call, takes
 from anynet.compiler import compiled_step as compilation
+from anynet.compiler.target import target_of
 from anynet.data.batches import Batches
 from anynet.data.loader import Loader, batch
 from anynet.errors import ArgumentError, ArgumentTypeError, NonFiniteError
@@ -278,7 +279,11 @@ class _Run:
         step = self.step
         self.step = compilation.compile(step)
         batches = self.batches
-        if isinstance(batches, Loader) and get_backend(batches.x).loops and batches.augment is None:
+        if (
+            isinstance(batches, Loader)
+            and target_of(batches.x).has_loop
+            and batches.augment is None
+        ):
             self.on_rows = compilation.compile(on_rows(step))
 
     def epoch(self, number: int, display: Display) -> float:

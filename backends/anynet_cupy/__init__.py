@@ -6,10 +6,9 @@ from typing import Any
 from anynet_numpy import portable
 
 from anynet.backend import Backend, get_backend
-from anynet.compiler.device_graph import Graph, Loop
 from anynet.errors import BackendError
-from anynet_cupy.graph import CudaGraphDriver
 from anynet_cupy.kernels import KERNELS
+from anynet_cupy.target import CupyTarget
 
 # CUDA 13 has no code for GPUs before Turing.
 _INSTALL = (
@@ -40,6 +39,7 @@ class CupyBackend(Backend):
 
     device: Any
     kernels = KERNELS
+    target = CupyTarget
 
     def __init__(self, device: str = "") -> None:
         cupy = _import()
@@ -68,11 +68,6 @@ class CupyBackend(Backend):
         # An object of its own: one that two threads enter at once may leave them on each other's
         # device.
         return self._cupy.cuda.Device(self.device.id)
-
-    @property
-    def loops(self) -> bool:
-        """It can."""
-        return True
 
     @property
     def device_name(self) -> str:
@@ -105,24 +100,6 @@ class CupyBackend(Backend):
     def to_host(self, x: Any) -> Any:
         """Copy to main memory."""
         return self._cupy.asnumpy(x)
-
-    def shares_memory(self, x: Any, y: Any) -> bool:
-        """Compare where they begin and end; only where these overlap ask CuPy, which compares all
-        elements.
-        """
-        return bool(self._cupy.may_share_memory(x, y) and self._cupy.shares_memory(x, y))
-
-    def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
-        """Let the GPU repeat it by itself."""
-        return Graph(function, carried, CudaGraphDriver(self.device))
-
-    def calls_python(self, function: Any, arguments: list[Any]) -> bool:
-        """Say no where steps are graphs, which are launched without Python."""
-        return False
-
-    def loop(self, function: Any, carried: list[tuple[int, int]]) -> Any:
-        """Let the GPU repeat it by itself, with nothing in between."""
-        return Loop(function, carried, CudaGraphDriver(self.device))
 
     def synchronize(self) -> None:
         """Wait for the current stream."""

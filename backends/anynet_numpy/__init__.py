@@ -10,7 +10,7 @@ from anynet.backend import Backend
 from anynet.errors import BackendError, DTypeError
 from anynet_numpy import older
 from anynet_numpy.kernels import KERNELS
-from anynet_numpy.memory import aligned
+from anynet_numpy.target import NumpyTarget
 
 #: Kinds of NumPy's dtypes: Booleans, integers, real and complex floating-point numbers.
 _NUMERIC = "biufc"
@@ -20,6 +20,7 @@ class NumpyBackend(Backend):
     """NumPy on the CPU."""
 
     kernels = KERNELS
+    target = NumpyTarget
 
     def __init__(self, device: str = "") -> None:
         if device not in ("", "cpu"):
@@ -42,17 +43,6 @@ class NumpyBackend(Backend):
             return checked(x)
         known = hasattr(np, str(x.dtype).rpartition(".")[2])
         return older.from_dlpack(x if known else widened(x))
-
-    def shares_memory(self, x: Any, y: Any) -> bool:
-        """Ask NumPy."""
-        return bool(np.shares_memory(x, y))
-
-    def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
-        """Put the axes in the order of the strides: sums of rows are rounded otherwise than sums of
-        columns.
-        """
-        order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
-        return aligned(tuple(shape[axis] for axis in order), dtype).transpose(np.argsort(order))
 
 
 def checked(x: Any) -> Any:

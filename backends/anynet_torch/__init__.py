@@ -8,13 +8,12 @@ from typing import Any
 from anynet_numpy import portable
 
 from anynet.backend import Backend
-from anynet.compiler.device_graph import Graph, Loop
 from anynet.errors import BackendError
 from anynet_torch.memory import keep_freed
 
 try:
-    from anynet_torch.graph import CudaGraphDriver
     from anynet_torch.kernels import KERNELS
+    from anynet_torch.target import TorchTarget
 except ImportError:
     # Told when the backend is opened.
     INSTALLED = False
@@ -30,6 +29,7 @@ class TorchBackend(Backend):
     device: Any
     if INSTALLED:
         kernels = KERNELS
+        target = TorchTarget
 
     def __init__(self, device: str = "") -> None:
         torch = _import()
@@ -52,11 +52,6 @@ class TorchBackend(Backend):
         """Let the C library keep memory that is freed."""
         if _import().device(device or "cpu").type == "cpu":
             keep_freed()
-
-    @property
-    def loops(self) -> bool:
-        """Whether it is a GPU of CUDA's."""
-        return bool(self.device.type == "cuda")
 
     def from_host(self, obj: Any) -> Any:
         """Copy, for PyTorch would share the memory of a buffer, also of one that is not to be
@@ -86,30 +81,6 @@ class TorchBackend(Backend):
     def strides(self, x: Any) -> Any:
         """Ask the tensor; a number of Python's has none."""
         return x.stride() if isinstance(x, self._torch.Tensor) else None
-
-    def shares_memory(self, x: Any, y: Any) -> bool:
-        """Compare the memory that the tensors are views of."""
-        return bool(x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr() != 0)
-
-    def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
-        """Lay it out alike: going through two orders at once takes several times as long."""
-        return self._torch.empty_strided(shape, strides, dtype=dtype, device=self.device)
-
-    def compile(self, function: Any, carried: list[tuple[int, int]]) -> Any:
-        """Let a GPU repeat it; leave PyTorch's own derivatives out, with which results cannot go to
-        memory of ours.
-        """
-        if self.device.type == "cuda":
-            return Graph(function, carried, CudaGraphDriver(self.device))
-        return self._torch.no_grad()(super().compile(function, carried))
-
-    def calls_python(self, function: Any, arguments: list[Any]) -> bool:
-        """Say no where steps are graphs, which are launched without Python."""
-        return bool(self.device.type != "cuda")
-
-    def loop(self, function: Any, carried: list[tuple[int, int]]) -> Any:
-        """Let a GPU repeat it by itself, with nothing in between."""
-        return Loop(function, carried, CudaGraphDriver(self.device))
 
     def synchronize(self) -> None:
         """Wait for the GPU."""

@@ -15,6 +15,7 @@ import anynet
 from anynet import losses, optimizers
 from anynet.backend import configure
 from anynet.bench import Maker
+from anynet.compiler.target import target_of
 from anynet.data import Loader
 from anynet.training import on_rows, training_step
 
@@ -84,7 +85,7 @@ def _anynet(name: str, compiled: bool) -> Run:
         )
         backend.synchronize()
 
-    return _calls(loop if compiled and backend.loops else epoch)
+    return _calls(loop if compiled and target_of(backend).has_loop else epoch)
 
 
 def _numpy() -> Run:

@@ -15,8 +15,8 @@ import pytest
 from anynet_cuda.sources import SOURCES, WINDOW
 from anynet_cupy import product
 from anynet_cupy.elementwise import elementwise
-from anynet_cupy.graph import CudaGraphDriver
 from anynet_cupy.kernels import KERNELS, standard
+from anynet_cupy.target import CudaGraphDriver
 from cublas_on_a_cpu import Cublas
 from elementwise_on_a_cpu import ElementwiseKernel, loop
 from kernels_and_references import differing

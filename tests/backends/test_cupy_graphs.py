@@ -15,11 +15,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from anynet_cupy import graph as cupy_graph
-from anynet_cupy.graph import CudaGraphDriver
+from anynet_cupy import target as cupy_target
+from anynet_cupy.target import CudaGraphDriver
 
 from anynet.compiler import device_graph as graph
-from anynet.compiler.device_graph import Graph, Loop
+from anynet.compiler.device_graph import Carry, Graph, Loop
 
 GARBAGE = 255
 
@@ -242,9 +242,9 @@ def pretended(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(graph, "array_namespace", lambda *arrays: Namespace())
     monkeypatch.setattr(graph, "device", lambda x: None)
-    cupy_graph._stream.cache_clear()
+    cupy_target._stream.cache_clear()
     yield
-    cupy_graph._stream.cache_clear()
+    cupy_target._stream.cache_clear()
 
 
 class Device(contextlib.nullcontext):
@@ -264,8 +264,8 @@ def as_before():
     (current,) = state.streams
     assert len(state.allocators) == 1
     assert current.capture is None
-    assert current.waited_for.pop() is cupy_graph._stream(0)
-    assert cupy_graph._stream(0).capture is None
+    assert current.waited_for.pop() is cupy_target._stream(0)
+    assert cupy_target._stream(0).capture is None
 
 
 #: Steps on two states, an entry and a rate: the new states first, and a result.
@@ -295,7 +295,7 @@ def same(found, wanted):
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_graph(name):
-    step, run = STEPS[name], Graph(STEPS[name], [(0, 0), (1, 1)], driver())
+    step, run = STEPS[name], Graph(STEPS[name], [Carry(0, 0), Carry(1, 1)], driver())
     a, b, seen = np.float32([1, 2, 3]), np.float32([10, 20, 40]), []
     found = [array(a), array(b)]
     for i in range(6):
@@ -313,7 +313,7 @@ def test_a_graph(name):
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_loop(name):
-    step, run = STEPS[name], Loop(STEPS[name], [(0, 0), (1, 1)], driver())
+    step, run = STEPS[name], Loop(STEPS[name], [Carry(0, 0), Carry(1, 1)], driver())
     a, b = np.float32([1, 2, 3]), np.float32([10, 20, 40])
     found, entries = (
         [array(a), array(b)],
@@ -368,7 +368,7 @@ def test_threads_capture_one_after_the_other():
     def work():
         try:
             begun.wait()
-            run = Graph(step, [(0, 0), (1, 1)], driver())
+            run = Graph(step, [Carry(0, 0), Carry(1, 1)], driver())
             for _ in range(3):
                 found = run([array([1, 2, 3])] * 3, [0.5])
             same(
@@ -390,7 +390,7 @@ def test_threads_capture_one_after_the_other():
 def test_a_call_on_another_stream_waits_for_the_last_one(kind):
     """Also where it captures, or is no graph as yet: the memory of the calls is the same."""
     run, x = (
-        kind(STEPS["descent"], [(0, 0), (1, 1)], driver()),
+        kind(STEPS["descent"], [Carry(0, 0), Carry(1, 1)], driver()),
         array([1, 2, 3]),
     )
     given = (

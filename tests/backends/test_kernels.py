@@ -14,6 +14,7 @@ from kernels_and_references import DTYPES, differing, on, reference_of
 
 from anynet import primitives
 from anynet.backend import get_backend, kernels_for
+from anynet.compiler.target import target_of
 
 #: What kernels decline on a CPU by design, as (kernel, number of the case): some are for GPUs only.
 DECLINED = {
@@ -95,7 +96,7 @@ def test_lowerings_compute_what_their_kernels_do(backend, dtype):
             differing += [
                 (name, i) for x, y in zip(found, wanted, strict=True) if not alike(host(x), host(y))
             ]
-    on_gpu = backend.name == "torch" and backend.loops
+    on_gpu = backend.name == "torch" and target_of(backend).has_loop
     assert declined == NO_LOWERING.get("torch on a GPU" if on_gpu else backend.name, set())
     assert differing == []
 

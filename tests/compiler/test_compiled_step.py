@@ -31,6 +31,7 @@ from anynet import interrupt, layers, losses, optimizers, tree
 from anynet.array import array_namespace
 from anynet.backend import get_backend
 from anynet.compiler import compiled_step, device_graph
+from anynet.compiler.target import target_of
 from anynet.data import Loader
 from anynet.data.loader import batch as batch_of
 from anynet.errors import (
@@ -856,7 +857,11 @@ def test_functions_with_derivatives_of_their_own(backend):
     # JAX compiles all that a replay calls, and has no plain arrays then; a GPU repeats what it was
     # asked for by itself.
     outside = lambda x: backend.asarray(np.sin(host(x)))
-    sine = outside if backend.calls_python(outside, [x]) else lambda x: array_namespace(x).sin(x)
+    sine = (
+        outside
+        if target_of(backend).calls_python(outside, [x])
+        else lambda x: array_namespace(x).sin(x)
+    )
     plain = anynet.custom_vjp(lambda x: sine(x), lambda g, out, x: g)
 
     def loss(net, x, t):
@@ -1993,12 +1998,11 @@ def test_interrupted_anywhere_in_a_loop(monkeypatch):
     """On a device that is pretended, with numbers that leave what they meet as it is."""
     numpy = type(get_backend("numpy"))
     monkeypatch.setattr(Pretended, "number_dtype", lambda self, arrays: np.dtype("float32"))
-    monkeypatch.setattr(numpy, "loops", True)
-    monkeypatch.setattr(
-        numpy,
-        "loop",
-        lambda self, function, carried: device_graph.Loop(function, carried, Pretended()),
-    )
+
+    class Target(numpy.target):
+        driver = Pretended()
+
+    monkeypatch.setattr(numpy, "target", Target)
     two = lambda step, rows, *given: step.for_each(rows, *given, start=2)
     assert interrupted_everywhere(get_backend("numpy"), two, 2) > 100
 

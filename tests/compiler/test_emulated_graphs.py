@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="needs torch")
 
 from emulated_graphs import Capture, CaptureError, EmulatedDriver  # noqa: E402 - needs PyTorch
 
-from anynet.compiler.device_graph import Graph, Loop  # noqa: E402 - needs PyTorch
+from anynet.compiler.device_graph import Carry, Graph, Loop  # noqa: E402 - needs PyTorch
 
 
 @pytest.fixture
@@ -91,12 +91,12 @@ def test_one_capture_at_a_time(driver):
             failed.append(error)
 
     def graph(function):
-        captured = Graph(function, [(0, 0)], driver)
+        captured = Graph(function, [Carry(0, 0)], driver)
         for _ in range(3):
             captured([torch.zeros(2)], [])
 
     def loop(function):
-        Loop(function, [(0, 0)], driver)([torch.zeros(2)], torch.zeros(3, 1), [[]] * 3, 0, 3)
+        Loop(function, [Carry(0, 0)], driver)([torch.zeros(2)], torch.zeros(3, 1), [[]] * 3, 0, 3)
 
     threads = [threading.Thread(target=work, args=(make,)) for make in (graph, loop)]
     for thread in threads:
@@ -120,7 +120,7 @@ def test_state_that_is_written_over_too_early_shows(driver):
     launch()
     torch.testing.assert_close(a, b)
     state = [torch.zeros(2), torch.ones(2)]
-    (one, other), _ = Loop(lambda a, b, x: [b[:], a[:], x], [(0, 0), (1, 1)], driver)(
+    (one, other), _ = Loop(lambda a, b, x: [b[:], a[:], x], [Carry(0, 0), Carry(1, 1)], driver)(
         state, torch.zeros(3, 1), [[]] * 3, 0, 3
     )
     torch.testing.assert_close(one, torch.ones(2))

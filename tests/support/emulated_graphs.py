@@ -18,12 +18,11 @@ from typing import Any
 import anynet_torch
 import torch
 from anynet_torch import devices, elementwise
-from anynet_torch.graph import CudaGraphDriver
+from anynet_torch.target import CudaGraphDriver, TorchTarget
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from anynet import primitives
-from anynet.compiler.device_graph import Graph, Loop
 
 #: What was done, to be seen at the end of a run.
 counts = {"captured": 0, "launched": 0, "refused": 0}
@@ -173,6 +172,12 @@ class EmulatedDriver(CudaGraphDriver):
         return [fill_with_garbage(x) for x in super().memory(arrays)]
 
 
+class EmulatedTarget(TorchTarget):
+    def __init__(self, backend: Any) -> None:
+        super().__init__(backend)
+        self.driver = EmulatedDriver(backend.device)
+
+
 def adam_update(
     p: Any,
     g: Any,
@@ -223,12 +228,4 @@ def emulate() -> None:
         "cpu" if x.dtype.itemsize < 4 and x.dtype.is_floating_point else "cuda"
     )
     elementwise._compiled = lambda name, numbers: LOOPS[name]
-    backend: Any = anynet_torch.TorchBackend
-    backend.loops = True
-    backend.compile = lambda self, function, carried: Graph(
-        function, carried, EmulatedDriver(self.device)
-    )
-    backend.loop = lambda self, function, carried: Loop(
-        function, carried, EmulatedDriver(self.device)
-    )
-    backend.calls_python = lambda self, function, arguments: False
+    anynet_torch.TorchBackend.target = EmulatedTarget

@@ -1,4 +1,4 @@
-"""CUDA graphs of PyTorch's launches."""
+"""The compiler target of PyTorch: on a CUDA GPU, steps are graphs of its launches."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,7 +7,37 @@ from typing import Any
 
 import torch
 
-from anynet.compiler.device_graph import GraphDriver
+from anynet.backend import Backend
+from anynet.compiler.device_graph import Carry, GraphDriver
+from anynet.compiler.target import CompilerTarget
+
+
+class TorchTarget(CompilerTarget):
+    """PyTorch without its own derivatives."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        device: Any = backend.device
+        if device.type == "cuda":
+            self.driver = CudaGraphDriver(device)
+
+    def shares_memory(self, x: Any, y: Any) -> bool:
+        """Compare the memory that the tensors are views of."""
+        return shares_storage(x, y)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
+        """Use the same strides, because a call that reads two orders takes several times as long."""
+        return torch.empty_strided(shape, strides, dtype=dtype, device=self.backend.device)
+
+    def compile(self, function: Any, carry: list[Carry]) -> Any:
+        """Switch PyTorch's derivatives off, with which a call takes no ``out``."""
+        compiled = super().compile(function, carry)
+        return torch.no_grad()(compiled) if self.driver is None else compiled
+
+
+def shares_storage(x: Any, y: Any) -> bool:
+    """Return whether tensors are views of the same memory."""
+    return bool(x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr() != 0)
 
 
 class CudaGraphDriver(GraphDriver):
@@ -69,7 +99,7 @@ class CudaGraphDriver(GraphDriver):
 
     def shares_memory(self, x: Any, y: Any) -> bool:
         """Compare the memory that the tensors are views of."""
-        return bool(x.untyped_storage().data_ptr() == y.untyped_storage().data_ptr() != 0)
+        return shares_storage(x, y)
 
     def number_dtype(self, arrays: list[Any]) -> Any:
         """Return one that is exact enough: PyTorch does not mind a number's dtype beside floating

@@ -1,10 +1,12 @@
-"""CUDA graphs of CuPy's launches."""
+"""The compiler target of CuPy: steps are CUDA graphs of its launches."""
 
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from anynet.backend import Backend
 from anynet.compiler.device_graph import GraphDriver
+from anynet.compiler.target import CompilerTarget
 
 #: Bytes of which arrays in one piece take whole multiples, and up to which they are copied once
 #: more for fewer calls.
@@ -19,13 +21,30 @@ def _whole(size: int) -> int:
     return -(-size // _LINE) * _LINE
 
 
+class CupyTarget(CompilerTarget):
+    """CuPy, whose steps are graphs."""
+
+    driver: "CudaGraphDriver"
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self.driver = CudaGraphDriver(backend.device)
+
+    def shares_memory(self, x: Any, y: Any) -> bool:
+        """Compare where they begin and end. Ask CuPy, which compares all elements, only where they
+        overlap.
+        """
+        may_share = self.driver.shares_memory(x, y)
+        return may_share and bool(self.driver.cupy.shares_memory(x, y))
+
+
 class CudaGraphDriver(GraphDriver):
     """The launches on one GPU; a graph has memory of its own for what is made on the way."""
 
     def __init__(self, device: Any) -> None:
         import cupy
 
-        self._cupy = cupy
+        self.cupy = cupy
         self._device = device
         self._last: Any = None
 
@@ -38,13 +57,13 @@ class CudaGraphDriver(GraphDriver):
         capture.
         """
         current, beside = (
-            self._cupy.cuda.get_current_stream(),
+            self.cupy.cuda.get_current_stream(),
             _stream(self._device.id),
         )
-        pool = self._cupy.cuda.MemoryPool()
+        pool = self.cupy.cuda.MemoryPool()
         beside.wait_event(current.record())
         try:
-            with self._cupy.cuda.using_allocator(pool.malloc), beside:
+            with self.cupy.cuda.using_allocator(pool.malloc), beside:
                 function()
                 beside.begin_capture()
                 try:
@@ -63,7 +82,7 @@ class CudaGraphDriver(GraphDriver):
 
     def wait(self) -> None:
         """Wait for the stream of the last launch, if this is another."""
-        stream = self._cupy.cuda.get_current_stream()
+        stream = self.cupy.cuda.get_current_stream()
         if stream != self._last:
             if self._last is not None:
                 stream.wait_event(self._last.record())
@@ -77,8 +96,8 @@ class CudaGraphDriver(GraphDriver):
         for x in arrays:
             places.append(end)
             end += _whole(x.nbytes)
-        piece = self._cupy.cuda.alloc(end)
-        make = self._cupy.ndarray
+        piece = self.cupy.cuda.alloc(end)
+        make = self.cupy.ndarray
         return [
             make(x.shape, x.dtype, piece + place) for x, place in zip(arrays, places, strict=True)
         ]
@@ -87,8 +106,8 @@ class CudaGraphDriver(GraphDriver):
         """Copy in one call what follows each other there and here, and in another order element by
         element.
         """
-        runtime = self._cupy.cuda.runtime
-        stream = self._cupy.cuda.get_current_stream().ptr
+        runtime = self.cupy.cuda.runtime
+        stream = self.cupy.cuda.get_current_stream().ptr
         # Of what is still to be copied: where to, where from, and how many bytes; between arrays
         # nothing is kept.
         there = here = size = 0
@@ -96,7 +115,7 @@ class CudaGraphDriver(GraphDriver):
         pieces: Any = None
         for own, x in zip(to, given, strict=True):
             if not x.flags.c_contiguous:
-                self._cupy.copyto(own, x)
+                self.cupy.copyto(own, x)
                 continue
             target, source, whole = own.data, x.data, _whole(size)
             follows = size and target.ptr == there + whole and source.ptr == here + whole
@@ -124,7 +143,7 @@ class CudaGraphDriver(GraphDriver):
 
     def shares_memory(self, x: Any, y: Any) -> bool:
         """Compare where they begin and end."""
-        return bool(self._cupy.may_share_memory(x, y))
+        return bool(self.cupy.may_share_memory(x, y))
 
     def number_dtype(self, arrays: list[Any]) -> Any:
         """Return the smallest: beside a larger one it is in that one's place, and not the other way
@@ -139,7 +158,7 @@ class CudaGraphDriver(GraphDriver):
         return min(
             wide,
             key=lambda dtype: dtype.itemsize,
-            default=self._cupy.dtype("float32"),
+            default=self.cupy.dtype("float32"),
         )
 
 
