@@ -14,9 +14,10 @@ from anynet.errors import (
     NotInitializedError,
     PathError,
 )
-from anynet.layers import kept, paths
+from anynet.layers import paths
 from anynet.layers.freezing import set_frozen
 from anynet.layers.initialization import has_shape, initialize, is_uninitialized
+from anynet.layers.kept import checked_call, holds_array, kept, trusted
 from anynet.layers.location import locate
 from anynet.spelling import check_attribute, near, no_attribute
 
@@ -86,9 +87,9 @@ class Module:
         try:
             if self._observer is not None:
                 return self._observer(self, *args, **settings)
-            if self._differentiated or type(self) in kept.trusted:
+            if self._differentiated or type(self) in trusted:
                 return self.forward(*args, **settings)
-            return kept.checked_call(self, args, settings)
+            return checked_call(self, args, settings)
         except Exception as error:
             cause = self._cause(error)
             locate(cause, self)
@@ -113,9 +114,9 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = vars(self)
-        if self._differentiated and not is_array(own.get(name)) and kept.holds_array(value):
+        if self._differentiated and not is_array(own.get(name)) and holds_array(value):
             # Attributes of this copy are lost, but for buffers that were arrays before.
-            raise kept.kept(type(self).__name__, name)
+            raise kept(type(self).__name__, name)
         if name not in own:
             self._check_name(name, value)
         object.__setattr__(self, name, value)
