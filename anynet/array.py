@@ -4,9 +4,8 @@ array_api_compat.
 
 import builtins
 from collections.abc import Callable, Iterable
-from functools import cache
-from numbers import Number, Real
-from types import GenericAlias
+from numbers import Real
+from types import GenericAlias, ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import array_api_compat as compat
@@ -17,6 +16,7 @@ from anynet.errors import (
     DTypeError,
     MixedArraysError,
 )
+from anynet.plugins import plugin_of
 
 
 class DType(Protocol):
@@ -183,29 +183,25 @@ _COMPLEX: dict[tuple[type, DType], bool] = {}
 _NARROW: dict[tuple[type, DType], bool] = {}
 
 
-# Types of devices that are one device each.
-_SINGLE: set[type] = set()
+#: The namespace of a type of arrays, None for a type of scalars. Types of which each array has
+#: its own namespace, such as traced arrays, are absent.
+_NAMESPACES: dict[type, Namespace | None] = {}
+#: The function that returns the device of an array, by the array's type.
+_DEVICES: dict[type, Callable[[Array], Device]] = {}
+
+
+#: Returns the device that the library says, or that array_api_compat has for it.
+own_device: Callable[[Array], Device] = compat.device
 
 
 def device(x: Array) -> Device:
-    """Return the device of an array; of one that is sharded over a mesh of devices, the whole mesh.
-
-    What is created on a mesh is there as a whole on each of its devices.
-    """
-    place: Device = compat.device(x)
-    if type(place) in _SINGLE:
-        return place
-    if hasattr(place, "mesh") and hasattr(place, "spec"):
-        return _on_every_device(place)
-    _SINGLE.add(type(place))
-    return place
-
-
-@cache
-def _on_every_device(sharding: Any) -> Device:
-    """Return the sharding over the same mesh that splits no axis."""
-    whole: Device = type(sharding)(sharding.mesh, type(sharding.spec)())
-    return whole
+    """Return the device of an array, as `Backend.device_of` of its library does."""
+    function = _DEVICES.get(type(x))
+    if function is None:
+        _namespace(x)
+        # A scalar or another object, for which the library has an error.
+        function = _DEVICES.get(type(x), own_device)
+    return function(x)
 
 
 def is_array(x: object) -> TypeGuard[Array]:
@@ -370,23 +366,58 @@ def array_namespace(*arrays: Any) -> Namespace:
         ArgumentTypeError: none of them is an array, or one is something else.
 
     """
+    common: Namespace | None = None
+    for x in arrays:
+        kind = type(x)
+        xp = _NAMESPACES[kind] if kind in _NAMESPACES else _namespace(x)
+        if xp is common or xp is None:
+            continue
+        if common is not None:
+            return _traced_namespace(arrays)
+        common = xp
+    if common is None:
+        raise no_array("", type(arrays[0]).__name__ if arrays else "nothing")
+    return common
+
+
+def _namespace(x: Any) -> Namespace | None:
+    """Return the namespace of an array, None for a scalar, and note what holds for its type.
+
+    Raises:
+        ArgumentTypeError: x is something else.
+
+    """
+    kind = type(x)
+    if kind in _DEVICES:
+        own: Namespace = x.__array_namespace__()
+        return own
     try:
-        xp: Namespace = compat.array_namespace(*arrays)
-        return xp
+        xp: Namespace = compat.array_namespace(x)
     except TypeError:
-        found: list[Namespace] = []
-        for x in arrays:
-            if is_array(x) and (xp := compat.array_namespace(x)) not in found:
-                found.append(xp)
-        lifted = [xp for xp in found if hasattr(xp, "plain_namespace")]
-        if lifted and len({getattr(xp, "plain_namespace", xp).__name__ for xp in found}) == 1:
-            return lifted[0]
-        if len(found) > 1:
-            raise MixedArraysError(mixed_message(arrays)) from None
-        others = [x for x in arrays if not (is_array(x) or isinstance(x, Number | None))] or list(
-            arrays
-        )
-        raise no_array("", type(others[0]).__name__ if others else "nothing") from None
+        if not isinstance(x, int | float | complex | None):
+            raise no_array("", kind.__name__) from None
+        _NAMESPACES[kind] = None
+        return None
+    if not isinstance(xp, ModuleType):
+        _DEVICES[kind] = own_device
+        return xp
+    plugin = plugin_of(library_name(xp))
+    if plugin is not None and plugin.namespace is not None:
+        xp = plugin.namespace
+    # In this order: a type that only _DEVICES has is one without a common namespace.
+    _NAMESPACES[kind] = xp
+    _DEVICES[kind] = own_device if plugin is None else plugin.device_of
+    return xp
+
+
+def _traced_namespace(arrays: Iterable[Any]) -> Namespace:
+    """Return the namespace of the traced arrays among arrays of one library."""
+    namespaces = [array_namespace(x) for x in arrays if is_array(x)]
+    traced = [xp for xp in namespaces if hasattr(xp, "plain_namespace")]
+    names = {getattr(xp, "plain_namespace", xp).__name__ for xp in namespaces}
+    if not traced or len(names) > 1:
+        raise MixedArraysError(mixed_message(arrays))
+    return traced[0]
 
 
 def library_name(xp: Namespace) -> str:
@@ -427,4 +458,4 @@ def mixed_message(arrays: Iterable[Any]) -> str:
 
 
 def _ground(x: Array) -> str:
-    return f"{library_name(compat.array_namespace(x))} on {device(x)}"
+    return f"{library_name(array_namespace(x))} on {device(x)}"

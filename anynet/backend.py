@@ -1,17 +1,15 @@
-"""Backends: what a library adds to the standard, and how one is found by name, by environment or by
-array.
+"""Backends: a library's devices, transfers and kernels, for which the standard has no functions.
 
-The standard has functions; it has no word for "the second GPU", for waiting until a device is done,
-or for a quicker version of one of our own operations. A backend is these few things for one
-library. Each is a plug-in in the entry-point group ``anynet.backends``, under the name of the
-library it serves.
+Each backend is a plug-in in the entry-point group ``anynet.backends``, under the import name of the
+library that it serves. A library without a plug-in is served by the standard alone.
 """
 
+import importlib
 import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
@@ -27,42 +25,54 @@ from anynet.array import (
     dtype_name,
     is_array,
     library_name,
+    own_device,
 )
 from anynet.errors import BackendError, DTypeError
+from anynet.namespace_adapter import NamespaceAdapter as NamespaceAdapter
+from anynet.plugins import entry_points, plugin, plugin_of
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from anynet.compiler.target import CompilerTarget
 
-GROUP = "anynet.backends"
 VARIABLE = "ANYNET_BACKEND"
 DEFAULT = "numpy"
 
-# Dtypes of the standard that a library can lack: on some devices, or until it is told to have them.
+# Dtypes of the standard that a library may lack, on some devices or by its settings.
 _WIDE = {"int64", "uint64", "float64", "complex128"}
 
 
 class Backend:
-    """One array library on one device; as it stands it serves any library, and a plug-in overrides
-    what differs.
+    """One array library on one device, which serves any library that follows the standard.
 
-    A plug-in is a subclass whose constructor takes the device's name, ``""`` for the library's own
-    choice, and raises `BackendError` where the library cannot work. The constructor leaves the
-    library's settings as they are.
+    A plug-in is a subclass that overrides the parts that differ. Its constructor takes the name of
+    a device, or ``""`` for the library's default. It raises `BackendError` where the library cannot
+    work, and it leaves the library's settings as they are. docs/backends.md is a guide for authors.
+
+    >>> backend = anynet.get_backend("numpy")
+    >>> backend.xp.sum(backend.asarray([1, 2, 3]))
+    np.int64(6)
+    >>> backend.device_name
+    'cpu'
     """
 
-    #: Whether arrays only note what is to be done, and nothing is computed until numbers are read.
+    #: The namespace that anynet uses for the library's arrays in place of their own, such as a
+    #: `NamespaceAdapter` that adds missing parts of the standard. It has the library's
+    #: ``__name__``.
+    namespace: ClassVar[Namespace | None] = None
+    #: Returns the device of one of the library's arrays, for arrays that have no ``.device``.
+    device_of = staticmethod(own_device)
+    #: Whether the library builds a graph that another program runs, and has no values.
     lazy: ClassVar[bool] = False
-    #: Whether arrays of other libraries that meet its own are constants of what it writes.
+    #: Whether arrays of other libraries become constants in the library's graph.
     embeds: ClassVar[bool] = False
-    #: The name of a primitive, or of a function of the standard, to a quicker version of it for
-    #: this library; one that returns NotImplemented declines. See `anynet.kernel.Kernels`.
+    #: Faster versions of functions for this library, by the name of a primitive or of a function of
+    #: the standard. A kernel that returns NotImplemented declines its arguments. See
+    #: `anynet.kernel.Kernels`.
     kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}
-    #: The class of what the backend offers the compiler, see `anynet.compiler.target`; None for the
-    #: one that serves every library.
+    #: The class that says what the compiler may do with the library, see `anynet.compiler.target`.
+    #: None stands for the one that serves every library.
     target: "ClassVar[type[CompilerTarget] | None]" = None
-    #: What to do where the library lacks a dtype of 64 bits.
+    #: The remedy that an error names where the library lacks a dtype of 64 bits.
     dtype_remedy: ClassVar[str] = "take another dtype, such as xp.float32"
 
     def __init__(self, xp: Namespace, device: Device = None) -> None:
@@ -82,27 +92,31 @@ class Backend:
     @property
     def version(self) -> str:
         """The library's own version."""
-        # Not every namespace has its package's.
-        return str(getattr(sys.modules.get(self.name), "__version__", "unknown"))
+        # Some packages have it, and some namespaces.
+        for module in (sys.modules.get(self.name), self.xp):
+            version = getattr(module, "__version__", None)
+            if version is not None:
+                return str(version)
+        return "unknown"
 
     @classmethod
     def configure(cls, device: str) -> None:
-        """Change the library's settings for the whole process, before a device is opened; see
+        """Change the library's settings for the whole process before a device is opened, see
         `anynet.configure`.
         """
 
     def float64(self) -> AbstractContextManager[None]:
-        """Return a context in which the library has float64, where it can have it, for this thread
-        only.
-        """
+        """Return a context in which this thread has float64, where the library can have it."""
         return nullcontext()
 
     def asarray(self, obj: Any, dtype: DType = None) -> Array:
-        """Bring numbers, nested lists, anything with a buffer, or any library's array to this
-        library and device.
+        """Return a scalar, nested lists, a buffer or any library's array as an array on this
+        device.
 
-        Python floats become float32; arrays and buffers keep their dtype unless another is asked
-        for.
+        Python floats become float32. Arrays and buffers keep their dtype unless ``dtype`` is given.
+
+        >>> anynet.get_backend("numpy").asarray([[1.0, 2.0]])
+        array([[1., 2.]], dtype=float32)
         """
         if is_array(obj):
             x = self.from_array(obj)
@@ -113,41 +127,44 @@ class Backend:
         return x if dtype is None else self.xp.astype(x, dtype, copy=False)
 
     def from_host(self, obj: Any) -> Array:
-        """Make an array of numbers, nested lists or an object with a buffer."""
+        """Return a scalar, nested lists or an object with a buffer as an array."""
         return self.xp.asarray(obj, device=self.device)
 
     def from_array(self, x: Array) -> Array:
-        """Bring another library's array here, by DLPack; one that is here already is returned as it
-        is.
+        """Return any library's array on this device, itself where it is there already.
+
+        Another library's array comes by DLPack where both libraries have it, and else through main
+        memory.
         """
-        if library_name(array_namespace(x)) != self.name:
+        if library_name(array_namespace(x)) == self.name:
+            here = self.device is None or device(x) == self.device
+            return x if here else x.to_device(self.device)
+        if hasattr(x, "__dlpack__") and hasattr(self.xp, "from_dlpack"):
             return self.xp.from_dlpack(x, device=self.device)
-        return x if self.device is None or device(x) == self.device else x.to_device(self.device)
+        return self.through_host(x)
 
     def to_host(self, x: Array) -> Any:
-        """Return the values as an array with a buffer in main memory (a NumPy array); waits for the
-        device.
+        """Return the values as a NumPy array in main memory, after waiting for the device.
 
-        A dtype that NumPy does not have, such as bfloat16, comes as float32, which has all its
-        values.
+        A dtype that NumPy lacks, such as bfloat16, becomes float32, which has all its values.
         """
         return get_backend(DEFAULT).asarray(x)
 
     def through_host(self, x: Array) -> Array:
-        """Copy another library's array through main memory, in its own dtype where this library has
-        it.
+        """Return a copy of another library's array, made through main memory, in its own dtype
+        where this library has it.
         """
-        copied, name = (
-            self.from_host(get_backend(x).to_host(x)),
-            dtype_name(x.dtype),
-        )
+        copied = self.from_host(get_backend(x).to_host(x))
+        name = dtype_name(x.dtype)
         own = getattr(self.xp, name, None)
-        # Those of 64 bits are here as the library has them.
-        return copied if own is None or name in _WIDE else self.xp.astype(copied, own, copy=False)
+        if own is None or name in _WIDE:
+            # The library chooses its own dtype for one of 64 bits that it lacks.
+            return copied
+        return self.xp.astype(copied, own, copy=False)
 
     def synchronize(self) -> None:
-        """Wait until all work given to the device is done; nothing to wait for unless a library
-        overrides it.
+        """Wait until the device has finished its work. A library without queues returns at
+        once.
         """
 
     def strides(self, x: Array) -> Any:
@@ -157,11 +174,9 @@ class Backend:
         return getattr(x, "strides", None)
 
     def supports(self, dtype: DType) -> bool:
-        """Tell whether this library has the dtype on this device."""
-        return any(
-            known == dtype
-            for known in self.xp.__array_namespace_info__().dtypes(device=self.device).values()
-        )
+        """Return whether this library has the dtype on this device."""
+        dtypes = self.xp.__array_namespace_info__().dtypes(device=self.device)
+        return any(known == dtype for known in dtypes.values())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name} {self.version}, device={self.device_name})"
@@ -172,12 +187,17 @@ def get_backend(which: "str | Backend | Array | None" = None) -> Backend:
     ``numpy``).
 
     A name may carry a device after a colon: ``"cupy"``, ``"cupy:1"``,
-    ``"array_api_strict:device1"``. An array gives the backend of its own library and device; a
-    library without a plug-in is served by the standard alone.
+    ``"array_api_strict:device1"``. The name is that of a plug-in or of any importable module that
+    follows the standard. An array gives the backend of its library and device.
 
     Raises:
-        BackendError: the name is unknown, the library is not installed, or it has no such device;
-            one line.
+        BackendError: the name is unknown, the library is not installed or does not follow the
+            standard, or it has no such device. The message is one line.
+
+    >>> anynet.get_backend("numpy").name
+    'numpy'
+    >>> anynet.get_backend(np.zeros(2)).device_name
+    'cpu'
 
     """
     if isinstance(which, Backend):
@@ -185,16 +205,17 @@ def get_backend(which: "str | Backend | Array | None" = None) -> Backend:
     if which is not None and not isinstance(which, str):
         return _backend_of(which)
     name, device_name = _split(which)
-    opened: Backend = _plugin(name)(device_name)
-    return opened
+    if name not in entry_points():
+        return _without_plugin(name, device_name)
+    return _open(name, device_name)
 
 
 def configure(which: str | None = None) -> Backend:
-    """Change the settings of this process to those that suit a backend, and return it as
+    """Change the settings of this process to those that suit a backend, and return the backend as
     `get_backend` does.
 
-    `get_backend` changes no settings. Call this once, at the start of a program of your own. A
-    library leaves it to the programs that import it. What changes depends on the backend:
+    `get_backend` changes no settings. Call this once, at the start of a program. A library leaves
+    it to the programs that import it. The changes depend on the backend:
 
     - JAX: 64-bit dtypes are switched on, by ``jax.config.update("jax_enable_x64", True)``.
     - PyTorch on a CPU, with the GNU C library: up to 1 GiB of freed memory stays with the process
@@ -203,20 +224,21 @@ def configure(which: str | None = None) -> Backend:
     - CuPy: the GPU in the name, as in ``"cupy:1"``, becomes the current device of this thread.
 
     Raises:
-        BackendError: the name is unknown, the library is not installed, or it has no such device;
-            one line.
+        BackendError: as for `get_backend`.
+
+    >>> anynet.configure("numpy").name
+    'numpy'
 
     """
     name, device_name = _split(which)
-    plugin = _plugin(name)
-    plugin.configure(device_name)
-    opened: Backend = plugin(device_name)
-    return opened
+    if name in entry_points():
+        plugin(name).configure(device_name)
+    return get_backend(f"{name}:{device_name}")
 
 
 def check_dtype(xp: Namespace, dtype: DType) -> None:
-    """Check that a library has a dtype of 64 bits, for some compute in fewer bits where it lacks
-    them.
+    """Check that a library has a dtype of 64 bits, because some libraries silently compute in fewer
+    bits.
 
     Raises:
         DTypeError: it lacks the dtype, on this device or by its settings.
@@ -227,20 +249,20 @@ def check_dtype(xp: Namespace, dtype: DType) -> None:
         return
     library: Any = getattr(xp, "plain_namespace", xp)
     if name not in library.__array_namespace_info__().dtypes():
-        remedy = (
-            _plugin(library_name(xp)) if library_name(xp) in _entry_points() else Backend
-        ).dtype_remedy
-        raise DTypeError(f"dtype is {name}, which {library_name(xp)} lacks here: {remedy}")
+        kind = plugin_of(library_name(xp)) or Backend
+        raise DTypeError(
+            f"dtype is {name}, which {library_name(xp)} lacks here: {kind.dtype_remedy}"
+        )
 
 
 def backend_names() -> list[str]:
-    """Return the names of all backends that are registered, whether they work here or not."""
-    return sorted(_entry_points())
+    """Return the names of all registered backends, including those that do not work here."""
+    return sorted(entry_points())
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a backend is and whether it works here; the reason says why it does not."""
+    """Whether a backend works here, with the reason where it does not."""
 
     name: str
     version: str = "-"
@@ -252,52 +274,39 @@ class Report:
 
 
 def probe(name: str) -> Report:
-    """Open a backend and let it compute something tiny; any failure becomes the report's reason."""
+    """Return a report on a backend, for which it is opened and multiplies two small matrices.
+
+    Any failure becomes the report's reason.
+    """
     try:
         backend = get_backend(name)
         x = backend.asarray([[1.0, 2.0], [3.0, 4.0]])
-        found = backend.to_host(backend.xp.matmul(x, x)).tolist()
+        product = backend.to_host(backend.xp.matmul(x, x)).tolist()
+    except BackendError as error:
+        return Report(name, reason=str(error))
     except Exception as error:
-        reason = (
-            str(error) if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
-        )
-        return Report(name, reason=reason.partition("\n")[0])
-    works = found == [[7.0, 10.0], [15.0, 22.0]]
-    reason = "" if works else f"a product came out as {found}"
-    return Report(
-        name,
-        backend.version,
-        backend.device_name,
-        works,
-        reason,
-        backend.lazy,
-    )
+        return Report(name, reason=f"{type(error).__name__}: {error}".partition("\n")[0])
+    works = product == [[7.0, 10.0], [15.0, 22.0]]
+    reason = "" if works else f"a product came out as {product}"
+    return Report(name, backend.version, backend.device_name, works, reason, backend.lazy)
 
 
 def kernels_for(xp: Namespace) -> Mapping[str, Callable[..., Any]]:
-    """Return the kernels that the backend for this namespace's library holds, none where it has no
-    backend.
-    """
+    """Return the kernels of the backend for a namespace's library, none where it has no backend."""
     name = library_name(xp)
-    if name not in _entry_points():
+    if name not in entry_points():
         return {}
     try:
-        kernels: Mapping[str, Callable[..., Any]] = _plugin(name).kernels
+        kernels: Mapping[str, Callable[..., Any]] = plugin(name).kernels
     except BackendError as error:
-        # The library works, its plug-in does not: the references do the same, only slower.
+        # The library works without its plug-in. The references compute the same, only slower.
         warnings.warn(str(error), RuntimeWarning, stacklevel=2)
         return {}
     return kernels
 
 
-def _split(which: str | None) -> tuple[str, str]:
-    """Return the name and the device's name, "" where there is none."""
-    name, _, device_name = (which or os.environ.get(VARIABLE) or DEFAULT).partition(":")
-    return name, device_name
-
-
 def is_buffer(obj: Any) -> bool:
-    """Tell whether the object has a buffer, which has a dtype, unlike Python's numbers and
+    """Return whether the object has a buffer, which has a dtype, unlike Python scalars and
     lists.
     """
     try:
@@ -307,51 +316,137 @@ def is_buffer(obj: Any) -> bool:
     return True
 
 
+def _split(which: str | None) -> tuple[str, str]:
+    """Return the name of a backend and of its device, "" for the default one."""
+    name, _, device_name = (which or os.environ.get(VARIABLE) or DEFAULT).partition(":")
+    return name, device_name
+
+
+def _open(name: str, device_name: str) -> Backend:
+    backend: Backend = plugin(name)(device_name)
+    return backend
+
+
+@cache
+def _opened(name: str) -> Backend:
+    return _open(name, "")
+
+
 def _backend_of(x: Array) -> Backend:
     xp = array_namespace(x)
     name = library_name(xp)
-    if name not in _entry_points():
+    if name not in entry_points():
         return Backend(xp, device(x))
     backend = copy(_opened(name))
     backend.device = device(x)
     return backend
 
 
-@cache
-def _opened(name: str) -> Backend:
-    opened: Backend = _plugin(name)("")
-    return opened
+def _without_plugin(name: str, device_name: str) -> Backend:
+    """Return the backend of an importable library for which no plug-in is registered.
 
+    Raises:
+        BackendError: there is no such module, or it does not follow the standard.
 
-@cache
-def _entry_points() -> "dict[str, EntryPoint]":
-    # A fifth of the time that `import anynet` would take.
-    from importlib.metadata import entry_points
-
-    # One distribution installed twice (a wheel and a checkout) lists its entries twice; the first
-    # one wins.
-    found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=GROUP):
-        found.setdefault(entry.name, entry)
-    return found
-
-
-@cache
-def _plugin(name: str) -> Any:
-    found = _entry_points()
-    if not found:
+    """
+    if not entry_points():
         raise BackendError(
-            f"no backend is registered, not even {name!r}, because anynet was not installed: "
+            f"no backend is registered, not even {DEFAULT!r}, because anynet was not installed: "
             "run pip install -e . in its checkout"
         )
-    if name not in found:
-        raise BackendError(
-            f"unknown backend {name!r}; there are {', '.join(sorted(found))} "
-            f"(set {VARIABLE} or --backend to one of them, a device may follow a colon)"
-        )
+    x = _array_of(name, _import(name))
+    xp = array_namespace(x)
+    library = library_name(xp)
+    if library in entry_points():
+        # Such as jax for "jax.numpy".
+        return _open(library, device_name)
+    place = _named_device(name, xp, device_name) if device_name else _default_device(name, x)
+    _check_calls(name, xp, place)
+    return Backend(xp, place)
+
+
+def _import(name: str) -> Any:
     try:
-        return found[name].load()
+        return importlib.import_module(name)
     except Exception as error:
+        if isinstance(error, ImportError) and error.name != name.partition(".")[0]:
+            reason = f"{name} cannot be imported ({_line(error)})"
+        elif isinstance(error, ImportError | TypeError | ValueError):
+            reason = f"unknown backend {name!r}; there are {', '.join(backend_names())}"
+        else:
+            reason = f"{name} cannot be imported ({type(error).__name__}: {_line(error)})"
         raise BackendError(
-            f"the plug-in of backend {name!r} ({found[name].value}) is broken: {error!r}"
+            f"{reason} (set {VARIABLE} or --backend to one of them, or to a module that follows "
+            "the Array API standard; a device may follow a colon)"
         ) from error
+
+
+def _array_of(name: str, module: Any) -> Array:
+    """Return an array that a module makes, or its part ``array_api``."""
+    namespace = getattr(module, "array_api", module)
+    try:
+        x = namespace.asarray([1.0])
+    except Exception as error:
+        raise _no_library(name, "asarray([1.0])", error) from error
+    if not is_array(x):
+        raise _no_library(name, f"__array_namespace__ of {type(x).__name__}")
+    return x
+
+
+def _default_device(name: str, x: Array) -> Device:
+    try:
+        return device(x)
+    except AttributeError as error:
+        raise _no_library(name, f"device of {type(x).__name__}", error) from error
+
+
+def _named_device(name: str, xp: Namespace, device_name: str) -> Device:
+    """Return the device of a library whose text is the name, or that ``Device(name)`` makes."""
+    wanted: Any = device_name
+    with suppress(Exception):
+        # Not every library has this class, and it does not take every name.
+        wanted = xp.Device(device_name)
+    devices: list[Device] = list(xp.__array_namespace_info__().devices())
+    for place in devices:
+        if place == wanted or str(place) == device_name:
+            return place
+    names = ", ".join(map(str, devices))
+    raise BackendError(f"{name} has no device {device_name!r}; it has {names}")
+
+
+#: Calls of the standard that libraries without full support tend to lack.
+_CALLS: tuple[tuple[str, Callable[[Namespace, Array, Device], Any]], ...] = (
+    ("zeros(…, device=…)", lambda xp, x, place: xp.zeros((1,), dtype=x.dtype, device=place)),
+    ("asarray(…, copy=True)", lambda xp, x, place: xp.asarray(x, copy=True)),
+    ("astype(…, copy=False)", lambda xp, x, place: xp.astype(x, xp.float32, copy=False)),
+    ("argsort(…, stable=True)", lambda xp, x, place: xp.argsort(x, stable=True)),
+    ("isdtype(…)", lambda xp, x, place: xp.isdtype(x.dtype, "real floating")),
+    (
+        "__array_namespace_info__().dtypes(…)",
+        lambda xp, x, place: xp.__array_namespace_info__().dtypes(device=place),
+    ),
+)
+
+
+def _check_calls(name: str, xp: Namespace, place: Device) -> None:
+    try:
+        x = xp.asarray([1.0], dtype=xp.float32, device=place)
+    except Exception as error:
+        raise _no_library(name, "asarray(…, dtype=…, device=…)", error) from error
+    for call, function in _CALLS:
+        try:
+            function(xp, x, place)
+        except Exception as error:
+            raise _no_library(name, call, error) from error
+
+
+def _no_library(name: str, missing: str, error: Exception | None = None) -> BackendError:
+    reason = "" if error is None else f" ({type(error).__name__}: {_line(error)})"
+    return BackendError(
+        f"{name} does not follow the Array API standard: it lacks {missing}{reason}; a plug-in can "
+        "add missing parts, see docs/backends.md"
+    )
+
+
+def _line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -11,6 +11,7 @@ from helpers import assert_close, host, numbers
 
 import anynet
 from anynet import backend as backends
+from anynet import plugins
 from anynet.backend import (
     Backend,
     backend_names,
@@ -29,18 +30,18 @@ def registered(monkeypatch):
 
     def forget():
         for cached in (
-            backends._entry_points,
-            backends._plugin,
+            plugins.entry_points,
+            plugins.plugin,
             backends._opened,
         ):
             cached.cache_clear()
 
     def register(**values):
         points = [
-            importlib.metadata.EntryPoint(name, value, backends.GROUP)
+            importlib.metadata.EntryPoint(name, value, plugins.GROUP)
             for name, value in values.items()
         ]
-        real = importlib.metadata.entry_points(group=backends.GROUP)
+        real = importlib.metadata.entry_points(group=plugins.GROUP)
         monkeypatch.setattr(
             importlib.metadata,
             "entry_points",
@@ -235,11 +236,11 @@ def test_a_library_whose_plug_in_is_broken_works_on_the_references(registered, m
     import array_api_strict
 
     real = importlib.metadata.EntryPoint(
-        "array_api_strict", "no_such_module:Backend", backends.GROUP
+        "array_api_strict", "no_such_module:Backend", plugins.GROUP
     )
     registered()
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [real])
-    backends._entry_points.cache_clear()
+    plugins.entry_points.cache_clear()
     with pytest.warns(RuntimeWarning, match="the plug-in of backend 'array_api_strict'"):
         assert kernels_for(array_api_strict) == {}
 
@@ -249,7 +250,7 @@ def test_a_library_without_a_plug_in_is_served(registered, monkeypatch):
 
     registered()
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [])
-    backends._entry_points.cache_clear()
+    plugins.entry_points.cache_clear()
     x = array_api_strict.asarray([1.0, 2.0])
     assert get_backend(x).name == "array_api_strict"
     assert kernels_for(array_api_strict) == {}
@@ -278,7 +279,7 @@ def test_a_missing_library_is_named_by_its_own_package(monkeypatch, name, packag
 def test_a_checkout_that_was_not_installed(registered, monkeypatch):
     registered()
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [])
-    backends._entry_points.cache_clear()
+    plugins.entry_points.cache_clear()
     with pytest.raises(
         BackendError,
         match=r"not installed: run pip install -e \. in its checkout",

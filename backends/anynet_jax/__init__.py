@@ -3,12 +3,13 @@ by jax.jit.
 """
 
 from contextlib import AbstractContextManager
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 from anynet_numpy import portable
 
-from anynet.array import is_array, is_narrow
+from anynet.array import is_array, is_narrow, own_device
 from anynet.backend import Backend, check_dtype, get_backend, is_buffer
 from anynet.errors import BackendError, DTypeError
 from anynet_jax.kernels import KERNELS
@@ -53,6 +54,17 @@ class JaxBackend(Backend):
     def _devices(self) -> Any:
         """The devices of a mesh, or the one."""
         return getattr(self.device, "device_set", {self.device})
+
+    @staticmethod
+    def device_of(x: Any) -> Any:
+        """Return the device, or the whole mesh of an array that is sharded over one.
+
+        Creation functions put an array on each device of a mesh, as a whole.
+        """
+        place = own_device(x)
+        if hasattr(place, "mesh") and hasattr(place, "spec"):
+            return _on_every_device(place)
+        return place
 
     @classmethod
     def configure(cls, device: str) -> None:
@@ -107,6 +119,12 @@ class JaxBackend(Backend):
         for.
         """
         self._jax.block_until_ready(self._jax.live_arrays())
+
+
+@cache
+def _on_every_device(sharding: Any) -> Any:
+    """Return the sharding over the same mesh that splits no axis."""
+    return type(sharding)(sharding.mesh, type(sharding.spec)())
 
 
 def _import() -> ModuleType:

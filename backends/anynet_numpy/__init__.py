@@ -41,6 +41,8 @@ class NumpyBackend(Backend):
         """
         if isinstance(x, np.ndarray | np.generic):
             return checked(x)
+        if not hasattr(x, "__dlpack__"):
+            return checked(np.asarray(x))
         known = hasattr(np, str(x.dtype).rpartition(".")[2])
         return older.from_dlpack(x if known else widened(x))
 
