@@ -153,6 +153,21 @@ def test_updates_leave_their_arguments_alone(manner, backend):
     np.testing.assert_array_equal(host(g), before[1])
 
 
+@pytest.mark.parametrize("shape", [(3, 2), (300, 300)])
+def test_two_updates_in_one_compiled_step(backend, shape):
+    """The second one may be written over its argument."""
+    p, g = numbers(backend, *shape, dtype="float32"), numbers(backend, *shape, dtype="float32")
+
+    def descend(p, g):
+        for _ in range(2):
+            (p,) = primitives.sgd_update(0.25, p, g)
+        return array_namespace(p).sum(p, axis=0)
+
+    compiled = anynet.compile(descend)
+    for _ in range(2):
+        assert_close(compiled(p, g), host(descend(p, g)), rtol=1e-4, atol=1e-4)
+
+
 UPDATES = {
     "sgd_update": (2, (0.5,)),
     "momentum_update": (3, (0.5, 0.9, False)),

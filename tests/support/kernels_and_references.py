@@ -7,6 +7,7 @@ from examples_of_kernels import cases
 from helpers import host
 
 from anynet import primitives
+from anynet.backend import kernels_for
 from anynet.primitives.indexing import (
     getitem,
     index_add,
@@ -38,6 +39,17 @@ SUMS = ("index_add", "scatter_add")
 def on(backend, x):
     """Return an argument with its array on the backend."""
     return backend.asarray(x) if isinstance(x, np.ndarray) else x
+
+
+def arguments(backend, name, args, settings):
+    """Return the arguments of an example on the backend, complete.
+
+    The gradient of max_pool2d takes the result of the backend's own kernel, which may carry what the
+    gradient needs."""
+    args = [on(backend, x) for x in args]
+    if name == "max_pool2d_gradient":
+        args.append(kernels_for(backend.xp)["max_pool2d"](args[1], **settings))
+    return args
 
 
 def primitive_of(name):

@@ -67,6 +67,9 @@ def places_of_labels(labels: Any, classes: int) -> Any:
     return places
 
 
+kernels.declare(Aliasing.FRESH, places_of_labels)
+
+
 def less_one_at(x: Any, places: Any, out: Any = None) -> Any:
     """Return x less one at the places of its elements, counted through."""
     if out is not x:
@@ -75,11 +78,10 @@ def less_one_at(x: Any, places: Any, out: Any = None) -> Any:
     return out
 
 
+kernels.declare(Aliasing.IN_PLACE, less_one_at)
+
+
 @lru_cache(maxsize=64)
 def positions(length: int) -> Any:
     """Return so many numbers from 0 up."""
     return np.arange(length)
-
-
-kernels.declare(Aliasing.FRESH, places_of_labels)
-kernels.declare(Aliasing.IN_PLACE, less_one_at)

@@ -44,12 +44,18 @@ def lower_sgd_update(emit: Emit, learning_rate: float, *arrays: Any) -> Any:
 
 
 def descended(p: Any, g: Any, rate: Any, out: Any = None) -> Any:
-    """Return p - rate · g; the products take its own memory, in blocks that fit a cache."""
+    """Return p - rate · g, computed in blocks that fit a cache."""
+    over_p = out is p
     out = fresh(p.shape, p.dtype) if out is None else out
-    for old, change, made in ((p, g, out),) if p.size <= BLOCK else blocks(p, g, out):
-        np.multiply(change, rate, out=made)
-        np.subtract(old, made, out=made)
+    for old, change, new in ((p, g, out),) if p.size <= BLOCK else blocks(p, g, out):
+        # Written over p, the products would replace what is still to be read.
+        product = scratch("product", old.shape, old.dtype) if over_p else new
+        np.multiply(change, rate, out=product)
+        np.subtract(old, product, out=new)
     return out
+
+
+kernels.declare(Aliasing.IN_PLACE, descended)
 
 
 @kernels.register(Aliasing.FRESH)
@@ -136,6 +142,3 @@ def _adam(arrays: Sequence[Any], numbers: Sequence[float]) -> None:
         work,
         out=new_p,
     )
-
-
-kernels.declare(Aliasing.IN_PLACE, descended)

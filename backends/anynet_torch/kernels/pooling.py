@@ -148,6 +148,9 @@ def spread(g: Any, seconds: Any, axis: int, length: int, out: Any = None) -> Any
     return out
 
 
+kernels.declare(Aliasing.OUT, larger, second, spread)
+
+
 @kernels.register(Aliasing.FRESH)
 def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
     """Take PyTorch's, which is for real images, where it allows so much padding."""
@@ -157,6 +160,3 @@ def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
         if even is None or x.dtype.is_complex
         else functional.avg_pool2d(x, kernel, stride, even)
     )
-
-
-kernels.declare(Aliasing.OUT, larger, second, spread)

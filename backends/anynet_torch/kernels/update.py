@@ -38,6 +38,9 @@ def descend(p: Any, g: Any, rate: float, out: Any = None) -> Any:
     return torch.sub(p, g, alpha=rate, out=out)
 
 
+kernels.declare(Aliasing.IN_PLACE, descend)
+
+
 def _descend(parameters: Any, along: Any, rate: Any) -> Any:
     """Return p - rate · along for all; the rate of a graph is an array without axes."""
     if isinstance(rate, torch.Tensor):
@@ -158,6 +161,3 @@ _MANY = torch.tensor(1e9)
 
 def _copy(x: Any) -> Any:
     return x.detach().clone(memory_format=torch.contiguous_format)
-
-
-kernels.declare(Aliasing.IN_PLACE, descend)
