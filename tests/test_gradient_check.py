@@ -9,7 +9,8 @@ from anynet.autodiff.rules import RULES
 from anynet.errors import DifferentiationError
 from anynet.gradient_check import GradientError
 from anynet.primitives import affine, relu
-from anynet.tracing.trace import STANDARD, primitive
+from anynet.tracing.standard import STANDARD
+from anynet.tracing.trace import primitive
 
 
 def total(x):

@@ -15,7 +15,8 @@ from anynet.array import is_array, is_complex, is_floating
 from anynet.callables import check_callable
 from anynet.errors import DifferentiationError
 from anynet.reach import Reach
-from anynet.tracing.trace import Primitive, Traced, explain, wrap
+from anynet.tracing.errors import explain
+from anynet.tracing.trace import Primitive, Traced, wrap
 
 
 class Withheld:

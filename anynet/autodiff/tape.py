@@ -22,14 +22,9 @@ from anynet.array import (
 )
 from anynet.errors import DifferentiationError
 from anynet.primitives.indexing import sum_to
-from anynet.tracing.trace import (
-    STANDARD,
-    Primitive,
-    Traced,
-    differentiation_error,
-    next_level,
-    wrap,
-)
+from anynet.tracing.errors import differentiation_error
+from anynet.tracing.standard import STANDARD
+from anynet.tracing.trace import Primitive, Traced, next_level, wrap
 
 T = TypeVar("T")
 

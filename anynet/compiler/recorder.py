@@ -12,7 +12,7 @@ from anynet.compiler.target import target_of
 from anynet.errors import CompilationError
 from anynet.kernel import Kernels
 from anynet.tracing.dynamic_scalars import DynamicValue
-from anynet.tracing.trace import STANDARD, Primitive, Traced, next_level
+from anynet.tracing.trace import Primitive, Traced, next_level
 
 
 class CalledError(Exception):
@@ -158,7 +158,7 @@ class Recorder:
             out, _, _ = step.evaluate(given, settings)
         if step.opaque:
             return self._opaque(step, args, settings, given, out)
-        if function is step.reference and step.name not in STANDARD:
+        if function is step.reference and step.inlined:
             # Its parts may be done in place, and what it leaves in buffers is seen.
             return step.reference(*args, **settings)
         return self._noted(step.name, function, args, settings, out)

@@ -35,7 +35,8 @@ from anynet.compiler.recorder import CalledError, Recorder
 from anynet.errors import CompilationError
 from anynet.interrupt import DeferredInterrupt
 from anynet.reach import LIMIT, Reach
-from anynet.tracing.trace import Traced, call
+from anynet.tracing.errors import call
+from anynet.tracing.trace import Traced
 
 
 class Recording:

@@ -22,7 +22,7 @@ from anynet.errors import (
     DataError,
     MixedArraysError,
 )
-from anynet.tracing.trace import STANDARD
+from anynet.tracing.standard import STANDARD
 
 #: The standard's function, by a backend's kernel where there is one.
 _take = STANDARD["take"]

@@ -6,7 +6,8 @@ from typing import Any
 from anynet.array import Array, Namespace, array_namespace
 from anynet.errors import ShapeError
 from anynet.primitives.precision import REAL_OR_COMPLEX
-from anynet.tracing.trace import STANDARD, primitive
+from anynet.tracing.standard import STANDARD
+from anynet.tracing.trace import primitive
 
 
 def _affine_rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array | None) -> Any:

@@ -19,7 +19,8 @@ from anynet.array import (
     is_narrow,
     widened,
 )
-from anynet.tracing.trace import STANDARD, Primitive, Traced, primitive
+from anynet.tracing.standard import INDEXING, STANDARD
+from anynet.tracing.trace import Primitive, Traced, primitive
 
 
 def _sum_to_rule(xp: Namespace, out: Array, g: Array, shape: tuple[int, ...]) -> Any:
@@ -243,3 +244,7 @@ def put_at(x: Array, value: Array, *parts: Any) -> Array:
     settled yet.
     """
     return put(x, parts, value)
+
+
+for _step in (sum_to, getitem, getitem_at, index_add, put, put_at):
+    INDEXING[_step.name] = _step

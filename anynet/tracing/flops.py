@@ -3,19 +3,12 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from anynet import tree
 from anynet.array import Array, is_array, is_complex, is_floating
-from anynet.tracing.trace import (
-    STANDARD,
-    Primitive,
-    Traced,
-    differentiation_error,
-    next_level,
-    wrap,
-)
+from anynet.tracing.errors import differentiation_error
+from anynet.tracing.trace import Primitive, Traced, next_level, wrap
 
 T = TypeVar("T")
 
@@ -45,15 +38,8 @@ class Counting:
         self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
         """Evaluate the primitive, and add what it takes."""
-        if (
-            step.reference is not None
-            and step.name not in STANDARD
-            and step.name not in _OF_PRIMITIVES
-        ):
-            # What a reference, also a user's own, is made of is counted. One that takes no traced
-            # arrays, or leaves a better error to its primitive, is evaluated as it is.
-            with suppress(Exception):
-                return step.reference(*args, **settings)
+        if step.inlined and step.name not in _OF_PRIMITIVES:
+            return step.inline(args, settings)
         values = [
             arg.value if type(arg) is Traced and (arg.trace is self or arg.trace is None) else arg
             for arg in args

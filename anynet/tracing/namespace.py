@@ -8,22 +8,22 @@ from functools import cache
 from typing import Any
 
 from anynet.array import Namespace, device, is_floating
-from anynet.autodiff.rules.manipulation import SEQUENCE_PRIMITIVES
 from anynet.tracing.standard import (
     ABOUT_ITSELF,
     CONSTANTS,
     CREATION,
     DTYPES,
     EXTENSIONS,
+    INDEXING,
     OF_DTYPES,
+    OF_SEQUENCES,
     OF_SHAPES,
     RESULTS,
     SIGNATURES,
+    STANDARD,
 )
-from anynet.tracing.trace import STANDARD, Primitive, Traced, unwrap, wrap
+from anynet.tracing.trace import Primitive, Traced, unwrap, wrap
 from anynet.tracing.views import FUNCTIONS, note, twin
-
-_OF_SEQUENCES = frozenset(primitive.name for primitive in SEQUENCE_PRIMITIVES)
 
 
 class DifferentiableNamespace(Namespace):
@@ -133,7 +133,7 @@ def _signed(
 def _parameters(primitive: Primitive[..., Any]) -> list[inspect.Parameter]:
     """Return the function's own parameters, as its rule or decomposition has them."""
     source = primitive.rule or primitive.decomposition
-    if source is None or primitive.name in _OF_SEQUENCES:
+    if source is None or primitive.name in OF_SEQUENCES:
         return []
     return list(inspect.signature(source).parameters.values())[
         2 if primitive.rule is not None else 1 :
@@ -149,7 +149,7 @@ def _function(primitive: Primitive[..., Any]) -> Callable[..., Any]:
     result = RESULTS.get(primitive.name)
 
     def function(*args: Any, **settings: Any) -> Any:
-        if primitive.name in _OF_SEQUENCES:
+        if primitive.name in OF_SEQUENCES:
             args = tuple(args[0])
         named = next(
             (value for value in settings.values() if isinstance(value, Traced)),
@@ -190,7 +190,7 @@ def _viewing(function: Callable[..., Any]) -> Callable[..., Any]:
             return out
         of = name if x.ndim > 1 else "unstack of one axis"
         before = (slice(None),) * (settings.get("axis", 0) % x.ndim)
-        read = STANDARD["getitem"]
+        read = INDEXING["getitem"]
         return tuple([note(x, part, of, read, (*before, i, ...)) for i, part in enumerate(out)])
 
     return parts if name == "unstack" else viewing

@@ -11,6 +11,7 @@ from anynet.array import Array, Namespace, device, is_array, is_complex
 from anynet.errors import ArgumentError
 from anynet.tracing import views
 from anynet.tracing.standard import CHAPTERS
+from anynet.tracing.trace import Traced
 
 #: Functions that do the same under another name.
 RENAMED = {
@@ -140,7 +141,7 @@ def reshape(
 
 
 @composed
-def ravel(xp: Namespace, a: Array) -> Array:
+def ravel(xp: Namespace, a: Traced) -> Array:
     out = xp.reshape(a, (-1,))
     # NumPy's is a view of one piece of memory only.
     return views.twin(out) if views.in_one_piece(a) is False else out

@@ -10,6 +10,7 @@ from typing import Any
 
 from anynet.array import Namespace, is_array, is_floating
 from anynet.errors import ArgumentError, DifferentiationError
+from anynet.tracing.errors import differentiation_error
 from anynet.tracing.numpy_functions import (
     COMPOSED,
     OF_COMPLEX,
@@ -18,7 +19,8 @@ from anynet.tracing.numpy_functions import (
     complex_of,
     take,
 )
-from anynet.tracing.trace import Traced, differentiation_error, unwrap, wrap
+from anynet.tracing.standard import INDEXING
+from anynet.tracing.trace import Traced, unwrap, wrap
 
 _Function = Callable[..., Any]
 
@@ -198,8 +200,6 @@ def array_ufunc(
 
 def _add_at(a: Any, indices: Any, values: Any, *, subtract: bool) -> None:
     """Add at places that may be named twice, by whatever key."""
-    from anynet.primitives.indexing import index_add
-
     xp = a.__array_namespace__()
     places = xp.reshape(xp.arange(a.size, device=a.device), a.shape)
     arrays = [
@@ -212,7 +212,7 @@ def _add_at(a: Any, indices: Any, values: Any, *, subtract: bool) -> None:
         places = places[tuple(arrays)]
     values = xp.broadcast_to(xp.asarray(values, dtype=a.dtype, device=a.device), places.shape)
     change = xp.reshape(
-        index_add(xp.reshape(values, (-1,)), xp.reshape(places, (-1,)), 0, a.size),
+        INDEXING["index_add"](xp.reshape(values, (-1,)), xp.reshape(places, (-1,)), 0, a.size),
         a.shape,
     )
     a[...] = a - change if subtract else a + change

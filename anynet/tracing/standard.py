@@ -1,10 +1,21 @@
-"""The names of the standard (2025.12): the functions of arrays by chapter, each a file beside this,
-and the others.
+"""The names of the standard (2025.12), and the primitives of its functions by name.
+
+`CHAPTERS` has the functions of arrays by chapter. Each chapter has a file in
+`anynet.autodiff.rules`.
 """
 
 from collections import namedtuple
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anynet.tracing.trace import Primitive
+
+#: The standard's functions as primitives, by name. `anynet.autodiff.rules` fills it.
+STANDARD: "dict[str, Primitive[..., Any]]" = {}
+#: What indexing and broadcasting are made of, as primitives by name. `anynet.primitives.indexing`
+#: fills it.
+INDEXING: "dict[str, Primitive[..., Any]]" = {}
 
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "elementwise": tuple(
@@ -78,6 +89,8 @@ CREATION = tuple(
     fft.rfftfreq
     """.split()
 )
+#: Functions that take their arrays in a sequence. Their primitives take them one by one.
+OF_SEQUENCES = frozenset(("concat", "stack"))
 OF_SHAPES = ("broadcast_shapes",)
 OF_DTYPES = ("can_cast", "finfo", "iinfo", "isdtype", "result_type")
 EXTENSIONS = ("fft", "linalg")

@@ -1,17 +1,15 @@
-"""Traced arrays and primitives: how a function learns that it is being differentiated, or evaluated
-in a batch.
+"""Traced arrays and primitives: how a transformation sees the functions that compute a result.
 
-A `Traced` array stands for another array. A function of traced arrays is handed to the innermost
-`Trace` among them (the one begun last), which does what it is there for (a tape records, a batch
-shifts axes) and evaluates the same function one level further out, until plain arrays are left. So
-traces nest in any order, and nothing is ambient.
+A `Traced` array stands for another array. A primitive that is called with traced arrays goes to the
+innermost `Trace` among them, the one that began last. That trace does its work (a tape records, a
+vectorizer moves axes) and evaluates the same primitive one level further out, until only plain
+arrays are left. So traces nest in any order, and there is no global state.
 """
 
 import math
-import operator
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, update_wrapper
+from collections.abc import Callable, Iterator, Sequence
+from functools import update_wrapper
 from itertools import count
 from numbers import Number
 from typing import Any, Generic, ParamSpec, Protocol, SupportsIndex, TypeVar, overload
@@ -19,6 +17,8 @@ from typing import Any, Generic, ParamSpec, Protocol, SupportsIndex, TypeVar, ov
 from anynet.array import (
     RECORDING_TYPES,
     Array,
+    Device,
+    DType,
     Namespace,
     array_namespace,
     device,
@@ -37,117 +37,76 @@ from anynet.errors import (
     DifferentiationError,
     DTypeError,
     MixedArraysError,
-    NoRuleError,
-    ShapeError,
 )
 from anynet.tracing import views
+from anynet.tracing.operators import Operators
+from anynet.tracing.standard import INDEXING, STANDARD
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Rule = Callable[..., Any]
 Kind = str | tuple[str, ...] | None
 
-#: Every trace takes the next level when it begins: a later one is further in.
+#: Return the level of a trace that begins. A later trace is further in.
 next_level = count().__next__
 
 
-def differentiation_error(what: str) -> DifferentiationError:
-    """Return the error for a number that is taken out of a traced array, in a trace that
-    differentiates.
-    """
-    return DifferentiationError(
-        f"{what} would cut it out of the derivative: use the functions of its namespace (where() "
-        "for a choice), anynet.stop_gradient(x) if the numbers alone are meant, or "
-        "anynet.custom_vjp for compiled code with a derivative of your own"
-    )
-
-
-def call(f: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    """Call a user's function with traced arrays.
-
-    Raises:
-        MixedArraysError: it gave plain arrays beside traced ones to code that looks for one
-            namespace.
-        DifferentiationError: it gave traced arrays to a function of the library itself.
-
-    """
-    try:
-        return f(*args, **named)
-    except TypeError as error:
-        explain(error)
-        raise
-
-
-def explain(error: TypeError) -> None:
-    """Raise what is behind the error of a function that was called with traced arrays, if it is
-    known; see `call`.
-    """
-    if isinstance(error, AnynetError):
-        return
-    if "Multiple namespaces" in str(error):
-        raise MixedArraysError(
-            f"a function was given traced arrays and plain ones ({error}): bring the plain ones to "
-            "the traced, as xp = x.__array_namespace__(); y = xp.asarray(y)"
-        ) from error
-    if "Traced" in str(error):
-        raise DifferentiationError(
-            f"a function was given a traced array and takes none ({error}): use the functions of "
-            "the array's namespace, as xp = x.__array_namespace__(); xp.exp(x), or "
-            "anynet.custom_vjp for compiled code with a derivative of your own"
-        ) from error
-
-
 class Trace(Protocol):
-    """What is done with functions of traced arrays."""
+    """A transformation: it evaluates primitives whose arguments are traced arrays."""
 
     level: int
-    #: Leading axes of the value that the traced array does not show.
+    #: The number of leading axes of a value that its traced array does not show.
     batch_axes: int
-    #: Whether functions that others are put together of are handed over as they are, not in their
-    #: parts.
+    #: Whether primitives with a decomposition reach `apply` whole.
     keeps_decompositions: bool
 
     def apply(
-        self,
-        step: "Primitive[..., Any]",
-        args: Sequence[Any],
-        settings: dict[str, Any],
+        self, step: "Primitive[..., Any]", args: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
-        """Evaluate the primitive, at least one of whose arguments belongs to this trace."""
+        """Return the result of the primitive. At least one argument belongs to this trace."""
 
     def error(self, what: str, /) -> AnynetError:
-        """Return the error for what was asked of a traced array and cannot be."""
+        """Return the error for an operation that traced arrays do not support."""
 
 
 class Primitive(Generic[P, R]):
-    """A function that traces treat as one step: a function of the standard, or one of ours with a
-    reference.
+    """A function that traces treat as one step.
 
-    It is computed by the backend's kernel of that name; where there is none, or the kernel returns
-    NotImplemented, by the reference, which for a function of the standard is the one in the
-    namespace of the arguments.
+    It is a function of the standard, or one of ours with a reference in Array API code. The
+    backend's kernel of the same name computes the result. The reference computes it where there is
+    no kernel, or where the kernel returns NotImplemented. The reference of a function of the
+    standard is the function in the namespace of the arguments.
 
-    The rule is called as ``rule(xp, out, *args, **settings)`` and returns one pullback per array
-    argument, in order (a single one not in a tuple); a pullback takes the cotangent ``g`` of
-    ``out`` and returns that of its argument, whose shape and dtype the walker mends. None in a
-    pullback's place says that there is no derivative; a rule that is None says so of the whole
-    function.
+    Args:
+        name: the name of the function, by which kernels are found.
+        rule: the derivative, called as ``rule(xp, out, *args, **settings)``. It returns one
+            pullback for each array argument, in order (a single one not in a tuple). A pullback
+            takes the cotangent ``g`` of ``out`` and returns the cotangent of its argument. The
+            walker corrects the shape and dtype of that. None as a pullback means that the argument
+            has no derivative, and None as the rule that the function has none.
+        reference: the function in Array API code.
+        explain: called with the same arguments after the library has raised, to raise a better
+            error where it can. A call that succeeds pays for no check.
+        decomposition: in place of a rule, the function as a composition of others, called as
+            ``decomposition(xp, *args, **settings)``. Traces see the functions in it.
+        kind: the kind of dtype that the first argument must have, as ``isdtype`` takes it. None
+            allows every dtype. Each dtype is checked once.
+        opaque: whether the reference is a user's own code, which takes plain arrays.
+        own_rule: whether the rule is a user's own, which may differ from the derivative of the
+            reference.
 
-    A decomposition stands in a rule's place for a function that is others put together: traced
-    arguments go through it, as ``decomposition(xp, *args, **settings)`` with the differentiable
-    namespace, and its parts are what is traced.
+    >>> import numpy as np
+    >>> from anynet.tracing.trace import Primitive
+    >>> cube = Primitive("cube", lambda xp, out, x: lambda g: 3 * x**2 * g, lambda x: x**3)
+    >>> anynet.grad(lambda x: np.sum(cube(x)))(np.asarray([1.0, 2.0]))
+    array([ 3., 12.])
 
-    After the library has raised, ``explain`` is called with the same arguments, to raise a better
-    error if it can: calls that succeed pay for no check.
-
-    The kind is that of the first argument's dtype, as ``isdtype`` takes it; None takes every dtype.
-    It is checked once for each dtype.
     """
 
     __slots__ = (
         "__dict__",
+        "_checked_dtypes",
         "_implementations",
-        "_known_dtypes",
         "decomposition",
         "explain",
         "kind",
@@ -176,21 +135,20 @@ class Primitive(Generic[P, R]):
         self.explain = explain
         self.decomposition = decomposition
         self.kind = kind
-        #: Whether the reference is a user's own code, which gets plain arrays wherever it can.
         self.opaque = opaque
-        #: Whether the rule is a user's own, which the parts of the reference need not agree with.
         self.own_rule = own_rule
-        # The quickest function for arguments of these types, the one that takes all of them, and
-        # their namespace.
+        # By the types of the arguments: the fastest function, the function that takes every
+        # argument of these types, and their namespace.
         self._implementations: dict[
             tuple[type, ...],
             tuple[Callable[..., R], Callable[..., R], Namespace],
         ] = {}
-        # Dtypes that are of the kind, by identity, for to hash one takes long.
-        self._known_dtypes: dict[int, Any] = {}
+        # By identity, because hashing a dtype is slow. The dtypes are kept alive here, so that no
+        # other object gets the same identity.
+        self._checked_dtypes: dict[int, DType] = {}
 
     def __call__(self, *args: P.args, **settings: P.kwargs) -> R:
-        """Compute the result, or hand the call to the innermost trace among the arguments."""
+        """Return the result. The innermost trace among the arguments computes it."""
         innermost: Trace | None = None
         traced = False
         for arg in args:
@@ -201,39 +159,38 @@ class Primitive(Generic[P, R]):
                     innermost = trace
         if not traced:
             return self.evaluate(args, settings)[0]
+        result: R
         try:
-            result: R
             if innermost is None:
-                plain = [arg.value if type(arg) is Traced else arg for arg in args]
-                result = wrap(self.evaluate(plain, settings)[0])
+                values = [arg.value if type(arg) is Traced else arg for arg in args]
+                result = wrap(self.evaluate(values, settings)[0])
             elif self.decomposition is None or innermost.keeps_decompositions:
                 result = innermost.apply(self, args, settings)
             else:
                 self._check_kind(args[0])
-                xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
-                result = self.decomposition(xp, *map(wrap, args), **settings)
-            return result
+                result = self.decomposition(traced_namespace(args), *map(wrap, args), **settings)
         except MixedArraysError:
-            converted = _for_strangers(args)
+            converted = _convert_foreign(args)
             if converted is None:
                 raise
             return self(*converted, **settings)
+        return result
 
     def evaluate(
         self, args: Sequence[Any], settings: dict[str, Any]
     ) -> tuple[R, Namespace, Callable[..., R]]:
-        """Return the result for plain arguments or those of traces further out, its namespace, and
-        what computed it.
+        """Return the result, its namespace, and the function that computed it.
+
+        The arguments are plain arrays, or belong to traces further out.
         """
         types = tuple(map(type, args))
         found = self._implementations.get(types)
         if found is None:
             if Traced in types:
                 args = [wrap(arg) if is_array(arg) else arg for arg in args]
-                xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
-                return self(*args, **settings), xp, self
+                return self(*args, **settings), traced_namespace(args), self
             found = self._implementations[types] = self._find(args)
-        elif self.kind is not None and id(args[0].dtype) not in self._known_dtypes:
+        elif self.kind is not None and id(args[0].dtype) not in self._checked_dtypes:
             self._check_kind(args[0])
         implementation, general, xp = found
         try:
@@ -248,6 +205,26 @@ class Primitive(Generic[P, R]):
                 self.explain(*args, **settings)
             raise
         return out, xp, implementation
+
+    @property
+    def inlined(self) -> bool:
+        """Whether a trace may evaluate `inline` in place of the primitive."""
+        known = self.name in STANDARD or self.name in INDEXING
+        return self.reference is not None and not self.opaque and not known
+
+    def inline(self, args: Sequence[Any], settings: dict[str, Any]) -> R:
+        """Return the result of the reference for traced arguments. Traces see the functions in it.
+
+        The reference of a primitive that is not `inlined` may be a user's own code.
+        """
+        assert self.reference is not None
+        function: Callable[..., R] = self.reference
+        try:
+            return function(*map(wrap, args), **settings)
+        except Exception:
+            if self.explain is not None:
+                self.explain(*args, **settings)
+            raise
 
     def _find(self, args: Sequence[Any]) -> tuple[Callable[..., R], Callable[..., R], Namespace]:
         arrays = [arg for arg in args if is_array(arg)]
@@ -270,44 +247,34 @@ class Primitive(Generic[P, R]):
         if self.kind is None:
             return
         if not is_array(x):
-            given = type(x).__name__
-            raise no_array(f"{self.name}: ", given)
+            raise no_array(f"{self.name}: ", type(x).__name__)
         if not array_namespace(x).isdtype(x.dtype, self.kind):
             raise DTypeError(wrong_dtype(self.name, x))
-        if len(self._known_dtypes) == _MOST_DTYPES:
-            self._known_dtypes.clear()
-        # Held, so that no other object has its identity.
-        self._known_dtypes[id(x.dtype)] = x.dtype
+        if len(self._checked_dtypes) == _MOST_DTYPES:
+            self._checked_dtypes.clear()
+        self._checked_dtypes[id(x.dtype)] = x.dtype
 
     def __get__(self, instance: Any, owner: Any = None) -> "Primitive[P, R]":
-        """Return the primitive itself: in a class it is no method.
+        """Return the primitive itself: as an attribute of a class it is not a method.
 
-        `help` and Sphinx take what has a ``__get__`` for a function.
+        `help` and Sphinx take an object with ``__get__`` for a function.
         """
         return self
 
     def __reduce_ex__(self, protocol: SupportsIndex, /) -> Any:
-        """Copy or pickle one that a module holds by its name, as functions are."""
+        """Copy or pickle a primitive by its name in a module, as functions are."""
         own = vars(self)
-        named = (
-            getattr(
-                sys.modules.get(own.get("__module__", "")),
-                own.get("__qualname__", ""),
-                None,
-            )
-            is self
-        )
-        return own["__qualname__"] if named else super().__reduce_ex__(protocol)
+        module = sys.modules.get(own.get("__module__", ""))
+        qualname = own.get("__qualname__", "")
+        if getattr(module, qualname, None) is self:
+            return qualname
+        return super().__reduce_ex__(protocol)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
 
 _MOST_DTYPES = 64
-
-#: The standard's functions as primitives, by name; `anynet.autodiff.rules` holds their rules and
-#: fills it.
-STANDARD: dict[str, Primitive[..., Any]] = {}
 
 
 def primitive(
@@ -319,35 +286,30 @@ def primitive(
 ) -> Callable[[Callable[P, R]], Primitive[P, R]]:
     """Return a decorator that makes a primitive of its reference.
 
-    The primitive has the name, docstring and signature of the reference.
+    The primitive has the name, the docstring and the signature of the reference. See `Primitive`
+    for the arguments.
     """
 
     def of_reference(reference: Callable[P, R]) -> Primitive[P, R]:
-        made = Primitive(
-            reference.__name__,
-            rule,
-            reference,
-            explain,
-            decomposition,
-            kind,
-        )
-        update_wrapper(made, reference)
-        return made
+        name = reference.__name__
+        step = Primitive(name, rule, reference, explain, decomposition, kind)
+        update_wrapper(step, reference)
+        return step
 
     return of_reference
 
 
-def _for_strangers(args: Sequence[Any]) -> list[Any] | None:
-    """Return the arguments with the scalars of a stranger library as Python's numbers; None where
-    there are none.
+def _convert_foreign(args: Sequence[Any]) -> list[Any] | None:
+    """Return the arguments with the scalars of other libraries as Python's scalars.
 
-    Libraries take NumPy's scalars for numbers, and some return them, as jax.numpy.finfo(dtype).eps.
-    Arrays become constants of a library that embeds them in what it writes.
+    Libraries take NumPy's scalars for numbers, and some return them, as ``jax.numpy.finfo(dtype)``
+    does. A library that embeds arrays in a file that it writes also takes arrays of other
+    libraries. Return None where there is nothing to convert.
     """
     first = next(arg for arg in args if type(arg) is Traced and not isinstance(arg.value, Number))
     home, backend = first.library, get_backend(first.plain)
 
-    def at_home(arg: Any) -> Any:
+    def convert(arg: Any) -> Any:
         x = arg.value if type(arg) is Traced and arg.trace is None else arg
         if type(x) is Traced or not is_array(x) or array_namespace(x) is home:
             return arg
@@ -355,29 +317,33 @@ def _for_strangers(args: Sequence[Any]) -> list[Any] | None:
             return x.item()  # type: ignore[attr-defined]  # as every array of no axes
         return backend.asarray(x) if backend.embeds else arg
 
-    found = [at_home(arg) for arg in args]
-    return found if any(x is not arg for x, arg in zip(found, args, strict=True)) else None
+    converted = [convert(arg) for arg in args]
+    changed = any(x is not arg for x, arg in zip(converted, args, strict=True))
+    return converted if changed else None
 
 
-def shared(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return f, computed once for all the pullbacks of a step, which get the same cotangent one
-    after the other.
+def shared(f: Callable[[Any], R]) -> Callable[[Any], R]:
+    """Return f, computed once for all pullbacks of a step.
+
+    The walker calls these one after the other with the same cotangent.
     """
     last: list[Any] = [None, None]
 
-    def of_cotangent(g: Any) -> Any:
+    def of_cotangent(g: Any) -> R:
         if last[0] is not g:
             last[:] = [g, f(g)]
-        return last[1]
+        result: R = last[1]
+        return result
 
     return of_cotangent
 
 
-def _scalar(x: Array) -> Any:
-    """Return the number that an array of no axes holds, as Python's own."""
-    xp = array_namespace(x)
-    kinds = (("bool", bool), ("integral", int), ("real floating", float))
-    return next((kind for name, kind in kinds if xp.isdtype(x.dtype, name)), complex)(x)
+def traced_namespace(args: Sequence[Any]) -> Namespace:
+    """Return the namespace of the first traced array among arguments."""
+    for arg in args:
+        if type(arg) is Traced:
+            return arg.__array_namespace__()
+    raise TypeError("no argument is a traced array")
 
 
 @overload
@@ -385,8 +351,9 @@ def wrap(x: Array) -> "Traced": ...
 @overload
 def wrap(x: Any) -> Any: ...
 def wrap(x: Any) -> Any:
-    """Return an array (or several) as a traced constant; what is traced already stays, and so do
-    settings.
+    """Return an array, or the arrays in a tuple or list, as traced constants.
+
+    Traced arrays and settings stay as they are.
     """
     if type(x) is Traced:
         return x
@@ -398,7 +365,7 @@ def wrap(x: Any) -> Any:
 
 
 def unwrap(x: Any) -> Any:
-    """Undo `wrap`: traced constants become plain arrays, also inside lists and tuples."""
+    """Undo `wrap`: return plain arrays for traced constants, also inside lists and tuples."""
     if type(x) is Traced:
         if x.trace is not None:
             raise x.trace.error(f"a plain array of {x!r}")
@@ -408,117 +375,23 @@ def unwrap(x: Any) -> Any:
     return x
 
 
-def _operator(name: str, *, reflected: bool = False) -> Any:
-    """Make the method of an operator; strings, lists and the like are left to the other operand."""
+def _is_open(part: Any) -> bool:
+    """Tell whether a part of a key is an array whose values may differ the next time.
 
-    def unary(self: "Traced") -> Any:
-        return STANDARD[name](self)
-
-    def binary(self: "Traced", other: Any) -> Any:
-        if type(other) is Traced or isinstance(other, int | float | complex) or is_array(other):
-            return STANDARD[name](other, self) if reflected else STANDARD[name](self, other)
-        return NotImplemented
-
-    return unary if name in ("negative", "positive", "abs", "bitwise_invert") else binary
-
-
-def _in_place(name: str, method: str) -> Any:
-    """Make the method of an in-place operator; Python makes a new array where the library has no
-    such method.
+    Such a part is an argument of indexing. Every other part is a setting.
     """
-
-    def operate(self: "Traced", other: Any) -> Any:
-        if not (
-            type(other) is Traced or isinstance(other, int | float | complex) or is_array(other)
-        ):
-            return NotImplemented
-        if self.trace is not None and self.trace.batch_axes:
-            whole, element = _types(self.library)
-            if hasattr(whole, method) and not self.shape and not hasattr(element, method):
-                raise NoRuleError(
-                    f"{name} in place of no axes: it is in place in an array, and not in a scalar"
-                )
-        else:
-            whole = type(self.plain)
-        if not hasattr(whole, method):
-            return NotImplemented
-        new = STANDARD[name](self, other)
-        if new.shape != self.shape:
-            raise ShapeError(
-                f"{name} in place: the array has shape {(*self.shape,)} and the result "
-                f"{(*new.shape,)}: make a new array, x = x + y in place of x += y"
-            )
-        if new.dtype != self.dtype:
-            # Raises what the library raises.
-            xp = self.library
-            small = [
-                xp.ones((1,) * min(x.ndim, 1), dtype=x.dtype) if is_array(x) else x
-                for x in (self, other)
-            ]
-            getattr(operator, method)(*small)
-            new = STANDARD["astype"](new, self.dtype)
-        if not hasattr(type(new.plain), method):
-            # A scalar, where this is an array of no axes.
-            new = STANDARD["put"](self, ..., new)
-        views.write(self, new)
-        return self
-
-    return operate
+    if type(part) is not Traced or part.trace is None:
+        return False
+    return part.trace.keeps_decompositions
 
 
-@cache
-def _types(xp: Namespace) -> tuple[type, type]:
-    """Return the type of arrays, and of what a sum of all elements is."""
-    x = xp.zeros(1)
-    return type(x), type(xp.sum(x))
+class Traced(Operators):
+    """An array that stands for ``value`` in a trace. Without a trace it is a constant.
 
-
-#: Parts of a key that are slices or the like; a key of these and of integers reads a view, in
-#: libraries that have any.
-_SLICES = frozenset((slice, type(None), type(...)))
-
-
-#: By the types of a key's parts: how many are integers, and whether any is a slice; None for those
-#: of other types.
-_kinds: dict[tuple[type, ...], tuple[int, bool] | None] = {}
-
-
-def _integers_and_slices(
-    kinds: tuple[type, ...],
-) -> tuple[int, bool] | None:
-    plain = all(kind is int or kind in _SLICES for kind in kinds)
-    known = _kinds[kinds] = (kinds.count(int), not _SLICES.isdisjoint(kinds)) if plain else None
-    return known
-
-
-def _reading(parts: tuple[Any, ...], ndim: int) -> str:
-    """Return the name in `views.FUNCTIONS` of how a key of any parts reads, "" where it copies in
-    every library.
-    """
-    integers = 0
-    slices = False
-    for part in parts:
-        kind = type(part)
-        if kind in _SLICES:
-            slices = True
-        elif is_array(part) and not isinstance(part, Number):
-            if part.ndim or array_namespace(part).isdtype(part.dtype, "bool"):
-                return ""
-            return "getitem of an array"
-        elif kind is not bool and hasattr(kind, "__index__"):
-            integers += 1
-        else:
-            return ""
-    return "getitem" if slices or integers != ndim else "getitem of integers"
-
-
-class Traced:
-    """An array that stands for ``value`` in a trace; in none, it is a constant.
-
-    ``node`` is for the trace: a tape keeps there the place of the step that made the array;
-    ``alias`` says which other arrays share memory with it, None if there are none. A write, as
-    ``x[0] = 1`` or ``x += 1``, shows in all of these, as it does in the library; the plain array
-    that x stood for, the caller's own, stays as it was.
+    ``node`` belongs to the trace: a tape keeps there the index of the step that returned the array.
+    ``alias`` records which other arrays share memory with it. None means no other array. A write,
+    as ``x[0] = 1`` or ``x += 1``, shows in all of these, as it does in the library. The plain array
+    of the caller is never written into.
     """
 
     __slots__ = ("__weakref__", "alias", "node", "trace", "value")
@@ -536,7 +409,7 @@ class Traced:
 
     @property
     def plain(self) -> Array:
-        """The plain array at the bottom."""
+        """The plain array that this stands for."""
         value = self.value
         while type(value) is Traced:
             value = value.value
@@ -544,22 +417,22 @@ class Traced:
 
     @property
     def library(self) -> Namespace:
-        """The plain namespace at the bottom."""
+        """The namespace of the plain array."""
         return array_namespace(self.plain)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape that the traced function sees."""
-        shape: tuple[int, ...] = self.value.shape
+        shape = self.value.shape
         return shape if self.trace is None else shape[self.trace.batch_axes :]
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> DType:
         """The dtype of the value."""
         return self.value.dtype
 
     @property
-    def device(self) -> Any:
+    def device(self) -> Device:
         """The device of the value."""
         return device(self.value)
 
@@ -577,13 +450,17 @@ class Traced:
     def T(self) -> "Traced":
         """The array with its axes in reverse order."""
         if self.ndim == 2:
-            # The library may have a quicker function for it.
+            # The library may have a faster function for matrices.
             return self.mT
-        permute, axes = (
-            STANDARD["permute_dims"],
-            tuple(range(self.ndim))[::-1],
-        )
+        permute = STANDARD["permute_dims"]
+        axes = tuple(range(self.ndim))[::-1]
         return views.note(self, permute(self, axes), "permute_dims", permute, axes)
+
+    @property
+    def mT(self) -> "Traced":
+        """The transpose of the last two axes."""
+        transpose = STANDARD["matrix_transpose"]
+        return views.note(self, transpose(self), "matrix_transpose", transpose)
 
     @property
     def real(self) -> Array:
@@ -596,72 +473,60 @@ class Traced:
         xp = self.__array_namespace__()
         return xp.imag(self) if is_complex(self) else xp.zeros_like(self)
 
-    @property
-    def mT(self) -> "Traced":
-        """The transpose of the last two axes."""
-        transpose = STANDARD["matrix_transpose"]
-        return views.note(self, transpose(self), "matrix_transpose", transpose)
-
     def to_device(self, device: Any, /, *, stream: Any = None) -> "Traced":
-        """Return the array where it is; moving one while it is traced is not differentiable."""
+        """Return the array itself. Moving a traced array to another device raises."""
         if device != self.device:
             raise DifferentiationError(
                 f"a traced array cannot move from {self.device} to {device}: move it before"
             )
         return self
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: Any) -> "Traced":
         parts = key if type(key) is tuple else (key,)
-        kinds = tuple(map(type, parts))
-        known = _kinds.get(kinds) or _integers_and_slices(kinds)
-        if known is not None:
-            name = "getitem" if known[1] or known[0] != self.ndim else "getitem of integers"
-        elif any(
-            type(part) is Traced and part.trace is not None and part.trace.keeps_decompositions
-            for part in parts
-        ):
-            # Their numbers may be others next time: then they are arguments, no settings.
-            return STANDARD["getitem_at"](self, *parts)
-        else:
-            key, name = unwrap(key), _reading(parts, self.ndim)
-        getitem = STANDARD["getitem"]
-        out = getitem(self, key)
-        return views.note(self, out, name, getitem, key) if name else out
+        reading = views.reading_of_basic(parts, self.ndim)
+        if reading is None:
+            if any(map(_is_open, parts)):
+                element: Traced = INDEXING["getitem_at"](self, *parts)
+                return element
+            key, reading = unwrap(key), views.reading(parts, self.ndim)
+        getitem = INDEXING["getitem"]
+        out: Traced = getitem(self, key)
+        return views.note(self, out, reading, getitem, key) if reading else out
 
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("an array of no axes has no length")
         return self.shape[0]
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator["Traced"]:
         return (self[i] if self.ndim == 1 else self[i, ...] for i in range(len(self)))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Write the value at the key, into this array and all that share memory with it."""
+        """Write the value at the key, into this array and every array that shares its memory."""
         value = wrap(value)
         if type(value) is Traced and views.is_part(value, self, key):
-            # Python does so after x[1:] += 1, which has changed x already.
+            # Python assigns the part again after x[1:] += 1, which has changed x already.
             return
-        if (
-            type(key) is Traced
-            and key.trace is not None
-            and key.dtype == key.__array_namespace__().bool
-        ):
-            # A mask that may be another next time, or at the next point.
-            xp = self.__array_namespace__()
-            value = xp.asarray(value, dtype=self.dtype, device=self.device)
-            if not value.shape:
-                mask = xp.reshape(key, (*key.shape, *(1,) * (self.ndim - key.ndim)))
-                views.write(self, xp.where(mask, value, self))
-                return
         parts = key if type(key) is tuple else (key,)
-        if any(
-            type(part) is Traced and part.trace is not None and part.trace.keeps_decompositions
-            for part in parts
-        ):
-            views.write(self, STANDARD["put_at"](self, value, *parts))
+        if _is_mask(key) and self._fill(key, value):
+            return
+        if any(map(_is_open, parts)):
+            views.write(self, INDEXING["put_at"](self, value, *parts))
         else:
-            views.write(self, STANDARD["put"](self, unwrap(key), value))
+            views.write(self, INDEXING["put"](self, unwrap(key), value))
+
+    def _fill(self, mask: "Traced", value: Any) -> bool:
+        """Write a scalar where a traced mask is true. Return whether the value is a scalar.
+
+        The mask may differ the next time, or at the next point, so its elements are not counted.
+        """
+        xp = self.__array_namespace__()
+        value = xp.asarray(value, dtype=self.dtype, device=self.device)
+        if value.shape:
+            return False
+        mask_axes = (*mask.shape, *(1,) * (self.ndim - mask.ndim))
+        views.write(self, xp.where(xp.reshape(mask, mask_axes), value, self))
+        return True
 
     def __bool__(self) -> bool:
         return bool(self._concrete("bool()"))
@@ -675,6 +540,9 @@ class Traced:
     def __complex__(self) -> complex:
         return complex(self._concrete("complex()"))
 
+    def __index__(self) -> int:
+        return int(self._concrete("index()").__index__())
+
     def __round__(self, digits: int | None = None) -> Any:
         return round(_scalar(self._concrete("round()")), digits)
 
@@ -683,6 +551,12 @@ class Traced:
 
     def __format__(self, spec: str) -> str:
         return format(_scalar(self._concrete(f"format(x, {spec!r})")), spec) if spec else str(self)
+
+    def _concrete(self, wanted: str) -> Any:
+        """Return the value of a constant. An array of a trace raises the error of the trace."""
+        if self.trace is not None:
+            raise self.trace.error(f"{wanted} of {self!r}")
+        return self.value
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self.trace is not None:
@@ -695,29 +569,18 @@ class Traced:
         x = get_backend(plain).to_host(plain)
         return array_namespace(x).asarray(x, dtype=dtype, copy=copy)
 
-    def __dlpack__(
-        self,
-        *,
-        stream: Any = None,
-        max_version: tuple[int, int] | None = None,
-        dl_device: tuple[int, int] | None = None,
-        copy: bool | None = None,
-    ) -> Any:
-        settings = {
-            "stream": stream,
-            "max_version": max_version,
-            "dl_device": dl_device,
-            "copy": copy,
-        }
+    def __dlpack__(self, **settings: Any) -> Any:
         given = {name: value for name, value in settings.items() if value is not None}
         return unwrap(self._concrete("a DLPack capsule")).__dlpack__(**given)
 
     def __dlpack_device__(self) -> tuple[Any, int]:
-        return unwrap(self._concrete("a DLPack device")).__dlpack_device__()  # type: ignore[no-any-return]
+        place: tuple[Any, int] = unwrap(self._concrete("a DLPack device")).__dlpack_device__()
+        return place
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Array:
-        """Return the numbers, which are a plain array, or recorded: a copy of a network has
-        parameters of its own.
+        """Return a copy of the plain array, or a recorded copy.
+
+        So the copy of a network has its own parameters.
         """
         value: Any = self
         while type(value) is Traced:
@@ -729,12 +592,10 @@ class Traced:
         return array_namespace(value).asarray(value, copy=True)
 
     def __reduce__(self) -> Any:
-        raise (
-            self.trace.error(f"a pickle of {self!r}")
-            if self.trace is not None
-            else TypeError(
-                f"{self!r} cannot be pickled: it belongs to a computation; pickle its numbers"
-            )
+        if self.trace is not None:
+            raise self.trace.error(f"a pickle of {self!r}")
+        raise TypeError(
+            f"{self!r} cannot be pickled, because it belongs to a computation: pickle a plain array"
         )
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
@@ -743,94 +604,38 @@ class Traced:
         return array_ufunc(ufunc, method, inputs, settings)
 
     def __array_function__(
-        self,
-        function: Any,
-        types: Any,
-        args: tuple[Any, ...],
-        settings: dict[str, Any],
+        self, function: Any, types: Any, args: tuple[Any, ...], settings: dict[str, Any]
     ) -> Any:
         from anynet.tracing.numpy_protocols import array_function
 
         return array_function(self, function, args, settings)
 
-    def __divmod__(self, other: Any) -> Any:
-        return self // other, self % other
-
-    def __rdivmod__(self, other: Any) -> Any:
-        return other // self, other % self
-
-    def __index__(self) -> int:
-        return int(self._concrete("index()").__index__())
-
     def __getattr__(self, name: str) -> Any:
-        # Methods that arrays of NumPy have, and the standard's have not.
+        # NumPy's arrays have methods that the standard lacks.
         if not name.startswith("_"):
             from anynet.tracing.numpy_protocols import find_method
 
-            found = find_method(self, name)
-            if found is not None:
-                return found
+            method = find_method(self, name)
+            if method is not None:
+                return method
         raise AttributeNameError(
             f"traced arrays have the standard's attributes, and {name!r} is none of them: "
             f"use a function of its namespace, as xp = array_namespace(x); xp.sum(x)"
         )
 
-    def _concrete(self, wanted: str) -> Any:
-        if self.trace is not None:
-            raise self.trace.error(f"{wanted} of {self!r}")
-        return self.value
-
     def __repr__(self) -> str:
         kind = "constant" if self.trace is None else type(self.trace).__name__.lower()
         return f"Traced({kind}, shape={self.shape}, dtype={self.dtype})"
 
-    __hash__ = object.__hash__
-    __add__ = _operator("add")
-    __radd__ = _operator("add", reflected=True)
-    __iadd__ = _in_place("add", "__iadd__")
-    __sub__ = _operator("subtract")
-    __rsub__ = _operator("subtract", reflected=True)
-    __isub__ = _in_place("subtract", "__isub__")
-    __mul__ = _operator("multiply")
-    __rmul__ = _operator("multiply", reflected=True)
-    __imul__ = _in_place("multiply", "__imul__")
-    __truediv__ = _operator("divide")
-    __rtruediv__ = _operator("divide", reflected=True)
-    __itruediv__ = _in_place("divide", "__itruediv__")
-    __floordiv__ = _operator("floor_divide")
-    __rfloordiv__ = _operator("floor_divide", reflected=True)
-    __ifloordiv__ = _in_place("floor_divide", "__ifloordiv__")
-    __mod__ = _operator("remainder")
-    __rmod__ = _operator("remainder", reflected=True)
-    __imod__ = _in_place("remainder", "__imod__")
-    __pow__ = _operator("pow")
-    __rpow__ = _operator("pow", reflected=True)
-    __ipow__ = _in_place("pow", "__ipow__")
-    __matmul__ = _operator("matmul")
-    __rmatmul__ = _operator("matmul", reflected=True)
-    __imatmul__ = _in_place("matmul", "__imatmul__")
-    __neg__ = _operator("negative")
-    __pos__ = _operator("positive")
-    __abs__ = _operator("abs")
-    __lt__ = _operator("less")
-    __le__ = _operator("less_equal")
-    __gt__ = _operator("greater")
-    __ge__ = _operator("greater_equal")
-    __eq__ = _operator("equal")
-    __ne__ = _operator("not_equal")
-    __and__ = _operator("bitwise_and")
-    __rand__ = _operator("bitwise_and", reflected=True)
-    __iand__ = _in_place("bitwise_and", "__iand__")
-    __or__ = _operator("bitwise_or")
-    __ror__ = _operator("bitwise_or", reflected=True)
-    __ior__ = _in_place("bitwise_or", "__ior__")
-    __xor__ = _operator("bitwise_xor")
-    __rxor__ = _operator("bitwise_xor", reflected=True)
-    __ixor__ = _in_place("bitwise_xor", "__ixor__")
-    __invert__ = _operator("bitwise_invert")
-    __lshift__ = _operator("bitwise_left_shift")
-    __rlshift__ = _operator("bitwise_left_shift", reflected=True)
-    __ilshift__ = _in_place("bitwise_left_shift", "__ilshift__")
-    __rshift__ = _operator("bitwise_right_shift")
-    __rrshift__ = _operator("bitwise_right_shift", reflected=True)
-    __irshift__ = _in_place("bitwise_right_shift", "__irshift__")
+
+def _is_mask(key: Any) -> bool:
+    if type(key) is not Traced or key.trace is None:
+        return False
+    return key.dtype == key.library.bool
+
+
+def _scalar(x: Array) -> Any:
+    """Return the element of an array of no axes as Python's own scalar."""
+    xp = array_namespace(x)
+    kinds = (("bool", bool), ("integral", int), ("real floating", float))
+    return next((kind for name, kind in kinds if xp.isdtype(x.dtype, name)), complex)(x)

@@ -11,9 +11,9 @@ from typing import Any
 
 from anynet.array import array_namespace, is_array, unrecorded
 from anynet.errors import DifferentiationError, NoRuleError
-from anynet.primitives.indexing import sum_to
 from anynet.tracing.row_perturbation import RowPerturbation
-from anynet.tracing.trace import Primitive, Traced, next_level, shared, wrap
+from anynet.tracing.standard import INDEXING
+from anynet.tracing.trace import Primitive, Traced, next_level, shared, traced_namespace, wrap
 from anynet.tracing.vectorize_rules import BATCHERS, TAKE_PERTURBATIONS
 
 __all__ = ["RowPerturbation", "Vectorizer"]
@@ -79,13 +79,12 @@ class Vectorizer:
     ) -> Any:
         """Evaluate what the primitive is made of: the standard's functions have rules."""
         if step.decomposition is not None:
-            xp = next(arg for arg in args if type(arg) is Traced).__array_namespace__()
-            return step.decomposition(xp, *map(wrap, args), **settings)
+            return step.decomposition(traced_namespace(args), *map(wrap, args), **settings)
         if step.reference is not None:
-            return step.reference(*map(wrap, args), **settings)
+            return step.inline(args, settings)
         raise NoRuleError(
             f"{step.name!r} cannot be evaluated at many points at once: add how to "
-            "anynet/autodiff/batching_rules.py, or call the function in a loop"
+            "anynet/tracing/vectorize_rules.py, or call the function in a loop"
         )
 
     def _by_own_rule(
@@ -127,8 +126,7 @@ class Vectorizer:
 
             begun = shared(inside)
             assert step.rule is not None
-            inner = next(x for x in own if type(x) is Traced).__array_namespace__()
-            pullbacks = step.rule(inner, inside(out), *own, **settings)
+            pullbacks = step.rule(traced_namespace(own), inside(out), *own, **settings)
 
             def through(pullback: Any, x: Any, b: bool) -> Any:
                 def of_all(g: Any) -> Any:
@@ -136,7 +134,7 @@ class Vectorizer:
                     if c is None:
                         return None
                     c = wrap(c)
-                    c = batch.value(c if c.shape == x.shape else sum_to(c, x.shape))
+                    c = batch.value(c if c.shape == x.shape else INDEXING["sum_to"](c, x.shape))
                     return c if b else array_namespace(c).sum(c, axis=0)
 
                 return None if pullback is None else of_all

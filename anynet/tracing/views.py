@@ -1,18 +1,19 @@
-"""Which traced arrays share memory, and what a write into one of them does to the others.
+"""Views: which traced arrays share memory, and how a write into one changes the others.
 
-A traced array is never written into: a write replaces its value by a changed copy. A library whose
-slices are views then shows the change in all arrays that share the memory, so here the base of a
-view gets the changed value back, and every other view of it that is still in use is read from it
-again. Which functions return views is found out once for each type of array, by calling them.
-Libraries whose arrays never change have no views, and nothing here concerns them.
+A write into a traced array replaces its value with a changed copy. A library whose slices are views
+would show the change in every array that shares the memory. So the base of the view gets the
+changed value too, and every other view of it that is in use is read again. Each function is called
+once for each type of array to find out whether it returns a view. Libraries with immutable arrays
+have no views.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from functools import cache
+from numbers import Number
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
-from anynet.array import Array, Namespace
+from anynet.array import Array, Namespace, array_namespace, is_array
 from anynet.backend import get_backend
 from anynet.errors import DifferentiationError, NoRuleError
 
@@ -20,21 +21,24 @@ if TYPE_CHECKING:
     from anynet.tracing.trace import Traced
 
 
+Axes = int | Sequence[int]
+
+
 class Function(NamedTuple):
     """A function that returns a view in some libraries."""
 
-    #: Calls with a small array, by which a library shows whether it does; made with zeros of this
-    #: dtype.
+    #: Call the function with a small array, to find out whether this library returns a view.
     sample: Callable[[Namespace, Array], Array]
-    #: Called as ``(xp, base, new, *args, **settings)``: the base after ``new`` was written into its
-    #: view; None where no one writes into such views.
-    base: Callable[..., Array] | None
+    #: Called as ``(xp, base, new, *args, **settings)``: return the base after ``new`` was written
+    #: into its view. None where the view cannot be written into.
+    base: Callable[..., Any] | None
+    #: The dtype of the small array.
     dtype: str = "float32"
 
 
 def _put(xp: Namespace, base: "Traced", new: Array, key: Any) -> Array:
     out = twin(base)
-    # The standard has None in keys for reading only.
+    # In the standard a key with None can only read.
     parts = key if isinstance(key, tuple) else (key,)
     key = tuple(part for part in parts if part is not None)
     out[key] = new if len(key) == len(parts) else xp.reshape(new, out[key].shape)
@@ -46,13 +50,11 @@ def _reshaped(xp: Namespace, base: Array, new: Array, *args: Any, **settings: An
 
 
 def _permuted(xp: Namespace, base: Array, new: Array, axes: Sequence[int]) -> Array:
-    return xp.permute_dims(
-        new,
-        tuple(sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))),
-    )
+    inverse = sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))
+    return xp.permute_dims(new, tuple(inverse))
 
 
-def _moved(xp: Namespace, base: Array, new: Array, source: Any, destination: Any) -> Array:
+def _moved(xp: Namespace, base: Array, new: Array, source: Axes, destination: Axes) -> Array:
     return xp.moveaxis(new, destination, source)
 
 
@@ -60,8 +62,8 @@ def _same(xp: Namespace, base: Array, new: Array, *args: Any, **settings: Any) -
     return new
 
 
-#: By the standard's names; of a key of integers alone some libraries return a scalar, which is no
-#: view.
+#: By the standard's names. Some libraries return a scalar for a key of integers alone. A scalar is
+#: not a view.
 FUNCTIONS: dict[str, Function] = {
     "getitem": Function(lambda xp, x: x[1:, ...], _put),
     "getitem of integers": Function(lambda xp, x: x[0, 0, 0], _put),
@@ -98,20 +100,63 @@ FUNCTIONS: dict[str, Function] = {
     "linalg.diagonal": Function(lambda xp, x: xp.linalg.diagonal(x), None),
     "stop_gradient": Function(lambda xp, x: x, None),
 }
-#: By type of array and name.
+#: Whether a function returns a view, by the type of array and its name.
 _known: dict[tuple[type, str], bool] = {}
 
 
-def returns_view(x: Any, name: str) -> bool:
-    """Tell whether the function of this name returns a view when it is given what the traced x
-    stands for.
+#: Parts of a key that are slices or the like. Libraries that have views read one with a key of
+#: these and of integers.
+_SLICES = frozenset((slice, type(None), type(...)))
+
+
+@cache
+def _integers_and_slices(kinds: tuple[type, ...]) -> tuple[int, bool] | None:
+    """Return how many integers and whether any slices a key of parts of these types has.
+
+    Return None where there are parts of other types.
     """
-    value = x.value
-    while type(value) is type(x):
-        value = value.value
-    known = _known.get((type(value), name))
+    if all(kind is int or kind in _SLICES for kind in kinds):
+        return kinds.count(int), not _SLICES.isdisjoint(kinds)
+    return None
+
+
+def reading_of_basic(parts: tuple[Any, ...], ndim: int) -> str | None:
+    """Return the name in `FUNCTIONS` of reading at a key of integers and slices.
+
+    Return None for a key that has other parts; see `reading`.
+    """
+    known = _integers_and_slices(tuple(map(type, parts)))
     if known is None:
-        known = _known[type(value), name] = _try(x.library, name)
+        return None
+    integers, slices = known
+    return "getitem" if slices or integers != ndim else "getitem of integers"
+
+
+def reading(parts: tuple[Any, ...], ndim: int) -> str:
+    """Return the name in `FUNCTIONS` of reading at a key, "" where every library copies."""
+    integers = 0
+    slices = False
+    for part in parts:
+        kind = type(part)
+        if kind in _SLICES:
+            slices = True
+        elif is_array(part) and not isinstance(part, Number):
+            if part.ndim or array_namespace(part).isdtype(part.dtype, "bool"):
+                return ""
+            return "getitem of an array"
+        elif kind is not bool and hasattr(kind, "__index__"):
+            integers += 1
+        else:
+            return ""
+    return "getitem" if slices or integers != ndim else "getitem of integers"
+
+
+def returns_view(x: "Traced", name: str) -> bool:
+    """Tell whether the function of this name returns a view of the library's array."""
+    kind = type(x.plain)
+    known = _known.get((kind, name))
+    if known is None:
+        known = _known[kind, name] = _try(x.library, name)
     return known
 
 
@@ -121,24 +166,24 @@ def _try(xp: Namespace, name: str) -> bool:
     view = function.sample(xp, base)
     if not hasattr(type(view), "__iadd__"):
         return False
-    # One that cannot be written into is a view, too.
-    with suppress(Exception):
+    try:
         view += 1
-        return bool(xp.any(base != 0))
-    return True
+    except Exception:
+        # An array that cannot be written into is a view, as broadcast_to() returns.
+        return True
+    return bool(xp.any(base != 0))
 
 
 def twin(x: Any) -> "Traced":
-    """Return another traced array for the same value, which shares no memory."""
+    """Return a new traced array for the same value, which shares no memory with x."""
     copy: Traced = type(x)(x.value, x.trace, x.node)
     return copy
 
 
 class Memory:
-    """What a traced array shares with others: the base it is a view of, and the views of it that
-    are in use.
+    """The base that a traced array is a view of, and the views of the array that are in use.
 
-    It keeps the value of an array that is no longer in use, for the views of it that are.
+    It keeps the value of an array that is no longer in use for the views of it that are.
     """
 
     __slots__ = (
@@ -154,46 +199,50 @@ class Memory:
 
     def __init__(
         self,
-        x: Any,
+        x: "Traced",
         base: "Memory | None" = None,
         name: str = "",
-        how: Any = None,
+        how: "tuple[Callable[..., Traced], tuple[Any, ...], dict[str, Any]] | None" = None,
     ) -> None:
         self.handle = ref(x)
         self.base = base
-        #: The function that read this from the base: its name, and itself with arguments and
-        #: settings.
-        self.name, self.how = name, how
-        #: The same value, once there are views of it.
-        self.kept: Any = None
+        #: The name in `FUNCTIONS` of the function that read this from the base.
+        self.name = name
+        #: The function, its arguments after the base, and its settings.
+        self.how: Any = how
+        #: A twin of the array, as soon as there are views of it.
+        self.kept: Traced | None = None
         self.views: list[ref[Memory]] | None = None
-        #: Whether its elements lie in memory in another order than they would without a trace.
+        #: Whether its elements are in another order in memory than they would be without a trace.
         self.moved = False
 
     @property
-    def array(self) -> Any:
+    def array(self) -> "Traced":
         """A traced array of this value."""
-        return self.handle() if self.kept is None else self.kept
+        array = self.handle() if self.kept is None else self.kept
+        assert array is not None
+        return array
 
     def nodes(self) -> "Iterator[Memory]":
-        """Return this and all views of it, and of these, that are in use."""
+        """Yield this, the views of it that are in use, and the views of these."""
         yield self
         for view in self.in_use():
             yield from view.nodes()
 
     def in_use(self) -> "list[Memory]":
-        """Return the views of this that are in use; what turns out to be a copy is none from now
-        on.
+        """Return the views of this that are in use.
+
+        A reshaped array that turns out to be a copy loses its base.
         """
-        found = []
-        for known in self.views or ():
-            view = known()
+        views = []
+        for reference in self.views or ():
+            view = reference()
             if view is not None and view.base is self:
                 if view.name == "reshape" and self.shares(view.array.shape) is False:
                     view.base = None
                 else:
-                    found.append(view)
-        return found
+                    views.append(view)
+        return views
 
     def root(self) -> "Memory":
         """Return the memory that has no base."""
@@ -206,7 +255,7 @@ class Memory:
         return node
 
     def shares(self, shape: tuple[int, ...]) -> bool | None:
-        """Tell whether the array in another shape is a view; None where no one can tell."""
+        """Tell whether the array in another shape is a view. Return None if this is unknown."""
         node: Memory | None = self
         while node is not None:
             if node.moved:
@@ -214,14 +263,14 @@ class Memory:
             node = node.base
         return _strides_allow(self.array.shape, _strides(self.array), shape)
 
-    def become(self, new: Any) -> None:
-        """Take another value."""
+    def become(self, new: "Traced") -> None:
+        """Take the value of another traced array."""
         for array in (self.kept, self.handle()):
             if array is not None:
                 _become(array, new)
 
     def refresh(self) -> None:
-        """Read this again from its base, and the views of this again from it."""
+        """Read this from its base again, and then the views of this."""
         assert self.base is not None
         views = self.in_use()
         read, args, settings = self.how
@@ -238,13 +287,14 @@ def note(
     *args: Any,
     **settings: Any,
 ) -> "Traced":
-    """Return ``out``, the result of ``read(base, *args, **settings)``; if it is a view in this
-    library, keep that.
+    """Return ``out``, the result of ``read(base, *args, **settings)``.
+
+    If it is a view in this library, record that in ``alias`` of both arrays.
     """
     if not returns_view(base, name):
         return out
     if type(out.value) is not type(base.value) and not hasattr(type(out.plain), "__iadd__"):
-        # Of no axes, what some libraries return is a scalar.
+        # Some libraries return a scalar for an array of no axes.
         return out
     memory = base.alias
     if memory is None:
@@ -261,8 +311,8 @@ def note(
     return out
 
 
-def is_part(x: Any, base: Any, key: Any) -> bool:
-    """Tell whether x is the part of ``base`` at a key, in the same memory."""
+def is_part(x: "Traced", base: "Traced", key: Any) -> bool:
+    """Tell whether x is a view of ``base`` at a key."""
     memory = x.alias
     return (
         memory is not None
@@ -281,12 +331,12 @@ def _same_key(key: Any, other: Any) -> bool:
     )
 
 
-def write(x: Any, new: Any) -> None:
-    """Let x, and all that shares memory with it, have the elements of ``new``.
+def write(x: "Traced", new: Any) -> None:
+    """Replace the elements of x with those of ``new``, in every array that shares its memory.
 
     Raises:
-        DifferentiationError: another array may or may not share the memory; or x is a view that is
-            not written into. Under a trace of another kind, the error of that trace.
+        DifferentiationError: it is unknown whether another array shares the memory, or x is a view
+            that cannot be written into. Another kind of trace raises its own error.
 
     """
     memory = x.alias
@@ -300,8 +350,7 @@ def write(x: Any, new: Any) -> None:
         x.alias = None
         _alone(x, new, moved)
         return
-    # What no array in use has to do with is left out: the smallest part that has all of these in
-    # it.
+    # Start from the smallest part that contains every array in use.
     node = memory
     while not _holds_all(node, nodes):
         assert node.base is not None
@@ -315,19 +364,19 @@ def write(x: Any, new: Any) -> None:
             and node.name == "reshape"
             and node.base.shares(node.array.shape) is None
         ):
-            raise _refused(
+            raise _write_error(
                 x,
-                "an array and its reshape() share memory or not by the order of their elements in "
-                "it",
+                "whether an array shares memory with its reshape() depends on the order of its "
+                "elements in memory",
             )
     changed = [(memory, new)]
     node = memory
     while node.base is not None:
         function = FUNCTIONS[node.name].base
         if function is None:
-            raise _refused(
+            raise _write_error(
                 x,
-                f"what {node.name.removeprefix('linalg.')}() returned shares memory with its "
+                f"the result of {node.name.removeprefix('linalg.')}() shares memory with its "
                 "argument",
             )
         base = node.base.array
@@ -336,7 +385,7 @@ def write(x: Any, new: Any) -> None:
         node = node.base
         changed.append((node, new))
     before = _order(root.array)
-    # Before anything changes: whether these are views is seen in the old value.
+    # Before the values change, because the strides of the old values tell what is a view.
     others = [
         [view for view in node.in_use() if view not in (n for n, _ in changed)]
         for node, _ in changed
@@ -350,12 +399,12 @@ def write(x: Any, new: Any) -> None:
 
 
 def _holds_all(node: Memory, nodes: list[Memory]) -> bool:
-    """Tell whether all nodes whose arrays are in use are views of a node, or this itself."""
+    """Tell whether every node whose array is in use is this node or a view of it."""
     inside = set(map(id, node.nodes()))
     return all(id(other) in inside for other in nodes if other.handle() is not None)
 
 
-def _alone(x: Any, new: Any, moved: bool) -> None:
+def _alone(x: "Traced", new: "Traced", moved: bool) -> None:
     before = _order(x)
     _become(x, new)
     if moved or _order(x) != before:
@@ -363,14 +412,14 @@ def _alone(x: Any, new: Any, moved: bool) -> None:
         x.alias.moved = True
 
 
-def _become(x: Any, new: Any) -> None:
+def _become(x: "Traced", new: "Traced") -> None:
     x.value, x.trace, x.node = new.value, new.trace, new.node
 
 
-def _refused(x: Any, why: str) -> Exception:
+def _write_error(x: "Traced", why: str) -> Exception:
     error: type[Exception] = DifferentiationError
     if x.trace is not None:
-        # Where many points are evaluated at once, one at a time can be.
+        # Where many points are evaluated at once, a caller may evaluate them one by one.
         error = NoRuleError if x.trace.batch_axes else type(x.trace.error(""))
     return error(
         f"cannot write into {x!r}: {why}, and another array that shares it is in use. Copy before "
@@ -378,9 +427,9 @@ def _refused(x: Any, why: str) -> Exception:
     )
 
 
-def _strides(x: Any) -> Any:
-    """Return the strides of what a traced array stands for, None where no one can tell."""
-    value = x
+def _strides(x: "Traced") -> tuple[int, ...] | None:
+    """Return the strides of the library's array, None if they are unknown."""
+    value: Any = x
     while type(value) is type(x):
         if value.trace is not None and value.trace.batch_axes:
             return None
@@ -389,24 +438,21 @@ def _strides(x: Any) -> Any:
     return strides and tuple(strides)
 
 
-def in_one_piece(x: Any) -> bool | None:
-    """Tell whether the elements follow each other in memory, row by row; None where no one can
-    tell.
-    """
+def in_one_piece(x: "Traced") -> bool | None:
+    """Tell whether the elements are contiguous, row by row. Return None if this is unknown."""
     strides = _order(x)
     if strides is None:
         return None
-    return bool(
-        strides == _order(x.__array_namespace__().empty(x.shape, dtype=x.dtype, device=x.device))
-    )
+    xp: Any = x.__array_namespace__()
+    return strides == _order(xp.empty(x.shape, dtype=x.dtype, device=x.device))
 
 
-def _order(x: Any) -> Any:
-    """Return the strides that say where elements are."""
+def _order(x: "Traced") -> list[int] | None:
+    """Return the strides of the axes of more than one element."""
     strides = _strides(x)
-    return strides and [
-        stride for length, stride in zip(x.shape, strides, strict=True) if length != 1
-    ]
+    if strides is None:
+        return None
+    return [stride for length, stride in zip(x.shape, strides, strict=True) if length != 1]
 
 
 def _strides_allow(
@@ -414,7 +460,10 @@ def _strides_allow(
     strides: Sequence[int] | None,
     new: tuple[int, ...],
 ) -> bool | None:
-    """Tell whether an array of these strides can have another shape without a copy."""
+    """Tell whether an array of these strides can have another shape without a copy.
+
+    Return None if the strides are unknown.
+    """
     if strides is None:
         return None
     if 0 in shape:
@@ -423,7 +472,7 @@ def _strides_allow(
     wanted = [length for length in new if length != 1]
     i = j = 0
     while i < len(axes) and j < len(wanted):
-        # The fewest axes on both sides with as many elements.
+        # The fewest axes on both sides with the same number of elements.
         here, there = axes[i][0], wanted[j]
         first = i
         i, j = i + 1, j + 1

@@ -16,7 +16,7 @@ from anynet.errors import (
     NoRuleError,
     ShapeError,
 )
-from anynet.tracing.trace import STANDARD
+from anynet.tracing.standard import STANDARD
 from anynet.tracing.vectorize_rules import BATCHERS
 
 _GENERATOR = np.random.default_rng(0)

@@ -201,7 +201,7 @@ FLOATS, SMALL = (
     ],
 )
 def test_kernels_and_their_parts_agree_to_the_last_bit(name, args, dtype):
-    function = anynet.tracing.trace.STANDARD.get(name) or getattr(primitives, name)
+    function = anynet.tracing.standard.STANDARD.get(name) or getattr(primitives, name)
     args = [
         x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in args
     ]

@@ -19,7 +19,8 @@ from anynet.array import array_namespace
 from anynet.backend import kernels_for
 from anynet.errors import DataError, ShapeError
 from anynet.primitives.indexing import index_add, scatter_add
-from anynet.tracing.trace import STANDARD, Primitive
+from anynet.tracing.standard import STANDARD
+from anynet.tracing.trace import Primitive
 
 # A kernel is registered by the name of its primitive; these are all there are.
 PRIMITIVES = {

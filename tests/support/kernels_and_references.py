@@ -16,7 +16,7 @@ from anynet.primitives.indexing import (
     scatter_add,
     sum_to,
 )
-from anynet.tracing.trace import STANDARD
+from anynet.tracing.standard import STANDARD
 
 #: Primitives that are neither hot operations nor functions of the standard.
 OTHERS = {step.name: step for step in (getitem, index_add, place, put, scatter_add, sum_to)}

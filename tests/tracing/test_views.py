@@ -14,7 +14,8 @@ import anynet
 from anynet.array import array_namespace
 from anynet.backend import get_backend
 from anynet.errors import CompilationError, DifferentiationError, ShapeError
-from anynet.tracing.trace import STANDARD, wrap
+from anynet.tracing.standard import STANDARD
+from anynet.tracing.trace import wrap
 from anynet.tracing.views import FUNCTIONS, returns_view
 
 

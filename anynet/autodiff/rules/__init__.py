@@ -22,9 +22,8 @@ from anynet.autodiff.rules import (
     statistical,
 )
 from anynet.errors import NoRuleError
-from anynet.primitives.indexing import getitem, getitem_at, put, put_at
-from anynet.tracing.standard import CHAPTERS, WITHOUT_DERIVATIVE
-from anynet.tracing.trace import STANDARD, Primitive, Rule
+from anynet.tracing.standard import CHAPTERS, STANDARD, WITHOUT_DERIVATIVE
+from anynet.tracing.trace import Primitive, Rule
 
 __all__ = ["DECOMPOSITIONS", "RULES"]
 
@@ -77,18 +76,7 @@ STANDARD.update(
         for name in names
     }
 )
-STANDARD.update(
-    {
-        primitive.name: primitive
-        for primitive in (
-            getitem,
-            getitem_at,
-            put,
-            put_at,
-            *manipulation.SEQUENCE_PRIMITIVES,
-        )
-    }
-)
+STANDARD.update({step.name: step for step in manipulation.SEQUENCE_PRIMITIVES})
 # In the extension too, under the same names.
 for _name in ("matmul", "matrix_transpose", "tensordot", "vecdot"):
     STANDARD[f"linalg.{_name}"] = STANDARD[_name]

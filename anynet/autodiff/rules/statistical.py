@@ -9,7 +9,7 @@ from typing import Any
 
 from anynet.array import Array, Namespace, device, is_narrow, widened
 from anynet.autodiff.rules.table import Table
-from anynet.tracing.trace import STANDARD
+from anynet.tracing.standard import STANDARD
 
 RULES = rule = Table()
 DECOMPOSITIONS = decomposition = Table()
