@@ -1,5 +1,7 @@
-"""Fixtures: every test that asks for a backend runs on each one that works here, or on those named
-by --backend."""
+"""Fixtures and options of all tests.
+
+A test with the fixture `backend` runs on every backend that works here, or on those of --backend.
+"""
 
 import contextlib
 import os
@@ -12,12 +14,12 @@ import pytest
 from anynet.backend import Backend, backend_names, get_backend
 from anynet.errors import BackendError
 
-# SciPy reads this once, when it is imported: its functions then take arrays of any library.
+# With it, SciPy's functions take arrays of any library. SciPy reads it when it is imported.
 os.environ["SCIPY_ARRAY_API"] = "1"
-# On a GPU it would round the factors of a product to ten bits.
+# By default, JAX rounds the factors of a matrix product to ten bits on a GPU.
 os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
-# Most tests compute in float64, which JAX has only when it is told to. JAX_ENABLE_X64=0 runs the
-# others without.
+# Most tests compute in float64, which JAX turns off by default. With JAX_ENABLE_X64=0, the other
+# tests run in JAX's default mode.
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 
 
@@ -26,12 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--backend",
         action="append",
         metavar="NAME[:DEVICE]",
-        help="run on this backend; may be repeated (default: every one that works)",
+        help="run on this backend (may be repeated; default: all that work here)",
     )
     parser.addoption(
         "--emulate-graphs",
         action="store_true",
-        help="let PyTorch's CPU backend run compiled steps as graphs, and the kernels of a GPU",
+        help="emulate device graphs and the GPU kernels of PyTorch's backend on a CPU",
     )
 
 
@@ -46,7 +48,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if config.getoption("--emulate-graphs"):
         from emulated_graphs import counts
 
-        terminalreporter.write_line(", ".join(f"{count} {what}" for what, count in counts.items()))
+        line = ", ".join(f"{count} {event}" for event, count in counts.items())
+        terminalreporter.write_line(line)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -59,14 +62,14 @@ def _working() -> list[str]:
     names = []
     for name in backend_names():
         with contextlib.suppress(BackendError):
-            # One that is lazy computes nothing; the tests of the export are for it.
-            names += [] if get_backend(name).lazy else [name]
+            # A lazy backend does not compute. tests/test_onnx.py tests it.
+            if not get_backend(name).lazy:
+                names.append(name)
     names.sort()
-    # A device that is not the default one shows every forgotten `device=`.
-    return [
-        *names,
-        *(["array_api_strict:device1"] if "array_api_strict" in names else []),
-    ]
+    # A second device shows each call where `device=` is missing.
+    if "array_api_strict" in names:
+        names.append("array_api_strict:device1")
+    return names
 
 
 @pytest.fixture
@@ -81,24 +84,19 @@ def xp(backend: Backend) -> Any:
 
 @pytest.fixture
 def strictest(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    """array_api_strict on its second device, without masks and data-dependent shapes, its numbers
-    not to be read.
+    """array_api_strict on its second device, without masks, data-dependent shapes and conversions
+    to Python scalars.
 
-    What runs here never waits for a device."""
+    Code that runs on it never waits for a device.
+    """
     strict = pytest.importorskip("array_api_strict", reason="needs array_api_strict")
     backend = get_backend("array_api_strict:device1")
 
-    def refuse(self: Any) -> Any:
-        raise AssertionError("the number of an array was read: on a GPU the host would wait")
+    def fail(self: Any) -> Any:
+        raise AssertionError("an array became a Python scalar: on a GPU the host would wait")
 
-    for name in (
-        "__bool__",
-        "__int__",
-        "__float__",
-        "__index__",
-        "__complex__",
-    ):
-        monkeypatch.setattr(strict._array_object.Array, name, refuse)
+    for name in ("__bool__", "__int__", "__float__", "__index__", "__complex__"):
+        monkeypatch.setattr(strict._array_object.Array, name, fail)
     with (
         warnings.catch_warnings(),
         strict.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False),

@@ -1,5 +1,4 @@
-"""cuBLAS for NumPy's arrays: products of matrices that are read column by column, at addresses, as
-it is told."""
+"""A replacement for cuBLAS on a CPU: products of column-major matrices at given addresses."""
 
 import ctypes
 
@@ -15,23 +14,21 @@ TYPES = {
 }
 
 
-def at(address, rows, columns, apart, dtype, *, write=False):
-    """Return the matrix at an address whose columns are so many elements apart."""
-    assert apart >= max(1, rows)
+def matrix_at(address, rows, columns, stride, dtype, *, write=False):
+    """Return the matrix at an address, whose columns are `stride` elements apart."""
+    assert stride >= max(1, rows)
     size = np.dtype(dtype).itemsize
-    memory = (ctypes.c_char * ((apart * (columns - 1) + rows) * size)).from_address(address)
+    count = stride * (columns - 1) + rows
+    memory = (ctypes.c_char * (count * size)).from_address(address)
     flat = np.frombuffer(memory, dtype)
-    return np.lib.stride_tricks.as_strided(
-        flat, (rows, columns), (size, apart * size), writeable=write
-    )
+    strides = (size, stride * size)
+    return np.lib.stride_tricks.as_strided(flat, (rows, columns), strides, writeable=write)
 
 
 def scalar(reference, char):
-    kind = np.dtype(TYPES[char])
-    return np.frombuffer(
-        ctypes.string_at(ctypes.addressof(reference._obj), kind.itemsize),
-        kind,
-    )[0]
+    dtype = np.dtype(TYPES[char])
+    memory = ctypes.string_at(ctypes.addressof(reference._obj), dtype.itemsize)
+    return np.frombuffer(memory, dtype)[0]
 
 
 class Cublas:
@@ -52,8 +49,8 @@ class Cublas:
         self,
         char,
         handle,
-        turned1,
-        turned2,
+        transpose1,
+        transpose2,
         m,
         n,
         k,
@@ -68,38 +65,28 @@ class Cublas:
     ):
         self.calls.append((m, n, k))
         assert (handle, scalar(beta, char)) == (1, 0)
-        first = at(a, k, m, lda, char).T if turned1 else at(a, m, k, lda, char)
-        second = at(b, n, k, ldb, char).T if turned2 else at(b, k, n, ldb, char)
-        wide = TYPES[char]
-        found = scalar(alpha, char) * (first.astype(wide) @ second.astype(wide))
-        at(c, m, n, ldc, char, write=True)[...] = found
+        first = matrix_at(a, k, m, lda, char).T if transpose1 else matrix_at(a, m, k, lda, char)
+        second = matrix_at(b, n, k, ldb, char).T if transpose2 else matrix_at(b, k, n, ldb, char)
+        dtype = TYPES[char]
+        product = first.astype(dtype) @ second.astype(dtype)
+        matrix_at(c, m, n, ldc, char, write=True)[...] = scalar(alpha, char) * product
         return 0
 
     def multiply_stack(self, char, *args):
         *begin, a, lda, step1, b, ldb, step2, beta, c, ldc, step, count = args
         size = np.dtype(char).itemsize
         for i in range(count):
-            places = [
-                address + i * apart * size for address, apart in ((a, step1), (b, step2), (c, step))
-            ]
-            self.multiply(
-                char,
-                *begin,
-                places[0],
-                lda,
-                places[1],
-                ldb,
-                beta,
-                places[2],
-                ldc,
-            )
+            a_i = a + i * step1 * size
+            b_i = b + i * step2 * size
+            c_i = c + i * step * size
+            self.multiply(char, *begin, a_i, lda, b_i, ldb, beta, c_i, ldc)
         return 0
 
     def multiply_vector(
         self,
         char,
         handle,
-        turned,
+        transpose,
         m,
         n,
         alpha,
@@ -112,12 +99,13 @@ class Cublas:
         step_y,
     ):
         assert (handle, step, step_y, scalar(beta, char)) == (1, 1, 1, 0)
-        matrix = at(a, m, n, lda, char)
-        matrix = matrix.T if turned else matrix
-        vector = at(x, matrix.shape[1], 1, matrix.shape[1], char)
-        at(y, matrix.shape[0], 1, matrix.shape[0], char, write=True)[...] = scalar(alpha, char) * (
-            matrix @ vector
-        )
+        matrix = matrix_at(a, m, n, lda, char)
+        if transpose:
+            matrix = matrix.T
+        rows, columns = matrix.shape
+        vector = matrix_at(x, columns, 1, columns, char)
+        out = matrix_at(y, rows, 1, rows, char, write=True)
+        out[...] = scalar(alpha, char) * (matrix @ vector)
         return 0
 
     def multiply_typed(self, *args):

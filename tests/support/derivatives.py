@@ -1,4 +1,4 @@
-"""Functions to differentiate, the shapes they take, and the comparison with central differences."""
+"""Functions to differentiate, the shapes of their arguments, and comparison with differences."""
 
 import math
 from collections.abc import Callable
@@ -18,14 +18,13 @@ from anynet.tracing.trace import wrap
 
 @dataclass(frozen=True)
 class Shapes:
-    """Shapes of one argument or of several: an example, and a strategy for small ones, where what
-    goes wrong does."""
+    """Shapes of the arguments: one example, and a strategy of hypothesis for small shapes."""
 
     example: list[tuple[int, ...]]
     drawn: st.SearchStrategy[list[tuple[int, ...]]]
 
 
-def _alone(**sizes: int) -> st.SearchStrategy[list[tuple[int, ...]]]:
+def _one(**sizes: int) -> st.SearchStrategy[list[tuple[int, ...]]]:
     return hnp.array_shapes(**sizes).map(lambda shape: [shape])
 
 
@@ -34,9 +33,9 @@ _some = hnp.array_shapes(min_dims=0, max_dims=1, min_side=1, max_side=2)
 _side = st.integers(0, 3)
 _length = st.integers(1, 3)
 
-ANY = Shapes([(3, 4)], _alone(min_dims=0, max_dims=2, min_side=0, max_side=3))
-AXES = Shapes([(2, 3, 4)], _alone(min_dims=1, max_dims=3, min_side=0, max_side=2))
-FULL = Shapes([(2, 3, 4)], _alone(min_dims=1, max_dims=3, min_side=1, max_side=3))
+ANY = Shapes([(3, 4)], _one(min_dims=0, max_dims=2, min_side=0, max_side=3))
+AXES = Shapes([(2, 3, 4)], _one(min_dims=1, max_dims=3, min_side=0, max_side=2))
+FULL = Shapes([(2, 3, 4)], _one(min_dims=1, max_dims=3, min_side=1, max_side=3))
 PAIRS = Shapes(
     [(3, 4), (2, 1, 4)],
     hnp.mutually_broadcastable_shapes(num_shapes=2, min_side=0, max_side=2, max_dims=2).map(
@@ -86,25 +85,22 @@ VECTOR_SYSTEM = Shapes(
 
 @dataclass(frozen=True)
 class Case:
-    """A function of arrays, called as function(xp, *arrays), the shapes it takes, and where it is
+    """A function, called as function(xp, *arrays), its shapes, and an interval where it is
     smooth."""
 
     function: Callable[..., Any]
     shapes: Shapes = ANY
-    # Not the same on both sides: half way would be zero, where `abs` and others have no derivative.
+    # The middle is not 0, where `abs` and others have no derivative.
     low: float = -1.03
     high: float = 1.27
 
     def point(self, shapes: list[tuple[int, ...]], seed: int = 0) -> list[np.ndarray]:
-        """Return arguments whose numbers are all different, so that no two branches meet near
-        them."""
+        """Return arguments with distinct values, so that no branches meet near them."""
         sizes = [math.prod(shape) for shape in shapes]
         count = sum(sizes)
-        places = (np.random.default_rng(seed).permutation(count) + 0.5) / max(count, 1)
-        parts = np.split(
-            self.low + (self.high - self.low) * places,
-            np.cumsum(sizes)[:-1],
-        )
+        fractions = (np.random.default_rng(seed).permutation(count) + 0.5) / max(count, 1)
+        values = self.low + (self.high - self.low) * fractions
+        parts = np.split(values, np.cumsum(sizes)[:-1])
         return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
@@ -113,8 +109,7 @@ def drawn(shape: tuple[int, ...], low: float, high: float, seed: int) -> np.ndar
 
 
 def weighted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a scalar function whose cotangents all differ; of complex numbers, both parts
-    count."""
+    """Return a scalar function whose cotangents all differ, in both parts of complex values."""
 
     def scalar(point: Any) -> Any:
         xp = array_namespace(*point)
@@ -128,29 +123,30 @@ def weighted(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def along(gradient: Any, v: list[np.ndarray]) -> float:
-    """Return the derivative along a direction, of a real function of real or complex arrays."""
-    return float(
-        sum(np.sum(np.real(np.conj(host(g)) * part)) for g, part in zip(gradient, v, strict=True))
-    )
+    """Return the derivative of a real function along a direction, from its gradient."""
+    total = 0.0
+    for g, part in zip(gradient, v, strict=True):
+        total += float(np.sum(np.real(np.conj(host(g)) * part)))
+    return total
 
 
 def directions(point: list[Any], seed: int) -> list[np.ndarray]:
+    """Return a random direction at a point: one array for each of its arrays."""
     generator = np.random.default_rng(seed)
-    found = []
+    direction = []
     for x in point:
         v = generator.normal(size=x.shape)
         if "complex" in str(x.dtype):
             v = v + 1j * generator.normal(size=x.shape)
-        found.append(v)
-    return found
+        direction.append(v)
+    return direction
 
 
-def placed(point: list[Any], parts: list[np.ndarray]) -> list[Any]:
-    """Return the parts as constants where the arrays of the point are: some libraries' operators
-    refuse strangers."""
+def constants(point: list[Any], direction: list[np.ndarray]) -> list[Any]:
+    """Return a direction as constants on the libraries and devices of the point."""
     return [
         wrap(array_namespace(x).asarray(v, device=device(x)))
-        for x, v in zip(point, parts, strict=True)
+        for x, v in zip(point, direction, strict=True)
     ]
 
 
@@ -164,12 +160,15 @@ def numerical(
 
     Source: Abramowitz and Stegun, Handbook of mathematical functions, 25.3.6.
     """
-    change = placed(point, v)
+    change = constants(point, v)
 
     def at(distance: float) -> float:
-        return float(f([wrap(x) + distance * part for x, part in zip(point, change, strict=True)]))
+        moved = [wrap(x) + distance * part for x, part in zip(point, change, strict=True)]
+        return float(f(moved))
 
-    return (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step)
+    near = at(step) - at(-step)
+    far = at(2 * step) - at(-2 * step)
+    return (8 * near - far) / (12 * step)
 
 
 def agree(
@@ -181,22 +180,21 @@ def agree(
     first = anynet.grad(f)
     v = directions(point, 1)
     if 1 in orders:
-        assert along(first(point), v) == pytest.approx(
-            numerical(f, point, v), rel=1e-6, abs=1e-9
-        ), "first derivative"
+        analytic = along(first(point), v)
+        difference = numerical(f, point, v)
+        assert analytic == pytest.approx(difference, rel=1e-6, abs=1e-9), "first derivative"
     if 2 in orders:
-        u = placed(point, directions(point, 2))
+        u = constants(point, directions(point, 2))
 
         def slope(point: Any) -> Any:
+            """Return the derivative along u."""
             xp = array_namespace(*point)
-            return sum(
-                xp.real(xp.sum(conj(part) * g)) for part, g in zip(u, first(point), strict=True)
-            )
+            pairs = zip(u, first(point), strict=True)
+            return sum(xp.real(xp.sum(conj(part) * g)) for part, g in pairs)
 
-        found = along(anynet.grad(slope)(point), v)
-        assert found == pytest.approx(numerical(slope, point, v), rel=1e-6, abs=1e-9), (
-            "second derivative"
-        )
+        analytic = along(anynet.grad(slope)(point), v)
+        difference = numerical(slope, point, v)
+        assert analytic == pytest.approx(difference, rel=1e-6, abs=1e-9), "second derivative"
 
 
 def _named(name: str) -> Callable[..., Any]:
@@ -204,7 +202,7 @@ def _named(name: str) -> Callable[..., Any]:
 
 
 def symmetric(xp: Any, x: Any) -> Any:
-    """Return a symmetric matrix with eigenvalues well apart."""
+    """Return a symmetric matrix whose eigenvalues are far from each other."""
     return x + xp.matrix_transpose(x) + _scale(xp, x)
 
 
@@ -214,7 +212,7 @@ def positive(xp: Any, x: Any) -> Any:
 
 
 def regular(xp: Any, x: Any) -> Any:
-    """Return a matrix, square or not, with singular values well apart and far from zero."""
+    """Return a matrix whose singular values are far from each other and from zero."""
     rows, columns = x.shape[-2:]
     n = max(rows, columns)
     scale = xp.reshape(xp.arange(n, dtype=x.dtype, device=device(x)) * 4 + 4, (n, 1))
@@ -223,31 +221,31 @@ def regular(xp: Any, x: Any) -> Any:
 
 def _scale(xp: Any, x: Any) -> Any:
     n = x.shape[-1]
-    return xp.eye(n, dtype=x.dtype, device=device(x)) * (
-        xp.arange(n, dtype=x.dtype, device=device(x)) * 4 + 4
-    )
+    diagonal = xp.arange(n, dtype=x.dtype, device=device(x)) * 4 + 4
+    return xp.eye(n, dtype=x.dtype, device=device(x)) * diagonal
 
 
 def fix(xp: Any, v: Any) -> Any:
-    """Return the columns of a matrix with the sign on their diagonal taken out: unique where
-    vectors are not."""
+    """Return a matrix whose columns have a positive diagonal. A decomposition leaves their signs
+    open."""
     return v * xp.expand_dims(xp.sign(xp.linalg.diagonal(v)), axis=-2)
 
 
-def indices(xp: Any, x: Any, *numbers: int) -> Any:
-    return xp.asarray(numbers, device=device(x))
+def indices(xp: Any, x: Any, *values: int) -> Any:
+    return xp.asarray(values, device=device(x))
 
 
 _UNARY = {
-    "abs": (0.1, 2), "acos": (-0.9, 0.9), "acosh": (1.2, 3), "asin": (-0.9, 0.9), "asinh": (-2, 2), "atan": (-2, 2),
-    "atanh": (-0.9, 0.9), "cos": (-3, 3), "cosh": (-2, 2), "exp": (-2, 2), "expm1": (-2, 2), "log": (0.3, 3),
-    "log1p": (-0.7, 3), "log2": (0.3, 3), "log10": (0.3, 3), "negative": (-2, 2), "positive": (-2, 2),
-    "reciprocal": (0.3, 2), "sin": (-3, 3), "sinh": (-2, 2), "sqrt": (0.3, 3), "square": (-2, 2), "tan": (-1, 1),
-    "tanh": (-2, 2),
+    "abs": (0.1, 2), "acos": (-0.9, 0.9), "acosh": (1.2, 3), "asin": (-0.9, 0.9), "asinh": (-2, 2),
+    "atan": (-2, 2), "atanh": (-0.9, 0.9), "cos": (-3, 3), "cosh": (-2, 2), "exp": (-2, 2),
+    "expm1": (-2, 2), "log": (0.3, 3), "log1p": (-0.7, 3), "log2": (0.3, 3), "log10": (0.3, 3),
+    "negative": (-2, 2), "positive": (-2, 2), "reciprocal": (0.3, 2), "sin": (-3, 3),
+    "sinh": (-2, 2), "sqrt": (0.3, 3), "square": (-2, 2), "tan": (-1, 1), "tanh": (-2, 2),
 }  # fmt: skip
 _BINARY = {
     "add": (-2, 2), "atan2": (0.3, 2), "divide": (0.4, 2), "hypot": (0.3, 2), "logaddexp": (-2, 2),
-    "maximum": (-2, 2), "minimum": (-2, 2), "multiply": (-2, 2), "pow": (0.4, 2), "subtract": (-2, 2),
+    "maximum": (-2, 2), "minimum": (-2, 2), "multiply": (-2, 2), "pow": (0.4, 2),
+    "subtract": (-2, 2),
 }  # fmt: skip
 
 ELEMENTWISE = {
@@ -363,7 +361,7 @@ SEARCHING = {
 
 
 def sum_of_cubes(xp: Any, x: Any) -> Any:
-    """Return a sum over the last axis that is the same in any order, and real."""
+    """Return a real sum over the last axis, which does not depend on the order of its terms."""
     return xp.sum(xp.abs(x + 1) ** 3, axis=-1)
 
 
@@ -375,13 +373,19 @@ LINEAR_ALGEBRA = {
     "tensordot": Case(lambda xp, x, y: xp.tensordot(x, y, axes=((-1,), (0,))), PRODUCT),
     "tensordot outer": Case(lambda xp, x, y: xp.tensordot(x, y, axes=0), VECTORS),
     "linalg.cholesky": Case(lambda xp, x: xp.linalg.cholesky(positive(xp, x)), SQUARE),
-    "linalg.cholesky upper": Case(lambda xp, x: xp.linalg.cholesky(positive(xp, x), upper=True), SQUARE),
+    "linalg.cholesky upper": Case(
+        lambda xp, x: xp.linalg.cholesky(positive(xp, x), upper=True), SQUARE
+    ),
     "linalg.cross": Case(lambda xp, x, y: xp.linalg.cross(x, y), TRIPLES),
     "linalg.det": Case(lambda xp, x: xp.linalg.det(regular(xp, x)), SQUARE),
     "linalg.diagonal": Case(lambda xp, x: xp.linalg.diagonal(x, offset=-1), STACK),
-    "linalg.eig vectors": Case(lambda xp, x: sum_of_cubes(xp, xp.linalg.eig(regular(xp, x))[1].mT), SQUARE),
+    "linalg.eig vectors": Case(
+        lambda xp, x: sum_of_cubes(xp, xp.linalg.eig(regular(xp, x))[1].mT), SQUARE
+    ),
     "linalg.eig": Case(lambda xp, x: sum_of_cubes(xp, xp.linalg.eig(regular(xp, x))[0]), SQUARE),
-    "linalg.eigvals": Case(lambda xp, x: sum_of_cubes(xp, xp.linalg.eigvals(symmetric(xp, x))), SQUARE),
+    "linalg.eigvals": Case(
+        lambda xp, x: sum_of_cubes(xp, xp.linalg.eigvals(symmetric(xp, x))), SQUARE
+    ),
     "linalg.eigh values": Case(lambda xp, x: xp.linalg.eigh(symmetric(xp, x))[0], SQUARE),
     "linalg.eigh vectors": Case(lambda xp, x: fix(xp, xp.linalg.eigh(symmetric(xp, x))[1]), SQUARE),
     "linalg.eigvalsh": Case(lambda xp, x: xp.linalg.eigvalsh(symmetric(xp, x)), SQUARE),
@@ -392,21 +396,33 @@ LINEAR_ALGEBRA = {
         lambda xp, x: xp.linalg.matrix_norm(regular(xp, x), ord="nuc", keepdims=True), MATRIX
     ),
     "linalg.matrix_norm 1": Case(lambda xp, x: xp.linalg.matrix_norm(xp.exp(x), ord=1), MATRIX),
-    "linalg.matrix_norm -inf": Case(lambda xp, x: xp.linalg.matrix_norm(xp.exp(x), ord=-math.inf), MATRIX),
-    "linalg.matrix_norm 2": Case(lambda xp, x: xp.linalg.matrix_norm(regular(xp, x), ord=2), MATRIX),
+    "linalg.matrix_norm -inf": Case(
+        lambda xp, x: xp.linalg.matrix_norm(xp.exp(x), ord=-math.inf), MATRIX
+    ),
+    "linalg.matrix_norm 2": Case(
+        lambda xp, x: xp.linalg.matrix_norm(regular(xp, x), ord=2), MATRIX
+    ),
     "linalg.matrix_power": Case(lambda xp, x: xp.linalg.matrix_power(x, 5), SQUARE),
     "linalg.matrix_power 0": Case(lambda xp, x: xp.linalg.matrix_power(x, 0) + x, SQUARE),
-    "linalg.matrix_power -2": Case(lambda xp, x: xp.linalg.matrix_power(regular(xp, x), -2), SQUARE),
+    "linalg.matrix_power -2": Case(
+        lambda xp, x: xp.linalg.matrix_power(regular(xp, x), -2), SQUARE
+    ),
     "linalg.outer": Case(lambda xp, x, y: xp.linalg.outer(x, y), VECTORS),
     "linalg.pinv": Case(lambda xp, x: xp.linalg.pinv(regular(xp, x)), MATRIX),
     "linalg.qr q": Case(lambda xp, x: xp.linalg.qr(regular(xp, x))[0] * 1.0, MATRIX),
     "linalg.qr r": Case(lambda xp, x: xp.linalg.qr(regular(xp, x))[1] ** 2, MATRIX),
     "linalg.slogdet": Case(lambda xp, x: xp.linalg.slogdet(regular(xp, x))[1], SQUARE),
     "linalg.solve": Case(lambda xp, x, y: xp.linalg.solve(regular(xp, x), y), SYSTEM),
-    "linalg.solve a vector": Case(lambda xp, x, y: xp.linalg.solve(regular(xp, x), y), VECTOR_SYSTEM),
-    "linalg.svd u": Case(lambda xp, x: fix(xp, xp.linalg.svd(regular(xp, x), full_matrices=False)[0]), MATRIX),
+    "linalg.solve a vector": Case(
+        lambda xp, x, y: xp.linalg.solve(regular(xp, x), y), VECTOR_SYSTEM
+    ),
+    "linalg.svd u": Case(
+        lambda xp, x: fix(xp, xp.linalg.svd(regular(xp, x), full_matrices=False)[0]), MATRIX
+    ),
     "linalg.svd values": Case(lambda xp, x: xp.linalg.svd(regular(xp, x))[1], MATRIX),
-    "linalg.svd vh": Case(lambda xp, x: fix(xp, xp.linalg.svd(regular(xp, x), full_matrices=False)[2].mT), MATRIX),
+    "linalg.svd vh": Case(
+        lambda xp, x: fix(xp, xp.linalg.svd(regular(xp, x), full_matrices=False)[2].mT), MATRIX
+    ),
     "linalg.svd all": Case(
         lambda xp, x: xp.matmul(*xp.linalg.svd(regular(xp, x), full_matrices=False)[::2]), MATRIX
     ),
@@ -415,13 +431,23 @@ LINEAR_ALGEBRA = {
     "linalg.vecdot": Case(lambda xp, x: xp.linalg.vecdot(x, x**2), AXES),
     "linalg.vector_norm": Case(lambda xp, x: xp.linalg.vector_norm(x), FULL),
     "linalg.vector_norm -inf": Case(lambda xp, x: xp.linalg.vector_norm(x, ord=-math.inf), LONG),
-    "linalg.vector_norm -inf of rows": Case(lambda xp, x: xp.linalg.vector_norm(x, axis=-1, ord=-math.inf), LONG),
-    "linalg.vector_norm -2": Case(lambda xp, x: xp.linalg.vector_norm(xp.exp(x), axis=0, ord=-2), FULL),
-    "linalg.vector_norm of planes": Case(lambda xp, x: xp.linalg.vector_norm(x, axis=(0, 1), keepdims=True), LONG),
+    "linalg.vector_norm -inf of rows": Case(
+        lambda xp, x: xp.linalg.vector_norm(x, axis=-1, ord=-math.inf), LONG
+    ),
+    "linalg.vector_norm -2": Case(
+        lambda xp, x: xp.linalg.vector_norm(xp.exp(x), axis=0, ord=-2), FULL
+    ),
+    "linalg.vector_norm of planes": Case(
+        lambda xp, x: xp.linalg.vector_norm(x, axis=(0, 1), keepdims=True), LONG
+    ),
     "linalg.vector_norm 3": Case(lambda xp, x: xp.linalg.vector_norm(x, axis=-1, ord=3), FULL),
-    "linalg.vector_norm 1": Case(lambda xp, x: xp.linalg.vector_norm(x, axis=0, ord=1, keepdims=True), FULL),
-    "linalg.vector_norm inf": Case(lambda xp, x: xp.linalg.vector_norm(x, axis=-1, ord=math.inf), FULL),
-}  # fmt: skip
+    "linalg.vector_norm 1": Case(
+        lambda xp, x: xp.linalg.vector_norm(x, axis=0, ord=1, keepdims=True), FULL
+    ),
+    "linalg.vector_norm inf": Case(
+        lambda xp, x: xp.linalg.vector_norm(x, axis=-1, ord=math.inf), FULL
+    ),
+}
 
 
 def _c(xp: Any, x: Any) -> Any:
@@ -433,7 +459,9 @@ FOURIER = {
     "fft.fft longer": Case(lambda xp, x: xp.fft.fft(_c(xp, x), n=4) ** 2, FULL),
     "fft.ifft shorter": Case(lambda xp, x: xp.fft.ifft(_c(xp, x), n=1, norm="ortho") ** 2, FULL),
     "fft.fftn": Case(lambda xp, x: xp.fft.fftn(_c(xp, x)) ** 2, FULL),
-    "fft.ifftn": Case(lambda xp, x: xp.fft.ifftn(_c(xp, x), s=(2, 3), axes=(-2, -1)) ** 2, SOME_MATRIX),
+    "fft.ifftn": Case(
+        lambda xp, x: xp.fft.ifftn(_c(xp, x), s=(2, 3), axes=(-2, -1)) ** 2, SOME_MATRIX
+    ),
     "fft.rfft": Case(lambda xp, x: xp.fft.rfft(x) ** 2, FULL),
     "fft.rfft odd": Case(lambda xp, x: xp.fft.rfft(x, n=3, axis=0, norm="forward"), FULL),
     "fft.irfft": Case(lambda xp, x: xp.fft.irfft(xp.fft.rfft(x) ** 2, n=4), FULL),
@@ -446,13 +474,14 @@ FOURIER = {
     "fft.hfft of its own length": Case(lambda xp, x: xp.fft.hfft(_c(xp, x) * (1 + 2j)), LONG),
     "fft.rfftn": Case(lambda xp, x: xp.fft.rfftn(x) ** 2, FULL),
     "fft.irfftn": Case(
-        lambda xp, x: xp.fft.irfftn(xp.fft.rfftn(x, axes=(-2, -1)) ** 2, s=(2, 2), axes=(-2, -1)), SOME_MATRIX
+        lambda xp, x: xp.fft.irfftn(xp.fft.rfftn(x, axes=(-2, -1)) ** 2, s=(2, 2), axes=(-2, -1)),
+        SOME_MATRIX,
     ),
     "fft.hfft": Case(lambda xp, x: xp.fft.hfft(_c(xp, x) * (1 + 2j), n=4), FULL),
     "fft.ihfft": Case(lambda xp, x: xp.fft.ihfft(x) * (1 + 2j), FULL),
     "fft.fftshift": Case(lambda xp, x: xp.fft.fftshift(x), FULL),
     "fft.ifftshift": Case(lambda xp, x: xp.fft.ifftshift(x, axes=(0, -1)), MATRIX),
-}  # fmt: skip
+}
 
 CASES = {
     **ELEMENTWISE,
@@ -465,17 +494,17 @@ CASES = {
 
 
 def hermitian(xp: Any, x: Any) -> Any:
-    """Return a positive definite matrix that is its own adjoint, with eigenvalues well apart."""
+    """Return a positive definite Hermitian matrix whose eigenvalues are far from each other."""
     return xp.matmul(x, conj(x.mT)) + _scale(xp, x)
 
 
 _HOLOMORPHIC = """
-    acos acosh asin asinh atan atanh cos cosh exp expm1 log log1p log2 log10 negative positive reciprocal sin sinh sqrt
-    square tan tanh
+    acos acosh asin asinh atan atanh cos cosh exp expm1 log log1p log2 log10 negative positive
+    reciprocal sin sinh sqrt square tan tanh
 """.split()
 
-#: Functions of complex arrays, holomorphic or not; of decompositions what does not depend on the
-#: vectors' phases.
+#: Functions of complex arrays, holomorphic or not. Those of decompositions do not depend on the
+#: phases of vectors.
 COMPLEX = {
     **{
         name: Case(_named(name), ANY, 0.2, 0.9)
@@ -494,7 +523,7 @@ COMPLEX = {
     "slices": CASES["slices"],
     "matmul": CASES["matmul"],
     "vecdot": CASES["vecdot"],
-    "vecdot with a real one": Case(lambda xp, x, y: xp.vecdot(xp.real(x), y), TRIPLES),
+    "vecdot of a real array": Case(lambda xp, x, y: xp.vecdot(xp.real(x), y), TRIPLES),
     "linalg.cholesky": Case(lambda xp, x: xp.linalg.cholesky(hermitian(xp, x)), SQUARE),
     "linalg.cholesky upper": Case(
         lambda xp, x: xp.linalg.cholesky(hermitian(xp, x), upper=True),
@@ -532,6 +561,6 @@ COMPLEX = {
 
 
 def complex_point(case: Case, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
-    """Return complex arguments, with both parts of every number in the case's limits."""
+    """Return complex arguments whose real and imaginary parts lie in the case's interval."""
     real, imaginary = case.point(shapes), case.point(shapes, seed=1)
     return [x + 1j * y for x, y in zip(real, imaginary, strict=True)]

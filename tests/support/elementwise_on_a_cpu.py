@@ -1,5 +1,4 @@
-"""cupy.ElementwiseKernel for NumPy's arrays: the same source in a loop of plain C++, to try kernels
-without a GPU."""
+"""A replacement for cupy.ElementwiseKernel on a CPU: the same source in a C++ loop."""
 
 import ctypes
 import math
@@ -17,22 +16,23 @@ SCALARS = {
 }
 
 
-ATOMIC = "template <typename A> void atomicAdd(A* place, A value) { *place += value; }\n"
+ATOMIC = "template <typename A> void atomicAdd(A* address, A value) { *address += value; }\n"
 
 
-def parameters(declared):
-    """Return (raw, type, name) for each."""
-    parts = [part.split() for part in declared.split(", ")]
-    return [(part[0] == "raw", part[-2], part[-1]) for part in parts]
+def parameters(declarations):
+    """Return (is it raw, type, name) for each declaration."""
+    words = [declaration.split() for declaration in declarations.split(", ")]
+    return [(word[0] == "raw", word[-2], word[-1]) for word in words]
 
 
 def loop(source, scalar, function, before, index):
-    """Return C++ code of the loop; before and index are what a CPU or a GPU says to count the
-    elements."""
+    """Return C++ code of the loop.
+
+    `before` qualifies the function. `index` is the statement that counts the elements."""
     inputs, outputs, operation = source
-    given = parameters(f"{inputs}, {outputs}")
-    arguments = ", ".join(f"{kind}* {name}{'' if raw else '_'}" for raw, kind, name in given)
-    body = "".join(f"{kind}& {name} = {name}_[i]; " for raw, kind, name in given if not raw)
+    declared = parameters(f"{inputs}, {outputs}")
+    arguments = ", ".join(f"{ctype}* {name}{'' if raw else '_'}" for raw, ctype, name in declared)
+    body = "".join(f"{ctype}& {name} = {name}_[i]; " for raw, ctype, name in declared if not raw)
     return (
         f"typedef {scalar} T;\ntypedef int int32;\ntypedef long long L;\n"
         f'extern "C" {before} void {function}({arguments}, long long elements)\n'
@@ -49,55 +49,43 @@ class ElementwiseKernel:
     def __call__(self, *args, size=None):
         dtype = next(x.dtype for x in args if isinstance(x, np.ndarray))
         if dtype == np.float16:
-            # As CuPy's type does: float32 in between.
-            wide = [
-                x.astype("float32") if isinstance(x, np.ndarray | np.float16) else x for x in args
-            ]
-            out = self(*wide, size=size)
-            return (
-                tuple(x.astype(dtype) for x in out) if isinstance(out, tuple) else out.astype(dtype)
-            )
-        types = {
-            "T": dtype,
-            "int32": np.dtype("int32"),
-            "L": np.dtype("int64"),
-        }
-        given = [
-            np.asarray(x, types[kind]) for x, (_, kind, _) in zip(args, self.inputs, strict=False)
+            # CuPy's float16 computes in float32.
+            out = self(*map(in_float32, args), size=size)
+            if isinstance(out, tuple):
+                return tuple(x.astype(dtype) for x in out)
+            return out.astype(dtype)
+        types = {"T": dtype, "int32": np.dtype("int32"), "L": np.dtype("int64")}
+        inputs = [
+            np.asarray(x, types[ctype]) for x, (_, ctype, _) in zip(args, self.inputs, strict=False)
         ]
-        made = list(args[len(given) :])
-        plain = [x for x, (raw, _, _) in zip(given, self.inputs, strict=True) if not raw]
-        plain += [x for x, (raw, _, _) in zip(made, self.outputs, strict=False) if not raw]
-        shape = np.broadcast_shapes(*(x.shape for x in plain)) if size is None else (size,)
-        made = made or [np.empty(shape, dtype) for _ in self.outputs]
-        arrays = [
-            np.ascontiguousarray(x if raw else np.broadcast_to(x, shape))
-            for x, (raw, _, _) in zip(given, self.inputs, strict=True)
-        ]
-        assert all(x.flags.c_contiguous for x in made)
-        for x, (raw, _, _) in zip(given, self.inputs, strict=True):
-            assert x.flags.c_contiguous or not raw, (
-                "a source that reads by number wants its array in order"
-            )
-        pointers = [ctypes.c_void_p(x.ctypes.data) for x in (*arrays, *made)]
-        compiled(self.source, self.name, SCALARS[dtype])(
-            *pointers, ctypes.c_longlong(math.prod(shape))
-        )
-        return made[0] if len(made) == 1 else tuple(made)
+        outputs = list(args[len(inputs) :])
+        # The arrays that are not raw broadcast against each other.
+        elements = [x for x, (raw, _, _) in zip(inputs, self.inputs, strict=True) if not raw]
+        elements += [x for x, (raw, _, _) in zip(outputs, self.outputs, strict=False) if not raw]
+        shape = np.broadcast_shapes(*(x.shape for x in elements)) if size is None else (size,)
+        outputs = outputs or [np.empty(shape, dtype) for _ in self.outputs]
+        assert all(x.flags.c_contiguous for x in outputs)
+        arrays = []
+        for x, (raw, _, _) in zip(inputs, self.inputs, strict=True):
+            assert x.flags.c_contiguous or not raw, "a raw array must be contiguous"
+            arrays.append(x if raw else np.ascontiguousarray(np.broadcast_to(x, shape)))
+        pointers = [ctypes.c_void_p(x.ctypes.data) for x in (*arrays, *outputs)]
+        function = compiled(self.source, self.name, SCALARS[dtype])
+        function(*pointers, ctypes.c_longlong(math.prod(shape)))
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+
+def in_float32(x):
+    return x.astype("float32") if isinstance(x, np.ndarray | np.float16) else x
 
 
 @cache
 def compiled(source, name, scalar):
     code = loop(source, scalar, name, "", "for (long long i = 0; i < elements; ++i)")
     folder = Path(tempfile.mkdtemp())
-    # CUDA's compiler for sources has no such macros.
-    (folder / "k.cpp").write_text(
-        f"#include <cmath>\n#undef INFINITY\n#undef NAN\n{ATOMIC}{code}",
-        encoding="utf-8",
-    )
-    subprocess.run(
-        ["c++", "-O1", "-shared", "-fPIC", "-o", "k.so", "k.cpp"],
-        cwd=folder,
-        check=True,
-    )
+    # NVRTC has no such macros.
+    head = f"#include <cmath>\n#undef INFINITY\n#undef NAN\n{ATOMIC}"
+    (folder / "k.cpp").write_text(head + code, encoding="utf-8")
+    command = ["c++", "-O1", "-shared", "-fPIC", "-o", "k.so", "k.cpp"]
+    subprocess.run(command, cwd=folder, check=True)
     return ctypes.CDLL(str(folder / "k.so"))[name]

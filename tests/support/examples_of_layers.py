@@ -1,10 +1,12 @@
-"""One of each layer, and what it takes: for tests that hold of all layers."""
+"""An example of each layer with its input, for tests of all layers."""
+
+import math
 
 import numpy as np
 
 from anynet import layers
 
-#: Name: (layer, shape of its input without the batch); an Embedding takes integers.
+#: Name: (function that returns the layer, shape of its input without the batch).
 EXAMPLES = {
     "Linear": (lambda: layers.Linear(6, 3), (6,)),
     "Conv1d": (lambda: layers.Conv1d(2, 3, 3, padding=1, stride=2), (2, 7)),
@@ -57,15 +59,14 @@ EXAMPLES = {
 
 
 def example(name, backend, dtype="float64", batch=2):
-    """Return the layer, with numbers, and an input."""
+    """Return the layer, initialized, and an input."""
     make, _ = EXAMPLES[name]
     net = layers.Sequential(make(), seed=0, backend=backend, dtype=getattr(backend.xp, dtype))
-    return net, given_to(name, backend, dtype, batch)
+    return net, input_of(name, backend, dtype, batch)
 
 
 class Everything(layers.Module):
-    """A network that holds all layers, each with an input of its own: {name: input} to {name:
-    output}."""
+    """A network of all layers side by side: takes {name: input}, returns {name: output}."""
 
     def __init__(self):
         self.layers = {name: make() for name, (make, _) in EXAMPLES.items()}
@@ -75,17 +76,17 @@ class Everything(layers.Module):
 
 
 def everything(backend, dtype="float32", batch=2):
-    """Return the network of all layers, with numbers, and its inputs."""
+    """Return the network of all layers, initialized, and its inputs."""
     net = Everything().initialize(0, backend, getattr(backend.xp, dtype))
-    return net, {name: given_to(name, backend, dtype, batch) for name in EXAMPLES}
+    return net, {name: input_of(name, backend, dtype, batch) for name in EXAMPLES}
 
 
-def given_to(name, backend, dtype, batch):
-    """Return an input of a layer."""
+def input_of(name, backend, dtype, batch):
+    """Return an input of a layer: floats, and integers for the Embedding."""
     shape = EXAMPLES[name][1]
     generator = np.random.default_rng(0)
     if name == "Embedding":
         return backend.asarray(generator.integers(0, 7, (batch, *shape)))
-    # All different, and none near another: largest elements then stay where they are.
-    data = generator.permutation(batch * int(np.prod(shape))).reshape(batch, *shape) / 7 - 1.03
-    return backend.asarray(data.astype(dtype))
+    # All values differ by 1/7 or more, so that a small step does not move a maximum.
+    values = generator.permutation(batch * math.prod(shape)) / 7 - 1.03
+    return backend.asarray(values.reshape(batch, *shape).astype(dtype))

@@ -1,4 +1,4 @@
-"""What several tests need."""
+"""Functions that many tests use."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -10,7 +10,7 @@ from anynet.compiler.target import target_of
 
 
 def host(x: Any) -> np.ndarray:
-    """Return the numbers of any array as a NumPy array."""
+    """Return any array as a NumPy array."""
     return np.asarray(get_backend(x).to_host(x))
 
 
@@ -22,8 +22,7 @@ def assert_close(
     rtol: float = 1e-9,
     atol: float = 0.0,
 ) -> None:
-    """Compare shape and values, and library, dtype and device with those of ``like``, where it is
-    given."""
+    """Compare shape and values. With ``like``, compare also library, dtype and device with its."""
     if like is not None:
         assert get_backend(actual).name == get_backend(like).name
         assert actual.dtype == like.dtype
@@ -34,13 +33,12 @@ def assert_close(
 
 
 def checks_labels(backend: Backend) -> bool:
-    """Tell whether a label that is no class is an error at once; a GPU would have to be waited
-    for."""
+    """Return whether a label out of range raises. It does not on a GPU, where it means a wait."""
     return backend.name == "numpy" or (backend.name == "torch" and not target_of(backend).has_loop)
 
 
 def numbers(backend: Backend, *shape: int, seed: int = 0, dtype: str = "float64") -> Any:
-    """Return normal random numbers on a backend."""
+    """Return an array of samples of the standard normal distribution."""
     return backend.asarray(np.random.default_rng(seed).normal(size=shape).astype(dtype))
 
 
@@ -60,7 +58,7 @@ class _Cells(HTMLParser):
 
 
 def cells(html: str) -> list[list[str]]:
-    """Return the cells of each row of a table."""
+    """Return the cells of each row of an HTML table."""
     parser = _Cells()
     parser.feed(html)
     return parser.rows

@@ -1,4 +1,4 @@
-"""Graphs on a device that is pretended: what it was asked for once, it can be asked for again."""
+"""Device graphs without a device: a launch calls the captured function again."""
 
 import contextlib
 import weakref
@@ -9,7 +9,7 @@ from anynet.compiler.device_graph import GraphDriver
 
 
 class Pretended(GraphDriver):
-    """A launch calls the function again, with the arrays that it was captured with."""
+    """Counts captures, launches and copied arrays. New memory is full of 77."""
 
     def __init__(self):
         self.captured = self.launched = self.copied = 0
@@ -21,7 +21,7 @@ class Pretended(GraphDriver):
         self.captured += 1
         function()
         results = [np.array(x) for x in function()]
-        # A device keeps nothing of what it reads.
+        # A graph does not keep its inputs alive.
         known = weakref.ref(function)
 
         def launch():

@@ -1,5 +1,7 @@
-"""A program that notes the settings of its process, imports and uses anynet, and compares; given a
-library's name."""
+"""A program that uses anynet on a library, and fails if a setting of its process has changed.
+
+Its argument is the name of the library.
+"""
 
 import ctypes
 import faulthandler
@@ -24,28 +26,20 @@ module: Any = importlib.import_module(library)
 
 
 def loggers():
-    manager = logging.root.manager
-    known = {name: x for name, x in manager.loggerDict.items() if isinstance(x, logging.Logger)}
-    known = {
-        name: (
-            x.level,
-            x.disabled,
-            [id(handler) for handler in x.handlers if not isinstance(handler, logging.NullHandler)],
-        )
-        for name, x in known.items()
-    }
-    return known | {
-        "": (
-            logging.root.level,
-            list(map(id, logging.root.handlers)),
-            manager.disable,
-        )
-    }
+    """Return the level, whether it is disabled, and the handlers of each logger."""
+    root = logging.root
+    settings = {"": (root.level, root.manager.disable, list(map(id, root.handlers)))}
+    for name, logger in root.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger):
+            handlers = [x for x in logger.handlers if not isinstance(x, logging.NullHandler)]
+            settings[name] = (logger.level, logger.disabled, list(map(id, handlers)))
+    return settings
 
 
 def maps_memory():
-    """Whether the C library asks the machine for 31 MiB, as it does by default and does not after
-    mallopt."""
+    """Return whether the C library maps memory for 31 MiB.
+
+    By default it does. After mallopt it does not."""
     if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"):
         return None
     libc = ctypes.CDLL(None)
@@ -59,13 +53,13 @@ def maps_memory():
     before = libc.mallinfo2().hblks
     memory = libc.malloc(ctypes.c_size_t(31 << 20))
     mapped = libc.mallinfo2().hblks > before
-    # It is not freed: the C library would then map less by itself.
+    # Freeing it would raise the threshold for the next call.
     assert memory
     return mapped
 
 
 def settings():
-    found = {
+    values = {
         "sys.path": list(sys.path),
         "meta_path": list(map(id, sys.meta_path)),
         "path_hooks": list(map(id, sys.path_hooks)),
@@ -101,14 +95,12 @@ def settings():
         "numpy print": np.get_printoptions(),
         "numpy buffer": np.getbufsize(),
         "maps memory": maps_memory(),
-        "numpy random": [
-            x.tolist() if isinstance(x, np.ndarray) else x for x in np.random.get_state()
-        ],
+        "numpy random": list(map(plain, np.random.get_state())),
     }
     if library == "jax":
         import jax.numpy as jnp
 
-        found |= {
+        values |= {
             "jax": dict(module.config.values),
             "x64": module.config.jax_enable_x64,
             "ones": jnp.ones(3).dtype,
@@ -117,7 +109,7 @@ def settings():
             "device": jnp.ones(1).device,
         }
     if library == "torch":
-        found |= {
+        values |= {
             "torch": (
                 module.get_default_dtype(),
                 module.is_grad_enabled(),
@@ -138,21 +130,23 @@ def settings():
             )
         }
     if library == "array_api_strict":
-        found["flags"] = module.get_array_api_strict_flags()
-    return found
+        values["flags"] = module.get_array_api_strict_flags()
+    return values
 
 
-def compare(what):
+def plain(x):
+    """Return an array as a list, which can be compared with ==."""
+    return x.tolist() if isinstance(x, np.ndarray) else x
+
+
+def compare(action):
     after = settings()
+    # A new logger in its default state changes nothing.
+    for name, (level, disabled, handlers) in after["loggers"].items():
+        if not (level or disabled or handlers):
+            before["loggers"].setdefault(name, (level, disabled, handlers))
     changed = {name: (value, after[name]) for name, value in before.items() if value != after[name]}
-    # A logger that has been made, with no settings of its own, changes nothing.
-    if "loggers" in changed:
-        old, new = changed.pop("loggers")
-        changed |= (
-            {"loggers": new} if any(new[name] != value for name, value in old.items()) else {}
-        )
-        changed |= {name: x for name, x in new.items() if name not in old and (x[0] or x[2])}
-    assert not changed, f"{what} has changed {changed}"
+    assert not changed, f"{action} has changed {changed}"
 
 
 before = settings()
