@@ -1,4 +1,7 @@
-"""Activations as layers, by class and by name."""
+"""Activations as layers, by class and by name.
+
+Each takes a floating array of any shape and returns one of the same shape and dtype.
+"""
 
 from anynet import functions
 from anynet.arguments import check_flag
@@ -8,7 +11,13 @@ from anynet.layers.module import Module
 
 
 class Identity(Module):
-    """Return x as it is."""
+    """Return x itself.
+
+    >>> layers.Identity()(np.asarray([-1.0, 2.0]))
+    array([-1.,  2.])
+
+    See `anynet.functions.identity`.
+    """
 
     def forward(self, x: Array) -> Array:
         """Return x."""
@@ -16,128 +25,220 @@ class Identity(Module):
 
 
 class ReLU(Module):
-    """Return max(x, 0); see `anynet.functions.relu`."""
+    """Return max(x, 0).
+
+    >>> layers.ReLU()(np.asarray([-1.0, 0.0, 2.0]))
+    array([0., 0., 2.])
+
+    See `anynet.functions.relu`.
+    """
 
     def forward(self, x: Array) -> Array:
-        """Apply it to every element."""
+        """Return max(x, 0)."""
         return functions.relu(x)
 
 
 class LeakyReLU(Module):
-    """Return x where x > 0 and negative_slope · x elsewhere; see `anynet.functions.leaky_relu`."""
+    """Return x where x > 0 and negative_slope · x elsewhere.
+
+    Args:
+        negative_slope: a number.
+
+    >>> layers.LeakyReLU(0.1)(np.asarray([-1.0, 0.0, 2.0]))
+    array([-0.1,  0. ,  2. ])
+
+    See `anynet.functions.leaky_relu`.
+
+    """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        negative_slope = number("negative_slope", negative_slope)
-        self.negative_slope = negative_slope
+        self.negative_slope = number("negative_slope", negative_slope)
 
     def forward(self, x: Array) -> Array:
-        """Apply it to every element."""
+        """Return x with the negative elements scaled."""
         return functions.leaky_relu(x, self.negative_slope)
 
 
 class ELU(Module):
-    """Return x where x > 0 and alpha · (exp(x) - 1) elsewhere; see `anynet.functions.elu`."""
+    """Return x where x > 0 and alpha · (exp(x) - 1) elsewhere.
+
+    Args:
+        alpha: a number.
+
+    >>> layers.ELU()(np.asarray([-1.0, 0.0, 2.0])).round(4)
+    array([-0.6321,  0.    ,  2.    ])
+
+    See `anynet.functions.elu`.
+
+    """
 
     def __init__(self, alpha: float = 1.0) -> None:
-        alpha = number("alpha", alpha)
-        self.alpha = alpha
+        self.alpha = number("alpha", alpha)
 
     def forward(self, x: Array) -> Array:
-        """Apply it to every element."""
+        """Return the exponential linear unit of x."""
         return functions.elu(x, self.alpha)
 
 
 class SELU(Module):
-    """Return the exponential linear unit that keeps mean and variance; see
-    `anynet.functions.selu`.
+    """Return the exponential linear unit that keeps mean 0 and variance 1.
+
+    >>> layers.SELU()(np.asarray([-1.0, 0.0, 2.0])).round(4)
+    array([-1.1113,  0.    ,  2.1014])
+
+    See `anynet.functions.selu`.
     """
 
     def forward(self, x: Array) -> Array:
-        """Apply it to every element."""
+        """Return the scaled exponential linear unit of x."""
         return functions.selu(x)
 
 
 class GELU(Module):
-    """Return x · Φ(x), exactly or by tanh; see `anynet.functions.gelu`."""
+    """Return x · Φ(x), where Φ is the distribution function of N(0, 1).
+
+    Args:
+        approximate: use the approximation by tanh.
+
+    >>> layers.GELU()(np.asarray([-1.0, 0.0, 2.0])).round(4)
+    array([-0.1587,  0.    ,  1.9545])
+
+    See `anynet.functions.gelu`.
+
+    """
 
     def __init__(self, approximate: bool = False) -> None:
         check_flag("approximate", approximate)
         self.approximate = approximate
 
     def forward(self, x: Array) -> Array:
-        """Apply it to every element."""
+        """Return x · Φ(x)."""
         return functions.gelu(x, self.approximate)
 
 
 class SiLU(Module):
-    """Return x / (1 + exp(-x)); see `anynet.functions.silu`."""
+    """Return x / (1 + exp(-x)).
+
+    >>> layers.SiLU()(np.asarray([-1.0, 0.0, 2.0])).round(4)
+    array([-0.2689,  0.    ,  1.7616])
+
+    See `anynet.functions.silu`.
+    """
 
     def forward(self, x: Array) -> Array:
-        """Apply it to every element."""
+        """Return x · sigmoid(x)."""
         return functions.silu(x)
 
 
 class Mish(Module):
-    """Return x · tanh(log(1 + exp(x))); see `anynet.functions.mish`."""
+    """Return x · tanh(log(1 + exp(x))).
+
+    >>> layers.Mish()(np.asarray([-1.0, 0.0, 2.0])).round(4)
+    array([-0.3034,  0.    ,  1.944 ])
+
+    See `anynet.functions.mish`.
+    """
 
     def forward(self, x: Array) -> Array:
-        """Apply it to every element."""
+        """Return x · tanh(softplus(x))."""
         return functions.mish(x)
 
 
 class Softplus(Module):
-    """Return log(1 + exp(x)); see `anynet.functions.softplus`."""
+    """Return log(1 + exp(x)).
+
+    >>> layers.Softplus()(np.asarray([-1.0, 0.0, 2.0])).round(4)
+    array([0.3133, 0.6931, 2.1269])
+
+    See `anynet.functions.softplus`.
+    """
 
     def forward(self, x: Array) -> Array:
-        """Apply it to every element."""
+        """Return log(1 + exp(x))."""
         return functions.softplus(x)
 
 
 class Sigmoid(Module):
-    """Return 1 / (1 + exp(-x)); see `anynet.functions.sigmoid`."""
+    """Return 1 / (1 + exp(-x)).
+
+    >>> layers.Sigmoid()(np.asarray([-1.0, 0.0, 2.0])).round(4)
+    array([0.2689, 0.5   , 0.8808])
+
+    See `anynet.functions.sigmoid`.
+    """
 
     def forward(self, x: Array) -> Array:
-        """Apply it to every element."""
+        """Return 1 / (1 + exp(-x))."""
         return functions.sigmoid(x)
 
 
 class HardSigmoid(Module):
-    """Return x/6 + ½, cut off at 0 and 1; see `anynet.functions.hard_sigmoid`."""
+    """Return x/6 + ½, limited to 0 … 1.
+
+    >>> layers.HardSigmoid()(np.asarray([-1.0, 0.0, 2.0])).round(4)
+    array([0.3333, 0.5   , 0.8333])
+
+    See `anynet.functions.hard_sigmoid`.
+    """
 
     def forward(self, x: Array) -> Array:
-        """Apply it to every element."""
+        """Return x/6 + ½, limited to 0 … 1."""
         return functions.hard_sigmoid(x)
 
 
 class Softmax(Module):
-    """Return exp(x) / sum(exp(x)) over the last axis; see `anynet.functions.softmax`."""
+    """Return exp(x) / sum(exp(x)) over the last axis.
+
+    >>> layers.Softmax()(np.asarray([-1.0, 0.0, 2.0])).round(4)
+    array([0.042 , 0.1142, 0.8438])
+
+    See `anynet.functions.softmax`.
+    """
 
     def forward(self, x: Array) -> Array:
-        """Apply it to the last axis."""
+        """Return the softmax over the last axis."""
         return functions.softmax(x)
 
 
 class LogSoftmax(Module):
-    """Return log(softmax(x)) over the last axis; see `anynet.functions.log_softmax`."""
+    """Return log(softmax(x)) over the last axis.
+
+    >>> layers.LogSoftmax()(np.asarray([-1.0, 0.0, 2.0])).round(4)
+    array([-3.1698, -2.1698, -0.1698])
+
+    See `anynet.functions.log_softmax`.
+    """
 
     def forward(self, x: Array) -> Array:
-        """Apply it to the last axis."""
+        """Return the logarithm of softmax over the last axis."""
         return functions.log_softmax(x)
 
 
 class Step(Module):
-    """Return 1 where x > 0 and 0 elsewhere; it has no derivative; see `anynet.functions.step`."""
+    """Return 1 where x > 0 and 0 elsewhere. It has no derivative.
+
+    >>> layers.Step()(np.asarray([-1.0, 0.0, 2.0]))
+    array([0., 0., 1.])
+
+    See `anynet.functions.step`.
+    """
 
     def forward(self, x: Array) -> Array:
-        """Apply it to every element."""
+        """Return 1 where x > 0 and 0 elsewhere."""
         return functions.step(x)
 
 
 class Tanh(Module):
-    """Return the hyperbolic tangent; see `anynet.functions.tanh`."""
+    """Return the hyperbolic tangent.
+
+    >>> layers.Tanh()(np.asarray([-1.0, 0.0, 2.0])).round(4)
+    array([-0.7616,  0.    ,  0.964 ])
+
+    See `anynet.functions.tanh`.
+    """
 
     def forward(self, x: Array) -> Array:
-        """Apply it to every element."""
+        """Return the hyperbolic tangent of x."""
         return functions.tanh(x)
 
 
@@ -161,10 +262,16 @@ ACTIVATIONS: dict[str, type[Module]] = {
 
 
 def activation(name: str) -> Module:
-    """Return a new activation layer by its name, such as ``"relu"``.
+    """Return a new activation layer by its name.
+
+    Args:
+        name: one of `ACTIVATIONS`, such as "relu".
 
     Raises:
-        ArgumentError: no activation has that name; the message lists those there are.
+        ArgumentError: no activation has that name. The message lists the names.
+
+    >>> layers.activation("relu")
+    ReLU()
 
     """
     if name not in ACTIVATIONS:

@@ -1,6 +1,7 @@
 """Attention, and the encoder layer of a transformer."""
 
 import math
+from functools import reduce
 
 from anynet.arguments import sizes, whole_number
 from anynet.array import Array, array_namespace, device
@@ -16,12 +17,28 @@ from anynet.primitives import masked_softmax
 
 
 class MultiHeadAttention(Module):
-    """Return softmax(q kᵀ / √(features / heads)) v for each of the heads, side by side, through a
-    last linear map.
+    """Return a linear map of softmax(q kᵀ / √(features / heads)) v, all heads side by side.
 
-    Queries are (N, length, features), keys and values (N, other length, features), both the queries
-    unless given; q, k and v are linear maps of them. Source: Vaswani et al., Attention is all you
-    need, NeurIPS 2017.
+    Here q, k and v are linear maps of queries (N, length, features), and of keys and values (N,
+    other length, features), which are the queries by default. Output is (N, length, features).
+
+    Args:
+        features: of each query, key and value, 1 or more.
+        heads: a number that divides the features.
+        dropout: the rate at which attention weights are set to 0 in training, in 0 ≤ rate < 1.
+        bias: whether the linear maps have a bias.
+
+    Raises:
+        ArgumentError: the heads do not divide the features.
+        ShapeError: when called, an input of other than three axes.
+        DTypeError: when called, a mask that is not boolean.
+
+    >>> layer = layers.MultiHeadAttention(8, 2).initialize(seed=0, backend="numpy")
+    >>> layer(np.zeros((3, 5, 8), dtype="float32"), causal=True).shape
+    (3, 5, 8)
+
+    Source: Vaswani et al., Attention is all you need, NeurIPS 2017.
+
     """
 
     def __init__(
@@ -32,10 +49,8 @@ class MultiHeadAttention(Module):
         dropout: float = 0.0,
         bias: bool = True,
     ) -> None:
-        (features,), heads = (
-            sizes(features=features),
-            whole_number("heads", heads, 0),
-        )
+        (features,) = sizes(features=features)
+        heads = whole_number("heads", heads, 0)
         if not heads or features % heads:
             raise ArgumentError(
                 f"{features} features for {heads} heads: wanted a number that the heads divide"
@@ -57,7 +72,7 @@ class MultiHeadAttention(Module):
         key_mask: Array | None = None,
         causal: bool = False,
     ) -> Array:
-        """Attend. Masks are boolean, True where a key counts.
+        """Return the attention of queries to keys. Masks are boolean, True where a key counts.
 
         Args:
             query: (N, length, features).
@@ -65,7 +80,7 @@ class MultiHeadAttention(Module):
             value: (N, other length, features).
             mask: of a shape that broadcasts to (N, heads, length, other length).
             key_mask: (N, other length), False for padding.
-            causal: let position i see the positions up to i only.
+            causal: whether position i attends to the positions up to i only.
 
         """
         key = query if key is None else key
@@ -86,10 +101,8 @@ class MultiHeadAttention(Module):
             raise ShapeError(f"sequences of shape {tuple(x.shape)}: wanted (N, length, features)")
         xp = array_namespace(x)
         _, length, features = x.shape
-        return xp.permute_dims(
-            xp.reshape(x, (-1, length, self.heads, features // self.heads)),
-            (0, 2, 1, 3),
-        )
+        split = xp.reshape(x, (-1, length, self.heads, features // self.heads))
+        return xp.permute_dims(split, (0, 2, 1, 3))
 
     def _allowed(
         self,
@@ -99,6 +112,7 @@ class MultiHeadAttention(Module):
         *,
         causal: bool,
     ) -> Array | None:
+        """Return where a key counts, in all of the masks, None if there is none."""
         xp = array_namespace(scores)
         for name, given in (("mask", mask), ("key_mask", key_mask)):
             if given is not None and not array_namespace(given).isdtype(given.dtype, "bool"):
@@ -110,29 +124,33 @@ class MultiHeadAttention(Module):
         if key_mask is not None:
             parts.append(xp.reshape(key_mask, (key_mask.shape[0], 1, 1, key_mask.shape[1])))
         if causal:
-            parts.append(
-                xp.tril(
-                    xp.ones(
-                        scores.shape[-2:],
-                        dtype=xp.bool,
-                        device=device(scores),
-                    )
-                )
-            )
-        allowed = None
-        for part in parts:
-            allowed = part if allowed is None else xp.logical_and(allowed, part)
-        return allowed
+            ones = xp.ones(scores.shape[-2:], dtype=xp.bool, device=device(scores))
+            parts.append(xp.tril(ones))
+        return reduce(xp.logical_and, parts) if parts else None
 
 
 class TransformerEncoderLayer(Module):
-    """Return x after attention to itself and two linear maps, each with a residual connection and a
-    LayerNorm.
+    """Return x after attention to itself and two linear maps, each with a residual connection.
 
-    Sequences are (N, length, features), and so is the result. The norm comes after each connection,
-    or, with ``norm_first``, before what it goes around. Source: Vaswani et al., Attention is all
-    you need, NeurIPS 2017; Xiong et al., On layer normalization in the transformer architecture,
-    ICML 2020.
+    That is h = norm(x + attention(x)), then norm(h + maps(h)), or with ``norm_first`` h = x +
+    attention(norm(x)), then h + maps(norm(h)). Each norm is a `LayerNorm`. Input is (N, length,
+    features), and so is the output.
+
+    Args:
+        features: of the input, 1 or more.
+        heads: a number that divides the features.
+        hidden: the features between the two linear maps, 1 or more.
+        dropout: the rate at which elements are set to 0 in training, in 0 ≤ rate < 1.
+        activation: between the two linear maps, `ReLU` by default.
+        norm_first: whether the norms come before attention and maps.
+
+    >>> layer = layers.TransformerEncoderLayer(8, 2, 16).initialize(seed=0, backend="numpy")
+    >>> layer(np.zeros((3, 5, 8), dtype="float32")).shape
+    (3, 5, 8)
+
+    Source: Vaswani et al., Attention is all you need, NeurIPS 2017; Xiong et al., On layer
+    normalization in the transformer architecture, ICML 2020.
+
     """
 
     def __init__(
@@ -164,7 +182,7 @@ class TransformerEncoderLayer(Module):
         key_mask: Array | None = None,
         causal: bool = False,
     ) -> Array:
-        """Attend and map; the masks are those of `MultiHeadAttention`."""
+        """Return x after attention and maps. The masks are those of `MultiHeadAttention`."""
         settings = {"mask": mask, "key_mask": key_mask, "causal": causal}
         if self.norm_first:
             x = self.dropouts[0](self.attention(self.norms[0](x), **settings)) + x

@@ -1,15 +1,9 @@
-"""Dropout: a random part of a layer left out, so that no unit relies on another."""
+"""Dropout: random elements set to zero in training, so that no unit relies on another."""
 
 from typing import ClassVar
 
 from anynet import random
-from anynet.array import (
-    Array,
-    DType,
-    array_namespace,
-    check_floating,
-    number,
-)
+from anynet.array import Array, DType, array_namespace, check_floating, number
 from anynet.errors import ArgumentError
 from anynet.layers.initialization import parameter
 from anynet.layers.module import Module
@@ -21,11 +15,28 @@ def random_key(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
 
 
 class Dropout(Module):
-    """In training, return x / (1 - rate) with a random part of its elements 0; else x as it is.
+    """Return x / (1 - rate) with random elements set to 0 in training, and x itself otherwise.
 
-    The rate is from 0 up to but not 1. The key is a buffer, and moves on with every use. Source:
-    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, Dropout, JMLR 2014; Deep Learning
-    from Scratch, chapter 6.4.3.
+    Input is floating, of any shape. Each element is set to 0 with the probability ``rate``.
+
+    Args:
+        rate: in 0 ≤ rate < 1.
+
+    Attributes:
+        key: a random key, a buffer that every use in training replaces.
+
+    Raises:
+        ArgumentError: a rate out of range.
+
+    >>> layer = layers.Dropout(0.5).initialize(seed=0, backend="numpy")
+    >>> layer(np.ones(4))
+    array([1., 1., 1., 1.])
+    >>> layer.set_training(True)(np.ones(4))
+    array([2., 2., 2., 0.])
+
+    Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, Dropout, JMLR 2014; Deep
+    Learning from Scratch, chapter 6.4.3.
+
     """
 
     BUFFERS: ClassVar[tuple[str, ...]] = ("key",)
@@ -40,7 +51,7 @@ class Dropout(Module):
         self.key = parameter((2,), random_key)
 
     def forward(self, x: Array) -> Array:
-        """Draw a mask and apply it."""
+        """Return x with a random mask applied, or x itself in inference."""
         if not self.training or not self.rate:
             return x
         check_floating("Dropout", x)
@@ -48,4 +59,5 @@ class Dropout(Module):
         self.key = keys[0, ...]
         kept = random.bernoulli(keys[1, ...], 1 - self.rate, x.shape, coarse=True)
         xp = array_namespace(x, kept)
-        return xp.multiply(x, xp.astype(kept, x.dtype) * (1 / (1 - self.rate)))
+        mask = xp.astype(kept, x.dtype) * (1 / (1 - self.rate))
+        return xp.multiply(x, mask)

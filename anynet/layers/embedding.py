@@ -1,10 +1,9 @@
-"""Vectors for words, characters, or whatever is counted."""
-
-from collections.abc import Callable
+"""Vectors for words, characters and other indices."""
 
 from anynet import initializers
 from anynet.arguments import sizes
 from anynet.array import Array
+from anynet.initializers import Initializer
 from anynet.layers.initialization import parameter
 from anynet.layers.module import Module
 from anynet.primitives import embedding
@@ -13,10 +12,22 @@ _STANDARD = initializers.normal(1.0)
 
 
 class Embedding(Module):
-    """Return the row of each index: indices are integers (…) in 0 … rows - 1, the result is (…,
-    features).
+    """Return weight[index], a row of the weight for each index.
 
-    Weight is (rows, features), drawn from N(0, 1) unless told otherwise.
+    Input is integers (…) in 0 … rows - 1, of any integer dtype. Output is (…, features).
+
+    Args:
+        rows: the number of indices, 1 or more.
+        features: the length of a row, 1 or more.
+        initializer: of the weight. The default draws from N(0, 1).
+
+    Attributes:
+        weight: (rows, features).
+
+    >>> layer = layers.Embedding(10, 4).initialize(seed=0, backend="numpy")
+    >>> layer(np.asarray([[1, 2, 3]])).shape
+    (1, 3, 4)
+
     """
 
     def __init__(
@@ -24,10 +35,10 @@ class Embedding(Module):
         rows: int,
         features: int,
         *,
-        initializer: Callable[..., Array] = _STANDARD,
+        initializer: Initializer = _STANDARD,
     ) -> None:
         self.weight = parameter(sizes(rows=rows, features=features), initializer)
 
     def forward(self, indices: Array) -> Array:
-        """Look the rows up."""
+        """Return the row of each index."""
         return embedding(self.weight, indices)

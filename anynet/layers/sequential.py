@@ -12,16 +12,26 @@ from anynet.layers.paths import check_layer
 
 
 class Sequential(Module, MutableSequence[Module]):
-    """Hand x through the layers in order; a sequence of these layers, which can be replaced.
+    """Return the output of the last layer, each layer applied to the output of the one before.
 
-    With a seed the parameters are drawn at once, as by `initialize(seed, backend, dtype)`; without
-    one they stay open, as for a part of a larger network.
+    It is also a sequence of the layers, which can be replaced.
+
+    Args:
+        layers: any number of them, or functions of one array.
+        seed: draws the parameters at once, as `initialize(seed, backend, dtype)` does. By default
+            they stay uninitialized, as for a part of a larger network.
+        backend: see `Module.initialize`.
+        dtype: see `Module.initialize`.
+
+    Raises:
+        ArgumentTypeError: a layer that cannot be called.
 
     >>> net = layers.Sequential(layers.Linear(784, 50), layers.ReLU(), layers.Linear(50, 10), seed=0)
     >>> len(net), net[1]
     (3, ReLU())
     >>> net[-1] = layers.Linear(50, 2)
     >>> features = net[:2]  # a network of the first two layers, which both networks share
+
     """
 
     layers: Sequence[Module]
@@ -38,7 +48,7 @@ class Sequential(Module, MutableSequence[Module]):
             self.initialize(seed, backend, dtype)
 
     def forward(self, x: Array) -> Array:
-        """Apply one layer after the other."""
+        """Return x after all layers."""
         for layer in self.layers:
             x = layer(x)
         return x
@@ -50,11 +60,9 @@ class Sequential(Module, MutableSequence[Module]):
         return iter(self.layers)
 
     def __contains__(self, item: object) -> bool:
-        return (
-            super().__contains__(item)
-            if isinstance(item, str)
-            else any(item is layer for layer in self.layers)
-        )
+        if isinstance(item, str):
+            return super().__contains__(item)
+        return any(item is layer for layer in self.layers)
 
     @overload
     def __getitem__(self, key: SupportsIndex) -> Module: ...
