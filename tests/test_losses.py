@@ -1,7 +1,7 @@
 """Losses beside PyTorch's and scikit-learn's: values, derivatives, every setting, and what cannot
 be.
 
-The plain cross-entropy, which is a primitive, and the losses of the book are in test_primitives.py.
+The plain cross-entropy and the losses of the book are in primitives/test_cross_entropy.py.
 """
 
 import math

@@ -17,6 +17,12 @@ from anynet.primitives.indexing import (
     sum_to,
 )
 from anynet.tracing.standard import STANDARD
+from anynet.tracing.trace import Primitive
+
+#: The hot operations, by the names under which kernels are registered.
+PRIMITIVES = {
+    name: value for name, value in vars(primitives).items() if isinstance(value, Primitive)
+}
 
 #: Primitives that are neither hot operations nor functions of the standard.
 OTHERS = {step.name: step for step in (getitem, index_add, place, put, scatter_add, sum_to)}
