@@ -1,19 +1,21 @@
-"""Buffers: memory of a recording's own for what it computes on the way, used again at every replay.
+"""Buffers: memory of a program for its intermediate results, which every replay uses again.
 
-A fresh array of some size costs more than what is computed into it: the machine hands out its
-memory page by page. So results that no one sees outside are kept in buffers. What a buffer holds is
-not needed any more when it is written to again, neither itself nor by a view of it, and no result
-that leaves the recording is in one, or a view of one.
+A new array of some size costs more than the computation of its elements, because the operating
+system hands out memory page by page. So the results that stay inside a program are in buffers. A
+buffer is written again when neither its array nor a view of it is needed any more. No output of a
+program is in a buffer.
 """
 
 from collections import defaultdict
-from dataclasses import replace
 from typing import Any
 
 from anynet.array import Array
-from anynet.compiler.program import Instruction, Slot
+from anynet.compiler.source import Instruction, Slot, slots_in
 from anynet.compiler.target import CompilerTarget
 from anynet.kernel import Aliasing, Kernels
+
+#: For each slot, the results in whose memory it may be.
+_Roots = dict[int, set[int]]
 
 
 def with_buffers(
@@ -21,13 +23,13 @@ def with_buffers(
 ) -> list[Instruction]:
     """Return the calls, with an ``out=`` where the aliasing of the function allows it."""
     roots = _roots(calls, kernels)
-    seen = [x for x in outputs if isinstance(x, Slot)]
-    seen += [place for call in calls if call.own for place in (*call.places(), *call.results)]
-    leaving = {root for place in seen for root in roots.get(place.number, ())}
+    leaving = _of_slots(roots, slots_in(outputs))
     last_use: dict[int, int] = {}
     for i, call in enumerate(calls):
-        for place in (*call.places(), *call.results):
-            last_use |= dict.fromkeys(roots.get(place.number, ()), i)
+        used = _of_slots(roots, call.reads | call.writes)
+        last_use |= dict.fromkeys(used, i)
+        if call.is_users:
+            leaving |= used
     over = _over_arguments(calls, roots, leaving, last_use, kernels)
     # The results that follow each other in one memory.
     shared: dict[int, list[int]] = {}
@@ -36,67 +38,66 @@ def with_buffers(
         shared[root] = shared[over[root].number] if root in over else []
         shared[root].append(root)
     free: dict[Any, list[Array]] = defaultdict(list)
-    # What becomes free after each call.
+    # The buffers that become free after each call.
     ends: dict[int, list[tuple[Any, Array]]] = defaultdict(list)
-    found = []
+    buffered = []
     for i, call in enumerate(calls):
         root = call.results[0].number
         out: Any = over.get(root)
-        if (
-            out is None
-            and kernels.aliasing_of(call.function) >= Aliasing.OUT
-            and call.kind[0]
-            and leaving.isdisjoint(shared[root])
-        ):
-            out = free[call.kind].pop() if free[call.kind] else target.empty(*call.kind)
-            ends[max(last_use[x] for x in shared[root])].append((call.kind, out))
-        found.append(call if out is None else replace(call, settings={**call.settings, "out": out}))
-        for kind, buffer in ends.pop(i, ()):
-            free[kind].append(buffer)
-    return found
+        takes_buffer = kernels.aliasing_of(call.function) >= Aliasing.OUT and call.layout[0]
+        if out is None and takes_buffer and leaving.isdisjoint(shared[root]):
+            unused = free[call.layout]
+            out = unused.pop() if unused else target.empty(*call.layout)
+            end = max(last_use[x] for x in shared[root])
+            ends[end].append((call.layout, out))
+        if out is not None:
+            call = call._replace(settings={**call.settings, "out": out})
+        buffered.append(call)
+        for layout, buffer in ends.pop(i, ()):
+            free[layout].append(buffer)
+    return buffered
+
+
+def _roots(calls: list[Instruction], kernels: Kernels) -> _Roots:
+    roots: _Roots = {}
+    for call in calls:
+        shared: set[int] = set()
+        if kernels.aliasing_of(call.function) < Aliasing.FRESH:
+            shared = _of_slots(roots, call.reads)
+        for slot in call.writes:
+            roots[slot] = shared | {slot}
+    return roots
+
+
+def _of_slots(roots: _Roots, slots: set[int]) -> set[int]:
+    return set().union(*(roots.get(slot, ()) for slot in slots))
 
 
 def _over_arguments(
     calls: list[Instruction],
-    roots: dict[int, set[int]],
+    roots: _Roots,
     leaving: set[int],
     last_use: dict[int, int],
     kernels: Kernels,
 ) -> dict[int, Slot]:
-    """Return for results the argument that they may be written over: one of like kind that the call
-    is the last to see.
+    """Return for results the slot of an argument that they may be written over.
 
-    Nothing else that the call is given may be in that memory.
+    The argument has the same layout, no later call uses it, and no other argument shares its
+    memory.
     """
-    kinds: dict[int, Any] = {}
+    layouts: dict[int, Any] = {}
     over: dict[int, Slot] = {}
     for i, call in enumerate(calls):
         root = call.results[0].number
         aliasing = kernels.aliasing_of(call.function)
-        if aliasing is Aliasing.IN_PLACE and call.kind[0]:
-            given = list(call.places())
-            for x in given:
-                alone = all(y == x or x.number not in roots.get(y.number, ()) for y in given)
-                if (
-                    alone
-                    and kinds.get(x.number) == call.kind
-                    and last_use[x.number] == i
-                    and x.number not in leaving
-                ):
+        if aliasing is Aliasing.IN_PLACE and call.layout[0]:
+            for x in call.slots:
+                number = x.number
+                fits = layouts.get(number) == call.layout and last_use[number] == i
+                others = call.reads - {number}
+                if fits and number not in leaving | _of_slots(roots, others):
                     over[root] = x
                     break
-        if aliasing >= Aliasing.FRESH and not call.several:
-            kinds[root] = call.kind
+        if aliasing >= Aliasing.FRESH and not call.is_multiple:
+            layouts[root] = call.layout
     return over
-
-
-def _roots(calls: list[Instruction], kernels: Kernels) -> dict[int, set[int]]:
-    """Return for every place the results in whose memory it may be."""
-    roots: dict[int, set[int]] = {}
-    for call in calls:
-        shared: set[int] = set()
-        if kernels.aliasing_of(call.function) is Aliasing.MAY_VIEW:
-            shared = set().union(*(roots.get(place.number, set()) for place in call.places()))
-        for place in call.results:
-            roots[place.number] = shared | {place.number}
-    return roots

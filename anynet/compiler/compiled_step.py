@@ -1,9 +1,8 @@
-"""Compiled steps: what a step computes is recorded once, and then done again without the steps in
-between.
+"""Compiled steps: the first call of each kind records a program, and later calls replay it.
 
-A recording is a flat list of calls of the library's own functions and kernels: no tape, no modules,
-no choice of a function. It becomes the source of one Python function, which the backend may compile
-further.
+A program is a flat list of calls of the library's own functions and kernels. A replay skips the
+tape, the modules and the choice of functions. A program becomes the source of one Python function,
+which the backend may compile further.
 """
 
 import sys
@@ -12,147 +11,175 @@ import warnings
 from collections.abc import Callable
 from operator import is_
 from types import MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 from anynet import tree
-from anynet.array import array_namespace
+from anynet.array import Array, array_namespace
 from anynet.callables import name_of, named_like
-from anynet.compiler.guards import Arguments, Before, Outside
-from anynet.compiler.recording import Recording, record
+from anynet.compiler.guards import Arguments, Guards, Outside
+from anynet.compiler.program import Program, Write
+from anynet.compiler.recording import record
 from anynet.errors import ArgumentError
 from anynet.tracing.trace import Traced
 
 
 def compile(step: Callable[..., Any]) -> "CompiledStep":
-    """Return the step, recorded when it is first called and from then on replayed.
+    """Return the step, recorded by its first call and replayed by later calls.
 
-    A step is a function of trees (networks, optimizers, arrays): it returns a tree, and may put new
-    arrays into networks and optimizers, as training does. Those that it reaches from outside, in a
-    closure, a global, a default or an attribute, are as good as arguments. It is recorded again
-    where shapes, dtypes, or settings that it reaches differ. What it prints it prints only when it
-    is recorded; time, files and the environment it reads only then. A network is a step, and so is
-    a method.
+    A step is a function of trees (networks, optimizers, arrays). It returns a tree, and may put new
+    arrays into networks and optimizers, as training does. Arrays that it reaches in a closure, a
+    global, a default or an attribute count as arguments. A call with other shapes, dtypes or
+    settings is recorded again. A step prints, and reads time, files and the environment, only when
+    it is recorded. A network is a step, and so is a method.
+
+    Args:
+        step: the function. Its control flow depends on shapes and settings, not on values of
+            arrays.
 
     Raises:
-        CompilationError: the step does different things by the values it computes (raised when it
-            is called).
+        CompilationError: the control flow of the step depends on computed values (raised when it is
+            called).
+
+    >>> import numpy as np
+    >>> import anynet
+    >>> step = anynet.compile(lambda x: x * 2 + 1)
+    >>> step(np.ones(2)), step(np.zeros(2))
+    (array([3., 3.]), array([1., 1.]))
 
     """
     return CompiledStep(step)
 
 
-#: Recordings that a step keeps; each may hold memory. One takes the place of another that was not
-#: used in so many calls; where there is no such one, a step runs as it is, which is quicker than to
-#: record it again and again.
+#: Programs that a step keeps. Each may hold memory. A new one replaces one that was not used in
+#: UNUSED calls. Without such a one the step runs as it is, which is faster than recording each call.
 KEPT = 32
 UNUSED = 4 * KEPT
 
-#: A step is recorded no more when this many recordings in a row were of no use. One that no call
-#: can ever use, because the step changes its own settings, counts as many.
+#: A step is not recorded again after this many recordings in a row without a replay. A recording
+#: that no call can use, because the step changes its own settings, counts as several.
 MAX_WASTE = 2 * KEPT
 _USELESS = KEPT // 4
 
 
+class _Known(NamedTuple):
+    """The last call: its program, writes and guards."""
+
+    program: Program
+    writes: list[Write]
+    guards: Guards
+
+
 class CompiledStep:
-    """A step and its recordings, one for each kind of arguments."""
+    """A step and its programs, one for each structure of arguments.
+
+    Args:
+        step: see `compile`.
+
+    >>> import numpy as np
+    >>> from anynet.compiler import CompiledStep
+    >>> step = CompiledStep(lambda x: x + 1)
+    >>> step(np.ones(2)), step(np.ones((1, 2)))
+    (array([2., 2.]), array([[2., 2.]]))
+    >>> len(step.programs)
+    2
+
+    """
 
     def __init__(self, step: Callable[..., Any]) -> None:
         self.step = step
-        #: The one used last comes last.
-        self.recordings: list[Recording] = []
-        # A network is an argument of its own.
+        #: The last one was used last.
+        self.programs: list[Program] = []
+        # A network is an argument of its own call.
         self._bound = (step,) if tree.is_node(step) else ()
         self._function: Any = type(step).__call__ if self._bound else step
-        self._before: Before | None = None
+        self._known: _Known | None = None
         self._outside: Outside | None = None
         self._calls = 0
         self._waste = 0
         self._warned = False
-        # One thread records at a time: what the step reaches holds traced arrays meanwhile.
+        # One thread records at a time, because variables are then in the place of arrays.
         self._lock = threading.RLock()
         if not self._bound:
             named_like(step)(self)
         self.__wrapped__ = step
 
     def __call__(self, *args: Any, **named: Any) -> Any:
-        """Do the step."""
-        before = self._before
-        if before is not None and not named:
-            leaves = before.leaves(self._bound + args)
+        """Call the step."""
+        known = self._known
+        if known is not None and not named:
+            leaves = known.guards.leaves(self._bound + args)
             if leaves is not None:
-                return self._replay(before, leaves, [*self._bound, *args], named)
+                return self._replay(known, leaves, [*self._bound, *args], named)
         with self._lock:
-            return self._slowly([*self._bound, *args], named)
+            return self._call_unknown([*self._bound, *args], named)
 
-    def _slowly(self, args: list[Any], named: dict[str, Any]) -> Any:
-        """Do the step with arguments that have to be taken apart."""
+    def _call_unknown(self, args: list[Any], named: dict[str, Any]) -> Any:
+        """Call the step with arguments that have to be flattened."""
         self._calls += 1
-        arguments, outside = self._take_apart(args, named)
+        arguments, outside = self._flatten(args, named)
         leaves = [*outside.read(), *arguments.leaves]
         if any(type(x) is Traced for x in leaves):
             # It is being differentiated, or recorded as part of another step.
             self._outside = None
             return self._function(*args, **named)
-        recording = self._known(arguments, outside)
-        if recording is None:
+        program = self._find(arguments, outside)
+        if program is None:
             if self._waste >= MAX_WASTE or not self._has_room():
                 return self._function(*args, **named)
             return self._record(args, named, arguments, outside)
-        before = Before(
-            recording,
-            recording.changes.writes(arguments, outside, recording.used),
-            args,
-            arguments,
-            outside,
-        )
-        self._before = None if named or arguments.volatile or outside.volatile else before
-        return self._replay(before, [leaves[i] for i in recording.used], args, named)
+        used = program.used
+        writes = program.changes.writes(arguments, outside, used)
+        known = _Known(program, writes, Guards(used, args, arguments, outside))
+        self._known = None if named or arguments.volatile or outside.volatile else known
+        return self._replay(known, [leaves[i] for i in used], args, named)
 
     def _replay(
-        self,
-        before: Before,
-        leaves: list[Any],
-        args: list[Any],
-        named: dict[str, Any],
+        self, known: _Known, leaves: list[Any], args: list[Any], named: dict[str, Any]
     ) -> Any:
-        def plainly() -> Any:
-            # It may change what a replay would not.
-            self._before = self._outside = None
+        def step() -> Any:
+            # It may change what a replay does not.
+            self._known = self._outside = None
             return self._function(*args, **named)
 
-        result = before.recording.replay(leaves, before.writes, plainly)
-        if before.writes and self._before is before:
-            changes = before.recording.changes
-            if changes.outside:
-                # It would hold old arrays.
+        program, writes, guards = known
+        result = program.replay(leaves, writes, step)
+        if writes and self._known is known:
+            if program.changes.outside:
+                # It would keep old arrays.
                 self._outside = None
-            if changes.members:
-                # Other containers are in the place of those that are looked at.
-                self._before = self._outside = None
+            if program.changes.members:
+                # The guards compare the containers that are replaced now.
+                self._known = self._outside = None
             else:
-                before.look()
+                guards.refresh()
         return result
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """Return the step as a method of the instance, which is then its first argument."""
         return self if instance is None else MethodType(self, instance)
 
-    def for_each(
-        self,
-        entries: Any,
-        *args: Any,
-        start: int = 0,
-        stop: int | None = None,
-    ) -> Any:
-        """Do the step with each of the entries, from start to stop, as its last argument; return
-        the results, stacked.
+    def for_each(self, entries: Array, *args: Any, start: int = 0, stop: int | None = None) -> Any:
+        """Call the step with each of the entries as its last argument. Return the results, stacked.
 
-        Entries are along the first axis of an array. Where the device can repeat a step by itself,
-        all steps together are one call, in which nothing can be looked at. Ctrl-C in that call
+        Where the device can repeat a step without Python, all calls are one. Ctrl-C in that call
         leaves everything as it was before it.
+
+        Args:
+            entries: an array with the entries along its first axis.
+            args: the other arguments of each call.
+            start: the index of the first entry.
+            stop: the index after that of the last entry; all entries by default.
 
         Raises:
             ArgumentError: there is no entry.
+
+        >>> import numpy as np
+        >>> import anynet
+        >>> step = anynet.compile(lambda x, row: x * row)
+        >>> step.for_each(np.asarray([1.0, 2.0, 3.0]), np.ones(2))
+        array([[1., 1.],
+               [2., 2.],
+               [3., 3.]])
 
         """
         stop = entries.shape[0] if stop is None else min(stop, entries.shape[0])
@@ -161,67 +188,67 @@ class CompiledStep:
                 f"for_each: no entry from {start} to {stop}; there are {entries.shape[0]}: give one "
                 "or more"
             )
-        found = []
+        results = []
         while start < stop:
             entry = entries[start, ...]
-            with self._lock:
-                arguments, outside = self._take_apart([*self._bound, *args, entry], {})
-                recording = self._known(arguments, outside)
-            if recording is not None and stop - start > 1:
-                leaves = [*outside.read(), *arguments.leaves]
-                leaves = [leaves[i] for i in recording.used]
-                if recording.can_loop(leaves):
-                    writes = recording.changes.writes(arguments, outside, recording.used)
-                    results = recording.loop(leaves, writes, entries, start, stop)
-                    if results is not None:
-                        found.append(results)
-                        break
-            # Stacked, and so copied: a later step may write into what it returns.
-            found.append(
-                tree.map(
-                    lambda x: array_namespace(x).stack([x]),
-                    self(*args, entry),
-                )
-            )
+            looped = None
+            if stop - start > 1:
+                looped = self._loop([*self._bound, *args, entry], entries, start, stop)
+            if looped is not None:
+                results.append(looped)
+                break
+            # Stacking copies: a later step may write into the result.
+            result = self(*args, entry)
+            results.append(tree.map(lambda x: array_namespace(x).stack([x]), result))
             start += 1
-        if len(found) == 1:
-            return found[0]
-        columns = zip(
-            *([x for _, x in tree.leaves(result)] for result in found),
-            strict=True,
-        )
+        if len(results) == 1:
+            return results[0]
+        leaves = [[x for _, x in tree.leaves(result)] for result in results]
+        columns = zip(*leaves, strict=True)
         joined = iter([array_namespace(*column).concat(column) for column in columns])
-        return tree.map(lambda _: next(joined), found[0])
+        return tree.map(lambda _: next(joined), results[0])
 
-    def _take_apart(self, args: list[Any], named: dict[str, Any]) -> tuple[Arguments, Outside]:
+    def _loop(self, args: list[Any], entries: Array, start: int, stop: int) -> Any:
+        """Return the stacked results of a loop on the device, None where there cannot be one."""
+        with self._lock:
+            arguments, outside = self._flatten(args, {})
+            program = self._find(arguments, outside)
+        if program is None:
+            return None
+        leaves = [*outside.read(), *arguments.leaves]
+        leaves = [leaves[i] for i in program.used]
+        if not program.can_loop(leaves):
+            return None
+        writes = program.changes.writes(arguments, outside, program.used)
+        return program.loop(leaves, writes, entries, start, stop)
+
+    def _flatten(self, args: list[Any], named: dict[str, Any]) -> tuple[Arguments, Outside]:
         arguments, outside = Arguments(args, named), self._outside
         roots = (self._function, *arguments.objects)
-        same = (
-            outside is not None
-            and len(roots) == len(outside.roots)
-            and all(map(is_, roots, outside.roots))
-        )
-        if outside is None or not same or not outside.is_as_before():
+        if (
+            outside is None
+            or len(roots) != len(outside.roots)
+            or not all(map(is_, roots, outside.roots))
+            or not outside.is_unchanged()
+        ):
             outside = self._outside = Outside(*roots)
         return arguments, outside
 
-    def _known(self, arguments: Arguments, outside: Outside) -> "Recording | None":
-        """Return the recording for a call, which is then the one used last."""
-        for recording in reversed(self.recordings):
-            if recording.outline == (arguments.outline, outside.outline):
+    def _find(self, arguments: Arguments, outside: Outside) -> Program | None:
+        """Return the program for a call, which is then the last one."""
+        structure = arguments.structure, outside.structure
+        for i, program in reversed([*enumerate(self.programs)]):
+            if program.structure == structure:
                 self._waste = 0
-                recording.last_use = self._calls
-                if recording is not self.recordings[-1]:
-                    self.recordings = [
-                        *(x for x in self.recordings if x is not recording),
-                        recording,
-                    ]
-                return recording
+                program.last_use = self._calls
+                # Another list, because other threads read this one.
+                self.programs = [*self.programs[:i], *self.programs[i + 1 :], program]
+                return program
         return None
 
     def _has_room(self) -> bool:
-        """Tell whether there is room for another recording."""
-        if len(self.recordings) < KEPT or self._calls - self.recordings[0].last_use > UNUSED:
+        """Return whether there is room for another program."""
+        if len(self.programs) < KEPT or self._calls - self.programs[0].last_use > UNUSED:
             return True
         self._warn(
             f"a compiled step was called with more than {KEPT} kinds of arguments, and runs as if "
@@ -231,25 +258,21 @@ class CompiledStep:
         return False
 
     def _record(
-        self,
-        args: list[Any],
-        named: dict[str, Any],
-        arguments: Arguments,
-        outside: Outside,
+        self, args: list[Any], named: dict[str, Any], arguments: Arguments, outside: Outside
     ) -> Any:
-        result, recorded = record(self._function, args, named, arguments, outside)
-        if isinstance(recorded, Recording):
+        result, program = record(self._function, args, named, arguments, outside)
+        if isinstance(program, Program):
             self._waste += 1
-            recorded.last_use = self._calls
-            self.recordings = [*self.recordings[1 - KEPT :], recorded]
-        else:
-            self._waste += _USELESS
-            if self._waste >= MAX_WASTE:
-                self._warn(
-                    f"a compiled step changes what it reaches with every call ({recorded}), so that "
-                    "no recording fits the next call, and runs as if it were not compiled: keep "
-                    "counts and lists outside of the step"
-                )
+            program.last_use = self._calls
+            self.programs = [*self.programs[1 - KEPT :], program]
+            return result
+        self._waste += _USELESS
+        if self._waste >= MAX_WASTE:
+            self._warn(
+                f"a compiled step changes what it reaches with every call ({program}), so that no "
+                "recording fits the next call, and runs as if it were not compiled: keep counts "
+                "and lists outside of the step"
+            )
         return result
 
     def _warn(self, message: str) -> None:
@@ -258,9 +281,7 @@ class CompiledStep:
             warnings.warn(message, stacklevel=5)
 
     def __reduce__(self) -> Any:
-        """Copy or pickle the step without its recordings; a decorated function goes by its name, as
-        functions do.
-        """
+        """Copy or pickle the step without its programs. A decorated function goes by its name."""
         found: Any = sys.modules.get(vars(self).get("__module__", ""))
         name = vars(self).get("__qualname__", "")
         for part in name.split("."):
@@ -268,4 +289,4 @@ class CompiledStep:
         return name if found is self else (CompiledStep, (self.step,))
 
     def __repr__(self) -> str:
-        return f"compile({name_of(self.step)}): {len(self.recordings)} recorded"
+        return f"compile({name_of(self.step)}): {len(self.programs)} recorded"

@@ -1,111 +1,218 @@
-"""Programs: the calls of a recording, and the Python code that makes them again."""
+"""Programs: the recorded calls of a step, which replay it."""
 
-import math
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import threading
+import warnings
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
+from anynet import tree
+from anynet.array import Array, is_array
+from anynet.compiler.buffers import with_buffers
+from anynet.compiler.device_graph import Carry
+from anynet.compiler.guards import Arguments, Outside, map_arrays
+from anynet.compiler.prologue import Contents
+from anynet.compiler.recorder import Recorder
+from anynet.compiler.source import (
+    function_of,
+    generate_source,
+    needed_instructions,
+    slots_in,
+)
+from anynet.interrupt import DeferredInterrupt
+from anynet.tracing.trace import Traced
 
-@dataclass(frozen=True)
-class Slot:
-    """Where a value is kept while the calls are made."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """One call: each argument is a place or what it was; results go to places in order."""
-
-    name: str
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    settings: dict[str, Any]
-    results: tuple[Slot, ...]
-    several: bool
-    #: Shape, dtype and order in memory of the first result.
-    kind: tuple[Any, ...]
-    #: Whether it is a user's own code, which may keep what it is given and what it returns.
-    own: bool = False
-
-    def places(self) -> Iterator[Slot]:
-        """Return the places among the arguments."""
-        return (x for x in self.args if isinstance(x, Slot))
+#: (holder, name, output) of a place, where the output belongs; of a container, the outputs of the
+#: arrays in it. Without a holder, (None, index of a leaf, output) of an array that is written into.
+Write = tuple[Any, Any, Any]
 
 
-def needed_calls(calls: list[Instruction], outputs: list[Any]) -> list[Instruction]:
-    """Return the calls without which the outputs would not be there, in order."""
-    needed = {x.number for x in outputs if isinstance(x, Slot)}
-    found = []
-    for call in reversed(calls):
-        if not needed.isdisjoint(place.number for place in call.results):
-            needed |= {place.number for place in call.places()}
-            found.append(call)
-    return found[::-1]
+class Changes:
+    """The places that a step writes to, and the outputs of the program that belong there."""
+
+    def __init__(self) -> None:
+        #: The leaves that change, with their outputs, which are the first ones.
+        self.carry: list[Carry] = []
+        #: Those among them that are written into.
+        self.written: list[Carry] = []
+        #: Of each slot that changes: whether it is outside, its index and its output.
+        self.slots: list[tuple[bool, int, int]] = []
+        #: Of each container that changes, the same with the outputs of its arrays.
+        self.members: list[tuple[bool, int, list[int | None]]] = []
+
+    @cached_property
+    def outside(self) -> bool:
+        """Whether anything outside of the arguments changes."""
+        return any(is_outside for is_outside, _, _ in (*self.slots, *self.members))
+
+    def writes(self, arguments: Arguments, outside: Outside, used: list[int]) -> list[Write]:
+        """Return the writes of a call."""
+        writes: list[Write] = [(None, used.index(leaf), output) for leaf, output in self.written]
+        for is_outside, i, outputs in self.members:
+            part = outside if is_outside else arguments
+            writes.append((*part.members[i][1:], outputs))
+        for is_outside, i, output in self.slots:
+            part = outside if is_outside else arguments
+            writes.append((*part.slots[i][:2], output))
+        return writes
 
 
-def generate_source(
-    calls: list[Instruction], inputs: dict[int, str], outputs: list[Any]
-) -> tuple[str, dict[str, Any]]:
-    """Return the calls as the source of a function ``run``, and what its names stand for.
+def _with_outputs(container: Any, indices: list[int | None], outputs: list[Array]) -> Any:
+    """Return a copy of a container with the output of each array that changes."""
+    remaining = iter(indices)
 
-    Inputs are names by their places, in order.
+    def output(x: Array) -> Array:
+        i = next(remaining)
+        return x if i is None else outputs[i]
+
+    return map_arrays(output, container)
+
+
+class Program:
+    """The calls of a step for arguments of one structure.
+
+    Args:
+        structure: of the arguments, and of all that the step reaches outside of them.
+        recorder: has recorded the calls.
+        names: of the leaves, which are the first slots.
+        outputs: slots or constants, those of the changes first.
+        changes: where these outputs belong.
+        result: the step's result, with the index of an output for each array.
+        title: of the source.
+
     """
-    # An input would hide a function or a constant of its name; the code has two names of its own.
-    known: dict[str, Any] = dict.fromkeys(inputs.values()) | {
-        "run": None,
-        "slice": slice,
-    }
-    places = dict(inputs)
 
-    def name(x: Any) -> str:
-        if isinstance(x, Slot):
-            return places.setdefault(x.number, f"v{x.number}")
-        if isinstance(x, tuple) and not hasattr(x, "_fields"):
-            return f"({', '.join(map(name, x))}{',' * (len(x) == 1)})"
-        if isinstance(x, slice):
-            return f"slice({name(x.start)}, {name(x.stop)}, {name(x.step)})"
-        if (
-            x is None
-            or x is ...
-            or type(x) in (bool, int, str)
-            or (type(x) is float and math.isfinite(x))
-        ):
-            return "..." if x is ... else repr(x)
-        return free_name(known, "c", x)
+    def __init__(
+        self,
+        structure: tuple[list[Any], list[Any]],
+        recorder: Recorder,
+        names: list[str],
+        outputs: list[Any],
+        changes: Changes,
+        result: Any,
+        title: str,
+    ) -> None:
+        self.structure = structure
+        self.changes = changes
+        self.result = result
+        #: The call, counted by the compiled step, that used the program last.
+        self.last_use = 0
+        self.target = recorder.target
+        self._prologue = recorder.prologue
+        calls = needed_instructions(recorder.instructions, outputs)
+        #: Whether an error leaves nothing to repeat, because no user's code was called.
+        self._can_repeat = not any(call.is_users for call in calls)
+        read = slots_in(outputs).union(*(call.reads for call in calls))
+        changed = {leaf for leaf, _ in changes.carry}
+        last = len(names) - 1
+        #: The leaves that the program takes. The last one may be an entry, see `for_each`.
+        self.used = [i for i in range(len(names)) if i in read or i in changed or i == last]
+        position = {leaf: i for i, leaf in enumerate(self.used)}
+        self._carry = [Carry(position[leaf], output) for leaf, output in changes.carry]
+        self._written = [position[leaf] for leaf, _ in changes.written]
+        inputs = {i: names[i] for i in self.used}
+        inputs |= {slot.number: f"s{slot.number}" for slot in recorder.scalars}
+        calls = with_buffers(calls, outputs, self.target, recorder.kernels)
+        #: The calls as Python code.
+        self.source, known = generate_source(calls, inputs, outputs)
+        self._function = function_of(self.source, known, title)
+        self._run = self.target.compile(self._function, self._carry)
+        self._loop_failed = False
+        # Two calls at once would write into the same buffers.
+        self._lock = threading.Lock()
 
-    needed = {x.number for x in outputs if isinstance(x, Slot)} | set(inputs)
-    lines: list[str] = []
-    for call in reversed(calls):
-        used = {place.number for place in call.places()}
-        # Freed as soon as nothing asks for it.
-        freed = sorted((used | {place.number for place in call.results}) - needed)
-        if freed:
-            lines.append(f"del {', '.join(places.setdefault(i, f'v{i}') for i in freed)}")
-        needed |= used
-        lines.append(_line(call, name, known))
-    lines = [f"def run({', '.join(inputs.values())}):", *reversed(lines)]
-    lines.append(f"return [{', '.join(map(name, outputs))}]")
-    return "\n    ".join(lines) + "\n", known
+    def shares_memory(self, leaves: list[Any]) -> bool:
+        """Return whether a write into one of the leaves changes another one."""
+        share = self.target.shares_memory
+        return any(
+            share(leaves[i], x)
+            for i in self._written
+            for j, x in enumerate(leaves)
+            if i != j and is_array(x)
+        )
 
+    def replay(self, leaves: list[Any], writes: list[Write], step: Callable[[], Any]) -> Any:
+        """Make the calls and the writes, and return the step's result.
 
-def _line(call: Instruction, name: Callable[[Any], str], known: dict[str, Any]) -> str:
-    function = free_name(known, re.sub(r"\W", "_", call.name), call.function)
-    results = ", ".join(map(name, call.results))
-    arguments = [
-        *map(name, call.args),
-        *(f"{key}={name(value)}" for key, value in call.settings.items()),
-    ]
-    comma = "," if call.several and len(call.results) == 1 else ""
-    return f"{results}{comma} = {function}({', '.join(arguments)})"
+        Args:
+            leaves: the arrays that the program takes.
+            writes: see `Changes.writes`.
+            step: the call without the program, for calls that the program cannot make.
 
+        """
+        # Where two threads get past this at once, one waits for the other.
+        if (self._written and self.shares_memory(leaves)) or self._lock.locked():
+            return step()
+        with self._lock:
+            contents = self._prologue.contents()
+            scalars = self._prologue.run(contents)
+            try:
+                outputs = self._run(leaves, scalars)
+            except Exception as error:
+                if not self._can_repeat:
+                    raise
+                failure = error
+            else:
+                try:
+                    self._finish(writes, leaves, outputs, contents)
+                except KeyboardInterrupt:
+                    # Half of the writes are done. Do them all.
+                    self._finish(writes, leaves, outputs, contents)
+                    raise
+                if type(self.result) is Traced:
+                    return outputs[self.result.node]
+                return tree.map(lambda leaf: outputs[leaf.node], self.result)
+        # The error of the step itself says more.
+        result = step()
+        warnings.warn(
+            f"a compiled step failed, and did not when not compiled: {failure!r}", stacklevel=4
+        )
+        return result
 
-def free_name(known: dict[str, Any], name: str, value: Any) -> str:
-    """Return a name under which the value is known, like the one wished for."""
-    tries = 0
-    free = name
-    while known.setdefault(free, value) is not value:
-        tries += 1
-        free = f"{name}{tries}"
-    return free
+    def _finish(
+        self, writes: list[Write], leaves: list[Any], outputs: list[Array], contents: Contents
+    ) -> None:
+        """Put outputs where they belong, and advance dynamic values: the step has succeeded."""
+        for holder, name, output in writes:
+            if holder is None:
+                leaves[name][...] = outputs[output]
+            elif type(output) is int:
+                holder[name] = outputs[output]
+            else:
+                holder[name] = _with_outputs(holder[name], output, outputs)
+        self._prologue.commit(contents)
+
+    @cached_property
+    def _loop(self) -> Callable[..., Any]:
+        return self.target.loop(self._function, self._carry)
+
+    def can_loop(self, leaves: list[Any]) -> bool:
+        """Return whether a loop on the device has the same effect as the calls for each entry."""
+        if not self.target.has_loop or self._loop_failed or any(type(x) is Traced for x in leaves):
+            return False
+        carried = [i for i, _ in self._carry]
+        # An entry that is written into, and an array that is written into and then replaced.
+        if len(leaves) - 1 in carried or len({*carried}) < len(carried):
+            return False
+        return not self._written or not self.shares_memory(leaves)
+
+    def loop(
+        self, leaves: list[Any], writes: list[Write], entries: Array, start: int, stop: int
+    ) -> Any:
+        """Make the calls for each of the entries, which is the last leaf, and the writes.
+
+        Return the results, stacked, or None where the device cannot do it.
+        """
+        contents = self._prologue.contents()
+        scalars = [self._prologue.run(contents) for _ in range(start, stop)]
+        # A loop is compiled for the number of entries, not for that of the steps.
+        rows = [scalars[0]] * start + scalars + [scalars[0]] * (entries.shape[0] - stop)
+        with self._lock:
+            results = self._loop(leaves[:-1], entries, rows, start, stop)
+        if results is None:
+            self._loop_failed = True
+            return None
+        carried, others = results
+        with DeferredInterrupt():
+            self._finish(writes, leaves, carried, contents)
+        return tree.map(lambda leaf: others[leaf.node - len(carried)], self.result)

@@ -1,13 +1,12 @@
-"""The recorder: a trace that notes what a function of arrays calls."""
+"""The recorder: a trace that computes and records each call."""
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from anynet.array import Array, array_namespace, is_array, unrecorded
-from anynet.compiler.program import Instruction, Slot
 from anynet.compiler.prologue import Prologue
+from anynet.compiler.source import Instruction, Slot
 from anynet.compiler.target import target_of
 from anynet.errors import CompilationError
 from anynet.kernel import Kernels
@@ -15,57 +14,42 @@ from anynet.tracing.dynamic_scalars import DynamicValue
 from anynet.tracing.trace import Primitive, Traced, next_level
 
 
-class CalledError(Exception):
-    """An error of a user's own code that a recording calls: what it did it is not to do a second
-    time.
-    """
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
-
-
 class Recorder:
-    """A trace that evaluates, and notes what was called: arrays are places, whatever their numbers
-    are now.
+    """A trace whose traced arrays stand for slots, whatever their values are now.
+
+    Args:
+        like: an array of the library that computes, if one is known already.
+
     """
 
     batch_axes = 0
     keeps_decompositions = True
 
-    def __init__(self, home: Sequence[Any] = ()) -> None:
+    def __init__(self, like: Array | None = None) -> None:
         self.level = next_level()
-        self.calls: list[Instruction] = []
-        #: What each replay computes in Python before the calls, and the places of its scalars.
+        self.instructions: list[Instruction] = []
+        #: What each replay computes in Python before the calls, and the slots of its scalars.
         self.prologue = Prologue()
         self.scalars: list[Slot] = []
         #: The dynamic values that the step reaches.
         self.dynamic: set[DynamicValue] = set()
-        #: Any array of the library that computes.
-        self.home: Any = None
-        self._places = 0
+        self._slots = 0
         self._closed = False
         self._thread = threading.get_ident()
-        #: The kernels of that library.
-        self.kernels = Kernels()
-        self._strides: Callable[[Array], Any] = lambda x: None
-        self.target = target_of(None)
-        for x in home:
-            self._settle_in(x)
+        self._has_library = False
+        self._use_library(like)
+
+    def _use_library(self, like: Array | None) -> None:
+        self._has_library = like is not None
+        self.target = target_of(like)
+        self.kernels = Kernels(self.target.backend.kernels)
 
     def variable(self, x: Any) -> Traced:
-        """Begin with an array, or a number, that may be another next time."""
-        self._places += 1
-        if self.home is None and is_array(x):
-            self._settle_in(x)
-        return Traced(unrecorded(x), self, self._places - 1)
-
-    def _settle_in(self, x: Array) -> None:
-        """Compute with the library of an array."""
-        self.home = x
-        self.target = target_of(x)
-        backend = self.target.backend
-        self.kernels, self._strides = Kernels(backend.kernels), backend.strides
+        """Return what stands for an array or a scalar that may differ in the next call."""
+        if not self._has_library and is_array(x):
+            self._use_library(x)
+        self._slots += 1
+        return Traced(unrecorded(x), self, self._slots - 1)
 
     def records(self, values: tuple[DynamicValue, ...]) -> bool:
         """Return whether replays compute again the scalars that depend on these values.
@@ -99,22 +83,20 @@ class Recorder:
         self.prologue.advance(value, function)
 
     def close(self) -> None:
-        """End the recording; arrays that were kept from it are of no use any more."""
-        self.calls = []
+        """End the recording. Traced arrays that are left raise when they are used."""
+        self.instructions = []
         self._closed = True
 
     def error(self, what: str) -> CompilationError:
-        """Return the error for a number that is taken out of an array while it is recorded."""
+        """Return the error for a value that is read while the step is recorded."""
         return CompilationError(
             f"{what} is not settled while a step is recorded, and may be another when it runs "
             "again: use the functions of its namespace (where() for a choice), or leave this part "
             "out of what is compiled"
         )
 
-    def place(self, x: Any) -> Any:
-        """Return the place of a traced array, the array of a constant; anything else is as it
-        is.
-        """
+    def slot(self, x: Any) -> Any:
+        """Return the slot of a variable, the array of a constant, and anything else as it is."""
         if type(x) is not Traced:
             return x
         if x.trace is self:
@@ -128,7 +110,28 @@ class Recorder:
     def apply(
         self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
-        """Evaluate the primitive and note the call."""
+        """Compute the primitive and record what computes it: a kernel's lowering, the calls of a
+        composite reference, or one call.
+        """
+        self._check(step, args)
+        values = [value_of(x) for x in args]
+        if step.opaque and not self._calls_python(step, values):
+            return self._inline_users_code(step, args, settings)
+        out, _, function = step.evaluate(values, settings)
+        lowering = self.kernels.lowerings.get(function)
+        if lowering is not None:
+            # Its memory would add to that of the lowering's results.
+            del out
+            lowered = lowering(self.emit, *args, **settings)
+            if lowered is not NotImplemented:
+                return lowered
+            out, _, _ = step.evaluate(values, settings)
+        if function is step.reference and step.inlined and not step.opaque:
+            # The parts can be computed in place, and their writes into buffers are recorded.
+            return step.reference(*args, **settings)
+        return self._record(step.name, function, args, settings, out, is_users=step.opaque)
+
+    def _check(self, step: Primitive[..., Any], args: Sequence[Any]) -> None:
         if self._closed:
             raise CompilationError(
                 f"{step.name}: an array of a compiled step was kept from when it was recorded: "
@@ -143,50 +146,24 @@ class Recorder:
             )
         if step.name in _OPEN_ENDED or (step.name == "getitem_at" and any(map(_is_mask, args[1:]))):
             raise CompilationError(
-                f"{step.name}: how many elements come out depends on the numbers, and a compiled "
+                f"{step.name}: how many elements come out depends on the values, and a compiled "
                 "step has fixed shapes: use where(), or leave this part out of what is compiled"
             )
-        given = [value_of(arg) for arg in args]
-        out, _, function = step.evaluate(given, settings)
-        lowering = self.kernels.lowerings.get(function)
-        if lowering is not None:
-            # The kernel's result is not to take memory beside the results of its lowering.
-            del out
-            found = lowering(self.emit, *args, **settings)
-            if found is not NotImplemented:
-                return found
-            out, _, _ = step.evaluate(given, settings)
-        if step.opaque:
-            return self._opaque(step, args, settings, given, out)
-        if function is step.reference and step.inlined:
-            # Its parts may be done in place, and what it leaves in buffers is seen.
-            return step.reference(*args, **settings)
-        return self._noted(step.name, function, args, settings, out)
 
-    def _opaque(
-        self,
-        step: Primitive[..., Any],
-        args: Sequence[Any],
-        settings: dict[str, Any],
-        given: list[Any],
-        out: Any,
-    ) -> Any:
-        """Note a user's own code as one call; where the device's steps call no Python, note its
-        parts.
-        """
+    def _calls_python(self, step: Primitive[..., Any], values: list[Any]) -> bool:
         assert step.reference is not None
-        if self.target.calls_python(step.reference, given):
-            return self._noted(
-                step.name,
-                partial(_call, step.reference),
-                args,
-                settings,
-                out,
-                own=True,
-            )
+        return self.target.calls_python(step.reference, values)
+
+    def _inline_users_code(
+        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+    ) -> Any:
+        """Record the calls of a user's own code, for a device that runs steps without Python."""
+        assert step.reference is not None
+        before = len(self.instructions)
         try:
             return step.reference(*args, **settings)
         except Exception as error:
+            del self.instructions[before:]
             raise CompilationError(
                 f"{step.name} is code that a compiled step cannot call on this device, which runs "
                 f"steps without Python ({error!r}): write it in the functions of its arrays' "
@@ -194,19 +171,14 @@ class Recorder:
             ) from error
 
     def emit(self, function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
-        """Call one of the library's own functions and note the call."""
-        # maximum.reduce calls itself reduce.
+        """Call a function of the library and record the call."""
+        # The name of maximum.reduce is reduce.
         owner: Any = getattr(function, "__self__", None)
         name = f"{owner.__name__}_{function.__name__}" if callable(owner) else function.__name__
-        return self._noted(
-            name,
-            function,
-            args,
-            settings,
-            function(*map(value_of, args), **settings),
-        )
+        out = function(*map(value_of, args), **settings)
+        return self._record(name, function, args, settings, out)
 
-    def _noted(
+    def _record(
         self,
         name: str,
         function: Callable[..., Any],
@@ -214,56 +186,32 @@ class Recorder:
         settings: dict[str, Any],
         out: Any,
         *,
-        own: bool = False,
+        is_users: bool = False,
     ) -> Any:
-        several = isinstance(out, tuple | list)
-        if several and not out:
+        is_multiple = isinstance(out, tuple | list)
+        if is_multiple and not out:
             return out
-        places = tuple(map(self.place, args))
-        parts = [self.variable(x) for x in (out if several else (out,))]
-        results = tuple([Slot(x.node) for x in parts])
-        first = parts[0].value
-        kind = first.shape, first.dtype, self._strides(first)
-        self.calls.append(
-            Instruction(
-                name,
-                function,
-                places,
-                settings,
-                results,
-                several,
-                kind,
-                own,
-            )
+        slots = tuple(map(self.slot, args))
+        variables = [self.variable(x) for x in (out if is_multiple else (out,))]
+        results = tuple([Slot(x.node) for x in variables])
+        first = variables[0].value
+        layout = first.shape, first.dtype, self.target.backend.strides(first)
+        self.instructions.append(
+            Instruction(name, function, slots, settings, results, is_multiple, layout, is_users)
         )
-        if not several:
-            return parts[0]
-        return type(out)(*parts) if hasattr(out, "_fields") else tuple(parts)
-
-
-def _call(function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
-    """Call a user's own code; its errors are raised as they are, see `CalledError`."""
-    try:
-        return function(*args, **settings)
-    except Exception as error:
-        raise CalledError(error) from error
+        if not is_multiple:
+            return variables[0]
+        return type(out)(*variables) if hasattr(out, "_fields") else tuple(variables)
 
 
 def value_of(x: Any) -> Any:
-    """Return what a traced array stands for, anything else as it is."""
+    """Return the array that a traced one stands for, and anything else as it is."""
     return x.value if type(x) is Traced else x
 
 
-#: Functions whose results have as many elements as the numbers say.
+#: Functions whose results have as many elements as the values say.
 _OPEN_ENDED = frozenset(
-    [
-        "nonzero",
-        "repeat",
-        "unique_all",
-        "unique_counts",
-        "unique_inverse",
-        "unique_values",
-    ]
+    ["nonzero", "repeat", "unique_all", "unique_counts", "unique_inverse", "unique_values"]
 )
 
 

@@ -45,10 +45,14 @@ class JaxTarget(CompilerTarget):
         return run
 
     def calls_python(self, function: Any, arguments: list[Any]) -> bool:
-        """Try: XLA calls no Python, but JAX can trace what is its own code."""
+        """Return whether JAX can trace the function, because XLA calls no Python.
+
+        Errors of the function itself are raised.
+        """
         try:
             self._jax.eval_shape(function, *arguments)
-        except Exception:
+        except self._jax.errors.JAXTypeError:
+            # The function wants values.
             return False
         return True
 

@@ -422,7 +422,7 @@ def test_compiled_code_in_a_compiled_step(backend):
         e = np.exp(host(x) + i)
         assert_close(value, (e * (host(x) + i)).sum(), like=x)
         assert_close(g, e * (1 + host(x) + i), like=x)
-    assert len(step.recordings) == 1
+    assert len(step.programs) == 1
 
 
 def test_code_of_the_namespace_in_a_compiled_step(backend):

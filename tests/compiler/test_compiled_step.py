@@ -113,7 +113,7 @@ def test_a_step_of_all_layers(backend, name):
         )
     same_bits(backend, (net, optimizer), (other, other_optimizer))
     # State that begins is another kind of argument.
-    assert len(compiled.recordings) == 1
+    assert len(compiled.programs) == 1
     assert optimizer.updates == 4
 
 
@@ -126,12 +126,12 @@ def test_the_function_runs_once_for_each_kind_of_arguments(backend):
     for rows, power in ((6, 2), (6, 2), (5, 2), (6, 3), (5, 2), (6, 2)):
         x, _ = batch(backend, rows)
         same(backend, compiled(net, x, power), net(x) ** power)
-    assert len(compiled.recordings) == 3
+    assert len(compiled.programs) == 3
     # A setting inside the network.
     x, _ = batch(backend)
     net.set_training(True)
     compiled(net, x, 2)
-    assert len(compiled.recordings) == 4
+    assert len(compiled.programs) == 4
 
 
 def test_arrays_that_a_user_holds_stay_as_they_were(backend):
@@ -273,7 +273,7 @@ def test_a_network_is_a_step(backend):
     same(backend, infer(x), net(x))
     optimizers.SGD(0.5).update(net, anynet.grad(lambda net: losses.cross_entropy(net(x), t))(net))
     same(backend, infer(x), net(x))
-    assert len(infer.recordings) == 1
+    assert len(infer.programs) == 1
 
 
 def test_a_compiled_function_has_a_derivative(backend):
@@ -291,7 +291,7 @@ def test_arrays_as_indices(backend):
         wanted = np.zeros((4, 2))
         np.add.at(wanted[:, 0], places, 2 * host(x)[places, 0])
         assert_close(picked(x, backend.asarray(np.array(places))), wanted)
-    assert len(picked.recordings) == 1
+    assert len(picked.programs) == 1
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_arrays_as_indices(backend):
         ),
         (
             lambda x: x[x > 0],
-            "getitem_at: how many elements come out depends on the numbers",
+            "getitem_at: how many elements come out depends on the values",
         ),
         (
             lambda x: array_namespace(x).unique_values(x),
@@ -447,7 +447,7 @@ def test_what_a_step_reaches_is_as_good_as_an_argument(backend, make):
     )
     assert trainer.optimizer.updates == 6
     # One of the first state, and one for each shape.
-    assert len(compiled.recordings) == 2
+    assert len(compiled.programs) == 2
 
 
 def test_settings_outside_are_seen(backend):
@@ -492,7 +492,7 @@ def test_globals_are_seen(monkeypatch):
         monkeypatch.setitem(globals(), "SCALE", scale)
         for _ in range(2):
             np.testing.assert_array_equal(compiled(x), step(x))
-    assert len(compiled.recordings) == 7
+    assert len(compiled.programs) == 7
     # An array that is written into.
     SHIFT[1] = 5
     np.testing.assert_array_equal(compiled(x), step(x))
@@ -602,7 +602,7 @@ def test_containers_that_are_replaced(backend):
     for _ in range(5):
         same(backend, compiled(net, x), step(other, x))
         seen.append((net.state, net.state[1], host(net.state[1][0]).copy()))
-    assert len(compiled.recordings) == 1
+    assert len(compiled.programs) == 1
     for (_, rest), held, values in seen:
         assert rest is held
         np.testing.assert_array_equal(host(rest[0]), values)
@@ -779,7 +779,8 @@ def test_recordings_are_kept_by_use():
 
     def sizes():
         return {
-            outline[outline.index(0) + 2] for outline, _ in (x.outline for x in compiled.recordings)
+            structure[structure.index(0) + 2]
+            for structure, _ in (x.structure for x in compiled.programs)
         }
 
     for n in range(compiled_step.KEPT):
@@ -790,17 +791,17 @@ def test_recordings_are_kept_by_use():
     ):
         call(compiled_step.KEPT)
     # Where all are used in turn, none is recorded again; and no warning a second time.
-    before = [*compiled.recordings]
+    before = [*compiled.programs]
     for _ in range(3):
         for n in range(compiled_step.KEPT + 8):
             call(n)
-    assert set(compiled.recordings) == set(before)
+    assert set(compiled.programs) == set(before)
     # One that is used all the while stays, others give way.
     for i in range(2 * compiled_step.UNUSED):
         call(5)
         call(100 + i % 20)
     assert {(5,), *((100 + i,) for i in range(20))} <= sizes()
-    assert len(compiled.recordings) == compiled_step.KEPT
+    assert len(compiled.programs) == compiled_step.KEPT
 
 
 def test_a_step_that_is_never_called_alike_is_not_recorded_for_ever():
@@ -811,7 +812,7 @@ def test_a_step_that_is_never_called_alike_is_not_recorded_for_ever():
     with pytest.warns(UserWarning, match="kinds of arguments"):
         found = [compiled(np.zeros(2), n) for n in range(calls)]
     np.testing.assert_array_equal(found, [[n, n] for n in range(calls)])
-    assert len(compiled.recordings) == compiled_step.KEPT
+    assert len(compiled.programs) == compiled_step.KEPT
     np.testing.assert_array_equal(compiled(np.zeros(2), 3), [3, 3])
 
 
@@ -838,13 +839,13 @@ def test_arguments_of_any_name(backend):
     )
     for _ in range(3):
         assert_close(compiled(*args), host(f(*args)), rtol=1e-6)
-    assert len(compiled.recordings) == 1
+    assert len(compiled.programs) == 1
 
 
 def test_the_recording_can_be_read():
     compiled = anynet.compile(anynet.grad(lambda w, x: total((x @ w) ** 2)))
     compiled(np.ones((2, 3)), np.ones((4, 2)))
-    source = compiled.recordings[0].source
+    source = compiled.programs[0].source
     assert source.startswith("def run(w, x):\n    v2 = dot(x, w, out=c")
     assert repr(compiled) == "compile(<lambda>): 1 recorded"
 
@@ -896,7 +897,7 @@ def test_functions_with_derivatives_of_their_own(backend):
         nets[1]["layers.1.running_mean"],
         nets[0]["layers.1.running_mean"],
     )
-    assert len(compiled.recordings) == 1
+    assert len(compiled.programs) == 1
 
 
 @dataclass
@@ -946,7 +947,7 @@ def test_settings_that_change_inside(kind):
             assert found.dtype == wanted.dtype
             np.testing.assert_array_equal(found, wanted)
             np.testing.assert_array_equal(np.signbit(found), np.signbit(wanted))
-        assert len(compiled.recordings) == 7
+        assert len(compiled.programs) == 7
 
 
 def settings_in(x):
@@ -1096,7 +1097,7 @@ def test_settings_in_any_place(make):
     for _ in range(3):
         np.testing.assert_array_equal(compiled(x), step(x))
     assert step(x)[1] > 1
-    assert len(compiled.recordings) == 2
+    assert len(compiled.programs) == 2
 
 
 def test_references_among_the_arguments():
@@ -1111,7 +1112,7 @@ def test_references_among_the_arguments():
         for factor in (1, 1, 2, 2, 3):
             settings.factor = options["factor"] = factor
             np.testing.assert_array_equal(compiled(x, given), factor * x)
-        assert len(compiled.recordings) == 3
+        assert len(compiled.programs) == 3
 
 
 def test_functions_of_pythons_random_numbers():
@@ -1133,7 +1134,7 @@ def test_numbers_among_the_arguments():
     compiled = anynet.compile(lambda x, k: x * k)
     for _ in range(3):
         compiled(x, float("nan"))
-    assert len(compiled.recordings) == 1
+    assert len(compiled.programs) == 1
 
 
 def test_keyword_arguments_that_change():
@@ -1309,7 +1310,7 @@ def test_a_replay_that_fails_is_made_once(backend):
     net, optimizer = plain_net(backend), optimizers.Adam(0.1)
     for _ in range(3):
         compiled(net, optimizer, x, t)
-    recording = compiled.recordings[0]
+    recording = compiled.programs[0]
     run = recording._run
 
     def fail(leaves, scalars):
@@ -1344,7 +1345,7 @@ def test_interrupted_in_a_replay():
     def interrupt(leaves, scalars):
         raise KeyboardInterrupt
 
-    compiled.recordings[0]._run = interrupt
+    compiled.programs[0]._run = interrupt
     with pytest.raises(KeyboardInterrupt):
         compiled(net, optimizer, x, t)
     assert optimizer.updates == 2
@@ -1451,7 +1452,7 @@ def test_copies_of_compiled_steps():
         copy.deepcopy(infer),
         pickle.loads(pickle.dumps(infer)),
     ):
-        assert other.recordings == []
+        assert other.programs == []
         np.testing.assert_array_equal(other(x), infer(x))
     assert pickle.loads(pickle.dumps(doubled)) is doubled
     assert copy.deepcopy(doubled) is doubled
@@ -1473,7 +1474,7 @@ def test_threads_that_share_a_network():
             match="another thread is recording a compiled step",
         ):
             other(x)
-    assert len(compiled.recordings) == 1
+    assert len(compiled.programs) == 1
 
 
 def test_arrays_that_a_users_function_keeps():
@@ -1490,7 +1491,7 @@ def test_arrays_that_a_users_function_keeps():
     for i in range(4):
         x = np.full((50, 50), float(i))
         np.testing.assert_array_equal(compiled(x), np.sum(((x * 2 + 1) * 3 + 1) * 4 + 1))
-    assert len(compiled.recordings) == 1
+    assert len(compiled.programs) == 1
     assert kept.qsize() >= 8
     while not kept.empty():
         np.testing.assert_array_equal(*kept.get())
@@ -1510,7 +1511,7 @@ def test_an_error_of_a_users_function_is_no_second_call():
     compiled, x = anynet.compile(lambda x: total(own(x) * 3)), np.ones(3)
     for _ in range(2):
         compiled(x)
-    assert len(compiled.recordings) == 1
+    assert len(compiled.programs) == 1
     before = calls.qsize()
     fails.put(1)
     with pytest.raises(ConnectionError, match="the other side is gone"):
@@ -1600,7 +1601,7 @@ def test_a_step_inside_a_step(backend):
         assert_close(inner(x), host(net(x)), rtol=1e-5)
         assert_close(outer(x), 2 * host(net(x)), rtol=1e-5)
         net["layers.0.weight"] = net["layers.0.weight"] + 1
-    assert len(inner.recordings) == len(outer.recordings) == 1
+    assert len(inner.programs) == len(outer.programs) == 1
 
 
 def writing(backend):
@@ -1652,7 +1653,7 @@ def test_arrays_that_a_step_writes_into(backend, which):
         assert_close(arrays[1], host(other["count"][0]), rtol=1e-6)
     assert arrays[0] is held["sum"]
     assert arrays[1] is held["count"][0]
-    assert len(step.recordings) == 1
+    assert len(step.programs) == 1
 
 
 def test_writing_into_memory_that_two_arrays_share(backend):
@@ -1679,7 +1680,7 @@ def test_writing_into_memory_that_two_arrays_share(backend):
         found = float(compiled(x, y))
         assert float(total(x)) == before + 3
         assert found == float(total(x)) + float(total(y))
-    assert len(compiled.recordings) == 1
+    assert len(compiled.programs) == 1
     with pytest.raises(CompilationError, match="shares memory with another one"):
         anynet.compile(lambda: step(tail, base))()
     # A view of what the step does not use.
@@ -1924,7 +1925,7 @@ def test_a_schedule_that_raises_in_a_loop(backend, fails, error):
         except error:
             assert 0 <= optimizer.updates - start < stop - start
         start = optimizer.updates
-    assert not any(recording._lock.locked() for recording in step.recordings)
+    assert not any(recording._lock.locked() for recording in step.programs)
     other, other_optimizer = plain_net(backend), optimizers.Momentum(0.1)
     for i in range(10):
         train(other, other_optimizer, *batch_of(x, t, rows[i, ...]))
@@ -1982,7 +1983,7 @@ def interrupted_everywhere(backend, call, steps):
             for i in range(optimizer.updates - before):
                 step(other, like, x, t, rows[2 + i, ...])
             same_bits(backend, (net, optimizer.state), (other, like.state))
-            assert not any(recording._lock.locked() for recording in compiled.recordings)
+            assert not any(recording._lock.locked() for recording in compiled.programs)
             if not interrupted:
                 break
             interrupts += 1

@@ -53,7 +53,7 @@ def test_what_an_element_of_a_set_reaches(kind, inside):
         found = compiled(x, given)
         assert found.dtype == (x * value).dtype
         np.testing.assert_array_equal(found, x * value)
-    assert len(compiled.recordings) == 3
+    assert len(compiled.programs) == 3
 
 
 def test_elements_of_a_set_that_are_equal_and_of_other_types():
@@ -93,14 +93,14 @@ def test_a_number_that_a_step_assigns():
     compiled = anynet.compile(mean.add)
     assert [float(compiled(x)) for _ in range(4)] == [3, 6, 9, 12]
     assert mean.total == 12
-    assert len(compiled.recordings) == 1
+    assert len(compiled.programs) == 1
     mean.scale = np.float64(2)
     assert [float(compiled(x)) for _ in range(2)] == [18, 24]
-    assert len(compiled.recordings) == 2
+    assert len(compiled.programs) == 2
 
 
 def first_line(compiled):
-    return compiled.recordings[0].source.partition("\n")[0]
+    return compiled.programs[0].source.partition("\n")[0]
 
 
 def test_a_recording_has_the_names_of_the_arguments():
@@ -209,7 +209,7 @@ def test_results_with_settings():
             len,
             {1},
         )
-    assert len(compiled.recordings) == 1
+    assert len(compiled.programs) == 1
 
 
 class Day(datetime.date):
@@ -264,7 +264,7 @@ def test_values_are_settings(one, other, number):
         ):
             found = compiled(x, given(k))
             np.testing.assert_array_equal(found, x * number(k))
-        assert len(compiled.recordings) == 2
+        assert len(compiled.programs) == 2
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int8, np.bool_, float])
@@ -275,7 +275,7 @@ def test_numbers_in_a_set_that_a_step_reaches(kind):
         kept.clear()
         kept.add(kind(value))
         np.testing.assert_array_equal(compiled(x), x * value)
-    assert len(compiled.recordings) == 2
+    assert len(compiled.programs) == 2
 
 
 def test_arrays_in_a_set_that_a_step_reaches():
@@ -336,7 +336,7 @@ def test_tuples_inside_each_other(backend, name):
         for a, b in zip(flat(made["made"]), expected, strict=True):
             assert_close(a, b, rtol=1e-5) if not isinstance(a, float) else None
         assert type(made["made"]) is type(make(x))
-    assert len(by_argument.recordings) == len(by_reach.recordings) == len(replaces.recordings) == 1
+    assert len(by_argument.programs) == len(by_reach.programs) == len(replaces.programs) == 1
 
 
 def test_arrays_in_nested_tuples_that_are_written_into(backend):
@@ -395,7 +395,7 @@ def test_interrupted_while_results_are_put_in_their_places():
     np.testing.assert_array_equal(Kept.second, [4, 4])
     compiled(x)
     np.testing.assert_array_equal(Kept.first, [4, 4])
-    assert len(compiled.recordings) == 1
+    assert len(compiled.programs) == 1
 
 
 def test_containers_of_several_types_with_the_same_inside():
@@ -406,4 +406,4 @@ def test_containers_of_several_types_with_the_same_inside():
     for _ in range(2):
         for i, given in enumerate(([0, 1], (0, 1), {0: 0, 1: 1}, Pair(0, 1), {0, 1})):
             np.testing.assert_array_equal(compiled(x, given), x * (1 + i))
-    assert len(compiled.recordings) == 5
+    assert len(compiled.programs) == 5

@@ -45,7 +45,7 @@ def test_compiled_and_eager_scalars_agree(backend):
         expected = eager(x) + eager(x)
         np.testing.assert_allclose(host(step(compiled, x)), host(expected), rtol=1e-6)
         assert compiled.calls.value == eager.calls.value
-    assert len(step.recordings) == 1
+    assert len(step.programs) == 1
 
 
 def test_an_assigned_value_is_used_at_the_next_call_without_a_new_recording(backend):
@@ -54,7 +54,7 @@ def test_an_assigned_value_is_used_at_the_next_call_without_a_new_recording(back
     for value in (2.0, 3.0, -1.0):
         scale.value = value
         assert first(step(x)) == value
-    assert len(step.recordings) == 1
+    assert len(step.programs) == 1
 
 
 def test_scalars_are_found_through_a_derivative(backend):
@@ -106,7 +106,7 @@ def test_a_replay_that_falls_back_advances_once(backend):
     def fail(leaves, scalars):
         raise MemoryError("no room")
 
-    step.recordings[0]._run = fail
+    step.programs[0]._run = fail
     with pytest.warns(UserWarning, match="no room"):
         assert first(step(x)) == pytest.approx(1 / 3)
     assert decay.calls.value == 4
