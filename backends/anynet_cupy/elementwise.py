@@ -2,13 +2,18 @@
 GPU.
 """
 
+from __future__ import annotations
+
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anynet_cuda.sources import SOURCES, WINDOW
 
+if TYPE_CHECKING:
+    from cupy import ndarray
 
-def declared(name: str, *arrays: Any, **others: Any) -> bool:
+
+def declared(name: str, *arrays: ndarray, **others: Any) -> bool:
     """Tell whether the loop of a name declares the dtype T of these arrays, all of one, and those
     of others.
     """

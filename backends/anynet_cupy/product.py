@@ -6,12 +6,17 @@ stream has a handle of its own, and the functions of the library that CuPy has l
 directly.
 """
 
+from __future__ import annotations
+
 import ctypes
 import math
 import os
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cupy import ndarray
 
 #: By the letter of a dtype, that of cuBLAS's functions for it; float16 has others, which add up in
 #: float32.
@@ -34,7 +39,7 @@ def _scalar(char: str, value: float) -> Any:
 ONE, _ZERO = ({char: _scalar(char, value) for char in (*_LETTERS, HALF)} for value in (1.0, 0.0))
 
 
-def is_multiplied(x1: Any, x2: Any) -> bool:
+def is_multiplied(x1: ndarray, x2: ndarray) -> bool:
     """Tell whether cuBLAS has the dtype of two arrays' product, and there is something to
     multiply.
     """
@@ -46,7 +51,7 @@ def is_multiplied(x1: Any, x2: Any) -> bool:
     )
 
 
-def sums(x: Any, axis: int, share: float = 1.0) -> Any:
+def sums(x: ndarray, axis: int, share: float = 1.0) -> Any:
     """Return the share of the sums of a matrix over an axis: a product with ones is quicker than a
     reduction.
     """
@@ -88,11 +93,11 @@ def _ones(count: int, char: str, device: int) -> Any:
 _at = ctypes.byref
 
 
-def _address(x: Any) -> int:
+def _address(x: ndarray) -> int:
     return x.data.ptr  # type: ignore[no-any-return]
 
 
-def multiply(x1: Any, x2: Any) -> Any:
+def multiply(x1: ndarray, x2: ndarray) -> Any:
     """Multiply two matrices, or as many from two stacks; beside a stack, one matrix is multiplied
     with each.
     """
@@ -142,7 +147,7 @@ def multiply(x1: Any, x2: Any) -> Any:
     return out
 
 
-def _check(status: int, *arrays: Any) -> None:
+def _check(status: int, *arrays: ndarray) -> None:
     if status:
         raise RuntimeError(
             f"cuBLAS refused a product of {' and '.join(str(x.shape) for x in arrays)}: status "
@@ -150,7 +155,7 @@ def _check(status: int, *arrays: Any) -> None:
         )
 
 
-def layout(x: Any) -> tuple[Any, int, int]:
+def layout(x: ndarray) -> tuple[Any, int, int]:
     """Return matrices, whether they are stored column by column, and how many elements apart rows
     or columns are.
     """

@@ -1,9 +1,14 @@
 """Operators of ONNX, called with ndonnx's arrays."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ndonnx import Array
 
 
-def operator(name: str, *arrays: Any, **settings: Any) -> Any:
+def operator(name: str, *arrays: Array, **settings: Any) -> Any:
     """Return the result of an operator."""
     import ndonnx
     import spox.opset.ai.onnx.v21 as operators
@@ -11,7 +16,7 @@ def operator(name: str, *arrays: Any, **settings: Any) -> Any:
     return ndonnx.asarray(getattr(operators, name)(*(x.unwrap_spox() for x in arrays), **settings))
 
 
-def of_one_dtype(*arrays: Any) -> list[Any]:
+def of_one_dtype(*arrays: Array) -> list[Any]:
     """Return arrays in the dtype that they have together, since an operator of ONNX takes one."""
     import ndonnx
 
@@ -19,7 +24,7 @@ def of_one_dtype(*arrays: Any) -> list[Any]:
     return [x if x is None or x.dtype == dtype else ndonnx.astype(x, dtype) for x in arrays]
 
 
-def is_single(x: Any) -> bool:
+def is_single(x: Array) -> bool:
     """Tell whether an array is of a dtype for which programs that run ONNX files have all
     operators.
     """
@@ -28,7 +33,7 @@ def is_single(x: Any) -> bool:
     return x.dtype in (ndonnx.float32, ndonnx.float16)
 
 
-def in_single(name: str, x: Any, **settings: Any) -> Any:
+def in_single(name: str, x: Array, **settings: Any) -> Any:
     """Take the operator for float32 only: ONNX has it for float64 too, programs that run ONNX files
     mostly not.
     """

@@ -1,11 +1,18 @@
 """Padding of images as ONNX writes it."""
 
-from typing import Any
+from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from anynet.primitives.convolution import Padding, Pair
 from anynet_ndonnx.operators import operator
 
+if TYPE_CHECKING:
+    from ndonnx import Array
 
-def check_windows(x: Any, kernel: Any, padding: Any, dilation: Any = (1, 1)) -> None:
+
+def check_windows(x: Array, kernel: Pair, padding: Padding, dilation: Pair = (1, 1)) -> None:
     """Refuse windows that the image has no room for: ONNX would find that out when the file is
     run.
     """
@@ -13,13 +20,13 @@ def check_windows(x: Any, kernel: Any, padding: Any, dilation: Any = (1, 1)) -> 
         raise ValueError("the kernel is larger than the image")
 
 
-def pads(padding: Any) -> tuple[int, ...]:
+def pads(padding: Padding) -> tuple[int, ...]:
     """Return padding in the order of ONNX: first all beginnings, then all ends."""
     (top, bottom), (left, right) = padding
     return top, left, bottom, right
 
 
-def padded(x: Any, padding: Any) -> Any:
+def padded(x: Array, padding: Sequence[Pair]) -> Any:
     """Add zeros around the last axes; a negative padding takes elements off."""
     import ndonnx
 

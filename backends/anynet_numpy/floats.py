@@ -10,7 +10,7 @@ import numpy as np
 ZERO = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
 
 
-def suits(*arrays: Any) -> bool:
+def suits(*arrays: np.ndarray) -> bool:
     """Return whether arrays have elements and one dtype, which kernels support."""
     return (
         arrays[0].dtype in ZERO

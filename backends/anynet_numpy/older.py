@@ -13,7 +13,7 @@ _CPU = np.empty(0).__dlpack_device__()
 class _OnHost:
     """An array that exports its values to main memory, whichever device it is on."""
 
-    def __init__(self, x: Any) -> None:
+    def __init__(self, x: np.ndarray) -> None:
         self._x = x
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -25,7 +25,7 @@ class _OnHost:
         return self._x.__dlpack__(**settings)
 
 
-def _from_dlpack(x: Any) -> Any:
+def _from_dlpack(x: np.ndarray) -> Any:
     # NumPy 2.0 takes no device, and its result is read-only.
     try:
         return np.from_dlpack(_OnHost(x)).copy()
@@ -34,7 +34,7 @@ def _from_dlpack(x: Any) -> Any:
         return np.array(x)
 
 
-def _take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
+def _take(x: np.ndarray, indices: np.ndarray, /, *, axis: int | None = None) -> Any:
     # NumPy 2.0 does not convert unsigned 64-bit indices.
     return np.take(x, indices.astype(np.int64, copy=False), axis=axis)
 

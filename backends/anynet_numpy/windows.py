@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from anynet.primitives.convolution import NO_PADDING, Padding, Pair, output_size
 from anynet_numpy.memory import scratch
 
 #: Bytes that are worked on at a time.
 _BLOCK = 1 << 20
 
 
-def padded(x: Any, padding: Any, fill: float = 0.0) -> Any:
+def padded(x: np.ndarray, padding: Padding, fill: float = 0.0) -> Any:
     """Return images with rows and columns around them, in memory of this module's; a negative
     padding takes off.
     """
@@ -34,11 +36,11 @@ def padded(x: Any, padding: Any, fill: float = 0.0) -> Any:
     return out
 
 
-def windows(x: Any, kernel: Any, stride: Any, dilation: Any = (1, 1)) -> Any:
+def windows(x: np.ndarray, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Any:
     """Return a view of all windows, (N, C, kernel height, kernel width, out height, out width)."""
     n, c = x.shape[:2]
     s = x.strides
-    size = windows_size(x.shape[2:], kernel, stride, dilation)
+    size = output_size(x.shape[2:], kernel, stride, NO_PADDING, dilation)
     if min(size) < 1:
         raise ValueError("the kernel is larger than the image")
     strides = (
@@ -52,13 +54,7 @@ def windows(x: Any, kernel: Any, stride: Any, dilation: Any = (1, 1)) -> Any:
     return as_strided(x, (n, c, *kernel, *size), strides)
 
 
-def windows_size(size: Any, kernel: Any, stride: Any, dilation: Any = (1, 1)) -> tuple[int, int]:
-    """Return the height and the width of the output for padded images of a size."""
-    height, width = ((size[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1))
-    return height, width
-
-
-def padded_size(x: Any, padding: Any) -> tuple[int, int]:
+def padded_size(x: np.ndarray, padding: Padding) -> tuple[int, int]:
     """Return the height and the width of images with their padding."""
     return x.shape[2] + sum(padding[0]), x.shape[3] + sum(padding[1])
 

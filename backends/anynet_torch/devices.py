@@ -1,9 +1,9 @@
-"""Where tensors are: kernels differ between a CPU and a GPU."""
+"""Devices of tensors, because kernels differ between a CPU and a GPU."""
 
-from typing import Any
+from torch import Tensor
 
 
-def device_type(x: Any) -> str:
+def device_type(x: Tensor) -> str:
     """Return ``cpu``, ``cuda`` or ``mps``."""
-    place: str = x.device.type
-    return place
+    name: str = x.device.type
+    return name

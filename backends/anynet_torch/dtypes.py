@@ -4,12 +4,13 @@ from functools import reduce
 from typing import Any
 
 import torch
+from torch import Tensor
 
 WIDE = {torch.float32, torch.float64}
 FLOATING = WIDE | {torch.float16, torch.bfloat16}
 
 
-def of_one_dtype(*arrays: Any) -> list[Any]:
+def of_one_dtype(*arrays: Tensor) -> list[Any]:
     """Return arrays in the dtype that the standard's rules, and PyTorch's for 16 bits, give them
     together.
     """
@@ -17,6 +18,6 @@ def of_one_dtype(*arrays: Any) -> list[Any]:
     return [x if x is None else x.to(dtype) for x in arrays]
 
 
-def is_integer(x: Any) -> bool:
+def is_integer(x: Tensor) -> bool:
     """Return whether a tensor has an integer dtype."""
     return not (x.dtype.is_floating_point or x.dtype.is_complex or x.dtype is torch.bool)

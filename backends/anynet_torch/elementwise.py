@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 from anynet_cuda.sources import TORCH_SOURCES, template
+from torch import Tensor
 
 
-def elementwise(name: str, *arrays: Any, **numbers: float) -> Any:
+def elementwise(name: str, *arrays: Tensor, **numbers: float) -> Any:
     """Call the loop of a name: arrays in its order, and then the numbers by their names."""
     return _compiled(name, tuple(numbers))(*arrays, **numbers)
 

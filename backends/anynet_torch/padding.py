@@ -1,17 +1,18 @@
 """Padding of images, as PyTorch supports it."""
 
-from typing import Any
-
+from torch import Tensor
 from torch.nn import functional
 
+from anynet.primitives.convolution import Padding
 
-def symmetric(padding: Any) -> list[int] | None:
+
+def symmetric(padding: Padding) -> list[int] | None:
     """Return the padding as PyTorch takes it, None where the sides differ."""
     (top, bottom), (left, right) = padding
     return [top, left] if top == bottom >= 0 and left == right >= 0 else None
 
 
-def padded(x: Any, padding: Any, fill: float = 0.0) -> Any:
+def padded(x: Tensor, padding: Padding, fill: float = 0.0) -> Tensor:
     """Return images with rows and columns around them. A negative padding removes some."""
     (top, bottom), (left, right) = padding
     return functional.pad(x, (left, right, top, bottom), value=fill)

@@ -10,8 +10,7 @@ from anynet.array import is_array
 from anynet.backend import get_backend
 from anynet.compiler.target import target_of
 from anynet.kernel import Aliasing, Kernels
-from anynet.tracing.standard import CHAPTERS
-from anynet.tracing.trace import STANDARD
+from anynet.tracing.standard import CHAPTERS, STANDARD
 
 
 def examples(backend, kernels, dtype):

@@ -1,17 +1,22 @@
 """Batch normalization: three passes over the batch."""
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
 from anynet_cupy.elementwise import elementwise
 from anynet_cupy.product import sums
 from anynet_cupy.windows import suits
 
+if TYPE_CHECKING:
+    from cupy import ndarray
+
 kernels = Kernels()
 
 
-def _of_features(x: Any, share: float = 1.0) -> Any:
+def _of_features(x: ndarray, share: float = 1.0) -> Any:
     """Return the share of the sums of each feature of (N, features, …)."""
     of_images = (
         sums(x.reshape(x.shape[0] * x.shape[1], -1), 1).reshape(x.shape[:2]) if x.ndim > 2 else x
@@ -20,7 +25,7 @@ def _of_features(x: Any, share: float = 1.0) -> Any:
 
 
 @kernels.register()
-def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
+def batch_norm(x: ndarray, weight: ndarray, bias: ndarray, epsilon: float) -> Any:
     """Go through the batch three times: for the means, for the variances, for the result."""
     import cupy
 
@@ -37,7 +42,7 @@ def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
 
 @kernels.register()
 def batch_norm_gradient(
-    g: Any, x: Any, weight: Any, mean: Any, variance: Any, epsilon: float
+    g: ndarray, x: ndarray, weight: ndarray, mean: ndarray, variance: ndarray, epsilon: float
 ) -> Any:
     """Go through the batch three times: for the two sums of the way back, and for the result."""
     import cupy

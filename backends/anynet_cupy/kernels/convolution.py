@@ -3,19 +3,26 @@
 Arrays with more elements than 32 bits can count are left to the references.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
-from anynet.primitives.convolution import output_size
+from anynet.primitives.convolution import Padding, Pair, output_size
 from anynet_cupy.elementwise import elementwise
 from anynet_cupy.kernels.standard import product
 from anynet_cupy.windows import counted, numbers_of_windows, suits
 
+if TYPE_CHECKING:
+    from cupy import ndarray
+
 kernels = Kernels()
 
 
-def _unfold(x: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+def _unfold(
+    x: ndarray, kernel: Pair, out: Any, stride: Pair, padding: Padding, dilation: Pair
+) -> Any:
     """Return what the windows see, (channels · kernel height · kernel width, images · out height ·
     out width).
     """
@@ -35,20 +42,20 @@ def _unfold(x: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: 
     )
 
 
-def _channels_first(g: Any, groups: int) -> Any:
+def _channels_first(g: ndarray, groups: int) -> Any:
     """Return images (N, channels, h, w) as (groups, channels / groups, N · h · w)."""
     return g.swapaxes(0, 1).reshape(groups, g.shape[1] // groups, -1)
 
 
 @kernels.register()
 def conv2d(
-    x: Any,
-    weight: Any,
-    bias: Any,
+    x: ndarray,
+    weight: ndarray,
+    bias: ndarray | None,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     """Unfold all images and multiply once."""
@@ -74,13 +81,13 @@ def conv2d(
 
 @kernels.register()
 def conv2d_weight_gradient(
-    g: Any,
-    x: Any,
-    kernel: Any,
+    g: ndarray,
+    x: ndarray,
+    kernel: Pair,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     """Unfold all images and multiply once."""
@@ -94,13 +101,13 @@ def conv2d_weight_gradient(
 
 @kernels.register()
 def conv2d_input_gradient(
-    g: Any,
-    weight: Any,
-    size: Any,
+    g: ndarray,
+    weight: ndarray,
+    size: Pair,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     """Multiply once, and let every pixel gather what is meant for it."""

@@ -1,18 +1,23 @@
 """Additions at indices, and sums over broadcast axes."""
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
 from anynet_cupy.elementwise import declared, elementwise
 from anynet_cupy.kernels.standard import sum
 from anynet_cupy.product import COUNTED
 
+if TYPE_CHECKING:
+    from cupy import ndarray
+
 kernels = Kernels()
 
 
 @kernels.register()
-def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+def index_add(g: ndarray, indices: ndarray, axis: int, length: int) -> Any:
     """Add slices where their index says, see `scatter_add`."""
     return scatter_add(
         g,
@@ -23,7 +28,7 @@ def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
 
 
 @kernels.register()
-def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+def scatter_add(g: ndarray, indices: ndarray, axis: int, length: int) -> Any:
     """Add elements where their index says, in one launch.
 
     They are added in any order: the last bits of a sum may differ from call to call.
@@ -51,6 +56,6 @@ def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
 
 
 @kernels.register()
-def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+def sum_to(g: ndarray, shape: tuple[int, ...]) -> Any:
     """Sum a matrix to one row, as for the bias of a layer."""
     return sum(g, axis=0) if shape == g.shape[1:] else NotImplemented

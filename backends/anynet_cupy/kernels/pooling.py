@@ -1,11 +1,16 @@
 """Maximum pooling: one launch, without a padded copy."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
-from anynet.primitives.convolution import output_size
+from anynet.primitives.convolution import Padding, Pair, output_size
 from anynet_cupy.elementwise import elementwise
 from anynet_cupy.windows import numbers_of_windows, suits
+
+if TYPE_CHECKING:
+    from cupy import ndarray
 
 kernels = Kernels()
 
@@ -13,7 +18,7 @@ _ONES = (1, 1)
 
 
 @kernels.register()
-def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+def max_pool2d(x: ndarray, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
     """Look through every window in one launch."""
     import cupy
 
@@ -31,7 +36,7 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
 
 @kernels.register()
 def max_pool2d_gradient(
-    g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any
+    g: ndarray, x: ndarray, largest: ndarray, *, kernel: Pair, stride: Pair, padding: Padding
 ) -> Any:
     """Let every pixel look for the windows whose largest it is; nothing is added by two at once."""
     import cupy

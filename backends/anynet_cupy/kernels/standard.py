@@ -1,17 +1,23 @@
 """Functions of the standard that CuPy's own wait for the GPU, or cannot be captured in a graph."""
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
 from anynet_cupy.elementwise import of_dtype
 from anynet_cupy.product import COUNTED, HALF, ONE, is_multiplied, multiply, sums
 
+if TYPE_CHECKING:
+    from cupy import ndarray
+
 kernels = Kernels()
 
 
 @kernels.register()
-def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+def clip(x: ndarray, min: Any = None, max: Any = None) -> Any:
     """Take the larger, then the smaller of two: the wrapper of the standard reads masks, which
     waits for the GPU.
     """
@@ -25,7 +31,7 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
 
 
 @kernels.register()
-def sum(x: Any, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+def sum(x: ndarray, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """Sum a matrix to one row."""
     plain = (
         x.ndim == 2
@@ -38,7 +44,7 @@ def sum(x: Any, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) 
 
 
 @kernels.register()
-def matmul(x1: Any, x2: Any) -> Any:
+def matmul(x1: ndarray, x2: ndarray) -> Any:
     """Multiply floating or complex vectors, matrices and stacks of matrices as `numpy.matmul`
     does.
     """
@@ -71,7 +77,7 @@ def matmul(x1: Any, x2: Any) -> Any:
     return multiply(x1, x2).reshape((*batch, *rows, *columns))
 
 
-def product(x1: Any, x2: Any) -> Any:
+def product(x1: ndarray, x2: ndarray) -> Any:
     """Multiply, as CuPy does it where there is no other way."""
     import cupy
 
@@ -80,7 +86,9 @@ def product(x1: Any, x2: Any) -> Any:
 
 
 @kernels.register()
-def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+def tensordot(
+    x1: ndarray, x2: ndarray, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
+) -> Any:
     """Bring the summed axes together: one product of matrices."""
     if isinstance(axes, int):
         axes = range(x1.ndim - axes, x1.ndim), range(axes)
@@ -102,7 +110,7 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     return product(rows, columns).reshape(shape)
 
 
-def _are_axes(x: Any, axes: Any) -> bool:
+def _are_axes(x: ndarray, axes: Any) -> bool:
     """Tell whether these are axes of an array, each named once."""
     return all(-x.ndim <= axis < x.ndim for axis in axes) and len(
         {axis % x.ndim for axis in axes}
@@ -110,7 +118,7 @@ def _are_axes(x: Any, axes: Any) -> bool:
 
 
 @kernels.register()
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+def vecdot(x1: ndarray, x2: ndarray, /, *, axis: int = -1) -> Any:
     """Multiply and sum; as a product it would be one for each pair of vectors."""
     import cupy
 
@@ -123,7 +131,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     return cupy.sum(cupy.conj(x1) * x2, axis=-1).astype(dtype, copy=False)
 
 
-def matrix_power(x: Any, n: int, /) -> Any:
+def matrix_power(x: ndarray, n: int, /) -> Any:
     """Square repeatedly."""
     if n < 1 or x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         return NotImplemented

@@ -1,23 +1,28 @@
 """Updates of optimizers: one launch for each parameter."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
 from anynet.primitives.update import by_parameter, in_turn
 from anynet_cupy.elementwise import declared, elementwise, of_dtype
 
+if TYPE_CHECKING:
+    from cupy import ndarray
+
 kernels = Kernels()
 
 
 @kernels.register()
-def sgd_update(learning_rate: float, *arrays: Any) -> Any:
+def sgd_update(learning_rate: float, *arrays: ndarray) -> Any:
     """One launch instead of two."""
     return _each("sgd_update", (learning_rate,), 2, arrays)
 
 
 @kernels.register()
-def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Any) -> Any:
+def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: ndarray) -> Any:
     """One launch instead of four or six."""
     return _each("momentum_update", (learning_rate, momentum, nesterov), 3, arrays)
 
@@ -30,7 +35,7 @@ def adam_update(
     beta1: float,
     beta2: float,
     epsilon: float,
-    *arrays: Any,
+    *arrays: ndarray,
 ) -> Any:
     """One launch instead of fourteen."""
     return _each(

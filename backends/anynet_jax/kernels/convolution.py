@@ -4,19 +4,25 @@ The gradient of a strided convolution by its input is left to the reference: for
 paddings, XLA for CPUs (jaxlib 0.10.2) fails one of its checks on it and ends the process.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
+from anynet.primitives.convolution import Padding, Pair
+
+if TYPE_CHECKING:
+    from jax import Array
 
 kernels = Kernels()
 
 
 def _conv(
-    x: Any,
-    weight: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    x: Array,
+    weight: Array,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     from jax import lax
@@ -40,13 +46,13 @@ def _empty(shape: tuple[int, ...], like: Any) -> Any:
 
 @kernels.register()
 def conv2d(
-    x: Any,
-    weight: Any,
-    bias: Any,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     """Convolve."""
@@ -60,13 +66,13 @@ def conv2d(
 
 @kernels.register()
 def conv2d_weight_gradient(
-    g: Any,
-    x: Any,
-    kernel: Any,
+    g: Array,
+    x: Array,
+    kernel: Pair,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     """Transpose the function that is linear in the weights."""
@@ -83,13 +89,13 @@ def conv2d_weight_gradient(
 
 @kernels.register()
 def conv2d_input_gradient(
-    g: Any,
-    weight: Any,
-    size: Any,
+    g: Array,
+    weight: Array,
+    size: Pair,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     """Transpose the function that is linear in the images, where that is safe."""

@@ -1,14 +1,19 @@
 """The error function."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
+
+if TYPE_CHECKING:
+    from jax import Array
 
 kernels = Kernels()
 
 
 @kernels.register()
-def erf(x: Any) -> Any:
+def erf(x: Array) -> Any:
     """Compute it in one call."""
     import jax
 

@@ -1,15 +1,20 @@
 """Slices and additions at indices. The references write into arrays, which JAX does not allow."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.array import as_indices
 from anynet.kernel import Kernels
+
+if TYPE_CHECKING:
+    from jax import Array
 
 kernels = Kernels()
 
 
 @kernels.register()
-def place(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
+def place(g: Array, key: Any, shape: tuple[int, ...]) -> Any:
     """Set a slice of zeros, functionally."""
     import jax.numpy as jnp
 
@@ -20,13 +25,13 @@ def place(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
 
 
 @kernels.register()
-def put(x: Any, key: Any, value: Any) -> Any:
+def put(x: Array, key: Any, value: Any) -> Any:
     """Set elements, functionally."""
     return x.at[key].set(value)
 
 
 @kernels.register()
-def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+def index_add(g: Array, indices: Array, axis: int, length: int) -> Any:
     """Add slices where their index says."""
     import jax.numpy as jnp
 
@@ -37,7 +42,7 @@ def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
 
 
 @kernels.register()
-def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+def scatter_add(g: Array, indices: Array, axis: int, length: int) -> Any:
     """Add elements where their index says."""
     import jax.numpy as jnp
 

@@ -1,13 +1,19 @@
 """Maximum pooling by XLA."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
+from anynet.primitives.convolution import Padding, Pair
+
+if TYPE_CHECKING:
+    from jax import Array
 
 kernels = Kernels()
 
 
-def _pool(x: Any, kernel: Any, stride: Any, padding: Any) -> Any:
+def _pool(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Any:
     from jax import lax, numpy
 
     windows, strides = (1, 1, *kernel), (1, 1, *stride)
@@ -15,7 +21,7 @@ def _pool(x: Any, kernel: Any, stride: Any, padding: Any) -> Any:
 
 
 @kernels.register()
-def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
     """Reduce every window."""
     y = _pool(x, kernel, stride, padding) if x.dtype.kind == "f" else NotImplemented
     if y is not NotImplemented and min(y.shape[2:]) < 1:
@@ -25,7 +31,7 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
 
 @kernels.register()
 def max_pool2d_gradient(
-    g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any
+    g: Array, x: Array, largest: Array, *, kernel: Pair, stride: Pair, padding: Padding
 ) -> Any:
     """Let XLA select and scatter; of equal elements it, too, takes the first."""
     from jax import vjp

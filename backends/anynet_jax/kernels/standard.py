@@ -1,15 +1,20 @@
 """Functions of the standard, for indices of every integer dtype."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.array import as_indices
 from anynet.kernel import Kernels
+
+if TYPE_CHECKING:
+    from jax import Array
 
 kernels = Kernels()
 
 
 @kernels.register()
-def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
+def take(x: Array, indices: Array, *, axis: int | None = None) -> Any:
     """Take indices of every integer dtype; JAX adds the length to negative ones in their own
     dtype.
     """
@@ -19,7 +24,7 @@ def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
 
 
 @kernels.register()
-def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
+def take_along_axis(x: Array, indices: Array, *, axis: int = -1) -> Any:
     """Take indices of every integer dtype, as `take` does."""
     import jax.numpy as jnp
 

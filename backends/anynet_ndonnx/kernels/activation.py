@@ -1,32 +1,37 @@
 """Activations: an operator each."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
 from anynet_ndonnx.operators import operator
+
+if TYPE_CHECKING:
+    from ndonnx import Array
 
 kernels = Kernels()
 
 
 @kernels.register()
-def relu(x: Any) -> Any:
+def relu(x: Array) -> Any:
     """Relu."""
     return operator("relu", x)
 
 
 @kernels.register()
-def sigmoid(x: Any) -> Any:
+def sigmoid(x: Array) -> Any:
     """Sigmoid."""
     return operator("sigmoid", x)
 
 
 @kernels.register()
-def softmax(x: Any, axis: int = -1) -> Any:
+def softmax(x: Array, axis: int = -1) -> Any:
     """Softmax."""
     return operator("softmax", x, axis=axis)
 
 
 @kernels.register()
-def log_softmax(x: Any, axis: int = -1) -> Any:
+def log_softmax(x: Array, axis: int = -1) -> Any:
     """LogSoftmax."""
     return operator("log_softmax", x, axis=axis)

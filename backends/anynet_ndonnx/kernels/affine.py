@@ -1,15 +1,20 @@
 """Affine maps: Gemm."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
 from anynet_ndonnx.operators import operator
+
+if TYPE_CHECKING:
+    from ndonnx import Array
 
 kernels = Kernels()
 
 
 @kernels.register()
-def affine(x: Any, weight: Any, bias: Any) -> Any:
+def affine(x: Array, weight: Array, bias: Array | None) -> Any:
     """Gemm for matrices, MatMul and Add for more axes: ndonnx's own product asks the file whether
     there is any row.
     """

@@ -1,14 +1,21 @@
 """Batch normalization in inference: BatchNormalization."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
+
+if TYPE_CHECKING:
+    from ndonnx import Array
 
 kernels = Kernels()
 
 
 @kernels.register()
-def scale_shift(x: Any, mean: Any, variance: Any, weight: Any, bias: Any, epsilon: float) -> Any:
+def scale_shift(
+    x: Array, mean: Array, variance: Array, weight: Array, bias: Array, epsilon: float
+) -> Any:
     """BatchNormalization, with the one output that it has in inference; spox's function always
     gives it three.
     """

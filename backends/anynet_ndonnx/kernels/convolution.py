@@ -1,23 +1,29 @@
 """Convolutions: Conv and ConvTranspose, and products of matrices for float64."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
+from anynet.primitives.convolution import Padding, Pair
 from anynet_ndonnx.operators import is_single, of_one_dtype, operator
 from anynet_ndonnx.windows import check_windows, padded, pads
+
+if TYPE_CHECKING:
+    from ndonnx import Array
 
 kernels = Kernels()
 
 
 @kernels.register()
 def conv2d(
-    x: Any,
-    weight: Any,
-    bias: Any,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     """Conv."""
@@ -40,13 +46,13 @@ def conv2d(
 
 @kernels.register()
 def conv2d_input_gradient(
-    g: Any,
-    weight: Any,
-    size: Any,
+    g: Array,
+    weight: Array,
+    size: Pair,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     """ConvTranspose, whose output padding is what the size lacks."""
@@ -70,7 +76,7 @@ def conv2d_input_gradient(
 
 
 def _conv2d_by_product(
-    x: Any, weight: Any, bias: Any, stride: Any, dilation: Any, groups: int
+    x: Array, weight: Array, bias: Array | None, stride: Pair, dilation: Pair, groups: int
 ) -> Any:
     """Convolve padded images of float64 as the reference does: programs that run ONNX files have
     Conv for less.
@@ -103,12 +109,12 @@ def _conv2d_by_product(
 
 
 def _conv2d_transposed_by_product(
-    g: Any,
-    weight: Any,
-    size: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    g: Array,
+    weight: Array,
+    size: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     """Convolve g, with zeros between its elements, with the weights turned round."""
@@ -142,7 +148,7 @@ def _conv2d_transposed_by_product(
     )
 
 
-def _reshaped(x: Any, shape: tuple[int, ...]) -> Any:
+def _reshaped(x: Array, shape: tuple[int, ...]) -> Any:
     """Change all axes but the first, whose length the file leaves open: 0 stands for it."""
     import ndonnx
 

@@ -1,15 +1,20 @@
 """Rows of a table by index: Gather."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.array import as_indices
 from anynet.kernel import Kernels
 from anynet_ndonnx.operators import operator
 
+if TYPE_CHECKING:
+    from ndonnx import Array
+
 kernels = Kernels()
 
 
 @kernels.register()
-def embedding(weight: Any, indices: Any) -> Any:
+def embedding(weight: Array, indices: Array) -> Any:
     """Gather, for which ONNX wants indices of 32 or 64 bits."""
     return operator("gather", weight, as_indices("indices", indices), axis=0)

@@ -1,32 +1,37 @@
 """Activations of several pieces: an operator each."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
 from anynet_ndonnx.operators import in_single
+
+if TYPE_CHECKING:
+    from ndonnx import Array
 
 kernels = Kernels()
 
 
 @kernels.register()
-def elu(x: Any, alpha: float = 1.0) -> Any:
+def elu(x: Array, alpha: float = 1.0) -> Any:
     """Elu."""
     return in_single("elu", x, alpha=alpha)
 
 
 @kernels.register()
-def hard_sigmoid(x: Any) -> Any:
+def hard_sigmoid(x: Array) -> Any:
     """HardSigmoid, whose own slope is another one."""
     return in_single("hard_sigmoid", x, alpha=1 / 6, beta=0.5)
 
 
 @kernels.register()
-def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Any:
     """LeakyRelu."""
     return in_single("leaky_relu", x, alpha=negative_slope)
 
 
 @kernels.register()
-def selu(x: Any) -> Any:
+def selu(x: Array) -> Any:
     """Selu."""
     return in_single("selu", x)

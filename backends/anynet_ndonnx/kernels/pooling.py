@@ -1,16 +1,22 @@
 """Pooling: MaxPool and AveragePool."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
+from anynet.primitives.convolution import Padding, Pair
 from anynet_ndonnx.operators import is_single, operator
 from anynet_ndonnx.windows import check_windows, pads
+
+if TYPE_CHECKING:
+    from ndonnx import Array
 
 kernels = Kernels()
 
 
 @kernels.register()
-def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
     """MaxPool."""
     check_windows(x, kernel, padding)
     import ndonnx
@@ -26,7 +32,7 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
 
 
 @kernels.register()
-def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+def avg_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
     """AveragePool."""
     if not is_single(x):
         return NotImplemented

@@ -1,14 +1,19 @@
 """Standardization: LayerNormalization."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
+
+if TYPE_CHECKING:
+    from ndonnx import Array
 
 kernels = Kernels()
 
 
 @kernels.register()
-def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
+def standardize(x: Array, axis: tuple[int, ...], epsilon: float) -> Any:
     """LayerNormalization, for the last axis; the moments are written to the file only where they
     are used.
     """

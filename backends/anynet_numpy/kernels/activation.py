@@ -16,7 +16,7 @@ MOST_ZEROS = 32768
 
 
 @kernels.register(Aliasing.IN_PLACE)
-def relu(x: Any, out: Any = None) -> Any:
+def relu(x: np.ndarray, out: np.ndarray | None = None) -> Any:
     """Compare with as many zeros, block by block: NumPy has vector instructions for two arrays, and
     none for one.
     """
@@ -33,7 +33,7 @@ def relu(x: Any, out: Any = None) -> Any:
 
 
 @kernels.lowering(relu)
-def lower_relu(emit: Emit, x: Any) -> Any:
+def lower_relu(emit: Emit, x: np.ndarray) -> Any:
     """Compare with as many zeros; what is large, or in another order, is left to the kernel."""
     if x.size > MOST_ZEROS or not value_of(x).flags.c_contiguous:
         return NotImplemented
@@ -41,7 +41,7 @@ def lower_relu(emit: Emit, x: Any) -> Any:
 
 
 @kernels.register(Aliasing.FRESH)
-def relu_gradient(g: Any, y: Any) -> Any:
+def relu_gradient(g: np.ndarray, y: np.ndarray) -> Any:
     """Multiply by a mask of floating numbers, in their own place: a third of the time of a
     choice.
     """
@@ -53,12 +53,12 @@ def relu_gradient(g: Any, y: Any) -> Any:
 
 
 @kernels.lowering(relu_gradient)
-def lower_relu_gradient(emit: Emit, g: Any, y: Any) -> Any:
+def lower_relu_gradient(emit: Emit, g: np.ndarray, y: np.ndarray) -> Any:
     """Multiply by a mask."""
     return emit(np.multiply, g, emit(above_zero, y))
 
 
-def above_zero(x: Any, out: Any = None) -> Any:
+def above_zero(x: np.ndarray, out: np.ndarray | None = None) -> Any:
     """Return ones where x is above zero, of its dtype."""
     return np.greater(x, ZERO[x.dtype], out=np.empty_like(x) if out is None else out)
 

@@ -11,7 +11,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def affine(x: Any, weight: Any, bias: Any) -> Any:
+def affine(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> Any:
     """Add the bias in place."""
     y = matmul(x, weight)
     if bias is None:
@@ -20,7 +20,7 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
 
 
 @kernels.lowering(affine)
-def lower_affine(emit: Emit, x: Any, weight: Any, bias: Any) -> Any:
+def lower_affine(emit: Emit, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> Any:
     """Multiply and add."""
     y = lower_matmul(emit, x, weight)
     return y if bias is None else emit(np.add, y, bias)

@@ -11,7 +11,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def masked_softmax(scores: Any, allowed: Any) -> Any:
+def masked_softmax(scores: np.ndarray, allowed: np.ndarray) -> Any:
     """Refuse rows in which nothing is allowed."""
     if scores.dtype not in ZERO:
         return NotImplemented

@@ -12,7 +12,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
+def batch_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, epsilon: float) -> Any:
     """Scale and shift in place."""
     found = standardize(x, (0, *range(2, x.ndim)), epsilon)
     if found is NotImplemented or not suits(x, weight, bias):
@@ -25,7 +25,12 @@ def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
 
 @kernels.register(Aliasing.FRESH)
 def batch_norm_gradient(
-    g: Any, x: Any, weight: Any, mean: Any, variance: Any, epsilon: float
+    g: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    epsilon: float,
 ) -> Any:
     """Put the cotangent together from two sums, in one array."""
     if not suits(g, x, weight, mean, variance):

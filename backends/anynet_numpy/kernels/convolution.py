@@ -7,26 +7,27 @@ from typing import Any
 import numpy as np
 
 from anynet.kernel import Aliasing, Kernels
+from anynet.primitives.convolution import Padding, Pair, output_size
 from anynet_numpy.floats import suits
 from anynet_numpy.memory import fresh, scratch
-from anynet_numpy.windows import image_blocks, padded, padded_size, windows, windows_size
+from anynet_numpy.windows import image_blocks, padded, windows
 
 kernels = Kernels()
 
 
 def _columns(
-    x: Any,
-    kernel: Any,
+    x: np.ndarray,
+    kernel: Pair,
     groups: int,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
 ) -> Iterator[tuple[slice, Any]]:
     """Unfold the images, a block at a time, into (images, groups, channels / groups · kernel,
     places).
     """
     n, c = x.shape[:2]
-    size = windows_size(padded_size(x, padding), kernel, stride, dilation)
+    size = output_size(x.shape[2:], kernel, stride, padding, dilation)
     rows, places = c // groups * math.prod(kernel), math.prod(size)
     for some in image_blocks(n, groups * rows * places * x.itemsize):
         views = windows(padded(x[some], padding), kernel, stride, dilation)
@@ -37,15 +38,15 @@ def _columns(
 
 @kernels.register(Aliasing.OUT)
 def conv2d(
-    x: Any,
-    weight: Any,
-    bias: Any,
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
-    out: Any = None,
+    out: np.ndarray | None = None,
 ) -> Any:
     """Unfold a block of images, multiply, and add the bias in place."""
     if (
@@ -55,7 +56,7 @@ def conv2d(
     ):
         return NotImplemented
     n, channels, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
-    size = windows_size(padded_size(x, padding), kernel, stride, dilation)
+    size = output_size(x.shape[2:], kernel, stride, padding, dilation)
     if min(size) < 1:
         raise ValueError("the kernel is larger than the image")
     rows = weight.reshape(groups, channels // groups, -1)
@@ -71,13 +72,13 @@ def conv2d(
 
 @kernels.register(Aliasing.FRESH)
 def conv2d_weight_gradient(
-    g: Any,
-    x: Any,
-    kernel: Any,
+    g: np.ndarray,
+    x: np.ndarray,
+    kernel: Pair,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     """Unfold a block of images and add its products up."""
@@ -93,15 +94,15 @@ def conv2d_weight_gradient(
 
 @kernels.register(Aliasing.OUT)
 def conv2d_input_gradient(
-    g: Any,
-    weight: Any,
-    size: Any,
+    g: np.ndarray,
+    weight: np.ndarray,
+    size: Pair,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
-    out: Any = None,
+    out: np.ndarray | None = None,
 ) -> Any:
     """Multiply a block of images, and add what every part of the kernel gives to where it came
     from.
@@ -115,7 +116,8 @@ def conv2d_input_gradient(
         (g.shape[2 + i] - 1) * stride[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1
         for i in (0, 1)
     ]
-    around = tuple((-padding[i][0], size[i] + padding[i][0] - reach[i]) for i in (0, 1))
+    (top, _), (left, _) = padding
+    around = (-top, size[0] + top - reach[0]), (-left, size[1] + left - reach[1])
     if out is None:
         out = fresh((n, groups * in_channels, *size), g.dtype)
     for some in image_blocks(n, groups * rows.shape[1] * oh * ow * g.itemsize):

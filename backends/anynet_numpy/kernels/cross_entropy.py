@@ -16,7 +16,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
+def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> Any:
     """Work on the transposed logits: reductions along a short last axis are slow, along the first
     axis quick.
     """
@@ -40,7 +40,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
 
 
 @kernels.lowering(softmax_cross_entropy)
-def lower_softmax_cross_entropy(emit: Emit, logits: Any, labels: Any) -> Any:
+def lower_softmax_cross_entropy(emit: Emit, logits: np.ndarray, labels: np.ndarray) -> Any:
     """Work on the transposed logits."""
     rows, classes = logits.shape
     places = emit(places_of_labels, labels, classes)
@@ -54,7 +54,7 @@ def lower_softmax_cross_entropy(emit: Emit, logits: Any, labels: Any) -> Any:
     return emit(truediv, emit(np.add.reduce, losses), rows), emit(np.ndarray.transpose, difference)
 
 
-def places_of_labels(labels: Any, classes: int) -> Any:
+def places_of_labels(labels: np.ndarray, classes: int) -> Any:
     """Return where in an array of (classes, rows) elements, counted through, that of each row's
     label is.
     """
@@ -70,7 +70,7 @@ def places_of_labels(labels: Any, classes: int) -> Any:
 kernels.declare(Aliasing.FRESH, places_of_labels)
 
 
-def less_one_at(x: Any, places: Any, out: Any = None) -> Any:
+def less_one_at(x: np.ndarray, places: np.ndarray, out: np.ndarray | None = None) -> Any:
     """Return x less one at the places of its elements, counted through."""
     if out is not x:
         out = np.positive(x, out=out)

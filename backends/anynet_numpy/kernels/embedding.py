@@ -10,7 +10,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def embedding(weight: Any, indices: Any) -> Any:
+def embedding(weight: np.ndarray, indices: np.ndarray) -> Any:
     """Let NumPy refuse indices beyond the end; negative ones, which it counts from there, are no
     rows.
     """

@@ -16,7 +16,7 @@ _SMALL_BLOCK = 8192
 
 
 @kernels.register(Aliasing.FRESH)
-def erf(x: Any) -> Any:
+def erf(x: np.ndarray) -> Any:
     """Evaluate the polynomials in place, in blocks that fit a cache."""
     if x.dtype not in ZERO or not x.ndim:
         return NotImplemented
@@ -26,7 +26,7 @@ def erf(x: Any) -> Any:
     return out
 
 
-def _erf(x: Any, out: Any) -> None:
+def _erf(x: np.ndarray, out: Any) -> None:
     size = np.abs(x)
     np.minimum(size, LIMIT, out=size)
     square = size * size
@@ -42,7 +42,7 @@ def _erf(x: Any, out: Any) -> None:
     np.copyto(out, tail, where=size >= 1)
 
 
-def _polynomial(coefficients: Sequence[float], x: Any, out: Any) -> Any:
+def _polynomial(coefficients: Sequence[float], x: np.ndarray, out: Any) -> Any:
     np.multiply(x, coefficients[0], out=out)
     out += coefficients[1]
     for coefficient in coefficients[2:]:

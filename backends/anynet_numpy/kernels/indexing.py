@@ -11,26 +11,27 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+def index_add(g: np.ndarray, indices: np.ndarray, axis: int, length: int) -> Any:
     """Add slices where their index says."""
     out = np.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype)
-    np.add.at(out, (slice(None),) * axis + (indices,), g)
+    at: Any = (slice(None),) * axis + (indices,)
+    np.add.at(out, at, g)
     return out
 
 
 @kernels.register(Aliasing.FRESH)
-def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+def scatter_add(g: np.ndarray, indices: np.ndarray, axis: int, length: int) -> Any:
     """Add elements where their index says."""
     axis %= g.ndim
     out = np.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype)
-    here = list(np.indices(g.shape, sparse=True))
-    here[axis] = indices
-    np.add.at(out, tuple(here), g)
+    at: Any = list(np.indices(g.shape, sparse=True))
+    at[axis] = indices
+    np.add.at(out, tuple(at), g)
     return out
 
 
 @kernels.register(Aliasing.FRESH)
-def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+def sum_to(g: np.ndarray, shape: tuple[int, ...]) -> Any:
     """Sum a matrix to one row, as for the bias of a layer: a product with ones is quicker than a
     reduction.
     """
@@ -40,6 +41,6 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
 
 
 @kernels.lowering(sum_to)
-def lower_sum_to(emit: Emit, g: Any, shape: tuple[int, ...]) -> Any:
+def lower_sum_to(emit: Emit, g: np.ndarray, shape: tuple[int, ...]) -> Any:
     """Multiply with ones."""
     return emit(np.dot, ones(g.shape[0], g.dtype.char), g)

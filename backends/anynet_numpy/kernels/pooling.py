@@ -6,19 +6,22 @@ from typing import Any
 import numpy as np
 
 from anynet.kernel import Aliasing, Kernels
+from anynet.primitives.convolution import Padding, Pair, output_size
 from anynet_numpy.floats import ZERO, suits
 from anynet_numpy.memory import fresh, scratch
-from anynet_numpy.windows import image_blocks, padded, padded_size, windows, windows_size
+from anynet_numpy.windows import image_blocks, padded, padded_size, windows
 
 kernels = Kernels()
 
 
 @kernels.register(Aliasing.OUT)
-def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any, out: Any = None) -> Any:
+def max_pool2d(
+    x: np.ndarray, *, kernel: Pair, stride: Pair, padding: Padding, out: np.ndarray | None = None
+) -> Any:
     """Compare strided views of the images, one for each place in the window."""
     if x.dtype not in ZERO:
         return NotImplemented
-    size = windows_size(padded_size(x, padding), kernel, stride)
+    size = output_size(x.shape[2:], kernel, stride, padding, (1, 1))
     if min(size) < 1:
         raise ValueError("the kernel is larger than the image")
     if out is None:
@@ -38,14 +41,14 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any, out: Any = Non
 
 @kernels.register(Aliasing.OUT)
 def max_pool2d_gradient(
-    g: Any,
-    x: Any,
-    largest: Any,
+    g: np.ndarray,
+    x: np.ndarray,
+    largest: np.ndarray,
     *,
-    kernel: Any,
-    stride: Any,
-    padding: Any,
-    out: Any = None,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+    out: np.ndarray | None = None,
 ) -> Any:
     """Compare every place in the window with the largest element, and give the first that is equal
     the cotangent.

@@ -16,7 +16,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.OUT)
-def matmul(x1: Any, x2: Any, out: Any = None) -> Any:
+def matmul(x1: np.ndarray, x2: np.ndarray, out: np.ndarray | None = None) -> Any:
     """Multiply into memory that was used before; `dot` has less to look at than `matmul`.
 
     A stack of matrices by one is a product of all rows, of which `matmul` makes many small ones.
@@ -34,7 +34,7 @@ def matmul(x1: Any, x2: Any, out: Any = None) -> Any:
 
 
 @kernels.lowering(matmul)
-def lower_matmul(emit: Emit, x1: Any, x2: Any) -> Any:
+def lower_matmul(emit: Emit, x1: np.ndarray, x2: np.ndarray) -> Any:
     """Multiply; where results are large, the kernel knows of memory that was used before."""
     small = x1.ndim == x2.ndim == 2 and x1.shape[0] * x2.shape[1] * x1.dtype.itemsize < LEAST
     return emit(
@@ -45,13 +45,13 @@ def lower_matmul(emit: Emit, x1: Any, x2: Any) -> Any:
 
 
 @kernels.register()
-def matrix_transpose(x: Any) -> Any:
+def matrix_transpose(x: np.ndarray) -> Any:
     """Ask the array itself."""
     return x.mT
 
 
 @kernels.lowering(matrix_transpose)
-def lower_matrix_transpose(emit: Emit, x: Any) -> Any:
+def lower_matrix_transpose(emit: Emit, x: np.ndarray) -> Any:
     """Ask the array itself."""
     return emit(np.ndarray.transpose, x) if x.ndim == 2 else NotImplemented
 

@@ -12,7 +12,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
+def standardize(x: np.ndarray, axis: tuple[int, ...], epsilon: float) -> Any:
     """Take one pass for the mean and one for the variance, and work in one array."""
     if x.dtype not in ZERO or not x.size:
         return NotImplemented
@@ -32,7 +32,7 @@ def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
 
 @kernels.register(Aliasing.FRESH)
 def standardize_gradient(
-    g: Any, y: Any, variance: Any, axis: tuple[int, ...], epsilon: float
+    g: np.ndarray, y: np.ndarray, variance: np.ndarray, axis: tuple[int, ...], epsilon: float
 ) -> Any:
     """Take one pass for both means, and work in one array."""
     if not suits(g, y, variance):

@@ -15,7 +15,7 @@ _ROTATIONS = [[(np.uint32(n), np.uint32(32 - n)) for n in turns] for turns in RO
 
 
 @kernels.register(Aliasing.FRESH)
-def threefry(key: Any, x0: Any, x1: Any) -> Any:
+def threefry(key: np.ndarray, x0: np.ndarray, x1: np.ndarray) -> Any:
     """Work on words without a sign, whose right shifts bring zeros in, in blocks that fit a
     cache.
     """

@@ -14,7 +14,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def sgd_update(learning_rate: float, *arrays: Any) -> Any:
+def sgd_update(learning_rate: float, *arrays: np.ndarray) -> Any:
     """Descend by each gradient."""
     dtype = arrays[0].dtype
     if dtype not in ZERO:
@@ -30,7 +30,7 @@ def sgd_update(learning_rate: float, *arrays: Any) -> Any:
 
 
 @kernels.lowering(sgd_update)
-def lower_sgd_update(emit: Emit, learning_rate: float, *arrays: Any) -> Any:
+def lower_sgd_update(emit: Emit, learning_rate: float, *arrays: np.ndarray) -> Any:
     """Multiply and subtract, what is large in blocks."""
     rate = emit(np.array, learning_rate, arrays[0].dtype)
     return tuple(
@@ -43,7 +43,7 @@ def lower_sgd_update(emit: Emit, learning_rate: float, *arrays: Any) -> Any:
     )
 
 
-def descended(p: Any, g: Any, rate: Any, out: Any = None) -> Any:
+def descended(p: np.ndarray, g: np.ndarray, rate: Any, out: np.ndarray | None = None) -> Any:
     """Return p - rate · g, computed in blocks that fit a cache."""
     over_p = out is p
     out = fresh(p.shape, p.dtype) if out is None else out
@@ -59,7 +59,9 @@ kernels.declare(Aliasing.IN_PLACE, descended)
 
 
 @kernels.register(Aliasing.FRESH)
-def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Any) -> Any:
+def momentum_update(
+    learning_rate: float, momentum: float, nesterov: bool, *arrays: np.ndarray
+) -> Any:
     """Take the new arrays' own memory for the products, in blocks that fit a cache."""
     found = []
     for given in by_parameter(3, arrays):
@@ -98,7 +100,7 @@ def adam_update(
     beta1: float,
     beta2: float,
     epsilon: float,
-    *arrays: Any,
+    *arrays: np.ndarray,
 ) -> Any:
     """Work in blocks that fit a cache: a dozen passes over large arrays would read them from memory
     each time.

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anynet.kernel import Aliasing, Emit, Kernels
 from anynet_torch import devices
@@ -12,13 +13,13 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def softmax(x: Any, axis: int = -1) -> Any:
+def softmax(x: Tensor, axis: int = -1) -> Any:
     """Compute it in one call."""
     return torch.softmax(x, axis)
 
 
 @kernels.register(Aliasing.FRESH)
-def log_softmax(x: Any, axis: int = -1) -> Any:
+def log_softmax(x: Tensor, axis: int = -1) -> Any:
     """Compute it in one call; on a CPU, PyTorch adds up 16-bit exponentials in 16 bits."""
     if x.dtype in WIDE or devices.device_type(x) != "cpu":
         return torch.log_softmax(x, axis)
@@ -26,13 +27,13 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 
 @kernels.lowering(torch.relu)
-def lower_relu(emit: Emit, x: Any) -> Any:
+def lower_relu(emit: Emit, x: Tensor) -> Any:
     """Clamp from below."""
     return emit(torch.clamp_min, x, 0)
 
 
 @kernels.register(Aliasing.IN_PLACE)
-def relu_gradient(g: Any, y: Any, out: Any = None) -> Any:
+def relu_gradient(g: Tensor, y: Tensor, out: Tensor | None = None) -> Any:
     """Compare and choose in one call."""
     if g.dtype is not y.dtype:
         return NotImplemented

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anynet.compiler.recorder import value_of
 from anynet.kernel import Aliasing, Emit, Kernels
@@ -13,7 +14,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def affine(x: Any, weight: Any, bias: Any) -> Any:
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Any:
     """Multiply and add in one call."""
     if x.dtype is not weight.dtype:
         return matmul(x, weight) if bias is None else matmul(x, weight) + bias
@@ -25,7 +26,7 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
 
 
 @kernels.lowering(affine)
-def lower_affine(emit: Emit, x: Any, weight: Any, bias: Any) -> Any:
+def lower_affine(emit: Emit, x: Tensor, weight: Tensor, bias: Tensor | None) -> Any:
     """Multiply and add in one call, in two on a GPU, or the narrow way round where that is
     quicker.
     """

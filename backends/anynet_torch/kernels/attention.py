@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anynet.kernel import Aliasing, Kernels
 from anynet_torch import devices
@@ -11,7 +12,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def masked_softmax(scores: Any, allowed: Any) -> Any:
+def masked_softmax(scores: Tensor, allowed: Tensor) -> Any:
     """Refuse rows in which nothing is allowed, on a CPU."""
     if devices.device_type(scores) == "cpu" and not bool(allowed.any(-1).all()):
         raise ValueError("a row of the mask is empty")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anynet.kernel import Aliasing, Kernels
 from anynet_torch.kernels.standardize import rounds_statistics
@@ -11,7 +12,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
+def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Any:
     """Take PyTorch's, which knows the inverse of the standard deviation."""
     if not x.dtype is weight.dtype is bias.dtype or rounds_statistics(x):
         return NotImplemented
@@ -21,7 +22,7 @@ def batch_norm(x: Any, weight: Any, bias: Any, epsilon: float) -> Any:
 
 @kernels.register(Aliasing.FRESH)
 def batch_norm_gradient(
-    g: Any, x: Any, weight: Any, mean: Any, variance: Any, epsilon: float
+    g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, epsilon: float
 ) -> Any:
     """Take PyTorch's."""
     if not g.dtype is x.dtype is weight.dtype or rounds_statistics(x):

@@ -3,8 +3,10 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anynet.kernel import Aliasing, Kernels
+from anynet.primitives.convolution import Padding, Pair
 from anynet_torch import devices
 from anynet_torch.dtypes import of_one_dtype
 from anynet_torch.padding import padded, symmetric
@@ -17,13 +19,13 @@ _CHANNELS = 8
 
 @kernels.register(Aliasing.FRESH)
 def conv2d(
-    x: Any,
-    weight: Any,
-    bias: Any,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     """Convolve; uneven padding is added first."""
@@ -38,13 +40,13 @@ def conv2d(
 
 @kernels.register(Aliasing.FRESH)
 def conv2d_input_gradient(
-    g: Any,
-    weight: Any,
-    size: Any,
+    g: Tensor,
+    weight: Tensor,
+    size: Pair,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     """Go back to the input; uneven padding is taken off last. PyTorch has no way back of complex
@@ -79,13 +81,13 @@ def conv2d_input_gradient(
 
 @kernels.register(Aliasing.FRESH)
 def conv2d_weight_gradient(
-    g: Any,
-    x: Any,
-    kernel: Any,
+    g: Tensor,
+    x: Tensor,
+    kernel: Pair,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
     groups: int,
 ) -> Any:
     """Go back to the weights; PyTorch has no way back of complex images."""
@@ -110,7 +112,7 @@ def conv2d_weight_gradient(
     return torch.ops.aten.convolution_backward(g, x, like, None, *settings)[1]
 
 
-def _channels_last(weight: Any, *arrays: Any) -> Any:
+def _channels_last(weight: Tensor, *arrays: Tensor) -> Any:
     """Lay images out with their channels beside each other on a CPU, whose library takes many
     channels at a time.
     """
@@ -119,7 +121,7 @@ def _channels_last(weight: Any, *arrays: Any) -> Any:
     return [_turned(x) for x in arrays]
 
 
-def _turned(x: Any) -> Any:
+def _turned(x: Tensor) -> Any:
     if x.shape[1] > 1:
         return x.contiguous(memory_format=torch.channels_last)
     # Of one channel both orders are one, and only strides tell which is meant.

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anynet.kernel import Aliasing, Kernels
 from anynet_torch import devices
@@ -16,7 +17,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
+def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Any:
     """Gather at the labels instead of multiplying with one-hot rows; a GPU would not survive a
     label out of range.
     """

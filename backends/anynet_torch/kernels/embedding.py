@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anynet.kernel import Kernels
 from anynet_torch import devices
@@ -12,7 +13,7 @@ kernels = Kernels()
 
 
 @kernels.register()
-def embedding(weight: Any, indices: Any) -> Any:
+def embedding(weight: Tensor, indices: Tensor) -> Any:
     """Let PyTorch refuse an index outside on a CPU; return NaN on a GPU, which would not survive
     the look-up.
     """

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anynet.kernel import Aliasing, Kernels
 from anynet_torch import devices
@@ -13,14 +14,14 @@ kernels = Kernels()
 
 
 @kernels.register()
-def getitem(x: Any, key: Any) -> Any:
+def getitem(x: Tensor, key: Any) -> Any:
     """Read a slice that runs backwards, which PyTorch refuses, forwards, and turn it round."""
     forwards, flipped = _forwards(key, x.shape)
     return x[key] if not flipped else x[forwards].flip(flipped)
 
 
 @kernels.register()
-def place(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
+def place(g: Tensor, key: Any, shape: tuple[int, ...]) -> Any:
     """Set a slice of zeros, also one that runs backwards."""
     # None adds axes when an array is read, and has no place where it is written.
     forwards, flipped = _forwards(tuple(part for part in _parts(key) if part is not None), shape)
@@ -31,7 +32,7 @@ def place(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
 
 
 @kernels.register(Aliasing.FRESH)
-def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+def index_add(g: Tensor, indices: Tensor, axis: int, length: int) -> Any:
     """Add slices where their index says."""
     out = g.new_zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]))
     places = indices if indices.dtype in (torch.int32, torch.int64) else indices.long()
@@ -39,7 +40,7 @@ def index_add(g: Any, indices: Any, axis: int, length: int) -> Any:
 
 
 @kernels.register(Aliasing.FRESH)
-def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
+def scatter_add(g: Tensor, indices: Tensor, axis: int, length: int) -> Any:
     """Add elements where their index says."""
     axis %= g.ndim
     out = g.new_zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]))
@@ -47,7 +48,7 @@ def scatter_add(g: Any, indices: Any, axis: int, length: int) -> Any:
 
 
 @kernels.register()
-def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+def sum_to(g: Tensor, shape: tuple[int, ...]) -> Any:
     """Sum a matrix to one row on a GPU, as for the bias of a layer: a product with ones is quicker
     than a reduction.
     """

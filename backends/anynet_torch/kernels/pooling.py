@@ -4,24 +4,26 @@ from operator import call
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from anynet.compiler.recorder import value_of
 from anynet.kernel import Aliasing, Emit, Kernels
+from anynet.primitives.convolution import Padding, Pair
 from anynet_torch import devices
 from anynet_torch.padding import symmetric
 
 kernels = Kernels()
 
 
-def _pools(kernel: Any, padding: Any) -> list[int] | None:
+def _pools(kernel: Pair, padding: Padding) -> list[int] | None:
     """Return the padding as PyTorch takes it, None where it allows not so much."""
     even = symmetric(padding)
     return None if even is None or 2 * even[0] > kernel[0] or 2 * even[1] > kernel[1] else even
 
 
 @kernels.register(Aliasing.FRESH)
-def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+def max_pool2d(x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
     """Keep the places of the largest elements beside them, for the way back."""
     even = _pools(kernel, padding)
     if even is None:
@@ -33,7 +35,7 @@ def max_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
 
 
 @kernels.lowering(max_pool2d)
-def lower_max_pool2d(emit: Emit, x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+def lower_max_pool2d(emit: Emit, x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
     """Look for the largest in pairs."""
     return (
         largest_in_pairs(emit, x)
@@ -44,7 +46,7 @@ def lower_max_pool2d(emit: Emit, x: Any, *, kernel: Any, stride: Any, padding: A
 
 @kernels.register(Aliasing.FRESH)
 def max_pool2d_gradient(
-    g: Any, x: Any, largest: Any, *, kernel: Any, stride: Any, padding: Any
+    g: Tensor, x: Tensor, largest: Tensor, *, kernel: Pair, stride: Pair, padding: Padding
 ) -> Any:
     """Go back to the places that were kept, or to one of two pairs, and one of its two elements."""
     even = _pools(kernel, padding)
@@ -63,13 +65,13 @@ def max_pool2d_gradient(
 @kernels.lowering(max_pool2d_gradient)
 def lower_max_pool2d_gradient(
     emit: Emit,
-    g: Any,
-    x: Any,
-    largest: Any,
+    g: Tensor,
+    x: Tensor,
+    largest: Tensor,
     *,
-    kernel: Any,
-    stride: Any,
-    padding: Any,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
 ) -> Any:
     """Spread in pairs."""
     return (
@@ -79,7 +81,7 @@ def lower_max_pool2d_gradient(
     )
 
 
-def in_pairs(x: Any, kernel: Any, stride: Any, padding: Any) -> bool:
+def in_pairs(x: Tensor, kernel: Pair, stride: Pair, padding: Padding) -> bool:
     """Tell whether windows are of 2×2 and side by side: PyTorch's own pooling on a CPU takes ten
     times as long.
     """
@@ -87,18 +89,18 @@ def in_pairs(x: Any, kernel: Any, stride: Any, padding: Any) -> bool:
     return sides and min(x.shape[2:]) > 1 and devices.device_type(x) == "cpu"
 
 
-def largest_in_pairs(emit: Emit, x: Any) -> Any:
+def largest_in_pairs(emit: Emit, x: Tensor) -> Any:
     """Return the larger one of each two in a row, and of each two of these in a column."""
     return emit(larger, emit(larger, x, -1), -2)
 
 
-def spread_in_pairs(emit: Emit, g: Any, x: Any) -> Any:
+def spread_in_pairs(emit: Emit, g: Tensor, x: Tensor) -> Any:
     """Go back to one of two in a column, and from there to one of two in a row."""
     rows = emit(spread, g, emit(second, emit(larger, x, -1), -2), -2, x.shape[-2])
     return emit(spread, rows, emit(second, x, -1), -1, x.shape[-1])
 
 
-def _pairs(x: Any, axis: int) -> tuple[Any, Any]:
+def _pairs(x: Tensor, axis: int) -> tuple[Any, Any]:
     """Return the first and the second of each two along an axis; a last one without another is left
     out.
     """
@@ -110,12 +112,12 @@ def _pairs(x: Any, axis: int) -> tuple[Any, Any]:
     )
 
 
-def larger(x: Any, axis: int, out: Any = None) -> Any:
+def larger(x: Tensor, axis: int, out: Tensor | None = None) -> Any:
     """Return the larger one of each two along an axis."""
     return torch.maximum(*_pairs(x, axis), out=out)
 
 
-def second(x: Any, axis: int, out: Any = None) -> Any:
+def second(x: Tensor, axis: int, out: Tensor | None = None) -> Any:
     """Return for each two along an axis 1 where the second is larger, 0 elsewhere: of equal ones,
     the first counts.
     """
@@ -123,7 +125,7 @@ def second(x: Any, axis: int, out: Any = None) -> Any:
     return torch.gt(other, first, out=torch.empty_like(first) if out is None else out)
 
 
-def spread(g: Any, seconds: Any, axis: int, length: int, out: Any = None) -> Any:
+def spread(g: Tensor, seconds: Tensor, axis: int, length: int, out: Tensor | None = None) -> Any:
     """Give each cotangent to the first or the second of two along an axis of this length, zeros to
     the others.
     """
@@ -152,7 +154,7 @@ kernels.declare(Aliasing.OUT, larger, second, spread)
 
 
 @kernels.register(Aliasing.FRESH)
-def avg_pool2d(x: Any, *, kernel: Any, stride: Any, padding: Any) -> Any:
+def avg_pool2d(x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
     """Take PyTorch's, which is for real images, where it allows so much padding."""
     even = _pools(kernel, padding)
     return (

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from anynet.kernel import Aliasing, Kernels
@@ -11,13 +12,13 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def gelu(x: Any, approximate: bool = False) -> Any:
+def gelu(x: Tensor, approximate: bool = False) -> Any:
     """Compute it in one call."""
     return torch.nn.functional.gelu(x, approximate="tanh" if approximate else "none")
 
 
 @kernels.register()
-def softplus(x: Any) -> Any:
+def softplus(x: Tensor) -> Any:
     """Compute it in one call; PyTorch takes x itself above its threshold, and from 40 on that is
     exact.
     """

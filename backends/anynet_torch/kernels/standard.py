@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anynet.kernel import Aliasing, Emit, Kernels
 from anynet_torch import devices
@@ -26,7 +27,7 @@ _WITH_NUMBERS = ("add", "divide", "multiply", "pow", "subtract")
 
 
 def _direct(function: Callable[..., Any]) -> Callable[..., Any]:
-    def kernel(x1: Any, x2: Any) -> Any:
+    def kernel(x1: Tensor, x2: Tensor) -> Any:
         if type(x1) is type(x2) is torch.Tensor and x1.dtype is x2.dtype:
             return function(x1, x2)
         return NotImplemented
@@ -37,7 +38,7 @@ def _direct(function: Callable[..., Any]) -> Callable[..., Any]:
 def _direct_with_numbers(
     function: Callable[..., Any],
 ) -> Callable[..., Any]:
-    def kernel(x1: Any, x2: Any) -> Any:
+    def kernel(x1: Tensor, x2: Tensor) -> Any:
         if type(x1) is torch.Tensor:
             other = type(x2)
             if (other is torch.Tensor and x1.dtype is x2.dtype) or (
@@ -54,7 +55,7 @@ def _direct_with_numbers(
 _COLUMNS, _LARGE = 16, 1 << 16
 
 
-def is_narrow(x1: Any, x2: Any) -> bool:
+def is_narrow(x1: Tensor, x2: Tensor) -> bool:
     """Tell whether a product on a CPU has few columns, fewer than what PyTorch's library multiplies
     at a time.
     """
@@ -64,7 +65,7 @@ def is_narrow(x1: Any, x2: Any) -> bool:
 
 
 @kernels.register(Aliasing.FRESH)
-def matmul(x1: Any, x2: Any) -> Any:
+def matmul(x1: Tensor, x2: Tensor) -> Any:
     """Multiply arrays of one dtype; few columns are rows of the transposed product, up to four
     times as quick.
     """
@@ -74,7 +75,7 @@ def matmul(x1: Any, x2: Any) -> Any:
 
 
 @kernels.lowering(matmul)
-def lower_matmul(emit: Emit, x1: Any, x2: Any) -> Any:
+def lower_matmul(emit: Emit, x1: Tensor, x2: Tensor) -> Any:
     """Multiply."""
     return (
         NotImplemented
@@ -84,13 +85,13 @@ def lower_matmul(emit: Emit, x1: Any, x2: Any) -> Any:
 
 
 @kernels.register()
-def sign(x: Any) -> Any:
+def sign(x: Tensor) -> Any:
     """Take the sign of floating numbers, keeping what is not a number."""
     return torch.where(x == x, torch.sign(x), x) if x.dtype.is_floating_point else NotImplemented
 
 
 @kernels.register()
-def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
+def take(x: Tensor, indices: Tensor, *, axis: int | None = None) -> Any:
     """Index, where the indices have one axis."""
     if axis is None or indices.ndim != 1 or not is_integer(indices):
         return NotImplemented
@@ -100,7 +101,7 @@ def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
 
 
 @kernels.register()
-def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
+def take_along_axis(x: Tensor, indices: Tensor, *, axis: int = -1) -> Any:
     """Take indices of every integer dtype; PyTorch wants int64."""
     return (
         torch.take_along_dim(x, indices.long(), dim=axis) if is_integer(indices) else NotImplemented
@@ -108,7 +109,7 @@ def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
 
 
 @kernels.register()
-def where(condition: Any, x1: Any, x2: Any) -> Any:
+def where(condition: Tensor, x1: Tensor, x2: Tensor) -> Any:
     """Choose between arrays of one dtype."""
     if type(x1) is type(x2) is torch.Tensor and x1.dtype is x2.dtype:
         return torch.where(condition, x1, x2)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anynet.kernel import Aliasing, Kernels
 from anynet_torch import devices
@@ -11,7 +12,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
+def standardize(x: Tensor, axis: tuple[int, ...], epsilon: float) -> Any:
     """Take mean and variance in one call, or all three where axes are the last ones."""
     if not x.numel() or rounds_statistics(x):
         return NotImplemented
@@ -22,7 +23,7 @@ def standardize(x: Any, axis: tuple[int, ...], epsilon: float) -> Any:
     return (x - mean) * torch.rsqrt(variance + epsilon), mean, variance
 
 
-def rounds_statistics(x: Any) -> bool:
+def rounds_statistics(x: Tensor) -> bool:
     """Tell whether PyTorch rounds mean and variance to the 16 bits of the images, as it does on a
     CPU.
     """

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anynet.kernel import Aliasing, Kernels
 from anynet.primitives.threefry import PARITY, ROTATIONS
@@ -13,7 +14,7 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def threefry(key: Any, x0: Any, x1: Any) -> Any:
+def threefry(key: Tensor, x0: Tensor, x1: Tensor) -> Any:
     """Work in place: signed words, for those without a sign cannot be shifted."""
     k0, k1 = key[0:1], key[1:2]
     if devices.device_type(key) == "cuda":

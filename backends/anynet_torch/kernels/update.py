@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anynet.kernel import Aliasing, Emit, Kernels
 from anynet.primitives.update import by_parameter, in_turn
@@ -17,7 +18,7 @@ kernels = Kernels()
 
 
 @kernels.register()
-def sgd_update(learning_rate: float, *arrays: Any) -> Any:
+def sgd_update(learning_rate: float, *arrays: Tensor) -> Any:
     """Multiply and subtract all parameters in one call."""
     if not _of_one(arrays, FLOATING):
         return NotImplemented
@@ -26,12 +27,12 @@ def sgd_update(learning_rate: float, *arrays: Any) -> Any:
 
 
 @kernels.lowering(sgd_update)
-def lower_sgd_update(emit: Emit, learning_rate: float, *arrays: Any) -> Any:
+def lower_sgd_update(emit: Emit, learning_rate: float, *arrays: Tensor) -> Any:
     """Multiply and subtract in one call for each parameter."""
     return tuple([emit(descend, p, g, learning_rate) for p, g in by_parameter(2, arrays)])
 
 
-def descend(p: Any, g: Any, rate: float, out: Any = None) -> Any:
+def descend(p: Tensor, g: Tensor, rate: float, out: Tensor | None = None) -> Any:
     """Return p - rate · g."""
     if isinstance(rate, torch.Tensor):
         return torch.addcmul(p, g, rate, value=-1, out=out)
@@ -49,7 +50,7 @@ def _descend(parameters: Any, along: Any, rate: Any) -> Any:
 
 
 @kernels.register()
-def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Any) -> Any:
+def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: Tensor) -> Any:
     """Multiply and add all parameters in one call each."""
     if not _of_one(arrays, WIDE):
         step = partial(momentum_update, learning_rate, momentum, nesterov)
@@ -69,7 +70,7 @@ def adam_update(
     beta1: float,
     beta2: float,
     epsilon: float,
-    *arrays: Any,
+    *arrays: Tensor,
 ) -> Any:
     """On a CPU copy, and let PyTorch's own step go over the copies once; elsewhere make a call for
     each operation.
@@ -159,5 +160,5 @@ _IN_FLOAT32 = {torch.float16, torch.bfloat16, torch.float32}
 _MANY = torch.tensor(1e9)
 
 
-def _copy(x: Any) -> Any:
+def _copy(x: Tensor) -> Any:
     return x.detach().clone(memory_format=torch.contiguous_format)
