@@ -1,13 +1,13 @@
-"""Losses: from outputs and what they ought to be to one scalar.
+"""Losses: functions of outputs and labels that return one scalar.
 
-Each takes a ``reduction``: ``"mean"`` of all losses, their ``"sum"``, or ``"none"`` for an array of
-them. The last axis is that of the classes, or of the features of a vector; all axes before it run
-over examples.
+Each takes a ``reduction``: "mean" of all losses, their "sum", or "none" for an array of them. The
+last axis is that of the classes, or of the features of a vector. All axes before it run over
+examples.
 
-Outputs are floating: integers, booleans and complex numbers raise a `DTypeError`. Class indices are
-of any integer dtype. Targets and weights of other dtypes, integers and booleans too, are brought to
-the dtype of the outputs, which is that of the loss. Sums over 16-bit outputs are computed in
-float32, and rounded once. The mean of no example is NaN, the sum 0.
+Outputs are floating. Integers, booleans and complex numbers raise a `DTypeError`. Class indices are
+of any integer dtype. Labels and weights of other dtypes are cast to the dtype of the outputs, which
+is that of the loss. Sums over 16-bit outputs are computed in float32 and rounded once. The mean of
+no example is NaN, the sum 0.
 """
 
 import math
@@ -44,50 +44,51 @@ def cross_entropy(
     ignore_index: int | None = None,
     reduction: str = "mean",
 ) -> Array:
-    """Return -sum(weight · targets · log softmax(logits)), stable for logits of any size, and fused
-    without settings.
+    """Return -sum(weight · targets · log softmax(logits)) over the last axis.
+
+    It is stable for logits of any size. Without settings it is one fused step.
 
     Args:
         logits: floating, (…, classes).
         labels: class indices, integers (…), or probabilities such as one-hot rows, of the logits'
             shape.
-        weight: of each class, (classes,). The mean over class indices is then a weighted one,
-            divided by the sum of the labels' weights; the mean over rows of probabilities is
-            divided by their number.
-        label_smoothing: from 0 to 1, the share of the targets that is spread evenly over all
-            classes.
-        ignore_index: a class index, in 0 … classes - 1 or not, whose examples do not count, neither
-            in the sum nor in what the mean is divided by; the mean of no example is NaN.
-        reduction: "mean", "sum" or "none", which gives one loss for each example, (…).
+        weight: of each class, (classes,). The mean over class indices is then divided by the sum of
+            the labels' weights. The mean over rows of probabilities is divided by their number.
+        label_smoothing: in 0 … 1, the part of the targets that is spread evenly over all classes.
+        ignore_index: a class index, in 0 … classes - 1 or not, whose examples count neither in the
+            sum nor in the divisor of the mean.
+        reduction: "mean", "sum", or "none", which gives one loss for each example, (…).
 
     Raises:
         ShapeError: labels or a weight of another shape.
         ArgumentError: a setting out of range, or an index to ignore among labels that are
             probabilities.
         DTypeError: logits that are not floating, or complex labels.
-        DataError: class indices that are not integers; a label that is no class, where the library
-            can tell without waiting for a device; elsewhere the loss is then NaN.
+        DataError: class indices that are not integers, or a label that is no class. Where finding
+            that out would wait for a device, the loss is NaN.
+
+    >>> logits = np.asarray([[0.0, 0.0], [2.0, 0.0]])
+    >>> labels = np.asarray([1, 0])
+    >>> losses.cross_entropy(logits, labels).round(4)
+    np.float64(0.41)
+    >>> losses.cross_entropy(logits, labels, reduction="none").round(4)
+    array([0.6931, 0.1269])
 
     Source: Deep Learning from Scratch, chapter 4.2.4 and appendix A; smoothing: Szegedy, Vanhoucke,
     Ioffe, Shlens and Wojna, Rethinking the Inception architecture for computer vision, CVPR 2016,
     section 7. With settings it is PyTorch's CrossEntropyLoss, but for the axis of the classes.
 
     """
+    name = "cross_entropy"
     if reduction == "mean" and weight is None and ignore_index is None and label_smoothing == 0:
-        _check_fit("cross_entropy", logits, labels)
-        # It looks at the dtypes itself.
+        # The fused step checks the dtypes itself.
+        _check_fit(name, logits, labels)
         loss: Array = softmax_cross_entropy(logits, labels)[0]
         return loss
-    _check_labels("cross_entropy", logits, labels)
+    _check_labels(name, logits, labels)
     log_p = log_softmax(widened(logits))
     loss = _of_log_probabilities(
-        "cross_entropy",
-        log_p,
-        labels,
-        weight,
-        label_smoothing,
-        ignore_index,
-        reduction,
+        name, log_p, labels, weight, label_smoothing, ignore_index, reduction
     )
     return rounded(loss, logits)
 
@@ -100,11 +101,28 @@ def negative_log_likelihood(
     ignore_index: int | None = None,
     reduction: str = "mean",
 ) -> Array:
-    """Return -sum(weight · targets · log_probabilities), for outputs that went through
-    `log_softmax` already.
+    """Return -sum(weight · targets · log_probabilities) over the last axis.
 
-    Shapes, settings and errors as for `cross_entropy`; a label that is no class makes the loss NaN.
+    Args:
+        log_probabilities: floating, (…, classes), such as the output of `log_softmax`.
+        labels: class indices (…), or probabilities of the outputs' shape. A label that is no class
+            makes the loss NaN.
+        weight: of each class, (classes,), as for `cross_entropy`.
+        ignore_index: a class index whose examples do not count, as for `cross_entropy`.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ShapeError: labels or a weight of another shape.
+        ArgumentError: an unknown reduction, or an index to ignore among probabilities.
+        DTypeError: outputs that are not floating, or complex labels.
+        DataError: class indices that are not integers.
+
+    >>> log_p = np.log([[0.5, 0.5], [0.8, 0.2]])
+    >>> losses.negative_log_likelihood(log_p, np.asarray([1, 0]), reduction="none").round(4)
+    array([0.6931, 0.2231])
+
     Source: PyTorch's NLLLoss, but for the axis of the classes.
+
     """
     name = "negative_log_likelihood"
     _check_labels(name, log_probabilities, labels)
@@ -120,20 +138,31 @@ def cross_entropy_of_probabilities(
     *,
     reduction: str = "mean",
 ) -> Array:
-    """Return -sum(targets · log(probabilities + delta)), for outputs that went through softmax
-    already.
+    """Return -sum(targets · log(probabilities + delta)) over the last axis.
 
-    Shapes as for `cross_entropy`. The small delta keeps the logarithm of a probability of zero
-    finite. Source: Deep Learning from Scratch, chapter 4.2.2.
+    Args:
+        probabilities: floating, (…, classes), such as the output of `softmax`.
+        labels: class indices (…), or probabilities of the outputs' shape.
+        delta: keeps the logarithm of a probability of 0 finite.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ShapeError: labels of another shape.
+        ArgumentError: an unknown reduction.
+        DTypeError: outputs that are not floating, or complex labels.
+
+    >>> p = np.asarray([[0.5, 0.5], [0.8, 0.2]])
+    >>> losses.cross_entropy_of_probabilities(p, np.asarray([1, 0])).round(4)
+    np.float64(0.4581)
+
+    Source: Deep Learning from Scratch, chapter 4.2.2.
+
     """
     _check_labels("cross_entropy_of_probabilities", probabilities, labels)
     xp = array_namespace(probabilities, labels)
     wide = widened(probabilities)
-    return _reduce(
-        -xp.sum(targets(labels, wide) * xp.log(wide + delta), axis=-1),
-        reduction,
-        probabilities,
-    )
+    losses = -xp.sum(targets(labels, wide) * xp.log(wide + delta), axis=-1)
+    return _reduce(losses, reduction, probabilities)
 
 
 def binary_cross_entropy_with_logits(
@@ -143,19 +172,25 @@ def binary_cross_entropy_with_logits(
     pos_weight: Array | float | None = None,
     reduction: str = "mean",
 ) -> Array:
-    """Return -(pos_weight · t · log σ(x) + (1 - t) · log(1 - σ(x))) of every element, stable for
-    logits of any size.
+    """Return -(pos_weight · t · log σ(x) + (1 - t) · log(1 - σ(x))) of every element.
+
+    It is stable for logits of any size.
 
     Args:
-        logits: x, floating, of any shape; every element is a question of its own.
+        logits: x, floating, of any shape. Every element is a yes-or-no question.
         labels: t, of the same shape, in 0 … 1, mostly 0 or 1.
-        pos_weight: above 1 it makes misses dearer, below 1 false alarms; a number, or one for each
-            of the last axis.
+        pos_weight: a scalar, or an array with a weight for each index of the last axis. Above 1 it
+            penalizes false negatives more, below 1 false positives.
         reduction: "mean" or "sum" of all elements, or "none".
 
     Raises:
         ShapeError: labels or weights of another shape.
         ArgumentError: an unknown reduction.
+        DTypeError: logits that are not floating, or complex labels.
+
+    >>> logits, labels = np.asarray([0.0, 2.0]), np.asarray([1.0, 0.0])
+    >>> losses.binary_cross_entropy_with_logits(logits, labels, reduction="none").round(4)
+    array([0.6931, 2.1269])
 
     Source: PyTorch's BCEWithLogitsLoss.
 
@@ -164,7 +199,7 @@ def binary_cross_entropy_with_logits(
     x, t = _alike(name, logits, labels)
     missed = t * softplus(-x)
     if isinstance(pos_weight, int | float | Number):
-        # As Python's, for NumPy's would have a dtype of its own.
+        # As Python's, because NumPy's scalar would have a dtype of its own.
         missed = float(pos_weight) * missed
     elif pos_weight is not None:
         missed = missed * _class_weight(name, pos_weight, x)
@@ -174,34 +209,72 @@ def binary_cross_entropy_with_logits(
 def sum_of_squares(outputs: Array, labels: Array, *, reduction: str = "mean") -> Array:
     """Return ½ · sum((outputs - labels)²) over the last axis.
 
-    Outputs are (…, units); labels are of the same shape, or class indices, which count as one-hot.
+    Args:
+        outputs: floating, (…, units).
+        labels: of the outputs' shape, or class indices (…), which count as one-hot rows.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ShapeError: labels of another shape.
+        ArgumentError: an unknown reduction.
+        DTypeError: outputs that are not floating, or complex labels.
+
+    >>> outputs = np.asarray([[1.0, 2.0]])
+    >>> losses.sum_of_squares(outputs, np.asarray([[0.0, 0.0]]))
+    np.float64(2.5)
+
     Source: Deep Learning from Scratch, chapter 4.2.1.
+
     """
     _check_labels("sum_of_squares", outputs, labels)
     xp = array_namespace(outputs, labels)
     wide = widened(outputs)
-    difference = wide - targets(labels, wide)
-    return _reduce(0.5 * xp.sum(xp.square(difference), axis=-1), reduction, outputs)
+    squares = xp.square(wide - targets(labels, wide))
+    return _reduce(0.5 * xp.sum(squares, axis=-1), reduction, outputs)
 
 
 def mean_squared_error(outputs: Array, labels: Array, *, reduction: str = "mean") -> Array:
-    """Return (outputs - labels)² of every element; both are of one shape.
+    """Return (outputs - labels)² of every element.
+
+    Args:
+        outputs: floating, of any shape.
+        labels: real, of the same shape.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ShapeError: labels of another shape.
+        ArgumentError: an unknown reduction.
+        DTypeError: outputs that are not floating, or complex labels.
+
+    >>> losses.mean_squared_error(np.asarray([1.0, 2.0]), np.asarray([0.0, 0.0]))
+    np.float64(2.5)
 
     Source: PyTorch's MSELoss.
+
     """
     outputs, labels = _alike("mean_squared_error", outputs, labels)
-    return _reduce(
-        array_namespace(outputs).square(outputs - labels),
-        reduction,
-        outputs,
-    )
+    squares = array_namespace(outputs).square(outputs - labels)
+    return _reduce(squares, reduction, outputs)
 
 
 def mean_absolute_error(outputs: Array, labels: Array, *, reduction: str = "mean") -> Array:
-    """Return |outputs - labels| of every element, with a derivative of 0 at 0; both are of one
-    shape.
+    """Return |outputs - labels| of every element, whose derivative is 0 at 0.
+
+    Args:
+        outputs: floating, of any shape.
+        labels: real, of the same shape.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ShapeError: labels of another shape.
+        ArgumentError: an unknown reduction.
+        DTypeError: outputs that are not floating, or complex labels.
+
+    >>> losses.mean_absolute_error(np.asarray([1.0, 2.0]), np.asarray([0.0, 0.0]))
+    np.float64(1.5)
 
     Source: PyTorch's L1Loss.
+
     """
     outputs, labels = _alike("mean_absolute_error", outputs, labels)
     return _reduce(array_namespace(outputs).abs(outputs - labels), reduction, outputs)
@@ -214,23 +287,34 @@ def huber(
     delta: float = 1.0,
     reduction: str = "mean",
 ) -> Array:
-    """Return ½ · d² where |d| ≤ delta and delta · (|d| - ½ · delta) elsewhere, d = outputs -
-    labels, of every element.
+    """Return ½ · d² where |d| ≤ delta and delta · (|d| - ½ · delta) elsewhere, d = outputs - labels.
 
-    Both arrays are of one shape; delta is above 0. Source: Huber, Robust estimation of a location
-    parameter, Annals of mathematical statistics 35, 1964.
+    Args:
+        outputs: floating, of any shape.
+        labels: real, of the same shape.
+        delta: above 0.
+        reduction: "mean" or "sum" of all elements, or "none".
+
+    Raises:
+        ShapeError: labels of another shape.
+        ArgumentError: an unknown reduction, or a delta out of range.
+        DTypeError: outputs that are not floating, or complex labels.
+
+    >>> losses.huber(np.asarray([1.0, 3.0]), np.asarray([0.0, 0.0]), reduction="none")
+    array([0.5, 2.5])
+
+    Source: Huber, Robust estimation of a location parameter, Annals of mathematical statistics 35,
+    1964.
+
     """
     _check_above_zero("delta", delta)
     outputs, labels = _alike("huber", outputs, labels)
     xp = array_namespace(outputs)
     difference = outputs - labels
     bounded = xp.where(xp.abs(difference) > delta, delta * xp.sign(difference), difference)
-    # Both pieces in one, and no square that would overflow.
-    return _reduce(
-        0.5 * xp.square(bounded) + delta * xp.abs(difference - bounded),
-        reduction,
-        outputs,
-    )
+    # Both pieces in one expression, without a square that could overflow.
+    losses = 0.5 * xp.square(bounded) + delta * xp.abs(difference - bounded)
+    return _reduce(losses, reduction, outputs)
 
 
 def hinge(
@@ -240,12 +324,27 @@ def hinge(
     margin: float = 1.0,
     reduction: str = "mean",
 ) -> Array:
-    """Return max(0, margin + the largest output of the other classes - that of the label), by
-    Crammer and Singer.
+    """Return max(0, margin + largest output of the other classes - output of the label).
 
-    Shapes as for `cross_entropy`; rows of labels are one-hot. It is scikit-learn's hinge_loss;
-    PyTorch's multi_margin_loss is another one, see `multi_margin`. Source: Crammer and Singer, On
-    the algorithmic implementation of multiclass kernel-based vector machines, JMLR 2, 2001.
+    Args:
+        outputs: floating, (…, classes).
+        labels: class indices (…), or one-hot rows of the outputs' shape.
+        margin: above 0.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ShapeError: labels of another shape.
+        ArgumentError: an unknown reduction, or a margin out of range.
+        DTypeError: outputs that are not floating, or complex labels.
+
+    >>> outputs = np.asarray([[2.0, 0.0, 1.5]])
+    >>> losses.hinge(outputs, np.asarray([0]))
+    np.float64(0.5)
+
+    Source: Crammer and Singer, On the algorithmic implementation of multiclass kernel-based vector
+    machines, JMLR 2, 2001; scikit-learn's hinge_loss. PyTorch's multi_margin_loss is
+    `multi_margin`.
+
     """
     _check_labels("hinge", outputs, labels)
     _check_above_zero("margin", margin)
@@ -253,11 +352,8 @@ def hinge(
     wanted = targets(labels, x)
     lowest = xp.full((), -math.inf, dtype=x.dtype, device=device(x))
     others = xp.max(xp.where(wanted > 0, lowest, x), axis=-1)
-    return _reduce(
-        relu(margin + others - xp.sum(_at_labels(wanted, x), axis=-1)),
-        reduction,
-        outputs,
-    )
+    at_label = xp.sum(_at_labels(wanted, x), axis=-1)
+    return _reduce(relu(margin + others - at_label), reduction, outputs)
 
 
 def multi_margin(
@@ -267,51 +363,82 @@ def multi_margin(
     margin: float = 1.0,
     reduction: str = "mean",
 ) -> Array:
-    """Return the sum over the other classes of max(0, margin + their output - that of the label),
-    by the classes.
+    """Return sum(max(0, margin + output - output of the label)) / classes over the other classes.
 
-    Shapes as for `cross_entropy`; rows of labels are one-hot. Source: Weston and Watkins, Support
-    vector machines for multi-class pattern recognition, ESANN 1999; PyTorch's MultiMarginLoss with
-    p=1.
+    Args:
+        outputs: floating, (…, classes).
+        labels: class indices (…), or one-hot rows of the outputs' shape.
+        margin: above 0.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ShapeError: labels of another shape.
+        ArgumentError: an unknown reduction, or a margin out of range.
+        DTypeError: outputs that are not floating, or complex labels.
+
+    >>> outputs = np.asarray([[2.0, 1.25, 1.5, 0.0]])
+    >>> losses.multi_margin(outputs, np.asarray([0]))
+    np.float64(0.1875)
+
+    Source: Weston and Watkins, Support vector machines for multi-class pattern recognition, ESANN
+    1999; PyTorch's MultiMarginLoss with p=1.
+
     """
     _check_labels("multi_margin", outputs, labels)
     _check_above_zero("margin", margin)
     xp, x = array_namespace(outputs, labels), widened(outputs)
     wanted = targets(labels, x)
     at_label = xp.sum(_at_labels(wanted, x), axis=-1, keepdims=True)
-    return _reduce(
-        xp.mean((1 - wanted) * relu(margin + x - at_label), axis=-1),
-        reduction,
-        outputs,
-    )
+    of_classes = (1 - wanted) * relu(margin + x - at_label)
+    return _reduce(xp.mean(of_classes, axis=-1), reduction, outputs)
 
 
 def kl_divergence(log_probabilities: Array, labels: Array, *, reduction: str = "mean") -> Array:
-    """Return sum(labels · (log(labels) - log_probabilities)) over the last axis, where 0 · log(0)
-    is 0.
+    """Return sum(labels · (log(labels) - log_probabilities)) over the last axis, with 0 log 0 = 0.
 
-    Both arrays are of one shape, (…, classes); the labels are probabilities. The mean is the one
-    over examples, which PyTorch's KLDivLoss calls "batchmean". Source: Kullback and Leibler, On
-    information and sufficiency, Annals of mathematical statistics 22, 1951.
+    Args:
+        log_probabilities: floating, (…, classes).
+        labels: probabilities of the same shape.
+        reduction: "mean" over examples, which PyTorch calls "batchmean", "sum" or "none".
+
+    Raises:
+        ShapeError: labels of another shape.
+        ArgumentError: an unknown reduction.
+        DTypeError: outputs that are not floating, or complex labels.
+
+    >>> log_p = np.log([[0.5, 0.5]])
+    >>> losses.kl_divergence(log_p, np.asarray([[1.0, 0.0]])).round(4)
+    np.float64(0.6931)
+
+    Source: Kullback and Leibler, On information and sufficiency, Annals of mathematical statistics
+    22, 1951; PyTorch's KLDivLoss.
+
     """
     log_p, t = map(widened, _alike("kl_divergence", log_probabilities, labels))
     xp = array_namespace(t)
     possible = t > 0
     logarithms = xp.log(xp.where(possible, t, xp.ones_like(t)))
-    # Chosen before the product: 0 · infinity would be no number.
-    return _reduce(
-        xp.sum(
-            t * xp.where(possible, logarithms - log_p, xp.zeros_like(t)),
-            axis=-1,
-        ),
-        reduction,
-        log_probabilities,
-    )
+    # Chosen before the product, because 0 · infinity is NaN.
+    difference = xp.where(possible, logarithms - log_p, xp.zeros_like(t))
+    return _reduce(xp.sum(t * difference, axis=-1), reduction, log_probabilities)
 
 
 def cosine(x1: Array, x2: Array, *, reduction: str = "mean") -> Array:
-    """Return 1 - cos(x1, x2) of vectors along the last axis, in [0, 2]; both are of one shape, (…,
-    features).
+    """Return 1 - cos(x1, x2) of vectors along the last axis, in 0 … 2.
+
+    Args:
+        x1: floating, (…, features).
+        x2: real, of the same shape.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ShapeError: arrays of two shapes.
+        ArgumentError: an unknown reduction.
+        DTypeError: the first array is not floating, or the second is complex.
+
+    >>> losses.cosine(np.asarray([[1.0, 0.0]]), np.asarray([[0.0, 2.0]]))
+    np.float64(1.0)
+
     """
     return _reduce(1 - _cosine("cosine", x1, x2), reduction, x1)
 
@@ -324,11 +451,27 @@ def cosine_embedding(
     margin: float = 0.0,
     reduction: str = "mean",
 ) -> Array:
-    """Return 1 - cos(x1, x2) of pairs that belong together, and max(0, cos(x1, x2) - margin) of
-    those that do not.
+    """Return 1 - cos(x1, x2) of pairs that belong together, max(0, cos(x1, x2) - margin) of others.
 
-    Vectors are (…, features), both of one shape; labels are (…), above 0 (as 1) for pairs that
-    belong together and 0 or less (as -1) for the others. Source: PyTorch's CosineEmbeddingLoss.
+    Args:
+        x1: floating, (…, features).
+        x2: real, of the same shape.
+        labels: real, (…), above 0 (as 1) for pairs that belong together, 0 or less (as -1) for
+            others.
+        margin: a number.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ShapeError: arrays of two shapes, or labels of another one.
+        ArgumentError: an unknown reduction.
+        DTypeError: the first array is not floating, or another is complex.
+
+    >>> x1, x2 = np.asarray([[1.0, 0.0]]), np.asarray([[0.0, 2.0]])
+    >>> losses.cosine_embedding(x1, x2, np.asarray([1]))
+    np.float64(1.0)
+
+    Source: PyTorch's CosineEmbeddingLoss.
+
     """
     cosines = _cosine("cosine_embedding", x1, x2)
     if labels.shape != cosines.shape:
@@ -338,13 +481,10 @@ def cosine_embedding(
         )
     _check_real("cosine_embedding", labels)
     xp = array_namespace(cosines, labels)
-    # As floating numbers: some libraries compare no booleans, or not all integers.
+    # Floating, because some libraries do not compare booleans, or not all integers.
     together = xp.astype(labels, cosines.dtype, copy=False) > 0
-    return _reduce(
-        xp.where(together, 1 - cosines, relu(cosines - margin)),
-        reduction,
-        x1,
-    )
+    losses = xp.where(together, 1 - cosines, relu(cosines - margin))
+    return _reduce(losses, reduction, x1)
 
 
 def triplet_margin(
@@ -355,20 +495,33 @@ def triplet_margin(
     margin: float = 1.0,
     reduction: str = "mean",
 ) -> Array:
-    """Return max(0, ‖anchor - positive‖ - ‖anchor - negative‖ + margin) of vectors along the last
-    axis.
+    """Return max(0, ‖anchor - positive‖ - ‖anchor - negative‖ + margin) along the last axis.
 
-    All three arrays are of one shape, (…, features). Source: Schroff, Kalenichenko and Philbin,
-    FaceNet, CVPR 2015; PyTorch's TripletMarginLoss, whose small shift of the differences, 1e-6,
-    keeps the derivative finite where two vectors are equal.
+    Differences are shifted by 1e-6, which keeps the derivative finite where two vectors are equal.
+
+    Args:
+        anchor: floating, (…, features).
+        positive: of the same shape, to be near the anchor.
+        negative: of the same shape, to be far from the anchor.
+        margin: above 0.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ShapeError: arrays of several shapes.
+        ArgumentError: an unknown reduction, or a margin out of range.
+        DTypeError: the anchor is not floating, or another array is complex.
+
+    >>> anchor, negative = np.asarray([[0.0, 0.0]]), np.asarray([[0.5, 0.0]])
+    >>> losses.triplet_margin(anchor, anchor, negative).round(4)
+    np.float64(0.5)
+
+    Source: Schroff, Kalenichenko and Philbin, FaceNet, CVPR 2015; PyTorch's TripletMarginLoss.
+
     """
     _check_above_zero("margin", margin)
     anchor, positive, negative = _alike("triplet_margin", anchor, positive, negative)
-    return _reduce(
-        relu(_distance(anchor, positive) - _distance(anchor, negative) + margin),
-        reduction,
-        anchor,
-    )
+    nearer = _distance(anchor, positive) - _distance(anchor, negative)
+    return _reduce(relu(nearer + margin), reduction, anchor)
 
 
 def _of_log_probabilities(
@@ -380,42 +533,43 @@ def _of_log_probabilities(
     ignore_index: int | None,
     reduction: str,
 ) -> Array:
-    """Return the negative logarithms at the labels, or the mean of them by rows of probabilities,
-    with all settings.
-    """
+    """Return the cross-entropy of log-probabilities, with all settings."""
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(
             f"label_smoothing is {label_smoothing}: wanted a number from 0 to 1, such as 0.1"
         )
     xp = array_namespace(log_p, labels)
-    of_index = labels.ndim < log_p.ndim
-    counted = None
-    if of_index:
+    has_indices = labels.ndim < log_p.ndim
+    if has_indices:
         labels = as_indices("labels", labels)
+    counted: Array | None = None
     if ignore_index is not None:
-        if not of_index:
+        if not has_indices:
             raise ArgumentError(
                 f"{name}: ignore_index is {ignore_index} and the labels are probabilities of shape "
                 f"{tuple(labels.shape)}: wanted class indices {tuple(log_p.shape[:-1])}; a row of "
                 "zeros counts 0"
             )
-        counted = labels != ignore_index
-        labels = xp.where(counted, labels, xp.zeros_like(labels))
-        counted = xp.astype(xp.expand_dims(counted, axis=-1), log_p.dtype)
-    wanted = targets(labels, log_p)
-    shares = wanted if counted is None else wanted * counted
+        is_counted = labels != ignore_index
+        labels = xp.where(is_counted, labels, xp.zeros_like(labels))
+        counted = xp.astype(xp.expand_dims(is_counted, axis=-1), log_p.dtype)
+    shares = targets(labels, log_p)
+    if counted is not None:
+        shares = shares * counted
     wanted = shares
     if label_smoothing:
         spread = label_smoothing / log_p.shape[-1]
-        wanted = (1 - label_smoothing) * wanted + (spread if counted is None else spread * counted)
+        spread_over = spread if counted is None else spread * counted
+        wanted = (1 - label_smoothing) * shares + spread_over
     if weight is not None:
         weight = _class_weight(name, weight, log_p)
         wanted, shares = wanted * weight, shares * weight
     # Chosen before the product: a class that is not wanted may have a probability of 0, and 0 ·
     # infinity is NaN.
     impossible = xp.logical_and(wanted == 0, xp.isinf(log_p))
-    losses = xp.sum(wanted * xp.where(impossible, xp.zeros_like(log_p), -log_p), axis=-1)
-    if reduction != "mean" or not of_index:
+    surprise = xp.where(impossible, xp.zeros_like(log_p), -log_p)
+    losses = xp.sum(wanted * surprise, axis=-1)
+    if reduction != "mean" or not has_indices:
         return _reduce(losses, reduction, log_p)
     total = xp.sum(shares)
     nothing = total == 0
@@ -424,10 +578,8 @@ def _of_log_probabilities(
 
 
 def _class_weight(name: str, weight: Array, outputs: Array) -> Array:
-    given, wanted = (
-        getattr(weight, "shape", type(weight).__name__),
-        outputs.shape[-1:],
-    )
+    given = getattr(weight, "shape", type(weight).__name__)
+    wanted = outputs.shape[-1:]
     if given != wanted:
         given = tuple(given) if isinstance(given, tuple) else given
         raise ShapeError(
@@ -439,7 +591,7 @@ def _class_weight(name: str, weight: Array, outputs: Array) -> Array:
 
 
 def _alike(loss: str, *arrays: Array) -> list[Array]:
-    """Return arrays of one shape, all of them traced where one is, and of the first one's dtype."""
+    """Return arrays of one shape with the first one's dtype, all of them traced if one is."""
     first = arrays[0]
     _check_outputs(loss, first)
     for x in arrays[1:]:
@@ -447,14 +599,14 @@ def _alike(loss: str, *arrays: Array) -> list[Array]:
         if x.shape != first.shape:
             raise ShapeError(
                 f"{loss}: arrays of shapes {tuple(first.shape)} and {tuple(x.shape)} were given: "
-                "wanted one shape, for elements that are broadcast would count several times"
+                "wanted one shape, because elements that are broadcast would count several times"
             )
     xp = array_namespace(*arrays)
     return [xp.astype(x, first.dtype, copy=False) for x in arrays]
 
 
 def _at_labels(wanted: Array, outputs: Array) -> Array:
-    """Return the outputs where they are wanted, and 0 elsewhere, whatever the other outputs are."""
+    """Return the outputs where they are wanted, and 0 elsewhere, also for infinite outputs."""
     xp = array_namespace(wanted, outputs)
     return wanted * xp.where(wanted == 0, xp.zeros_like(outputs), outputs)
 
@@ -462,7 +614,7 @@ def _at_labels(wanted: Array, outputs: Array) -> Array:
 def _cosine(loss: str, x1: Array, x2: Array) -> Array:
     x1, x2 = map(widened, _alike(loss, x1, x2))
     xp = array_namespace(x1)
-    # A vector of zeros has no direction; with the small number its cosine is 0.
+    # A vector of zeros has no direction. The small number makes its cosine 0.
     squares = [xp.sum(x * x, axis=-1) + 1e-12 for x in (x1, x2)]
     return xp.sum(x1 * x2, axis=-1) / xp.sqrt(squares[0] * squares[1])
 
