@@ -69,8 +69,8 @@ def cross_entropy(
 
     >>> logits = np.asarray([[0.0, 0.0], [2.0, 0.0]])
     >>> labels = np.asarray([1, 0])
-    >>> losses.cross_entropy(logits, labels).round(4)
-    np.float64(0.41)
+    >>> round(float(losses.cross_entropy(logits, labels)), 4)
+    0.41
     >>> losses.cross_entropy(logits, labels, reduction="none").round(4)
     array([0.6931, 0.1269])
 
@@ -152,8 +152,8 @@ def cross_entropy_of_probabilities(
         DTypeError: outputs that are not floating, or complex labels.
 
     >>> p = np.asarray([[0.5, 0.5], [0.8, 0.2]])
-    >>> losses.cross_entropy_of_probabilities(p, np.asarray([1, 0])).round(4)
-    np.float64(0.4581)
+    >>> round(float(losses.cross_entropy_of_probabilities(p, np.asarray([1, 0]))), 4)
+    0.4581
 
     Source: Deep Learning from Scratch, chapter 4.2.2.
 
@@ -220,8 +220,8 @@ def sum_of_squares(outputs: Array, labels: Array, *, reduction: str = "mean") ->
         DTypeError: outputs that are not floating, or complex labels.
 
     >>> outputs = np.asarray([[1.0, 2.0]])
-    >>> losses.sum_of_squares(outputs, np.asarray([[0.0, 0.0]]))
-    np.float64(2.5)
+    >>> float(losses.sum_of_squares(outputs, np.asarray([[0.0, 0.0]])))
+    2.5
 
     Source: Deep Learning from Scratch, chapter 4.2.1.
 
@@ -246,8 +246,8 @@ def mean_squared_error(outputs: Array, labels: Array, *, reduction: str = "mean"
         ArgumentError: an unknown reduction.
         DTypeError: outputs that are not floating, or complex labels.
 
-    >>> losses.mean_squared_error(np.asarray([1.0, 2.0]), np.asarray([0.0, 0.0]))
-    np.float64(2.5)
+    >>> float(losses.mean_squared_error(np.asarray([1.0, 2.0]), np.asarray([0.0, 0.0])))
+    2.5
 
     Source: PyTorch's MSELoss.
 
@@ -270,8 +270,8 @@ def mean_absolute_error(outputs: Array, labels: Array, *, reduction: str = "mean
         ArgumentError: an unknown reduction.
         DTypeError: outputs that are not floating, or complex labels.
 
-    >>> losses.mean_absolute_error(np.asarray([1.0, 2.0]), np.asarray([0.0, 0.0]))
-    np.float64(1.5)
+    >>> float(losses.mean_absolute_error(np.asarray([1.0, 2.0]), np.asarray([0.0, 0.0])))
+    1.5
 
     Source: PyTorch's L1Loss.
 
@@ -338,8 +338,8 @@ def hinge(
         DTypeError: outputs that are not floating, or complex labels.
 
     >>> outputs = np.asarray([[2.0, 0.0, 1.5]])
-    >>> losses.hinge(outputs, np.asarray([0]))
-    np.float64(0.5)
+    >>> float(losses.hinge(outputs, np.asarray([0])))
+    0.5
 
     Source: Crammer and Singer, On the algorithmic implementation of multiclass kernel-based vector
     machines, JMLR 2, 2001; scikit-learn's hinge_loss. PyTorch's multi_margin_loss is
@@ -377,8 +377,8 @@ def multi_margin(
         DTypeError: outputs that are not floating, or complex labels.
 
     >>> outputs = np.asarray([[2.0, 1.25, 1.5, 0.0]])
-    >>> losses.multi_margin(outputs, np.asarray([0]))
-    np.float64(0.1875)
+    >>> float(losses.multi_margin(outputs, np.asarray([0])))
+    0.1875
 
     Source: Weston and Watkins, Support vector machines for multi-class pattern recognition, ESANN
     1999; PyTorch's MultiMarginLoss with p=1.
@@ -407,8 +407,8 @@ def kl_divergence(log_probabilities: Array, labels: Array, *, reduction: str = "
         DTypeError: outputs that are not floating, or complex labels.
 
     >>> log_p = np.log([[0.5, 0.5]])
-    >>> losses.kl_divergence(log_p, np.asarray([[1.0, 0.0]])).round(4)
-    np.float64(0.6931)
+    >>> round(float(losses.kl_divergence(log_p, np.asarray([[1.0, 0.0]]))), 4)
+    0.6931
 
     Source: Kullback and Leibler, On information and sufficiency, Annals of mathematical statistics
     22, 1951; PyTorch's KLDivLoss.
@@ -436,8 +436,8 @@ def cosine(x1: Array, x2: Array, *, reduction: str = "mean") -> Array:
         ArgumentError: an unknown reduction.
         DTypeError: the first array is not floating, or the second is complex.
 
-    >>> losses.cosine(np.asarray([[1.0, 0.0]]), np.asarray([[0.0, 2.0]]))
-    np.float64(1.0)
+    >>> float(losses.cosine(np.asarray([[1.0, 0.0]]), np.asarray([[0.0, 2.0]])))
+    1.0
 
     """
     return _reduce(1 - _cosine("cosine", x1, x2), reduction, x1)
@@ -467,8 +467,8 @@ def cosine_embedding(
         DTypeError: the first array is not floating, or another is complex.
 
     >>> x1, x2 = np.asarray([[1.0, 0.0]]), np.asarray([[0.0, 2.0]])
-    >>> losses.cosine_embedding(x1, x2, np.asarray([1]))
-    np.float64(1.0)
+    >>> float(losses.cosine_embedding(x1, x2, np.asarray([1])))
+    1.0
 
     Source: PyTorch's CosineEmbeddingLoss.
 
@@ -512,8 +512,8 @@ def triplet_margin(
         DTypeError: the anchor is not floating, or another array is complex.
 
     >>> anchor, negative = np.asarray([[0.0, 0.0]]), np.asarray([[0.5, 0.0]])
-    >>> losses.triplet_margin(anchor, anchor, negative).round(4)
-    np.float64(0.5)
+    >>> round(float(losses.triplet_margin(anchor, anchor, negative)), 4)
+    0.5
 
     Source: Schroff, Kalenichenko and Philbin, FaceNet, CVPR 2015; PyTorch's TripletMarginLoss.
 

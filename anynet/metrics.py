@@ -1,18 +1,18 @@
-"""Metrics: how good outputs are, as sums over rows that are added up over batches.
+"""Metrics: scores of outputs, computed from sums over rows that are added up over batches.
 
-Each metric is an object. Calling it gives the score of whole arrays, on their device. Over batches,
-`Metric.count` gives the sums of one batch, `Metric.add` adds two of them, and `Metric.result`
-computes the score once at the end, so that the batches do not change the score. The instances with
-lower-case names, such as `f1`, have the default settings and also take them in a call:
-``f1(outputs, labels, average="micro")`` is ``F1(average="micro")(outputs, labels)``.
+Calling a metric returns the score of whole arrays, on their device. Over batches, `Metric.count`
+returns the sums of one batch, `Metric.add` adds two of them, and `Metric.result` computes the score
+once at the end, so the batches do not change the score. The instances with lower-case names, such
+as `f1`, have the default settings and also take them in a call: ``f1(outputs, labels,
+average="micro")`` is ``F1(average="micro")(outputs, labels)``.
 
-Classes: outputs are real, (…, classes) with two or more classes, and the index of the largest is
-the answer, the first of equal ones. Labels are class indices (…) of any integer dtype, or one-hot
-rows (…, classes). A row with a NaN among its outputs has no answer and is never right; neither is a
-row whose label is no class.
+Outputs of a classifier are real, (…, classes) with two or more classes. The answer is the index of
+the largest output, the first of equal ones. Labels are class indices (…) of any integer dtype, or
+one-hot rows (…, classes). A row with a NaN among its outputs has no answer and is never right, nor
+is a row whose label is no class.
 
-Rows are counted in integers, which is exact. The other sums are in float32, or in float64 where
-outputs or labels are.
+Rows are counted in integers, which is exact. Other sums are in float32, or in float64 if outputs or
+labels are.
 """
 
 import math
@@ -33,17 +33,16 @@ from anynet.array import (
 )
 from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 
-#: What a metric counts in a batch: arrays by name.
+#: The sums of a batch: arrays by name.
 Sums = dict[str, Array]
 
 
 class Metric:
-    """The base of metrics: a name, the sums of a batch, and the score that follows from the sums of
-    all batches.
+    """The base of metrics: a name, the sums of a batch, and the score of the sums of all batches.
 
-    A subclass defines `count` and `result`, and `add` where sums are not simply added:
+    A subclass defines `count` and `result`, and `add` if its sums are not simply added.
 
-    >>> class Positive(anynet.metrics.Metric):
+    >>> class Positive(metrics.Metric):
     ...     name = "positive"
     ...
     ...     def count(self, outputs, labels):
@@ -51,9 +50,12 @@ class Metric:
     ...
     ...     def result(self, sums):
     ...         return sums["sum"] / sums["rows"]
+    >>> float(Positive()(np.asarray([-1.0, 1.0, 2.0, 3.0]), None))
+    0.75
+
     """
 
-    #: How `anynet.fit` calls it, in the table that it prints and in the history.
+    #: The name in the table that `anynet.fit` prints, and in its history.
     name: str = ""
 
     def count(self, outputs: Array, labels: Array) -> Any:
@@ -69,9 +71,7 @@ class Metric:
         raise NotImplementedError(f"{type(self).__name__} defines no result()")
 
     def __call__(self, outputs: Array, labels: Array, *args: Any, **settings: Any) -> Array:
-        """Return the score of these rows, with other settings than the metric's own where any are
-        given.
-        """
+        """Return the score of these rows. Settings replace the metric's own."""
         metric = type(self)(*args, **settings) if args or settings else self
         return metric.result(metric.count(outputs, labels))
 
@@ -83,16 +83,24 @@ class Metric:
 
 
 class Accuracy(Metric):
-    """The fraction of rows whose largest output is at the label, a float32 scalar; NaN where there
-    are no rows.
+    """Return the fraction of rows whose largest output is at the label, a float32 scalar.
 
-    With ``ignore_index`` rows of that label do not count, as in `losses.cross_entropy`. Source:
-    Deep Learning from Scratch, chapter 3.6.2.
+    It is NaN for no rows.
+
+    Args:
+        ignore_index: rows with this label do not count, as in `losses.cross_entropy`.
 
     Raises:
-        ShapeError: fewer than two classes, or labels of another shape.
-        DTypeError: complex outputs or labels, or uint64, which not every library can compare.
-        DataError: class indices that are not integers.
+        ShapeError: when called, fewer than two classes, or labels of another shape.
+        DTypeError: when called, complex outputs or labels, or uint64, which not every library can
+            compare.
+        DataError: when called, class indices that are not integers.
+
+    >>> outputs = np.asarray([[0.1, 0.9], [0.8, 0.2]])
+    >>> float(metrics.accuracy(outputs, np.asarray([1, 1])))
+    0.5
+
+    Source: Deep Learning from Scratch, chapter 3.6.2.
 
     """
 
@@ -104,11 +112,8 @@ class Accuracy(Metric):
     def count(self, outputs: Array, labels: Array) -> Sums:
         """Return the number of rows that are right, and of all rows, integers ()."""
         labels = _labels(self.name, outputs, labels)
-        return _rows_that_are(
-            _answers(self.name, outputs) == labels,
-            labels,
-            self.ignore_index,
-        )
+        right = _answers(self.name, outputs) == labels
+        return _rows_that_are(right, labels, self.ignore_index)
 
     def result(self, sums: Sums) -> Array:
         """Return right / rows."""
@@ -116,13 +121,21 @@ class Accuracy(Metric):
 
 
 class TopKAccuracy(Metric):
-    """The fraction of rows whose label is among the k largest outputs, a float32 scalar.
+    """Return the fraction of rows whose label is among the k largest outputs, a float32 scalar.
 
-    Of equal outputs the first ones count as the larger, so that k = 1 is `accuracy`. Errors as for
-    `Accuracy`.
+    Of equal outputs the first ones count as the larger, so k = 1 gives `Accuracy`.
+
+    Args:
+        k: in 1 … classes.
+        ignore_index: rows with this label do not count.
 
     Raises:
-        ArgumentError: k is below 1, or above the number of classes.
+        ArgumentError: when called, k is out of range.
+        ShapeError, DTypeError, DataError: as `Accuracy`.
+
+    >>> outputs = np.asarray([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1]])
+    >>> float(metrics.TopKAccuracy(2)(outputs, np.asarray([1, 2])))
+    0.5
 
     """
 
@@ -133,10 +146,8 @@ class TopKAccuracy(Metric):
 
     def count(self, outputs: Array, labels: Array) -> Sums:
         """Return the number of rows that are right, and of all rows, integers ()."""
-        labels, classes = (
-            _labels(self.name, outputs, labels),
-            outputs.shape[-1],
-        )
+        labels = _labels(self.name, outputs, labels)
+        classes = outputs.shape[-1]
         if not 1 <= self.k <= classes:
             raise ArgumentError(
                 f"k is {self.k} and the outputs have {classes} classes: wanted a number from 1 to "
@@ -147,16 +158,11 @@ class TopKAccuracy(Metric):
         answers = _largest(outputs)
         indices = xp.arange(classes, dtype=labels.dtype, device=device(labels))
         label = xp.expand_dims(labels, axis=-1)
-        at_label = xp.sum(
-            xp.where(indices == label, outputs, xp.zeros_like(outputs)),
-            axis=-1,
-            keepdims=True,
-        )
-        behind = xp.logical_or(
-            outputs < at_label,
-            xp.logical_and(outputs == at_label, indices >= label),
-        )
-        right = classes - xp.count_nonzero(behind, axis=-1) < self.k
+        only_label = xp.where(indices == label, outputs, xp.zeros_like(outputs))
+        at_label = xp.sum(only_label, axis=-1, keepdims=True)
+        is_tie_behind = xp.logical_and(outputs == at_label, indices >= label)
+        is_behind = xp.logical_or(outputs < at_label, is_tie_behind)
+        right = classes - xp.count_nonzero(is_behind, axis=-1) < self.k
         right = xp.logical_and(xp.logical_and(right, answers >= 0), labels < classes)
         return _rows_that_are(right, labels, self.ignore_index)
 
@@ -166,7 +172,7 @@ class TopKAccuracy(Metric):
 
 
 class _PerClass(Metric):
-    """A score of each class from three counts, and the average of them."""
+    """A score of each class from three counts, and the average of these scores."""
 
     def __init__(self, average: str = "macro") -> None:
         if average not in ("macro", "micro", "none"):
@@ -179,10 +185,8 @@ class _PerClass(Metric):
 
         A row whose label is no class counts nowhere.
         """
-        labels, answers = (
-            _labels(self.name, outputs, labels),
-            _answers(self.name, outputs),
-        )
+        labels = _labels(self.name, outputs, labels)
+        answers = _answers(self.name, outputs)
         classes = outputs.shape[-1]
         xp = array_namespace(answers, labels)
         none = xp.full_like(labels, classes)
@@ -198,23 +202,30 @@ class _PerClass(Metric):
         xp = array_namespace(part)
         if self.average == "micro":
             part, whole = xp.sum(part), xp.sum(whole)
-        # None of nothing is 0.
-        score = xp.astype(part, xp.float32) / xp.astype(
-            xp.maximum(whole, xp.ones_like(whole)), xp.float32
-        )
+        # 0 / 0 counts as 0.
+        whole = xp.maximum(whole, xp.ones_like(whole))
+        score = xp.astype(part, xp.float32) / xp.astype(whole, xp.float32)
         return xp.mean(score) if self.average == "macro" else score
 
 
 class Precision(_PerClass):
-    """The part of a class's answers that is right, true positives / answers, float32.
+    """Return the fraction of a class's answers that are right, true positives / answers, float32.
 
-    The average is "macro", the mean over all classes, "micro", of all answers together, or "none",
-    which gives the score of each class, (classes,). A class that is never the answer scores 0.
-    Errors as for `Accuracy`. Source: scikit-learn's precision_score with zero_division 0 and all
-    classes as its labels.
+    A class that is never the answer scores 0.
+
+    Args:
+        average: "macro" is the mean of all classes, "micro" counts all rows together, "none" gives
+            the score of each class, (classes,).
 
     Raises:
         ArgumentError: an unknown average.
+        ShapeError, DTypeError, DataError: when called, as `Accuracy`.
+
+    >>> outputs = np.asarray([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
+    >>> metrics.precision(outputs, np.asarray([1, 0, 0]), average="none")
+    array([1. , 0.5], dtype=float32)
+
+    Source: scikit-learn's precision_score with zero_division=0 and all classes as its labels.
 
     """
 
@@ -226,10 +237,24 @@ class Precision(_PerClass):
 
 
 class Recall(_PerClass):
-    """The part of a class's rows that is found, true positives / rows, float32; one without rows
-    scores 0.
+    """Return the fraction of a class's rows that are found, true positives / rows, float32.
 
-    Averages and errors as for `Precision`. Source: scikit-learn's recall_score.
+    A class without rows scores 0.
+
+    Args:
+        average: "macro" is the mean of all classes, "micro" counts all rows together, "none" gives
+            the score of each class, (classes,).
+
+    Raises:
+        ArgumentError: an unknown average.
+        ShapeError, DTypeError, DataError: when called, as `Accuracy`.
+
+    >>> outputs = np.asarray([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
+    >>> metrics.recall(outputs, np.asarray([1, 0, 0]), average="none")
+    array([0.5, 1. ], dtype=float32)
+
+    Source: scikit-learn's recall_score.
+
     """
 
     name = "recall"
@@ -240,10 +265,25 @@ class Recall(_PerClass):
 
 
 class F1(_PerClass):
-    """2 · true positives / (answers + rows), the harmonic mean of precision and recall, float32.
+    """Return 2 · true positives / (answers + rows), float32.
 
-    A class that has no rows and is never the answer scores 0. Averages and errors as for
-    `Precision`. Source: scikit-learn's f1_score.
+    That is the harmonic mean of precision and recall. A class that has no rows and is never the
+    answer scores 0.
+
+    Args:
+        average: "macro" is the mean of all classes, "micro" counts all rows together, "none" gives
+            the score of each class, (classes,).
+
+    Raises:
+        ArgumentError: an unknown average.
+        ShapeError, DTypeError, DataError: when called, as `Accuracy`.
+
+    >>> outputs = np.asarray([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
+    >>> round(float(metrics.f1(outputs, np.asarray([1, 0, 0]))), 4)
+    0.6667
+
+    Source: scikit-learn's f1_score.
+
     """
 
     name = "f1"
@@ -254,17 +294,21 @@ class F1(_PerClass):
 
 
 class BinaryAccuracy(Metric):
-    """The fraction of yes-or-no questions that are answered right, a float32 scalar; NaN where
-    there are none.
+    """Return the fraction of yes-or-no questions that are answered right, a float32 scalar.
 
-    Outputs are real, of any shape, each the logit of one question: one for each row, (N,) or (N,
-    1), or several, (N, labels). An output above the threshold is a yes; for probabilities the
-    threshold is 0.5. Labels are of the same shape, in 0 … 1, and from 0.5 on a yes; an axis of
-    length 1 at the end may be missing in one of the two arrays.
+    It is NaN for no questions. Outputs are real, of any shape, each the logit of one question.
+    Labels are of the same shape, in 0 … 1, and from 0.5 on a yes. An axis of length 1 at the end
+    may be missing in one of the two arrays.
+
+    Args:
+        threshold: an output above it is a yes. Use 0.5 for probabilities.
 
     Raises:
-        ShapeError: labels of another shape.
-        DTypeError: complex outputs or labels.
+        ShapeError: when called, labels of another shape.
+        DTypeError: when called, complex outputs or labels.
+
+    >>> float(metrics.binary_accuracy(np.asarray([-1.0, 2.0]), np.asarray([1, 1])))
+    0.5
 
     """
 
@@ -277,7 +321,7 @@ class BinaryAccuracy(Metric):
         """Return the number of answers that are right, and of all, integers ()."""
         x, t = _alike(self.name, outputs, labels)
         xp = array_namespace(x, t)
-        # Neither comparison holds for a NaN, which so is never right.
+        # Both comparisons are false for a NaN, which is never right.
         right = xp.where(t >= 0.5, x > self.threshold, x <= self.threshold)
         return {"right": _count(right), "rows": _constant(size(x), x)}
 
@@ -287,21 +331,26 @@ class BinaryAccuracy(Metric):
 
 
 class R2Score(Metric):
-    """R², 1 - sum((labels - outputs)²) / sum((labels - mean(labels))²), a float scalar; 1 is
-    perfect.
+    """Return 1 - sum((labels - outputs)²) / sum((labels - mean(labels))²), a float scalar.
 
-    Outputs and labels are real, of one shape (N, …); an axis of length 1 at the end may be missing
-    in one of the two arrays. Each column has a score of its own: ``multioutput`` is
-    "uniform_average", the mean of them, or "variance_weighted", their mean with weights sum((labels
-    - mean(labels))²). A column whose labels are all equal scores 1 where the outputs equal them
-    too, else 0. The score of fewer than two rows is NaN. Source: scikit-learn's r2_score. Means and
-    squares of batches are merged as in Chan, Golub and LeVeque, Algorithms for computing the sample
-    variance, The American Statistician 37, 1983.
+    A perfect score is 1. Each column has a score. A column whose labels are all equal scores 1 if
+    the outputs equal them too, else 0. The score of fewer than two rows is NaN. Outputs and labels
+    are real, of one shape (N, …). An axis of length 1 at the end may be missing in one of the two.
+
+    Args:
+        multioutput: "uniform_average" is the mean over the columns, "variance_weighted" their mean
+            with weights sum((labels - mean(labels))²).
 
     Raises:
         ArgumentError: an unknown multioutput.
-        ShapeError: labels of another shape, or no axis of rows.
-        DTypeError: complex outputs or labels.
+        ShapeError: when called, labels of another shape, or no axis of rows.
+        DTypeError: when called, complex outputs or labels.
+
+    >>> round(float(metrics.r2_score(np.asarray([1.0, 2.0, 3.0]), np.asarray([1.0, 2.0, 4.0]))), 4)
+    0.7857
+
+    Source: scikit-learn's r2_score. Means and squares of batches are merged as in Chan, Golub and
+    LeVeque, Algorithms for computing the sample variance, The American Statistician 37, 1983.
 
     """
 
@@ -315,8 +364,8 @@ class R2Score(Metric):
         self.multioutput = multioutput
 
     def count(self, outputs: Array, labels: Array) -> Sums:
-        """Return the number of rows, and of each column the labels' mean and squares around it, and
-        the errors'.
+        """Return the rows, and for each column the labels' mean, their squares around it, and the
+        squares of the errors.
         """
         x, t = _alike(self.name, outputs, labels)
         if x.ndim == 0:
@@ -324,8 +373,7 @@ class R2Score(Metric):
                 f"{self.name}: outputs of shape (): wanted one row per example, (N, …)"
             )
         xp, rows = array_namespace(x, t), x.shape[0]
-        # As differences from the first row: squares of large labels would have lost those of their
-        # differences.
+        # Differences from the first row, because squares of large labels lose small differences.
         first = t[:1, ...] if rows else xp.zeros((1, *t.shape[1:]), dtype=t.dtype, device=device(t))
         shifted = t - first
         shift = xp.sum(shifted, axis=0, keepdims=True) / max(rows, 1)
@@ -356,11 +404,8 @@ class R2Score(Metric):
         xp = array_namespace(errors)
         flat = squares == 0
         constant = xp.where(errors == 0, xp.ones_like(errors), xp.zeros_like(errors))
-        score = xp.where(
-            flat,
-            constant,
-            1 - errors / xp.where(flat, xp.ones_like(squares), squares),
-        )
+        ratio = errors / xp.where(flat, xp.ones_like(squares), squares)
+        score = xp.where(flat, constant, 1 - ratio)
         # A NaN among the outputs is a NaN in the score, also where the labels are all equal.
         score = xp.where(errors == errors, score, errors)
         if self.multioutput == "variance_weighted":
@@ -372,14 +417,17 @@ class R2Score(Metric):
 
 
 class MeanSquaredError(Metric):
-    """The mean of (outputs - labels)² over all elements, a float scalar; NaN where there are none.
+    """Return the mean of (outputs - labels)² over all elements, a float scalar.
 
-    Outputs and labels are real, of one shape; an axis of length 1 at the end may be missing in one
-    of the two arrays.
+    It is NaN for no elements. Outputs and labels are real, of one shape. An axis of length 1 at the
+    end may be missing in one of the two.
 
     Raises:
-        ShapeError: labels of another shape.
-        DTypeError: complex outputs or labels.
+        ShapeError: when called, labels of another shape.
+        DTypeError: when called, complex outputs or labels.
+
+    >>> float(metrics.mean_squared_error(np.asarray([1.0, 2.0]), np.asarray([0.0, 0.0])))
+    2.5
 
     """
 
@@ -396,24 +444,43 @@ class MeanSquaredError(Metric):
 
 
 class MeanAbsoluteError(MeanSquaredError):
-    """The mean of |outputs - labels| over all elements, a float scalar. Shapes and errors as for
-    `MeanSquaredError`.
+    """Return the mean of |outputs - labels| over all elements, a float scalar.
+
+    It is NaN for no elements. Outputs and labels are real, of one shape. An axis of length 1 at the
+    end may be missing in one of the two.
+
+    Raises:
+        ShapeError: when called, labels of another shape.
+        DTypeError: when called, complex outputs or labels.
+
+    >>> float(metrics.mean_absolute_error(np.asarray([1.0, 2.0]), np.asarray([0.0, 0.0])))
+    1.5
+
     """
 
     name = "mean_absolute_error"
 
     def count(self, outputs: Array, labels: Array) -> Sums:
-        """Return the sum of the sizes, and the number of elements."""
+        """Return the sum of the absolute differences, and the number of elements."""
         x, t = _alike(self.name, outputs, labels)
         return _total(array_namespace(x, t).abs(x - t))
 
 
 class Perplexity(Metric):
-    """exp of the mean cross-entropy of logits: how many classes a guess among equals would have, a
-    float scalar.
+    """Return exp of the mean cross-entropy, a float scalar.
 
-    Outputs are logits, (…, classes); labels as for `losses.cross_entropy`, so is ``ignore_index``.
-    For sequences they are (N, length, classes) and (N, length). Errors as for `Accuracy`.
+    That many equally likely classes would have the same cross-entropy. Outputs are logits, (…,
+    classes), for sequences (N, length, classes), with labels as for `losses.cross_entropy`.
+
+    Args:
+        ignore_index: rows with this label do not count, as in `losses.cross_entropy`.
+
+    Raises:
+        ShapeError, DTypeError, DataError: when called, as `Accuracy`.
+
+    >>> round(float(metrics.perplexity(np.zeros((5, 4)), np.asarray([0, 1, 2, 3, 0]))), 4)
+    4.0
+
     """
 
     name = "perplexity"
@@ -426,17 +493,15 @@ class Perplexity(Metric):
         indices = _labels(self.name, outputs, labels)
         xp = array_namespace(outputs)
         outputs = _comparable(self.name, outputs)
-        # Sums in a smaller dtype would overflow.
-        logits = (
-            outputs if outputs.dtype == xp.float64 else xp.astype(outputs, xp.float32, copy=False)
-        )
+        logits = outputs
+        if outputs.dtype != xp.float64:
+            # Sums in a smaller dtype would overflow.
+            logits = xp.astype(outputs, xp.float32, copy=False)
         total = losses.cross_entropy(
             logits, labels, ignore_index=self.ignore_index, reduction="sum"
         )
-        return {
-            "sum": total,
-            "rows": _rows_that_are(indices >= 0, indices, self.ignore_index)["rows"],
-        }
+        rows = _rows_that_are(indices >= 0, indices, self.ignore_index)["rows"]
+        return {"sum": total, "rows": rows}
 
     def result(self, sums: Sums) -> Array:
         """Return exp(sum / rows)."""
@@ -456,8 +521,17 @@ perplexity = Perplexity()
 
 
 class OfAllRows(Metric):
-    """A function of outputs and labels as a metric: called once, with all rows, which are kept
-    until then.
+    """Return a function's result for all rows, which are kept until the end.
+
+    Args:
+        function: of outputs and labels. Its name becomes that of the metric.
+
+    >>> def largest(outputs, labels):
+    ...     return outputs.max()
+    >>> metric = metrics.OfAllRows(largest)
+    >>> metric.name, float(metric(np.asarray([1.0, 3.0]), np.asarray([0, 1])))
+    ('largest', 3.0)
+
     """
 
     def __init__(self, function: Callable[[Array, Array], Any]) -> None:
@@ -475,31 +549,49 @@ class OfAllRows(Metric):
         return first[0] + second[0], first[1] + second[1]
 
     def result(self, sums: Any) -> Array:
-        """Return what the function gives for all rows."""
+        """Return the function's result for all rows."""
         all_rows = [array_namespace(*parts).concat(parts, axis=0) for parts in sums]
         result: Array = self.function(*all_rows)
         return result
 
 
 def as_metric(function: Metric | Callable[[Array, Array], Any]) -> Metric:
-    """Return a metric as it is, a partial one with those settings, and any other function as one of
-    all rows.
+    """Return a metric itself, a partial of a metric with its settings, or a function of all rows.
+
+    >>> from functools import partial
+    >>> metrics.as_metric(partial(metrics.f1, average="micro"))
+    F1(average='micro')
+
     """
+    if isinstance(function, Metric):
+        return function
     if isinstance(function, partial) and isinstance(function.func, Metric) and not function.args:
         return type(function.func)(**function.keywords)
-    return function if isinstance(function, Metric) else OfAllRows(function)
+    return OfAllRows(function)
 
 
 def confusion_matrix(outputs: Array, labels: Array) -> Array:
-    """Return how many rows have label i and the answer j, integers (classes, classes).
+    """Return the number of rows with label i and answer j, integers (classes, classes).
 
-    A row that has no answer, or whose label is no class, counts nowhere. Shapes and errors as for
-    `Accuracy`. Source: scikit-learn's confusion_matrix.
+    A row that has no answer, or whose label is no class, counts nowhere.
+
+    Args:
+        outputs: real, (…, classes).
+        labels: class indices (…), or one-hot rows (…, classes).
+
+    Raises:
+        ShapeError, DTypeError, DataError: as `Accuracy`.
+
+    >>> outputs = np.asarray([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
+    >>> metrics.confusion_matrix(outputs, np.asarray([1, 0, 0]))
+    array([[1, 1],
+           [0, 1]])
+
+    Source: scikit-learn's confusion_matrix.
+
     """
-    labels, answers = (
-        _labels("confusion_matrix", outputs, labels),
-        _answers("confusion_matrix", outputs),
-    )
+    labels = _labels("confusion_matrix", outputs, labels)
+    answers = _answers("confusion_matrix", outputs)
     classes = outputs.shape[-1]
     xp = array_namespace(answers, labels)
     known = xp.logical_and(xp.logical_and(labels >= 0, labels < classes), answers >= 0)
@@ -508,36 +600,37 @@ def confusion_matrix(outputs: Array, labels: Array) -> Array:
 
 
 def _labels(name: str, outputs: Array, labels: Array) -> Array:
-    """Return the class index of each row, in the library's default integers; below 0, or too large,
-    where no class.
+    """Return the class index of each row, in the library's default integers.
+
+    It is below 0, or too large, if the label is no class.
     """
     _check_arrays(name, outputs, labels)
     shape = tuple(outputs.shape)
     if outputs.ndim == 0 or shape[-1] < 2:
         raise ShapeError(
             f"{name}: outputs of shape {shape} are no choice among classes: wanted (…, classes) "
-            "with two or more; binary_accuracy is for logits of yes or no, r2_score for numbers"
+            "with two or more; binary_accuracy is for logits of yes or no, r2_score for regression"
         )
     if tuple(labels.shape) not in (shape, shape[:-1]):
+        fits = size(labels) == math.prod(shape[:-1])
+        remedy = f": reshape(labels, {shape[:-1]})" if fits else ""
         raise ShapeError(
             f"{name}: outputs of shape {shape} were given with labels of shape "
             f"{tuple(labels.shape)}; wanted class indices of shape {shape[:-1]} or one-hot rows of "
-            f"{shape}"
-            + (f": reshape(labels, {shape[:-1]})" if size(labels) == math.prod(shape[:-1]) else "")
+            f"{shape}{remedy}"
         )
     xp = array_namespace(outputs, labels)
     if labels.ndim == outputs.ndim:
         rows = _comparable(name, labels)
-        found = _largest(rows)
+        indices = _largest(rows)
         # A row of zeros names no class.
-        return xp.where(xp.any(rows > 0, axis=-1), found, xp.full_like(found, -1))
+        return xp.where(xp.any(rows > 0, axis=-1), indices, xp.full_like(indices, -1))
     if not xp.isdtype(labels.dtype, ("integral", "bool")):
         raise DataError(
             f"{name}: labels of shape {tuple(labels.shape)} are of dtype {labels.dtype}: wanted "
-            "class indices of an integer dtype, by astype; for numbers that are predicted there is "
-            "r2_score"
+            "class indices of an integer dtype, by astype; for regression there is r2_score"
         )
-    # What is too large for these integers becomes negative, and so stays no class.
+    # An index too large for these integers becomes negative, which is no class either.
     return xp.astype(labels, _integers(labels), copy=False)
 
 
@@ -555,12 +648,11 @@ def _answers(name: str, outputs: Array) -> Array:
 def _largest(rows: Array) -> Array:
     """Return the index of the largest of each row, -1 where a row holds a NaN."""
     xp = array_namespace(rows)
-    found = xp.astype(xp.argmax(rows, axis=-1), _integers(rows), copy=False)
-    return (
-        xp.where(xp.any(xp.isnan(rows), axis=-1), xp.full_like(found, -1), found)
-        if is_floating(rows)
-        else found
-    )
+    indices = xp.astype(xp.argmax(rows, axis=-1), _integers(rows), copy=False)
+    if not is_floating(rows):
+        return indices
+    has_nan = xp.any(xp.isnan(rows), axis=-1)
+    return xp.where(has_nan, xp.full_like(indices, -1), indices)
 
 
 def _integers(x: Array) -> DType:
@@ -576,9 +668,7 @@ def _check_real(name: str, x: Array) -> None:
 
 
 def _comparable(name: str, x: Array) -> Array:
-    """Return a real array in a dtype that can be compared: not all libraries can with all unsigned
-    integers.
-    """
+    """Return a real array in a dtype that every library compares, which unsigned ones are not."""
     xp, dtype = array_namespace(x), x.dtype
     if xp.isdtype(dtype, "bool"):
         return xp.astype(x, xp.uint8)
@@ -586,7 +676,7 @@ def _comparable(name: str, x: Array) -> Array:
         integers = _integers(x)
         if xp.iinfo(integers).bits <= xp.iinfo(dtype).bits:
             raise DTypeError(
-                f"{name}: {dtype} has numbers too large to be compared: wanted float32, by astype"
+                f"{name}: {dtype} has values too large to be compared: wanted float32, by astype"
             )
         return xp.astype(x, integers)
     _check_real(name, x)
@@ -601,34 +691,28 @@ def _alike(name: str, outputs: Array, labels: Array) -> tuple[Array, Array]:
     if x != t and (*x, 1) != t and x != (*t, 1):
         raise ShapeError(
             f"{name}: outputs of shape {x} were given with labels of shape {t}; wanted labels of "
-            f"shape {x}, for elements that are broadcast would count several times"
+            f"shape {x}, because elements that are broadcast would count several times"
         )
     dtype: DType = xp.float32
     for array in (outputs, labels):
         _check_real(name, array)
         dtype = xp.float64 if array.dtype == xp.float64 else dtype
     shape = min(x, t, key=len)
-    outputs, labels = (
-        xp.reshape(xp.astype(a, dtype, copy=False), shape) for a in (outputs, labels)
-    )
+    outputs = xp.reshape(xp.astype(outputs, dtype, copy=False), shape)
+    labels = xp.reshape(xp.astype(labels, dtype, copy=False), shape)
     return outputs, labels
 
 
 def _rows_that_are(right: Array, labels: Array, ignore_index: int | None) -> Sums:
-    """Return how many rows are right, and how many there are, without those to ignore."""
+    """Return the number of rows that are right, and that of all rows, without those to ignore."""
     xp = array_namespace(right, labels)
     # A label below 0 is no class, and -1 also stands for a missing answer.
     right = xp.logical_and(right, labels >= 0)
     if ignore_index is None:
-        return {
-            "right": _count(right),
-            "rows": _constant(size(labels), labels),
-        }
+        return {"right": _count(right), "rows": _constant(size(labels), labels)}
     counted = labels != ignore_index
-    return {
-        "right": _count(xp.logical_and(right, counted)),
-        "rows": _count(counted),
-    }
+    right = xp.logical_and(right, counted)
+    return {"right": _count(right), "rows": _count(counted)}
 
 
 def _count(x: Array) -> Array:
@@ -638,24 +722,22 @@ def _count(x: Array) -> Array:
 
 
 def _constant(value: int, like: Array) -> Array:
-    """Return a number as an integer array () on the device of another."""
+    """Return an integer as an array () on the device of another."""
     return array_namespace(like).full((), value, dtype=_integers(like), device=device(like))
 
 
 def _total(x: Array) -> Sums:
     """Return the sum of all elements, and their number."""
-    return {
-        "sum": array_namespace(x).sum(x),
-        "elements": _constant(size(x), x),
-    }
+    return {"sum": array_namespace(x).sum(x), "elements": _constant(size(x), x)}
 
 
 def _histogram(x: Array, stop: int) -> Array:
-    """Return how often each of the integers 0 … stop - 1 is in an array of integers from 0 up."""
+    """Return the count of each of the integers 0 … stop - 1 in an array of integers from 0 up."""
     xp = array_namespace(x)
-    # By sorting: exact for any number of rows, and without a loop or a matrix of one-hot rows.
+    # Sorting is exact for any number of rows, and needs no loop and no matrix of one-hot rows.
     ordered = xp.sort(xp.reshape(x, (-1,)))
-    below = xp.searchsorted(ordered, xp.arange(stop + 1, dtype=x.dtype, device=device(x)))
+    limits = xp.arange(stop + 1, dtype=x.dtype, device=device(x))
+    below = xp.searchsorted(ordered, limits)
     return below[1:] - below[:-1]
 
 
@@ -664,5 +746,6 @@ def _ratio(part: Array, whole: Array) -> Array:
     xp = array_namespace(part, whole)
     dtype = part.dtype if part.dtype == xp.float64 else xp.float32
     none = whole == 0
-    ratio = xp.astype(part, dtype) / xp.astype(xp.where(none, xp.ones_like(whole), whole), dtype)
+    divisor = xp.astype(xp.where(none, xp.ones_like(whole), whole), dtype)
+    ratio = xp.astype(part, dtype) / divisor
     return xp.where(none, xp.full_like(ratio, math.nan), ratio)

@@ -570,7 +570,7 @@ def test_every_dtype_and_few_rows(backend, dtype):
 
 def test_a_metric_of_ones_own():
     """As in the docstring of the base."""
-    names = {"anynet": anynet}
+    names = {"metrics": metrics, "np": np}
     code = "\n".join(
         line.strip()[4:]
         for line in metrics.Metric.__doc__.splitlines()
