@@ -1,8 +1,8 @@
-"""A program that imports and uses anynet keeps its settings: Python's, the C library's and the
-array library's.
+"""anynet changes no setting of a program that uses it: of Python, the C library or the array
+library.
 
-Each test runs a process of its own, which imports the library, notes the settings, trains, and
-compares."""
+Each test runs support/settings_of_a_process.py in a new process.
+"""
 
 import subprocess
 import sys
@@ -15,10 +15,10 @@ PROGRAM = Path(__file__).parent / "support/settings_of_a_process.py"
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax", "array_api_strict", "ndonnx"])
-def test_settings_of_the_process_stay_as_they_are(library, monkeypatch):
+def test_using_anynet_changes_no_setting(library, monkeypatch):
     if find_spec(library) is None:
         pytest.skip(f"needs {library}")
-    # The tests themselves set it.
+    # tests/conftest.py sets it.
     monkeypatch.delenv("JAX_ENABLE_X64", raising=False)
     ran = subprocess.run(
         [sys.executable, PROGRAM, library],

@@ -1,4 +1,4 @@
-"""What docs/stability.md says of threads: what may run at the same time on one array library."""
+"""The promises of docs/stability.md about threads."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -36,7 +36,7 @@ def arrays(net):
 
 
 def at_once(function, *values):
-    """Call the function with each value in a thread of its own, all at the same time."""
+    """Call the function with each value, each in a new thread, and all at the same time."""
     together = Barrier(len(values))
 
     def work(value):
@@ -47,13 +47,13 @@ def at_once(function, *values):
         return list(pool.map(work, values))
 
 
-def same(found, wanted):
-    for x, y in zip(found, wanted, strict=True):
+def assert_equal(values, expected):
+    for x, y in zip(values, expected, strict=True):
         np.testing.assert_array_equal(x, y)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_each_thread_trains_a_network_of_its_own(backend, compiled):
+def test_threads_train_networks(backend, compiled):
     if backend.name == "jax" and not compiled:
         pytest.skip("JAX compiles each operation of an eager step, which takes a minute")
 
@@ -71,9 +71,9 @@ def test_each_thread_trains_a_network_of_its_own(backend, compiled):
         return arrays(net)
 
     seeds = range(2 if backend.name == "jax" else THREADS)
-    wanted = [train(seed) for seed in seeds]
-    for found, right in zip(at_once(train, *seeds), wanted, strict=True):
-        same(found, right)
+    expected = [train(seed) for seed in seeds]
+    for values, of_seed in zip(at_once(train, *seeds), expected, strict=True):
+        assert_equal(values, of_seed)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -81,14 +81,14 @@ def test_threads_share_a_network_in_inference(backend, compiled):
     net = network(backend)
     infer = anynet.compile(net) if compiled else net
     batches = [batch(backend, seed)[0] for seed in range(THREADS)]
-    # A step that is being recorded has the network for itself.
-    wanted = [host(infer(x)) for x in batches]
+    # Threads may share the network once the step is recorded.
+    expected = [host(infer(x)) for x in batches]
     for _ in range(5):
-        same([host(y) for y in at_once(infer, *batches)], wanted)
+        assert_equal(map(host, at_once(infer, *batches)), expected)
 
 
-def test_threads_differentiate_by_one_network(backend):
-    """Its buffers are set by one of them; those of no layer here depend on the order."""
+def test_threads_differentiate_one_network(backend):
+    """No layer here has a buffer, which would depend on the order of the threads."""
     net = layers.Sequential(
         layers.Linear(6, 8),
         layers.Tanh(),
@@ -98,20 +98,18 @@ def test_threads_differentiate_by_one_network(backend):
     )
     step = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))
 
-    def gradients(given):
-        _, grads = step(net, *given)
+    def gradients(pair):
+        _, grads = step(net, *pair)
         return [host(g) for g in grads.parameters().values()]
 
     batches = [batch(backend, seed) for seed in range(THREADS)]
-    wanted = [gradients(given) for given in batches]
+    expected = [gradients(pair) for pair in batches]
     for _ in range(5):
-        for found, right in zip(at_once(gradients, *batches), wanted, strict=True):
-            same(found, right)
+        for values, of_batch in zip(at_once(gradients, *batches), expected, strict=True):
+            assert_equal(values, of_batch)
 
 
-def test_a_network_in_another_thread_while_a_step_of_it_is_recorded(
-    backend,
-):
+def test_other_thread_in_a_network_that_is_recorded_raises(backend):
     net, (x, _) = network(backend), batch(backend, 0)
     with ThreadPoolExecutor(1) as pool:
         step = anynet.compile(lambda x: pool.submit(net, x).result())
@@ -123,11 +121,9 @@ def test_a_network_in_another_thread_while_a_step_of_it_is_recorded(
     assert host(net(x)).shape == (20, 3)
 
 
-def test_random_numbers_depend_on_keys_alone(backend):
+def test_random_arrays_depend_on_keys_alone(backend):
     def draw(seed):
         return host(anynet.random.normal(anynet.random.key(seed, backend), (100,)))
 
-    same(
-        at_once(draw, *range(THREADS)),
-        [draw(seed) for seed in range(THREADS)],
-    )
+    expected = [draw(seed) for seed in range(THREADS)]
+    assert_equal(at_once(draw, *range(THREADS)), expected)

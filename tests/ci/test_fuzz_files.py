@@ -1,4 +1,4 @@
-"""Small samples of what ci/fuzz_files.py does: damaged files, and files made to cost much."""
+"""ci/fuzz_files.py on few files: damaged files, and files that attack time or memory."""
 
 import fuzz_files
 import pytest
@@ -6,7 +6,7 @@ import pytest
 
 @pytest.mark.parametrize("name", fuzz_files.FORMATS)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_damage_gives_an_error_or_the_reference_data(tmp_path, name, seed):
+def test_damage_gives_an_error_or_the_right_data(tmp_path, name, seed):
     result = fuzz_files.damage(fuzz_files.FORMATS[name], 150, seed, tmp_path)
     assert result.failures == []
     assert result.refused + result.equal == 150
@@ -15,8 +15,7 @@ def test_damage_gives_an_error_or_the_reference_data(tmp_path, name, seed):
 
 @pytest.mark.parametrize("name", fuzz_files.FORMATS)
 def test_hostile_files_cost_little(tmp_path, name):
-    """Half a second for a megabyte is what the slowest opcodes take in Python; what is quadratic
-    takes minutes."""
+    """The slowest opcodes take half a second a megabyte. Quadratic time would be minutes."""
     size = 30_000
     for attack, outcome, seconds, _, memory in fuzz_files.attacks(
         fuzz_files.FORMATS[name], size, tmp_path

@@ -1,4 +1,4 @@
-"""The runner of mutants: what it changes, and what it leaves alone."""
+"""The mutants of a file, and the tests that each of them runs."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def f(x: "a + b", y: int = 2) -> "c < d":
     return g(x, y, axis=-1) + (5 if y else 0.5)
 '''
 
-WANTED = [
+EXPECTED = [
     ("constant", 'def f(x: "a + b", y: int = (3)) -> "c < d":'),
     ("constant", 'def f(x: "a + b", y: int = (1)) -> "c < d":'),
     ("and/or", "    if (x < 4 or not y):"),
@@ -46,15 +46,15 @@ WANTED = [
 ]
 
 
-def test_the_changes_of_a_file(monkeypatch, tmp_path):
+def test_mutants_of_a_file(monkeypatch, tmp_path):
     monkeypatch.setattr(mutate, "ROOT", tmp_path)
     (tmp_path / "a.py").write_text(SOURCE, encoding="utf-8")
-    found = list(mutate.mutants(tmp_path / "a.py"))
-    assert [(mutant.kind, mutant.diff().rpartition("\n+")[2]) for mutant in found] == WANTED
-    assert all(mutant.source == SOURCE and mutant.path == "a.py" for mutant in found)
+    mutants = list(mutate.mutants(tmp_path / "a.py"))
+    assert [(mutant.kind, mutant.diff().rpartition("\n+")[2]) for mutant in mutants] == EXPECTED
+    assert all(mutant.source == SOURCE and mutant.path == "a.py" for mutant in mutants)
 
 
-def test_the_tests_that_reach_a_mutant(monkeypatch, tmp_path):
+def test_tests_that_reach_a_mutant(monkeypatch, tmp_path):
     monkeypatch.setattr(mutate, "ROOT", tmp_path)
     source = "def f(x, n=1):\n    if x:\n        return g(\n            2)\n"
     for name, text in {
@@ -64,38 +64,21 @@ def test_the_tests_that_reach_a_mutant(monkeypatch, tmp_path):
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    slow, quick, other, signatures = (
-        "tests/data/test_a.py::slow",
-        "tests/data/test_a.py::quick",
-        "b::z",
-        "b::y",
-    )
+    slow, quick = "tests/data/test_a.py::slow", "tests/data/test_a.py::quick"
+    other, signatures = "b::z", "b::y"
     seconds = {slow: 2.0, quick: 1.0, other: 0.5, signatures: 3.0}
-    record = mutate.Record(
-        seconds,
-        {
-            "anynet/data/a.py": {
-                "2": [slow, other],
-                "3": [slow, signatures],
-                "4": [slow],
-            }
-        },
-    )
+    lines = {"2": [slow, other], "3": [slow, signatures], "4": [slow]}
+    record = mutate.Record(seconds, {"anynet/data/a.py": lines})
 
     def tests_of(name, text):
-        return next(
-            record.tests(x) for x in mutate.mutants(tmp_path / name) if x.diff().endswith(text)
-        )
+        for mutant in mutate.mutants(tmp_path / name):
+            if mutant.diff().endswith(text):
+                return record.tests(mutant)
+        raise AssertionError(f"no mutant ends with {text}")
 
-    # Those of the module's own file come first, and of these the ones that reach the line.
-    assert tests_of("anynet/data/a.py", "(3))") == [
-        [slow, quick],
-        [signatures],
-    ]
-    # What runs at import is reached by all.
-    assert tests_of("anynet/data/a.py", "n=(2)):") == [
-        [slow, quick],
-        [other, signatures],
-    ]
-    # Nothing is known of this module.
+    # The tests of the module's own file come first. Those that reach the line lead.
+    assert tests_of("anynet/data/a.py", "(3))") == [[slow, quick], [signatures]]
+    # All tests reach code that runs at import.
+    assert tests_of("anynet/data/a.py", "n=(2)):") == [[slow, quick], [other, signatures]]
+    # The record does not have this module.
     assert tests_of("anynet/b.py", "(3))") == [[], []]

@@ -37,7 +37,7 @@ def network(backend):
 
 
 def batches(backend, size=16):
-    """Return the blobs as a list of batches, the last one shorter."""
+    """Return the blobs as a list of batches. The last batch is shorter."""
     return list(Loader(*blobs(backend), size, shuffle=False))
 
 
@@ -53,7 +53,7 @@ def run(backend, train, test=None, epochs=2, **settings):
 
 
 class Readings:
-    """An iterable that counts how often it is read, and knows no length."""
+    """An iterable without a length that counts its iterations and their batches."""
 
     def __init__(self, batches):
         self.batches = batches
@@ -68,7 +68,7 @@ class Readings:
 
 
 class Sequence:
-    """Only indices and a length, as in the oldest protocol of iteration."""
+    """A sequence that defines `__getitem__` and `__len__`, and no `__iter__`."""
 
     def __init__(self, batches):
         self.batches = batches
@@ -92,8 +92,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_iterables_train_alike(backend, kind):
-    """As a loader does that gives these batches."""
+def test_iterables_train_like_a_loader(backend, kind):
     if backend.name == "jax" and kind not in ("list", "generator function"):
         pytest.skip(reason="JAX is slow, and the kinds are the same for all libraries")
     loader = Loader(*blobs(backend), 16, shuffle=False)
@@ -108,8 +107,8 @@ def test_all_iterables_train_alike(backend, kind):
     assert anynet.evaluate(net, source) == pytest.approx(anynet.evaluate(net, blobs(backend)))
 
 
-def test_a_torch_loader_trains_as_pytorch_does(backend):
-    """Shuffled by its own generator: the losses are those of a loop written by hand."""
+def test_torch_loader_trains_like_pytorch(backend):
+    """The loader shuffles. The losses are those of a loop in PyTorch with the same seed."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     if backend.name == "jax":
         pytest.skip(reason="JAX compiles for too long")
@@ -152,8 +151,8 @@ def test_a_torch_loader_trains_as_pytorch_does(backend):
     assert history.epochs[-1].test_score == pytest.approx(right)
 
 
-def test_batches_are_brought_to_the_network(backend):
-    """From NumPy's arrays, also a generator's; labels stay integers."""
+def test_fit_moves_batches_to_the_network(backend):
+    """Batches are NumPy's arrays, from a list and from a generator."""
     numpy = anynet.get_backend("numpy")
     history = run(
         backend,
@@ -168,8 +167,8 @@ def test_batches_are_brought_to_the_network(backend):
 
 
 @pytest.mark.parametrize("compile", [False, True])
-def test_an_iterable_is_read_once_an_epoch(compile):
-    """Also its first batch, which is checked before training."""
+def test_fit_reads_an_iterable_once_an_epoch(compile):
+    """This includes the first batch, which `fit` checks before training."""
     backend = anynet.get_backend("numpy")
     train, test = Readings(batches(backend)), Readings(batches(backend))
     history = run(backend, train, test, epochs=3, compile=compile)
@@ -179,7 +178,7 @@ def test_an_iterable_is_read_once_an_epoch(compile):
     assert history.losses == pytest.approx(plain.losses, rel=1e-6)
 
 
-def test_an_iterable_of_test_data_is_read_where_something_is_measured():
+def test_fit_without_a_metric_does_not_read_test_data():
     backend = anynet.get_backend("numpy")
     test = Readings(batches(backend))
     run(backend, batches(backend), test, metric=None)
@@ -188,8 +187,8 @@ def test_an_iterable_of_test_data_is_read_where_something_is_measured():
 
 @pytest.mark.parametrize("kind", ["generator", "iterator", "zip"])
 @pytest.mark.parametrize("where", ["train", "test"])
-def test_what_can_be_read_only_once(kind, where):
-    """Refused before anything is trained, where there is more than one epoch."""
+def test_one_shot_iterators_raise_for_two_epochs(kind, where):
+    """The error comes before training. For one epoch, the iterator is enough."""
     backend = anynet.get_backend("numpy")
     some = batches(backend)
     make = {
@@ -214,7 +213,7 @@ def test_what_can_be_read_only_once(kind, where):
     assert len(run(backend, *pair(make()), epochs=1).losses) == 4
 
 
-def test_a_function_that_gives_no_new_iterator():
+def test_function_without_a_new_iterator_raises():
     backend = anynet.get_backend("numpy")
     same = iter(batches(backend))
     with pytest.raises(
@@ -224,7 +223,7 @@ def test_a_function_that_gives_no_new_iterator():
         run(backend, lambda: same)
 
 
-def test_a_metric_needs_data():
+def test_metric_without_data_raises():
     backend = anynet.get_backend("numpy")
     with pytest.raises(
         ArgumentError,
@@ -262,7 +261,7 @@ X, T = np.zeros((4, 2), "float32"), np.zeros(4, "int64")
         ),
     ],
 )
-def test_what_gives_no_batches(source, message):
+def test_sources_of_other_types_raise(source, message):
     net = network(anynet.get_backend("numpy"))
     with pytest.raises(ArgumentTypeError, match=f"^{message}"):
         anynet.fit(net, source, progress=False)
@@ -277,7 +276,7 @@ def test_what_gives_no_batches(source, message):
 
 
 def examples():
-    """As a Dataset of PyTorch's gives them."""
+    """Return single examples, as a Dataset of PyTorch yields them."""
     return [(X[0], T[0]), (X[1], T[1])]
 
 
@@ -352,7 +351,7 @@ def examples():
         ),
     ],
 )
-def test_batches_that_are_none(source, error, message):
+def test_invalid_batches_raise(source, error, message):
     with (
         pytest.raises(error, match=f"^{message}"),
         np.errstate(all="ignore"),
@@ -360,9 +359,8 @@ def test_batches_that_are_none(source, error, message):
         anynet.fit(network(anynet.get_backend("numpy")), source, progress=False)
 
 
-def test_batches_of_several_libraries():
-    """Each array is brought to the network by itself, without the derivatives that its library
-    would record."""
+def test_batches_may_mix_libraries():
+    """`fit` detaches arrays that require gradients in their own library."""
     torch = pytest.importorskip("torch", reason="needs torch")
     backend = anynet.get_backend("numpy")
     mixed = [(torch.tensor(x).requires_grad_(), t) for x, t in batches(backend)]
@@ -370,13 +368,16 @@ def test_batches_of_several_libraries():
 
 
 @pytest.mark.parametrize(("setting", "value"), [("batch_size", 20), ("seed", 0)])
-def test_settings_of_batches_that_are_made_already(setting, value):
+def test_settings_of_ready_batches_raise(setting, value):
     backend = anynet.get_backend("numpy")
     for train, given in (
         (Loader(*blobs(backend)), "a Loader"),
         (batches(backend), "a list of 4"),
     ):
-        message = f"^{setting} is {value} and train is {given}, which makes its own batches: set it there instead"
+        message = (
+            f"^{setting} is {value} and train is {given}, which makes its own batches: "
+            "set it there instead"
+        )
         with pytest.raises(ArgumentError, match=message):
             run(backend, train, **{setting: value})
 
@@ -390,8 +391,8 @@ def pythons_handler():
 
 @pytest.mark.usefixtures("pythons_handler")
 @pytest.mark.parametrize("batch", [1, 2, 6])
-def test_ctrl_c_while_data_are_loaded(backend, batch):
-    """Ends the run at once, for no step is under way; also before the first one."""
+def test_ctrl_c_stops_the_loading_of_data(backend, batch):
+    """Between steps, the run ends at once."""
     some, given = batches(backend), []
 
     def load():
@@ -416,7 +417,7 @@ def test_ctrl_c_while_data_are_loaded(backend, batch):
 
 
 @pytest.mark.usefixtures("pythons_handler")
-def test_ctrl_c_within_a_step_waits_for_its_end():
+def test_ctrl_c_waits_for_the_end_of_a_step():
     backend = anynet.get_backend("numpy")
     given = Readings(repeat(batches(backend)[0]))
 

@@ -24,7 +24,7 @@ DTYPES = ("uint8", "int8", "int16", "int32", "float32", "float64")
     ),
     suffix=st.sampled_from(["", ".gz"]),
 )
-def test_round_trip(tmp_path, data, suffix):
+def test_read_returns_the_written_data(tmp_path, data, suffix):
     path = tmp_path / f"data{suffix}"
     write_idx(path, data)
     found = np.asarray(read_idx(path))
@@ -32,7 +32,7 @@ def test_round_trip(tmp_path, data, suffix):
     np.testing.assert_array_equal(found, data)
 
 
-def test_arrays_of_any_library(backend, tmp_path):
+def test_write_takes_arrays_of_any_library(backend, tmp_path):
     write_idx(
         tmp_path / "data",
         backend.asarray([[1, 2], [3, 4]], dtype=backend.xp.uint8),
@@ -40,21 +40,21 @@ def test_arrays_of_any_library(backend, tmp_path):
     assert read_idx(tmp_path / "data").tolist() == [[1, 2], [3, 4]]
 
 
-def test_the_bytes_are_those_of_the_format(tmp_path):
+def test_write_follows_the_format(tmp_path):
     path = tmp_path / "data"
     write_idx(path, np.asarray([[1, -2], [3, 256]], "int16"))
     assert path.read_bytes() == bytes.fromhex("00000b02 00000002 00000002 0001 fffe 0003 0100")
 
 
-def test_the_same_data_make_the_same_file(tmp_path):
-    """Gzip's header has no time in it."""
+def test_gzip_header_has_no_time(tmp_path):
+    """The same data then give the same file."""
     write_idx(tmp_path / "data.gz", np.arange(3, dtype="uint8"))
     content = (tmp_path / "data.gz").read_bytes()
     assert content[:2] == b"\x1f\x8b"
     assert content[4:8] == bytes(4)
 
 
-def test_transposed_and_big_endian_free_buffers(tmp_path):
+def test_write_takes_arrays_that_are_not_contiguous(tmp_path):
     data = np.arange(6, dtype="int32").reshape(2, 3).T
     write_idx(tmp_path / "t", np.ascontiguousarray(data))
     np.testing.assert_array_equal(np.asarray(read_idx(tmp_path / "t")), data)
@@ -118,7 +118,7 @@ IMAGES = struct.pack(">BBBBII", 0, 0, 8, 2, 2, 3)
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_files_that_are_wrong(tmp_path, content, message):
+def test_invalid_files_raise(tmp_path, content, message):
     path = tmp_path / "bad"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message) as caught:
@@ -126,9 +126,8 @@ def test_files_that_are_wrong(tmp_path, content, message):
     assert str(path) in str(caught.value)
 
 
-def test_a_gzip_bomb_is_not_unpacked(tmp_path):
-    """A few kilobytes that unpack to 64 MiB: the header promises 6 bytes, so no more than that is
-    taken."""
+def test_gzip_bomb_is_not_decompressed(tmp_path):
+    """The file would decompress to 64 MiB. Reading stops after the 6 bytes of the header's shape."""
     import tracemalloc
 
     path = tmp_path / "bomb.gz"
@@ -145,7 +144,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path):
         read_idx(path, max_bytes=1000)
 
 
-def test_a_claim_of_a_gigabyte_takes_no_memory(tmp_path):
+def test_header_of_a_gigabyte_takes_no_memory(tmp_path):
     import tracemalloc
 
     path = tmp_path / "claim"
@@ -158,13 +157,13 @@ def test_a_claim_of_a_gigabyte_takes_no_memory(tmp_path):
     assert peak < 2**22
 
 
-def test_64_axes(tmp_path):
+def test_read_takes_64_axes(tmp_path):
     path = tmp_path / "axes"
     path.write_bytes(struct.pack(">BBBB", 0, 0, 8, 64) + b"\0\0\0\1" * 64 + b"7")
     assert read_idx(path).shape == (1,) * 64
 
 
-def test_nothing_and_types_that_idx_lacks(tmp_path):
+def test_write_raises_for_arrays_that_idx_cannot_store(tmp_path):
     for data, message in (
         (np.zeros((0, 3), "uint8"), "nothing to write"),
         (np.zeros((), "uint8"), "a scalar was given"),
@@ -175,6 +174,6 @@ def test_nothing_and_types_that_idx_lacks(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_missing_file_raises(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_idx(tmp_path / "none")

@@ -1,4 +1,4 @@
-"""Data sets in MNIST's format, with files as they are published."""
+"""Data sets in MNIST's format, with the file names of their publishers."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def write(
     seed=0,
     first=0,
 ):
-    """Write images of 4 by 3 pixels and return what is in the files."""
+    """Write images of 4 × 3 pixels with labels, and return the arrays."""
     generator, found = np.random.default_rng(seed), []
     for part, n in (("train", 5), (test, 3)):
         images = generator.integers(0, 256, (n, 4, 3), "uint8")
@@ -37,8 +37,8 @@ def check(dataset, wanted):
 
 
 @pytest.mark.parametrize("where", [".", "raw"])
-def test_fashion_mnist_and_kmnist(backend, tmp_path, where):
-    """Their files are named as MNIST's are."""
+def test_fashion_mnist_and_kmnist_load(backend, tmp_path, where):
+    """Their files have the names of MNIST's."""
     wanted = write(tmp_path / where)
     dataset = load_idx_pairs(tmp_path, backend)
     check(dataset, wanted)
@@ -49,9 +49,8 @@ def test_fashion_mnist_and_kmnist(backend, tmp_path, where):
     np.testing.assert_allclose(host(images)[:, 0], wanted[2] / np.float32(255), rtol=2e-7)
 
 
-def test_emnist(tmp_path, monkeypatch):
-    """Several data sets in one folder, whose other part is called test; labels of letters begin at
-    1."""
+def test_emnist_loads_by_name(tmp_path, monkeypatch):
+    """A folder holds several data sets. Their test part is called test, and letters start at 1."""
     digits = write(
         tmp_path,
         "emnist-digits-{part}-{what}-idx{axes}-ubyte",
@@ -83,20 +82,21 @@ def test_emnist(tmp_path, monkeypatch):
         load_idx_pairs(tmp_path, name="emnist-balanced")
 
 
-def test_an_unpacked_file_comes_before_a_gzipped_one(tmp_path):
+def test_decompressed_file_takes_precedence(tmp_path):
     write(tmp_path, "{part}-{what}-IDX{axes}-ubyte.GZ", seed=1)
     unpacked = write(tmp_path, "{part}-{what}-idx{axes}-ubyte", seed=2)
     check(load_idx_pairs(tmp_path), unpacked)
 
 
-def test_what_is_missing_and_what_is_there(tmp_path):
+def test_error_lists_missing_and_present_files(tmp_path):
     write(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
     (tmp_path / "train-labels-idx1-ubyte.gz").unlink()
     (tmp_path / "notes").mkdir()
     with pytest.raises(
         DataError,
-        match=r"no train labels, no test labels in IDX files, .*: .* holds notes/, t10k-images-idx3-ubyte\.gz, train",
+        match="no train labels, no test labels in IDX files, .*: "
+        r".* holds notes/, t10k-images-idx3-ubyte\.gz, train",
     ):
         load_idx_pairs(tmp_path)
     with pytest.raises(DataError, match=r"there is no folder .*none"):
@@ -136,7 +136,7 @@ def test_what_is_missing_and_what_is_there(tmp_path):
         ),
     ],
 )
-def test_files_that_do_not_belong_together(tmp_path, name, data, message):
+def test_mismatched_files_raise(tmp_path, name, data, message):
     write(tmp_path)
     write_idx(tmp_path / name, data)
     with pytest.raises(DataError, match=message):

@@ -11,10 +11,9 @@ from anynet.errors import DataError, MixedArraysError
 
 
 def rows(backend, n):
-    """Return x whose row i holds i, and t with label i."""
-    return backend.asarray(
-        np.repeat(np.arange(n, dtype="float32")[:, None], 3, axis=1)
-    ), backend.asarray(np.arange(n))
+    """Return x whose row i contains i, and t with label i."""
+    x = np.repeat(np.arange(n, dtype="float32")[:, None], 3, axis=1)
+    return backend.asarray(x), backend.asarray(np.arange(n))
 
 
 @settings(max_examples=60, deadline=None)
@@ -25,7 +24,7 @@ def rows(backend, n):
     drop=st.booleans(),
     seed=st.integers(0, 9),
 )
-def test_an_epoch_is_one_pass(n, size, shuffle, drop, seed):
+def test_an_epoch_has_each_row_once(n, size, shuffle, drop, seed):
     x, t = rows(anynet.get_backend("numpy"), n)
     if drop and size > n:
         with pytest.raises(ValueError, match="no batch would be left"):
@@ -42,14 +41,14 @@ def test_an_epoch_is_one_pass(n, size, shuffle, drop, seed):
         assert seen.tolist() == list(range(len(seen)))
 
 
-def test_batches_stay_where_the_data_are(backend):
+def test_batches_stay_on_the_device_of_the_data(backend):
     x, t = rows(backend, 10)
     for xs, ts in Loader(x, t, 4):
         assert anynet.get_backend(xs).device == anynet.get_backend(ts).device == backend.device
         assert xs.dtype == x.dtype
 
 
-def test_shuffles_are_the_same_everywhere_and_new_each_epoch(backend):
+def test_shuffles_agree_with_numpy_and_differ_between_epochs(backend):
     def orders(b, seed):
         loader = Loader(*rows(b, 50), 50, seed=seed)
         return [host(t).tolist() for _ in range(3) for _, t in loader]
@@ -61,42 +60,30 @@ def test_shuffles_are_the_same_everywhere_and_new_each_epoch(backend):
     assert sorted(ours[0]) == list(range(50))
 
 
-def test_golden_shuffles(backend):
-    """What seed 3 has always given, in two epochs and in a batch sampled with replacement."""
+def test_orders_do_not_change_between_versions(backend):
     loader = Loader(*rows(backend, 8), 4, seed=3)
     assert [[host(t).tolist() for _, t in loader] for _ in range(2)] == [
         [[1, 7, 4, 3], [2, 0, 6, 5]],
         [[5, 4, 3, 7], [0, 1, 2, 6]],
     ]
-    assert host(random_batch(random.key(3, backend), 6, *rows(backend, 8))[1]).tolist() == [
-        4,
-        4,
-        5,
-        3,
-        4,
-        0,
-    ]
+    _, t = random_batch(random.key(3, backend), 6, *rows(backend, 8))
+    assert host(t).tolist() == [4, 4, 5, 3, 4, 0]
 
 
-def test_the_order_of_an_epoch_without_its_batches(backend):
-    """For a device that takes the batches by itself: the order that iterating gives, epoch by
-    epoch."""
-    loader, same = (
-        Loader(*rows(backend, 7), 3, seed=2),
-        Loader(*rows(backend, 7), 3, seed=2),
-    )
+def test_start_epoch_returns_the_order_of_the_batches(backend):
+    loader = Loader(*rows(backend, 7), 3, seed=2)
+    iterated = Loader(*rows(backend, 7), 3, seed=2)
     for _ in range(2):
-        assert host(loader.start_epoch()).tolist() == [
-            int(label) for _, t in same for label in host(t)
-        ]
+        order = np.concatenate([host(t) for _, t in iterated])
+        assert host(loader.start_epoch()).tolist() == order.tolist()
     assert Loader(*rows(backend, 7), 3, shuffle=False).start_epoch() is None
 
 
-def test_random_batches(backend):
+def test_random_batch_samples_rows_uniformly(backend):
     x, t = rows(backend, 5)
     xs, ts = random_batch(random.key(0, backend), 200, x, t)
     np.testing.assert_array_equal(host(xs)[:, 0], host(ts))
-    # Each row with chance 1/5: 40 of 200, give or take 5 standard deviations.
+    # The expected count is 200 / 5, and 28 is 5 standard deviations.
     assert all(abs(count - 40) < 28 for count in np.bincount(host(ts), minlength=5))
     assert host(random_batch(random.key(1, backend), 200, x, t)[1]).tolist() != host(ts).tolist()
     assert random_batch(random.key(0, backend), 1, x, t)[0].shape == (1, 3)
@@ -104,7 +91,7 @@ def test_random_batches(backend):
         random_batch(random.key(0, backend), 0, x, t)
 
 
-def test_data_that_cannot_be_trained_on(backend):
+def test_invalid_data_raise(backend):
     x, t = rows(backend, 4)
     spoiled = host(x).copy()
     spoiled[2, 1] = np.nan
@@ -132,13 +119,13 @@ def test_data_that_cannot_be_trained_on(backend):
             Loader(x, t, size)
 
 
-def test_data_on_two_grounds(backend):
+def test_arrays_of_two_libraries_raise(backend):
     other = anynet.get_backend("array_api_strict:device1" if backend.name == "numpy" else "numpy")
     with pytest.raises(MixedArraysError, match="met in one call; bring them to one"):
         Loader(rows(backend, 4)[0], rows(other, 4)[1])
 
 
-def test_the_digits_of_scikit_learn(backend):
+def test_digits_are_scikit_learns(backend):
     from sklearn.datasets import load_digits as original
 
     train, test = load_digits(backend)
@@ -150,21 +137,14 @@ def test_the_digits_of_scikit_learn(backend):
     scaled = host(test[0]).reshape(-1, 28, 28)
     assert scaled.min() >= 0
     assert scaled.max() <= 1
-    # Linear interpolation keeps brightness: the mean of a block of 7 by 7 is that of its 2 by 2
-    # pixels, nearly.
+    # Interpolation nearly preserves the mean of a block, 7 × 7 after it and 2 × 2 before it.
     blocks = scaled.reshape(-1, 4, 7, 4, 7).mean(axis=(2, 4))
     pixels = (images[1500:].reshape(-1, 4, 2, 4, 2) / 16).mean(axis=(2, 4))
     assert np.corrcoef(blocks.ravel(), pixels.ravel())[0, 1] > 0.98
-    assert load_digits(backend, flat=False).train[0].shape == (
-        1500,
-        1,
-        28,
-        28,
-    )
+    assert load_digits(backend, flat=False).train[0].shape == (1500, 1, 28, 28)
 
 
-def test_inputs_of_more_axes(backend):
-    """Inputs of more axes are gathered by rows too."""
+def test_inputs_of_more_axes_are_gathered_by_rows(backend):
     x, t = numbers(backend, 6, 2, 2), backend.asarray(np.arange(6))
     for xs, ts in Loader(x, t, 4, seed=1):
         np.testing.assert_array_equal(host(xs), host(x)[host(ts)])

@@ -1,4 +1,4 @@
-"""MNIST in small: files of the same names with hashes of their own, and mirrors on this machine."""
+"""MNIST with small files under its names, their hashes, and mirrors on this machine."""
 
 import gzip
 import hashlib
@@ -30,7 +30,7 @@ def small():
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """Files to be found, a cache of one's own, and no network."""
+    """Return a folder of small files. The cache is empty, and there is no network."""
     folder = tmp_path / "files"
     for name, data in small().items():
         write_idx(folder / f"{name}.gz", data)
@@ -48,8 +48,7 @@ def files(tmp_path, monkeypatch):
 
 @pytest.fixture
 def serve(files):
-    """Return a function that starts a mirror of a folder and says its address and what it was asked
-    for."""
+    """Return a function that serves a folder, and returns the address and a list of the requests."""
     pytest.importorskip("pooch", reason="fetching needs pooch")
     servers = []
 
@@ -90,7 +89,7 @@ def check(dataset):
         np.testing.assert_array_equal(host(t), data[f"{part}-labels-idx1-ubyte"])
 
 
-def test_from_a_folder(backend, files, monkeypatch):
+def test_loads_from_a_folder(backend, files, monkeypatch):
     monkeypatch.setenv("ANYNET_DATA_DIR", str(files))
     dataset = load_mnist(backend)
     check(dataset)
@@ -100,7 +99,7 @@ def test_from_a_folder(backend, files, monkeypatch):
     assert load_mnist(backend, flat=False).test[0].shape == (3, 1, 28, 28)
 
 
-def test_unpacked_files_are_as_good(files, monkeypatch):
+def test_loads_decompressed_files(files, monkeypatch):
     for path in list(files.iterdir()):
         (files / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
@@ -117,8 +116,8 @@ def test_unpacked_files_are_as_good(files, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_names_as_people_have_them(files, monkeypatch, spell, suffix):
-    """In upper case, with a dot, each in a folder of its own name."""
+def test_loads_files_with_other_spellings(files, monkeypatch, spell, suffix):
+    """In upper case, with a dot, and each file in a folder of the same name."""
     for path in list(files.iterdir()):
         new = files / (spell(path.stem) + suffix)
         new.parent.mkdir(exist_ok=True, parents=True)
@@ -129,8 +128,8 @@ def test_names_as_people_have_them(files, monkeypatch, spell, suffix):
 
 
 @pytest.mark.parametrize("given", [".", "MNIST", "MNIST/raw"])
-def test_the_folders_of_torchvision(tmp_path, files, monkeypatch, given):
-    """The folder that torchvision was given, or one inside it; in the home folder by ``~``."""
+def test_loads_folders_of_torchvision(tmp_path, files, monkeypatch, given):
+    """The root folder of torchvision or a folder inside it, in the home folder, written as ``~``."""
     (tmp_path / "data" / "MNIST").mkdir(parents=True)
     files.rename(tmp_path / "data" / "MNIST" / "raw")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -139,23 +138,24 @@ def test_the_folders_of_torchvision(tmp_path, files, monkeypatch, given):
     check(load_mnist("numpy"))
 
 
-def test_a_folder_that_is_not_there(tmp_path, files, monkeypatch):
+def test_missing_folder_raises(tmp_path, files, monkeypatch):
     monkeypatch.setenv("ANYNET_DATA_DIR", str(tmp_path / "none"))
     with pytest.raises(DataError, match=r"there is no folder .*none"):
         load_mnist("numpy")
 
 
-def test_a_folder_that_lacks_a_file_is_not_filled(files, monkeypatch):
+def test_folder_without_a_file_raises(files, monkeypatch):
     monkeypatch.setenv("ANYNET_DATA_DIR", str(files))
     (files / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(
         DataError,
-        match=r"neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte\.gz .*: put it there; .* holds t10k-im",
+        match=r"neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte\.gz .*: "
+        "put it there; .* holds t10k-im",
     ):
         load_mnist("numpy")
 
 
-def test_other_data_under_the_same_name(files, monkeypatch):
+def test_other_data_under_the_same_name_raise(files, monkeypatch):
     monkeypatch.setenv("ANYNET_DATA_DIR", str(files))
     write_idx(files / "train-labels-idx1-ubyte.gz", np.zeros(6, "uint8"))
     with pytest.raises(
@@ -165,7 +165,7 @@ def test_other_data_under_the_same_name(files, monkeypatch):
         load_mnist("numpy")
 
 
-def test_fetched_once_then_cached(files, serve, monkeypatch):
+def test_downloads_once(files, serve, monkeypatch):
     address, asked = serve(files)
     monkeypatch.setattr(mnist, "MIRRORS", (address,))
     check(load_mnist("numpy"))
@@ -177,7 +177,7 @@ def test_fetched_once_then_cached(files, serve, monkeypatch):
     )
 
 
-def test_a_mirror_with_damaged_files_is_passed_over(tmp_path, files, serve, monkeypatch):
+def test_skips_a_mirror_with_damaged_files(tmp_path, files, serve, monkeypatch):
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     for path in files.iterdir():
@@ -189,7 +189,7 @@ def test_a_mirror_with_damaged_files_is_passed_over(tmp_path, files, serve, monk
     assert len(asked_first) == len(asked_second) == 4
 
 
-def test_a_damaged_cache_is_fetched_again_unless_offline(files, serve, monkeypatch):
+def test_replaces_a_damaged_cache_unless_offline(files, serve, monkeypatch):
     address, asked = serve(files)
     monkeypatch.setattr(mnist, "MIRRORS", (address,))
     load_mnist("numpy")
@@ -202,17 +202,18 @@ def test_a_damaged_cache_is_fetched_again_unless_offline(files, serve, monkeypat
     assert len(asked) == 5
 
 
-def test_no_network_leaves_no_half_file(files):
+def test_failed_download_leaves_no_file(files):
     pytest.importorskip("pooch", reason="fetching needs pooch")
     with pytest.raises(
         DataError,
-        match=r"train-images-idx3-ubyte could not be fetched \(http.*\): put .*\.gz into .*ANYNET_DATA_DIR",
+        match=r"train-images-idx3-ubyte could not be fetched \(http.*\): "
+        r"put .*\.gz into .*ANYNET_DATA_DIR",
     ):
         load_mnist("numpy")
     assert list(mnist.cache_folder().iterdir()) == []
 
 
-def test_offline_asks_nobody(files, serve, monkeypatch):
+def test_offline_sends_no_request(files, serve, monkeypatch):
     address, asked = serve(files)
     monkeypatch.setattr(mnist, "MIRRORS", (address,))
     monkeypatch.setenv("ANYNET_OFFLINE", "1")
@@ -223,25 +224,15 @@ def test_offline_asks_nobody(files, serve, monkeypatch):
 
 @pytest.mark.skipif(
     "ANYNET_DATA_DIR" not in os.environ,
-    reason="needs the real files in ANYNET_DATA_DIR",
+    reason="needs MNIST's files in ANYNET_DATA_DIR",
 )
-def test_the_real_thing(backend):
+def test_real_files_have_the_known_counts(backend):
     train, test = load_mnist(backend)
     assert train[0].shape == (60000, 784)
     assert test[0].shape == (10000, 784)
     assert host(train[1])[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
-    assert np.bincount(host(test[1])).tolist() == [
-        980,
-        1135,
-        1032,
-        1010,
-        982,
-        892,
-        958,
-        1028,
-        974,
-        1009,
-    ]
+    counts = np.bincount(host(test[1])).tolist()
+    assert counts == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert host(train[0]).min() == 0
     assert host(train[0]).max() == 1
     assert Path(os.environ["ANYNET_DATA_DIR"]).is_dir()

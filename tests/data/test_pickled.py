@@ -30,7 +30,7 @@ def weights():
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_every_protocol(backend, tmp_path, protocol):
+def test_reads_every_protocol(backend, tmp_path, protocol):
     path = tmp_path / "w.pkl"
     path.write_bytes(pickle.dumps(weights(), protocol))
     found = read_pickled_arrays(path, backend)
@@ -41,7 +41,7 @@ def test_every_protocol(backend, tmp_path, protocol):
 
 
 @pytest.mark.parametrize("dtype", ["float16", ">f2", "complex64", ">c16", "uint16", ">u8"])
-def test_every_dtype(backend, tmp_path, dtype):
+def test_reads_every_dtype(backend, tmp_path, dtype):
     x = np.arange(6).astype(dtype).reshape(2, 3)
     native = x.dtype.newbyteorder("=")
     path = tmp_path / "w.pkl"
@@ -52,8 +52,9 @@ def test_every_dtype(backend, tmp_path, dtype):
         assert_close(found, x, rtol=0)
 
 
-def test_as_python_2_wrote_them(tmp_path):
-    """Texts as bytes, an array's numbers as a latin-1 string, the old module's name."""
+def test_reads_files_of_python_2(tmp_path):
+    """Strings are bytes, the data of an array are a latin-1 string, and the module has its old
+    name."""
     data = np.array([1.5, -2.0], "float32").tobytes()
     content = (
         b"\x80\x02}q\x00(U\x02W1q\x01cnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03K\x00\x85q\x04"
@@ -81,7 +82,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_nothing_in_a_file_is_run(tmp_path, protocol):
+def test_reading_does_not_execute_a_file(tmp_path, protocol):
     import os
 
     trace = tmp_path / "ran"
@@ -135,7 +136,7 @@ def test_nothing_in_a_file_is_run(tmp_path, protocol):
         ({"W1": np.float32(1)}, "is none of NumPy's arrays: refused"),
     ],
 )
-def test_other_contents(tmp_path, content, message):
+def test_other_contents_raise(tmp_path, content, message):
     path = tmp_path / "w.pkl"
     path.write_bytes(pickle.dumps(content))
     with pytest.raises(DataError, match=message):
@@ -148,8 +149,8 @@ def test_other_contents(tmp_path, content, message):
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data(), protocol=st.integers(0, pickle.HIGHEST_PROTOCOL))
-def test_damage_gives_one_kind_of_error(tmp_path, data, protocol):
-    """Cut, changed or random bytes: a DataError, or arrays where the damage hit numbers only."""
+def test_damage_raises_a_data_error(tmp_path, data, protocol):
+    """Cut, changed or random bytes raise a DataError. If only values changed, arrays come back."""
     content = bytearray(
         pickle.dumps({"W1": np.ones((2, 3), "float32"), "b1": np.zeros(3)}, protocol)
     )
@@ -173,7 +174,7 @@ def test_damage_gives_one_kind_of_error(tmp_path, data, protocol):
     assert all(isinstance(x, np.ndarray) for x in found.values())
 
 
-def test_large_files_and_missing_ones(tmp_path):
+def test_large_and_missing_files_raise(tmp_path):
     path = tmp_path / "w.pkl"
     path.write_bytes(pickle.dumps(weights()))
     with pytest.raises(DataError, match=r"max_bytes"):
@@ -189,8 +190,8 @@ def test_large_files_and_missing_ones(tmp_path):
         (31, "a frame ends at byte 42, in the middle of something"),
     ],
 )
-def test_frames(tmp_path, length, message):
-    """A frame's length says nothing about the arrays, but a file where it is wrong is damaged."""
+def test_wrong_lengths_of_frames_raise(tmp_path, length, message):
+    """The arrays do not depend on the length of a frame, but a wrong length means damage."""
     content = bytearray(pickle.dumps({"layers.0.weight": np.ones(3)}, 4))
     assert content[2:3] == pickle.FRAME
     content[3:11] = struct.pack("<Q", length)
@@ -201,7 +202,7 @@ def test_frames(tmp_path, length, message):
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
-def test_large_arrays_lie_between_frames(tmp_path, protocol):
+def test_reads_large_arrays_between_frames(tmp_path, protocol):
     arrays = {f"w{i}": np.full(10_000, i, "float64") for i in range(3)} | {"b": np.ones(2)}
     path = tmp_path / "w.pkl"
     path.write_bytes(pickle.dumps(arrays, protocol))
@@ -209,7 +210,7 @@ def test_large_arrays_lie_between_frames(tmp_path, protocol):
         np.testing.assert_array_equal(x, arrays[name])
 
 
-def test_a_claim_of_huge_arrays_takes_no_memory(tmp_path):
+def test_shape_of_a_huge_array_takes_no_memory(tmp_path):
     file = io.BytesIO()
     pickle.dump({"W1": np.ones(3)}, file, protocol=2)
     content = file.getvalue().replace(b"K\x03\x85", b"J" + struct.pack("<i", 2**30) + b"\x85")
@@ -225,8 +226,8 @@ def test_a_claim_of_huge_arrays_takes_no_memory(tmp_path):
         read_pickled_arrays(path)
 
 
-def test_the_file_that_hung(tmp_path):
-    """Hashing its tuples, each of which holds the last one twice, would take 2**40 steps."""
+def test_nested_tuples_raise_at_once(tmp_path):
+    """Each tuple contains the last one twice. Their hash would take 2**40 steps."""
     path = tmp_path / "w.pkl"
     path.write_bytes(b"\x80\x02(" + b")" + b"q\x00h\x00\x86" * 40 + b"Nd.")
     with pytest.raises(
@@ -237,7 +238,7 @@ def test_the_file_that_hung(tmp_path):
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_one_array_under_two_names_is_one_array(backend, tmp_path, protocol):
+def test_one_array_under_two_names_stays_one(backend, tmp_path, protocol):
     x = np.ones((2, 3))
     path = tmp_path / "w.pkl"
     path.write_bytes(pickle.dumps({"a": x, "b": x, "c": np.ones((2, 3))}, protocol))
@@ -247,8 +248,8 @@ def test_one_array_under_two_names_is_one_array(backend, tmp_path, protocol):
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_arrays_can_be_written_into_and_share_no_memory(tmp_path, protocol):
-    """Single bytes are one object in Python, and one entry of the pickle's memo."""
+def test_arrays_are_writable_and_share_no_memory(tmp_path, protocol):
+    """Equal single bytes are one object in Python, and one entry of the pickle's memo."""
     path = tmp_path / "w.pkl"
     path.write_bytes(
         pickle.dumps(
@@ -314,7 +315,7 @@ def test_arrays_can_be_written_into_and_share_no_memory(tmp_path, protocol):
         (b"\x80\x02", b"\x80\x09", "its pickle protocol is 9"),
     ],
 )
-def test_what_a_pickle_may_not_say(tmp_path, old, new, message):
+def test_invalid_descriptions_of_arrays_raise(tmp_path, old, new, message):
     array = (
         b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x02\x85cnumpy\ndtype\n"
         b"U\x02b1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x02\x01\x00tb"
@@ -328,15 +329,15 @@ def test_what_a_pickle_may_not_say(tmp_path, old, new, message):
         read_pickled_arrays(path)
 
 
-def test_a_name_as_long_as_names_may_be(tmp_path):
+def test_reads_a_name_of_the_largest_length(tmp_path):
     path = tmp_path / "w.pkl"
     path.write_bytes(pickle.dumps({"n" * pickled.MAX_NAME: np.ones(2)}))
     assert list(read_pickled_arrays(path)) == ["n" * 1000]
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_many_arrays(tmp_path, protocol):
-    """More than Python puts on the stack at a time."""
+def test_reads_many_arrays(tmp_path, protocol):
+    """A pickle of so many has more than one batch of items on the stack."""
     arrays = {f"w{i}": np.full((1, 2), i, "float32") for i in range(2500)}
     path = tmp_path / "w.pkl"
     path.write_bytes(pickle.dumps(arrays, protocol))
@@ -381,7 +382,7 @@ def test_many_arrays(tmp_path, protocol):
         ),
     ],
 )
-def test_limits(tmp_path, monkeypatch, content, message):
+def test_exceeded_limits_raise(tmp_path, monkeypatch, content, message):
     if "opcodes" in message:
         monkeypatch.setattr(pickled, "MAX_OPCODES", 1000)
     path = tmp_path / "w.pkl"
@@ -394,14 +395,14 @@ def as_bytes(x):
     return x.to_bytes(x.bit_length() // 8 + 1, "little", signed=True)
 
 
-def as_a_line(x):
-    """Escape what would end the line, as pickle does."""
+def as_line(x):
+    """Escape the characters that would end the line, as pickle does."""
     for character in "\\\0\n\r\x1a":
         x = x.replace(character, f"\\u{ord(character):04x}")
     return x.encode("raw-unicode-escape")
 
 
-# How the values of one opcode are written by others; None where they cannot be.
+# How other opcodes write the values of an opcode. None where they cannot.
 SPELLINGS = {
     "INT": ("BININT", lambda x: b"I%d\n" % x),
     "LONG": ("BININT", lambda x: b"L%dL\n" % x),
@@ -443,7 +444,7 @@ SPELLINGS = {
     "LONG_BINPUT": ("BINPUT", lambda x: b"r" + struct.pack("<I", x)),
     "GET": ("BINGET", lambda x: b"g%d\n" % x),
     "LONG_BINGET": ("BINGET", lambda x: b"j" + struct.pack("<I", x)),
-    "UNICODE": ("BINUNICODE", lambda x: b"V" + as_a_line(x) + b"\n"),
+    "UNICODE": ("BINUNICODE", lambda x: b"V" + as_line(x) + b"\n"),
     "SHORT_BINUNICODE": (
         "BINUNICODE",
         lambda x: (
@@ -458,8 +459,8 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_every_spelling(tmp_path, name):
-    """Of integers, texts and places of the memo, in a file of Python 2 and in one of Python 3."""
+def test_reads_every_spelling(tmp_path, name):
+    """Spellings of integers, strings and indices of the memo, in files of Python 2 and Python 3."""
     replaced, spell = SPELLINGS[name]
     data = np.array([[1.5, -2.0, 3.0]], ">f4")
     of_python_2 = (
@@ -474,33 +475,34 @@ def test_every_spelling(tmp_path, name):
         "b£": np.ones((2, 300)),
         "c": np.zeros((1, 0, 70000), "u1"),
     }
-    found_any = False
-    for content in (of_python_2, pickle.dumps(long, 2)):
-        places = [*pickletools.genops(content)]
-        ends = [*(position for _, _, position in places[1:]), len(content)]
-        parts = []
-        for (code, argument, position), end in zip(places, ends, strict=True):
-            is_it = code.name.removeprefix("SHORT_").removesuffix("1").removesuffix("2") == replaced
-            found_any |= is_it
-            parts.append((spell(argument) if is_it else None) or content[position:end])
-        path = tmp_path / "w.pkl"
-        path.write_bytes(b"".join(parts))
-        wanted, found = (
-            pickle.loads(b"".join(parts), encoding="latin1"),
-            read_pickled_arrays(path),
-        )
-        assert len(found) == len(wanted)
-        for key, x in wanted.items():
-            assert_close(
-                found[key if isinstance(key, str) else key.decode("latin1")],
-                x,
-                rtol=0,
-            )
-    assert found_any
+    originals = [of_python_2, pickle.dumps(long, 2)]
+    contents = [respelled(content, replaced, spell) for content in originals]
+    assert contents != originals
+    path = tmp_path / "w.pkl"
+    for content in contents:
+        path.write_bytes(content)
+        arrays = read_pickled_arrays(path)
+        expected = pickle.loads(content, encoding="latin1")
+        assert len(arrays) == len(expected)
+        for key, x in expected.items():
+            name = key if isinstance(key, str) else key.decode("latin1")
+            assert_close(arrays[name], x, rtol=0)
+
+
+def respelled(content, replaced, spell):
+    """Return a pickle with each opcode of a name spelled by a function of its argument."""
+    opcodes = [*pickletools.genops(content)]
+    ends = [*(position for _, _, position in opcodes[1:]), len(content)]
+    parts = []
+    for (code, argument, position), end in zip(opcodes, ends, strict=True):
+        name = code.name.removeprefix("SHORT_").removesuffix("1").removesuffix("2")
+        spelled = spell(argument) if name == replaced else None
+        parts.append(spelled or content[position:end])
+    return b"".join(parts)
 
 
 @pytest.mark.parametrize("line", [b"'", b"a", b"", b"'a", b"a'", b"'a\""])
-def test_a_text_of_python_2_that_is_not_in_quotes(tmp_path, line):
+def test_texts_without_quotes_raise(tmp_path, line):
     path = tmp_path / "w.pkl"
     path.write_bytes(b"S" + line + b"\n.")
     with pytest.raises(pickle.UnpicklingError, match="quoted"):
