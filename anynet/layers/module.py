@@ -9,7 +9,6 @@ from anynet.array import Array, DType, is_array
 from anynet.backend import Backend
 from anynet.errors import (
     AnynetError,
-    ArgumentTypeError,
     AttributeNameError,
     NotInitializedError,
     PathError,
@@ -220,9 +219,9 @@ class Module:
 
         Raises:
             PathError: nothing is there.
+            ArgumentTypeError: the path is no string.
 
         """
-        self._check_path(path)
         return paths.get(self, path)
 
     def __setitem__(self, path: str, value: Any) -> None:
@@ -234,35 +233,14 @@ class Module:
             ArgumentTypeError: no array in place of an array, or no layer in place of a layer.
 
         """
-        self._check_path(path)
         paths.put(self, path, value)
 
     def __contains__(self, path: Any) -> bool:
-        self._check_path(path)
         try:
-            self[path]
+            paths.get(self, path)
         except PathError:
             return False
         return True
-
-    def __len__(self) -> int:
-        raise self._no_sequence("was asked for its length")
-
-    def __bool__(self) -> bool:
-        # Not by the length: a network of no layers is true, too.
-        return True
-
-    def _check_path(self, path: object) -> None:
-        if not isinstance(path, str):
-            # Python iterates by the indices 0, 1 and so on.
-            raise self._no_sequence(f"was indexed by {path!r:.80}, or iterated over")
-
-    def _no_sequence(self, problem: str) -> ArgumentTypeError:
-        first = next(iter(vars(self)), "weight")
-        return ArgumentTypeError(
-            f"a {type(self).__name__} {problem}, and is no sequence of layers, as a Sequential is: "
-            f"use an attribute, a path, as net[{first!r}], or modules(), which lists all layers"
-        )
 
     def __repr__(self) -> str:
         parts = [f"{name}={_show(value)}" for name, value in vars(self).items()]

@@ -19,12 +19,21 @@ _SHOWN_PATHS = 20
 
 
 def get(net: Any, path: str) -> Any:
-    """Return what is at a path of a network.
+    """Return the parameter, setting or module at a path of a network.
 
     Raises:
         PathError: nothing is there.
+        ArgumentTypeError: the path is no string.
 
     """
+    if not isinstance(path, str):
+        # Python iterates by the indices 0, 1 and so on.
+        first = next(iter(vars(net)), "weight")
+        raise ArgumentTypeError(
+            f"a {type(net).__name__} was indexed by {path!r:.80}, or iterated over, and is no "
+            f"sequence of layers, as a Sequential is: use an attribute, a path, as net[{first!r}], "
+            "or modules(), which lists all layers"
+        )
     value = net
     for name in path.split("."):
         key = _key(value, name)
@@ -35,7 +44,7 @@ def get(net: Any, path: str) -> Any:
 
 
 def put(net: Any, path: str, value: Any) -> None:
-    """Replace what is at a path of a network.
+    """Replace the parameter, buffer, setting or module at a path of a network.
 
     Raises:
         PathError: nothing is there.

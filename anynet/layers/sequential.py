@@ -56,6 +56,10 @@ class Sequential(Module, MutableSequence[Module]):
     def __len__(self) -> int:
         return len(self.layers)
 
+    def __bool__(self) -> bool:
+        # A network of no layers is true, too.
+        return True
+
     def __iter__(self) -> Iterator[Module]:
         return iter(self.layers)
 
@@ -74,7 +78,7 @@ class Sequential(Module, MutableSequence[Module]):
     def __getitem__(self, key: str) -> Any: ...
 
     def __getitem__(self, key: SupportsIndex | slice | str) -> Any:
-        """Return the layer at an index, a network of those in a slice, or what is at a path.
+        """Return the layer at an index, a network of those in a slice, or the part at a path.
 
         Raises:
             PathError: nothing is there.
@@ -96,7 +100,7 @@ class Sequential(Module, MutableSequence[Module]):
     def __setitem__(self, key: str, value: Any) -> None: ...
 
     def __setitem__(self, key: SupportsIndex | slice | str, value: Any) -> None:
-        """Replace the layer at an index, those in a slice, or what is at a path."""
+        """Replace the layer at an index, those in a slice, or the part at a path."""
         if isinstance(key, str):
             super().__setitem__(key, value)
             return
