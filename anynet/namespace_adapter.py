@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from anynet.array import Namespace
+from anynet.errors import BackendError
 
 
 class NamespaceAdapter(Namespace):
@@ -17,8 +18,13 @@ class NamespaceAdapter(Namespace):
     Args:
         library: the module with the library's functions.
         ignored: keyword arguments of the standard that the library's functions do not take, such as
-            ``"device"`` where there is one device. They are dropped from every call.
+            ``"device"`` where there is one device. They are dropped from every call, except for
+            ``copy=True``, which raises.
         parts: functions and constants by name, which take precedence.
+
+    Raises:
+        BackendError: when a function is called with ``copy=True`` and the library cannot copy. Give
+            it as one of the parts.
 
     >>> from anynet.namespace_adapter import NamespaceAdapter
     >>> xp = NamespaceAdapter(np, ignored=["device"], square=lambda x: x * x)
@@ -51,7 +57,14 @@ def _without(function: Callable[..., Any], ignored: frozenset[str]) -> Callable[
 
     @wraps(function)
     def call(*args: Any, **settings: Any) -> Any:
+        if settings.keys().isdisjoint(ignored):
+            return function(*args, **settings)
         taken = {name: value for name, value in settings.items() if name not in ignored}
+        if settings.get("copy") and "copy" not in taken:
+            raise BackendError(
+                f"{function.__name__} was called with copy=True, which the library lacks: give the "
+                f"adapter a function {function.__name__} that copies"
+            )
         return function(*args, **taken)
 
     return call

@@ -32,3 +32,5 @@ for package in ("anynet", "anynet_numpy", "anynet_cupy", "anynet_strict"):
     assert not missing, f"the wheel lacks {missing} of {package}"
 PROGRAM
 venv/bin/pytest --quiet --config-file "$root/pyproject.toml" -p no:cacheprovider "$root/tests/tracing" "$root/tests/autodiff" "$root/tests/layers"
+# A plug-in of another package.
+"$root/ci/plugin.sh" "$outside/venv/bin/python"

@@ -8,13 +8,13 @@ from helpers import host
 
 import anynet
 from anynet import layers, optimizers
-from anynet.array import array_namespace, is_floating
+from anynet.array import array_namespace, device, is_floating
 from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 
 
 def distance(y):
     xp = array_namespace(y)
-    targets = xp.cos(xp.arange(int(np.prod(y.shape)), dtype=y.dtype, device=y.device))
+    targets = xp.cos(xp.arange(int(np.prod(y.shape)), dtype=y.dtype, device=device(y)))
     return xp.sum((y - xp.reshape(targets, y.shape)) ** 2)
 
 
