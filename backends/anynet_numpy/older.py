@@ -1,4 +1,4 @@
-"""What NumPy 2.0 lacks and later versions have."""
+"""Functions that NumPy 2.0 lacks and later versions have."""
 
 import operator
 from collections.abc import Callable
@@ -6,14 +6,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 _CPU = np.empty(0).__dlpack_device__()
 
 
 class _OnHost:
-    """An array that exports its values to main memory, whichever device it is on."""
+    """An array of any device that exports its values to main memory."""
 
-    def __init__(self, x: np.ndarray) -> None:
+    def __init__(self, x: Any) -> None:
         self._x = x
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -25,25 +26,25 @@ class _OnHost:
         return self._x.__dlpack__(**settings)
 
 
-def _from_dlpack(x: np.ndarray) -> Any:
+def _from_dlpack(x: Any) -> ndarray:
     # NumPy 2.0 takes no device, and its result is read-only.
     try:
         return np.from_dlpack(_OnHost(x)).copy()
     except BufferError:
-        # Its DLPack has no word for read-only memory, and so does not export it.
+        # Its DLPack cannot say that memory is read-only, and so does not export such memory.
         return np.array(x)
 
 
-def _take(x: np.ndarray, indices: np.ndarray, /, *, axis: int | None = None) -> Any:
+def _take(x: ndarray, indices: ndarray, /, *, axis: int | None = None) -> ndarray:
     # NumPy 2.0 does not convert unsigned 64-bit indices.
     return np.take(x, indices.astype(np.int64, copy=False), axis=axis)
 
 
-from_dlpack: Callable[[Any], Any] = partial(np.from_dlpack, device="cpu")
+from_dlpack: Callable[[Any], np.ndarray] = partial(np.from_dlpack, device="cpu")
 KERNELS: dict[str, Callable[..., Any]] = {}
 try:
     from_dlpack(np.empty(0))
 except TypeError:
     from_dlpack = _from_dlpack
-    # There x**2 and np.power(x, 2) differ in the last bit, and a replay has to be the step.
+    # There, x**2 and np.power(x, 2) differ in the last bit, and a replay must equal the step.
     KERNELS = {"pow": operator.pow, "take": _take}

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from anynet.compiler.recorder import value_of
 from anynet.kernel import Aliasing, Emit, Kernels
@@ -11,15 +12,13 @@ from anynet_numpy.memory import blocks, fresh
 
 kernels = Kernels()
 
-#: Elements of the arrays of zeros that are kept to compare with.
+#: Elements of the largest array of zeros that is kept.
 MOST_ZEROS = 32768
 
 
 @kernels.register(Aliasing.IN_PLACE)
-def relu(x: np.ndarray, out: np.ndarray | None = None) -> Any:
-    """Compare with as many zeros, block by block: NumPy has vector instructions for two arrays, and
-    none for one.
-    """
+def relu(x: ndarray, out: ndarray | None = None) -> Any:
+    """Take the maximum of x and zeros, block by block."""
     zero = ZERO.get(x.dtype)
     if zero is None:
         return NotImplemented
@@ -27,40 +26,41 @@ def relu(x: np.ndarray, out: np.ndarray | None = None) -> Any:
         return np.maximum(x, zero, out=out)
     if out is None:
         out = fresh(x.shape, x.dtype)
-    for given, made in ((x, out),) if x.size <= MOST_ZEROS else blocks(x, out, size=MOST_ZEROS):
-        np.maximum(given, zeros(given.shape, x.dtype.char), out=made)
+    parts = ((x, out),) if x.size <= MOST_ZEROS else blocks(x, out, size=MOST_ZEROS)
+    for old, new in parts:
+        np.maximum(old, zeros(old.shape, x.dtype.char), out=new)
     return out
 
 
 @kernels.lowering(relu)
-def lower_relu(emit: Emit, x: np.ndarray) -> Any:
-    """Compare with as many zeros; what is large, or in another order, is left to the kernel."""
+def lower_relu(emit: Emit, x: ndarray) -> Any:
+    """Take the maximum of small, contiguous arrays and zeros."""
     if x.size > MOST_ZEROS or not value_of(x).flags.c_contiguous:
         return NotImplemented
     return emit(np.maximum, x, zeros(x.shape, x.dtype.char))
 
 
 @kernels.register(Aliasing.FRESH)
-def relu_gradient(g: np.ndarray, y: np.ndarray) -> Any:
-    """Multiply by a mask of floating numbers, in their own place: a third of the time of a
-    choice.
-    """
+def relu_gradient(g: ndarray, y: ndarray) -> Any:
+    """Multiply by a floating mask in its own memory, in a third of the time of ``where``."""
     zero = ZERO.get(y.dtype)
     if zero is None or g.dtype != y.dtype or not y.ndim:
         return NotImplemented
-    out = np.greater(y, zero, out=fresh(y.shape, y.dtype))
-    return np.multiply(g, out, out=out)
+    mask = np.greater(y, zero, out=fresh(y.shape, y.dtype))
+    return np.multiply(g, mask, out=mask)
 
 
 @kernels.lowering(relu_gradient)
-def lower_relu_gradient(emit: Emit, g: np.ndarray, y: np.ndarray) -> Any:
+def lower_relu_gradient(emit: Emit, g: ndarray, y: ndarray) -> Any:
     """Multiply by a mask."""
     return emit(np.multiply, g, emit(above_zero, y))
 
 
-def above_zero(x: np.ndarray, out: np.ndarray | None = None) -> Any:
-    """Return ones where x is above zero, of its dtype."""
-    return np.greater(x, ZERO[x.dtype], out=np.empty_like(x) if out is None else out)
+def above_zero(x: ndarray, out: ndarray | None = None) -> ndarray:
+    """Return ones of x's dtype where x is above zero, zeros elsewhere."""
+    out = np.empty_like(x) if out is None else out
+    np.greater(x, ZERO[x.dtype], out=out)
+    return out
 
 
 kernels.declare(Aliasing.IN_PLACE, above_zero)

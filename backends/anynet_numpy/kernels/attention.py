@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from anynet.kernel import Aliasing, Kernels
 from anynet_numpy.floats import ZERO
@@ -11,8 +12,8 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def masked_softmax(scores: np.ndarray, allowed: np.ndarray) -> Any:
-    """Refuse rows in which nothing is allowed."""
+def masked_softmax(scores: ndarray, allowed: ndarray) -> Any:
+    """Compute in one array, and raise for rows without an allowed element."""
     if scores.dtype not in ZERO:
         return NotImplemented
     if not allowed.any(-1).all():

@@ -3,21 +3,22 @@
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from anynet.kernel import Aliasing, Kernels
-from anynet_numpy.floats import suits
+from anynet_numpy.floats import suits, sums_of_products
 from anynet_numpy.kernels.standardize import standardize
 
 kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def batch_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, epsilon: float) -> Any:
+def batch_norm(x: ndarray, weight: ndarray, bias: ndarray, epsilon: float) -> Any:
     """Scale and shift in place."""
-    found = standardize(x, (0, *range(2, x.ndim)), epsilon)
-    if found is NotImplemented or not suits(x, weight, bias):
+    results = standardize(x, (0, *range(2, x.ndim)), epsilon)
+    if results is NotImplemented or not suits(x, weight, bias):
         return NotImplemented
-    y, mean, variance = found
+    y, mean, variance = results
     y *= weight.reshape(mean.shape)
     y += bias.reshape(mean.shape)
     return y, mean.reshape(-1), variance.reshape(-1)
@@ -25,23 +26,23 @@ def batch_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, epsilon: flo
 
 @kernels.register(Aliasing.FRESH)
 def batch_norm_gradient(
-    g: np.ndarray,
-    x: np.ndarray,
-    weight: np.ndarray,
-    mean: np.ndarray,
-    variance: np.ndarray,
+    g: ndarray,
+    x: ndarray,
+    weight: ndarray,
+    mean: ndarray,
+    variance: ndarray,
     epsilon: float,
 ) -> Any:
-    """Put the cotangent together from two sums, in one array."""
+    """Combine two sums to the gradient of x, in one array."""
     if not suits(g, x, weight, mean, variance):
         return NotImplemented
-    axis, shape = (0, *range(2, x.ndim)), (1, -1) + (1,) * (x.ndim - 2)
+    axis = (0, *range(2, x.ndim))
+    shape = (1, -1) + (1,) * (x.ndim - 2)
     n = x.size // mean.size
     inverse = 1 / np.sqrt(variance + variance.dtype.type(epsilon))
     c = x - mean.reshape(shape)
-    letters = "abcdefgh"[: x.ndim]
     of_bias = g.sum(axis=axis)
-    of_weight = np.einsum(f"{letters},{letters}->b", g, c) * inverse
+    of_weight = sums_of_products(g, c, axis) * inverse
     c *= (inverse * of_weight * (-1 / n)).astype(x.dtype).reshape(shape)
     c += g
     c -= (of_bias / n).astype(x.dtype).reshape(shape)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from anynet.kernel import Aliasing, Kernels
 
@@ -10,13 +11,11 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def embedding(weight: np.ndarray, indices: np.ndarray) -> Any:
-    """Let NumPy refuse indices beyond the end; negative ones, which it counts from there, are no
-    rows.
-    """
+def embedding(weight: ndarray, indices: ndarray) -> Any:
+    """Raise for negative indices, which NumPy counts from the end."""
     if indices.dtype.kind not in "iu":
         return NotImplemented
-    places = indices.astype(np.intp, copy=False)
-    if places.size and places.min() < 0:
+    rows = indices.astype(np.intp, copy=False)
+    if rows.size and rows.min() < 0:
         raise IndexError("a negative index")
-    return weight.take(places, axis=0)
+    return weight.take(rows, axis=0)

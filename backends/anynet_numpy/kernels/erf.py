@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from anynet.kernel import Aliasing, Kernels
 from anynet.primitives.erf import CENTRE, LIMIT, TAIL
@@ -12,25 +13,26 @@ from anynet_numpy.memory import blocks, fresh
 
 kernels = Kernels()
 
-_SMALL_BLOCK = 8192
+_BLOCK = 8192
 
 
 @kernels.register(Aliasing.FRESH)
-def erf(x: np.ndarray) -> Any:
-    """Evaluate the polynomials in place, in blocks that fit a cache."""
+def erf(x: ndarray) -> Any:
+    """Evaluate the polynomials in place."""
     if x.dtype not in ZERO or not x.ndim:
         return NotImplemented
     out = fresh(x.shape, x.dtype)
-    for given, made in blocks(x, out, size=_SMALL_BLOCK):
-        _erf(given, made)
+    for old, new in blocks(x, out, size=_BLOCK):
+        _erf(old, new)
     return out
 
 
-def _erf(x: np.ndarray, out: Any) -> None:
+def _erf(x: ndarray, out: ndarray) -> None:
     size = np.abs(x)
     np.minimum(size, LIMIT, out=size)
     square = size * size
-    tail, below = np.negative(square), np.empty_like(x)
+    tail = np.negative(square)
+    below = np.empty_like(x)
     np.exp(tail, out=tail)
     tail *= _polynomial(TAIL[0], size, out)
     tail /= _polynomial(TAIL[1], size, below)
@@ -42,7 +44,7 @@ def _erf(x: np.ndarray, out: Any) -> None:
     np.copyto(out, tail, where=size >= 1)
 
 
-def _polynomial(coefficients: Sequence[float], x: np.ndarray, out: Any) -> Any:
+def _polynomial(coefficients: Sequence[float], x: ndarray, out: ndarray) -> ndarray:
     np.multiply(x, coefficients[0], out=out)
     out += coefficients[1]
     for coefficient in coefficients[2:]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from anynet.kernel import Aliasing, Emit, Kernels
 from anynet_numpy.floats import ZERO, ones
@@ -11,8 +12,8 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def index_add(g: np.ndarray, indices: np.ndarray, axis: int, length: int) -> Any:
-    """Add slices where their index says."""
+def index_add(g: ndarray, indices: ndarray, axis: int, length: int) -> ndarray:
+    """Add slices at their indices."""
     out = np.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype)
     at: Any = (slice(None),) * axis + (indices,)
     np.add.at(out, at, g)
@@ -20,8 +21,8 @@ def index_add(g: np.ndarray, indices: np.ndarray, axis: int, length: int) -> Any
 
 
 @kernels.register(Aliasing.FRESH)
-def scatter_add(g: np.ndarray, indices: np.ndarray, axis: int, length: int) -> Any:
-    """Add elements where their index says."""
+def scatter_add(g: ndarray, indices: ndarray, axis: int, length: int) -> ndarray:
+    """Add elements at their indices."""
     axis %= g.ndim
     out = np.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype)
     at: Any = list(np.indices(g.shape, sparse=True))
@@ -31,9 +32,10 @@ def scatter_add(g: np.ndarray, indices: np.ndarray, axis: int, length: int) -> A
 
 
 @kernels.register(Aliasing.FRESH)
-def sum_to(g: np.ndarray, shape: tuple[int, ...]) -> Any:
-    """Sum a matrix to one row, as for the bias of a layer: a product with ones is quicker than a
-    reduction.
+def sum_to(g: ndarray, shape: tuple[int, ...]) -> Any:
+    """Sum a matrix to one row by a product with ones, which is faster than a reduction.
+
+    The gradient of a layer's bias is such a sum.
     """
     if g.ndim != 2 or shape != g.shape[1:] or g.dtype not in ZERO:
         return NotImplemented
@@ -41,6 +43,6 @@ def sum_to(g: np.ndarray, shape: tuple[int, ...]) -> Any:
 
 
 @kernels.lowering(sum_to)
-def lower_sum_to(emit: Emit, g: np.ndarray, shape: tuple[int, ...]) -> Any:
+def lower_sum_to(emit: Emit, g: ndarray, shape: tuple[int, ...]) -> Any:
     """Multiply with ones."""
     return emit(np.dot, ones(g.shape[0], g.dtype.char), g)

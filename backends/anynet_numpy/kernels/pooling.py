@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from anynet.kernel import Aliasing, Kernels
 from anynet.primitives.convolution import Padding, Pair, output_size
@@ -16,9 +17,14 @@ kernels = Kernels()
 
 @kernels.register(Aliasing.OUT)
 def max_pool2d(
-    x: np.ndarray, *, kernel: Pair, stride: Pair, padding: Padding, out: np.ndarray | None = None
+    x: ndarray,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+    out: ndarray | None = None,
 ) -> Any:
-    """Compare strided views of the images, one for each place in the window."""
+    """Take the maximum over views of the images, one for each position in the window."""
     if x.dtype not in ZERO:
         return NotImplemented
     size = output_size(x.shape[2:], kernel, stride, padding, (1, 1))
@@ -26,65 +32,59 @@ def max_pool2d(
         raise ValueError("the kernel is larger than the image")
     if out is None:
         out = fresh((*x.shape[:2], *size), x.dtype)
-    for some in image_blocks(x.shape[0], x[:1].nbytes):
-        views = windows(padded(x[some], padding, -math.inf), kernel, stride)
-        part = out[some]
-        part[...] = views[:, :, 0, 0]
-        for place in range(1, math.prod(kernel)):
-            np.maximum(
-                part,
-                views[:, :, place // kernel[1], place % kernel[1]],
-                out=part,
-            )
+    for block in image_blocks(x.shape[0], x[:1].nbytes):
+        views = windows(padded(x[block], padding, -math.inf), kernel, stride)
+        largest = out[block]
+        largest[...] = views[:, :, 0, 0]
+        for position in range(1, math.prod(kernel)):
+            i, j = divmod(position, kernel[1])
+            np.maximum(largest, views[:, :, i, j], out=largest)
     return out
 
 
 @kernels.register(Aliasing.OUT)
 def max_pool2d_gradient(
-    g: np.ndarray,
-    x: np.ndarray,
-    largest: np.ndarray,
+    g: ndarray,
+    x: ndarray,
+    largest: ndarray,
     *,
     kernel: Pair,
     stride: Pair,
     padding: Padding,
-    out: np.ndarray | None = None,
+    out: ndarray | None = None,
 ) -> Any:
-    """Compare every place in the window with the largest element, and give the first that is equal
-    the cotangent.
-    """
+    """Give the cotangent of a window to the first element that equals the largest one."""
     if not suits(g, x) or largest.dtype != x.dtype:
         return NotImplemented
+    height, width = x.shape[2:]
     (top, _), (left, _) = padding
-    whole = padded_size(x, padding)
+    size = padded_size(x, padding)
+    is_padded = size != (height, width)
     apart = stride[0] >= kernel[0] and stride[1] >= kernel[1]
-    covers = apart and stride == kernel and not (whole[0] % kernel[0] or whole[1] % kernel[1])
+    covers = stride == kernel and not (size[0] % kernel[0] or size[1] % kernel[1])
     if out is None:
         out = fresh(x.shape, x.dtype)
-    for some in image_blocks(x.shape[0], x[:1].nbytes):
-        # NaN equals nothing: of a window of -∞, padding is not the largest element.
-        views = windows(padded(x[some], padding, math.nan), kernel, stride)
-        wide = (
-            out[some]
-            if whole == x.shape[2:]
-            else scratch("spread", (*x[some].shape[:2], *whole), x.dtype)
-        )
+    for block in image_blocks(x.shape[0], x[:1].nbytes):
+        # NaN equals nothing, so padding is not the largest element of a window of -∞.
+        views = windows(padded(x[block], padding, math.nan), kernel, stride)
+        pixels = out[block]
+        if is_padded:
+            pixels = scratch("pixels", (*pixels.shape[:2], *size), x.dtype)
         if not covers:
-            wide.fill(0)
-        places = windows(wide, kernel, stride)
-        left_over, share = (
-            scratch(name, views.shape[:2] + views.shape[4:], x.dtype) for name in ("left", "share")
-        )
-        np.copyto(left_over, g[some])
+            pixels.fill(0)
+        targets = windows(pixels, kernel, stride)
+        shape = views.shape[:2] + views.shape[4:]
+        left_over, share = (scratch(name, shape, x.dtype) for name in ("left over", "share"))
+        np.copyto(left_over, g[block])
         for i in range(kernel[0]):
             for j in range(kernel[1]):
-                np.equal(views[:, :, i, j], largest[some], out=share)
+                np.equal(views[:, :, i, j], largest[block], out=share)
                 share *= left_over
                 if apart:
-                    places[:, :, i, j] = share
+                    targets[:, :, i, j] = share
                 else:
-                    places[:, :, i, j] += share
+                    targets[:, :, i, j] += share
                 left_over -= share
-        if whole != x.shape[2:]:
-            out[some] = wide[:, :, top : top + x.shape[2], left : left + x.shape[3]]
+        if is_padded:
+            out[block] = pixels[:, :, top : top + height, left : left + width]
     return out

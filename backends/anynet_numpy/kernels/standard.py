@@ -5,6 +5,7 @@ from typing import Any
 
 import array_api_compat.numpy as xp
 import numpy as np
+from numpy import ndarray
 
 from anynet.kernel import Aliasing, Emit, Kernels
 from anynet.tracing.standard import CHAPTERS
@@ -16,10 +17,11 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.OUT)
-def matmul(x1: np.ndarray, x2: np.ndarray, out: np.ndarray | None = None) -> Any:
-    """Multiply into memory that was used before; `dot` has less to look at than `matmul`.
+def matmul(x1: ndarray, x2: ndarray, out: ndarray | None = None) -> ndarray:
+    """Multiply into reused memory by ``dot``, which checks less than ``matmul``.
 
-    A stack of matrices by one is a product of all rows, of which `matmul` makes many small ones.
+    A stack of matrices by one matrix is one product of all rows. NumPy computes it as many small
+    products.
     """
     if x1.ndim < 2 or x2.ndim != 2 or x1.dtype != x2.dtype or x1.dtype not in ZERO:
         return np.matmul(x1, x2, out=out)
@@ -34,25 +36,27 @@ def matmul(x1: np.ndarray, x2: np.ndarray, out: np.ndarray | None = None) -> Any
 
 
 @kernels.lowering(matmul)
-def lower_matmul(emit: Emit, x1: np.ndarray, x2: np.ndarray) -> Any:
-    """Multiply; where results are large, the kernel knows of memory that was used before."""
-    small = x1.ndim == x2.ndim == 2 and x1.shape[0] * x2.shape[1] * x1.dtype.itemsize < LEAST
-    return emit(
-        np.dot if small and x1.dtype in ZERO and x1.dtype == x2.dtype else matmul,
-        x1,
-        x2,
-    )
+def lower_matmul(emit: Emit, x1: ndarray, x2: ndarray) -> Any:
+    """Multiply. Small matrices do not need the kernel's reused memory."""
+    function = np.dot if _is_small(x1, x2) else matmul
+    return emit(function, x1, x2)
+
+
+def _is_small(x1: ndarray, x2: ndarray) -> bool:
+    if x1.dtype != x2.dtype or x1.dtype not in ZERO or not x1.ndim == x2.ndim == 2:
+        return False
+    return bool(x1.shape[0] * x2.shape[1] * x1.dtype.itemsize < LEAST)
 
 
 @kernels.register()
-def matrix_transpose(x: np.ndarray) -> Any:
-    """Ask the array itself."""
+def matrix_transpose(x: ndarray) -> ndarray:
+    """Return the array's attribute."""
     return x.mT
 
 
 @kernels.lowering(matrix_transpose)
-def lower_matrix_transpose(emit: Emit, x: np.ndarray) -> Any:
-    """Ask the array itself."""
+def lower_matrix_transpose(emit: Emit, x: ndarray) -> Any:
+    """Call the array's method."""
     return emit(np.ndarray.transpose, x) if x.ndim == 2 else NotImplemented
 
 
