@@ -1,13 +1,12 @@
-"""Trees of arrays: lists, tuples, dicts and modules, nested at will; every array in them is a leaf.
+"""Trees of arrays: lists, tuples, dicts and modules, nested at will. Arrays in them are leaves.
 
-What is neither an array nor one of these (a number, a string, a function, None) is a setting: it
-stays as it is. Arrays that a module names as its buffers, or that are frozen, are leaves too, but
-are not trained.
+Everything else (a number, a string, a function, None) is a setting, which stays as it is. Arrays
+that a module names as its buffers, or that are frozen, are leaves too, but are not trained.
 
-Inside one module, identity ties: an array, or a module, that is in two places is one leaf, or one
-module, and stays so. In lists, dicts and the state of optimizers, and from one module of a list to
-the next, each place is its own leaf. Training walks the tree of a network several times in every
-step, so a walk looks up what a type is and does no more.
+Inside one module, identity ties: an array or a module in two places is one leaf, or one module, and
+stays so. In lists, dicts and the state of optimizers, and from one module of a list to the next,
+each place is a separate leaf. Training walks the tree of a network several times in every step, so
+a walk looks up the kind of a type once.
 """
 
 from collections import deque
@@ -19,14 +18,14 @@ from anynet.errors import ArgumentError, ShapeError
 
 T = TypeVar("T")
 
-# What a type is in a tree. A class takes part, its attributes being the children, by saying
-# ``tree_node = True``, and ties by identity by saying ``ties = True``; its attribute ``BUFFERS``
-# names the arrays that are not trained, an instance's ``_frozen`` those that are not for now.
+# The kinds of types in a tree. A class with ``tree_node = True`` takes part: its attributes are the
+# children. A class with ``ties = True`` ties by identity. Its attribute ``BUFFERS`` names arrays that
+# are not trained, an instance's ``_frozen`` those that are excluded for now.
 _SETTING, _LEAF, _MODULE, _NODE, _DICT, _LIST, _TUPLE, _NAMED_TUPLE = range(1, 9)
+_PLAIN: dict[Any, int] = {dict: _DICT, list: _LIST}
 _kinds: dict[Any, int] = {}
 
-# What was made of the arrays and modules of one module so far, by the identity of each; None says
-# of what, see `_map`.
+# The results for the arrays and modules of one module so far, by identity; see `_map` for None.
 _Memo = dict[int | None, Any]
 
 
@@ -37,16 +36,20 @@ def map(
     untrained: Callable[[Array], Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> T:
-    """Return the same tree with ``fn(leaf)`` for every leaf, called once for one that is tied.
+    """Return the same tree with ``fn(leaf)`` for every leaf, called once for a tied one.
 
-    With other trees of the same structure it is ``fn(leaf, *what the others have there)``; that is
-    an array or, as in gradients of what is not trained, None. Where ``untrained`` is given, arrays
-    that are not trained go through that; the modules of the new tree have the ``defaults`` for
-    attributes that they do not set themselves, but for those whose buffers are all frozen.
+    Args:
+        fn: of a leaf and, with other trees, of what each of them has at its place.
+        tree: any tree.
+        others: trees of the same structure, which may have None in place of a leaf, as gradients
+            have for arrays that are not trained.
+        untrained: of a leaf that is not trained, ``fn`` by default.
+        defaults: attributes of the new tree's modules that do not set them, except for modules
+            whose buffers are all frozen.
 
     Raises:
-        ArgumentError: one array is trained in one place of a module, and is a buffer or frozen in
-            another; or another tree has a different structure.
+        ArgumentError: an array is trained in one place of a module and a buffer or frozen in
+            another, or another tree has a different structure.
 
     >>> import numpy as np
     >>> anynet.tree.map(lambda p, g: p - 0.5 * g, {"w": np.ones(2)}, {"w": np.array([1.0, 2.0])})
@@ -55,16 +58,13 @@ def map(
     """
     if not others:
         return _map(fn, tree, untrained, defaults, None)
-    beside = zip(
-        *([*_beside(tree, other, "", None)] for other in others),
-        strict=True,
-    )
-    return _map(lambda leaf: fn(leaf, *next(beside)), tree, None, None, None)
+    columns = [[*_beside(tree, other, "", None)] for other in others]
+    rows = zip(*columns, strict=True)
+    return _map(lambda leaf: fn(leaf, *next(rows)), tree, None, None, None)
 
 
 def unflatten(tree: T, leaves: Iterable[Any]) -> T:
-    """Return the same tree with these leaves, in order, in place of its own; one that is tied takes
-    one of them.
+    """Return the same tree with these leaves, in order, in place of its own. A tied one takes one.
 
     >>> import numpy as np
     >>> anynet.tree.unflatten({"w": np.ones(2), "b": [np.zeros(1)]}, [1.0, 2.0])
@@ -75,13 +75,13 @@ def unflatten(tree: T, leaves: Iterable[Any]) -> T:
     try:
         return _unflatten(tree, iter(leaves).__next__)
     except StopIteration:
-        # Tied ones are in more places than there are leaves.
-        rest = iter(leaves)
-        return map(lambda _: next(rest), tree)
+        # Tied leaves are in more places than there are leaves.
+        remaining = iter(leaves)
+        return map(lambda _: next(remaining), tree)
 
 
 def _unflatten(tree: T, take: Callable[[], Any]) -> T:
-    """Take a leaf for every place: what `_map` does, without a look at what is tied."""
+    """Take a leaf for every place, as `_map` does for trees that tie nothing."""
     kind = _kinds.get(type(tree)) or _kind(tree)
     children: Any = tree
     if kind == _MODULE or kind == _NODE:  # noqa: SIM109 - quicker, in a walk of every step
@@ -106,10 +106,9 @@ def _unflatten(tree: T, take: Callable[[], Any]) -> T:
 
 
 def add(tree: T, *others: Any) -> T:
-    """Return the sum of trees of the same structure, array by array, such as gradients of several
-    batches.
+    """Return the sum of trees, array by array, such as gradients of several batches.
 
-    None stays None, and counts as zero beside an array of the first tree.
+    None stays None, and counts as zero if the first tree has an array there.
 
     Raises:
         ArgumentError: the trees have different structures.
@@ -136,11 +135,9 @@ def _sum(x: Array, *others: Array | None) -> Array:
 
 
 def _beside(tree: Any, other: Any, path: str, seen: dict[int, Any] | None) -> Iterator[Any]:
-    """Yield what another tree has at the place of every leaf of the first, in the order in which
-    they are mapped.
-    """
-    kind, there = _kind(tree), _kind(other)
-    if kind == _LEAF and (there == _LEAF or other is None):
+    """Yield the part of another tree at the place of every leaf, in the order of `_map`."""
+    kind, other_kind = _kind(tree), _kind(other)
+    if kind == _LEAF and (other_kind == _LEAF or other is None):
         if seen is None or id(tree) not in seen:
             yield other
         elif seen[id(tree)] is not other:
@@ -150,7 +147,8 @@ def _beside(tree: Any, other: Any, path: str, seen: dict[int, Any] | None) -> It
         if seen is not None:
             seen[id(tree)] = other
         return
-    if kind != there or (kind in (_MODULE, _NODE) and type(tree) is not type(other)):
+    is_node = kind in (_MODULE, _NODE)
+    if kind != other_kind or (is_node and type(tree) is not type(other)):
         raise ArgumentError(
             f"the trees differ: {path or 'the first'} is a {type(tree).__name__} in one "
             f"and a {type(other).__name__} in another"
@@ -162,27 +160,21 @@ def _beside(tree: Any, other: Any, path: str, seen: dict[int, Any] | None) -> It
     elif kind == _NODE:
         seen = None
     if kind <= _NODE:
-        # One of two networks may have attributes that differentiation puts there.
-        names = [*vars(tree)]
         tree, other = vars(tree), vars(other)
-        alike = other.keys() >= tree.keys()
+        # One of two networks may have attributes that differentiation adds.
+        is_alike = other.keys() >= tree.keys()
     elif kind == _DICT:
-        names, alike = [*tree], tree.keys() == other.keys()
+        is_alike = tree.keys() == other.keys()
     else:
-        names, alike = [*range(len(tree))], len(tree) == len(other)
-    if not alike:
+        is_alike = len(tree) == len(other)
+    if not is_alike:
         contents = [[*x] if kind <= _DICT else len(x) for x in (tree, other)]
         raise ArgumentError(
             f"the trees differ: {path or 'the first'} has {contents[0]} in one and {contents[1]} in "
             "another"
         )
-    for name in names:
-        yield from _beside(
-            tree[name],
-            other[name],
-            f"{path}.{name}" if path else str(name),
-            seen,
-        )
+    for name in tree if kind <= _DICT else range(len(tree)):
+        yield from _beside(tree[name], other[name], _joined(path, name), seen)
 
 
 def _map(
@@ -192,8 +184,10 @@ def _map(
     defaults: Mapping[str, Any] | None,
     memo: _Memo | None,
 ) -> T:
-    """Map; the memo is of one module, and has what became of untrained arrays under the complements
-    of identities.
+    """Map a tree, with the memo of one module.
+
+    The memo has the results of trained arrays under their identities, those of untrained ones under
+    the complements. None is a key if there is an untrained one.
     """
     kind = _kinds.get(type(tree)) or _kind(tree)
     children: Any = tree
@@ -261,7 +255,7 @@ def _map(
 
 
 class _Places:
-    """The places of a tied leaf: what is put in is put in all of them."""
+    """The places of a tied leaf. A new value goes into all of them."""
 
     __slots__ = ("_places",)
 
@@ -276,26 +270,26 @@ class _Places:
         for holder, name in self._places:
             holder[name] = value
 
-    def with_place(self, holder: Any, name: Any) -> "_Places":
-        return _Places([*self._places, (holder, name)])
-
-
-def _tied(holder: Any, name: Any, other_holder: Any, other_name: Any) -> tuple[Any, None]:
-    """Return the holder and the name under which two places are one."""
-    places = holder if type(holder) is _Places else _Places([(holder, name)])
-    return places.with_place(other_holder, other_name), None
+    def add(self, holder: Any, name: Any) -> None:
+        """Add a place."""
+        self._places.append((holder, name))
 
 
 def pairs(tree: Any, other: Any) -> list[tuple[Any, Any, Array, Any]]:
-    """Return (holder, name, leaf, what other has at its place) of every leaf that a list, dict or
-    module holds.
+    """Return (holder, name, leaf, part of the other tree) for every leaf of lists, dicts, modules.
 
-    ``holder[name] = new`` then puts another array in a leaf's place, in all of them where it is
-    tied.
+    ``holder[name] = new`` replaces a leaf, in all of its places if it is tied.
 
     Raises:
         TypeError: a tuple holds arrays itself, and tuples cannot be changed.
-        ArgumentError: ``other`` is built differently, or has two things beside what is tied.
+        ArgumentError: the other tree has another structure, or two parts for one tied leaf.
+
+    >>> import numpy as np
+    >>> weights, gradients = {"w": np.ones(2)}, {"w": np.array([1.0, 2.0])}
+    >>> for holder, name, leaf, gradient in anynet.tree.pairs(weights, gradients):
+    ...     holder[name] = leaf - gradient
+    >>> weights
+    {'w': array([ 0., -1.])}
 
     """
     if type(tree) is dict and is_node(other):
@@ -309,15 +303,19 @@ def pairs(tree: Any, other: Any) -> list[tuple[Any, Any, Array, Any]]:
     try:
         _pair(found, tree, other, None, {})
     except TypeError:
-        # The second may be no tree at all.
+        # The other may be no tree at all, which this explains.
         deque(_beside(tree, other, "", None), 0)
         raise
     return found
 
 
 _TWO_GRADIENTS = (
-    "{} is in two places of the network, and has two gradients: differentiate the network as it is now, tied, which "
-    "gives one gradient, the sum"
+    "{} is in two places of the network, and has two gradients: differentiate the network as it is "
+    "now, tied, which gives one gradient, the sum"
+)
+_TWO_NETWORKS = (
+    "{} is part of two networks in one list or dict, and has a gradient from each: put both networks "
+    "into one Module, where the shared part has one gradient, the sum"
 )
 
 
@@ -328,8 +326,10 @@ def _pair(
     memo: _Memo | None,
     modules: dict[int, Any],
 ) -> None:
-    """Add the pairs of a tree; the memo has where the arrays of one module are, ``modules`` what
-    was beside each.
+    """Add the pairs of a tree.
+
+    The memo has the indices of one module's arrays in the list. ``modules`` has the part of the
+    other tree for each module.
     """
     kind = _kinds.get(type(tree)) or _kind(tree)
     if kind <= _LEAF:
@@ -337,16 +337,11 @@ def _pair(
     if kind == _MODULE:
         key = id(tree)
         if key in modules:
-            inside = memo is not None and key in memo
+            is_inside = memo is not None and key in memo
             if modules[key] is not other:
-                raise ArgumentError(
-                    _TWO_GRADIENTS.format(f"a {type(tree).__name__}")
-                    if inside
-                    else f"a {type(tree).__name__} is part of two networks in one list or dict, and has a gradient "
-                    "from each: put both networks into one Module, where what they share has one "
-                    "gradient, the sum"
-                )
-            if inside:
+                message = _TWO_GRADIENTS if is_inside else _TWO_NETWORKS
+                raise ArgumentError(message.format(f"a {type(tree).__name__}"))
+            if is_inside:
                 return
         modules[key] = other
         memo = {} if memo is None else memo
@@ -375,20 +370,35 @@ def _pair(
                 raise ArgumentError(
                     _TWO_GRADIENTS.format(f"an array, {name!r} of a {type(tree).__name__},")
                 )
-            found[i] = (*_tied(*found[i][:2], holder, name), *found[i][2:])
+            first, first_name, leaf, _ = found[i]
+            places = first if type(first) is _Places else _Places([(first, first_name)])
+            places.add(holder, name)
+            found[i] = (places, None, leaf, beside)
         else:
             memo[key] = len(found)
             found.append((holder, name, child, beside))
 
 
 def update_buffers(fn: Callable[[Array, Array], Array], tree: Any, other: Any) -> None:
-    """Put ``fn(buffer, what other has at its place)`` in place of every buffer of a tree; other is
-    a copy of it.
+    """Replace every buffer of a tree by ``fn(buffer, buffer of the other tree)``.
 
-    Those that are frozen stay.
+    Frozen buffers stay.
+
+    Args:
+        fn: of the two buffers.
+        tree: is changed in place.
+        other: a copy of the tree.
 
     Raises:
-        ArgumentError: a buffer that two modules of a network share has come to be two.
+        ArgumentError: a buffer that two modules share has two different values in the copy.
+
+    >>> import copy
+    >>> norm = layers.BatchNorm(2).initialize(seed=0, backend="numpy")
+    >>> other = copy.deepcopy(norm)
+    >>> other.running_mean = other.running_mean + 3.0
+    >>> anynet.tree.update_buffers(lambda old, new: new, norm, other)
+    >>> norm.running_mean
+    array([3., 3.], dtype=float32)
 
     """
     _update_buffers(fn, tree, other, None)
@@ -419,11 +429,8 @@ def _update_buffers(
             _update_buffers(fn, holder[name], others[name], memo)
         elif name not in frozen:
             old, new = holder[name], others[name]
-            if (
-                memo is not None
-                and is_array(old)
-                and memo.setdefault(id(old), (old, new))[1] is not new
-            ):
+            is_shared = memo is not None and is_array(old)
+            if is_shared and memo.setdefault(id(old), (old, new))[1] is not new:  # type: ignore[union-attr]
                 raise ArgumentError(
                     f"{type(tree).__name__}.{name} is also another module's buffer, and the two "
                     "have different values now: share the module, or copy the array"
@@ -432,30 +439,42 @@ def _update_buffers(
 
 
 def leaves(tree: Any, path: str = "", *, buffers: bool = True) -> Iterator[tuple[str, Array]]:
-    """Yield ``(path, leaf)`` in definition order, without the buffers if so told; a path reads like
-    ``layers.0.weight``. One that is tied comes once, by its first path.
+    """Yield ``(path, leaf)`` in definition order. A tied leaf comes once, by its first path.
+
+    Args:
+        tree: any tree.
+        path: of the tree itself, with which the paths begin.
+        buffers: whether buffers are among the leaves.
+
+    >>> import numpy as np
+    >>> list(anynet.tree.leaves({"w": [np.ones(1), np.zeros(1)]}))
+    [('w.0', array([1.])), ('w.1', array([0.]))]
+
     """
-    return (
-        (path, leaf) for path, leaf, first in _places(tree, path, buffers, None) if first is None
-    )
+    places = _places(tree, path, buffers, None)
+    return ((path, leaf) for path, leaf, first in places if first is None)
 
 
 def ties(tree: Any) -> dict[str, str]:
-    """Return every further path of a tied leaf, with the first one of that leaf."""
-    return {path: first for path, _, first in _places(tree, "", True, None) if first is not None}
+    """Return every further path of a tied leaf, with the first path of that leaf.
+
+    >>> net = layers.Sequential(layers.Linear(2, 2), layers.Linear(2, 2), seed=0, backend="numpy")
+    >>> net[1].weight = net[0].weight
+    >>> anynet.tree.ties(net)
+    {'layers.1.weight': 'layers.0.weight'}
+
+    """
+    places = _places(tree, "", True, None)
+    return {path: first for path, _, first in places if first is not None}
 
 
 def _places(
     tree: Any, path: str, buffers: bool, seen: dict[int, str] | None
 ) -> Iterator[tuple[str, Array, str | None]]:
-    """Yield the path of every place of a leaf, the leaf, and where it was seen first, None if
-    here.
-    """
+    """Yield (path, leaf, first path) of every place of a leaf. The first place has None there."""
     kind = _kind(tree)
-    if kind == _SETTING:
-        return
     if kind == _LEAF:
-        first = None if seen is None else seen.setdefault(id(tree), path)
+        first = path if seen is None else seen.setdefault(id(tree), path)
         yield path, tree, None if first == path else first
         return
     if kind == _MODULE and seen is None:
@@ -463,25 +482,18 @@ def _places(
     elif kind == _NODE:
         seen = None
     left_out = () if buffers or kind > _NODE else _buffers(tree)
-    if kind <= _NODE:
-        tree = vars(tree)
-    in_order = kind > _DICT
-    for name, child in (
-        zip(getattr(tree, "_fields", range(len(tree))), tree, strict=True)
-        if in_order
-        else tree.items()
-    ):
+    for name, child in children(tree):
         if name not in left_out:
-            yield from _places(
-                child,
-                f"{path}.{name}" if path else str(name),
-                buffers,
-                seen,
-            )
+            yield from _places(child, _joined(path, name), buffers, seen)
 
 
 def modules(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield ``(path, module)`` of every module in definition order, outermost first, each once."""
+    """Yield ``(path, module)`` of every module in definition order, outermost first, each once.
+
+    >>> list(anynet.tree.modules([layers.ReLU(), layers.Tanh()]))
+    [('0', ReLU()), ('1', Tanh())]
+
+    """
     return _modules(tree, path, set())
 
 
@@ -494,13 +506,17 @@ def _modules(tree: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
         yield path, tree
     for name, child in children(tree):
         if (_kinds.get(type(child)) or _kind(child)) > _LEAF:
-            yield from _modules(child, f"{path}.{name}" if path else str(name), seen)
+            yield from _modules(child, _joined(path, name), seen)
 
 
 def children(tree: Any) -> Iterable[tuple[Any, Any]]:
     """Return (name, child) of every part of a tree, none for an array or a setting.
 
     The name is that of an attribute or a field, the key in a dict, or the index.
+
+    >>> list(anynet.tree.children(layers.Dropout(0.5)))
+    [('rate', 0.5), ('key', Uninitialized((2,)))]
+
     """
     kind = _kinds.get(type(tree)) or _kind(tree)
     if kind <= _LEAF:
@@ -515,58 +531,89 @@ def children(tree: Any) -> Iterable[tuple[Any, Any]]:
 def own_leaves(
     tree: Any, path: str = "", is_leaf: Callable[[Any], bool] = is_array
 ) -> Iterator[tuple[str, Any]]:
-    """Yield ``(path, leaf)`` of what an attribute holds itself, which excludes what nodes hold."""
+    """Yield ``(path, leaf)`` of lists, tuples and dicts, without the leaves of modules in them.
+
+    >>> import numpy as np
+    >>> list(anynet.tree.own_leaves([np.ones(1), layers.Linear(2, 2)]))
+    [('0', array([1.]))]
+
+    """
     if is_leaf(tree):
         yield path, tree
     elif _kind(tree) > _NODE:
         for name, child in children(tree):
-            yield from own_leaves(child, f"{path}.{name}" if path else str(name), is_leaf)
+            yield from own_leaves(child, _joined(path, name), is_leaf)
+
+
+def _joined(path: str, name: Any) -> str:
+    return f"{path}.{name}" if path else str(name)
 
 
 def settings(tree: Any) -> Iterator[Any]:
-    """Yield what is in a tree and neither array nor tree, and the classes of its nodes."""
+    """Yield the settings in a tree, and the classes of its modules and other nodes.
+
+    >>> list(anynet.tree.settings({"rate": 0.5, "name": "first"}))
+    [0.5, 'first']
+
+    """
     kind = _kinds.get(type(tree)) or _kind(tree)
     if kind == _SETTING:
         yield tree
-    elif kind != _LEAF:
-        if kind <= _NODE:
-            yield type(tree)
-        children = vars(tree) if kind <= _NODE else tree
-        for child in children.values() if kind <= _DICT else children:
-            yield from settings(child)
+        return
+    if _LEAF < kind <= _NODE:
+        yield type(tree)
+    for _, child in children(tree):
+        yield from settings(child)
 
 
 def containers(node: Any) -> Iterator[Any]:
-    """Yield the dict of a node's attributes, and the lists, tuples and dicts in it, but for those
-    of other nodes.
+    """Yield the dict of a node's attributes, and the lists, tuples and dicts in it.
+
+    Those of other nodes inside are left out.
+
+    >>> list(anynet.tree.containers(layers.Sequential(layers.ReLU())))
+    [{'layers': (ReLU(),)}, (ReLU(),)]
+
     """
-    holder = vars(node) if is_node(node) else node
-    yield holder
-    for child in holder.values() if isinstance(holder, dict) else holder:
+    yield vars(node) if is_node(node) else node
+    for _, child in children(node):
         if _kind(child) > _NODE:
             yield from containers(child)
 
 
 def trained(module: Any) -> dict[str, Any]:
-    """Return the attributes of a module's own that hold arrays or lists, tuples and dicts, but for
-    untrained ones.
+    """Return the attributes of a module that are or hold trained arrays, without its modules.
+
+    >>> list(anynet.tree.trained(layers.BatchNorm(2).initialize(seed=0, backend="numpy")))
+    ['weight', 'bias']
+
     """
     left_out = _untrained(module)
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if name not in left_out
-        and (_kinds.get(type(value)) or _kind(value)) not in (_SETTING, _MODULE, _NODE)
-    }
+    attributes = {}
+    for name, value in vars(module).items():
+        kind = _kinds.get(type(value)) or _kind(value)
+        if name not in left_out and kind not in (_SETTING, _MODULE, _NODE):
+            attributes[name] = value
+    return attributes
 
 
 def is_setting(x: Any) -> bool:
-    """Tell whether x is neither an array nor something that may hold arrays."""
+    """Tell whether x is neither an array nor a tree, which may hold arrays.
+
+    >>> anynet.tree.is_setting(0.5), anynet.tree.is_setting([])
+    (True, False)
+
+    """
     return _kind(x) == _SETTING
 
 
 def is_node(x: Any) -> bool:
-    """Tell whether the attributes of x are its children, as those of modules and optimizers are."""
+    """Tell whether the attributes of x are its children, as those of modules and optimizers are.
+
+    >>> anynet.tree.is_node(layers.ReLU()), anynet.tree.is_node([])
+    (True, False)
+
+    """
     return _LEAF < _kind(x) <= _NODE
 
 
@@ -579,7 +626,7 @@ def _untrained(node: Any) -> tuple[str, ...]:
 
 
 def _is_frozen(node: Any) -> bool:
-    """Tell whether a node has buffers, or else arrays, and all of them are frozen."""
+    """Tell whether all buffers of a node are frozen, or all arrays if it has no buffers."""
     names = _buffers(node) or [name for name, x in vars(node).items() if _kind(x) == _LEAF]
     return bool(names) and set(names).issubset(vars(node).get("_frozen", ()))
 
@@ -594,6 +641,6 @@ def _kind(tree: Any) -> int:
         elif isinstance(tree, tuple):
             known = _NAMED_TUPLE if hasattr(tree, "_fields") else _TUPLE
         else:
-            known = _DICT if type(tree) is dict else _LIST if type(tree) is list else _SETTING
+            known = _PLAIN.get(type(tree), _SETTING)
         _kinds[type(tree)] = known
     return known

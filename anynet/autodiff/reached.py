@@ -1,9 +1,8 @@
-"""Parameters that a differentiated function reaches past its arguments: refused, since they would
-be constants.
+"""Parameters that a differentiated function reaches past its arguments raise an error.
 
-A loss that names the network itself, in place of the one that it is given, would have a value with
-a derivative that nobody computes. While such a function runs, the network's own parameters stand
-for themselves and cannot be used.
+A loss that names the network itself, instead of the network in its arguments, would take the
+parameters for constants, and part of the derivative would be missing. So while such a function
+runs, arrays that cannot be used stand in for these parameters.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,11 +17,12 @@ from anynet.reach import Reach
 from anynet.tracing.errors import explain
 from anynet.tracing.trace import Primitive, Traced, wrap
 
+#: A holder, a name, the value there, and its stand-in while the function runs.
+Place = tuple[Any, Any, Any, Any]
+
 
 class Withheld:
-    """A trace that is further out than any other, and evaluates nothing but
-    `anynet.stop_gradient`.
-    """
+    """A trace outside of all others, which evaluates only `anynet.stop_gradient`."""
 
     level = -1
     batch_axes = 0
@@ -34,31 +34,29 @@ class Withheld:
     def apply(
         self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
-        """Return the array as a constant where that is what is meant."""
+        """Return the array as a constant for `anynet.stop_gradient`, and raise otherwise."""
         if step.name == "stop_gradient":
             return wrap(args[0].value)
         raise self.error(step.name)
 
     def error(self, what: str) -> DifferentiationError:
-        """Return the error for a parameter that the function should have from its arguments."""
+        """Return the error for a parameter that the function should take from its arguments."""
         return DifferentiationError(
             f"{what}: the function uses {self.name} of the network that is being differentiated, "
-            "and reaches it from outside, where it is a constant: use the network that the "
-            "function is given as an argument (anynet.fit takes loss(net, x, t)), or in the "
-            "function anynet.stop_gradient of it, or else a copy, if a constant is meant"
+            "and reaches it from outside, where it is a constant: use the network in the arguments "
+            "of the function (anynet.fit takes loss(net, x, t)). If a constant is meant, use "
+            "anynet.stop_gradient of it in the function, or a copy"
         )
 
 
 class Guarded:
-    """A function to differentiate. The parameters that it reaches past its arguments are withheld
-    while it runs.
-    """
+    """A function whose parameters, reached past its arguments, are withheld while it runs."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         check_callable(function)
         self._function = function
-        # The network that the function was last found not to reach: to look at every call takes as
-        # long as a layer.
+        # The network that the function was last found not to reach. A search takes as long as a
+        # layer.
         self._last: Callable[[], Any] = _nothing
 
     def __call__(
@@ -67,9 +65,7 @@ class Guarded:
         args: Sequence[Any],
         named: dict[str, Any],
     ) -> Any:
-        """Return the function's value, called without the parameters of the modules in these
-        trees.
-        """
+        """Return the function's value. The parameters of the differentiated trees are withheld."""
         is_known = len(differentiated) == 1 and self._last() is differentiated[0]
         held = [] if is_known else self._held(differentiated, [*args, *named.values()])
         try:
@@ -83,69 +79,63 @@ class Guarded:
             for holder, name, value, _ in held:
                 holder[name] = value
 
-    def _held(
-        self, differentiated: Sequence[Any], args: list[Any]
-    ) -> list[tuple[Any, Any, Any, Any]]:
-        """Return (holder, name, what is there, what it is to be meanwhile) of every place that is
-        reached.
-        """
+    def _held(self, differentiated: Sequence[Any], args: list[Any]) -> list[Place]:
+        """Return (holder, name, value, stand-in) of every parameter that the function reaches."""
         modules = [module for x in differentiated for _, module in tree.modules(x)]
         if not modules:
             return []
-        # Functions among the settings of what it is given reach as much as it does itself; those of
-        # a network that is trained are looked at once.
-        known = [*map(_harmless.get, map(id, differentiated))]
-        given = [x for x, y in zip(differentiated, known, strict=True) if x is not y]
-        given += [arg for arg in args if not getattr(arg, "_differentiated", False)]
+        # Functions among the settings of the arguments reach as much as the function itself. Those
+        # of a network that is trained are searched once.
+        searched = [
+            *(x for x in differentiated if _harmless.get(id(x)) is not x),
+            *(x for x in args if not getattr(x, "_differentiated", False)),
+        ]
         reach = Reach(
             self._function,
-            further=[x for arg in given for x in tree.settings(arg)],
+            further=[x for argument in searched for x in tree.settings(argument)],
         )
         reached = {id(x) for _, x in reach.objects}
-        found = [
-            (vars(module), name, value, _withheld(value, name))
-            for module in modules
-            if id(module) in reached
-            for name, value in tree.trained(module).items()
-        ]
-        found += _loose(reach, modules)
-        if not found:
+        places: list[Place] = []
+        for module in modules:
+            if id(module) in reached:
+                for name, value in tree.trained(module).items():
+                    places.append((vars(module), name, value, _withheld(value, name)))
+        places += _loose(reach, modules)
+        if not places:
             _harmless.update((id(x), x) for x in differentiated if tree.is_node(x))
             if modules[0] is differentiated[0]:
                 self._last = ref(modules[0])
-        return found
+        return places
 
 
-def _loose(reach: Reach, modules: list[Any]) -> list[tuple[Any, Any, Any, Any]]:
-    """Return the places, in no module or other node, of arrays that are parameters of these
-    modules.
-    """
+def _loose(reach: Reach, modules: list[Any]) -> list[Place]:
+    """Return the places of these modules' parameters that are in no module or other node."""
     arrays = {_identity(value) for _, value, _, _ in reach.places if is_array(value)}
-    held = [value for module in modules if arrays for value in vars(module).values()]
-    if arrays.isdisjoint(map(_identity, held)) and _CONTAINERS.isdisjoint(map(type, held)):
+    values = [value for module in modules if arrays for value in vars(module).values()]
+    if arrays.isdisjoint(map(_identity, values)) and _CONTAINERS.isdisjoint(map(type, values)):
         return []
     names: dict[int, str] = {}
     for module in modules:
         for name, value in tree.trained(module).items():
-            places = [(name, value)] if is_array(value) else tree.leaves(value, name)
-            names.update((_identity(x), path) for path, x in places if _identity(x) in arrays)
+            for path, x in tree.leaves(value, name):
+                if _identity(x) in arrays:
+                    names[_identity(x)] = path
     if not names:
         return []
-    # Where another network, as a target or a teacher, has the very same arrays, they are its own.
-    in_nodes = {
-        id(x) for _, node in reach.objects if tree.is_node(node) for x in tree.containers(node)
-    }
-    found: list[tuple[Any, Any, Any, Any]] = []
+    # Another network, as a target or a teacher, may use the very same arrays.
+    nodes = [node for _, node in reach.objects if tree.is_node(node)]
+    in_nodes = {id(x) for node in nodes for x in tree.containers(node)}
+    places: list[Place] = []
     tuples: set[int] = set()
-    # What a place holds comes after it.
+    # The contents of a place come after it.
     for _, value, holder, name in reversed(reach.places):
         if id(holder) in in_nodes or (_identity(value) not in names and id(value) not in tuples):
             continue
         if isinstance(holder, tuple):
             tuples.add(id(holder))
         else:
-            found.append((holder, name, value, _withheld(value, "", names)))
-    return found
+            places.append((holder, name, value, _withheld(value, "", names)))
+    return places
 
 
 _CONTAINERS = frozenset((list, tuple, dict))
@@ -155,21 +145,17 @@ _harmless: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
 
 def _nothing() -> None:
-    """Return what a reference to nothing refers to."""
+    """Return None, as a reference to an object that is gone."""
 
 
 def _identity(x: Any) -> int:
-    """Return the identity of a value; of a recording's variable, that of the array which it stands
-    for.
-    """
+    """Return the identity of a value, for a recording's variable that of its array."""
     is_recorded = type(x) is Traced and x.trace is not None and x.trace.keeps_decompositions
     return id(x.value if is_recorded else x)
 
 
 def _withheld(value: Any, name: str, names: dict[int, str] | None = None) -> Any:
-    """Return the value with arrays that cannot be used, only those with names if there are any;
-    modules stay.
-    """
+    """Return the value with unusable arrays, only for those in ``names`` if given. Modules stay."""
     if is_array(value):
         if (names is not None and _identity(value) not in names) or not (
             is_floating(value) or is_complex(value)
