@@ -13,13 +13,18 @@ import pytest
 
 import anynet
 from anynet import layers, losses, reach
-from anynet.reach import reachable
+from anynet.reach import Reach
 
 NET = layers.Linear(2, 2)
 CONFIG = types.ModuleType("config_of_a_user")
 CONFIG.net = NET
 sys.modules[CONFIG.__name__] = CONFIG
 CONFIG.other = layers.Linear(3, 3)
+
+
+def objects_of(function):
+    """Return (path, value) of each object that a function reaches."""
+    return Reach(function).objects
 
 
 def uses_global():
@@ -193,14 +198,14 @@ def thread_local():
     ],
 )
 def test_ways_of_reaching(function, path):
-    found = [words for words, value in reachable(function) if value is NET]
+    found = [words for words, value in objects_of(function) if value is NET]
     assert len(found) == 1
     assert path is None or found == [path]
 
 
 def test_insides_are_reached_too():
     net = layers.Sequential(layers.Linear(2, 2), seed=0)
-    found = dict(reachable(over(net)))
+    found = dict(objects_of(over(net)))
     assert found["closure variable 'value'.layers[0].weight"] is net["layers.0.weight"]
 
 
@@ -214,7 +219,7 @@ def test_what_no_code_names_is_not_reached():
         print,
         np.exp,
     ):
-        values = [value for _, value in reachable(function)]
+        values = [value for _, value in objects_of(function)]
         assert not any(
             value is CONFIG.other or value in other
             for value in values
@@ -226,7 +231,7 @@ def test_what_no_code_names_is_not_reached():
 def test_circles_and_crowds(monkeypatch):
     circle = []
     circle += [circle, NET]
-    assert [value for _, value in reachable(over(circle)) if value is NET]
+    assert [value for _, value in objects_of(over(circle)) if value is NET]
     assert reach.Reach(over(list(range(1000)))).complete
     monkeypatch.setattr(reach, "LIMIT", 100)
     assert not reach.Reach(over(list(range(1000)))).complete
@@ -236,9 +241,9 @@ def test_a_cell_that_is_empty_as_yet():
     def f():
         return later
 
-    assert all(value is not None for _, value in reachable(f))
+    assert all(value is not None for _, value in objects_of(f))
     later = NET
-    assert [value for _, value in reachable(f) if value is later]
+    assert [value for _, value in objects_of(f) if value is later]
 
 
 @pytest.mark.parametrize(
@@ -268,4 +273,4 @@ def test_imports_inside_a_function_of_a_package(monkeypatch, code):
     }
     exec(f"def f():\n  {code}", known)
     assert known["f"]() is NET
-    assert [value for _, value in reachable(known["f"]) if value is NET]
+    assert [value for _, value in objects_of(known["f"]) if value is NET]

@@ -222,12 +222,7 @@ class Loop(_Capturing):
     """
 
     def __call__(
-        self,
-        arrays: list[Array],
-        entries: Array,
-        scalars: list[list[float]],
-        start: int,
-        stop: int,
+        self, arrays: list[Array], entries: Array, scalars: list[list[float]], start: int, stop: int
     ) -> tuple[list[Array], list[Array]] | None:
         """Return the carried results, and the other results of all calls, stacked. Return None
         where the device cannot capture the function.

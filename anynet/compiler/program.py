@@ -13,12 +13,7 @@ from anynet.compiler.device_graph import Carry
 from anynet.compiler.guards import Arguments, Outside, map_arrays
 from anynet.compiler.prologue import Contents
 from anynet.compiler.recorder import Recorder
-from anynet.compiler.source import (
-    function_of,
-    generate_source,
-    needed_instructions,
-    slots_in,
-)
+from anynet.compiler.source import function_of, generate_source, needed_instructions, slots_in
 from anynet.interrupt import DeferredInterrupt
 from anynet.tracing.trace import Traced
 

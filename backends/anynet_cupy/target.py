@@ -56,10 +56,7 @@ class CudaGraphDriver(GraphDriver):
         """Call once beside what is under way, for kernels to be compiled, and once more to
         capture.
         """
-        current, beside = (
-            self.cupy.cuda.get_current_stream(),
-            _stream(self._device.id),
-        )
+        current, beside = (self.cupy.cuda.get_current_stream(), _stream(self._device.id))
         pool = self.cupy.cuda.MemoryPool()
         beside.wait_event(current.record())
         try:
@@ -124,12 +121,7 @@ class CudaGraphDriver(GraphDriver):
                 continue
             if size:
                 runtime.memcpyAsync(there, here, size, runtime.memcpyDefault, stream)
-            there, here, size, pieces = (
-                target.ptr,
-                source.ptr,
-                x.nbytes,
-                (target.mem, source.mem),
-            )
+            there, here, size, pieces = (target.ptr, source.ptr, x.nbytes, (target.mem, source.mem))
         if size:
             runtime.memcpyAsync(there, here, size, runtime.memcpyDefault, stream)
 
@@ -155,11 +147,7 @@ class CudaGraphDriver(GraphDriver):
         # Of complex numbers, the dtype of their parts.
         dtypes = [x.real.dtype for x in arrays if x.dtype.kind in "fc"]
         wide = [dtype for dtype in dtypes if dtype.itemsize >= _NARROWEST]
-        return min(
-            wide,
-            key=lambda dtype: dtype.itemsize,
-            default=self.cupy.dtype("float32"),
-        )
+        return min(wide, key=lambda dtype: dtype.itemsize, default=self.cupy.dtype("float32"))
 
 
 @cache

@@ -31,10 +31,7 @@ class JaxTarget(CompilerTarget):
             nonlocal known, there
             if numbers != known:
                 # Those of one call alone go there with the call, which is quicker.
-                known, there = (
-                    numbers,
-                    self._numbers(numbers, arrays, carry),
-                )
+                known, there = (numbers, self._numbers(numbers, arrays, carry))
             elif not (on_mesh or isinstance(there, self._jax.Array)):
                 # Put there as the default only: for an array that is to stay there, XLA would
                 # compile it once more.
@@ -56,12 +53,7 @@ class JaxTarget(CompilerTarget):
             return False
         return True
 
-    def _numbers(
-        self,
-        numbers: Any,
-        arrays: list[Any],
-        carry: list[Carry],
-    ) -> Any:
+    def _numbers(self, numbers: Any, arrays: list[Any], carry: list[Carry]) -> Any:
         """Return numbers as an array on the host, in the dtype that they meet what is carry
         in.
         """
@@ -88,13 +80,7 @@ class JaxTarget(CompilerTarget):
         results = {result for _, result in carry}
         with_numbers = self._with_numbers(function, carry)
 
-        def run(
-            given: list[Any],
-            entries: Any,
-            numbers: Any,
-            start: int,
-            stop: int,
-        ) -> Any:
+        def run(given: list[Any], entries: Any, numbers: Any, start: int, stop: int) -> Any:
             begin = [given[argument] for argument, _ in carry]
 
             def call(i: Any, state: list[Any]) -> Any:
@@ -121,18 +107,10 @@ class JaxTarget(CompilerTarget):
         part = jax.jit(jax.lax.dynamic_slice_in_dim, static_argnums=2)
 
         def loop(
-            given: list[Any],
-            entries: Any,
-            numbers: list[list[float]],
-            start: int,
-            stop: int,
+            given: list[Any], entries: Any, numbers: list[list[float]], start: int, stop: int
         ) -> Any:
             new, others = compiled(
-                given,
-                entries,
-                self._numbers(numbers, given, carry),
-                start,
-                stop,
+                given, entries, self._numbers(numbers, given, carry), start, stop
             )
             return new, [part(x, start, stop - start) for x in others]
 

@@ -60,10 +60,7 @@ class CudaGraphDriver(GraphDriver):
         The first call finds what waits for the device and so cannot be captured: a capture that
         fails may leave PyTorch's allocator as if it went on.
         """
-        beside, current = (
-            torch.cuda.Stream(self._device),
-            torch.cuda.current_stream(),
-        )
+        beside, current = (torch.cuda.Stream(self._device), torch.cuda.current_stream())
         beside.wait_stream(current)
         graph = torch.cuda.CUDAGraph()
         try:
