@@ -147,7 +147,7 @@ class CompiledStep:
             if program.changes.outside:
                 # It would keep old arrays.
                 self._outside = None
-            if program.changes.members:
+            if program.changes.containers:
                 # The guards compare the containers that are replaced now.
                 self._known = self._outside = None
             else:

@@ -60,10 +60,9 @@ class Flattened:
         #: Each array once, and a place to read it, ``holder[name]``.
         self.leaves: list[Array] = []
         self.reads: list[tuple[Any, Any]] = []
-        #: (holder, name, index of the leaf) of each place of an array that can be written.
-        self.slots: list[tuple[Any, Any, int]] = []
-        #: (container, holder, name) of each list, tuple and dict.
-        self.members: list[tuple[Any, Any, Any]] = []
+        #: (holder, name, value) of each place of an array or a list, tuple or dict. The value is the
+        #: index of the leaf or the container.
+        self.places: list[tuple[Any, Any, Any]] = []
         #: The containers whose contents a guard compares.
         self.containers: list[Any] = []
         #: Functions and objects that may reach more.
@@ -85,8 +84,7 @@ class Flattened:
             self.structure += (name, *_layout(value_of(x)))
         else:
             self.structure += (name, i)
-        if not isinstance(holder, tuple):
-            self.slots.append((holder, name, i))
+        self.places.append((holder, name, i))
         return is_new
 
     def numbers(self, leaves: list[Array]) -> dict[int, int]:
@@ -130,7 +128,7 @@ class Arguments(Flattened):
             contents = vars(x)
             self.fixed.append(x)
         else:
-            self.members.append((x, holder, path[-1] if path else None))
+            self.places.append((holder, path[-1] if path else None, x))
         if (kind == _NODE or type(x) not in _CONTAINERS) and holds_more(x):
             # Its methods may reach something.
             self.objects.append(type(x))
@@ -232,7 +230,7 @@ class Outside(Flattened):
             else:
                 self.structure += (name, numbers.get(id(x)))
                 if kind in (_DICT, _LIST, _TUPLE):
-                    self.members.append((x, holder, name))
+                    self.places.append((holder, name, x))
         for module in reach.random:
             self.structure += (None, *self._setting(module, _VOLATILE))
         # They are read again at each call. Old arrays are not kept.

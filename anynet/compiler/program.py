@@ -30,25 +30,26 @@ class Changes:
         self.carry: list[Carry] = []
         #: Those among them that are written into.
         self.written: list[Carry] = []
-        #: Of each slot that changes: whether it is outside, its index and its output.
-        self.slots: list[tuple[bool, int, int]] = []
-        #: Of each container that changes, the same with the outputs of its arrays.
-        self.members: list[tuple[bool, int, list[int | None]]] = []
+        #: Of each place that changes: whether it is outside, its index, and its output; of a
+        #: container, the outputs of its arrays.
+        self.places: list[tuple[bool, int, int | list[int | None]]] = []
 
     @cached_property
     def outside(self) -> bool:
         """Whether anything outside of the arguments changes."""
-        return any(is_outside for is_outside, _, _ in (*self.slots, *self.members))
+        return any(is_outside for is_outside, _, _ in self.places)
+
+    @cached_property
+    def containers(self) -> bool:
+        """Whether any container is replaced."""
+        return any(type(output) is list for _, _, output in self.places)
 
     def writes(self, arguments: Arguments, outside: Outside, used: list[int]) -> list[Write]:
         """Return the writes of a call."""
         writes: list[Write] = [(None, used.index(leaf), output) for leaf, output in self.written]
-        for is_outside, i, outputs in self.members:
-            part = outside if is_outside else arguments
-            writes.append((*part.members[i][1:], outputs))
-        for is_outside, i, output in self.slots:
-            part = outside if is_outside else arguments
-            writes.append((*part.slots[i][:2], output))
+        for is_outside, i, output in self.places:
+            holder, name, _ = (outside if is_outside else arguments).places[i]
+            writes.append((holder, name, output))
         return writes
 
 

@@ -115,7 +115,8 @@ class Recorder:
         """
         self._check(step, args)
         values = [value_of(x) for x in args]
-        if step.opaque and not self._calls_python(step, values):
+        reference: Any = step.reference
+        if step.opaque and not self.target.calls_python(reference, values):
             return self._inline_users_code(step, args, settings)
         out, _, function = step.evaluate(values, settings)
         lowering = self.kernels.lowerings.get(function)
@@ -126,9 +127,9 @@ class Recorder:
             if lowered is not NotImplemented:
                 return lowered
             out, _, _ = step.evaluate(values, settings)
-        if function is step.reference and step.inlined and not step.opaque:
-            # The parts can be computed in place, and their writes into buffers are recorded.
-            return step.reference(*args, **settings)
+        if function is reference and step.inlined:
+            # Its calls can be computed in place, and its writes into buffers are recorded.
+            return reference(*args, **settings)
         return self._record(step.name, function, args, settings, out, is_users=step.opaque)
 
     def _check(self, step: Primitive[..., Any], args: Sequence[Any]) -> None:
@@ -150,18 +151,14 @@ class Recorder:
                 "step has fixed shapes: use where(), or leave this part out of what is compiled"
             )
 
-    def _calls_python(self, step: Primitive[..., Any], values: list[Any]) -> bool:
-        assert step.reference is not None
-        return self.target.calls_python(step.reference, values)
-
     def _inline_users_code(
         self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
         """Record the calls of a user's own code, for a device that runs steps without Python."""
-        assert step.reference is not None
         before = len(self.instructions)
+        reference: Any = step.reference
         try:
-            return step.reference(*args, **settings)
+            return reference(*args, **settings)
         except Exception as error:
             del self.instructions[before:]
             raise CompilationError(

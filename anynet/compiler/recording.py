@@ -1,6 +1,6 @@
 """Recording: one call of a step, with variables in place of its arrays, becomes a program."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from operator import attrgetter
 from typing import Any
@@ -108,7 +108,7 @@ class _Part:
         #: The indices of the leaves in each container, -1 for an argument that is an array.
         self.contents: list[list[int]] = []
         numbers = after.numbers(leaves)
-        for container, _, _ in after.members:
+        for _, _, container in after.places:
             self.contents.append([numbers.get(id(x), -1) for x in arrays_in(container)])
 
     def difference(self) -> str:
@@ -142,7 +142,7 @@ class _Variables:
         """Put variables in the place of arrays."""
         for part in self._parts:
             variables = [*map(part.recorder.variable, part.originals)]
-            for holder, name, i in part.before.slots:
+            for holder, name, i in _places(part.before, int):
                 x = holder[name]
                 if type(x) is Traced:
                     # The place is in an argument and outside.
@@ -151,7 +151,7 @@ class _Variables:
                     holder[name] = variables[i]
             numbers = part.before.numbers(part.originals)
             known = {x: variables[i] for x, i in numbers.items()}
-            for x, holder, name in _outer_tuples(part.before):
+            for holder, name, x in _places(part.before, tuple):
                 new = map_arrays(lambda y: known.get(id(y), y), x, only_tuples=True)  # noqa: B023
                 if new is not x:
                     self._tuples[id(new)] = new, x
@@ -175,11 +175,11 @@ class _Variables:
                     except Exception as error:
                         failure = error
         for part in self._parts:
-            for holder, name, _ in part.after.slots:
+            for holder, name, _ in _places(part.after, int):
                 x = holder[name]
                 if type(x) is Traced:
                     holder[name] = self._plain(x)
-            for x, holder, name in _outer_tuples(part.after):
+            for holder, name, x in _places(part.after, tuple):
                 original = self._original(x)
                 new = original
                 if original is x:
@@ -235,19 +235,20 @@ class _Variables:
                     outputs.append(new)
             first += len(part.leaves)
             replaced = set[int]()
-            members = zip(part.after.members, part.before.members, part.contents, strict=True)
-            for k, ((x, holder, _), (before, _, _), contents) in enumerate(members):
-                is_new = self._original(x) is not before
-                if isinstance(x, tuple):
-                    is_new = is_new or not changed.keys().isdisjoint(contents)
+            places = zip(part.after.places, part.before.places, part.contents, strict=True)
+            for k, ((holder, _, x), (_, _, before), contents) in enumerate(places):
                 if id(holder) in replaced:
                     replaced.add(id(x))
-                elif is_new and holder is not None and not isinstance(holder, tuple):
+                elif _is_fixed(holder):
+                    continue
+                elif type(x) is int:
+                    if x in changed:
+                        changes.places.append((is_outside, k, changed[x]))
+                elif self._original(x) is not before or (
+                    isinstance(x, tuple) and not changed.keys().isdisjoint(contents)
+                ):
                     replaced.add(id(x))
-                    changes.members.append((is_outside, k, [changed.get(i) for i in contents]))
-            for k, (holder, _, i) in enumerate(part.after.slots):
-                if i in changed and id(holder) not in replaced:
-                    changes.slots.append((is_outside, k, changed[i]))
+                    changes.places.append((is_outside, k, [changed.get(i) for i in contents]))
         return changes, outputs
 
     def _check_kept(self, x: Any, variable: Traced, given: set[int]) -> None:
@@ -265,11 +266,14 @@ def _owner(x: Any) -> Any:
     return x.alias.root().handle() if type(x) is Traced and x.alias is not None else x
 
 
-def _outer_tuples(part: Flattened) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield the tuples whose places can be written."""
-    for x, holder, name in part.members:
-        if isinstance(x, tuple) and holder is not None and not isinstance(holder, tuple):
-            yield x, holder, name
+def _is_fixed(holder: Any) -> bool:
+    """Return whether the places in a holder cannot be written."""
+    return holder is None or isinstance(holder, tuple)
+
+
+def _places(part: Flattened, kind: type) -> list[tuple[Any, Any, Any]]:
+    """Return the places that can be written and whose value is of a type."""
+    return [x for x in part.places if isinstance(x[2], kind) and not _is_fixed(x[0])]
 
 
 def _check_result(result: Any) -> None:
