@@ -1,6 +1,7 @@
-"""Whether a call of a compiled step is as a recorded one: what is in sets, and numbers that a step
-assigns."""
+"""A call that differs from the recorded one is recorded again."""
 
+import argparse
+import contextvars
 import copy
 import datetime
 import decimal
@@ -10,18 +11,24 @@ import operator
 import pathlib
 import random
 import re
-from collections import deque
-from types import SimpleNamespace
+import sys
+import threading
+import weakref
+from collections import Counter, OrderedDict, deque
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from compiled_steps import Trainer, batch, same, same_bits, small, total
 from helpers import assert_close, host, numbers
 from numpy import random as np_random
 
 import anynet
-from anynet import layers
+from anynet import layers, losses
 from anynet.errors import CompilationError
+from anynet.training import training_step
 
 
 class Factor:
@@ -407,3 +414,540 @@ def test_containers_of_several_types_with_the_same_inside():
         for i, given in enumerate(([0, 1], (0, 1), {0: 0, 1: 1}, Pair(0, 1), {0, 1})):
             np.testing.assert_array_equal(compiled(x, given), x * (1 + i))
     assert len(compiled.programs) == 5
+
+
+class Chain(layers.Module):
+    """Layers in a list, which may change, and a setting."""
+
+    def __init__(self, parts):
+        self.parts = list(parts)
+        self.factor = 1.0
+
+    def forward(self, x):
+        for part in self.parts:
+            x = part(x)
+        return total(x) * self.factor
+
+
+def test_changes_between_calls_are_seen(backend):
+    """Also where the network is the one that the last call left."""
+    compiled, f = (
+        anynet.compile(lambda net, x: net(x)),
+        lambda net, x: net(x),
+    )
+    nets = [
+        Chain(layers.Linear(3, 3) for _ in range(3)).initialize(seed, backend) for seed in (0, 1)
+    ]
+    net, (x, _) = nets[0], batch(backend)
+
+    def swap():
+        net.parts[0], net.parts[2] = net.parts[2], net.parts[0]
+
+    for change in (
+        lambda: None,
+        lambda: setattr(net, "factor", 2.0),
+        lambda: setattr(net.parts[0], "weight", net.parts[0].weight + 1),
+        lambda: setattr(net, "factor", backend.asarray(2.0)),
+        lambda: setattr(net.parts[1], "weight", net.parts[0].weight),
+        lambda: setattr(net.parts[1], "weight", net.parts[0].weight + 1),
+        lambda: net.parts.append(layers.ReLU()),
+        swap,
+        lambda: net.parts.insert(1, net.parts.pop()),
+        lambda: net.parts.pop(0),
+        lambda: vars(net).pop("factor") and setattr(net, "factor", 3.0),
+    ):
+        change()
+        for given in (net, net, nets[1], net):
+            same(backend, compiled(given, x), f(given, x))
+    half = backend.asarray(host(x)[:3])
+    for given in (
+        half,
+        x,
+        half,
+        backend.xp.astype(half, backend.xp.float64),
+        half,
+    ):
+        same(backend, compiled(net, given), f(net, given))
+
+
+OUTSIDE = small("numpy")
+
+
+def closure(backend):
+    """A step over what a closure holds."""
+    trainer = Trainer(backend)
+    net, held = trainer.net, {"optimizers": [trainer.optimizer]}
+
+    def step(x, t):
+        value, grads = anynet.value_and_grad(lambda net: losses.cross_entropy(net(x), t))(net)
+        held["optimizers"][0].update(net, grads)
+        return value
+
+    return trainer, step
+
+
+def partial_arguments(backend):
+    trainer = Trainer(backend)
+    return trainer, functools.partial(
+        training_step(losses.cross_entropy), trainer.net, trainer.optimizer
+    )
+
+
+def partial_keywords(backend):
+    trainer = Trainer(backend)
+    both = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))
+
+    def step(x, t, *, net, optimizer):
+        value, grads = both(net, x, t)
+        optimizer.update(net, grads)
+        return value
+
+    return trainer, functools.partial(step, net=trainer.net, optimizer=trainer.optimizer)
+
+
+def defaults(backend):
+    trainer = Trainer(backend)
+
+    def step(x, t, net=trainer.net, held=(trainer.optimizer,)):
+        value, grads = anynet.value_and_grad(lambda net: losses.cross_entropy(net(x), t))(net)
+        held[0].update(net, grads)
+        return value
+
+    return trainer, step
+
+
+def class_attribute(backend):
+    trainer = Trainer(backend)
+    Trainer.kept["now"] = trainer
+
+    def step(x, t):
+        return Trainer.kept["now"].step(x, t)
+
+    return trainer, step
+
+
+def method(backend):
+    trainer = Trainer(backend)
+    return trainer, trainer.step
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        closure,
+        partial_arguments,
+        partial_keywords,
+        defaults,
+        class_attribute,
+        method,
+    ],
+    ids=lambda f: f.__name__,
+)
+def test_what_a_step_reaches_is_as_good_as_an_argument(backend, make):
+    (trainer, step), (other, plain) = make(backend), make(backend)
+    if make is class_attribute:
+        plain = other.step
+        Trainer.kept["now"] = trainer
+    compiled, batches = (
+        anynet.compile(step),
+        [batch(backend, 6), batch(backend, 5)],
+    )
+    for i in range(6):
+        x, t = batches[i == 3]
+        same(backend, compiled(x, t), plain(x, t))
+        if make is not class_attribute:
+            trainer.losses.append(i)
+        if i == 4:
+            # Between calls users put parameters in place, too.
+            for net in (trainer.net, other.net):
+                net["layers.0.weight"] = net["layers.0.weight"] * 0.5
+    same_bits(
+        backend,
+        (trainer.net, trainer.optimizer),
+        (other.net, other.optimizer),
+    )
+    assert trainer.optimizer.updates == 6
+    # One of the first state, and one for each shape.
+    assert len(compiled.programs) == 2
+
+
+def test_settings_outside_are_seen(backend):
+    trainer, other, (x, t) = (
+        Trainer(backend),
+        Trainer(backend),
+        batch(backend),
+    )
+    compiled = anynet.compile(trainer.step)
+    for change in (
+        lambda _: None,
+        lambda _: None,
+        lambda trainer: setattr(trainer, "factor", 2.0),
+        lambda trainer: setattr(trainer.settings, "smoothing", 0.5),
+        lambda trainer: trainer.net.set_training(False),
+        lambda trainer: setattr(trainer, "net", small(backend)),
+        lambda trainer: vars(trainer).update(loss=lambda y, t: total(y * y)),
+    ):
+        for one in (trainer, other):
+            change(one)
+        for _ in range(2):
+            same(backend, compiled(x, t), other.step(x, t))
+    same_bits(
+        backend,
+        (trainer.net, trainer.optimizer),
+        (other.net, other.optimizer),
+    )
+
+
+SCALE = 1.0
+
+
+SHIFT = np.zeros(2)
+
+
+def test_globals_are_seen(monkeypatch):
+    def step(x):
+        return SCALE * OUTSIDE(x) + SHIFT
+
+    compiled, x = anynet.compile(step), np.ones((4, 3), "f4")
+    for _ in range(3):
+        np.testing.assert_array_equal(compiled(x), step(x))
+    for scale in (2.0, 2, True, 0.0, -0.0, float("nan"), float("nan")):
+        monkeypatch.setitem(globals(), "SCALE", scale)
+        for _ in range(2):
+            np.testing.assert_array_equal(compiled(x), step(x))
+    assert len(compiled.programs) == 7
+    # An array that is written into.
+    SHIFT[1] = 5
+    np.testing.assert_array_equal(compiled(x), step(x))
+    SHIFT[1] = 0
+
+
+@dataclass
+class Settings:
+    factor: float = 1.0
+
+
+class SettingsInSlots:
+    __slots__ = ("factor",)
+
+
+class AlwaysEqual:
+    """An object whose comparison says nothing."""
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [argparse.Namespace, SimpleNamespace, Settings, SettingsInSlots, AlwaysEqual],
+)
+def test_settings_that_change_inside(kind):
+    """By type and value: 1, 1.0 and True are three settings, 0.0 and -0.0 two, NaN is one."""
+    settings, x = kind(), np.arange(3)
+    holder = Chain([])
+    holder.settings = settings
+    for given in (settings, [{"inner": settings}], holder):
+        f = lambda given, x: settings_in(given).factor * x
+        compiled = anynet.compile(f)
+        for factor in (
+            1.0,
+            2.0,
+            2.0,
+            2,
+            True,
+            1.0,
+            -0.0,
+            0.0,
+            float("nan"),
+            float("nan"),
+        ):
+            settings.factor = factor
+            found, wanted = compiled(given, x), f(given, x)
+            assert found.dtype == wanted.dtype
+            np.testing.assert_array_equal(found, wanted)
+            np.testing.assert_array_equal(np.signbit(found), np.signbit(wanted))
+        assert len(compiled.programs) == 7
+
+
+def settings_in(x):
+    return settings_in(x[0]["inner"]) if type(x) is list else getattr(x, "settings", x)
+
+
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [
+        ({1, 2}, lambda x, i: x.add(i)),
+        ([1, 2], lambda x, i: x.append(i)),
+        (deque([1, 2]), lambda x, i: x.append(i)),
+        (Counter([1]), lambda x, i: x.update([i])),
+        (bytearray(b"12"), lambda x, i: x.append(i)),
+        (OrderedDict({1: 2}), lambda x, i: x.update({i: i})),
+        ({1: 2}, lambda x, i: x.update({i + 1: x.pop(i) if i in x else 1})),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_containers_that_change(settings, change):
+    f = lambda settings, x: sum(settings) * x
+    compiled, x = anynet.compile(f), np.arange(3.0)
+    for i in (3, 4, 4, 5):
+        for _ in range(2):
+            np.testing.assert_array_equal(compiled(settings, x), f(settings, x))
+        change(settings, i)
+    np.testing.assert_array_equal(compiled(settings, x), f(settings, x))
+
+
+def with_attribute():
+    def step(x):
+        return x * step.factor
+
+    step.factor = 1
+    return step, lambda: setattr(step, "factor", 2)
+
+
+def with_set():
+    kept = {1}
+    return lambda x: x * sum(kept), lambda: kept.add(2)
+
+
+def with_import():
+    config = sys.modules["config_of_a_step"] = ModuleType("config_of_a_step")
+    config.factor = 1
+
+    def step(x):
+        from config_of_a_step import factor
+
+        return x * factor
+
+    return step, lambda: setattr(config, "factor", 2)
+
+
+def with_any_global():
+    module = {"factor": 1}
+    exec("def step(x): return x * eval('factor')", module)
+    return module["step"], lambda: module.update(factor=2)
+
+
+def with_weak_reference():
+    settings = Settings(1)
+    found = weakref.ref(settings)
+    return lambda x: x * found().factor, lambda: setattr(settings, "factor", 2)
+
+
+def with_method_of_compiled_code():
+    options = {"factor": 1}
+    get = options.get
+    return lambda x: x * get("factor"), lambda: options.update(factor=2)
+
+
+def with_getter():
+    settings, factor = Settings(1), operator.attrgetter("factor")
+    return lambda x: x * factor(settings), lambda: setattr(settings, "factor", 2)
+
+
+def with_thread_local():
+    kept = threading.local()
+    kept.factor = 1
+    return lambda x: x * kept.factor, lambda: setattr(kept, "factor", 2)
+
+
+def with_context_variable():
+    factor = contextvars.ContextVar("factor", default=1)
+    return lambda x: x * factor.get(), lambda: factor.set(2)
+
+
+def with_partial_method():
+    class Scaling:
+        factor = 1
+        scaled = functools.partialmethod(lambda self, k, x: x * self.factor * k, 1)
+
+    return lambda x: Scaling().scaled(x), lambda: setattr(Scaling, "factor", 2)
+
+
+def with_attributes_of_a_dict():
+    class Options(dict):
+        __getattr__ = dict.__getitem__
+
+    options = Options(factor=1)
+    return lambda x: x * options.factor, lambda: options.update(factor=2)
+
+
+def with_other_code():
+    def scaled(x, *, k=1):
+        return x * k
+
+    def other(x, *, k=1):
+        return x * k * 2
+
+    return lambda x: scaled(x), lambda: setattr(scaled, "__code__", other.__code__)
+
+
+def with_other_defaults():
+    def scaled(x, *, k=1):
+        return x * k
+
+    return lambda x: scaled(x), lambda: setattr(scaled, "__kwdefaults__", {"k": 2})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        with_attribute,
+        with_set,
+        with_import,
+        with_any_global,
+        with_weak_reference,
+        with_method_of_compiled_code,
+        with_getter,
+        with_thread_local,
+        with_context_variable,
+        with_partial_method,
+        with_attributes_of_a_dict,
+        with_other_code,
+        with_other_defaults,
+    ],
+    ids=lambda f: f.__name__,
+)
+def test_settings_in_any_place(make):
+    step, change = make()
+    compiled, x = anynet.compile(step), np.arange(3)
+    for _ in range(3):
+        np.testing.assert_array_equal(compiled(x), x)
+    change()
+    for _ in range(3):
+        np.testing.assert_array_equal(compiled(x), step(x))
+    assert step(x)[1] > 1
+    assert len(compiled.programs) == 2
+
+
+def test_references_among_the_arguments():
+    settings, x = Settings(1), np.arange(3)
+    options = {"factor": 1}
+    for f, given in (
+        (lambda x, found: x * found().factor, weakref.ref(settings)),
+        (lambda x, get: x * get(settings), operator.attrgetter("factor")),
+        (lambda x, get: x * get("factor"), options.get),
+    ):
+        compiled = anynet.compile(f)
+        for factor in (1, 1, 2, 2, 3):
+            settings.factor = options["factor"] = factor
+            np.testing.assert_array_equal(compiled(x, given), factor * x)
+        assert len(compiled.programs) == 3
+
+
+def test_functions_of_pythons_random_numbers():
+    generator = random.Random(0)
+    draw, like = generator.random, random.Random(0)
+    compiled = anynet.compile(lambda x: x + draw())
+    with pytest.warns(UserWarning, match="changes what it reaches with every call"):
+        found = [float(compiled(np.zeros(()))) for _ in range(10)]
+    assert found == [like.random() for _ in range(10)]
+
+
+def test_numbers_among_the_arguments():
+    compiled, x = anynet.compile(lambda x, k: x * k), np.arange(3)
+    for k in (1, 1.0, True, 1, 2.0, False, 0.0, -0.0, 0):
+        found, wanted = compiled(x, k), x * k
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(wanted))
+    compiled = anynet.compile(lambda x, k: x * k)
+    for _ in range(3):
+        compiled(x, float("nan"))
+    assert len(compiled.programs) == 1
+
+
+def test_keyword_arguments_that_change():
+    f = lambda x, *, k=1, y=None: x * k if y is None else x * k + y
+    compiled, x = anynet.compile(f), np.arange(3.0)
+    for _ in range(2):
+        for named in (
+            {},
+            {"k": 2},
+            {"k": 3},
+            {"y": x},
+            {"y": x, "k": 2},
+            {"k": 2, "y": x + 1},
+        ):
+            np.testing.assert_array_equal(compiled(x, **named), f(x, **named))
+
+
+class Couple(NamedTuple):
+    a: object
+    b: object
+
+
+class OtherCouple(NamedTuple):
+    a: object
+    b: object
+
+
+def test_trees_that_differ_in_nesting_or_type_only():
+    f = lambda tree: tree["a"].get("c", 0) + 2 * tree["a"]["b"] + 3 * tree.get("c", 0)
+    compiled, x, y = anynet.compile(f), np.ones(2), np.full(2, 5.0)
+    for given in (
+        {"a": {"b": x}, "c": y},
+        {"a": {"b": x, "c": y}},
+        {"a": {"b": x}, "c": y},
+    ):
+        np.testing.assert_array_equal(compiled(given), f(given))
+    swapped = anynet.compile(lambda pair: type(pair)(pair.b, pair.a))
+    for kind in (Couple, OtherCouple, Couple, OtherCouple):
+        for b in (y, 3):
+            found = swapped(kind(x, b))
+            assert type(found) is kind
+            np.testing.assert_array_equal(found.a, b)
+            np.testing.assert_array_equal(found.b, x)
+
+
+def test_modules_of_random_numbers():
+    """Their state changes with every call."""
+    compiled = anynet.compile(lambda x: x * np.random.rand(3) + random.random())
+    np.random.seed(0)
+    random.seed(0)
+    with pytest.warns(UserWarning, match="changes what it reaches with every call"):
+        found = [compiled(np.ones(3)) for _ in range(12)]
+    np.random.seed(0)
+    random.seed(0)
+    np.testing.assert_array_equal(found, [np.random.rand(3) + random.random() for _ in range(12)])
+
+
+class Point:
+    """Attributes that a pattern names; in a class that has more later."""
+
+    def __init__(self):
+        self.x = 1.0
+
+    def step(self, y):
+        match self:
+            case Point(x=x):
+                return x * self.scale * y
+
+
+class Table(dict):
+    """A dict with attributes."""
+
+
+def test_attributes_of_any_kind():
+    y, point, table = np.arange(3.0), Point(), Table(a=1.0)
+    Point.scale = 1.0
+    table.b = 2.0
+    steps = point.step, lambda y: table["a"] * table.b * y
+    compiled = [anynet.compile(step) for step in steps]
+    by_argument = anynet.compile(lambda table, y: table["a"] * table.b * y)
+    for change in (
+        lambda: None,
+        lambda: setattr(point, "x", 2.0),
+        lambda: setattr(point, "scale", 3.0),
+        lambda: vars(point).pop("scale"),
+        lambda: setattr(Point, "scale", 4.0),
+        lambda: setattr(table, "b", 5.0),
+        lambda: table.update(a=6.0),
+    ):
+        change()
+        for _ in range(2):
+            for f, step in zip(compiled, steps, strict=True):
+                np.testing.assert_array_equal(f(y), step(y))
+            np.testing.assert_array_equal(by_argument(table, y), steps[1](y))

@@ -6,6 +6,8 @@ import traceback
 
 import numpy as np
 import pytest
+from compiled_steps import total
+from helpers import assert_close, host, numbers
 
 import anynet
 from anynet.compiler.source import function_of, input_names
@@ -64,3 +66,24 @@ def test_names_of_inputs():
     paths = ["net.weight", "class", "net['weight']", "v1", "s2", "0", "?", "slice"]
     names = input_names(paths)
     assert names == ["net_weight", "_class", "net_weight1", "_v1", "_s2", "_0", "x", "_slice"]
+
+
+def test_arguments_of_any_name(backend):
+    """Also of such as the code of a recording has itself."""
+    constant = numbers(backend, 3)
+    f = lambda c, v4, multiply, n2, slice: multiply * (c * constant + v4) - n2 / slice
+    compiled, args = (
+        anynet.compile(f),
+        [numbers(backend, 3, seed=i + 1) for i in range(5)],
+    )
+    for _ in range(3):
+        assert_close(compiled(*args), host(f(*args)), rtol=1e-6)
+    assert len(compiled.programs) == 1
+
+
+def test_the_recording_can_be_read():
+    compiled = anynet.compile(anynet.grad(lambda w, x: total((x @ w) ** 2)))
+    compiled(np.ones((2, 3)), np.ones((4, 2)))
+    source = compiled.programs[0].source
+    assert source.startswith("def run(w, x):\n    v2 = dot(x, w, out=c")
+    assert repr(compiled) == "compile(<lambda>): 1 recorded"
