@@ -1,12 +1,13 @@
-"""CUDA graphs on a CPU: with ``pytest --emulate-graphs --backend torch`` compiled steps are what
-they are on a GPU.
+"""An emulation of CUDA graphs on a CPU, for ``pytest --emulate-graphs --backend torch``.
 
-So are PyTorch's kernels, with the loops that it compiles for a GPU written in its own functions.
+A capture records PyTorch's calls with the memory that each reads and writes, and undoes their
+effects. A launch makes the calls again in the same memory. Memory whose contents a graph must not
+rely on holds garbage: the graph's memory between capture and launch, new memory, and memory that
+was freed during the capture. A call that would wait for a GPU raises.
 
-A capture notes PyTorch's calls with the memory that each reads and writes, and undoes what they
-did. A launch makes the calls again in the same memory. Whatever a graph may not rely on is garbage:
-its memory between capture and launch, memory that is new, and memory that was freed while it was
-captured. What would wait for a GPU is refused."""
+PyTorch's backend then runs its GPU kernels. Functions of PyTorch replace the loops that it compiles
+on a GPU.
+"""
 
 import threading
 import weakref
@@ -24,12 +25,12 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from anynet import primitives
 
-#: What was done, to be seen at the end of a run.
-counts = {"captured": 0, "launched": 0, "refused": 0}
+#: The events of a run, which pytest prints at its end.
+counts = {"captured": 0, "launched": 0, "failed": 0}
 
 
 class CaptureError(RuntimeError):
-    """What CUDA refuses while it captures."""
+    """CUDA raises during a capture."""
 
 
 def tensors(x: Any) -> list[Any]:
@@ -37,7 +38,7 @@ def tensors(x: Any) -> list[Any]:
 
 
 def memory_of(x: Any) -> int:
-    """Return where the memory of a tensor begins, 0 where it has none."""
+    """Return the address of a tensor's memory, or 0 if it has none."""
     return x.untyped_storage().data_ptr()
 
 
@@ -52,12 +53,12 @@ class Capture(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        #: Function, arguments, and the results that are in memory of their own.
+        #: Function, arguments, and the results in new memory. Other results are None.
         self.calls: list[tuple[Callable[..., Any], Any, Any, list[Any]]] = []
-        #: Memory that is the graph's, and the tensors that were handed out in it.
+        #: The graph's memory by address, and references to the tensors in it.
         self.own: dict[int, Any] = {}
         self._users: dict[int, list[Any]] = defaultdict(list)
-        #: What memory outside held before it was first written to.
+        #: Other memory that the calls write to, and its contents before the first write.
         self._before: dict[int, tuple[Any, Any]] = {}
 
     def __enter__(self) -> Any:
@@ -74,11 +75,11 @@ class Capture(TorchDispatchMode):
         Capture._underway.release()
 
     def freed(self) -> list[Any]:
-        """Return the memory that no one holds any more: a graph uses it for other results."""
+        """Return the memory without a live tensor. A graph reuses it for other results."""
         return [
             x
-            for place, x in self.own.items()
-            if all(known() is None for known in self._users[place])
+            for address, x in self.own.items()
+            if all(reference() is None for reference in self._users[address])
         ]
 
     def __torch_dispatch__(
@@ -92,41 +93,38 @@ class Capture(TorchDispatchMode):
         if waits(function, args):
             raise CaptureError(f"{function} waits for the device")
         if torch.Tag.inplace_view in function.tags:
-            # Of the tensor itself, whose shape is no work for a device.
+            # Only the shape changes, which is no work for a device.
             return function(*args, **settings)
-        given = {memory_of(x) for x in tensors((args, settings))}
+        inputs = {memory_of(x) for x in tensors((args, settings))}
         for x in written(function, args, settings):
             if memory_of(x) not in self.own:
                 storage = x.untyped_storage()
                 self._before.setdefault(memory_of(x), (storage, storage.clone()))
-        # Aliases: what is noted is not to count as held.
-        noted = tree_map_only(torch.Tensor, torch.Tensor.detach, (args, settings))
+        # Other tensors of the same memory, so that the record does not keep the arguments alive.
+        aliases = tree_map_only(torch.Tensor, torch.Tensor.detach, (args, settings))
         out = function(*args, **settings)
         results = []
         for x in tensors(out):
-            place = memory_of(x)
-            is_new = bool(place) and place not in given
+            address = memory_of(x)
+            is_new = bool(address) and address not in inputs
             results.append(x.detach() if is_new else None)
             if is_new:
-                self.own[place] = x.detach()
-            self._users[place].append(weakref.ref(x))
-        # Some calls change the shape of a tensor in place, and none of its elements.
-        writes = function._schema.is_mutable and torch.Tag.inplace_view not in function.tags
-        if writes or any(x is not None for x in results):
-            self.calls.append((function, *noted, results))
+                self.own[address] = x.detach()
+            self._users[address].append(weakref.ref(x))
+        if function._schema.is_mutable or any(x is not None for x in results):
+            self.calls.append((function, *aliases, results))
         return out
 
 
 def waits(function: Any, args: Any) -> bool:
-    """Tell whether a GPU would be waited for: for a value, or for how many elements come out."""
+    """Return whether the host would wait for a GPU: for a value, or for the size of a result."""
     if function is torch.ops.aten.index.Tensor:
-        # Tagged for masks; integers are no reason to wait.
+        # Only masks wait. The tag is on all indices.
         return any(x is not None and x.dtype in (torch.bool, torch.uint8) for x in args[1])
-    waiting = {
-        torch.Tag.data_dependent_output,
-        torch.Tag.dynamic_output_shape,
-    }
-    return not waiting.isdisjoint(function.tags) or function is torch.ops.aten.is_nonzero.default
+    if function is torch.ops.aten.is_nonzero.default:
+        return True
+    tags = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+    return not tags.isdisjoint(function.tags)
 
 
 def written(function: Any, args: Any, settings: Any) -> Iterator[Any]:
@@ -148,7 +146,7 @@ class EmulatedDriver(CudaGraphDriver):
             with Capture() as captured:
                 results = function()
         except Exception:
-            counts["refused"] += 1
+            counts["failed"] += 1
             raise
         counts["captured"] += 1
         freed = captured.freed()
@@ -156,10 +154,10 @@ class EmulatedDriver(CudaGraphDriver):
         def launch() -> None:
             counts["launched"] += 1
             for call, args, settings, own in captured.calls:
-                found = tensors(call(*args, **settings))
-                for there, x in zip(own, found, strict=True):
-                    if there is not None:
-                        there.copy_(x)
+                results = tensors(call(*args, **settings))
+                for memory, x in zip(own, results, strict=True):
+                    if memory is not None:
+                        memory.copy_(x)
             for x in freed:
                 fill_with_garbage(x)
 
@@ -186,44 +184,43 @@ def adam_update(
     rate: Any,
     correction: Any,
     decay: Any,
-    **numbers: float,
+    *,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
 ) -> tuple[Any, ...]:
-    beta1, beta2 = numbers["beta1"], numbers["beta2"]
-    mean, square = (
-        beta1 * mean + (1 - beta1) * g,
-        beta2 * square + (1 - beta2) * g * g,
-    )
-    return (
-        decay * p - rate * (mean / (torch.sqrt(square) * correction + numbers["epsilon"])),
-        mean,
-        square,
-    )
+    mean = beta1 * mean + (1 - beta1) * g
+    square = beta2 * square + (1 - beta2) * g * g
+    change = mean / (torch.sqrt(square) * correction + epsilon)
+    return decay * p - rate * change, mean, square
 
 
 def cross_entropy(
     logarithm: Any, label: Any, number: Any, *, classes: int, share: float
 ) -> tuple[Any, ...]:
-    wanted, none = label == number, (label < 0) | (label >= classes)
-    difference = torch.exp(logarithm) - torch.where(wanted, 1.0, 0.0)
-    surprise = torch.where(wanted, -logarithm * share, 0.0)
-    return tuple(
-        torch.where(none, torch.nan, x).to(logarithm.dtype) for x in (difference, surprise)
-    )
+    is_label = label == number
+    is_invalid = (label < 0) | (label >= classes)
+    difference = torch.exp(logarithm) - torch.where(is_label, 1.0, 0.0)
+    loss = torch.where(is_label, -logarithm * share, 0.0)
+    results = (torch.where(is_invalid, torch.nan, x) for x in (difference, loss))
+    return tuple(x.to(logarithm.dtype) for x in results)
 
 
 def threefry(k0: Any, k1: Any, x0: Any, x1: Any) -> Any:
     return primitives.threefry.reference(torch.cat([k0, k1]), x0, x1)
 
 
-#: What the loops of these names do, which PyTorch compiles on a GPU only.
+#: Functions in place of the loops of these names.
 LOOPS: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (adam_update, cross_entropy, threefry)
+    "adam_update": adam_update,
+    "cross_entropy": cross_entropy,
+    "threefry": threefry,
 }
 
 
 def emulate() -> None:
-    """Let PyTorch's backend have graphs on a CPU, and the kernels of a GPU."""
-    # Sums in half precision are those of a CPU, with the kernels that are there for them.
+    """Emulate graphs, and the kernels of a GPU, in PyTorch's backend."""
+    # In half precision PyTorch's sums are the CPU's, so the CPU's kernels compute them.
     devices.device_type = lambda x: (
         "cpu" if x.dtype.itemsize < 4 and x.dtype.is_floating_point else "cuda"
     )

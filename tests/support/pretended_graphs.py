@@ -22,11 +22,11 @@ class Pretended(GraphDriver):
         function()
         results = [np.array(x) for x in function()]
         # A graph does not keep its inputs alive.
-        known = weakref.ref(function)
+        reference = weakref.ref(function)
 
         def launch():
             self.launched += 1
-            for result, new in zip(results, known()(), strict=True):
+            for result, new in zip(results, reference()(), strict=True):
                 result[...] = new
 
         for result in results:

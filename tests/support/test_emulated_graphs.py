@@ -1,4 +1,4 @@
-"""The graphs that are emulated on a CPU show the faults for which they are there."""
+"""Emulated graphs show the faults that a GPU would show."""
 
 import threading
 
@@ -16,10 +16,10 @@ def driver():
     return EmulatedDriver(torch.device("cpu"))
 
 
-def test_a_launch_reads_and_writes_where_the_capture_did(driver):
+def test_launch_uses_the_memory_of_the_capture(driver):
     x, state = torch.tensor([1.0, 2.0]), torch.zeros(2)
     launch, (result,) = driver.capture(lambda: [state.add_(x) * 2])
-    # Once before the capture, which undoes what it does.
+    # The function runs once before the capture. The capture undoes its effects.
     torch.testing.assert_close(state, torch.tensor([1.0, 2.0]))
     assert bool(result.isnan().all())
     x.fill_(5.0)
@@ -40,21 +40,22 @@ def test_a_launch_reads_and_writes_where_the_capture_did(driver):
         lambda x: torch.equal(x, x),
     ],
 )
-def test_what_waits_for_the_device_is_refused(waiting):
+def test_calls_that_wait_for_the_device_raise(waiting):
     x = torch.ones(3)
-    with (
-        pytest.raises(CaptureError, match="waits for the device"),
-        Capture(),
-    ):
+    with pytest.raises(CaptureError, match="waits for the device"), Capture():
         waiting(x)
+
+
+def test_indices_do_not_wait_for_the_device():
+    x = torch.ones(3)
     with Capture() as captured:
         x[torch.tensor([0, 2])] += 1
     assert len(captured.calls) > 0
     torch.testing.assert_close(x, torch.ones(3))
 
 
-def test_a_call_that_changes_a_shape_in_place(driver):
-    """As PyTorch's product of a vector and a matrix does."""
+def test_capture_of_a_shape_that_changes_in_place(driver):
+    """PyTorch's product of a vector and a matrix changes one."""
     x, y = torch.ones(3), torch.ones(3, 2)
     launch, (result,) = driver.capture(lambda: [torch.matmul(x, y)])
     x.fill_(2.0)
@@ -63,7 +64,7 @@ def test_a_call_that_changes_a_shape_in_place(driver):
     torch.testing.assert_close(result, torch.tensor([6.0, 6.0]))
 
 
-def test_memory_that_is_freed_while_capturing_is_garbage():
+def test_freed_returns_the_memory_without_tensors():
     x = torch.ones(3)
     with Capture() as captured:
         kept = (x + 1) * 2
@@ -73,9 +74,12 @@ def test_memory_that_is_freed_while_capturing_is_garbage():
     assert freed.isdisjoint([kept.data_ptr(), part.untyped_storage().data_ptr()])
 
 
-def test_one_capture_at_a_time(driver):
+def test_second_capture_raises():
     with Capture(), pytest.raises(CaptureError, match="another capture"):
         Capture().__enter__()
+
+
+def test_graphs_of_two_threads_wait_for_each_other(driver):
     begun, failed = threading.Barrier(2), []
 
     def work(make):
@@ -106,8 +110,8 @@ def test_one_capture_at_a_time(driver):
     assert failed == []
 
 
-def test_state_that_is_written_over_too_early_shows(driver):
-    """Without the copies that a loop makes of old state, a swap would be wrong."""
+def test_loop_copies_old_state_before_it_writes(driver):
+    """Without the copies, as in a plain capture, a swap is wrong."""
     a, b = torch.zeros(2), torch.ones(2)
 
     def swap():
@@ -120,8 +124,7 @@ def test_state_that_is_written_over_too_early_shows(driver):
     launch()
     torch.testing.assert_close(a, b)
     state = [torch.zeros(2), torch.ones(2)]
-    (one, other), _ = Loop(lambda a, b, x: [b[:], a[:], x], [Carry(0, 0), Carry(1, 1)], driver)(
-        state, torch.zeros(3, 1), [[]] * 3, 0, 3
-    )
+    loop = Loop(lambda a, b, x: [b[:], a[:], x], [Carry(0, 0), Carry(1, 1)], driver)
+    (one, other), _ = loop(state, torch.zeros(3, 1), [[]] * 3, 0, 3)
     torch.testing.assert_close(one, torch.ones(2))
     torch.testing.assert_close(other, torch.zeros(2))
