@@ -1,6 +1,6 @@
 """The prologue of a program: the scalars that each replay computes in Python, before its calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from anynet.tracing.dynamic_scalars import DynamicValue
@@ -23,8 +23,8 @@ class Prologue:
         self._entries: list[_Entry] = []
 
     def scalars(
-        self, compute: Callable[..., tuple[float, ...]], values: tuple[DynamicValue, ...]
-    ) -> tuple[float, ...]:
+        self, compute: Callable[..., Sequence[float]], values: tuple[DynamicValue, ...]
+    ) -> Sequence[float]:
         """Add a function that computes scalars, and return those of now."""
         self._entries.append(_Entry(compute, values, None))
         return compute(*[x.peek() for x in values])

@@ -71,7 +71,7 @@ class Recorder:
         return True
 
     def dynamic_scalars(
-        self, compute: Callable[..., tuple[float, ...]], values: tuple[DynamicValue, ...]
+        self, compute: Callable[..., Sequence[float]], values: tuple[DynamicValue, ...]
     ) -> tuple[Any, ...]:
         """Return the scalars that a function computes, which each replay calls again."""
         scalars = tuple(map(self.variable, self.prologue.scalars(compute, values)))

@@ -1,34 +1,34 @@
-"""Optimizers: how gradients change parameters.
-
-Those that keep something from one update to the next keep it in ``state``, a dict of arrays for
-each parameter by its path, and how many updates the parameter has missed, for want of a gradient;
-it has no state until its first gradient. So an optimizer belongs to one network.
-"""
+"""The base of optimizers, which are written for one parameter."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from anynet import tree
-from anynet.array import (
-    RECORDING_TYPES,
-    Array,
-    array_namespace,
-    number,
-    unrecorded,
-    widened,
-)
+from anynet.arguments import check_flag
+from anynet.array import RECORDING_TYPES, Array, array_namespace, number, unrecorded, widened
 from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from anynet.optimizers.schedules import Schedule, check_learning_rate
-from anynet.primitives.update import in_turn
+from anynet.primitives.update import Apply, Scalars, Slots, apply_to_each, fused_update
 from anynet.spelling import check_arguments, check_attribute, no_attribute
 from anynet.tracing.dynamic_scalars import DynamicValue, dynamic_scalars
+from anynet.tracing.trace import Primitive
 
-Numbers = tuple[float, ...]
+#: The slots of one parameter by name, and under "missed" how many updates it had no gradient for.
+State = dict[str, Any]
+
+#: Checks a setting, given its name and value, and returns the value.
+Check = Callable[[str, Any], Any]
 
 
-def _below_one(name: str, value: Any) -> Any:
+def below_one(name: str, value: Any) -> Any:
+    """Return a number of 0 or more and below 1 as Python's own.
+
+    Raises:
+        ArgumentError: the value is out of range.
+
+    """
     value = number(name, value)
     if not 0 <= value < 1:
         raise ArgumentError(
@@ -37,11 +37,283 @@ def _below_one(name: str, value: Any) -> Any:
     return value
 
 
-def _not_negative(name: str, value: Any) -> Any:
+def not_negative(name: str, value: Any) -> Any:
+    """Return a finite number of 0 or more as Python's own.
+
+    Raises:
+        ArgumentError: the value is out of range.
+
+    """
     value = number(name, value)
     if not 0 <= value < math.inf:
         raise ArgumentError(f"{name} is {value!r}: wanted a finite number of 0 or more")
     return value
+
+
+def flag(name: str, value: Any) -> Any:
+    """Return True or False.
+
+    Raises:
+        ArgumentTypeError: the value is something else.
+
+    """
+    check_flag(name, value)
+    return bool(value)
+
+
+class Optimizer:
+    """The base of optimizers: a learning rate, a count of updates, and the state of each parameter.
+
+    A subclass is written for one parameter. It names its ``SLOTS``, the arrays that it keeps of a
+    parameter from one update to the next. They have the shape of the parameter and begin as zeros.
+    It defines `apply`, and `scalars` where it needs more than the learning rate. That is all: it
+    works on every array library, also in compiled steps.
+
+    The state is kept under the path of the parameter, so an optimizer belongs to one network. A
+    parameter has no state before its first gradient.
+
+    Args:
+        learning_rate: a number above 0, or a schedule from `anynet.optimizers.schedules`, which
+            each update calls with the number of updates before it.
+
+    >>> import numpy as np
+    >>> from anynet.optimizers import Optimizer
+    >>> class AdaGrad(Optimizer):
+    ...     SLOTS = ("sum",)
+    ...     def apply(self, parameter, gradient, slots, scalars):
+    ...         (rate,), (total,) = scalars, slots
+    ...         total = total + gradient**2
+    ...         return parameter - rate * gradient / total**0.5, (total,)
+    >>> net, optimizer = {"w": np.ones(2)}, AdaGrad(0.5)
+    >>> optimizer.update(net, {"w": np.array([3.0, -2.0])})
+    >>> net["w"], optimizer.state["w"]["sum"]
+    (array([0.5, 1.5]), array([9., 4.]))
+
+    """
+
+    tree_node = True
+    #: The names of the arrays that are kept of each parameter.
+    SLOTS: ClassVar[tuple[str, ...]] = ()
+    #: The names of what `scalars` returns.
+    SCALARS: ClassVar[tuple[str, ...]] = ("rate",)
+    #: The name of the kernel that updates all parameters in one call, and the attributes that it is
+    #: given by name beside scalars and arrays; see `anynet.primitives.update`.
+    KERNEL: ClassVar[str | None] = None
+    SETTINGS: ClassVar[tuple[str, ...]] = ()
+    #: What checks an attribute when it is assigned.
+    CHECKS: ClassVar[Mapping[str, Check]] = {}
+
+    state: dict[str, State]
+    _learning_rate: DynamicValue
+    _updates: DynamicValue
+    _fused: ClassVar[Primitive[..., Slots] | None] = None
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        if "KERNEL" in vars(cls) and cls.KERNEL is not None:
+            cls._fused = fused_update(cls.KERNEL, cls._apply_with, len(cls.SCALARS), len(cls.SLOTS))
+        elif not vars(cls).keys().isdisjoint(("apply", "SLOTS", "SCALARS", "SETTINGS")):
+            # The inherited kernel computes another update.
+            cls.KERNEL = cls._fused = None
+
+    def __new__(cls, *args: Any, **named: Any) -> Self:
+        """Make an optimizer, after a look at the arguments; copies are made without any."""
+        if args or named:
+            check_arguments(cls, args, named)
+        return super().__new__(cls)
+
+    def __init__(self, learning_rate: float | Schedule) -> None:
+        self.state = {}
+        self._learning_rate = DynamicValue(_checked_rate(learning_rate), "the learning rate")
+        self._updates = DynamicValue(0, "the number of updates")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in vars(self):
+            check_attribute(self, name, Optimizer)
+        if name in self.CHECKS:
+            value = self.CHECKS[name](name, value)
+        super().__setattr__(name, value)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name)
+
+    @property
+    def learning_rate(self) -> float | Schedule:
+        """A number above 0, or a schedule; another one holds from the next update on."""
+        return self._learning_rate.value  # type: ignore[no-any-return]
+
+    @learning_rate.setter
+    def learning_rate(self, value: float | Schedule) -> None:
+        self._learning_rate.value = _checked_rate(value)
+
+    @property
+    def updates(self) -> int:
+        """How many updates were made."""
+        return self._updates.value  # type: ignore[no-any-return]
+
+    def scalars(self, rate: float, step: int) -> Scalars:
+        """Return the scalars of an update: by default its learning rate alone.
+
+        A compiled step calls this again at each call, so it has no side effects.
+
+        Args:
+            rate: the learning rate of the update, 0 or more.
+            step: the number of updates of the parameter, including this one. Updates for which it
+                had no gradient do not count where there are ``SLOTS``.
+
+        """
+        return (rate,)
+
+    def apply(
+        self, parameter: Array, gradient: Array, slots: Slots, scalars: Scalars
+    ) -> tuple[Array, Slots]:
+        """Return the new parameter and the new slots; writes into none of the arrays.
+
+        Args:
+            parameter: an array; of a parameter narrower than float32, its values in float32.
+            gradient: of the same shape and dtype.
+            slots: an array for each of ``SLOTS``, of the same shape and dtype.
+            scalars: from `scalars`. In a compiled step they may be arrays without axes.
+
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no apply()")
+
+    def update(self, net: Any, grads: Any) -> None:
+        """Replace each parameter that has a gradient by a new array; the old arrays do not change.
+
+        Args:
+            net: a network, or another tree of arrays.
+            grads: a tree of the same structure, with None for a parameter that does not change.
+
+        Raises:
+            ArgumentError: the network and the gradients differ in structure, or the network has
+                other parameters than the one of the first update. Nothing has changed then.
+            ShapeError: a gradient, or the state, has another shape than its parameter.
+
+        """
+        pairs = tree.pairs(net, grads)
+        names = self.SLOTS
+        groups: _Groups = {}
+        places: list[tuple[Any, Any, State, int]] = []
+        without: list[State] = []
+        for pair, (path, state) in zip(pairs, self._states(net, len(pairs)), strict=False):
+            holder, name, parameter, gradient = pair
+            if gradient is None:
+                without.append(state)
+                continue
+            missed, slots = self._slots(path, state, parameter) if names else _NO_SLOTS
+            if gradient.dtype != parameter.dtype or gradient.shape != parameter.shape:
+                gradient = _like(name, parameter, gradient)
+            if type(parameter) in RECORDING_TYPES:
+                parameter = unrecorded(parameter)
+            places.append((holder, name, state, missed))
+            arrays = groups.get(missed)
+            if arrays is None:
+                arrays = groups[missed] = []
+            arrays += (parameter, gradient)
+            arrays += slots
+        results = self._results(groups) if groups else {}
+        # An error comes before anything has changed.
+        for holder, name, state, missed in places:
+            new = results[missed]
+            holder[name] = next(new)
+            if names:
+                for slot in names:
+                    state[slot] = next(new)
+                state["missed"] = missed
+        for state in without:
+            if state:
+                state["missed"] += 1
+        self._updates.advance(_next, like=pairs[0][2] if pairs else None)
+
+    def _states(self, net: Any, count: int) -> Iterable[tuple[str, State]]:
+        """Return the path and the state of each of so many parameters, in order.
+
+        Raises:
+            ArgumentError: the network has other parameters than that of the first update.
+
+        """
+        if not self.SLOTS:
+            return repeat(("", {}))
+        if not self.state:
+            self.state = {path: {} for path, _ in tree.leaves(net)}
+        elif count != len(self.state):
+            paths = [path for path, _ in tree.leaves(net)]
+            if {*paths, *tree.ties(net)} != self.state.keys():
+                raise ArgumentError(
+                    f"there is state for {len(self.state)} parameters, the network has "
+                    f"{len(paths)}, or others: {_REMEDY}"
+                )
+            # Parameters that were tied since keep the state of the first place.
+            self.state = {path: self.state[path] for path in paths}
+        return self.state.items()
+
+    def _slots(self, path: str, state: State, parameter: Array) -> tuple[int, Slots]:
+        """Return how many updates a parameter has missed, and its slots."""
+        if not state:
+            zeros = array_namespace(parameter).zeros_like(widened(parameter))
+            return self._updates.peek(), (zeros,) * len(self.SLOTS)
+        slots = tuple([state[name] for name in self.SLOTS])
+        if slots[0].shape != parameter.shape:
+            raise ShapeError(
+                f"{path} is of shape {tuple(parameter.shape)}, its state of "
+                f"{tuple(slots[0].shape)}: {_REMEDY}"
+            )
+        return state["missed"], slots
+
+    def _results(self, groups: "_Groups") -> dict[int, Iterator[Array]]:
+        """Return the new parameters and slots of each group."""
+
+        def compute(learning_rate: float | Schedule, updates: int) -> list[float]:
+            rate = _rate_at(updates, learning_rate)
+            scalars: list[float] = []
+            for missed in counts:
+                scalars += self.scalars(rate, updates + 1 - missed)
+            return scalars
+
+        counts = [*groups]
+        like = groups[counts[0]][0]
+        scalars = dynamic_scalars(compute, self._learning_rate, self._updates, like=like)
+        length = len(scalars) // len(counts)
+        results, start = {}, 0
+        for missed, arrays in groups.items():
+            own = tuple(scalars[start : start + length])
+            results[missed] = iter(self._apply_to_all(own, arrays))
+            start += length
+        return results
+
+    def _apply_to_all(self, scalars: Scalars, arrays: list[Array]) -> Slots:
+        if self._fused is None:
+            return apply_to_each(self.apply, len(self.SLOTS), scalars, arrays)
+        settings = {name: getattr(self, name) for name in self.SETTINGS}
+        return self._fused(*scalars, *arrays, **settings)
+
+    @classmethod
+    def _apply_with(cls, **settings: Any) -> Apply:
+        """Return `apply` of an optimizer with these settings and no state."""
+        optimizer = object.__new__(cls)
+        vars(optimizer).update(settings)
+        return optimizer.apply
+
+    def __repr__(self) -> str:
+        settings = [
+            f"{name}={value!r}"
+            for name, value in vars(self).items()
+            if name != "state" and not name.startswith("_")
+        ]
+        return f"{type(self).__name__}({', '.join([repr(self.learning_rate), *settings])})"
+
+
+#: The parameter, gradient and slots of each parameter in turn, by how many updates the parameters
+#: have missed. Those of one group have the same scalars.
+_Groups = dict[int, list[Array]]
+
+#: How many updates a parameter has missed, and its slots, for an optimizer that has none.
+_NO_SLOTS: tuple[int, Slots] = 0, ()
+
+_REMEDY = "an optimizer belongs to one network, make a new one for another"
 
 
 def _checked_rate(learning_rate: float | Schedule) -> float | Schedule:
@@ -81,179 +353,8 @@ def _rate_at(step: int, learning_rate: float | Schedule) -> float:
     return rate
 
 
-class Optimizer:
-    """The base of optimizers: a learning rate, a count of updates, and state, a tree of arrays."""
-
-    tree_node = True
-    #: What checks a setting, and returns it, by its name.
-    CHECKS: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {}
-    _learning_rate: DynamicValue
-    _updates: DynamicValue
-
-    def __new__(cls, *args: Any, **named: Any) -> Self:
-        """Make an optimizer, after a look at the arguments; copies are made without any."""
-        if args or named:
-            check_arguments(cls, args, named)
-        return super().__new__(cls)
-
-    def __init__(self, learning_rate: float | Schedule) -> None:
-        self._learning_rate = DynamicValue(_checked_rate(learning_rate), "the learning rate")
-        self._updates = DynamicValue(0, "the number of updates")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in vars(self):
-            check_attribute(self, name, Optimizer)
-        if name in self.CHECKS:
-            value = self.CHECKS[name](name, value)
-        super().__setattr__(name, value)
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            raise no_attribute(self, name)
-
-    @property
-    def learning_rate(self) -> float | Schedule:
-        """A number above 0, or a schedule; another one holds from the next update on."""
-        return self._learning_rate.value  # type: ignore[no-any-return]
-
-    @learning_rate.setter
-    def learning_rate(self, value: float | Schedule) -> None:
-        self._learning_rate.value = _checked_rate(value)
-
-    @property
-    def updates(self) -> int:
-        """How many updates were made."""
-        return self._updates.value  # type: ignore[no-any-return]
-
-    def scalars(self, rate: float, step: int) -> tuple[float, ...]:
-        """Return the scalars of one update: its learning rate, unless a subclass needs others.
-
-        Args:
-            rate: the learning rate of this update.
-            step: how many updates the parameter has had, with this one.
-
-        """
-        return (rate,)
-
-    def _dynamic_scalars(self, groups: Iterable[int], like: Array) -> list[Numbers]:
-        """Return the scalars for parameters that missed some updates, for each such count."""
-        groups = (*groups,)
-
-        def compute(learning_rate: float | Schedule, updates: int) -> Numbers:
-            rate = _rate_at(updates, learning_rate)
-            return (*chain(*[self.scalars(rate, updates + 1 - missed) for missed in groups]),)
-
-        scalars = dynamic_scalars(compute, self._learning_rate, self._updates, like=like)
-        count = len(scalars) // len(groups)
-        return [scalars[i : i + count] for i in range(0, len(scalars), count)]
-
-    def _end_update(self, pairs: list[Any]) -> None:
-        """Count an update."""
-        self._updates.advance(_next, like=pairs[0][2] if pairs else None)
-
-    def update(self, net: Any, grads: Any) -> None:
-        """Put new arrays in the place of all parameters that have a gradient; the old arrays stay
-        as they were.
-
-        Raises:
-            ArgumentError: the network is built differently from the gradients, or from that of the
-                first update.
-
-        """
-        raise NotImplementedError(f"{type(self).__name__} defines no update()")
-
-
-class _StatefulOptimizer(Optimizer):
-    """An optimizer that keeps arrays beside each parameter, zeros at first, under these names."""
-
-    KEPT: ClassVar[tuple[str, ...]]
-
-    def __init__(self, learning_rate: float | Schedule) -> None:
-        super().__init__(learning_rate)
-        self.state: dict[str, dict[str, Any]] = {}
-
-    def update(self, net: Any, grads: Any) -> None:
-        """Put new arrays in the place of all parameters that have a gradient; the old arrays stay
-        as they were.
-
-        Raises:
-            ArgumentError: the network has other parameters than the one of the first update.
-
-        """
-        if not self.state:
-            self.state = {path: {} for path, _ in tree.leaves(net)}
-        places = tree.pairs(net, grads)
-        if len(places) != len(self.state):
-            self._follow_ties(net)
-        # Those that have missed as many updates go together: as a rule all, having missed none.
-        together: dict[int, list[Any]] = {}
-        without: list[dict[str, Any]] = []
-        # In the order of the parameters, which costs less than to look for each by its path.
-        for place, (path, state) in zip(places, self.state.items(), strict=False):
-            _, _, parameter, gradient = place
-            if gradient is None:
-                if state:
-                    without.append(state)
-                continue
-            if not state:
-                zeros_like = array_namespace(parameter).zeros_like
-                wide = widened(parameter)
-                state.update(
-                    {name: zeros_like(wide) for name in self.KEPT},
-                    missed=self._updates.peek(),
-                )
-            kept = [state[name] for name in self.KEPT]
-            if kept[0].shape != parameter.shape:
-                raise ShapeError(
-                    f"{path} is of shape {tuple(parameter.shape)}, its state of "
-                    f"{tuple(kept[0].shape)}: {_REMEDY}"
-                )
-            if gradient.dtype != parameter.dtype or gradient.shape != parameter.shape:
-                gradient = _like(place, parameter, gradient)
-            if type(parameter) in RECORDING_TYPES:
-                parameter = unrecorded(parameter)
-            arrays = (parameter, gradient, *kept)
-            together.setdefault(state["missed"], []).append((place, state, arrays))
-        # What fails, fails before anything is changed.
-        steps = []
-        if together:
-            scalars = self._dynamic_scalars(together, places[0][2])
-            for group, of_group in zip(together.values(), scalars, strict=True):
-                steps.append((group, self._step(of_group, in_turn([x for _, _, x in group]))))
-        for group, arrays in steps:
-            new = iter(arrays)
-            _put([place for place, _, _ in group], new)
-            for name in self.KEPT:
-                for _, state, _ in group:
-                    state[name] = next(new)
-        for state in without:
-            state["missed"] += 1
-        self._end_update(places)
-
-    def _follow_ties(self, net: Any) -> None:
-        """Keep the state of the first place of parameters that were tied since the first update.
-
-        Raises:
-            ArgumentError: the network has other parameters.
-
-        """
-        own = [path for path, _ in tree.leaves(net)]
-        if {*own, *tree.ties(net)} != self.state.keys():
-            raise ArgumentError(
-                f"there is state for {len(self.state)} parameters, the network has {len(own)}, or "
-                f"others: {_REMEDY}"
-            )
-        self.state = {path: self.state[path] for path in own}
-
-    def _step(self, scalars: Numbers, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Return the new parameters and what is kept of them, in turn."""
-        raise NotImplementedError
-
-
-def _like(place: Any, parameter: Array, gradient: Array) -> Array:
-    """Return the gradient in its parameter's dtype: a wider one would make a parameter of another
-    dtype.
+def _like(name: str | None, parameter: Array, gradient: Array) -> Array:
+    """Return the gradient in the dtype of its parameter, which would change to a wider one.
 
     Raises:
         ShapeError: it has another shape, and would be broadcast.
@@ -261,7 +362,7 @@ def _like(place: Any, parameter: Array, gradient: Array) -> Array:
     """
     if tuple(gradient.shape) != tuple(parameter.shape):
         raise ShapeError(
-            f"the gradient of {place[1] or 'a parameter'} has shape {tuple(gradient.shape)}: wanted "
+            f"the gradient of {name or 'a parameter'} has shape {tuple(gradient.shape)}: wanted "
             f"that of the parameter, {tuple(parameter.shape)}"
         )
     return array_namespace(gradient).astype(gradient, parameter.dtype)
@@ -269,11 +370,3 @@ def _like(place: Any, parameter: Array, gradient: Array) -> Array:
 
 def _next(updates: int) -> int:
     return updates + 1
-
-
-def _put(places: Iterable[Any], new: Iterable[Array]) -> None:
-    for (holder, name, _, _), array in zip(places, new, strict=False):
-        holder[name] = array
-
-
-_REMEDY = "an optimizer belongs to one network, make a new one for another"

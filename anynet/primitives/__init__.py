@@ -35,14 +35,8 @@ from anynet.primitives.pooling import (
 from anynet.primitives.smooth import gelu, mish, softplus
 from anynet.primitives.standardize import standardize, standardize_gradient
 from anynet.primitives.threefry import threefry
-from anynet.primitives.update import (
-    adam_update,
-    momentum_update,
-    sgd_update,
-)
 
 __all__ = [
-    "adam_update",
     "affine",
     "avg_pool2d",
     "batch_norm",
@@ -62,13 +56,11 @@ __all__ = [
     "max_pool2d_gather",
     "max_pool2d_gradient",
     "mish",
-    "momentum_update",
     "normal_quantile",
     "relu",
     "relu_gradient",
     "scale_shift",
     "selu",
-    "sgd_update",
     "sigmoid",
     "softmax",
     "softmax_cross_entropy",

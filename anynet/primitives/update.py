@@ -1,108 +1,78 @@
-"""Optimizers' updates of all parameters at once: new arrays from old ones and gradients; nothing is
-written into.
+"""The update of all parameters of a network in one call.
 
-The arrays come in turn: all parameters, all their gradients, then all of each kind that an
-optimizer keeps from one update to the next, which come out renewed. Those of one parameter are of
-one shape and dtype; what is kept of a parameter narrower than float32 is float32, for small steps
-would be lost in it.
+An optimizer defines the update of one parameter. `fused_update` turns it into a primitive that
+updates many, and a backend can have a kernel of that name, in its ``kernels/update.py``.
+
+The primitive is called as ``update(*scalars, *arrays, **settings)``. The arrays are a parameter,
+its gradient and its slots, then those of the next parameter. The results are the new parameter and
+the new slots, then those of the next one. No array is written into. The arrays of one parameter
+have one shape and dtype. The slots of a parameter narrower than float32 are float32, because small
+steps would be lost in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from anynet.array import Array, array_namespace, is_complex, widened
-from anynet.errors import DTypeError
+from anynet.array import Array, widened
+from anynet.errors import ArgumentError, ShapeError
 from anynet.primitives.precision import rounded
-from anynet.tracing.trace import primitive
+from anynet.tracing.trace import Primitive
+
+Scalars = tuple[float, ...]
+Slots = tuple[Array, ...]
+
+#: The update of one parameter, called as ``apply(parameter, gradient, slots, scalars)``. It returns
+#: the new parameter and the new slots.
+Apply = Callable[[Array, Array, Slots, Scalars], tuple[Array, Slots]]
 
 
-def by_parameter(count: int, arrays: tuple[Array, ...]) -> list[tuple[Array, ...]]:
-    """Return so many arrays of each parameter, from as many of each kind in turn."""
-    n = len(arrays) // count
-    return list(
-        zip(
-            *(arrays[i * n : (i + 1) * n] for i in range(count)),
-            strict=True,
-        )
-    )
+def apply_to_each(apply: Apply, slots: int, scalars: Scalars, arrays: Sequence[Array]) -> Slots:
+    """Return the new parameter and slots of each parameter in turn.
 
-
-def in_turn(found: Sequence[tuple[Array, ...]]) -> tuple[Array, ...]:
-    """Return all arrays of each kind in turn, from those of each parameter."""
-    return tuple([x for kind in zip(*found, strict=True) for x in kind])
-
-
-@primitive()
-def sgd_update(learning_rate: float, *arrays: Array) -> tuple[Array, ...]:
-    """Return parameter - learning_rate · gradient, for parameters and gradients in turn.
-
-    Source: Deep Learning from Scratch, chapter 6.1.2.
-    """
-    return tuple(
-        [rounded(widened(p) - learning_rate * widened(g), p) for p, g in by_parameter(2, arrays)]
-    )
-
-
-@primitive()
-def momentum_update(
-    learning_rate: float, momentum: float, nesterov: bool, *arrays: Array
-) -> tuple[Array, ...]:
-    """Return parameter - learning_rate · velocity, with velocity = momentum · velocity + gradient,
-    and the velocities.
-
-    By Nesterov, the step is along gradient + momentum · velocity, what the next velocity would be.
-    In turn come parameters, gradients, velocities. Source: Sutskever, Martens, Dahl and Hinton, On
-    the importance of initialization and momentum in deep learning, ICML 2013, section 2, with the
-    learning rate outside the velocity.
-    """
-    found = []
-    for p, g, velocity in by_parameter(3, arrays):
-        g = widened(g)
-        new = momentum * velocity + g
-        along = g + momentum * new if nesterov else new
-        found.append((rounded(widened(p) - learning_rate * along, p), new))
-    return in_turn(found)
-
-
-@primitive()
-def adam_update(
-    rate: float,
-    correction: float,
-    decay: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-    *arrays: Array,
-) -> tuple[Array, ...]:
-    """Return decay · parameter - rate · mean / (correction · √square + epsilon), the means and the
-    squares.
-
-    mean = beta1 · mean + (1 - beta1) · gradient and square = beta2 · square + (1 - beta2) ·
-    gradient², both zeros at first; rate and correction make up for that, see
-    `anynet.optimizers.Adam`. In turn come parameters, gradients, means, squares. Source: Kingma and
-    Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1; Loshchilov and Hutter,
-    Decoupled weight decay regularization, ICLR 2019, algorithm 2.
+    Args:
+        apply: the update of one parameter, computed in float32 or wider.
+        slots: how many slots each parameter has.
+        scalars: the scalars of the update.
+        arrays: the parameter, gradient and slots of each parameter in turn.
 
     Raises:
-        DTypeError: a parameter is complex; the square of its gradient is no size.
+        ArgumentError: ``apply`` returns another number of slots.
+        ShapeError: ``apply`` returns an array of another shape.
 
     """
-    found = []
-    for p, g, mean, square in by_parameter(4, arrays):
-        if is_complex(p):
-            raise DTypeError(
-                f"adam_update: a parameter of {p.dtype} was given: wanted real ones, since Adam "
-                "divides by the root of squared gradients; SGD and Momentum train complex "
-                "parameters"
+    results: list[Array] = []
+    for i in range(0, len(arrays), 2 + slots):
+        parameter, gradient, *old = arrays[i : i + 2 + slots]
+        new, kept = apply(widened(parameter), widened(gradient), tuple(old), scalars)
+        if len(kept) != slots:
+            raise ArgumentError(
+                f"{apply.__qualname__} returned {len(kept)} slots: wanted {slots}, as in "
+                "(new_parameter, (new_slot,))"
             )
-        g = widened(g)
-        new = beta1 * mean + (1 - beta1) * g
-        squared = beta2 * square + (1 - beta2) * (g * g)
-        root = correction * array_namespace(squared).sqrt(squared) + epsilon
-        found.append(
-            (
-                rounded(decay * widened(p) - rate * (new / root), p),
-                new,
-                squared,
-            )
-        )
-    return in_turn(found)
+        for before, after in zip((parameter, *old), (new, *kept), strict=True):
+            if after.shape != before.shape:
+                raise ShapeError(
+                    f"{apply.__qualname__} returned an array of shape {tuple(after.shape)}: wanted "
+                    f"{tuple(before.shape)}, the shape of the parameter"
+                )
+            results.append(rounded(after, before))
+    return tuple(results)
+
+
+def fused_update(
+    name: str, apply_with: Callable[..., Apply], scalars: int, slots: int
+) -> Primitive[..., Slots]:
+    """Return the primitive that updates many parameters; its reference applies ``apply`` to each.
+
+    Args:
+        name: the name of the primitive, and of kernels for it.
+        apply_with: called with the settings by name, returns ``apply``.
+        scalars: how many scalars come before the arrays.
+        slots: how many slots each parameter has.
+
+    """
+
+    def reference(*args: Any, **settings: Any) -> Slots:
+        return apply_to_each(apply_with(**settings), slots, args[:scalars], args[scalars:])
+
+    return Primitive(name, reference=reference)

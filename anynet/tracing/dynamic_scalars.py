@@ -6,7 +6,7 @@ A compiled step replays library calls and runs no Python code in between. Scalar
 them changes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from anynet.array import Array
@@ -67,7 +67,7 @@ class DynamicValue:
             like: an array that the step computes with, such as a parameter.
 
         """
-        recorder = _recorder(like, (self,))
+        recorder = _recorder(like, (self,)) if type(like) is Traced else None
         if recorder is None:
             self.value = function(self.value)
         else:
@@ -82,12 +82,12 @@ class DynamicValue:
 
 
 def dynamic_scalars(
-    compute: Callable[..., tuple[float, ...]], *values: DynamicValue, like: Array
-) -> tuple[Any, ...]:
+    compute: Callable[..., Sequence[float]], *values: DynamicValue, like: Array
+) -> Sequence[Any]:
     """Return compute(*contents of the values); a compiled step computes it again at each call.
 
     Args:
-        compute: called with the content of each value, returns a tuple of scalars. It has no side
+        compute: called with the content of each value, returns scalars. It has no side
             effects: a compiled step calls it before it makes any other call.
         values: the dynamic values that the scalars depend on.
         like: an array that the step computes with, such as a parameter. It leads to the recorder.
@@ -109,7 +109,7 @@ def dynamic_scalars(
     array([3., 3.])
 
     """
-    recorder = _recorder(like, values)
+    recorder = _recorder(like, values) if type(like) is Traced else None
     if recorder is None:
         return compute(*[x.value for x in values])
     return recorder.dynamic_scalars(compute, values)  # type: ignore[no-any-return]

@@ -19,7 +19,7 @@ from anynet_cupy.kernels import KERNELS, standard
 from anynet_cupy.target import CudaGraphDriver
 from cublas_on_a_cpu import Cublas
 from elementwise_on_a_cpu import ElementwiseKernel, loop
-from kernels_and_references import differing
+from kernels_and_references import differing, primitive_of
 
 from anynet import primitives
 from anynet.autodiff.rules import indexing
@@ -267,35 +267,20 @@ def spread(*shape, seed=0):
 def test_kernels_of_elements_compute_what_the_references_do(on_a_cpu, dtype):
     p, g, m, s = (np.abs(spread(3, 5, seed=i)).astype(dtype) for i in range(4))
     x = np.array([-2.0, -0.0, 0.0, 0.5, 3.0, np.nan, np.inf], dtype)
-    for name, *args in (
-        ("adam_update", 0.01, 1.5, 1.0, 0.9, 0.999, 1e-8, p, g, m, s),
-        (
-            "adam_update",
-            0.01,
-            1.5,
-            0.99,
-            0.9,
-            0.999,
-            1e-8,
-            p,
-            p,
-            g,
-            g,
-            m,
-            m,
-            s,
-            s,
-        ),
-        ("erf", x),
-        ("momentum_update", 0.1, 0.9, False, p, g, m),
-        ("momentum_update", 0.1, 0.9, True, p, g, m),
-        ("relu", x),
-        ("relu_gradient", np.ones(7, dtype), x),
-        ("sgd_update", 0.1, p, g),
+    adam = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    for name, args, settings in (
+        ("adam_update", (0.01, 1.5, 1.0, p, g, m, s), adam),
+        ("adam_update", (0.01, 1.5, 0.99, p, g, m, s, s, m, p, g), adam),
+        ("erf", (x,), {}),
+        ("momentum_update", (0.1, p, g, m), {"momentum": 0.9, "nesterov": False}),
+        ("momentum_update", (0.1, p, g, m), {"momentum": 0.9, "nesterov": True}),
+        ("relu", (x,), {}),
+        ("relu_gradient", (np.ones(7, dtype), x), {}),
+        ("sgd_update", (0.1, p, g), {}),
     ):
         same(
-            KERNELS[name](*args),
-            getattr(primitives, name).reference(*args),
+            KERNELS[name](*args, **settings),
+            primitive_of(name).reference(*args, **settings),
             1e-5 if dtype == "float32" else 1e-12,
         )
 

@@ -2,10 +2,12 @@ import os
 import platform
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from helpers import host
+from kernels_and_references import primitive_of
 
 import anynet
 from anynet import layers, losses, optimizers, primitives, tree
@@ -162,15 +164,16 @@ def test_memory_is_used_again_where_the_process_is_configured():
 def test_adam_takes_arrays_in_any_order_of_memory():
     rng = np.random.default_rng(0)
     square = torch.tensor(rng.random((4, 3, 5, 5)))
-    numbers = 0.1, 1.5, 0.99, 0.9, 0.999, 1e-8
+    update = partial(primitive_of("adam_update"), 0.1, 1.5, 0.99)
+    settings = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
     other = square.contiguous(memory_format=torch.channels_last)
-    wanted = primitives.adam_update(*numbers, square, square, square, square)
+    wanted = update(square, square, square, square, **settings)
     for given in [
         (other, square, square, square),
         (square, other, square, square),
         (square, square, other, other),
     ]:
-        for found, expected in zip(primitives.adam_update(*numbers, *given), wanted, strict=True):
+        for found, expected in zip(update(*given, **settings), wanted, strict=True):
             assert torch.equal(found, expected)
     assert torch.equal(square, other)
 

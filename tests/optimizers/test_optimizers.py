@@ -225,7 +225,7 @@ def test_an_optimizer_belongs_to_one_network():
 
 
 def test_optimizers_show_their_settings():
-    assert repr(optimizers.Momentum()) == "Momentum(0.01, 0.9, nesterov=False)"
+    assert repr(optimizers.Momentum()) == "Momentum(0.01, momentum=0.9, nesterov=False)"
     assert repr(optimizers.Adam()) == "Adam(0.001, beta1=0.9, beta2=0.999, epsilon=1e-08)"
     assert repr(optimizers.AdamW(0.1)).endswith("weight_decay=0.01)")
 

@@ -1,34 +1,44 @@
-"""Updates of optimizers."""
+"""The update of all parameters in one call: kernels beside the update of each parameter."""
 
 import numpy as np
 import pytest
 from helpers import assert_close, host, numbers
+from kernels_and_references import primitive_of
 
 import anynet
-from anynet import primitives
 from anynet.array import array_namespace
+from anynet.errors import ArgumentError, ShapeError
+from anynet.primitives.update import apply_to_each
+
+ADAM = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+
+#: Arrays of a parameter, scalars and settings.
+UPDATES = {
+    "sgd_update": (2, (0.5,), {}),
+    "momentum_update": (3, (0.5,), {"momentum": 0.9, "nesterov": False}),
+    "momentum_update by Nesterov": (3, (0.5,), {"momentum": 0.9, "nesterov": True}),
+    "adam_update": (4, (0.1, 1.5, 1.0), ADAM),
+    "adam_update with decay": (4, (0.1, 1.5, 0.99), ADAM),
+}
 
 
-def test_updates_leave_their_arguments_alone(implementation, backend):
+def test_an_update_writes_into_no_argument(backend):
     p, g = numbers(backend, 3, 2), numbers(backend, 3, 2, seed=1)
     before = host(p).copy(), host(g).copy()
-    assert_close(
-        primitives.sgd_update(0.5, p, g)[0],
-        before[0] - 0.5 * before[1],
-        like=p,
-    )
+    (new,) = primitive_of("sgd_update")(0.5, p, g)
+    assert_close(new, before[0] - 0.5 * before[1], like=p)
     np.testing.assert_array_equal(host(p), before[0])
     np.testing.assert_array_equal(host(g), before[1])
 
 
-@pytest.mark.parametrize("shape", [(3, 2), (300, 300)])
+@pytest.mark.parametrize("shape", [(3, 2), (300, 300)], ids=str)
 def test_two_updates_in_one_compiled_step(backend, shape):
     """The second one may be written over its argument."""
     p, g = numbers(backend, *shape, dtype="float32"), numbers(backend, *shape, dtype="float32")
 
     def descend(p, g):
         for _ in range(2):
-            (p,) = primitives.sgd_update(0.25, p, g)
+            (p,) = primitive_of("sgd_update")(0.25, p, g)
         return array_namespace(p).sum(p, axis=0)
 
     compiled = anynet.compile(descend)
@@ -36,46 +46,42 @@ def test_two_updates_in_one_compiled_step(backend, shape):
         assert_close(compiled(p, g), host(descend(p, g)), rtol=1e-4, atol=1e-4)
 
 
-UPDATES = {
-    "sgd_update": (2, (0.5,)),
-    "momentum_update": (3, (0.5, 0.9, False)),
-    "momentum_update by Nesterov": (3, (0.5, 0.9, True)),
-    "adam_update": (4, (0.1, 1.5, 1.0, 0.9, 0.999, 1e-8)),
-    "adam_update decaying": (4, (0.1, 1.5, 0.99, 0.9, 0.999, 1e-8)),
-}
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(), (3, 2), (0, 3), (300, 250)], ids=str)
 @pytest.mark.parametrize("name", UPDATES)
-def test_kernels_of_updates(backend, name, dtype):
-    """As the references do, for arrays of no axes, larger than a kernel's blocks, transposed;
-    read-only ones.
-
-    Two parameters at once."""
-    count, settings = UPDATES[name]
+def test_kernels_update_two_parameters_as_the_reference_does(backend, name, shape, dtype):
+    """Also transposed arrays, arrays larger than a block, and read-only ones."""
+    count, scalars, settings = UPDATES[name]
+    update = primitive_of(name.partition(" ")[0])
     tolerance = 1e-6 if dtype == "float32" else 1e-14
-    update = getattr(primitives, name.partition(" ")[0])
-    for shape in [(), (3, 2), (0, 3), (300, 250)]:
-        given = [
-            np.random.default_rng(seed).uniform(0.1, 1, size=shape).astype(dtype)
-            for seed in range(2 * count)
-        ]
-        for transposed in (False, True):
-            arrays = [backend.asarray(x.T if transposed else x) for x in given]
-            if backend.name == "numpy":
-                for x in arrays:
-                    x.setflags(write=False)
-            found, expected = (
-                update(*settings, *arrays),
-                update.reference(*settings, *arrays),
-            )
-            for x, wanted in zip(found, expected, strict=True):
-                assert_close(
-                    x,
-                    host(wanted),
-                    like=arrays[0],
-                    rtol=tolerance,
-                    atol=tolerance,
-                )
-            for x, before in zip(arrays, given, strict=True):
-                np.testing.assert_array_equal(host(x), before.T if transposed else before)
+    values = [
+        np.random.default_rng(seed).uniform(0.1, 1, size=shape).astype(dtype)
+        for seed in range(2 * count)
+    ]
+    for transposed in (False, True):
+        given = [x.T if transposed else x for x in values]
+        arrays = [backend.asarray(x) for x in given]
+        if backend.name == "numpy":
+            for x in arrays:
+                x.setflags(write=False)
+        results = update(*scalars, *arrays, **settings)
+        expected = update.reference(*scalars, *arrays, **settings)
+        for x, y in zip(results, expected, strict=True):
+            assert_close(x, host(y), like=arrays[0], rtol=tolerance, atol=tolerance)
+        for x, before in zip(arrays, given, strict=True):
+            np.testing.assert_array_equal(host(x), before)
+
+
+def test_an_update_that_returns_other_slots_or_shapes(backend):
+    p, g = numbers(backend, 3), numbers(backend, 3, seed=1)
+
+    def forgets(parameter, gradient, slots, scalars):
+        return parameter, ()
+
+    def grows(parameter, gradient, slots, scalars):
+        return parameter[None, :], slots
+
+    with pytest.raises(ArgumentError, match="forgets returned 0 slots: wanted 1"):
+        apply_to_each(forgets, 1, (0.1,), (p, g, p))
+    with pytest.raises(ShapeError, match=r"grows returned .* shape \(1, 3\): wanted \(3,\)"):
+        apply_to_each(grows, 0, (0.1,), (p, g))

@@ -57,8 +57,8 @@ def cases(dtype):
     variance = positive(1, 6)
     updates = [(positive(3, 2), positive(300, 260)) for _ in range(4)]
 
-    def in_turn(kinds):
-        return [array for kind in updates[:kinds] for array in kind]
+    def of_parameters(count):
+        return [array for own in zip(*updates[:count], strict=True) for array in own]
 
     pairs = [
         ((f(4, 6), f(4, 6)), {}),
@@ -98,9 +98,14 @@ def cases(dtype):
         "vecdot": [((f(4, 6), f(4, 6)), {}), ((f(4, 6), f(3, 4, 6)), {"axis": -2})],
         "matrix_transpose": [((x,), {}), ((f(2, 3, 4),), {})],
         "affine": [((f(4, 6), f(6, 3), f(3)), {}), ((f(2000, 50), f(50, 3), f(3)), {})],
-        "adam_update": [((0.1, 1.5, decay, 0.9, 0.999, 1e-8, *in_turn(4)), {}) for decay in (1.0, 0.99)],
-        "momentum_update": [((0.5, 0.9, nesterov, *in_turn(3)), {}) for nesterov in (False, True)],
-        "sgd_update": [((0.5, *in_turn(2)), {})],
+        "adam_update": [
+            ((0.1, 1.5, decay, *of_parameters(4)), {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8})
+            for decay in (1.0, 0.99)
+        ],
+        "momentum_update": [
+            ((0.5, *of_parameters(3)), {"momentum": 0.9, "nesterov": nesterov}) for nesterov in (False, True)
+        ],
+        "sgd_update": [((0.5, *of_parameters(2)), {})],
         "softmax_cross_entropy": [
             ((x, labels.astype(kind)), {})
             for labels in (integers(4, below=6),)

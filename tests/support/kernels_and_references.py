@@ -8,6 +8,7 @@ from helpers import host
 
 from anynet import primitives
 from anynet.backend import kernels_for
+from anynet.optimizers import SGD, Adam, Momentum
 from anynet.primitives.indexing import (
     getitem,
     index_add,
@@ -26,6 +27,7 @@ PRIMITIVES = {
 
 #: Primitives that are neither hot operations nor functions of the standard.
 OTHERS = {step.name: step for step in (getitem, index_add, place, put, scatter_add, sum_to)}
+OTHERS |= {kind._fused.name: kind._fused for kind in (SGD, Momentum, Adam)}
 
 DTYPES = """
     bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64 complex64 complex128

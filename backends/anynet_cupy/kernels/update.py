@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from anynet.kernel import Kernels
-from anynet.primitives.update import by_parameter, in_turn
 from anynet_cupy.elementwise import declared, elementwise, of_dtype
 
 if TYPE_CHECKING:
@@ -16,15 +15,15 @@ kernels = Kernels()
 
 
 @kernels.register()
-def sgd_update(learning_rate: float, *arrays: ndarray) -> Any:
+def sgd_update(rate: float, *arrays: ndarray) -> Any:
     """One launch instead of two."""
-    return _each("sgd_update", (learning_rate,), 2, arrays)
+    return _each("sgd_update", 2, arrays, (rate,))
 
 
 @kernels.register()
-def momentum_update(learning_rate: float, momentum: float, nesterov: bool, *arrays: ndarray) -> Any:
+def momentum_update(rate: float, *arrays: ndarray, momentum: float, nesterov: bool) -> Any:
     """One launch instead of four or six."""
-    return _each("momentum_update", (learning_rate, momentum, nesterov), 3, arrays)
+    return _each("momentum_update", 3, arrays, (rate, momentum, nesterov))
 
 
 @kernels.register()
@@ -32,27 +31,24 @@ def adam_update(
     rate: float,
     correction: float,
     decay: float,
+    *arrays: ndarray,
     beta1: float,
     beta2: float,
     epsilon: float,
-    *arrays: ndarray,
 ) -> Any:
     """One launch instead of fourteen."""
-    return _each(
-        "adam_update",
-        (rate, correction, decay, beta1, beta2, epsilon),
-        4,
-        arrays,
-    )
+    scalars = rate, correction, decay, beta1, beta2, epsilon
+    return _each("adam_update", 4, arrays, scalars)
 
 
-def _each(name: str, numbers: Sequence[float], count: int, arrays: tuple[Any, ...]) -> Any:
-    """Update every parameter in one launch; the numbers come after its arrays."""
-    found = []
-    for given in by_parameter(count, arrays):
-        if not declared(name, *given):
+def _each(name: str, count: int, arrays: Sequence[ndarray], scalars: Sequence[float]) -> Any:
+    """Update each parameter, which has so many arrays, in one launch."""
+    results: list[Any] = []
+    for i in range(0, len(arrays), count):
+        own = arrays[i : i + count]
+        if not declared(name, *own):
             return NotImplemented
-        dtype = given[0].dtype
-        out = elementwise(name)(*given, *(of_dtype(dtype, number) for number in numbers))
-        found.append(out if isinstance(out, tuple) else (out,))
-    return in_turn(found)
+        dtype = own[0].dtype
+        out = elementwise(name)(*own, *[of_dtype(dtype, x) for x in scalars])
+        results += out if isinstance(out, tuple) else (out,)
+    return tuple(results)
