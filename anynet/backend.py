@@ -28,11 +28,21 @@ from anynet.array import (
     own_device,
 )
 from anynet.errors import BackendError, DTypeError
-from anynet.namespace_adapter import NamespaceAdapter as NamespaceAdapter
+from anynet.namespace_adapter import NamespaceAdapter
 from anynet.plugins import entry_points, plugin, plugin_of
 
 if TYPE_CHECKING:
     from anynet.compiler.target import CompilerTarget
+
+__all__ = [
+    "Backend",
+    "NamespaceAdapter",
+    "Report",
+    "backend_names",
+    "configure",
+    "get_backend",
+    "probe",
+]
 
 VARIABLE = "ANYNET_BACKEND"
 DEFAULT = "numpy"

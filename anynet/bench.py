@@ -29,6 +29,13 @@ from anynet.errors import AnynetError, ArgumentError
 from anynet.layers import Module
 from anynet.training import training_step
 
+__all__ = [
+    "Work",
+    "interleaved",
+    "load",
+    "measure",
+]
+
 #: Makes a candidate: a function that does its work so many times, and waits until it is done.
 Maker = Callable[[], Callable[[int], None]]
 

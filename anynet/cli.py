@@ -7,6 +7,12 @@ from collections.abc import Callable, Sequence
 from anynet.backend import VARIABLE, Report, backend_names, probe
 from anynet.errors import AnynetError, ArgumentError
 
+__all__ = [
+    "add_backend_argument",
+    "main",
+    "run",
+]
+
 #: The exit code of a program that Ctrl-C ended, 128 and the number of the signal.
 INTERRUPTED = 130
 

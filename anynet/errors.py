@@ -5,6 +5,26 @@ Every one also derives from the built-in exception that a caller would catch any
 
 from typing import Any
 
+__all__ = [
+    "AnynetError",
+    "ArgumentError",
+    "ArgumentTypeError",
+    "AttributeNameError",
+    "BackendError",
+    "CompilationError",
+    "DTypeError",
+    "DataError",
+    "DifferentiationError",
+    "MissingPackageError",
+    "MixedArraysError",
+    "NoRuleError",
+    "NonFiniteError",
+    "NotInitializedError",
+    "PathError",
+    "ShapeError",
+    "StateError",
+]
+
 
 class AnynetError(Exception):
     """The common base, to catch everything that anynet itself raises.

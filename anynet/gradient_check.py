@@ -33,6 +33,13 @@ from anynet.numerical import (
     with_leaf,
 )
 
+__all__ = [
+    "GradientError",
+    "GradientReport",
+    "ParameterCheck",
+    "check_gradients",
+]
+
 T = TypeVar("T")
 
 

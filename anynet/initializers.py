@@ -18,6 +18,20 @@ from anynet.array import Array, DType, Namespace, array_namespace, device
 from anynet.errors import ArgumentError, ShapeError
 from anynet.primitives.normal import CELLS
 
+__all__ = [
+    "he",
+    "he_uniform",
+    "normal",
+    "ones",
+    "orthogonal",
+    "truncated_normal",
+    "uniform",
+    "variance_scaling",
+    "xavier",
+    "xavier_uniform",
+    "zeros",
+]
+
 Initializer = Callable[[Array, tuple[int, ...], DType], Array]
 
 

@@ -12,6 +12,11 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any, TypeVar
 
+__all__ = [
+    "Aliasing",
+    "Kernels",
+]
+
 Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
 

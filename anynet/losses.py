@@ -34,6 +34,23 @@ from anynet.primitives import (
 from anynet.primitives.cross_entropy import mean, targets
 from anynet.primitives.precision import rounded
 
+__all__ = [
+    "binary_cross_entropy_with_logits",
+    "cosine",
+    "cosine_embedding",
+    "cross_entropy",
+    "cross_entropy_of_probabilities",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "multi_margin",
+    "negative_log_likelihood",
+    "sum_of_squares",
+    "triplet_margin",
+]
+
 
 def cross_entropy(
     logits: Array,

@@ -33,6 +33,33 @@ from anynet.array import (
 )
 from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 
+__all__ = [
+    "F1",
+    "Accuracy",
+    "BinaryAccuracy",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Metric",
+    "OfAllRows",
+    "Perplexity",
+    "Precision",
+    "R2Score",
+    "Recall",
+    "TopKAccuracy",
+    "accuracy",
+    "as_metric",
+    "binary_accuracy",
+    "confusion_matrix",
+    "f1",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "perplexity",
+    "precision",
+    "r2_score",
+    "recall",
+    "top_k_accuracy",
+]
+
 #: The sums of a batch: arrays by name.
 Sums = dict[str, Array]
 

@@ -28,6 +28,14 @@ from anynet.tracing.row_perturbation import RowPerturbation
 from anynet.tracing.trace import Traced, wrap
 from anynet.tracing.vectorize import Vectorizer
 
+__all__ = [
+    "central_difference",
+    "forward_difference",
+    "gradient_descent",
+    "numerical_gradient",
+    "partial_derivative",
+]
+
 T = TypeVar("T")
 
 #: How many bytes of perturbed parameters are evaluated at a time unless the caller says otherwise.

@@ -19,6 +19,10 @@ from anynet.files import atomic_write
 from anynet.layers import Embedding, Module, Uninitialized
 from anynet.tracing.trace import unwrap, wrap
 
+__all__ = [
+    "export_onnx",
+]
+
 Shape = tuple[int | str, ...]
 
 

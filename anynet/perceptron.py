@@ -15,6 +15,15 @@ from anynet.errors import AnynetError, ArgumentError, DataError
 from anynet.functions import step
 from anynet.layers import Module
 
+__all__ = [
+    "GATES",
+    "NotSeparableError",
+    "Perceptron",
+    "gate",
+    "learn",
+    "xor",
+]
+
 #: Weights and bias of the gates that one perceptron can do (Deep Learning from Scratch, chapter
 #: 2.3).
 GATES = {

@@ -12,6 +12,10 @@ from anynet.errors import (
 from anynet.files import atomic_write
 from anynet.training import History
 
+__all__ = [
+    "accuracy_curve",
+]
+
 
 def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = "") -> None:
     """Draw the first metric on the training and the test data over the epochs and write the picture

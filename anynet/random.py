@@ -25,6 +25,18 @@ from anynet.errors import ArgumentError, ArgumentTypeError, DTypeError
 from anynet.primitives.normal import CELLS, FRACTION, normal_quantile
 from anynet.primitives.threefry import shift_right, threefry
 
+__all__ = [
+    "bernoulli",
+    "bits",
+    "fold_in",
+    "integers",
+    "key",
+    "normal",
+    "permutation",
+    "split",
+    "uniform",
+]
+
 
 def key(seed: int, backend: Backend | str | None = None) -> Array:
     """Return the key of a seed, two int32 words on the backend's device; seeds are integers in 0 …

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from anynet.array import Array, is_array
 from anynet.errors import ArgumentError, ShapeError
 
+__all__ = ["leaves", "map", "modules", "pairs", "settings", "trained"]
+
 T = TypeVar("T")
 
 # The kinds of types in a tree. A class with ``tree_node = True`` takes part: its attributes are the

@@ -10,45 +10,27 @@ import pytest
 from anynet.tracing.trace import Primitive
 
 MODULES = (
-    *(
-        "data.augment",
-        "data.loader",
-        "functions",
-        "initializers",
-        "layers",
-        "losses",
-        "metrics",
-        "optimizers",
-        "optimizers.schedules",
-        "random",
-    ),
+    "data",
+    "functions",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "optimizers",
+    "optimizers.schedules",
+    "random",
 )
 
-#: Public for other modules, not for users.
-INTERNAL = {
-    *(
-        "data.augment.sample",
-        "data.loader.check_finite",
-        "data.loader.check_rows",
-        "layers.Module",
-        "layers.Uninitialized",
-        "layers.Summary",
-        "metrics.Metric",
-        "optimizers.Clock",
-    ),
-    *(
-        "optimizers.Optimizer",
-        "random.floating",
-        "random.quantile",
-        "optimizers.schedules.check_learning_rate",
-    ),
-}
-
 SIGNATURES = """
-data.augment.random_affine(*, shift=2.0, degrees=10.0, scale=0.1)
-data.loader.Loader(x, t, batch_size=100, *, seed=0, shuffle=True, drop_last=False, augment=None)
-data.loader.batch(x, t, rows)
-data.loader.random_batch(key, size, x, t)
+data.Dataset(train, test)
+data.Loader(x, t, batch_size=100, *, seed=0, shuffle=True, drop_last=False, augment=None)
+data.load_digits(backend=None, *, flat=True)
+data.load_idx_pairs(folder, backend=None, *, name='', flat=True)
+data.load_mnist(backend=None, *, flat=True)
+data.random_affine(*, shift=2.0, degrees=10.0, scale=0.1)
+data.random_batch(key, size, x, t)
+data.read_idx(path, max_bytes=1073741824)
+data.write_idx(path, data)
 functions.elu(x, alpha=1.0)
 functions.erf(x)
 functions.gelu(x, approximate=False)
@@ -100,6 +82,7 @@ layers.Linear(in_features, out_features, *, bias=True, initializer=he)
 layers.LogSoftmax()
 layers.MaxPool2d(kernel_size, *, stride=None, padding=0)
 layers.Mish()
+layers.Module()
 layers.MultiHeadAttention(features, heads, *, dropout=0.0, bias=True)
 layers.RMSNorm(features, *, epsilon=1e-05)
 layers.RNN(in_features, hidden_features)
@@ -112,8 +95,10 @@ layers.Sigmoid()
 layers.Softmax()
 layers.Softplus()
 layers.Step()
+layers.Summary(net, input_shape=None, *, dtype=None)
 layers.Tanh()
 layers.TransformerEncoderLayer(features, heads, hidden, *, dropout=0.1, activation=None, norm_first=False)
+layers.Uninitialized(shape, initializer)
 layers.activation(name)
 layers.parameter(shape, initializer)
 layers.summary(net, input_shape=None, *, dtype=None)
@@ -136,6 +121,7 @@ metrics.BinaryAccuracy(*, threshold=0.0)
 metrics.F1(average='macro')
 metrics.MeanAbsoluteError()
 metrics.MeanSquaredError()
+metrics.Metric()
 metrics.OfAllRows(function)
 metrics.Perplexity(*, ignore_index=None)
 metrics.Precision(average='macro')
@@ -157,7 +143,11 @@ metrics.top_k_accuracy(outputs, labels, *args, **settings)
 optimizers.Adam(learning_rate=0.001, *, beta1=0.9, beta2=0.999, epsilon=1e-08)
 optimizers.AdamW(learning_rate=0.001, *, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.01)
 optimizers.Momentum(learning_rate=0.01, momentum=0.9, *, nesterov=False)
+optimizers.Optimizer(*args, **named)
 optimizers.SGD(learning_rate=0.1)
+optimizers.schedules.Cosine(learning_rate, steps)
+optimizers.schedules.OneCycle(learning_rate, steps, rise=0.3, start_divisor=25.0, end_divisor=10000.0)
+optimizers.schedules.WarmupCosine(learning_rate, steps, warmup)
 random.bernoulli(key, probability, shape, *, coarse=False)
 random.bits(key, shape)
 random.fold_in(key, number)
@@ -167,9 +157,6 @@ random.normal(key, shape, dtype=None)
 random.permutation(key, n)
 random.split(key, number=2)
 random.uniform(key, shape, dtype=None, low=0.0, high=1.0)
-optimizers.schedules.Cosine(learning_rate, steps)
-optimizers.schedules.OneCycle(learning_rate, steps, rise=0.3, start_divisor=25.0, end_divisor=10000.0)
-optimizers.schedules.WarmupCosine(learning_rate, steps, warmup)
 """  # noqa: E501
 
 
@@ -177,15 +164,10 @@ def signatures(module):
     """Return the signatures of a module's public functions and classes by name, without
     annotations."""
     namespace = importlib.import_module(f"anynet.{module}")
-    own = [
-        name
-        for name, value in vars(namespace).items()
-        if getattr(value, "__module__", "") == namespace.__name__
-    ]
     found = {}
-    for name in sorted(getattr(namespace, "__all__", None) or own):
+    for name in namespace.__all__:
         value = getattr(namespace, name)
-        if name.startswith("_") or f"{module}.{name}" in INTERNAL or not callable(value):
+        if not callable(value):
             continue
         signature = inspect.signature(value.reference if isinstance(value, Primitive) else value)
         parameters = [

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from anynet.array import number
 from anynet.errors import ArgumentError
 
+__all__ = [
+    "Cosine",
+    "OneCycle",
+    "WarmupCosine",
+]
+
 Schedule = Callable[[int], float]
 
 

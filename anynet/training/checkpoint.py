@@ -18,6 +18,13 @@ from anynet.backend import Backend, get_backend
 from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 from anynet.files import atomic_write
 
+__all__ = [
+    "load",
+    "metadata",
+    "read",
+    "save",
+]
+
 #: The metadata's entry for tied arrays: a JSON object from each further path to the first one.
 TIED = "anynet.tied"
 

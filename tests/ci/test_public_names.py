@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from public_names import has_example, public_names
+from public_names import PAGE, has_example, page, public_modules, public_names
 
 import anynet
 
@@ -15,12 +15,13 @@ alias = inner.f
 """
 INNER = """
 from math import sin
+__all__ = ["LIMIT", "f", "g"]
 LIMIT = 3
 def f():
     ">>> f()"
 def g():
     "No example."
-def _h():
+def h():
     "Private."
 """
 OTHER = """
@@ -58,3 +59,15 @@ def test_public_names_of_anynet():
     assert names["anynet.layers.Linear"] is anynet.layers.Linear
     assert names["anynet.fit"] is anynet.fit
     assert "anynet.training.fit.fit" not in names
+
+
+@pytest.mark.parametrize("module", public_modules(), ids=lambda module: module.__name__)
+def test_a_public_module_states_its_names(module):
+    for name in module.__all__:
+        assert not name.startswith("_")
+        assert getattr(module, name).__doc__
+    assert len(module.__all__) == len(set(module.__all__))
+
+
+def test_the_reference_lists_the_public_names():
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python ci/public_names.py --write"
