@@ -10,9 +10,10 @@ WIDE = {torch.float32, torch.float64}
 FLOATING = WIDE | {torch.float16, torch.bfloat16}
 
 
-def of_one_dtype(*arrays: Tensor) -> list[Any]:
-    """Return arrays in the dtype that the standard's rules, and PyTorch's for 16 bits, give them
-    together.
+def of_one_dtype(*arrays: Tensor | None) -> list[Any]:
+    """Return arrays in the dtype to which the standard promotes them.
+
+    PyTorch's own rule applies to dtypes of 16 bits.
     """
     dtype = reduce(torch.promote_types, (x.dtype for x in arrays if x is not None))
     return [x if x is None else x.to(dtype) for x in arrays]

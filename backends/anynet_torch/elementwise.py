@@ -1,5 +1,6 @@
-"""Loops as PyTorch compiles them for a GPU, when they are first used."""
+"""Loops that PyTorch compiles for a GPU when they are first used."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -8,14 +9,14 @@ from anynet_cuda.sources import TORCH_SOURCES, template
 from torch import Tensor
 
 
-def elementwise(name: str, *arrays: Tensor, **numbers: float) -> Any:
-    """Call the loop of a name: arrays in its order, and then the numbers by their names."""
-    return _compiled(name, tuple(numbers))(*arrays, **numbers)
+def elementwise(name: str, *arrays: Tensor, **scalars: float) -> Any:
+    """Call a loop with its arrays in order, and its scalars by name."""
+    return _compiled(name, tuple(scalars))(*arrays, **scalars)
 
 
 @cache
-def _compiled(name: str, numbers: tuple[str, ...]) -> Any:
+def _compiled(name: str, scalars: tuple[str, ...]) -> Callable[..., Any]:
     outputs = len(TORCH_SOURCES[name].outputs.split(", "))
-    return torch.cuda.jiterator._create_multi_output_jit_fn(
-        template(name), outputs, **dict.fromkeys(numbers, 0.0)
-    )
+    compile_loop: Any = torch.cuda.jiterator._create_multi_output_jit_fn
+    loop: Callable[..., Any] = compile_loop(template(name), outputs, **dict.fromkeys(scalars, 0.0))
+    return loop

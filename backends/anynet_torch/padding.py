@@ -7,7 +7,7 @@ from anynet.primitives.convolution import Padding
 
 
 def symmetric(padding: Padding) -> list[int] | None:
-    """Return the padding as PyTorch takes it, None where the sides differ."""
+    """Return the padding in PyTorch's form, None if the sides of an axis differ."""
     (top, bottom), (left, right) = padding
     return [top, left] if top == bottom >= 0 and left == right >= 0 else None
 

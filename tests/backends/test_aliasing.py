@@ -134,7 +134,8 @@ def broken_promises(backend, kernels, dtype="float32"):
         aliasing = kernels.aliasing_of(function)
         found = {broken_promise(backend, function, aliasing, *call) for call in calls} - {None}
         problems += [(function, problem) for problem in found]
-        if aliasing is not Aliasing.MAY_VIEW and not calls:
+        # Another test demands an example of each kernel.
+        if not calls and function not in kernels.values() and aliasing is not Aliasing.MAY_VIEW:
             unseen.append(function)
     return problems, unseen
 

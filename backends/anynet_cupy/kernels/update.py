@@ -42,7 +42,7 @@ def adam_update(
 
 
 def _each(name: str, count: int, arrays: Sequence[ndarray], scalars: Sequence[float]) -> Any:
-    """Update each parameter, which has so many arrays, in one launch."""
+    """Update each parameter in one launch. The count is that of its arrays."""
     results: list[Any] = []
     for i in range(0, len(arrays), count):
         own = arrays[i : i + count]

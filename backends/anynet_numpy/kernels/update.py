@@ -111,10 +111,10 @@ def adam_update(
 def _update_each(
     update: Callable[[Sequence[ndarray]], None], count: int, arrays: Sequence[ndarray]
 ) -> Any:
-    """Update each parameter, which has so many arrays, block by block.
+    """Update each parameter block by block. The count is that of its arrays.
 
-    A block contains a part of these arrays, and of new ones for all but the gradient, which the
-    update writes into.
+    A block contains a part of these arrays, and of new arrays for all but the gradient. The update
+    writes into the new arrays.
     """
     results: list[ndarray] = []
     for i in range(0, len(arrays), count):

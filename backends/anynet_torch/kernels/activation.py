@@ -10,20 +10,10 @@ from anynet_torch import devices
 from anynet_torch.dtypes import WIDE
 
 kernels = Kernels()
-
-
-@kernels.register(Aliasing.FRESH)
-def softmax(x: Tensor, axis: int = -1) -> Any:
-    """Compute it in one call."""
-    return torch.softmax(x, axis)
-
-
-@kernels.register(Aliasing.FRESH)
-def log_softmax(x: Tensor, axis: int = -1) -> Any:
-    """Compute it in one call; on a CPU, PyTorch adds up 16-bit exponentials in 16 bits."""
-    if x.dtype in WIDE or devices.device_type(x) != "cpu":
-        return torch.log_softmax(x, axis)
-    return torch.log_softmax(x, axis, dtype=torch.float32).to(x.dtype)
+kernels["relu"] = torch.relu
+kernels["sigmoid"] = torch.sigmoid
+kernels.declare(Aliasing.FRESH, torch.relu, torch.sigmoid)
+kernels.declare(Aliasing.IN_PLACE, torch.clamp_min)
 
 
 @kernels.lowering(torch.relu)
@@ -34,7 +24,7 @@ def lower_relu(emit: Emit, x: Tensor) -> Any:
 
 @kernels.register(Aliasing.IN_PLACE)
 def relu_gradient(g: Tensor, y: Tensor, out: Tensor | None = None) -> Any:
-    """Compare and choose in one call."""
+    """Compare and select in one call."""
     if g.dtype is not y.dtype:
         return NotImplemented
     if out is None:
@@ -42,7 +32,15 @@ def relu_gradient(g: Tensor, y: Tensor, out: Tensor | None = None) -> Any:
     return torch.ops.aten.threshold_backward.grad_input(g, y, 0, grad_input=out)
 
 
-kernels["relu"] = torch.relu
-kernels["sigmoid"] = torch.sigmoid
-kernels.declare(Aliasing.FRESH, torch.sigmoid)
-kernels.declare(Aliasing.IN_PLACE, torch.clamp_min)
+@kernels.register(Aliasing.FRESH)
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Call PyTorch's function."""
+    return torch.softmax(x, axis)
+
+
+@kernels.register(Aliasing.FRESH)
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Compute 16-bit dtypes in float32 on a CPU, where PyTorch would sum in 16 bits."""
+    if x.dtype in WIDE or devices.device_type(x) != "cpu":
+        return torch.log_softmax(x, axis)
+    return torch.log_softmax(x, axis, dtype=torch.float32).to(x.dtype)

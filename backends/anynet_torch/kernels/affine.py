@@ -11,6 +11,7 @@ from anynet_torch import devices
 from anynet_torch.kernels.standard import is_narrow, matmul
 
 kernels = Kernels()
+kernels.declare(Aliasing.OUT, torch.addmm)
 
 
 @kernels.register(Aliasing.FRESH)
@@ -27,9 +28,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Any:
 
 @kernels.lowering(affine)
 def lower_affine(emit: Emit, x: Tensor, weight: Tensor, bias: Tensor | None) -> Any:
-    """Multiply and add in one call, in two on a GPU, or the narrow way round where that is
-    quicker.
-    """
+    """Multiply and add in one call on a CPU, in two on a GPU."""
     if x.dtype is not weight.dtype or is_narrow(x, weight):
         return NotImplemented
     if devices.device_type(value_of(x)) == "cuda":

@@ -13,7 +13,7 @@ kernels = Kernels()
 
 @kernels.register(Aliasing.FRESH)
 def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Any:
-    """Take PyTorch's, which knows the inverse of the standard deviation."""
+    """Compute the variance from the inverse standard deviation that PyTorch returns."""
     if not x.dtype is weight.dtype is bias.dtype or rounds_statistics(x):
         return NotImplemented
     y, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, epsilon)
@@ -24,11 +24,12 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Any:
 def batch_norm_gradient(
     g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, epsilon: float
 ) -> Any:
-    """Take PyTorch's."""
+    """Give PyTorch the inverse standard deviation."""
     if not g.dtype is x.dtype is weight.dtype or rounds_statistics(x):
         return NotImplemented
-    if not mean.dtype is variance.dtype is (torch.float32 if x.dtype.itemsize < 4 else x.dtype):
+    statistics = torch.float32 if x.dtype.itemsize < 4 else x.dtype
+    if not mean.dtype is variance.dtype is statistics:
         return NotImplemented
-    statistics = mean, torch.rsqrt(variance + epsilon)
-    settings = (None, None, *statistics, True, epsilon, (True, True, True))
+    inverse = torch.rsqrt(variance + epsilon)
+    settings = None, None, mean, inverse, True, epsilon, (True, True, True)
     return torch.ops.aten.native_batch_norm_backward(g, x, weight, *settings)

@@ -13,7 +13,7 @@ from anynet_torch.padding import padded, symmetric
 
 kernels = Kernels()
 
-#: Channels for which turning images round is worth while.
+#: The fewest channels of images that are faster with their channels last.
 _CHANNELS = 8
 
 
@@ -27,8 +27,8 @@ def conv2d(
     padding: Padding,
     dilation: Pair,
     groups: int,
-) -> Any:
-    """Convolve; uneven padding is added first."""
+) -> Tensor:
+    """Add uneven padding before the convolution."""
     if x.dtype is not weight.dtype or (bias is not None and bias.dtype is not x.dtype):
         x, weight, bias = of_one_dtype(x, weight, bias)
     even = symmetric(padding)
@@ -49,8 +49,9 @@ def conv2d_input_gradient(
     dilation: Pair,
     groups: int,
 ) -> Any:
-    """Go back to the input; uneven padding is taken off last. PyTorch has no way back of complex
-    images.
+    """Remove uneven padding from the result.
+
+    PyTorch has no gradient for complex images.
     """
     if g.dtype is not weight.dtype:
         g, weight = of_one_dtype(g, weight)
@@ -58,25 +59,13 @@ def conv2d_input_gradient(
         return NotImplemented
     even = symmetric(padding)
     (top, bottom), (left, right) = ((0, 0), (0, 0)) if even else padding
-    shape = (
-        g.shape[0],
-        weight.shape[1] * groups,
-        size[0] + top + bottom,
-        size[1] + left + right,
-    )
+    height, width = size[0] + top + bottom, size[1] + left + right
+    shape = g.shape[0], weight.shape[1] * groups, height, width
     like = weight.new_empty(1).expand(shape)
-    settings = (
-        stride,
-        even or [0, 0],
-        dilation,
-        False,
-        [0, 0],
-        groups,
-        (True, False, False),
-    )
     g, weight = _channels_last(weight.shape, g, weight)
-    found = torch.ops.aten.convolution_backward(g, like, weight, None, *settings)[0]
-    return found if even else padded(found, ((-top, -bottom), (-left, -right)))
+    settings = stride, even or [0, 0], dilation, False, [0, 0], groups, (True, False, False)
+    out = torch.ops.aten.convolution_backward(g, like, weight, None, *settings)[0]
+    return out if even else padded(out, ((-top, -bottom), (-left, -right)))
 
 
 @kernels.register(Aliasing.FRESH)
@@ -90,7 +79,10 @@ def conv2d_weight_gradient(
     dilation: Pair,
     groups: int,
 ) -> Any:
-    """Go back to the weights; PyTorch has no way back of complex images."""
+    """Add uneven padding to the images.
+
+    PyTorch has no gradient for complex images.
+    """
     if g.dtype is not x.dtype:
         g, x = of_one_dtype(g, x)
     if g.dtype.is_complex:
@@ -99,31 +91,24 @@ def conv2d_weight_gradient(
     if even is None:
         x, even = padded(x, padding), [0, 0]
     like = x.new_empty(1).expand((g.shape[1], x.shape[1] // groups, *kernel))
-    settings = (
-        stride,
-        even,
-        dilation,
-        False,
-        [0, 0],
-        groups,
-        (False, True, False),
-    )
     x, g = _channels_last(like.shape, x, g)
+    settings = stride, even, dilation, False, [0, 0], groups, (False, True, False)
     return torch.ops.aten.convolution_backward(g, x, like, None, *settings)[1]
 
 
-def _channels_last(weight: Tensor, *arrays: Tensor) -> Any:
-    """Lay images out with their channels beside each other on a CPU, whose library takes many
-    channels at a time.
+def _channels_last(shape: tuple[int, ...], *arrays: Tensor) -> Any:
+    """Return images with their channels last in memory, on a CPU.
+
+    PyTorch's library for CPUs takes many channels at a time. The shape is that of the weights.
     """
-    if max(weight[:2]) < _CHANNELS or devices.device_type(arrays[0]) != "cpu":
+    if max(shape[:2]) < _CHANNELS or devices.device_type(arrays[0]) != "cpu":
         return arrays
-    return [_turned(x) for x in arrays]
+    return [_permuted(x) for x in arrays]
 
 
-def _turned(x: Tensor) -> Any:
+def _permuted(x: Tensor) -> Tensor:
     if x.shape[1] > 1:
         return x.contiguous(memory_format=torch.channels_last)
-    # Of one channel both orders are one, and only strides tell which is meant.
-    n, c, h, w = x.shape
-    return x.reshape(n, h, w, c).permute(0, 3, 1, 2)
+    # With one channel both orders have the same memory. Only the strides differ.
+    n, channels, height, width = x.shape
+    return x.reshape(n, height, width, channels).permute(0, 3, 1, 2)

@@ -18,36 +18,41 @@ kernels = Kernels()
 
 @kernels.register(Aliasing.FRESH)
 def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Any:
-    """Gather at the labels instead of multiplying with one-hot rows; a GPU would not survive a
-    label out of range.
+    """Gather at the labels on a CPU. Compare with all classes on a GPU.
+
+    A gather with a label out of range would end the process on a GPU.
     """
-    place = devices.device_type(logits)
-    if labels.ndim != 1 or not is_integer(labels) or place not in ("cpu", "cuda"):
+    device = devices.device_type(logits)
+    if labels.ndim != 1 or not is_integer(labels) or device not in ("cpu", "cuda"):
         return NotImplemented
-    if place == "cuda" and (logits.dtype not in WIDE or not len(logits)):
+    if device == "cpu":
+        return _gathered(log_softmax(logits), labels)
+    if logits.dtype not in WIDE or not len(logits):
         return NotImplemented
-    logarithms = log_softmax(logits)
-    if place == "cuda":
-        rows, classes = logits.shape
-        # Of one dtype: a loop that converts takes several times as long.
-        given = (
-            logarithms,
-            labels.to(logits.dtype).unsqueeze(-1),
-            _numbers(classes, logits.dtype, logits.device),
-        )
-        difference, surprise = elementwise("cross_entropy", *given, classes=classes, share=1 / rows)
-        surprise = surprise.reshape(-1)
-        return torch.dot(surprise, ones(len(surprise), surprise.dtype, surprise.device)), difference
+    return _compared(log_softmax(logits), labels)
+
+
+def _gathered(logarithms: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean loss and the gradient from logarithms of probabilities."""
     at_labels = labels.long().unsqueeze(-1)
     difference = logarithms.exp()
-    difference.scatter_add_(
-        -1,
-        at_labels,
-        difference.new_full((1, 1), -1.0).expand(at_labels.shape),
-    )
+    less_one = difference.new_full((1, 1), -1.0).expand(at_labels.shape)
+    difference.scatter_add_(-1, at_labels, less_one)
     return -torch.mean(torch.gather(logarithms, -1, at_labels)), difference
 
 
+def _compared(logarithms: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same in one loop, with NaN for labels out of range."""
+    rows, classes = logarithms.shape
+    dtype, device = logarithms.dtype, logarithms.device
+    # A loop over several dtypes takes several times as long.
+    column = labels.to(dtype).unsqueeze(-1)
+    arrays = logarithms, column, _range(classes, dtype, device)
+    difference, losses = elementwise("cross_entropy", *arrays, classes=classes, share=1 / rows)
+    losses = losses.reshape(-1)
+    return torch.dot(losses, ones(len(losses), dtype, device)), difference
+
+
 @cache
-def _numbers(classes: int, dtype: Any, device: Any) -> Any:
+def _range(classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.arange(classes, dtype=dtype, device=device)

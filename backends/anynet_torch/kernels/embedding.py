@@ -5,24 +5,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anynet.kernel import Kernels
+from anynet.kernel import Aliasing, Kernels
 from anynet_torch import devices
 from anynet_torch.dtypes import is_integer
 
 kernels = Kernels()
 
 
-@kernels.register()
+@kernels.register(Aliasing.FRESH)
 def embedding(weight: Tensor, indices: Tensor) -> Any:
-    """Let PyTorch refuse an index outside on a CPU; return NaN on a GPU, which would not survive
-    the look-up.
+    """Raise for an index out of range on a CPU, and return NaN for it on a GPU.
+
+    Reading at such an index would end the process on a GPU.
     """
     if not is_integer(indices) or not len(weight):
         return NotImplemented
+    # Converted before they are compared, because a narrow dtype may not hold the row count.
+    rows = indices.long()
     if devices.device_type(weight) == "cpu":
-        return torch.embedding(weight, indices.long())
-    # Before they are compared: a narrow dtype may not have the number of rows.
-    places = indices.long()
-    inside = (places >= 0) & (places < len(weight))
-    rows = weight[torch.where(inside, places, 0)]
-    return torch.where(inside.unsqueeze(-1), rows, torch.nan)
+        return torch.embedding(weight, rows)
+    inside = (rows >= 0) & (rows < len(weight))
+    out = weight[torch.where(inside, rows, 0)]
+    return torch.where(inside.unsqueeze(-1), out, torch.nan)

@@ -1,4 +1,8 @@
-"""Pooling by PyTorch's own functions, and in pairs for windows of 2×2 on a CPU."""
+"""Pooling by PyTorch's own functions.
+
+For windows of 2×2 side by side on a CPU, these take ten times as long as maxima of pairs: of each
+two elements in a row, then of each two of the results in a column.
+"""
 
 from operator import call
 from typing import Any
@@ -16,16 +20,18 @@ from anynet_torch.padding import symmetric
 kernels = Kernels()
 
 
-def _pools(kernel: Pair, padding: Padding) -> list[int] | None:
-    """Return the padding as PyTorch takes it, None where it allows not so much."""
+def _supported(kernel: Pair, padding: Padding) -> list[int] | None:
+    """Return the padding in PyTorch's form, None if PyTorch does not support it."""
     even = symmetric(padding)
-    return None if even is None or 2 * even[0] > kernel[0] or 2 * even[1] > kernel[1] else even
+    if even is None or 2 * even[0] > kernel[0] or 2 * even[1] > kernel[1]:
+        return None
+    return even
 
 
 @kernels.register(Aliasing.FRESH)
 def max_pool2d(x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
-    """Keep the places of the largest elements beside them, for the way back."""
-    even = _pools(kernel, padding)
+    """Keep the indices of the largest elements for the gradient."""
+    even = _supported(kernel, padding)
     if even is None:
         return NotImplemented
     if in_pairs(x, kernel, stride, padding):
@@ -36,20 +42,18 @@ def max_pool2d(x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> An
 
 @kernels.lowering(max_pool2d)
 def lower_max_pool2d(emit: Emit, x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
-    """Look for the largest in pairs."""
-    return (
-        largest_in_pairs(emit, x)
-        if in_pairs(value_of(x), kernel, stride, padding)
-        else NotImplemented
-    )
+    """Compute maxima of pairs."""
+    if in_pairs(value_of(x), kernel, stride, padding):
+        return largest_in_pairs(emit, x)
+    return NotImplemented
 
 
 @kernels.register(Aliasing.FRESH)
 def max_pool2d_gradient(
     g: Tensor, x: Tensor, largest: Tensor, *, kernel: Pair, stride: Pair, padding: Padding
 ) -> Any:
-    """Go back to the places that were kept, or to one of two pairs, and one of its two elements."""
-    even = _pools(kernel, padding)
+    """Add at the indices that were kept, or go back from pairs to pairs."""
+    even = _supported(kernel, padding)
     if even is None or g.dtype is not x.dtype:
         return NotImplemented
     if in_pairs(x, kernel, stride, padding) and not g.requires_grad:
@@ -57,9 +61,8 @@ def max_pool2d_gradient(
     places = getattr(largest, "places", None)
     if places is None:
         return NotImplemented
-    return torch.ops.aten.max_pool2d_with_indices_backward(
-        g, x, kernel, stride, even, [1, 1], False, places
-    )
+    settings = kernel, stride, even, [1, 1], False
+    return torch.ops.aten.max_pool2d_with_indices_backward(g, x, *settings, places)
 
 
 @kernels.lowering(max_pool2d_gradient)
@@ -73,75 +76,61 @@ def lower_max_pool2d_gradient(
     stride: Pair,
     padding: Padding,
 ) -> Any:
-    """Spread in pairs."""
-    return (
-        spread_in_pairs(emit, g, x)
-        if in_pairs(value_of(x), kernel, stride, padding)
-        else NotImplemented
-    )
+    """Go back from pairs to pairs."""
+    if in_pairs(value_of(x), kernel, stride, padding):
+        return spread_in_pairs(emit, g, x)
+    return NotImplemented
 
 
 def in_pairs(x: Tensor, kernel: Pair, stride: Pair, padding: Padding) -> bool:
-    """Tell whether windows are of 2×2 and side by side: PyTorch's own pooling on a CPU takes ten
-    times as long.
-    """
+    """Return whether windows are of 2×2 and side by side, on a CPU."""
     sides = tuple(kernel) == tuple(stride) == (2, 2) and not any(map(any, padding))
     return sides and min(x.shape[2:]) > 1 and devices.device_type(x) == "cpu"
 
 
 def largest_in_pairs(emit: Emit, x: Tensor) -> Any:
-    """Return the larger one of each two in a row, and of each two of these in a column."""
-    return emit(larger, emit(larger, x, -1), -2)
+    """Return the larger of each two in a row, and of each two of these in a column."""
+    rows = emit(larger, x, -1)
+    return emit(larger, rows, -2)
 
 
 def spread_in_pairs(emit: Emit, g: Tensor, x: Tensor) -> Any:
-    """Go back to one of two in a column, and from there to one of two in a row."""
-    rows = emit(spread, g, emit(second, emit(larger, x, -1), -2), -2, x.shape[-2])
+    """Return the gradient: first to one of two in a column, then to one of two in a row."""
+    below = emit(second, emit(larger, x, -1), -2)
+    rows = emit(spread, g, below, -2, x.shape[-2])
     return emit(spread, rows, emit(second, x, -1), -1, x.shape[-1])
 
 
-def _pairs(x: Tensor, axis: int) -> tuple[Any, Any]:
-    """Return the first and the second of each two along an axis; a last one without another is left
-    out.
-    """
-    whole = x.narrow(axis, 0, x.shape[axis] // 2 * 2)
-    return (
-        (whole[..., ::2], whole[..., 1::2])
-        if axis == -1
-        else (whole[..., ::2, :], whole[..., 1::2, :])
-    )
+def _pairs(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Return the first and the second of each two along an axis, without an odd last one."""
+    even = x.narrow(axis, 0, x.shape[axis] // 2 * 2)
+    if axis == -1:
+        return even[..., ::2], even[..., 1::2]
+    return even[..., ::2, :], even[..., 1::2, :]
 
 
-def larger(x: Tensor, axis: int, out: Tensor | None = None) -> Any:
-    """Return the larger one of each two along an axis."""
+def larger(x: Tensor, axis: int, out: Tensor | None = None) -> Tensor:
+    """Return the larger of each two along an axis."""
     return torch.maximum(*_pairs(x, axis), out=out)
 
 
-def second(x: Tensor, axis: int, out: Tensor | None = None) -> Any:
-    """Return for each two along an axis 1 where the second is larger, 0 elsewhere: of equal ones,
-    the first counts.
-    """
+def second(x: Tensor, axis: int, out: Tensor | None = None) -> Tensor:
+    """Return 1 for each two along an axis where the second is larger, and 0 elsewhere."""
     first, other = _pairs(x, axis)
     return torch.gt(other, first, out=torch.empty_like(first) if out is None else out)
 
 
-def spread(g: Tensor, seconds: Tensor, axis: int, length: int, out: Tensor | None = None) -> Any:
-    """Give each cotangent to the first or the second of two along an axis of this length, zeros to
-    the others.
+def spread(g: Tensor, seconds: Tensor, axis: int, length: int, out: Tensor | None = None) -> Tensor:
+    """Return each cotangent at the first or the second of two along an axis of this length.
+
+    The other elements are zero.
     """
     if out is None:
         shape = list(g.shape)
         shape[axis] = length
-        order = (
-            torch.channels_last
-            if seconds.is_contiguous(memory_format=torch.channels_last)
-            else None
-        )
-        out = torch.empty(
-            shape,
-            dtype=g.dtype,
-            memory_format=order or torch.contiguous_format,
-        )
+        last = seconds.is_contiguous(memory_format=torch.channels_last)
+        order = torch.channels_last if last else torch.contiguous_format
+        out = torch.empty(shape, dtype=g.dtype, memory_format=order)
     if length % 2:
         out.zero_()
     first, other = _pairs(out, axis)
@@ -155,10 +144,8 @@ kernels.declare(Aliasing.OUT, larger, second, spread)
 
 @kernels.register(Aliasing.FRESH)
 def avg_pool2d(x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
-    """Take PyTorch's, which is for real images, where it allows so much padding."""
-    even = _pools(kernel, padding)
-    return (
-        NotImplemented
-        if even is None or x.dtype.is_complex
-        else functional.avg_pool2d(x, kernel, stride, even)
-    )
+    """Call PyTorch's function, which supports real images."""
+    even = _supported(kernel, padding)
+    if even is None or x.dtype.is_complex:
+        return NotImplemented
+    return functional.avg_pool2d(x, kernel, stride, even)

@@ -13,7 +13,7 @@ kernels = Kernels()
 
 @kernels.register(Aliasing.FRESH)
 def standardize(x: Tensor, axis: tuple[int, ...], epsilon: float) -> Any:
-    """Take mean and variance in one call, or all three where axes are the last ones."""
+    """Compute all results in one call over the last axes, and the moments in one over others."""
     if not x.numel() or rounds_statistics(x):
         return NotImplemented
     if axis and axis == tuple(range(x.ndim - len(axis), x.ndim)):
@@ -24,7 +24,5 @@ def standardize(x: Tensor, axis: tuple[int, ...], epsilon: float) -> Any:
 
 
 def rounds_statistics(x: Tensor) -> bool:
-    """Tell whether PyTorch rounds mean and variance to the 16 bits of the images, as it does on a
-    CPU.
-    """
-    return x.dtype.itemsize < 4 and devices.device_type(x) == "cpu"
+    """Return whether PyTorch rounds the moments to 16 bits, as it does on a CPU."""
+    return bool(x.dtype.itemsize < 4 and devices.device_type(x) == "cpu")

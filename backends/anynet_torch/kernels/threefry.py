@@ -15,20 +15,21 @@ kernels = Kernels()
 
 @kernels.register(Aliasing.FRESH)
 def threefry(key: Tensor, x0: Tensor, x1: Tensor) -> Any:
-    """Work in place: signed words, for those without a sign cannot be shifted."""
+    """Compute in place on a CPU, and in one loop on a GPU."""
     k0, k1 = key[0:1], key[1:2]
     if devices.device_type(key) == "cuda":
         return elementwise("threefry", k0, k1, x0, x1)
     schedule = k0, k1, k0 ^ k1 ^ PARITY
     x0, x1 = x0 + k0, x1 + k1
-    turned = torch.empty_like(x1)
+    shifted = torch.empty_like(x1)
     for group in range(5):
         for rotation in ROTATIONS[group % 2]:
             x0 += x1
-            torch.bitwise_left_shift(x1, rotation, out=turned)
+            torch.bitwise_left_shift(x1, rotation, out=shifted)
             x1 >>= 32 - rotation
+            # A shift to the right repeats the sign.
             x1 &= (1 << rotation) - 1
-            x1 |= turned
+            x1 |= shifted
             x1 ^= x0
         x0 += schedule[(group + 1) % 3]
         x1 += schedule[(group + 2) % 3] + (group + 1)

@@ -16,8 +16,16 @@ from anynet_torch.elementwise import elementwise
 
 kernels = Kernels()
 
+_IN_FLOAT32 = {torch.float16, torch.bfloat16, torch.float32}
 
-@kernels.register()
+#: Updates after which PyTorch's correction of the moments is 1. Our scalars contain the correction.
+_MANY = torch.tensor(1e9)
+
+#: Faster than a comprehension.
+_dtype_of = attrgetter("dtype")
+
+
+@kernels.register(Aliasing.FRESH)
 def sgd_update(rate: float, *arrays: Tensor) -> Any:
     """Multiply and subtract all parameters in one call."""
     if not _of_one(arrays, FLOATING):
@@ -43,13 +51,16 @@ kernels.declare(Aliasing.IN_PLACE, descend)
 
 
 def _descend(parameters: Sequence[Tensor], along: Sequence[Tensor], rate: Any) -> Any:
-    """Return p - rate · along for all; the rate of a graph is an array without axes."""
+    """Return p - rate · along for all parameters.
+
+    In a device graph, the rate is an array without axes.
+    """
     if isinstance(rate, torch.Tensor):
         return [torch.addcmul(p, a, rate, value=-1) for p, a in zip(parameters, along, strict=True)]
     return torch._foreach_add(parameters, along, alpha=-rate)
 
 
-@kernels.register()
+@kernels.register(Aliasing.FRESH)
 def momentum_update(rate: float, *arrays: Tensor, momentum: float, nesterov: bool) -> Any:
     """Multiply and add all parameters in one call each."""
     if not _of_one(arrays, WIDE):
@@ -61,7 +72,7 @@ def momentum_update(rate: float, *arrays: Tensor, momentum: float, nesterov: boo
     return _by_parameter(_descend(parameters, along, rate), velocities)
 
 
-@kernels.register()
+@kernels.register(Aliasing.FRESH)
 def adam_update(
     rate: float,
     correction: float,
@@ -71,10 +82,9 @@ def adam_update(
     beta2: float,
     epsilon: float,
 ) -> Any:
-    """On a CPU copy, and let PyTorch's own step go over the copies once; elsewhere make a call for
-    each operation.
+    """Update copies by PyTorch's fused step on a CPU, and make a call for each operation elsewhere.
 
-    In a graph, where the scalars are arrays, one loop goes over each parameter.
+    In a device graph, the scalars are arrays, and one loop updates each parameter.
     """
     settings = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon}
     if not _of_one(arrays, WIDE):
@@ -122,9 +132,9 @@ def _by_parameter(*kinds: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 
 def _in_float32(step: Callable[..., Any], count: int, arrays: Sequence[Tensor]) -> Any:
-    """Update parameters narrower than float32, whose slots are float32, and round them once.
+    """Update 16-bit parameters, whose slots are float32, in float32, and round them once.
 
-    Each parameter has so many arrays.
+    The count is that of the arrays of each parameter.
     """
     if not {*map(_dtype_of, arrays)} <= _IN_FLOAT32:
         return NotImplemented
@@ -134,22 +144,10 @@ def _in_float32(step: Callable[..., Any], count: int, arrays: Sequence[Tensor]) 
     return tuple(results)
 
 
-#: Quicker than a comprehension.
-_dtype_of = attrgetter("dtype")
-
-
-def _of_one(arrays: Sequence[Tensor], dtypes: Any) -> bool:
-    """Tell whether all arrays are of one and the same of these dtypes."""
-    found = {*map(_dtype_of, arrays)}
-    return len(found) == 1 and found <= dtypes
-
-
-_IN_FLOAT32 = {torch.float16, torch.bfloat16, torch.float32}
-
-
-#: Updates after which PyTorch's step has nothing to make up for: that is in the numbers of ours
-#: already.
-_MANY = torch.tensor(1e9)
+def _of_one(arrays: Sequence[Tensor], dtypes: set[torch.dtype]) -> bool:
+    """Return whether all arrays have the same dtype, and it is one of these."""
+    known = {*map(_dtype_of, arrays)}
+    return len(known) == 1 and known <= dtypes
 
 
 def _copies(arrays: Sequence[Tensor]) -> list[Tensor]:
