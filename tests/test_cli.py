@@ -1,34 +1,13 @@
 import importlib
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from programs import run
 
 import anynet
 from anynet import cli
 from anynet.backend import backend_names
 from anynet.errors import DataError
-
-ROOT = Path(__file__).parents[1]
-
-
-def run(*arguments, **environment):
-    """Run Python on arguments and return (exit code, standard output, standard error)."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={
-            **{k: v for k, v in os.environ.items() if k != "ANYNET_BACKEND"},
-            **environment,
-        },
-        timeout=120,
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 def test_backends_are_listed():

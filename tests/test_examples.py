@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from test_cli import ROOT, run
+from programs import ROOT, run
 
 from anynet.data import load_mnist
 from anynet.training import checkpoint

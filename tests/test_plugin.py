@@ -6,7 +6,7 @@ from importlib import import_module, metadata
 import numpy as np
 import pytest
 from helpers import assert_close, host
-from test_cli import ROOT
+from programs import ROOT
 
 import anynet
 from anynet import array, layers, losses, optimizers, plugins, random

@@ -6,7 +6,7 @@ import sys
 import tomllib
 
 import pytest
-from test_cli import ROOT
+from programs import ROOT
 
 import anynet
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import host
-from test_cli import ROOT
+from programs import ROOT
 
 import anynet
 

@@ -1,7 +1,7 @@
 """anynet changes no setting of a program that uses it: of Python, the C library or the array
 library.
 
-Each test runs support/settings_of_a_process.py in a new process.
+Each test runs support/process_settings.py in a new process.
 """
 
 import subprocess
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parent / "support/settings_of_a_process.py"
+PROGRAM = Path(__file__).parent / "support/process_settings.py"
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax", "array_api_strict", "ndonnx"])
