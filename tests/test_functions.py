@@ -46,7 +46,7 @@ def test_step_at_zero(backend):
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_far_out(backend, name):
+def test_large_inputs(backend, name):
     x = backend.asarray(np.array([-1e4, 1e4], "float32"))
     (low, low_slope), (high, high_slope) = LIMITS[name]
     function = getattr(functions, name)
@@ -62,7 +62,7 @@ def test_far_out(backend, name):
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
-def test_softmax_far_out(backend, name):
+def test_softmax_of_large_inputs(backend, name):
     x = backend.asarray(np.array([-1e4, 0, 1e4], "float32"))
     function = getattr(functions, name)
     expected = getattr(special, name)([-1e4, 0, 1e4])
@@ -76,7 +76,7 @@ def test_softmax_far_out(backend, name):
     )
 
 
-def test_gelu_by_tanh(backend):
+def test_approximate_gelu(backend):
     function = lambda x: functions.gelu(x, approximate=True)
     x = backend.asarray(np.array([-1e4, 1e4], "float32"))
     assert_close(function(x), [0, 1e4], like=x)
@@ -87,7 +87,7 @@ def test_gelu_by_tanh(backend):
 
 
 @pytest.mark.parametrize(("dtype", "ulps"), [("float32", 4), ("float64", 4)])
-def test_erf_to_a_few_units_in_the_last_place(backend, dtype, ulps):
+def test_erf_matches_scipy_within_a_few_ulps(backend, dtype, ulps):
     points = np.concatenate([np.linspace(-7, 7, 4001), np.geomspace(1e-30, 1, 500)]).astype(dtype)
     exact = special.erf(points.astype("float64"))
     for function in (functions.erf, functions.erf.reference):
@@ -97,7 +97,7 @@ def test_erf_to_a_few_units_in_the_last_place(backend, dtype, ulps):
         assert np.max(np.abs(found)) <= 1
 
 
-def test_erf_of_what_is_not_finite(backend):
+def test_erf_of_infinity_and_nan(backend):
     x = backend.asarray(np.array([-np.inf, np.inf, np.nan, -0.0]))
     for function in (functions.erf, functions.erf.reference):
         found = host(function(x))
@@ -178,14 +178,14 @@ def test_layers_against_pytorch(backend, name, settings):
     )
 
 
-def test_settings_are_to_be_seen():
+def test_settings_are_in_the_repr():
     assert repr(layers.LeakyReLU(0.2)) == "LeakyReLU(negative_slope=0.2)"
     assert repr(layers.GELU()) == "GELU(approximate=False)"
 
 
 @pytest.mark.parametrize("name", sorted({*functions.__all__} - {"identity"}))
 @pytest.mark.parametrize("wrong", [1.0, 3, [1.0, 2.0], None, "a"], ids=repr)
-def test_what_is_no_array_is_refused(name, wrong):
+def test_values_that_are_not_arrays_raise(name, wrong):
     with pytest.raises(
         ArgumentTypeError,
         match=f"{type(wrong).__name__} was given: wanted an array, as get_backend",
@@ -194,7 +194,7 @@ def test_what_is_no_array_is_refused(name, wrong):
 
 
 @pytest.mark.parametrize("function", [functions.softmax, functions.log_softmax])
-def test_an_axis_that_cannot_be(backend, function):
+def test_axis_out_of_range_raises(backend, function):
     x = numbers(backend, 2, 3)
     for axis in (2, -3):
         with pytest.raises(
@@ -206,7 +206,7 @@ def test_an_axis_that_cannot_be(backend, function):
         function(x, axis="1")
 
 
-def test_classes_that_cannot_be(backend):
+def test_wrong_number_of_classes_raises(backend):
     labels = backend.asarray(np.array([0, 1]))
     for classes in (2.0, "2", None, True):
         with pytest.raises(

@@ -104,7 +104,7 @@ def test_ones(backend):
     assert (host(initializers.ones(random.key(0, backend), (3,), backend.xp.float64)) == 1).all()
 
 
-def test_a_fan_needs_a_matrix():
+def test_shape_without_fans_raises():
     for shape in ((3,), (3, 0), ()):
         with pytest.raises(ShapeError, match="wanted \\(in, out\\)"):
             initializers.he(random.key(0), shape, np.float32)
@@ -112,7 +112,7 @@ def test_a_fan_needs_a_matrix():
             initializers.orthogonal()(random.key(0), shape, np.float32)
 
 
-def test_a_negative_deviation():
+def test_negative_deviation_raises():
     for make in (initializers.normal, initializers.truncated_normal):
         with pytest.raises(ValueError, match="standard_deviation is -1"):
             make(-1)
@@ -151,7 +151,7 @@ def test_a_negative_deviation():
         ),
     ],
 )
-def test_settings_that_cannot_be(make, message):
+def test_settings_out_of_range_raise(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
 
@@ -181,14 +181,14 @@ def test_fans_against_pytorch(shape):
         (initializers.truncated_normal(0.25, 3.0), 0.75),
     ],
 )
-def test_limits(backend, initializer, limit):
+def test_uniform_limits(backend, initializer, limit):
     drawn = host(initializer(random.key(0, backend), (300, 200, 3, 3), backend.xp.float32))
     assert drawn.shape == (300, 200, 3, 3)
     assert np.max(np.abs(drawn)) <= limit * (1 + 1e-6)
     assert np.max(np.abs(drawn)) > 0.98 * limit
 
 
-def test_the_truncated_distribution():
+def test_truncated_normal_matches_its_distribution():
     drawn = initializers.truncated_normal(0.5, 1.5)(random.key(3), (20000,), np.float32)
     assert stats.kstest(drawn / 0.5, stats.truncnorm(-1.5, 1.5).cdf).pvalue > 0.01
 
@@ -203,7 +203,7 @@ def test_the_truncated_distribution():
     ],
     ids=["uniform", "truncated_normal", "he_uniform", "xavier_uniform"],
 )
-def test_the_same_bits_everywhere(backend, initializer):
+def test_same_bits_on_every_backend(backend, initializer):
     shape = (20, 30)
     expected = initializer(random.key(1), shape, np.float32)
     np.testing.assert_array_equal(
@@ -236,7 +236,7 @@ def test_orthogonal(backend, shape):
     )
 
 
-def test_orthogonal_matrices_are_evenly_drawn():
+def test_orthogonal_matrices_are_uniform():
     """The mean of the trace is 0 and that of its square is 1, as for Haar's measure; without the
     signs it is not."""
     initializer = initializers.orthogonal()
@@ -250,7 +250,7 @@ def test_orthogonal_matrices_are_evenly_drawn():
     assert (traces**2).mean() == pytest.approx(1, abs=0.1)
 
 
-def test_a_layer_takes_them(backend):
+def test_layer_takes_any_initializer(backend):
     net = layers.Linear(6, 4, initializer=initializers.orthogonal()).initialize(0, backend)
     q = host(net.weight)
     np.testing.assert_allclose(q.T @ q, np.eye(4), atol=1e-6)
@@ -260,7 +260,7 @@ def test_a_layer_takes_them(backend):
     "copied",
     [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))],
 )
-def test_networks_without_numbers_are_copied(copied):
+def test_uninitialized_networks_are_copied(copied):
     """Each draws the numbers that it would have drawn."""
     initializer = initializers.orthogonal(2.0)
     for make in [make for make, _ in EXAMPLES.values()] + [

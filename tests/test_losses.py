@@ -115,7 +115,7 @@ def test_negative_log_likelihood(torch, backend, weighted):
     )
 
 
-def test_an_index_among_the_classes_can_be_ignored(backend):
+def test_ignore_index_of_a_class(backend):
     x, t = (
         numbers(backend, 5, 3),
         backend.asarray(np.array([0, 2, 1, 1, 0])),
@@ -129,14 +129,14 @@ def test_an_index_among_the_classes_can_be_ignored(backend):
     )
 
 
-def test_the_mean_of_no_example(backend):
+def test_mean_of_no_example_is_nan(backend):
     x, t = numbers(backend, 2, 3), backend.asarray(np.array([-1, -1]))
     value, g = anynet.value_and_grad(losses.cross_entropy)(x, t, ignore_index=-1)
     assert np.isnan(host(value))
     assert_close(g, np.zeros((2, 3)))
 
 
-def test_labels_that_are_no_class_show(backend):
+def test_label_that_is_no_class_raises_or_gives_nan(backend):
     x, t = numbers(backend, 3, 3), backend.asarray(np.array([0, 3, 2]))
     x = x * x
     for loss in (
@@ -153,7 +153,7 @@ def test_labels_that_are_no_class_show(backend):
         )
 
 
-def test_a_negative_label_of_eight_bits(backend):
+def test_negative_int8_label(backend):
     """As a byte without a sign, -1 would be class 255."""
     x, t = (
         numbers(backend, 2, 300),
@@ -166,7 +166,7 @@ def test_a_negative_label_of_eight_bits(backend):
         assert np.isnan(host(losses.cross_entropy(x, t)))
 
 
-def test_a_weight_that_is_a_number_of_numpy(backend):
+def test_numpy_scalar_as_pos_weight(backend):
     x, t = (
         backend.asarray(np.ones((2, 3), "float32")),
         backend.asarray(np.ones((2, 3), "float32")),
@@ -188,7 +188,7 @@ def test_labels_of_all_integer_dtypes(backend, dtype):
     assert_close(losses.cross_entropy(x, backend.asarray(t.astype(dtype))), wanted)
 
 
-def test_classes_that_are_ruled_out(backend):
+def test_logits_of_minus_infinity(backend):
     """A logit of minus infinity is a probability of 0; that costs nothing where the class is not
     the label."""
     x = backend.asarray(np.array([[0.0, 1, -np.inf], [2, -np.inf, 0]]))
@@ -222,8 +222,8 @@ def test_binary_cross_entropy_with_logits(torch, backend, pos_weight):
     )
 
 
-def test_integers_beside_floating_outputs(backend):
-    """Targets may be integers; outputs may not, for the differences would be truncated."""
+def test_integer_labels_of_regression(backend):
+    """Labels may be integers. Outputs may not, because differences would be truncated."""
     whole, half = (
         backend.asarray(np.array([1, 2, 3])),
         backend.asarray(np.array([1.9, 2.9, 3.9])),
@@ -242,7 +242,7 @@ def test_integers_beside_floating_outputs(backend):
             loss(whole, half)
 
 
-def test_lists_are_no_arrays(backend):
+def test_lists_raise(backend):
     x = backend.asarray(np.ones((2, 3)))
     for loss in (
         losses.cross_entropy,
@@ -257,8 +257,8 @@ def test_lists_are_no_arrays(backend):
                 loss(*given)
 
 
-def test_targets_of_more_digits(backend):
-    """The loss is of the outputs' dtype, whatever the targets are."""
+def test_float64_labels_keep_the_dtype_of_outputs(backend):
+    """The loss has the dtype of the outputs."""
     x, t = (
         backend.asarray(np.ones(3, "float32")),
         backend.asarray(np.array([1.5, 2.5, 0.5])),
@@ -420,7 +420,7 @@ def test_derivatives(backend, name):
     assert np.isfinite(host(g)).all()
 
 
-def test_no_setting_is_the_plain_loss(backend):
+def test_neutral_settings_change_nothing(backend):
     x, t = (
         numbers(backend, 5, 3),
         backend.asarray(np.array([0, 2, 1, 1, 0])),
@@ -452,7 +452,7 @@ def test_no_setting_is_the_plain_loss(backend):
     )
 
 
-def test_the_host_waits_for_no_loss(strictest):
+def test_losses_read_no_value(strictest):
     x, t = (
         numbers(strictest, 4, 3),
         strictest.asarray(np.array([0, 2, 1, -1])),
@@ -465,7 +465,7 @@ def test_the_host_waits_for_no_loss(strictest):
     anynet.grad(losses.cosine_embedding)(x, 2 * x, t)
 
 
-def test_what_cannot_be(backend):
+def test_wrong_arguments_raise(backend):
     x, t = numbers(backend, 4, 3), backend.asarray(np.array([0, 2, 1, 1]))
     for loss in (
         losses.cross_entropy,
@@ -533,7 +533,7 @@ def test_what_cannot_be(backend):
             loss(x, x, **{setting: 0})
 
 
-def test_cross_entropy_of_rows_that_are_no_probabilities(torch, backend):
+def test_cross_entropy_of_rows_with_another_sum(torch, backend):
     """Several ones, none, or weights: the derivative counts the probabilities as often as there are
     targets."""
     rng = np.random.default_rng(5)
@@ -558,7 +558,7 @@ def test_cross_entropy_of_rows_that_are_no_probabilities(torch, backend):
     derivatives.agree(lambda point: losses.cross_entropy(point[0], point[1]), [x, t])
 
 
-def test_cross_entropy_of_targets_that_depend_on_the_network(torch, backend):
+def test_cross_entropy_gradient_by_targets(torch, backend):
     """Its derivative by the targets, one of them 0, as of a student that is its own teacher."""
     x = np.random.default_rng(6).normal(size=(2, 3))
     t = np.array([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]])
@@ -580,7 +580,7 @@ def test_huber_of_infinite_differences(torch, backend):
         agree(torch, backend, ours, theirs, x, t)
 
 
-def test_margins_of_classes_that_are_ruled_out(torch, backend):
+def test_margins_with_infinite_outputs(torch, backend):
     """An output of -∞ belongs to a class that cannot be, and leaves the others' loss as it is."""
     outputs = np.array([[-math.inf, 0.0, 1.0], [0.5, -math.inf, 0.0]])
     labels = np.array([1, 2])
@@ -611,7 +611,7 @@ def test_cosine_of_zero_vectors(backend):
 
 
 @pytest.mark.parametrize("margin", [0.0, -1.0, float("nan"), float("inf")])
-def test_margins_that_cannot_be(backend, margin):
+def test_margin_out_of_range_raises(backend, margin):
     x, t = numbers(backend, 3, 4), backend.asarray([0, 1, 2])
     for loss, given in (
         (losses.hinge, (x, backend.asarray(np.sign(host(x))))),

@@ -58,7 +58,7 @@ def test_top_k_accuracy(sklearn, backend, k):
     )
 
 
-def test_ties_and_what_is_not_a_number(backend):
+def test_ties_and_nan(backend):
     """The first of equal outputs is the answer; no output that is not a number is right, and no
     label that is none."""
     outputs = backend.asarray(
@@ -184,7 +184,7 @@ def test_sequences_and_no_rows(backend, metric):
 
 
 @pytest.mark.parametrize("metric", BY_CLASS + BY_NUMBER, ids=repr)
-def test_the_host_waits_for_no_score(strictest, metric):
+def test_scores_read_no_value(strictest, metric):
     outputs, labels = drawn(strictest)
     if metric in BY_NUMBER:
         labels = outputs
@@ -206,7 +206,7 @@ def test_compiled_scores(backend, metric):
         )
 
 
-def test_a_row_with_a_nan_is_never_right(backend):
+def test_row_with_a_nan_is_never_right(backend):
     eye = np.eye(3)[[0, 1, 2, 0]]
     for place in [(0, 0), (0, 2), (3, 1)]:
         broken = eye.copy()
@@ -331,7 +331,7 @@ def test_r2_score_of_equal_labels(sklearn, backend):
             assert_close(metrics.r2_score(y, ones, multioutput=multioutput), expected)
 
 
-def test_errors_of_numbers(sklearn, backend):
+def test_regression_errors(sklearn, backend):
     rng = np.random.default_rng(0)
     y, t = rng.normal(size=(2, 50, 3))
     for shape in ((50, 3), (150,), (150, 1)):
@@ -404,7 +404,7 @@ def test_perplexity(backend):
         assert_close(found, torch.exp(loss).numpy(), rtol=1e-5)
 
 
-def test_rows_to_ignore(backend):
+def test_ignore_index(backend):
     y = backend.asarray(np.eye(3)[[0, 1, 2, 1]])
     for ignored, dtype in ((255, "uint8"), (-100, "int64")):
         t = backend.asarray(np.array([0, 2, ignored, ignored]).astype(dtype))
@@ -414,7 +414,7 @@ def test_rows_to_ignore(backend):
         assert_close(metrics.accuracy(y, t), 0.25)
 
 
-def test_a_row_of_zeros_names_no_class(backend):
+def test_row_of_zeros_names_no_class(backend):
     y, rows = backend.asarray(np.eye(3)), np.eye(3)
     rows[0] = 0
     assert_close(metrics.accuracy(y, backend.asarray(rows)), 2 / 3, rtol=1e-6)
@@ -426,7 +426,7 @@ def test_a_row_of_zeros_names_no_class(backend):
     [*BY_CLASS, metrics.confusion_matrix],
     ids=lambda metric: getattr(metric, "__name__", repr(metric)),
 )
-def test_labels_that_do_not_fit_classes(backend, metric):
+def test_labels_of_a_wrong_shape_raise(backend, metric):
     y = backend.asarray(np.eye(3)[[0, 1, 2, 1]])
     fit = r"wanted class indices of shape \(4,\) or one-hot rows of \(4, 3\)"
     with pytest.raises(
@@ -462,7 +462,7 @@ def test_labels_that_do_not_fit_classes(backend, metric):
 
 
 @pytest.mark.parametrize("metric", BY_NUMBER, ids=repr)
-def test_labels_that_do_not_fit_numbers(backend, metric):
+def test_regression_labels_of_a_wrong_shape_raise(backend, metric):
     y, t = (backend.asarray(np.zeros(shape)) for shape in ((6, 2), (6,)))
     with pytest.raises(
         DataError,
@@ -568,7 +568,7 @@ def test_every_dtype_and_few_rows(backend, dtype):
             )
 
 
-def test_a_metric_of_ones_own():
+def test_user_metric_of_the_docstring():
     """As in the docstring of the base."""
     names = {"metrics": metrics, "np": np}
     code = "\n".join(
@@ -582,7 +582,7 @@ def test_a_metric_of_ones_own():
     assert over_batches(positive, y, t, 3) == positive(y, t) == 0.75
 
 
-def test_a_function_as_a_metric_is_called_with_all_rows(backend):
+def test_function_as_metric_is_called_with_all_rows(backend):
     outputs, labels = drawn(backend)
 
     def largest(y, t):
@@ -593,7 +593,7 @@ def test_a_function_as_a_metric_is_called_with_all_rows(backend):
     assert_close(over_batches(metric, outputs, labels, 7), host(outputs).max())
 
 
-def test_what_cannot_be(backend):
+def test_wrong_settings_raise(backend):
     outputs, labels = drawn(backend)
     for k in (0, CLASSES + 1):
         with pytest.raises(
@@ -618,7 +618,7 @@ def test_what_cannot_be(backend):
         metrics.r2_score(outputs[0, 0], outputs[0, 0])
 
 
-def test_a_metric_without_its_parts():
+def test_metric_without_count_or_result_raises():
     class Half(metrics.Metric):
         def count(self, outputs, labels):
             return {"rows": outputs}
@@ -630,7 +630,7 @@ def test_a_metric_without_its_parts():
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (3, 1), (0,)])
-def test_outputs_that_are_no_choice_among_classes(backend, shape):
+def test_outputs_of_fewer_than_two_classes_raise(backend, shape):
     xp = backend.xp
     y = xp.ones(shape, dtype=xp.float32, device=backend.device)
     t = xp.zeros(shape[:-1], dtype=xp.int32, device=backend.device)

@@ -16,7 +16,7 @@ class Pair(NamedTuple):
     second: object
 
 
-def test_several_trees_are_mapped_together(backend):
+def test_map_of_several_trees(backend):
     x, y = numbers(backend, 2), numbers(backend, 3, seed=1)
     one = {"a": [x, (y, Pair(x, 3))], "name": "one", "none": None}
     other = {
@@ -34,7 +34,7 @@ def test_several_trees_are_mapped_together(backend):
     assert found["none"] is None
 
 
-def test_gradients_are_accumulated(backend):
+def test_add_accumulates_gradients(backend):
     """The mean of the gradients of two halves of a batch is that of the whole."""
     net = layers.Sequential(
         layers.Linear(4, 5),
@@ -63,7 +63,7 @@ def test_gradients_are_accumulated(backend):
         assert (path == "layers.0.bias") == np.array_equal(host(p), before[path])
 
 
-def test_what_is_tied_is_mapped_once(backend):
+def test_map_calls_once_for_a_tied_leaf(backend):
     linear = layers.Linear(3, 3)
     net = layers.Sequential(linear, linear, seed=0, backend=backend)
     calls = []
@@ -79,7 +79,7 @@ def test_what_is_tied_is_mapped_once(backend):
         tree.add(net, apart)
 
 
-def test_trees_that_differ(backend):
+def test_trees_of_different_structure_raise(backend):
     x = numbers(backend, 2)
     for one, other, message in (
         (
@@ -107,7 +107,7 @@ def test_trees_that_differ(backend):
         tree.add([x], [numbers(backend, 3)])
 
 
-def test_none_counts_as_zero(backend):
+def test_none_counts_as_zero_in_add(backend):
     x = numbers(backend, 2)
     assert tree.add({"a": None}, {"a": None})["a"] is None
     assert_close(tree.add([x], [None], [x])[0], 2 * host(x), like=x)
@@ -132,7 +132,7 @@ class Holding(layers.Module):
 
 
 @pytest.mark.parametrize("inside", [lambda state: state, lambda state: [state], Holding])
-def test_one_array_in_two_places_of_a_state_is_two_leaves(backend, inside):
+def test_lists_and_dicts_tie_nothing(backend, inside):
     x = numbers(backend, 2)
     state = State([x, x], State(x, x))
     whole = inside(state)
@@ -150,7 +150,7 @@ def test_one_array_in_two_places_of_a_state_is_two_leaves(backend, inside):
     assert len(pairs) == 4
 
 
-def test_a_network_that_is_twice_in_a_list_has_two_gradients(backend):
+def test_network_twice_in_a_list_has_two_gradients(backend):
     net, x = (
         layers.Sequential(layers.Linear(3, 3), seed=0, backend=backend),
         numbers(backend, 5, 3, dtype="float32"),
@@ -166,7 +166,7 @@ def test_a_network_that_is_twice_in_a_list_has_two_gradients(backend):
         optimizers.SGD(0.1).update([net, net], grads)
 
 
-def test_leaves_are_put_into_a_tree(backend):
+def test_unflatten(backend):
     """In order, one for each that is tied, in copies of the modules."""
     shared = layers.Linear(2, 2)
     net = layers.Sequential(

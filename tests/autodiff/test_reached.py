@@ -101,7 +101,7 @@ WAYS = [
         lambda f: partial(anynet.autodiff.vjp, f),
     ],
 )
-def test_a_network_that_is_reached_is_refused(backend, way, transformation):
+def test_network_reached_from_outside_raises(backend, way, transformation):
     net, (x, t) = network(backend), data(backend)
     before = net.parameters()
     f = way(net)
@@ -116,7 +116,7 @@ def test_a_network_that_is_reached_is_refused(backend, way, transformation):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_penalty_on_the_network_from_outside_in_fit(backend, compiled):
+def test_penalty_on_the_outer_network_in_fit_raises(backend, compiled):
     net, (x, t) = network(backend), data(backend)
 
     def loss(y, t):
@@ -148,7 +148,7 @@ def test_another_network_is_a_constant(backend):
     assert len(grads.parameters()) == 4
 
 
-def test_stop_gradient_permits(backend):
+def test_stop_gradient_allows_it(backend):
     net, (x, t) = network(backend), data(backend)
 
     def loss(n, x, t):
@@ -165,7 +165,7 @@ def test_stop_gradient_permits(backend):
     )
 
 
-def test_shapes_and_settings_may_be_looked_at(backend):
+def test_shapes_and_settings_may_be_read(backend):
     net, (x, t) = network(backend, layers.Dropout(0.0)), data(backend)
 
     def loss(n, x, t):
@@ -174,7 +174,7 @@ def test_shapes_and_settings_may_be_looked_at(backend):
     assert float(anynet.value_and_grad(loss)(net, x, t)[0]) > 0
 
 
-def test_an_object_that_holds_the_network_and_uses_its_argument(backend):
+def test_object_that_holds_the_network_and_uses_its_argument(backend):
     class Trainer:
         def __init__(self):
             self.net = network(backend)
@@ -266,7 +266,7 @@ MORE = [
 
 @pytest.mark.parametrize("way", MORE)
 @pytest.mark.parametrize("compiled", [False, True])
-def test_weights_and_networks_held_in_other_ways_are_refused(backend, way, compiled):
+def test_parameters_reached_in_other_ways_raise(backend, way, compiled):
     net, (x, t) = network(backend), data(backend)
     before = net.parameters()
     f = way(net)
@@ -306,7 +306,7 @@ class ByMethod(layers.Module):
         return self.function(self.layer(x))
 
 
-def test_a_layer_that_reaches_another_layers_weight_is_refused(backend):
+def test_layer_that_reaches_another_layers_weight_raises(backend):
     x, t = data(backend)
     first = layers.Linear(3, 3)
     tied = layers.Sequential(first, Calling(lambda h: h @ first.weight), seed=0, backend=backend)
@@ -320,7 +320,7 @@ def test_a_layer_that_reaches_another_layers_weight_is_refused(backend):
     assert float(total(grads["layers.0.weight"] ** 2)) > 0
 
 
-def test_a_network_that_another_argument_reaches_is_refused(backend):
+def test_network_reached_through_another_argument_raises(backend):
     class Trainer:
         def __init__(self, net):
             self.net = net
@@ -342,7 +342,7 @@ def test_a_network_that_another_argument_reaches_is_refused(backend):
 
 
 @pytest.mark.parametrize("check", [anynet.check_gradients, anynet.numerical_gradient])
-def test_gradients_by_differences_are_refused_too(backend, check):
+def test_numerical_gradient_raises_too(backend, check):
     net, (x, t) = network(backend), data(backend)
     with pytest.raises(
         DifferentiationError,
@@ -354,7 +354,7 @@ def test_gradients_by_differences_are_refused_too(backend, check):
         )
 
 
-def test_a_target_with_the_very_same_arrays_is_a_constant(backend):
+def test_target_with_the_same_arrays_is_a_constant(backend):
     net, (x, t) = network(backend), data(backend)
     target, anchors = net.map(lambda a: a), net.parameters()
     copies = copy.deepcopy(net)
@@ -394,7 +394,7 @@ class Weights(layers.Module):
     ],
     ids=["attribute", "list", "tuple", "dict", "nested"],
 )
-def test_a_weight_is_refused_wherever_the_layer_has_it(backend, inside):
+def test_parameter_in_any_container_of_the_layer_raises(backend, inside):
     w, x = backend.asarray([1.0, 2.0]), backend.asarray([3.0, 4.0])
     net = Weights(w=inside(w))
     with pytest.raises(DifferentiationError, match=r"the function uses w.* of the network"):
@@ -406,7 +406,7 @@ def test_a_weight_is_refused_wherever_the_layer_has_it(backend, inside):
     np.testing.assert_array_equal(host(found), [3.0, 4.0])
 
 
-def test_what_is_not_trained_may_be_reached(backend):
+def test_arrays_that_are_not_trained_may_be_reached(backend):
     """Frozen parameters, buffers and integers have no gradient that could be missed."""
 
     class Norm(Weights):

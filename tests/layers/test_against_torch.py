@@ -282,7 +282,7 @@ BUILDERS = {
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_layer(backend, name):
+def test_layers_and_gradients_match_torch(backend, name):
     examples = 2 if backend.name == "jax" else 12
     checks = settings(
         max_examples=examples,
@@ -372,7 +372,7 @@ ATTENDED = {
 
 
 @pytest.mark.parametrize("name", ATTENDED)
-def test_attention_to_others_with_masks(backend, name):
+def test_cross_attention_with_masks(backend, name):
     given, heads, width, n, length = ATTENDED[name], 2, 4, 3, 4
     other = 6 if "key" in given else length
     theirs = nn.MultiheadAttention(width, heads, batch_first=True)
@@ -428,7 +428,7 @@ def test_attention_to_others_with_masks(backend, name):
 
 
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
-def test_sequences_in_two_halves(backend, name):
+def test_state_continues_a_sequence(backend, name):
     """The state carried from the first half to the second, and one given at the beginning."""
     ours, theirs = (
         getattr(layers, name)(2, 3),
@@ -463,7 +463,7 @@ def test_sequences_in_two_halves(backend, name):
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 2, 2), (1, 3, 5), (1, 3)])
-def test_batch_norm_of_one_row(backend, shape):
+def test_batch_norm_of_one_row_in_training(backend, shape):
     """Of one row of one value per feature, which PyTorch refuses, nothing is left but the bias."""
     theirs = nn.BatchNorm2d(3) if len(shape) == 4 else nn.BatchNorm1d(3)
     ours = with_weights_of(theirs, layers.BatchNorm(3), dict(WEIGHTS), backend).set_training(True)
@@ -482,7 +482,7 @@ def test_batch_norm_of_one_row(backend, shape):
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(2, 1), (2, 2), (3, 2)])
-def test_pooling_where_nothing_is_larger_than_the_padding(backend, kernel, stride):
+def test_max_pool_ignores_padding(backend, kernel, stride):
     """Of a window of -∞, the first element of the image is the largest, not the padding."""
     if backend.name == "jax":
         pytest.skip(reason="XLA lets the padding win")

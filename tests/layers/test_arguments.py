@@ -38,7 +38,7 @@ CASES = [(layer, name) for layer, sizes in SIZES.items() for name in sizes]
 
 
 @pytest.mark.parametrize(("layer", "name"), CASES, ids=lambda x: getattr(x, "__name__", x))
-def test_a_size_that_is_none(layer, name):
+def test_size_of_a_wrong_type_raises(layer, name):
     for wrong in (
         "4",
         None,
@@ -55,7 +55,7 @@ def test_a_size_that_is_none(layer, name):
 
 
 @pytest.mark.parametrize("layer", SIZES, ids=lambda x: x.__name__)
-def test_sizes_of_another_library_are_as_good(layer):
+def test_sizes_may_be_integers_of_another_library(layer):
     made = layer(**{name: np.int64(size) for name, size in SIZES[layer].items()})
     assert repr(made) == repr(layer(**SIZES[layer]))
 
@@ -101,12 +101,12 @@ def test_sizes_of_another_library_are_as_good(layer):
         ),
     ],
 )
-def test_settings_that_cannot_be(make, message):
+def test_settings_of_a_wrong_type_raise(make, message):
     with pytest.raises(ArgumentTypeError, match=message):
         make()
 
 
-def test_a_setting_in_an_array_is_a_number_and_no_parameter(backend):
+def test_scalar_array_as_setting_is_not_a_parameter(backend):
     half = backend.asarray(np.asarray(0.5))
     for layer in (
         layers.LeakyReLU(half),
@@ -117,7 +117,7 @@ def test_a_setting_in_an_array_is_a_number_and_no_parameter(backend):
         assert "0.5" in repr(layer)
 
 
-def test_methods_of_a_network_that_are_called_wrongly():
+def test_methods_called_with_wrong_types_raise():
     net = layers.Sequential(layers.Linear(4, 3), seed=0)
     with pytest.raises(
         ArgumentTypeError,
@@ -134,7 +134,7 @@ def test_methods_of_a_network_that_are_called_wrongly():
         net.map("float64")
 
 
-def test_dtypes_by_name_or_of_another_library(backend):
+def test_dtype_by_name_or_of_another_library(backend):
     for dtype in (
         "float64",
         np.float64,
@@ -146,7 +146,7 @@ def test_dtypes_by_name_or_of_another_library(backend):
 
 
 @pytest.mark.parametrize("dtype", ["flot32", "int32", np.int32, bool, 3])
-def test_dtypes_that_parameters_cannot_have(backend, dtype):
+def test_dtype_that_is_not_floating_raises(backend, dtype):
     with pytest.raises(
         DTypeError,
         match=f"dtype is .*: wanted a floating one of {backend.name}, such as 'float32'",

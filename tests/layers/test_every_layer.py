@@ -19,7 +19,7 @@ def distance(y):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_gradient_check(backend, name):
+def test_gradients_match_numerical_ones(backend, name):
     net, x = example(name, backend)
     if net.parameters():
         assert anynet.check_gradients(
@@ -40,7 +40,7 @@ def test_gradient_check(backend, name):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_derivatives_of_derivatives(backend, name):
+def test_second_derivatives(backend, name):
     if backend.name == "jax" and name.startswith("Transformer"):
         pytest.skip(reason="JAX compiles for too long; its parts are tested")
     net, x = example(name, backend)
@@ -52,7 +52,7 @@ def test_derivatives_of_derivatives(backend, name):
 
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "TransformerEncoderLayer"])
-def test_derivatives_of_derivatives_by_parameters(backend, name):
+def test_second_derivatives_by_parameters(backend, name):
     """As a penalty on the gradient of the weights needs them."""
     if backend.name == "jax":
         pytest.skip(reason="JAX compiles for too long; the rules are the same on all libraries")
@@ -66,7 +66,7 @@ def test_derivatives_of_derivatives_by_parameters(backend, name):
         assert anynet.check_gradients(squared, net, every_element=False, directions=2)
 
 
-def test_no_value_is_read_in_a_step_of_all_layers(strictest, optimizer):
+def test_training_step_reads_no_value(strictest, optimizer):
     net, inputs = everything(strictest)
     loss = steps(net, inputs, optimizer)
     assert {x.device for x in (loss, *net.parameters().values(), *net.buffers().values())} == {
@@ -74,7 +74,7 @@ def test_no_value_is_read_in_a_step_of_all_layers(strictest, optimizer):
     }
 
 
-def test_nothing_is_written_into_in_a_step_of_all_layers(optimizer):
+def test_training_step_writes_into_no_array(optimizer):
     net, inputs = everything(anynet.get_backend("numpy"))
     given = [
         *inputs.values(),
@@ -90,7 +90,7 @@ def test_nothing_is_written_into_in_a_step_of_all_layers(optimizer):
         np.testing.assert_array_equal(x, was)
 
 
-def test_a_step_changes_all_parameters_and_buffers(backend, optimizer):
+def test_step_changes_all_parameters_and_buffers(backend, optimizer):
     net, inputs = everything(backend)
     before = {path: host(x).copy() for path, x in (net.parameters() | net.buffers()).items()}
     steps(net, inputs, optimizer)
@@ -120,7 +120,7 @@ def steps(net, inputs, optimizer):
     return loss
 
 
-def test_a_network_of_many_layers_learns(backend):
+def test_network_of_many_layers_learns(backend):
     net = layers.Sequential(
         layers.Conv2d(1, 4, 3, padding=1),
         layers.BatchNorm(4),
@@ -167,7 +167,7 @@ def test_a_network_of_many_layers_learns(backend):
         (lambda: layers.LSTM(3, 2), (2, 5, 4), ShapeError, r"layers\.0: input of shape \(2, 5, 4\) does not fit"),
     ],
 )  # fmt: skip
-def test_shapes_that_do_not_fit(backend, make, shape, error, message):
+def test_input_of_a_wrong_shape_raises(backend, make, shape, error, message):
     net = layers.Sequential(make(), seed=0, backend=backend)
     with pytest.raises(error, match=message):
         net(backend.asarray(np.zeros(shape, "float32")))
@@ -214,12 +214,12 @@ def test_shapes_that_do_not_fit(backend, make, shape, error, message):
         (lambda: layers.MultiHeadAttention(4, 0), "4 features for 0 heads"),
     ],
 )
-def test_settings_out_of_range(make, message):
+def test_settings_out_of_range_raise(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
 
 
-def test_indices_outside_an_embedding(backend):
+def test_embedding_index_out_of_range(backend):
     net = layers.Sequential(layers.Embedding(5, 9), seed=0, backend=backend)
     assert net(backend.asarray(np.array([[0, 4]]))).shape == (1, 2, 9)
     for index in (5, -1):
@@ -232,8 +232,8 @@ def test_indices_outside_an_embedding(backend):
             assert str(error) == f"layers.0: index {index} is outside the table of 5 rows"
 
 
-def test_pixels_of_bytes(backend):
-    """They are refused, for their mean would be cut off; as floating numbers they are right."""
+def test_integer_pixels_raise(backend):
+    """A mean of integers would be cut off."""
     images = backend.asarray(np.full((1, 1, 2, 2), 200, "uint8"))
     net = layers.Sequential(layers.AvgPool2d(2))
     with pytest.raises(
@@ -244,7 +244,7 @@ def test_pixels_of_bytes(backend):
     assert host(net(backend.xp.astype(images, backend.xp.float32))) == 200
 
 
-def test_indices_of_bytes(backend):
+def test_embedding_takes_any_integer_dtype(backend):
     net = layers.Embedding(256, 2).initialize(0, backend)
     found = net(backend.asarray(np.array([1, 255], "uint8")))
     np.testing.assert_array_equal(host(found), host(net.weight)[[1, 255]])
@@ -258,7 +258,7 @@ def outcome(f):
         return None, error
 
 
-def test_rows_of_a_mask_that_allow_nothing(backend):
+def test_attention_row_without_keys_raises_or_gives_nan(backend):
     layer = layers.MultiHeadAttention(4, 2).initialize(0, backend)
     x = backend.asarray(np.ones((2, 3, 4), "float32"))
     valid = backend.asarray(np.array([[True, True, False], [False, False, False]]))
@@ -272,7 +272,7 @@ def test_rows_of_a_mask_that_allow_nothing(backend):
         assert "row (1, 0, 0) of the mask, of shape (2, 1, 1, 3), allows no key" in str(error)
 
 
-def test_padding_is_not_seen(backend):
+def test_attention_ignores_padding(backend):
     """What stands behind the mask makes no difference."""
     layer = layers.TransformerEncoderLayer(4, 2, 8).initialize(0, backend)
     data = np.random.default_rng(0).normal(size=(1, 3, 4)).astype("float32")

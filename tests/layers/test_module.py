@@ -36,7 +36,7 @@ class Residual(layers.Module):
         return self.heads["out"](x + self.strength * h + self.shift)
 
 
-def test_outputs(backend):
+def test_sequential_output(backend):
     net = network(backend, dtype=backend.xp.float64)
     x = numbers(backend, 5, 4)
     w1, b1, w2, b2 = (host(p) for p in net.parameters().values())
@@ -71,7 +71,7 @@ def test_parameters_have_paths_in_definition_order(backend):
             net[path]
 
 
-def test_a_network_of_ones_own_trains(backend):
+def test_user_network_trains(backend):
     net = Residual().initialize(0, backend)
     x, t = (
         numbers(backend, 8, 4, dtype="float32"),
@@ -93,7 +93,7 @@ def test_initialize_draws_only_uninitialized_parameters(backend):
     assert np.any(host(other.layers[0].weight)[:3, :2] != host(other.layers[2].weight)[:3, :2])
 
 
-def test_the_same_seed_gives_the_same_weights_on_every_backend(backend):
+def test_same_seed_gives_same_weights_on_every_backend(backend):
     reference = network("numpy", seed=7)
     for path, ours in network(backend, 7).parameters().items():
         assert host(ours).tobytes() == host(reference[path]).tobytes(), path
@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_weights_on_every_backend(backend):
     )
 
 
-def test_without_bias(backend):
+def test_linear_without_bias(backend):
     net = layers.Linear(4, 3, bias=False).initialize(0, backend)
     x = numbers(backend, 2, 4, dtype="float32")
     assert list(net.parameters()) == ["weight"]
@@ -114,7 +114,7 @@ def test_without_bias(backend):
     "initializer",
     [initializers.normal(), initializers.xavier, initializers.he],
 )
-def test_named_initializers(backend, initializer):
+def test_initializer_sets_the_spread(backend, initializer):
     weight = host(layers.Linear(300, 200, initializer=initializer).initialize(0, backend).weight)
     wanted = {
         initializers.xavier: np.sqrt(2 / 500),
@@ -123,7 +123,7 @@ def test_named_initializers(backend, initializer):
     assert weight.std() == pytest.approx(wanted, rel=0.02)
 
 
-def test_a_shape_that_does_not_fit_names_the_path_and_the_remedy(backend):
+def test_shape_error_names_path_and_remedy(backend):
     net = network(backend)
     with pytest.raises(
         ShapeError,
@@ -142,7 +142,7 @@ def test_a_shape_that_does_not_fit_names_the_path_and_the_remedy(backend):
         anynet.grad(lambda net, x: tree.map(lambda y: y, net(x)))(net, numbers(backend, 5, 3))
 
 
-def test_arrays_of_two_libraries_name_the_layer_and_both(backend):
+def test_mixed_arrays_error_names_layer_and_libraries(backend):
     other = "array_api_strict" if backend.name == "numpy" else "numpy"
     with pytest.raises(
         MixedArraysError,
@@ -151,7 +151,7 @@ def test_arrays_of_two_libraries_name_the_layer_and_both(backend):
         network(other)(numbers(backend, 5, 4))
 
 
-def test_calling_an_uninitialized_network(backend):
+def test_call_of_an_uninitialized_network_raises(backend):
     with pytest.raises(
         NotInitializedError,
         match=r"^layers\.0: Linear.* is not initialized: call initialize",
@@ -159,7 +159,7 @@ def test_calling_an_uninitialized_network(backend):
         network(seed=None)(numbers(backend, 5, 4))
 
 
-def test_what_is_no_layer(backend):
+def test_value_that_is_no_layer_raises(backend):
     with pytest.raises(TypeError, match=r"layers\.1 is 'relu': wanted a layer"):
         layers.Sequential(layers.Linear(4, 3), "relu")
     with pytest.raises(
@@ -199,7 +199,7 @@ def test_summary():
     assert "(network)" in str(anynet.summary(layers.Linear(2, 2)))
 
 
-def test_html_is_balanced_and_says_the_same():
+def test_html_is_balanced_and_has_the_same_cells():
     class Cells(html.parser.HTMLParser):
         def __init__(self):
             super().__init__()
@@ -230,7 +230,7 @@ def test_html_is_balanced_and_says_the_same():
 
 
 @pytest.mark.parametrize("name", layers.ACTIVATIONS)
-def test_activation_layers_are_the_functions(backend, name):
+def test_activation_layers_match_functions(backend, name):
     x = numbers(backend, 3, 4)
     assert_close(
         layers.activation(name)(x),

@@ -44,7 +44,7 @@ class Blocks(layers.Module):
         return self.heads["a"](x)
 
 
-def test_a_sequential_reads_like_a_tuple_of_its_layers(backend):
+def test_sequential_is_a_sequence_of_its_layers(backend):
     net = made(backend)
     kinds = [layers.Linear, layers.ReLU, layers.Linear]
     assert isinstance(net, Sequence)
@@ -61,7 +61,7 @@ def test_a_sequential_reads_like_a_tuple_of_its_layers(backend):
     assert net["layers.0.weight"] is net[0].weight
 
 
-def test_a_slice_is_a_network_of_the_same_layers(backend):
+def test_slice_shares_layers(backend):
     net = made(backend)
     part = net[:2]
     assert type(part) is layers.Sequential
@@ -79,7 +79,7 @@ def test_a_slice_is_a_network_of_the_same_layers(backend):
     assert not host(grads[2].bias).any()
 
 
-def test_an_empty_network_is_true():
+def test_empty_network_is_true():
     assert layers.Sequential()
     assert Blocks()
 
@@ -107,7 +107,7 @@ def test_layers_are_replaced_inserted_and_deleted(backend):
     assert len(copy.deepcopy(net)) == len(pickle.loads(pickle.dumps(net))) == 5
 
 
-def test_a_replaced_layer_is_drawn_for_the_same_library_and_dtype_and_not_like_another(
+def test_new_layer_is_initialized_like_its_network(
     backend,
 ):
     net = layers.Sequential(
@@ -125,7 +125,7 @@ def test_a_replaced_layer_is_drawn_for_the_same_library_and_dtype_and_not_like_a
     assert not (host(old) == host(new)).any()
 
 
-def test_a_compiled_step_sees_the_layer_that_is_there_now(backend):
+def test_compiled_step_uses_a_replaced_layer(backend):
     net = made(backend)
     step = anynet.compile(lambda net, x: net(x))
     x = backend.asarray(np.ones((5, 4), np.float32))
@@ -135,7 +135,7 @@ def test_a_compiled_step_sees_the_layer_that_is_there_now(backend):
 
 
 @pytest.mark.parametrize("index", [3, -4, 10**9])
-def test_an_index_out_of_range(index):
+def test_index_out_of_range_raises(index):
     net = made("numpy")
     message = rf"no layer has the index {index}; the network has 3"
     for use in (
@@ -147,7 +147,7 @@ def test_an_index_out_of_range(index):
             use(index)
 
 
-def test_what_is_no_layer_is_not_put_into_a_sequence():
+def test_value_that_is_no_layer_raises():
     net = made("numpy")
     for wrong, shown in (
         (3, "3"),
@@ -175,7 +175,7 @@ def test_what_is_no_layer_is_not_put_into_a_sequence():
     assert len(net) == 3
 
 
-def test_a_module_that_is_no_sequence_says_so():
+def test_indexing_a_module_that_is_no_sequence_raises():
     net = Blocks()
     for use in (
         lambda: net[0],
@@ -193,7 +193,7 @@ def test_a_module_that_is_no_sequence_says_so():
         len(net)
 
 
-def test_layers_in_lists_tuples_and_dicts_are_replaced_by_path():
+def test_replacing_layers_by_path():
     net = Blocks().initialize(0, "numpy")
     net["blocks.1"] = net["pair.0"] = net["heads.a"] = tanh = layers.Tanh()
     assert net.blocks[1] is net.pair[0] is net.heads["a"] is tanh
@@ -202,7 +202,7 @@ def test_layers_in_lists_tuples_and_dicts_are_replaced_by_path():
         net["blocks.1"] = "relu"
 
 
-def test_an_array_is_replaced_by_its_like(backend):
+def test_replacing_an_array_checks_shape_dtype_and_library(backend):
     net = made(backend)
     xp = backend.xp
     zeros = backend.asarray(np.zeros((4, 3), np.float32))
@@ -245,7 +245,7 @@ def test_an_array_is_replaced_by_its_like(backend):
             net["layers.0.weight"] = np.zeros((4, 3), np.float32)
 
 
-def test_a_parameter_without_numbers_takes_an_array_of_its_shape(backend):
+def test_replacing_an_uninitialized_parameter(backend):
     net = layers.Sequential(layers.Linear(4, 3))
     with pytest.raises(ShapeError, match=r"of shape \(3,\): wanted \(4, 3\)"):
         net["layers.0.weight"] = backend.asarray(np.zeros(3))
@@ -253,7 +253,7 @@ def test_a_parameter_without_numbers_takes_an_array_of_its_shape(backend):
     assert net[0].weight is weight
 
 
-def test_a_misspelt_path_names_the_near_one_and_few_others():
+def test_misspelt_path_suggests_the_nearest():
     net = layers.Sequential(*(layers.Linear(2, 2) for _ in range(30)), seed=0)
     with pytest.raises(PathError) as caught:
         net["layers.3.wieght"]

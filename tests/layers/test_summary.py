@@ -49,7 +49,7 @@ def test_outputs_and_multiply_adds(backend):
     )
 
 
-def test_the_text_with_a_shape():
+def test_text_with_an_input_shape():
     net = layers.Sequential(
         layers.Linear(784, 50),
         layers.BatchNorm(50),
@@ -150,7 +150,7 @@ class Own(layers.Module):
         }
 
 
-def test_a_layer_of_ones_own(backend):
+def test_user_layer(backend):
     table = anynet.summary(Own(backend).initialize(0, backend), (6,))
     assert [(row.path, row.kind, row.outputs, row.multiply_adds) for row in table.rows] == [
         (
@@ -168,7 +168,7 @@ def test_a_layer_of_ones_own(backend):
     assert "(N, 3), (N,), (N, 2)" in str(table)
 
 
-def test_the_network_is_left_as_it_was(backend):
+def test_summary_changes_nothing_in_the_network(backend):
     net = layers.Sequential(layers.ReLU(), layers.BatchNorm(5), layers.Dropout(0.5)).initialize(
         0, backend
     )
@@ -208,14 +208,14 @@ class Transposes(layers.Module):
         return pullback(y)[1]
 
 
-def test_ways_back_of_a_convolution_count(backend):
+def test_gradients_of_a_convolution_count(backend):
     """Each way back multiplies every element of the cotangent with every weight, as the convolution
     does."""
     table = anynet.summary(Transposes().initialize(0, backend), (2, 5, 7))
     assert table.multiply_adds == 3 * (3 * 4 * 4) * (2 * 2 * 4)
 
 
-def test_what_is_computed_again_or_differentiated_counts(backend):
+def test_recomputation_and_differentiation_count(backend):
     table = anynet.summary(Recomputed().initialize(0, backend), (4,))
     found = {row.path: (row.outputs, row.multiply_adds) for row in table.rows}
     # The way back is a product of the network's own.
@@ -235,14 +235,14 @@ class Gram(layers.Module):
         return gram(x)
 
 
-def test_primitives_of_ones_own(backend):
+def test_user_primitives(backend):
     """Without parameters, too: the default backend then runs it."""
     net = layers.Sequential(layers.Linear(3, 3), Gram(), seed=0, backend=backend)
     assert anynet.summary(net, (5, 3)).rows[1].multiply_adds == 5 * 5 * 3
     assert anynet.summary(Gram(), (5, 3)).multiply_adds == 5 * 5 * 3
 
 
-def test_embeddings_take_integers(backend):
+def test_embedding_takes_integer_zeros(backend):
     net = layers.Sequential(layers.Embedding(7, 3), layers.Linear(3, 2), seed=0, backend=backend)
     table = anynet.summary(net, (4,), dtype=backend.xp.int32)
     assert [row.outputs for row in table.rows] == [
@@ -257,13 +257,13 @@ def test_embeddings_take_integers(backend):
         anynet.summary(net, (4,))
 
 
-def test_a_network_without_numbers_stays_so():
+def test_uninitialized_network_stays_uninitialized():
     net = convolutional(seed=None)
     assert anynet.summary(net, (1, 28, 28)).multiply_adds == 432_000 + 43_200
     assert isinstance(net.layers[0].weight, layers.Uninitialized)
 
 
-def test_shapes_that_do_not_fit(backend):
+def test_input_shape_that_does_not_fit_raises(backend):
     net = convolutional(backend)
     with pytest.raises(
         ArgumentError,
@@ -294,7 +294,7 @@ def test_every_layer(backend, name):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_pytorch_counts_the_same(name):
+def test_multiply_adds_match_torch(name):
     counter = pytest.importorskip("torch.utils.flop_counter", reason="needs torch").FlopCounterMode(
         display=False
     )
