@@ -110,3 +110,6 @@ class CompilationError(AnynetError, TypeError):
 
 class NonFiniteError(AnynetError, ArithmeticError):
     """A loss became infinite or NaN."""
+
+    #: The run so far, an `anynet.History`, where `anynet.fit` raised the error.
+    history: Any = None

@@ -1,9 +1,9 @@
-"""Training: `anynet.fit`, `anynet.evaluate`, the history of a run, progress and checkpoints."""
+"""Training: steps, `fit`, `evaluate`, the history of a run, the display and checkpoints."""
 
 from anynet.training import checkpoint
 from anynet.training.evaluation import evaluate
-from anynet.training.fit import on_rows, training_step
 from anynet.training.history import Epoch, History
+from anynet.training.step import on_rows, training_step
 
 __all__ = [
     "Epoch",

@@ -1,17 +1,33 @@
 """The history of a training run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from anynet.table import Table
-from anynet.training.progress import INTERRUPTED, EpochTable
+
+#: The last line of a run that Ctrl-C ended.
+INTERRUPTED = "interrupted"
+
+#: Epochs that a table shows.
+MOST_EPOCHS = 20
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training data gave: the mean loss, and scores by the names of their
-    metrics.
+    """The result of one pass over the training data: the mean loss, and scores by metric.
 
-    Scores are of the network after the epoch; there are none where nothing was measured.
+    Args:
+        number: counts from 1.
+        loss: the mean over the steps.
+        train_scores: scores on the training data after the epoch, by the names of the metrics.
+            Empty if none were computed.
+        test_scores: the same on the test data.
+        seconds: how long the training took, without the evaluation.
+
+    >>> from anynet.training import Epoch
+    >>> Epoch(1, 0.5, {"accuracy": 0.75}, {"accuracy": 0.5}, 2.0).scores
+    {'train accuracy': 0.75, 'test accuracy': 0.5}
+
     """
 
     number: int
@@ -22,12 +38,12 @@ class Epoch:
 
     @property
     def train_score(self) -> float | None:
-        """The first metric on the training data, None where nothing was measured."""
+        """The first score on the training data, None if there is none."""
         return next(iter(self.train_scores.values()), None)
 
     @property
     def test_score(self) -> float | None:
-        """The first metric on the test data, None where nothing was measured."""
+        """The first score on the test data, None if there is none."""
         return next(iter(self.test_scores.values()), None)
 
     @property
@@ -43,12 +59,36 @@ class Epoch:
         }
 
 
+class EpochTable:
+    """The headings of a table of epochs, and the cells of each epoch."""
+
+    def __init__(self, scores: Sequence[str]) -> None:
+        self.scores = scores
+        self.headings = ["epoch", "loss", *scores, "seconds"]
+
+    def cells(self, epoch: Epoch) -> list[str]:
+        """Return the cells of an epoch."""
+        scores = epoch.scores
+        shown = [f"{scores[name]:.4f}" if name in scores else "" for name in self.scores]
+        return [str(epoch.number), f"{epoch.loss:.4f}", *shown, f"{epoch.seconds:.2f}"]
+
+    def table(self, rows: Sequence[Sequence[str]]) -> Table:
+        """Return the table of these rows of cells, with the middle left out if there are many."""
+        return Table(self.headings, rows, numeric=self.headings, most=MOST_EPOCHS)
+
+
 @dataclass(repr=False)
 class History:
     """The epochs of a training run, the loss of every step, and whether Ctrl-C ended it.
 
-    It prints as a table of the epochs, which a notebook shows as HTML. Of many epochs the table has
-    the first and the last ones.
+    It prints as a table of the epochs, which a notebook shows as HTML. The table of a long run has
+    the first and the last epochs.
+
+    >>> from anynet.training import Epoch, History
+    >>> History([Epoch(1, 0.5, {"accuracy": 0.75}, {}, 2.0)], losses=[0.6, 0.4])
+    epoch    loss  train accuracy  seconds
+        1  0.5000          0.7500     2.00
+
     """
 
     epochs: list[Epoch] = field(default_factory=list)
@@ -56,12 +96,8 @@ class History:
     interrupted: bool = False
 
     def __repr__(self) -> str:
-        return "\n".join(
-            [
-                str(self._table()) if self.epochs else "no epochs",
-                *self._notes(),
-            ]
-        )
+        table = str(self._table()) if self.epochs else "no epochs"
+        return "\n".join([table, *self._notes()])
 
     def _repr_html_(self) -> str:
         table = self._table()._repr_html_() if self.epochs else "<p>no epochs</p>"

@@ -1,8 +1,7 @@
-"""What training shows while it runs: a table with a line for each epoch that is done, and how far
-the next one is.
+"""The display of a training run: a line for each finished epoch, and the progress of the next one.
 
-In a terminal the lines appear above a progress bar. A notebook has one output, of plain text, which
-is replaced as training goes on, so that the saved notebook holds the finished table. Neither needs
+In a terminal the lines appear above a progress bar. A notebook has one output of plain text, which
+is replaced as training goes on, so the saved notebook contains the finished table. Neither needs
 a thread, which Pyodide does not have.
 """
 
@@ -12,72 +11,23 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from anynet.table import Table
+from anynet.training.history import INTERRUPTED, Epoch, EpochTable
 
-#: Seconds between two updates: a terminal takes time for each, and a notebook's server drops those
-#: that are too many.
+#: Seconds between two updates. Each takes time in a terminal, and a notebook's server drops updates
+#: that come too often.
 UPDATE_INTERVAL = 0.1
-
-#: The last line of a run that Ctrl-C ended.
-INTERRUPTED = "interrupted"
-
-#: Epochs that a table shows.
-MOST_EPOCHS = 20
-
-
-class Epoch(Protocol):
-    """What the table shows of an epoch."""
-
-    @property
-    def number(self) -> int:
-        """The first epoch is 1."""
-
-    @property
-    def loss(self) -> float:
-        """The mean loss."""
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-
-    @property
-    def scores(self) -> dict[str, float]:
-        """Scores by their headings."""
-
-
-class EpochTable:
-    """The headings of epochs and the cells of each."""
-
-    def __init__(self, scores: Sequence[str]) -> None:
-        self.scores = scores
-        self.headings = ["epoch", "loss", *scores, "seconds"]
-
-    def cells(self, epoch: Epoch) -> list[str]:
-        """Return the cells of an epoch."""
-        scores = epoch.scores
-        shown = [f"{scores[name]:.4f}" if name in scores else "" for name in self.scores]
-        return [
-            str(epoch.number),
-            f"{epoch.loss:.4f}",
-            *shown,
-            f"{epoch.seconds:.2f}",
-        ]
-
-    def table(self, rows: Sequence[Sequence[str]]) -> Table:
-        """Return the table of these epochs' cells, shortened where there are many."""
-        return Table(self.headings, rows, numeric=self.headings, most=MOST_EPOCHS)
 
 
 class Display:
-    """The display of a training run; this one shows nothing."""
+    """The base of displays, which shows nothing."""
 
     def __init__(self) -> None:
         self._updated = -UPDATE_INTERVAL
 
     def _is_due(self) -> bool:
-        """Tell whether it is time for an update, which is then the last one."""
+        """Return whether it is time for an update, and remember this one."""
         now = time.monotonic()
         due = now - self._updated >= UPDATE_INTERVAL
         if due:
@@ -96,20 +46,25 @@ class Display:
         pass
 
     def show(self, epoch: int, step: int, steps: int | None, loss: float) -> None:
-        """Show how far an epoch is: the steps done, the steps it has if that is known, the loss of
-        the last one.
+        """Show the progress of an epoch.
+
+        Args:
+            epoch: counts from 1.
+            step: how many steps are done.
+            steps: how many steps the epoch has, None if that is unknown.
+            loss: the loss of the last step.
+
         """
 
     def finish(self, epoch: Epoch) -> None:
-        """Show an epoch that is done."""
+        """Show a finished epoch."""
 
 
 class TerminalDisplay(Display):
     """A progress bar, below a table that grows."""
 
     def __init__(self, epochs: int, scores: Sequence[str]) -> None:
-        # rich draws a number of Python's generator when it is imported, which the program may have
-        # seeded.
+        # The import of rich draws from Python's generator, which the program may have seeded.
         state = random.getstate()
         from rich.console import Console
         from rich.progress import (
@@ -156,7 +111,7 @@ class TerminalDisplay(Display):
         self._move(done, epoch, loss)
 
     def finish(self, epoch: Epoch) -> None:
-        """Print the line of an epoch that is done."""
+        """Print the line of a finished epoch."""
         self._print(self._table.cells(epoch))
         self._move(epoch.number, epoch.number, epoch.loss)
 

@@ -21,8 +21,6 @@ from anynet.errors import (
 from anynet.training import (
     Epoch,
     History,
-    evaluation,
-    fit,
     on_rows,
     training_step,
 )
@@ -89,7 +87,7 @@ def test_one_hot_labels_and_another_loss(backend):
 
 
 def test_evaluate_counts_every_row_once(backend, monkeypatch):
-    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 7)
+    monkeypatch.setattr("anynet.training.sources.EVALUATION_BATCH", 7)
     net, (x, t) = network(backend), blobs(backend)
     expected = float(np.mean(np.argmax(host(net(x)), axis=1) == host(t)))
     assert anynet.evaluate(net, (x, t)) == pytest.approx(expected)
@@ -185,7 +183,7 @@ def test_a_negative_number_of_epochs(backend):
 
 
 def test_progress_shows_a_line_for_each_epoch(backend, capsys, monkeypatch):
-    monkeypatch.setattr(fit, "LOOK_INTERVAL", 0.0)
+    monkeypatch.setattr("anynet.training.run.READ_INTERVAL", 0.0)
     train = blobs(backend)
     history = anynet.fit(network(backend), train, train, epochs=2)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
@@ -277,7 +275,7 @@ def test_histories_of_other_runs():
 
 
 def test_the_display_is_shown_every_step(monkeypatch):
-    monkeypatch.setattr(fit, "LOOK_INTERVAL", 0.0)
+    monkeypatch.setattr("anynet.training.run.READ_INTERVAL", 0.0)
     backend = anynet.get_backend("numpy")
     shown = []
     monkeypatch.setattr(
@@ -437,7 +435,7 @@ def test_the_default_metric_ignores_what_the_loss_ignores(backend):
 
 def test_scores_of_f1_are_those_of_all_rows(backend, monkeypatch):
     """Also by a function that is not one of ours."""
-    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 7)
+    monkeypatch.setattr("anynet.training.sources.EVALUATION_BATCH", 7)
     sklearn = pytest.importorskip("sklearn.metrics", reason="compares with scikit-learn")
     net, (x, t) = network(backend), blobs(backend)
 
@@ -950,7 +948,7 @@ def test_a_host_that_takes_ctrl_c_itself(backend):
 @pytest.mark.parametrize("compile", [False, True])
 def test_a_nan_is_seen_inside_an_epoch(backend, monkeypatch, compile):
     """Not only at its end: the third of twenty steps is the last."""
-    monkeypatch.setattr(fit, "LOOK_INTERVAL", 0.0)
+    monkeypatch.setattr("anynet.training.run.READ_INTERVAL", 0.0)
     x, t = blobs(backend)
     rate = lambda step: 0.1 if step < 2 else 1e38
     with (

@@ -97,7 +97,7 @@ def without_threads(monkeypatch):
 @pytest.fixture
 def every_update(monkeypatch):
     monkeypatch.setattr(display, "UPDATE_INTERVAL", 0.0)
-    monkeypatch.setattr("anynet.training.fit.LOOK_INTERVAL", 0.0)
+    monkeypatch.setattr("anynet.training.run.READ_INTERVAL", 0.0)
 
 
 @pytest.mark.usefixtures("without_threads", "every_update")
