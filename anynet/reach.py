@@ -62,14 +62,14 @@ class Attributes:
 
     __slots__ = ("of",)
 
-    def __init__(self, of: Any) -> None:
+    def __init__(self, of: object) -> None:
         self.of = of
 
     def __getitem__(self, name: str) -> Any:
         of = self.of
         return vars(of)[name] if isinstance(of, type) else getattr(of, name)
 
-    def __setitem__(self, name: str, value: Any) -> None:
+    def __setitem__(self, name: str, value: object) -> None:
         of = self.of
         if isinstance(of, type):
             setattr(of, name, value)
@@ -92,7 +92,7 @@ class Reach:
 
     """
 
-    def __init__(self, *roots: Any, further: Iterable[Any] = ()) -> None:
+    def __init__(self, *roots: object, further: Iterable[Any] = ()) -> None:
         self.places: list[Reached] = []
         #: Dicts, lists and sets that are visited as a whole.
         self.whole: list[Any] = []
@@ -122,7 +122,7 @@ class Reach:
         while self._queue and self.complete:
             self._look_into(*self._queue.popleft())
 
-    def _add(self, path: str, value: Any) -> None:
+    def _add(self, path: str, value: object) -> None:
         if type(value) in _PLAIN or id(value) in self._seen:
             return
         self._seen.add(id(value))
@@ -130,7 +130,9 @@ class Reach:
         if not is_array(value):
             self._queue.append((path, value))
 
-    def _place(self, path: str, value: Any, holder: Any, name: Any, *, single: bool = True) -> None:
+    def _place(
+        self, path: str, value: object, holder: object, name: object, *, single: bool = True
+    ) -> None:
         self.places.append(Reached(path, value, holder, name))
         if single:
             self.single.append((holder, name))
@@ -140,7 +142,7 @@ class Reach:
             # Code that reaches the class may call it. Code that reaches an object of it does not.
             self._add(path, vars(value).get("__init__"))
 
-    def _attribute(self, path: str, value: Any, holder: Any, name: str) -> None:
+    def _attribute(self, path: str, value: object, holder: object, name: str) -> None:
         """Visit an attribute as soon as code that is reached names it."""
         if self._any_name or name in self._named:
             self._place(path, value, holder, name)
@@ -200,7 +202,7 @@ class Reach:
         else:
             self._look_into_object(path, x)
 
-    def _held_by(self, path: str, owner: Any, name: str, words: Callable[[Any], str]) -> None:
+    def _held_by(self, path: str, owner: object, name: str, words: Callable[[Any], str]) -> None:
         """Visit a tuple or dict that is an attribute, whose items have words of their own."""
         x = getattr(owner, name)
         if x:
@@ -228,7 +230,7 @@ class Reach:
                 self._place(words, cell.cell_contents, Attributes(cell), CONTENTS)
         names = code.co_varnames[: code.co_argcount][-len(function.__defaults__ or ()) :]
 
-        def default(name: Any) -> str:
+        def default(name: int | str) -> str:
             return _words("default of", name if isinstance(name, str) else names[name], path)
 
         self._held_by(path, function, "__defaults__", default)
@@ -277,7 +279,7 @@ class Reach:
         for base in x.__bases__:
             self._add(path, base)
 
-    def _look_into_object(self, path: str, x: Any) -> None:
+    def _look_into_object(self, path: str, x: object) -> None:
         kind = type(x)
         for child in _held(x):
             self._add(path, child)
@@ -308,7 +310,7 @@ class Reach:
         return (package not in self._own and is_library(package)) or package in _NEVER_READ
 
 
-def _held(x: Any) -> Iterable[Any]:
+def _held(x: object) -> Iterable[Any]:
     """Return the objects that one of Python's own refers to other than by attributes."""
     if isinstance(x, ContextVar):
         return [x.get(None)]
@@ -317,7 +319,7 @@ def _held(x: Any) -> Iterable[Any]:
     return gc.get_referents(x) if isinstance(x, _REFERRING) else ()
 
 
-def holds_more(x: Any) -> bool:
+def holds_more(x: object) -> bool:
     """Return whether a value that is no array, tree or container reaches anything."""
     kind = type(x)
     if kind in _PLAIN or isinstance(x, ModuleType):
@@ -332,7 +334,7 @@ def holds_more(x: Any) -> bool:
     return own or not is_library(_package(module))
 
 
-def is_data(x: Any) -> bool:
+def is_data(x: object) -> bool:
     """Return whether x is compared by its attributes, as dataclasses and namespaces are."""
     kind = type(x)
     return (
@@ -342,12 +344,12 @@ def is_data(x: Any) -> bool:
     )
 
 
-def _has(x: Any, name: str) -> bool:
+def _has(x: object, name: str) -> bool:
     """Return whether an object or its class has an attribute that ``__getattr__`` does not make."""
     return hasattr(type(x), name) or name in getattr(x, "__dict__", ())
 
 
-def _slots(x: Any) -> list[str]:
+def _slots(x: object) -> list[str]:
     """Return the names of the slots of an object that are filled."""
     filled = []
     for kind in type(x).__mro__:
@@ -464,7 +466,7 @@ _NEVER_READ = frozenset(
 )
 
 
-def _package(module: Any) -> str:
+def _package(module: object) -> str:
     return module.partition(".")[0] if isinstance(module, str) else ""
 
 
@@ -481,7 +483,7 @@ def is_library(package: str) -> bool:
     )
 
 
-def _words(kind: str, name: Any, path: str) -> str:
+def _words(kind: str, name: object, path: str) -> str:
     return f"{kind} {name!r}" + (f" of {path}" if path else "")
 
 

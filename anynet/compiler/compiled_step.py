@@ -154,7 +154,7 @@ class CompiledStep:
                 guards.refresh()
         return result
 
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
+    def __get__(self, instance: object, owner: object = None) -> Any:
         """Return the step as a method of the instance, which is then its first argument."""
         return self if instance is None else MethodType(self, instance)
 
@@ -168,7 +168,7 @@ class CompiledStep:
             entries: an array with the entries along its first axis.
             args: the other arguments of each call.
             start: the index of the first entry.
-            stop: the index after that of the last entry; all entries by default.
+            stop: the index after that of the last entry. The default is the number of entries.
 
         Raises:
             ArgumentError: there is no entry.

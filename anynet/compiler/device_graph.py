@@ -73,7 +73,7 @@ class GraphDriver(ABC):
         """
 
     @abstractmethod
-    def number_dtype(self, arrays: list[Array]) -> DType:
+    def scalar_dtype(self, arrays: list[Array]) -> DType:
         """Return a dtype for scalars that leaves the dtypes of the arrays as they are."""
 
 
@@ -198,7 +198,7 @@ class Graph(_Capturing):
         return function
 
     def _begin_scalars(self, arrays: list[Array], scalars: list[float]) -> None:
-        xp, dtype = array_namespace(*arrays), self._driver.number_dtype(arrays)
+        xp, dtype = array_namespace(*arrays), self._driver.scalar_dtype(arrays)
         place = device(arrays[0])
         self._scalars = [xp.full((), x, dtype=dtype, device=place) for x in scalars]
         self._values = list(scalars)
@@ -230,7 +230,7 @@ class Loop(_Capturing):
         driver, xp = self._driver, array_namespace(entries)
         with driver.current():
             driver.wait()
-            dtype = driver.number_dtype(arrays)
+            dtype = driver.scalar_dtype(arrays)
             values = xp.asarray(scalars, dtype=dtype, device=device(entries))
             arguments = [*arrays, entries, values]
             captured = self._captured

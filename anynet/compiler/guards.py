@@ -74,7 +74,7 @@ class Flattened:
         #: Whether a value may change and stay the same object.
         self.volatile = False
 
-    def _add_leaf(self, holder: Any, name: Any, x: Array, known: dict[int, int]) -> bool:
+    def _add_leaf(self, holder: object, name: object, x: Array, known: dict[int, int]) -> bool:
         """Add the place of an array. Return whether the array is a new one."""
         i = known.setdefault(id(x), len(self.leaves))
         is_new = i == len(self.leaves)
@@ -197,7 +197,7 @@ class Arguments(Flattened):
 class Outside(Flattened):
     """All that a step reaches from itself, and from objects among its arguments."""
 
-    def __init__(self, *roots: Any) -> None:
+    def __init__(self, *roots: object) -> None:
         super().__init__()
         self.roots = roots
         reach = Reach(*roots)
@@ -377,7 +377,7 @@ def arrays_in(x: Any) -> Iterator[Any]:
             yield from arrays_in(child)
 
 
-def _kind(x: Any) -> int:
+def _kind(x: object) -> int:
     of = type(x)
     known = _kinds.get(of)
     if known is None:
@@ -385,7 +385,7 @@ def _kind(x: Any) -> int:
     return known
 
 
-def _find_kind(x: Any) -> int:
+def _find_kind(x: object) -> int:
     if is_array(x):
         return _ARRAY
     if tree.is_node(x):
@@ -413,7 +413,7 @@ def _find_kind(x: Any) -> int:
     return _OPAQUE if of.__hash__ is not None else _VOLATILE
 
 
-def _of_object(x: Any) -> Any:
+def _of_object(x: object) -> Any:
     """Return a value that tells an object from others that reach the same arrays."""
     if isinstance(x, FunctionType):
         return x.__code__
@@ -429,7 +429,7 @@ def _of_object(x: Any) -> Any:
     return x if is_value or isinstance(x, type) else None
 
 
-def _of_element(x: Any) -> Any:
+def _of_element(x: object) -> Any:
     """Return a value that tells a scalar, a string or an array in a set from others."""
     kind = _kind(x)
     if kind == _TEXT or (kind == _ARRAY and isinstance(x, Number)):
@@ -453,7 +453,7 @@ def _state(x: Any) -> Any:
         return object()
 
 
-def _reference(x: Any) -> Any:
+def _reference(x: object) -> Any:
     try:
         return ref(x)
     except TypeError:

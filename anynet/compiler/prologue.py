@@ -39,7 +39,7 @@ class Prologue:
         return {x: x.peek() for entry in self._entries for x in entry.arguments}
 
     def run(self, contents: Contents) -> list[float]:
-        """Return the scalars of one step; changes the contents and no dynamic value."""
+        """Return the scalars of one step. Change the contents, and no dynamic value."""
         scalars: list[float] = []
         for function, arguments, target in self._entries:
             result = function(*[contents[x] for x in arguments])
@@ -50,7 +50,7 @@ class Prologue:
         return scalars
 
     def commit(self, contents: Contents) -> None:
-        """Put what steps have changed into the dynamic values that they advance."""
+        """Put the changed contents into the dynamic values that the steps advance."""
         for _, _, target in self._entries:
             if target is not None:
                 target.commit(contents[target])

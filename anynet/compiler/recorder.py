@@ -45,7 +45,7 @@ class Recorder:
         self.kernels = Kernels(self.target.backend.kernels)
 
     def variable(self, x: Any) -> Traced:
-        """Return what stands for an array or a scalar that may differ in the next call."""
+        """Return a traced array for an array or a scalar that may differ in the next call."""
         if not self._has_library and is_array(x):
             self._use_library(x)
         self._slots += 1
@@ -110,8 +110,8 @@ class Recorder:
     def apply(
         self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
-        """Compute the primitive and record what computes it: a kernel's lowering, the calls of a
-        composite reference, or one call.
+        """Compute the primitive and record the calls of its kernel's lowering, those of an inlined
+        reference, or one call.
         """
         self._check(step, args)
         values = [value_of(x) for x in args]
@@ -201,7 +201,7 @@ class Recorder:
         return type(out)(*variables) if hasattr(out, "_fields") else tuple(variables)
 
 
-def value_of(x: Any) -> Any:
+def value_of(x: object) -> Any:
     """Return the array that a traced one stands for, and anything else as it is."""
     return x.value if type(x) is Traced else x
 
@@ -212,5 +212,5 @@ _OPEN_ENDED = frozenset(
 )
 
 
-def _is_mask(x: Any) -> bool:
+def _is_mask(x: object) -> bool:
     return is_array(x) and bool(array_namespace(x).isdtype(x.dtype, "bool"))

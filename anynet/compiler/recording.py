@@ -102,7 +102,7 @@ class _Part:
         self.slots: list[Slot] = []
 
     def see(self, after: Flattened, leaves: list[Any]) -> None:
-        """Note what is there after the call, while variables are in place of arrays."""
+        """Note the values after the call, while variables are in place of arrays."""
         self.after = after
         self.leaves = leaves
         #: The indices of the leaves in each container, -1 for an argument that is an array.
@@ -112,7 +112,7 @@ class _Part:
             self.contents.append([numbers.get(id(x), -1) for x in arrays_in(container)])
 
     def difference(self) -> str:
-        """Return in words what a step changed beside arrays, "" if there is nothing."""
+        """Return a change of the step beside arrays in words, "" if there is none."""
         before, after = self.before, self.after
         if before.structure != after.structure:
             pairs = zip(before.structure, after.structure, strict=False)
@@ -261,12 +261,12 @@ class _Variables:
             )
 
 
-def _owner(x: Any) -> Any:
+def _owner(x: object) -> Any:
     """Return the traced array that this one is a view of, or itself."""
     return x.alias.root().handle() if type(x) is Traced and x.alias is not None else x
 
 
-def _is_fixed(holder: Any) -> bool:
+def _is_fixed(holder: object) -> bool:
     """Return whether the places in a holder cannot be written."""
     return holder is None or isinstance(holder, tuple)
 
@@ -276,7 +276,7 @@ def _places(part: Flattened, kind: type) -> list[tuple[Any, Any, Any]]:
     return [x for x in part.places if isinstance(x[2], kind) and not _is_fixed(x[0])]
 
 
-def _check_result(result: Any) -> None:
+def _check_result(result: object) -> None:
     """Look for traced arrays where a replay would not put others."""
     holders = [x for x in tree.settings(result) if not isinstance(x, type)]
     # With code that reads attributes of any name.

@@ -85,7 +85,7 @@ def generate_source(
     def slot(number: int) -> str:
         return slots.setdefault(number, f"v{number}")
 
-    def name(x: Any) -> str:
+    def name(x: object) -> str:
         if isinstance(x, Slot):
             return slot(x.number)
         if isinstance(x, tuple) and not hasattr(x, "_fields"):
@@ -151,7 +151,7 @@ def input_names(paths: Iterable[str]) -> list[str]:
     return inputs
 
 
-def free_name(names: dict[str, Any], wanted: str, value: Any) -> str:
+def free_name(names: dict[str, Any], wanted: str, value: object) -> str:
     """Return the name of a value: the wanted one, with a number where it names another value."""
     name = wanted
     tries = count(1)

@@ -1,4 +1,4 @@
-"""Targets: what a backend offers the compiler."""
+"""Targets: the functions of a backend for compiled steps."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from anynet.compiler.device_graph import Carry, Graph, GraphDriver, Loop
 
 
 class CompilerTarget:
-    """What a library offers the compiler on one device. This class serves every library.
+    """The functions of a library for compiled steps on one device. This class serves every library.
 
     A plug-in derives a class from it and names that class in its backend, as ``Backend.target``.
     """

@@ -8,16 +8,18 @@ from anynet.backend import Backend
 from anynet.compiler.device_graph import GraphDriver
 from anynet.compiler.target import CompilerTarget
 
-#: Bytes of which arrays in one piece take whole multiples, and up to which they are copied once
-#: more for fewer calls.
-_LINE, _SMALL = 256, 1 << 20
+#: Each array in a piece of memory begins at a multiple of so many bytes.
+_LINE = 256
+
+#: Results of no more bytes are gathered in one piece, so that one call copies them.
+_SMALL = 1 << 20
 
 #: Bytes of float32.
 _NARROWEST = 4
 
 
 def _whole(size: int) -> int:
-    """Return the bytes of as many whole lines."""
+    """Return a size, rounded up to whole lines."""
     return -(-size // _LINE) * _LINE
 
 
@@ -31,15 +33,15 @@ class CupyTarget(CompilerTarget):
         self.driver = CudaGraphDriver(backend.device)
 
     def shares_memory(self, x: Any, y: Any) -> bool:
-        """Compare where they begin and end. Ask CuPy, which compares all elements, only where they
-        overlap.
+        """Return whether the arrays have an element in common. Elements are compared only where the
+        arrays overlap.
         """
         may_share = self.driver.shares_memory(x, y)
         return may_share and bool(self.driver.cupy.shares_memory(x, y))
 
 
 class CudaGraphDriver(GraphDriver):
-    """The launches on one GPU; a graph has memory of its own for what is made on the way."""
+    """The graphs of one GPU. A graph has memory of its own for intermediate results."""
 
     def __init__(self, device: Any) -> None:
         import cupy
@@ -53,10 +55,10 @@ class CudaGraphDriver(GraphDriver):
         return self._device
 
     def capture(self, function: Callable[[], list[Any]]) -> tuple[Callable[[], object], list[Any]]:
-        """Call once beside what is under way, for kernels to be compiled, and once more to
-        capture.
+        """Call the function twice on another stream, and capture the second call. The first call
+        compiles kernels.
         """
-        current, beside = (self.cupy.cuda.get_current_stream(), _stream(self._device.id))
+        current, beside = self.cupy.cuda.get_current_stream(), _stream(self._device.id)
         pool = self.cupy.cuda.MemoryPool()
         beside.wait_event(current.record())
         try:
@@ -68,17 +70,17 @@ class CudaGraphDriver(GraphDriver):
                 finally:
                     graph = beside.end_capture()
         finally:
-            # What the first call has read and written is free from now on.
+            # Later calls may reuse the memory of the first call.
             current.wait_event(beside.record())
 
         def launch(pool: Any = pool) -> None:
-            # What was freed while it was captured is the pool's, and written to each time.
+            # Each launch writes to memory that was freed during the capture. The pool keeps it.
             graph.launch()
 
         return launch, results
 
     def wait(self) -> None:
-        """Wait for the stream of the last launch, if this is another."""
+        """Wait for the stream of the last launch, if the current one is another."""
         stream = self.cupy.cuda.get_current_stream()
         if stream != self._last:
             if self._last is not None:
@@ -86,7 +88,7 @@ class CudaGraphDriver(GraphDriver):
             self._last = stream
 
     def memory(self, arrays: list[Any]) -> list[Any]:
-        """Return one piece with all arrays in it, in order, each read row by row."""
+        """Return contiguous arrays of the same shapes and dtypes, in order in one piece."""
         if not arrays:
             return []
         places, end = [], 0
@@ -100,15 +102,14 @@ class CudaGraphDriver(GraphDriver):
         ]
 
     def copy(self, to: list[Any], given: list[Any]) -> None:
-        """Copy in one call what follows each other there and here, and in another order element by
-        element.
+        """Copy arrays. One call copies those that follow each other in memory on both sides. Arrays
+        that are not contiguous are copied element by element.
         """
         runtime = self.cupy.cuda.runtime
         stream = self.cupy.cuda.get_current_stream().ptr
-        # Of what is still to be copied: where to, where from, and how many bytes; between arrays
-        # nothing is kept.
+        # The copy that is still to be made: its addresses and its bytes.
         there = here = size = 0
-        # Pieces that happen to follow each other are not one for CUDA.
+        # Two pieces of memory may follow each other. CUDA does not copy them as one.
         pieces: Any = None
         for own, x in zip(to, given, strict=True):
             if not x.flags.c_contiguous:
@@ -121,12 +122,13 @@ class CudaGraphDriver(GraphDriver):
                 continue
             if size:
                 runtime.memcpyAsync(there, here, size, runtime.memcpyDefault, stream)
-            there, here, size, pieces = (target.ptr, source.ptr, x.nbytes, (target.mem, source.mem))
+            there, here, size = target.ptr, source.ptr, x.nbytes
+            pieces = target.mem, source.mem
         if size:
             runtime.memcpyAsync(there, here, size, runtime.memcpyDefault, stream)
 
     def together(self, arrays: list[Any]) -> list[Any]:
-        """Copy small results to one piece, once more, for they leave it in one call."""
+        """Return small results in one piece, from which one call copies them."""
         if sum(x.nbytes for x in arrays) > _SMALL:
             return arrays
         piece = self.memory(arrays)
@@ -134,17 +136,16 @@ class CudaGraphDriver(GraphDriver):
         return piece
 
     def shares_memory(self, x: Any, y: Any) -> bool:
-        """Compare where they begin and end."""
+        """Return whether the arrays overlap from first to last byte."""
         return bool(self.cupy.may_share_memory(x, y))
 
-    def number_dtype(self, arrays: list[Any]) -> Any:
-        """Return the smallest: beside a larger one it is in that one's place, and not the other way
-        round.
+    def scalar_dtype(self, arrays: list[Any]) -> Any:
+        """Return the smallest floating dtype of the arrays, but no smaller one than float32.
 
-        Updates compute in float32 at least, and smaller numbers would be no rates: 0.9999 is 1 in
-        half precision.
+        A scalar of that dtype leaves larger ones as they are. In half precision, a decay rate of
+        0.9999 would be 1.
         """
-        # Of complex numbers, the dtype of their parts.
+        # Complex arrays count by the dtype of their parts.
         dtypes = [x.real.dtype for x in arrays if x.dtype.kind in "fc"]
         wide = [dtype for dtype in dtypes if dtype.itemsize >= _NARROWEST]
         return min(wide, key=lambda dtype: dtype.itemsize, default=self.cupy.dtype("float32"))

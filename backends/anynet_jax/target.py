@@ -1,7 +1,9 @@
 """The compiler target of JAX: XLA compiles steps and loops."""
 
+from collections.abc import Callable
 from typing import Any
 
+from anynet.array import Array
 from anynet.backend import Backend, get_backend
 from anynet.compiler.device_graph import Carry
 from anynet.compiler.target import CompilerTarget
@@ -18,30 +20,32 @@ class JaxTarget(CompilerTarget):
 
         self._jax: Any = jax
 
-    def compile(self, function: Any, carry: list[Carry]) -> Any:
-        """Let XLA compile it; numbers go to the device together, and stay there until they are
-        others.
+    def compile(
+        self, function: Callable[..., list[Array]], carry: list[Carry]
+    ) -> Callable[[list[Array], list[float]], list[Array]]:
+        """Return the function, compiled by XLA. All scalars are one array, which stays on the
+        device until they change.
         """
-        compiled = self._jax.jit(self._with_numbers(function, carry))
-        on_mesh = not isinstance(self.backend.device, self._jax.Device)
+        jax, device = self._jax, self.backend.device
+        compiled = jax.jit(_on_vector(function, carry))
+        on_mesh = not isinstance(device, jax.Device)
         known: list[float] | None = None
-        there: Any = None
+        vector: Any = None
 
-        def run(arrays: list[Any], numbers: list[float]) -> Any:
-            nonlocal known, there
-            if numbers != known:
-                # Those of one call alone go there with the call, which is quicker.
-                known, there = (numbers, self._numbers(numbers, arrays, carry))
-            elif not (on_mesh or isinstance(there, self._jax.Array)):
-                # Put there as the default only: for an array that is to stay there, XLA would
-                # compile it once more.
-                with self._jax.default_device(self.backend.device):
-                    there = self._jax.device_put(there)
-            return compiled(arrays, there)
+        def run(arrays: list[Array], scalars: list[float]) -> Any:
+            nonlocal known, vector
+            if scalars != known:
+                # An array on the host that only one call needs is faster than one on the device.
+                known, vector = scalars, _host_vector(scalars, arrays, carry)
+            elif not (on_mesh or isinstance(vector, jax.Array)):
+                # Not committed to the device, because XLA would compile again for such an array.
+                with jax.default_device(device):
+                    vector = jax.device_put(vector)
+            return compiled(arrays, vector)
 
         return run
 
-    def calls_python(self, function: Any, arguments: list[Any]) -> bool:
+    def calls_python(self, function: Callable[..., Any], arguments: list[Array]) -> bool:
         """Return whether JAX can trace the function, because XLA calls no Python.
 
         Errors of the function itself are raised.
@@ -49,69 +53,67 @@ class JaxTarget(CompilerTarget):
         try:
             self._jax.eval_shape(function, *arguments)
         except self._jax.errors.JAXTypeError:
-            # The function wants values.
+            # The function needs values.
             return False
         return True
 
-    def _numbers(self, numbers: Any, arrays: list[Any], carry: list[Carry]) -> Any:
-        """Return numbers as an array on the host, in the dtype that they meet what is carry
-        in.
-        """
-        # Numbers of 64 bits would make parameters of 64 bits.
-        wide = any(arrays[argument].dtype in ("float64", "complex128") for argument, _ in carry)
-        return get_backend("numpy").xp.asarray(numbers, dtype="float64" if wide else "float32")
+    def loop(self, function: Callable[..., list[Array]], carry: list[Carry]) -> Callable[..., Any]:
+        """Return a loop of XLA's."""
+        jax = self._jax
+        carried = [result for _, result in carry]
+        on_vector = _on_vector(function, carry)
 
-    def _with_numbers(self, function: Any, carry: list[Carry]) -> Any:
-        """Return the function with its numbers as one array; dtypes are what they are beside
-        numbers of Python's.
-        """
-
-        def run(arrays: list[Any], numbers: Any) -> Any:
-            found = function(*arrays, *numbers)
-            for argument, result in carry:
-                found[result] = found[result].astype(arrays[argument].dtype)
-            return found
-
-        return run
-
-    def loop(self, function: Any, carry: list[Carry]) -> Any:
-        """Loop as XLA does, which needs no Python between the steps."""
-        jax, numpy = self._jax, self._jax.numpy
-        results = {result for _, result in carry}
-        with_numbers = self._with_numbers(function, carry)
-
-        def run(given: list[Any], entries: Any, numbers: Any, start: int, stop: int) -> Any:
-            begin = [given[argument] for argument, _ in carry]
-
-            def call(i: Any, state: list[Any]) -> Any:
-                arguments = [*given, entries[i]]
+        def run(arrays: list[Any], entries: Any, rows: Any, start: int, stop: int) -> Any:
+            def call(i: Any, state: list[Any]) -> tuple[list[Any], list[Any]]:
+                arguments = [*arrays, entries[i]]
                 for (argument, _), x in zip(carry, state, strict=True):
                     arguments[argument] = x
-                found = with_numbers(arguments, numbers[i])
-                return [found[result] for _, result in carry], [
-                    x for i, x in enumerate(found) if i not in results
-                ]
+                results = on_vector(arguments, rows[i])
+                others = [x for j, x in enumerate(results) if j not in carried]
+                return [results[j] for j in carried], others
 
-            def body(i: Any, state: Any) -> Any:
+            def body(i: Any, state: tuple[list[Any], list[Any]]) -> Any:
                 new, others = call(i, state[0])
-                return new, [all_.at[i].set(x) for all_, x in zip(state[1], others, strict=True)]
+                pairs = zip(state[1], others, strict=True)
+                return new, [stacked.at[i].set(x) for stacked, x in pairs]
 
-            others = [
-                numpy.zeros((len(entries), *x.shape), x.dtype)
-                for x in jax.eval_shape(call, 0, begin)[1]
-            ]
-            return jax.lax.fori_loop(start, stop, body, (begin, others))
+            begin = [arrays[argument] for argument, _ in carry]
+            shapes = jax.eval_shape(call, 0, begin)[1]
+            stacked = [jax.numpy.zeros((len(entries), *x.shape), x.dtype) for x in shapes]
+            return jax.lax.fori_loop(start, stop, body, (begin, stacked))
 
         compiled = jax.jit(run)
-        # Compiled for each number of steps, not for each place.
+        # Compiled once for each number of steps, wherever they start.
         part = jax.jit(jax.lax.dynamic_slice_in_dim, static_argnums=2)
 
         def loop(
-            given: list[Any], entries: Any, numbers: list[list[float]], start: int, stop: int
+            arrays: list[Array], entries: Array, scalars: list[list[float]], start: int, stop: int
         ) -> Any:
-            new, others = compiled(
-                given, entries, self._numbers(numbers, given, carry), start, stop
-            )
-            return new, [part(x, start, stop - start) for x in others]
+            rows = _host_vector(scalars, arrays, carry)
+            new, stacked = compiled(arrays, entries, rows, start, stop)
+            return new, [part(x, start, stop - start) for x in stacked]
 
         return loop
+
+
+def _host_vector(scalars: list[Any], arrays: list[Any], carry: list[Carry]) -> Any:
+    """Return scalars as an array on the host, of the precision of the carried arrays."""
+    # Scalars of 64 bits would make parameters of 64 bits.
+    wide = any(arrays[argument].dtype in ("float64", "complex128") for argument, _ in carry)
+    return get_backend("numpy").xp.asarray(scalars, dtype="float64" if wide else "float32")
+
+
+def _on_vector(
+    function: Callable[..., list[Array]], carry: list[Carry]
+) -> Callable[[list[Any], Any], list[Any]]:
+    """Return the function with its scalars as one array. The carried results have the dtypes that
+    they would have with Python scalars.
+    """
+
+    def run(arrays: list[Any], vector: Any) -> list[Any]:
+        results: list[Any] = function(*arrays, *vector)
+        for argument, result in carry:
+            results[result] = results[result].astype(arrays[argument].dtype)
+        return results
+
+    return run

@@ -12,12 +12,13 @@ class NumpyTarget(CompilerTarget):
     """NumPy makes a step's calls one by one."""
 
     def shares_memory(self, x: Any, y: Any) -> bool:
-        """Ask NumPy."""
+        """Return whether the arrays have an element in common."""
         return bool(np.shares_memory(x, y))
 
     def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
-        """Put the axes in the order of the strides: sums of rows are rounded otherwise than sums of
-        columns.
+        """Return memory with the axes in the order of the strides, because sums of rows and of
+        columns are rounded differently.
         """
         order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
-        return aligned(tuple(shape[axis] for axis in order), dtype).transpose(np.argsort(order))
+        memory = aligned(tuple(shape[axis] for axis in order), dtype)
+        return memory.transpose(np.argsort(order))

@@ -22,7 +22,7 @@ class TorchTarget(CompilerTarget):
             self.driver = CudaGraphDriver(device)
 
     def shares_memory(self, x: Any, y: Any) -> bool:
-        """Compare the memory that the tensors are views of."""
+        """Return whether the tensors are views of the same memory."""
         return shares_storage(x, y)
 
     def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
@@ -41,7 +41,7 @@ def shares_storage(x: Any, y: Any) -> bool:
 
 
 class CudaGraphDriver(GraphDriver):
-    """The launches on one GPU; a graph has memory of its own for what is made on the way."""
+    """The graphs of one GPU. A graph has memory of its own for intermediate results."""
 
     def __init__(self, device: Any) -> None:
         self._device = device
@@ -49,36 +49,35 @@ class CudaGraphDriver(GraphDriver):
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Make the GPU the current one, and leave PyTorch's own derivatives out."""
+        """Make the GPU the current one, and switch PyTorch's derivatives off."""
         with torch.no_grad(), torch.cuda.device(self._device):
             yield
 
     def capture(self, function: Callable[[], list[Any]]) -> tuple[Callable[[], object], list[Any]]:
-        """Call once beside what is under way, for libraries to load what they need, and once more
-        to capture.
+        """Call the function twice on another stream, and capture the second call.
 
-        The first call finds what waits for the device and so cannot be captured: a capture that
-        fails may leave PyTorch's allocator as if it went on.
+        In the first call libraries load their code, and a call that waits for the device raises. A
+        capture that fails may leave PyTorch's allocator as if it went on.
         """
         beside, current = (torch.cuda.Stream(self._device), torch.cuda.current_stream())
         beside.wait_stream(current)
         graph = torch.cuda.CUDAGraph()
         try:
-            # It sets the stream back where the end of a capture fails, and PyTorch's context of a
-            # capture does not.
+            # This context restores the stream where the end of a capture fails. PyTorch's context
+            # of a capture does not.
             with torch.cuda.stream(beside):
                 with _no_waiting():
                     function()
-                # Other threads may allocate memory meanwhile.
+                # Other threads may allocate memory at the same time.
                 with torch.cuda.graph(graph, stream=beside, capture_error_mode="thread_local"):
                     results = function()
         finally:
-            # What the first call has read and written is free from now on.
+            # Later calls may reuse the memory of the first call.
             current.wait_stream(beside)
         return graph.replay, results
 
     def wait(self) -> None:
-        """Wait for the stream of the last launch, if this is another."""
+        """Wait for the stream of the last launch, if the current one is another."""
         stream = torch.cuda.current_stream()
         if stream != self._last:
             if self._last is not None:
@@ -86,21 +85,21 @@ class CudaGraphDriver(GraphDriver):
             self._last = stream
 
     def memory(self, arrays: list[Any]) -> list[Any]:
-        """Return memory in the same order."""
+        """Return uninitialized tensors like these."""
         return [torch.empty_like(x) for x in arrays]
 
     def copy(self, to: list[Any], given: list[Any]) -> None:
-        """Copy all in one call."""
+        """Copy all tensors in one call."""
         if to:
             torch._foreach_copy_(to, given)
 
     def shares_memory(self, x: Any, y: Any) -> bool:
-        """Compare the memory that the tensors are views of."""
+        """Return whether the tensors are views of the same memory."""
         return shares_storage(x, y)
 
-    def number_dtype(self, arrays: list[Any]) -> Any:
-        """Return one that is exact enough: PyTorch does not mind a number's dtype beside floating
-        arrays.
+    def scalar_dtype(self, arrays: list[Any]) -> Any:
+        """Return a dtype that is exact enough. A scalar tensor does not change the dtype of a
+        floating-point tensor.
         """
         wide = torch.float64, torch.complex128
         return torch.float64 if any(x.dtype in wide for x in arrays) else torch.float32
@@ -110,8 +109,7 @@ class CudaGraphDriver(GraphDriver):
 def _no_waiting() -> Iterator[None]:
     """Let PyTorch raise where a call waits for the device.
 
-    It would raise in other threads, too: with threads beside this one that may use the device it is
-    left as it is.
+    PyTorch would raise in other threads too. Where there are some, this changes nothing.
     """
     here = threading.current_thread()
     if any(thread is not here and not thread.daemon for thread in threading.enumerate()):

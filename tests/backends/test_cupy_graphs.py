@@ -416,4 +416,4 @@ def test_the_dtype_of_numbers():
         (("complex128", "complex64"), "float32"),
         (("int64",), "float32"),
     ):
-        assert driver().number_dtype(zeros(*dtypes)) == np.dtype(wanted)
+        assert driver().scalar_dtype(zeros(*dtypes)) == np.dtype(wanted)

@@ -189,6 +189,6 @@ def test_a_mode_that_the_host_has_set_stays(cuda):
 def test_the_dtype_of_numbers():
     driver = torch_graph.CudaGraphDriver("cuda:0")
     zeros = lambda *dtypes: [torch.zeros(2, dtype=dtype) for dtype in dtypes]
-    assert driver.number_dtype(zeros(torch.float32, torch.complex128)) is torch.float64
-    assert driver.number_dtype(zeros(torch.float32, torch.float64)) is torch.float64
-    assert driver.number_dtype(zeros(torch.complex64, torch.float16)) is torch.float32
+    assert driver.scalar_dtype(zeros(torch.float32, torch.complex128)) is torch.float64
+    assert driver.scalar_dtype(zeros(torch.float32, torch.float64)) is torch.float64
+    assert driver.scalar_dtype(zeros(torch.complex64, torch.float16)) is torch.float32

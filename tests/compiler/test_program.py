@@ -450,7 +450,7 @@ def test_interrupted_anywhere_in_a_replay():
 def test_interrupted_anywhere_in_a_loop(monkeypatch):
     """On a device that is pretended, with numbers that leave what they meet as it is."""
     numpy = type(get_backend("numpy"))
-    monkeypatch.setattr(Pretended, "number_dtype", lambda self, arrays: np.dtype("float32"))
+    monkeypatch.setattr(Pretended, "scalar_dtype", lambda self, arrays: np.dtype("float32"))
 
     class Target(numpy.target):
         driver = Pretended()

@@ -47,5 +47,5 @@ class Pretended(GraphDriver):
     def shares_memory(self, x, y):
         return np.may_share_memory(x, y)
 
-    def number_dtype(self, arrays):
+    def scalar_dtype(self, arrays):
         return np.dtype("float64")
