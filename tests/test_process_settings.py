@@ -4,14 +4,10 @@ library.
 Each test runs support/process_settings.py in a new process.
 """
 
-import subprocess
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
-
-PROGRAM = Path(__file__).parent / "support/process_settings.py"
+from programs import run
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax", "array_api_strict", "ndonnx"])
@@ -20,10 +16,5 @@ def test_using_anynet_changes_no_setting(library, monkeypatch):
         pytest.skip(f"needs {library}")
     # tests/conftest.py sets it.
     monkeypatch.delenv("JAX_ENABLE_X64", raising=False)
-    ran = subprocess.run(
-        [sys.executable, PROGRAM, library],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
+    code, _, err = run("tests/support/process_settings.py", library)
+    assert code == 0, err
