@@ -7,15 +7,7 @@ import argparse
 import math
 
 import anynet
-from anynet import (
-    cli,
-    functions,
-    layers,
-    losses,
-    metrics,
-    optimizers,
-    random,
-)
+from anynet import cli, functions, layers, losses, metrics, optimizers, random
 from anynet.array import Array, array_namespace
 from anynet.layers import Module, parameter
 from anynet.optimizers import schedules
@@ -61,12 +53,7 @@ class Transformer(Module):
 
 
 def generate(
-    net: Transformer,
-    alphabet: str,
-    start: str,
-    count: int,
-    key: Array,
-    backend: anynet.Backend,
+    net: Transformer, alphabet: str, start: str, count: int, key: Array, backend: anynet.Backend
 ) -> str:
     """Continue a text, sampling one character at a time."""
     xp = backend.xp
