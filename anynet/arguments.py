@@ -1,4 +1,4 @@
-"""Checks of what a user gives: each error says what was given, what was wanted, and the remedy."""
+"""Checks of arguments. Each error contains the given value, the expected one and the remedy."""
 
 import inspect
 from operator import index
@@ -32,7 +32,7 @@ def describe(value: Any) -> str:
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
-    """Return a whole number of any library's type as Python's own.
+    """Return an integer of any library's type as a Python int.
 
     Raises:
         ArgumentTypeError: it is something else.
@@ -53,7 +53,7 @@ def whole_number(name: str, value: Any, least: int) -> int:
 
 
 def sizes(**values: Any) -> tuple[int, ...]:
-    """Return whole numbers of 1 or more as Python's own, in order; see `whole_number`."""
+    """Return integers of 1 or more as Python ints, in order, see `whole_number`."""
     return tuple([whole_number(name, value, 1) for name, value in values.items()])
 
 
@@ -64,22 +64,24 @@ def check_function(name: str, f: Any, wanted: str) -> None:
 
 
 def check_flag(name: str, value: Any) -> None:
-    """Raise ArgumentTypeError unless the value is True or False: a string such as "no" would count
-    as True.
+    """Raise ArgumentTypeError unless the value is True or False.
+
+    A string such as "no" would count as True.
     """
     try:
         is_flag = bool(value == bool(value))
     except Exception:
-        # Arrays, and whatever else has no truth.
+        # Arrays and other objects may have no truth value.
         is_flag = False
     if not is_flag:
         raise ArgumentTypeError(f"{name} is {describe(value)}: wanted True or False")
 
 
 def example(value: Any, module: ModuleType, *, default: str, call: bool = False) -> str:
-    """Return what a user may have meant by a class, or a string, in place of an object of a module.
+    """Return an example of an object of a module for a user who gave a class or a string.
 
-    A string means the name that it is, begins or abbreviates, as "mse" does mean_squared_error.
+    A string is taken as a name, the beginning of one, or its initials, as "mse" for
+    mean_squared_error.
     """
     name = value.__name__ if isinstance(value, type) else value
     if not isinstance(name, str) or not name:

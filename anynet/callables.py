@@ -1,7 +1,6 @@
-"""A user's functions: anything that can be called, whatever its attributes are.
+"""Functions that a user passes: any callable, with any attributes.
 
-A callable of another language, or of a class of its own, may have a name that is no string, or none
-at all.
+A callable of another language, or of a user's class, may have no name, or one that is no string.
 """
 
 from collections.abc import Callable
@@ -17,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def named_like(f: Callable[..., Any]) -> Callable[[F], F]:
-    """Return a decorator like `functools.wraps`, which takes from f only what a function can have.
+    """Return a decorator like `functools.wraps` that copies only attributes a function can have.
 
     Raises:
         ArgumentTypeError: f cannot be called.
@@ -40,12 +39,12 @@ def named_like(f: Callable[..., Any]) -> Callable[[F], F]:
 
 
 def check_callable(f: Any) -> None:
-    """Raise ArgumentTypeError unless what is transformed can be called."""
+    """Raise ArgumentTypeError unless f can be called."""
     check_function("f", f, "a function, as lambda x: xp.sum(x**2)")
 
 
 def name_of(f: Any) -> str:
-    """Return the name of a function; of another object that of its class."""
+    """Return the name of a function, or of the class of another object."""
     with suppress(Exception):
         if isinstance(f.__name__, str):
             return f.__name__
@@ -53,16 +52,14 @@ def name_of(f: Any) -> str:
 
 
 def signature_of(f: Any) -> Signature | None:
-    """Return the signature of a function, None where it has none that Python can read."""
+    """Return the signature of a function, or None where Python cannot read it."""
     with suppress(Exception):
         return signature(f)
     return None
 
 
 def takes(function: Callable[..., Any], count: int) -> bool:
-    """Tell whether a function can be called with so many arguments in order; True where no one can
-    tell.
-    """
+    """Return whether a function takes this many positional arguments, True if that is unknown."""
     signature = signature_of(function)
     if signature is None:
         # Compiled code need not have one.

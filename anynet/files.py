@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes: a file appears complete or not at all."""
 
 import os
 import stat
@@ -18,7 +18,7 @@ _PREFIX, _SUFFIX = ".anynet-", ".tmp"
 
 
 def read_whole(path: Path, max_bytes: int) -> bytes:
-    """Return what a file holds.
+    """Return the contents of a file.
 
     Raises:
         DataError: it is larger than ``max_bytes``.
@@ -34,13 +34,12 @@ def read_whole(path: Path, max_bytes: int) -> bytes:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside ``path`` and rename it when all went well; otherwise it leaves
-    no trace.
+    """Open a temporary file beside ``path``. It gets the name after a success, and is removed after
+    an error.
 
-    A ``~`` is the home folder. The data is on the disk before the name is. A symbolic link stays,
-    and the file that it names is written. A file that is replaced keeps its permissions, a new one
-    has those of any new file. Temporary files of processes that were killed are removed. A device
-    or a pipe is written to directly.
+    A ``~`` is the home folder. The data is on the disk before the file has its name. For a symbolic
+    link, the file behind it is written. A file that is replaced keeps its permissions. Temporary
+    files of killed processes are removed. Devices and pipes are written to directly.
     """
     path = Path(os.path.realpath(os.path.expanduser(path)))
     if path.exists() and not path.is_file():
@@ -68,7 +67,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 
 def _temporary(folder: Path) -> tuple[IO[bytes], int | None]:
-    """Create a file of a short name, and lock it for as long as this process lives."""
+    """Create a file with a short name, and lock it until the process ends."""
     while True:
         # `open` gives it the permissions of new files, which tempfile does not.
         file = open(folder / f"{_PREFIX}{os.urandom(4).hex()}{_SUFFIX}", "xb")  # noqa: SIM115
@@ -88,7 +87,7 @@ def _temporary(folder: Path) -> tuple[IO[bytes], int | None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the temporary files that no living process holds."""
+    """Remove the temporary files that no process has locked."""
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         # One that is in use, or another user's, stays.
         with suppress(OSError):
@@ -104,7 +103,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put the folder's new entry on the disk, where the system can."""
+    """Flush the folder's new entry to the disk, where the system can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,5 +1,5 @@
-"""Numerical differentiation: derivatives from differences, to learn from and to check the analytic
-ones against.
+"""Numerical differentiation: derivatives from differences, against which analytic ones are
+checked.
 """
 
 import math
@@ -38,24 +38,41 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: How many bytes of perturbed parameters are evaluated at a time unless the caller says otherwise.
+#: The default number of bytes of perturbed parameters that are evaluated at a time.
 MEMORY = 64 * 2**20
 
 
 def forward_difference(f: Callable[[Any], Any], x: Any, step: float = 1e-6) -> Any:
-    """Return (f(x + step) - f(x)) / step, off by a multiple of step; x is a number or an array,
-    taken elementwise.
+    """Return the forward difference (f(x + step) - f(x)) / step, whose error grows with step.
+
+    Args:
+        f: an elementwise function.
+        x: a scalar or an array.
+        step: the distance between the points.
+
+    >>> round(anynet.numerical.forward_difference(lambda x: x * x, 3.0), 4)
+    6.0
 
     Source: Deep Learning from Scratch, chapter 4.3.1.
+
     """
     return (f(x + step) - f(x)) / step
 
 
 def central_difference(f: Callable[[Any], Any], x: Any, step: float = 1e-4) -> Any:
-    """Return (f(x + step) - f(x - step)) / (2·step), off by a multiple of step²; x as in
-    `forward_difference`.
+    """Return the central difference (f(x + step) - f(x - step)) / (2·step), whose error grows with
+    step².
+
+    Args:
+        f: an elementwise function.
+        x: a scalar or an array.
+        step: half the distance between the points.
+
+    >>> round(anynet.numerical.central_difference(lambda x: x * x, 3.0), 6)
+    6.0
 
     Source: Deep Learning from Scratch, chapter 4.3.1.
+
     """
     return (f(x + step) - f(x - step)) / (2 * step)
 
@@ -66,10 +83,23 @@ def partial_derivative(
     index: int | tuple[int, ...],
     step: float = 1e-4,
 ) -> Array:
-    """Return the central difference of the scalar f(x) in the one element ``x[index]``, the others
-    held.
+    """Return the central difference of the scalar f(x) in one element of x, as an array of no axes.
+
+    Args:
+        f: returns a scalar.
+        x: an array. One of integers is taken as floating.
+        index: the index of the element.
+        step: half the distance between the points.
+
+    Raises:
+        IndexError: x has no such element.
+
+    >>> x = np.asarray([3.0, 4.0])
+    >>> round(float(anynet.numerical.partial_derivative(lambda x: (x**2).sum(), x, 1)), 6)
+    8.0
 
     Source: Deep Learning from Scratch, chapter 4.3.3.
+
     """
     x = as_floating(x)
     xp = array_namespace(x)
@@ -81,8 +111,8 @@ def partial_derivative(
                 f"index {index} is outside an array of shape {tuple(x.shape)}, in axis {axis}"
             )
         flat = flat * length + i % length
-    there = xp.reshape(xp.arange(size(x), device=device(x)) == flat, x.shape)
-    difference: Array = central_difference(lambda h: f(xp.where(there, x + h, x)), 0.0, step)
+    chosen = xp.reshape(xp.arange(size(x), device=device(x)) == flat, x.shape)
+    difference: Array = central_difference(lambda h: f(xp.where(chosen, x + h, x)), 0.0, step)
     return difference
 
 
@@ -96,17 +126,29 @@ def numerical_gradient(
     """Return the central difference of the scalar f(argument) in every element of every floating
     array in a tree.
 
-    Element x moves by ±step·max(1, abs(x)), where step is the cube root of the dtype's epsilon
-    unless given. Many elements are perturbed at a time, in copies of about ``memory`` bytes
-    together, on the array's own device. A function that cannot be evaluated so, as one with ``if
-    x[0] > 0`` or compiled code, is evaluated for one element after the other, with plain arrays,
-    which it may write into. The gradient is a like tree, with None for arrays that are not floating
-    or not trained; for a complex x + iy it is ∂f/∂x + i ∂f/∂y. An array of integers given alone is
-    taken as floating. Source: Deep Learning from Scratch, chapter 4.4.
+    Element x moves by ±step·max(1, abs(x)). Many elements are perturbed at a time, on the array's
+    device. A function that does not permit this, such as one with ``if x[0] > 0`` or compiled code,
+    is evaluated for one element after the other. It then gets plain arrays, which it may change.
+
+    Args:
+        f: returns a real scalar.
+        argument: an array, or a tree of arrays such as a network. An array of integers is taken as
+            floating.
+        step: the relative step, default the cube root of the dtype's epsilon.
+        memory: about how many bytes the perturbed copies may take.
+
+    Returns:
+        A tree with the structure of the argument. It has None for arrays that are not floating or
+        not trained. For a complex x + iy it has ∂f/∂x + i ∂f/∂y.
 
     Raises:
-        DifferentiationError: f returns something other than a real scalar, or there is no array to
-            differentiate with respect to.
+        DifferentiationError: f returns no real scalar, or the argument has no floating array.
+
+    >>> gradient = anynet.numerical_gradient(lambda x: (x**2).sum(), np.asarray([3.0, 4.0]))
+    >>> gradient.round(6)
+    array([6., 8.])
+
+    Source: Deep Learning from Scratch, chapter 4.4.
 
     """
     if is_array(argument):
@@ -115,7 +157,7 @@ def numerical_gradient(
     if not any(is_floating(x) or is_complex(x) for x in leaves):
         raise DifferentiationError(
             f"nothing to differentiate with respect to: {type(argument).__name__} holds no floating "
-            "array; give an array, as backend.asarray(2.0), or a network with its numbers"
+            "array; give an array, as backend.asarray(2.0), or an initialized network"
         )
     chosen, guarded = iter(range(len(leaves))), Guarded(f)
 
@@ -138,14 +180,25 @@ def gradient_descent(
     steps: int = 100,
     gradient: Callable[[Callable[[Array], Array], Array], Array] = numerical_gradient,
 ) -> Array:
-    """Walk from ``start`` against the gradient of the scalar f and return the path, (steps + 1, …),
-    in which each point has the shape of the start.
+    """Return the path of gradient descent on the scalar f, (steps + 1, …).
 
-    Source: Deep Learning from Scratch, chapter 4.4.1.
+    Each point is x ← x - learning_rate · ∇f(x) of the one before.
+
+    Args:
+        f: returns a scalar.
+        start: the first point, of any shape.
+        learning_rate: a finite value above 0.
+        steps: 0 or more.
+        gradient: a function of f and a point that returns the gradient.
 
     Raises:
-        ArgumentError: a learning rate that is not a finite number above 0, or a negative number of
-            steps.
+        ArgumentError: the learning rate or the number of steps is out of range.
+
+    >>> path = anynet.numerical.gradient_descent(lambda x: (x**2).sum(), np.asarray([4.0]), 0.25, 2)
+    >>> path.round(6).tolist()
+    [[4.0], [2.0], [1.0]]
+
+    Source: Deep Learning from Scratch, chapter 4.4.1.
 
     """
     check_learning_rate(learning_rate)
@@ -158,21 +211,21 @@ def gradient_descent(
 
 
 def default_step(x: Array) -> float:
-    """Return the cube root of the dtype's epsilon, where rounding and the step's own error
-    balance.
+    """Return the cube root of the dtype's epsilon, which balances the errors of rounding and of the
+    difference.
     """
     return math.cbrt(array_namespace(x).finfo(x.dtype).eps)
 
 
 def as_floating(x: Array) -> Array:
-    """Return an array of integers as one of floating point, in float64 where there is one; others
-    as they are.
+    """Return an array of integers as floating, in float64 where the library has it, and any other
+    array as it is.
     """
     xp = array_namespace(x)
     try:
         integral = xp.isdtype(x.dtype, "integral")
     except TypeError as error:
-        # Other packages' dtypes, as bfloat16 in NumPy.
+        # The dtype of another package, such as bfloat16 in NumPy.
         raise DifferentiationError(
             f"an array of {x.dtype} was given, a dtype that {library_name(xp)} has no functions "
             "for: cast it first, as x.astype('float32')"
@@ -184,10 +237,10 @@ def as_floating(x: Array) -> Array:
 
 
 def with_leaf(argument: T, place: int, x: Array) -> T:
-    """Return the tree, in training, with ``x`` for the leaf at a place.
+    """Return the tree, in training mode, with ``x`` as the leaf at an index.
 
-    The others are constants beside a traced one and copies beside a plain one, which a function may
-    write into.
+    Beside a traced x, the other leaves are constants. Beside a plain one they are copies, into which
+    a function may write.
     """
     places = iter(range(place + 1))
     other = wrap if type(x) is Traced else _copy
@@ -203,23 +256,15 @@ def _copy(x: Array) -> Array:
 
 
 def _gradient(f: Callable[[Any], Any], x: Array, step: float | None, memory: int) -> Array | None:
+    if is_floating(x):
+        return _of_leaf(f, x, step, memory)
+    if not is_complex(x):
+        return None
     xp = array_namespace(x)
-    if is_complex(x):
-        real, imag = xp.real(x), xp.imag(x)
-        of_real = _of_leaf(
-            lambda y: f(as_complex(y, imag, x)),
-            real,
-            step or default_step(real),
-            memory,
-        )
-        of_imag = _of_leaf(
-            lambda y: f(as_complex(real, y, x)),
-            imag,
-            step or default_step(imag),
-            memory,
-        )
-        return as_complex(of_real, of_imag, x)
-    return _of_leaf(f, x, step or default_step(x), memory) if is_floating(x) else None
+    real, imag = xp.real(x), xp.imag(x)
+    of_real = _of_leaf(lambda y: f(as_complex(y, imag, x)), real, step, memory)
+    of_imag = _of_leaf(lambda y: f(as_complex(real, y, x)), imag, step, memory)
+    return as_complex(of_real, of_imag, x)
 
 
 def as_complex(real: Array, imag: Array, like: Array) -> Array:
@@ -228,22 +273,20 @@ def as_complex(real: Array, imag: Array, like: Array) -> Array:
     return xp.astype(real, like.dtype) + 1j * xp.astype(imag, like.dtype)
 
 
-def _of_leaf(f: Callable[[Any], Any], x: Array, step: float, memory: int) -> Array:
+def _of_leaf(f: Callable[[Any], Any], x: Array, step: float | None, memory: int) -> Array:
     xp = array_namespace(x)
     if size(x) == 0:
         return xp.zeros_like(x)
-    found = None
-    # What a function does not allow with many points at once, it may allow with one: a NumPy
-    # function, a choice by a value. Its own errors come again below.
+    step = step or default_step(x)
+    # A function may permit one point, but not many at once: it may call NumPy, or branch by a value.
+    # The second attempt raises its other errors again.
     with suppress(Exception):
-        found = _at_many_points(f, x, step, memory)
-    return _one_by_one(f, x, step) if found is None else found
+        return _at_many_points(f, x, step, memory)
+    return _one_by_one(f, x, step)
 
 
 def _at_many_points(f: Callable[[Any], Any], x: Array, step: float, memory: int) -> Array:
-    """Perturb a block of elements at a time, each at a point of its own: whole rows, or a part of
-    one long row.
-    """
+    """Perturb a block of elements at a time, one per point: whole rows, or a part of a long row."""
     xp = array_namespace(x)
     most = max(1, memory // (size(x) * _itemsize(x)))
     columns = x.shape[-1] if x.ndim else 1
@@ -266,21 +309,21 @@ def _at_many_points(f: Callable[[Any], Any], x: Array, step: float, memory: int)
 
 
 def _check_same(f: Callable[[Any], Any], x: Array, step: float, found: Any) -> None:
-    """Check what was found at many points against the function of a plain array, which may go
-    another way.
+    """Check the first value of many against that of a plain array, for which the function may
+    branch differently.
     """
     xp = array_namespace(x)
     first = xp.reshape(xp.arange(size(x), device=device(x)), x.shape) == 0
     try:
         alone = float(f(xp.where(first, x + _step(x, step), x)))
     except Exception:
-        # It takes traced arrays only, as code that asks an array of PyTorch for its namespace.
+        # It takes traced arrays only, such as code that needs x.__array_namespace__ from PyTorch.
         return
     value, eps = float(found), float(xp.finfo(x.dtype).eps)
     both_nan = math.isnan(alone) and math.isnan(value)
     if not both_nan and not math.isclose(alone, value, rel_tol=math.sqrt(eps), abs_tol=1e4 * eps):
         raise DifferentiationError(
-            "the function of a plain array has another value, as where it asks for its type"
+            "the function has another value for a plain array, as where it branches by type"
         )
 
 
@@ -289,7 +332,9 @@ def _values(f: Callable[[Any], Any], moved: RowPerturbation) -> Array:
     out = f(Vectorizer(points).variable(moved))
     _check_scalar(out)
     if not is_array(out):
-        raise DifferentiationError("a number of Python's was taken out of arrays of many points")
+        raise DifferentiationError(
+            "the function converted an array of many points to a Python scalar"
+        )
     if type(out) is Traced:
         out = out.value
     return out if out.ndim else array_namespace(out).broadcast_to(out, (points,))
@@ -301,16 +346,15 @@ def _one_by_one(f: Callable[[Any], Any], x: Array, step: float) -> Array:
     move = _step(x, step)
     differences = []
     for i in range(size(x)):
-        above, below = (
-            f(xp.where(places == i, x + move, x)),
-            f(xp.where(places == i, x - move, x)),
-        )
+        here = places == i
+        above = f(xp.where(here, x + move, x))
+        below = f(xp.where(here, x - move, x))
         differences.append(_like(x, above) - _like(x, below))
     return _quotient(xp.reshape(xp.stack(differences), x.shape), x, step)
 
 
 def _like(x: Array, out: Any) -> Array:
-    """Return a scalar, also one of Python's or of another library, as an array of x's library."""
+    """Return a scalar of Python or of any library as an array of x's library."""
     _check_scalar(out)
     xp = array_namespace(x)
     if is_array(out) and array_namespace(out) is xp:
@@ -324,9 +368,10 @@ def _step(x: Array, step: float) -> Array:
 
 
 def _quotient(difference: Array, x: Array, step: float) -> Array:
-    """Divide by how far apart the two points came to lie after rounding."""
+    """Divide by the distance of the two points after rounding."""
     move = _step(x, step)
-    return array_namespace(x).astype(difference / ((x + move) - (x - move)), x.dtype, copy=False)
+    distance = (x + move) - (x - move)
+    return array_namespace(x).astype(difference / distance, x.dtype, copy=False)
 
 
 def _itemsize(x: Array) -> int:
@@ -342,7 +387,7 @@ def _check_scalar(out: Any) -> None:
             )
         if is_complex(out):
             raise DifferentiationError(
-                f"{wanted} a number of {out.dtype}: take its abs(), real() or imag()"
+                f"{wanted} a value of {out.dtype}: take its abs(), real() or imag()"
             )
     elif not isinstance(out, Real):
         raise DifferentiationError(f"{wanted} {out!r}: reduce it with sum() or mean()")

@@ -1,4 +1,4 @@
-"""The perceptron: gates from weights and a bias, and the rule by which it learns them.
+"""The perceptron: logic gates from weights and a bias, and its learning rule.
 
 Source: Rosenblatt, The perceptron, Psychological Review, 1958; Deep Learning from Scratch, chapter
 2.
@@ -24,8 +24,8 @@ __all__ = [
     "xor",
 ]
 
-#: Weights and bias of the gates that one perceptron can do (Deep Learning from Scratch, chapter
-#: 2.3).
+#: The weights and the bias of the gates that one perceptron can compute.
+#: Source: Deep Learning from Scratch, chapter 2.3.
 GATES = {
     "AND": ((0.5, 0.5), -0.7),
     "NAND": ((-0.5, -0.5), 0.7),
@@ -34,12 +34,29 @@ GATES = {
 
 
 class NotSeparableError(AnynetError, ArithmeticError):
-    """The learning rule found no line between the classes in the passes it was given."""
+    """The learning rule found no plane between the classes in the given number of passes.
+
+    >>> x = np.asarray([[0.0], [1.0], [2.0]])
+    >>> anynet.perceptron.learn(x, np.asarray([0, 1, 0]))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    anynet.perceptron.NotSeparableError: after 100 passes ...
+
+    """
 
 
 class Perceptron(Module):
-    """Return 1 where x · weights + bias > 0 and 0 elsewhere, for x (…, n) and weights (n,); the
-    result is (…).
+    """Return 1 where x · weights + bias > 0, and 0 elsewhere.
+
+    It takes x of shape (…, n) and returns (…).
+
+    Args:
+        weights: (n,).
+        bias: ().
+
+    >>> unit = anynet.perceptron.Perceptron(np.asarray([1.0, 1.0]), np.asarray(-1.5))
+    >>> unit(np.asarray([[0.0, 1.0], [1.0, 1.0]]))
+    array([0., 1.])
+
     """
 
     def __init__(self, weights: Array, bias: Array) -> None:
@@ -47,18 +64,25 @@ class Perceptron(Module):
         self.bias = bias
 
     def forward(self, x: Array) -> Array:
-        """Apply it to the last axis of x."""
+        """Return the output for the last axis of x."""
         xp = array_namespace(x, self.weights)
         return step(xp.vecdot(x, self.weights) + self.bias)
 
 
 def gate(name: str, like: Array) -> Perceptron:
-    """Return the perceptron of the gate AND, NAND or OR, on the library, device and dtype of an
-    array.
+    """Return the perceptron of a gate.
+
+    Args:
+        name: AND, NAND or OR.
+        like: an array whose library, device and dtype the perceptron has.
 
     Raises:
-        ArgumentError: another name; XOR takes two layers, see `xor`.
-        DTypeError: an array that is not floating.
+        ArgumentError: another name. XOR takes two layers, see `xor`.
+        DTypeError: the array is not floating.
+
+    >>> x = np.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> anynet.perceptron.gate("OR", x)(x)
+    array([0., 1., 1.])
 
     """
     if name not in GATES:
@@ -68,13 +92,18 @@ def gate(name: str, like: Array) -> Perceptron:
     check_floating("gate", like)
     xp = array_namespace(like)
     weights, bias = GATES[name]
-    place = {"dtype": like.dtype, "device": like.device}
+    place = {"dtype": like.dtype, "device": device(like)}
     return Perceptron(xp.asarray(weights, **place), xp.asarray(bias, **place))
 
 
 def xor(x: Array) -> Array:
-    """Return x₁ xor x₂ for x (…, 2): AND of NAND and OR, two layers (Deep Learning from Scratch,
-    chapter 2.5).
+    """Return x₁ xor x₂ for x of shape (…, 2), by two layers: AND of NAND and OR.
+
+    Source: Deep Learning from Scratch, chapter 2.5.
+
+    >>> anynet.perceptron.xor(np.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+    array([0., 1., 0.])
+
     """
     xp = array_namespace(x)
     hidden = xp.stack([gate("NAND", x)(x), gate("OR", x)(x)], axis=-1)
@@ -83,16 +112,27 @@ def xor(x: Array) -> Array:
 
 
 def learn(x: Array, t: Array, learning_rate: float = 1.0, passes: int = 100) -> Perceptron:
-    """Return a perceptron that gives t for every x, found by the learning rule w ← w +
-    learning_rate · (t - y) · x.
+    """Return a perceptron that gives t for every x, by the learning rule
+    w ← w + learning_rate · (t - y) · x.
 
-    x is (N, n), floating, and t is (N,), zeros and ones of any dtype. The rule ends where a plane
-    separates the classes (Novikoff's theorem, 1962).
+    The rule ends if a plane separates the classes.
+
+    Args:
+        x: (N, n), floating.
+        t: (N,), zeros and ones of any dtype.
+        learning_rate: the factor of each change.
+        passes: the most passes over the data.
 
     Raises:
-        NotSeparableError: a pass without a mistake did not come within ``passes``, as for XOR.
-        DataError: no data, or t and x of different lengths.
+        NotSeparableError: no pass was without a mistake, as for XOR.
+        DataError: there is no data, or t and x have different lengths.
         DTypeError: x is not floating.
+
+    >>> x = np.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> anynet.perceptron.learn(x, np.asarray([0, 0, 0, 1]))(x)
+    array([0., 0., 0., 1.])
+
+    Source: Novikoff, On convergence proofs for perceptrons, 1962.
 
     """
     xp = array_namespace(x, t)
@@ -104,19 +144,18 @@ def learn(x: Array, t: Array, learning_rate: float = 1.0, passes: int = 100) -> 
             "0"
         )
     wanted = xp.astype(t, x.dtype)
-    net = Perceptron(
-        xp.zeros((x.shape[1],), dtype=x.dtype, device=device(x)),
-        xp.zeros((), dtype=x.dtype, device=device(x)),
-    )
+    place = {"dtype": x.dtype, "device": device(x)}
+    net = Perceptron(xp.zeros((x.shape[1],), **place), xp.zeros((), **place))
     for _ in range(passes):
         for i in range(x.shape[0]):
-            change = learning_rate * (wanted[i] - net(x[i, ...]))
-            net.weights = net.weights + change * x[i, ...]
+            row = x[i, ...]
+            change = learning_rate * (wanted[i] - net(row))
+            net.weights = net.weights + change * row
             net.bias = net.bias + change
         if bool(xp.all(net(x) == wanted)):
             return net
     wrong = int(xp.sum(xp.astype(net(x) != wanted, xp.int32)))
     raise NotSeparableError(
-        f"after {passes} passes {wrong} of {x.shape[0]} examples are still wrong: no line may "
+        f"after {passes} passes {wrong} of {x.shape[0]} examples are still wrong: no plane may "
         "separate the classes, as with XOR (two layers can), or more passes are needed"
     )

@@ -303,7 +303,7 @@ def test_other_arguments():
 
 def test_histories(tmp_path):
     history = anynet.fit(network(), (X, T), epochs=1, progress=False)
-    with pytest.raises(ArgumentTypeError, match=r"^history is .*: wanted what fit returns"):
+    with pytest.raises(ArgumentTypeError, match=r"^history is .*: wanted the result of fit"):
         plotting.accuracy_curve(history.epochs, tmp_path / "curve.png")
     with pytest.raises(
         ArgumentError,

@@ -369,7 +369,7 @@ def test_complex_points(backend):
     )
     with pytest.raises(
         DifferentiationError,
-        match=r"returned a number of .*complex128: take its abs\(\)",
+        match=r"returned a value of .*complex128: take its abs\(\)",
     ):
         numerical.numerical_gradient(total, z)
 

@@ -58,7 +58,7 @@ def test_the_learning_rule_finds_separable_gates(backend, corners, name):
 def test_the_learning_rule_says_that_it_did_not_find_xor(backend, corners):
     with pytest.raises(
         perceptron.NotSeparableError,
-        match=r"after 50 passes [1-4] of 4 examples are still wrong: no line",
+        match=r"after 50 passes [1-4] of 4 examples are still wrong: no plane",
     ):
         perceptron.learn(corners, backend.asarray(TRUTH["XOR"]), passes=50)
 
