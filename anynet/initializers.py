@@ -320,7 +320,8 @@ def _uniform(
     dtype: DType,
 ) -> Array:
     xp = array_namespace(key)
-    return xp.astype(random.uniform(key, shape, xp.float32, low, high), dtype, copy=False)
+    values = random.uniform(key, shape, xp.float32, low, high)
+    return xp.astype(values, dtype, copy=False)
 
 
 def _truncated_normal(
@@ -357,7 +358,12 @@ def _variance_scaling(
     return _uniform(-limit, limit, key, shape, dtype)
 
 
-def _orthogonal(gain: float, key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+def _orthogonal(
+    gain: float,
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DType,
+) -> Array:
     if len(shape) < 2 or 0 in shape:
         raise ShapeError(
             f"a weight of shape {shape} cannot be orthogonal: wanted two axes or more, all above 0"
@@ -371,7 +377,8 @@ def _orthogonal(gain: float, key: Array, shape: tuple[int, ...], dtype: DType) -
     diagonal = xp.linalg.diagonal(r)
     # Libraries choose the signs of columns differently. With a positive diagonal R is unique, and Q
     # uniform.
-    q = q * xp.where(diagonal < 0, -xp.ones_like(diagonal), xp.ones_like(diagonal))
+    ones = xp.ones_like(diagonal)
+    q = q * xp.where(diagonal < 0, -ones, ones)
     matrix = q if rows >= columns else q.T
     return gain * xp.astype(xp.reshape(matrix, shape), dtype, copy=False)
 

@@ -178,7 +178,8 @@ def cross_entropy_of_probabilities(
     _check_labels("cross_entropy_of_probabilities", probabilities, labels)
     xp = array_namespace(probabilities, labels)
     wide = widened(probabilities)
-    losses = -xp.sum(targets(labels, wide) * xp.log(wide + delta), axis=-1)
+    logarithms = xp.log(wide + delta)
+    losses = -xp.sum(targets(labels, wide) * logarithms, axis=-1)
     return _reduce(losses, reduction, probabilities)
 
 
@@ -328,7 +329,8 @@ def huber(
     outputs, labels = _alike("huber", outputs, labels)
     xp = array_namespace(outputs)
     difference = outputs - labels
-    bounded = xp.where(xp.abs(difference) > delta, delta * xp.sign(difference), difference)
+    is_large = xp.abs(difference) > delta
+    bounded = xp.where(is_large, delta * xp.sign(difference), difference)
     # Both pieces in one expression, without a square that could overflow.
     losses = 0.5 * xp.square(bounded) + delta * xp.abs(difference - bounded)
     return _reduce(losses, reduction, outputs)
@@ -631,9 +633,10 @@ def _at_labels(wanted: Array, outputs: Array) -> Array:
 def _cosine(loss: str, x1: Array, x2: Array) -> Array:
     x1, x2 = map(widened, _alike(loss, x1, x2))
     xp = array_namespace(x1)
-    # A vector of zeros has no direction. The small number makes its cosine 0.
-    squares = [xp.sum(x * x, axis=-1) + 1e-12 for x in (x1, x2)]
-    return xp.sum(x1 * x2, axis=-1) / xp.sqrt(squares[0] * squares[1])
+    # A vector of zeros has no direction. The small constant makes its cosine 0.
+    square1 = xp.sum(x1 * x1, axis=-1) + 1e-12
+    square2 = xp.sum(x2 * x2, axis=-1) + 1e-12
+    return xp.sum(x1 * x2, axis=-1) / xp.sqrt(square1 * square2)
 
 
 def _distance(x1: Array, x2: Array) -> Array:

@@ -97,7 +97,13 @@ class Metric:
         """Return the score, a scalar array, from the sums of all batches."""
         raise NotImplementedError(f"{type(self).__name__} defines no result()")
 
-    def __call__(self, outputs: Array, labels: Array, *args: Any, **settings: Any) -> Array:
+    def __call__(
+        self,
+        outputs: Array,
+        labels: Array,
+        *args: Any,
+        **settings: Any,
+    ) -> Array:
         """Return the score of these rows. Settings replace the metric's own."""
         metric = type(self)(*args, **settings) if args or settings else self
         return metric.result(metric.count(outputs, labels))
@@ -166,7 +172,12 @@ class TopKAccuracy(Metric):
 
     """
 
-    def __init__(self, k: int = 5, *, ignore_index: int | None = None) -> None:
+    def __init__(
+        self,
+        k: int = 5,
+        *,
+        ignore_index: int | None = None,
+    ) -> None:
         self.name = f"top_{k}_accuracy"
         self.k = k
         self.ignore_index = ignore_index
@@ -401,7 +412,9 @@ class R2Score(Metric):
             )
         xp, rows = array_namespace(x, t), x.shape[0]
         # Differences from the first row, because squares of large labels lose small differences.
-        first = t[:1, ...] if rows else xp.zeros((1, *t.shape[1:]), dtype=t.dtype, device=device(t))
+        first = xp.zeros((1, *t.shape[1:]), dtype=t.dtype, device=device(t))
+        if rows:
+            first = t[:1, ...]
         shifted = t - first
         shift = xp.sum(shifted, axis=0, keepdims=True) / max(rows, 1)
         return {
@@ -415,7 +428,9 @@ class R2Score(Metric):
         """Return the sums of two batches together: squares around the mean of both."""
         xp = array_namespace(first["mean"], second["mean"])
         rows = first["rows"] + second["rows"]
-        before, after = (xp.astype(part["rows"], part["mean"].dtype) for part in (first, second))
+        dtype = first["mean"].dtype
+        before = xp.astype(first["rows"], dtype)
+        after = xp.astype(second["rows"], dtype)
         share = after / xp.maximum(before + after, xp.ones_like(before))
         apart = second["mean"] - first["mean"]
         return {
@@ -651,7 +666,8 @@ def _labels(name: str, outputs: Array, labels: Array) -> Array:
         rows = _comparable(name, labels)
         indices = _largest(rows)
         # A row of zeros names no class.
-        return xp.where(xp.any(rows > 0, axis=-1), indices, xp.full_like(indices, -1))
+        has_class = xp.any(rows > 0, axis=-1)
+        return xp.where(has_class, indices, xp.full_like(indices, -1))
     if not xp.isdtype(labels.dtype, ("integral", "bool")):
         raise DataError(
             f"{name}: labels of shape {tuple(labels.shape)} are of dtype {labels.dtype}: wanted "
@@ -675,7 +691,8 @@ def _answers(name: str, outputs: Array) -> Array:
 def _largest(rows: Array) -> Array:
     """Return the index of the largest of each row, -1 where a row holds a NaN."""
     xp = array_namespace(rows)
-    indices = xp.astype(xp.argmax(rows, axis=-1), _integers(rows), copy=False)
+    indices = xp.argmax(rows, axis=-1)
+    indices = xp.astype(indices, _integers(rows), copy=False)
     if not is_floating(rows):
         return indices
     has_nan = xp.any(xp.isnan(rows), axis=-1)
@@ -750,7 +767,8 @@ def _count(x: Array) -> Array:
 
 def _constant(value: int, like: Array) -> Array:
     """Return an integer as an array () on the device of another."""
-    return array_namespace(like).full((), value, dtype=_integers(like), device=device(like))
+    xp = array_namespace(like)
+    return xp.full((), value, dtype=_integers(like), device=device(like))
 
 
 def _total(x: Array) -> Sums:

@@ -45,7 +45,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {meant!r}?)" if meant else ""
 
 
-def check_arguments(kind: type, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+def check_arguments(
+    kind: type,
+    args: tuple[Any, ...],
+    named: dict[str, Any],
+) -> None:
     """Raise ArgumentTypeError if a class does not take these arguments."""
     init: Any = kind.__init__  # type: ignore[misc]  # of this very class
     signature = inspect.signature(init)
@@ -92,8 +96,10 @@ class _Unknown:
         self._owner, self._name = owner, name
 
     def __str__(self) -> str:
-        known = [name for name in vars(self._owner) if not name.startswith("_")]
-        return _has_no(self._owner, self._name, [*known, *_members(type(self._owner))])
+        owner = self._owner
+        known = [name for name in vars(owner) if not name.startswith("_")]
+        known += _members(type(owner))
+        return _has_no(owner, self._name, known)
 
     __repr__ = __str__
 
@@ -106,8 +112,12 @@ def _has_no(owner: Any, name: str, listed: list[str]) -> str:
 
 def _members(kind: type) -> list[str]:
     """Return the public names of the methods and properties of a class."""
-    members = {name: getattr(kind, name) for name in dir(kind) if not name.startswith("_")}
-    return [name for name, x in members.items() if callable(x) or isinstance(x, property)]
+    names = [name for name in dir(kind) if not name.startswith("_")]
+    return [name for name in names if _is_member(getattr(kind, name))]
+
+
+def _is_member(x: object) -> bool:
+    return callable(x) or isinstance(x, property)
 
 
 def _settable(owner: Any) -> list[str]:

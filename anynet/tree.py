@@ -41,7 +41,7 @@ def map(
     """Return the same tree with ``fn(leaf)`` for every leaf, called once for a tied one.
 
     Args:
-        fn: of a leaf and, with other trees, of what each of them has at its place.
+        fn: of a leaf and, with other trees, of their parts at its place.
         tree: any tree.
         others: trees of the same structure, which may have None in place of a leaf, as gradients
             have for arrays that are not trained.
@@ -136,7 +136,12 @@ def _sum(x: Array, *others: Array | None) -> Array:
     return x
 
 
-def _beside(tree: Any, other: Any, path: str, seen: dict[int, Any] | None) -> Iterator[Any]:
+def _beside(
+    tree: Any,
+    other: Any,
+    path: str,
+    seen: dict[int, Any] | None,
+) -> Iterator[Any]:
     """Yield the part of another tree at the place of every leaf, in the order of `_map`."""
     kind, other_kind = _kind(tree), _kind(other)
     if kind == _LEAF and (other_kind == _LEAF or other is None):
@@ -381,7 +386,11 @@ def _pair(
             found.append((holder, name, child, beside))
 
 
-def update_buffers(fn: Callable[[Array, Array], Array], tree: Any, other: Any) -> None:
+def update_buffers(
+    fn: Callable[[Array, Array], Array],
+    tree: Any,
+    other: Any,
+) -> None:
     """Replace every buffer of a tree by ``fn(buffer, buffer of the other tree)``.
 
     Frozen buffers stay.
@@ -440,7 +449,12 @@ def _update_buffers(
             holder[name] = fn(old, new)
 
 
-def leaves(tree: Any, path: str = "", *, buffers: bool = True) -> Iterator[tuple[str, Array]]:
+def leaves(
+    tree: Any,
+    path: str = "",
+    *,
+    buffers: bool = True,
+) -> Iterator[tuple[str, Array]]:
     """Yield ``(path, leaf)`` in definition order. A tied leaf comes once, by its first path.
 
     Args:
@@ -499,7 +513,11 @@ def modules(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     return _modules(tree, path, set())
 
 
-def _modules(tree: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def _modules(
+    tree: Any,
+    path: str,
+    seen: set[int],
+) -> Iterator[tuple[str, Any]]:
     kind = _kinds.get(type(tree)) or _kind(tree)
     if kind <= _LEAF or id(tree) in seen:
         return
@@ -524,8 +542,8 @@ def children(tree: Any) -> Iterable[tuple[Any, Any]]:
     if kind <= _LEAF:
         return ()
     if kind <= _DICT:
-        items: Iterable[tuple[Any, Any]] = (vars(tree) if kind <= _NODE else tree).items()
-        return items
+        holder: dict[Any, Any] = vars(tree) if kind <= _NODE else tree
+        return holder.items()
     names: Iterable[Any] = tree._fields if kind == _NAMED_TUPLE else range(len(tree))
     return zip(names, tree, strict=True)
 
@@ -629,8 +647,11 @@ def _untrained(node: Any) -> tuple[str, ...]:
 
 def _is_frozen(node: Any) -> bool:
     """Tell whether all buffers of a node are frozen, or all arrays if it has no buffers."""
-    names = _buffers(node) or [name for name, x in vars(node).items() if _kind(x) == _LEAF]
-    return bool(names) and set(names).issubset(vars(node).get("_frozen", ()))
+    names = _buffers(node)
+    if not names:
+        names = tuple(name for name, x in vars(node).items() if _kind(x) == _LEAF)
+    frozen = vars(node).get("_frozen", ())
+    return bool(names) and set(names).issubset(frozen)
 
 
 def _kind(tree: Any) -> int:

@@ -79,7 +79,11 @@ class Guarded:
             for holder, name, value, _ in held:
                 holder[name] = value
 
-    def _held(self, differentiated: Sequence[Any], args: list[Any]) -> list[Place]:
+    def _held(
+        self,
+        differentiated: Sequence[Any],
+        args: list[Any],
+    ) -> list[Place]:
         """Return (holder, name, value, stand-in) of every parameter that the function reaches."""
         modules = [module for x in differentiated for _, module in tree.modules(x)]
         if not modules:
@@ -154,7 +158,11 @@ def _identity(x: Any) -> int:
     return id(x.value if is_recorded else x)
 
 
-def _withheld(value: Any, name: str, names: dict[int, str] | None = None) -> Any:
+def _withheld(
+    value: Any,
+    name: str,
+    names: dict[int, str] | None = None,
+) -> Any:
     """Return the value with unusable arrays, only for those in ``names`` if given. Modules stay."""
     if is_array(value):
         if (names is not None and _identity(value) not in names) or not (

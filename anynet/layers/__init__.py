@@ -1,6 +1,6 @@
 """Layers: each its parameters and one expression, none with a derivative of its own.
 
-Inputs are floating, and integers raise a `DTypeError`; indices of an `Embedding` are of any integer
+Inputs are floating, and integers raise a `DTypeError`. Indices of an `Embedding` are of any integer
 dtype. Arrays of 16 bits are computed in float32 where sums would overflow or lose their digits, and
 rounded once. A batch of no examples gives an empty result, but for a `BatchNorm` in training.
 """

@@ -84,14 +84,17 @@ class MultiHeadAttention(Module):
 
         """
         key = query if key is None else key
-        q, k = self._split(self.query(query)), self._split(self.key(key))
+        q = self._split(self.query(query))
+        k = self._split(self.key(key))
         v = self._split(self.value(key if value is None else value))
         xp = array_namespace(q)
-        scores = xp.matmul(q, xp.matrix_transpose(k)) * (1 / math.sqrt(q.shape[-1]))
+        scale = 1 / math.sqrt(q.shape[-1])
+        scores = xp.matmul(q, xp.matrix_transpose(k)) * scale
         allowed = self._allowed(scores, mask, key_mask, causal=causal)
         weights = softmax(scores) if allowed is None else masked_softmax(scores, allowed)
         heads = xp.matmul(self.dropout(weights), v)
-        heads = xp.reshape(xp.permute_dims(heads, (0, 2, 1, 3)), (-1, *query.shape[1:]))
+        heads = xp.permute_dims(heads, (0, 2, 1, 3))
+        heads = xp.reshape(heads, (-1, *query.shape[1:]))
         out: Array = self.out(heads)
         return out
 
@@ -122,9 +125,11 @@ class MultiHeadAttention(Module):
                 )
         parts = [] if mask is None else [mask]
         if key_mask is not None:
-            parts.append(xp.reshape(key_mask, (key_mask.shape[0], 1, 1, key_mask.shape[1])))
+            n, length = key_mask.shape
+            parts.append(xp.reshape(key_mask, (n, 1, 1, length)))
         if causal:
-            ones = xp.ones(scores.shape[-2:], dtype=xp.bool, device=device(scores))
+            shape = scores.shape[-2:]
+            ones = xp.ones(shape, dtype=xp.bool, device=device(scores))
             parts.append(xp.tril(ones))
         return reduce(xp.logical_and, parts) if parts else None
 
@@ -185,9 +190,13 @@ class TransformerEncoderLayer(Module):
         """Return x after attention and maps. The masks are those of `MultiHeadAttention`."""
         settings = {"mask": mask, "key_mask": key_mask, "causal": causal}
         if self.norm_first:
-            x = self.dropouts[0](self.attention(self.norms[0](x), **settings)) + x
-            x = self.dropouts[1](self.maps(self.norms[1](x))) + x
+            attended = self.attention(self.norms[0](x), **settings)
+            x = self.dropouts[0](attended) + x
+            mapped = self.maps(self.norms[1](x))
+            x = self.dropouts[1](mapped) + x
         else:
-            x = self.norms[0](self.dropouts[0](self.attention(x, **settings)) + x)
-            x = self.norms[1](self.dropouts[1](self.maps(x)) + x)
+            attended = self.attention(x, **settings)
+            x = self.norms[0](self.dropouts[0](attended) + x)
+            mapped = self.maps(x)
+            x = self.norms[1](self.dropouts[1](mapped) + x)
         return x

@@ -79,7 +79,8 @@ class Conv2d(Module):
     def forward(self, x: Array) -> Array:
         """Return the convolution of images."""
         check_images(x)
-        return conv2d(x, self.weight, self.bias, **_settings(self, x.shape[2:]))
+        settings = _settings(self, x.shape[2:])
+        return conv2d(x, self.weight, self.bias, **settings)
 
 
 class Conv1d(Module):
@@ -218,13 +219,13 @@ class ConvTranspose2d(Module):
                 f"{channels}, h, w)"
             )
         kernel = self.weight.shape[2:]
-        height, width = (n * step for n, step in zip(x.shape[2:], self.stride, strict=True))
+        height, width = (x.shape[2 + i] * self.stride[i] for i in (0, 1))
         settings = _settings(self, (height, width), kernel)
         if not isinstance(self.padding, str):
             # No window reaches the rows and columns that the output padding adds at the end.
             extra = self.output_padding
-            padding = tuple((n, n - more) for n, more in zip(self.padding, extra, strict=True))
-            settings["padding"] = padding
+            padding = [(self.padding[i], self.padding[i] - extra[i]) for i in (0, 1)]
+            settings["padding"] = tuple(padding)
             height, width = (
                 (x.shape[2 + i] - 1) * self.stride[i]
                 + self.dilation[i] * (kernel[i] - 1)
@@ -281,7 +282,11 @@ def _weight_shape(rows: int, columns: int, kernel: Shape, groups: int) -> Shape:
     return (rows, columns // groups, *kernel)
 
 
-def _settings(layer: Any, size: Shape, kernel: Shape | None = None) -> dict[str, Any]:
+def _settings(
+    layer: Any,
+    size: Shape,
+    kernel: Shape | None = None,
+) -> dict[str, Any]:
     """Return the settings of the primitive for images of a size."""
     return {
         "stride": layer.stride,

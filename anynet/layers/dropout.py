@@ -57,7 +57,8 @@ class Dropout(Module):
         check_floating("Dropout", x)
         keys = random.split(self.key, 2)
         self.key = keys[0, ...]
-        kept = random.bernoulli(keys[1, ...], 1 - self.rate, x.shape, coarse=True)
+        probability = 1 - self.rate
+        kept = random.bernoulli(keys[1, ...], probability, x.shape, coarse=True)
         xp = array_namespace(x, kept)
-        mask = xp.astype(kept, x.dtype) * (1 / (1 - self.rate))
+        mask = xp.astype(kept, x.dtype) * (1 / probability)
         return xp.multiply(x, mask)

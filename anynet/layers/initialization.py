@@ -13,7 +13,11 @@ from anynet.errors import ArgumentError, ArgumentTypeError, DTypeError
 class Uninitialized:
     """Stands for an array until `Module.initialize` draws it."""
 
-    def __init__(self, shape: tuple[int, ...], initializer: Callable[..., Array]) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        initializer: Callable[..., Array],
+    ) -> None:
         self.shape = shape
         self.initializer = initializer
 
@@ -62,7 +66,12 @@ def is_uninitialized(value: Any) -> bool:
     return type(value) is Uninitialized
 
 
-def initialize(net: Any, seed: int, backend: Backend | str | None, dtype: DType) -> None:
+def initialize(
+    net: Any,
+    seed: int,
+    backend: Backend | str | None,
+    dtype: DType,
+) -> None:
     """Draw all uninitialized parameters and buffers of a network; see `Module.initialize`."""
     drawn = [*net.parameters().values()]
     backend = get_backend(drawn[0] if drawn and backend is None else backend)

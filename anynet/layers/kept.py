@@ -1,6 +1,7 @@
 """A check that `forward` keeps no array in an attribute, where it would become a parameter.
 
-It is for calls in inference. What is differentiated is a copy, which `Module.__setattr__` checks.
+It is for calls in inference. Attributes of a module that is being differentiated are checked by
+`Module.__setattr__`.
 """
 
 from collections.abc import Iterator
@@ -41,7 +42,11 @@ class Watched(NamedTuple):
             raise kept(kind, f"{self.path}.{name}" if self.path else str(name))
 
 
-def checked_call(module: Any, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+def checked_call(
+    module: Any,
+    args: tuple[Any, ...],
+    settings: dict[str, Any],
+) -> Any:
     """Return a module's `forward` for these arguments.
 
     The first call of each class checks all modules inside, later ones its own attributes.
@@ -70,7 +75,11 @@ def checked_call(module: Any, args: tuple[Any, ...], settings: dict[str, Any]) -
     return out
 
 
-def _nested(holder: Any, path: str, buffers: tuple[str, ...] = ()) -> Iterator[Watched]:
+def _nested(
+    holder: Any,
+    path: str,
+    buffers: tuple[str, ...] = (),
+) -> Iterator[Watched]:
     """Yield a holder, and the lists and dicts in it."""
     if not isinstance(holder, tuple):
         yield Watched(holder, holder.copy(), path, buffers)

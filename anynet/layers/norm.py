@@ -56,7 +56,13 @@ class BatchNorm(Module):
 
     BUFFERS: ClassVar[tuple[str, ...]] = ("running_mean", "running_variance")
 
-    def __init__(self, features: int, *, epsilon: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(
+        self,
+        features: int,
+        *,
+        epsilon: float = 1e-5,
+        momentum: float = 0.1,
+    ) -> None:
         (features,) = sizes(features=features)
         self.weight = parameter((features,), initializers.ones)
         self.bias = parameter((features,), initializers.zeros)
@@ -79,8 +85,9 @@ class BatchNorm(Module):
                 "normalizes by"
             )
         y, mean, variance = batch_norm(x, self.weight, self.bias, self.epsilon)
+        unbiased = variance * (n / max(1, n - 1))
         self.running_mean = self._follow(self.running_mean, mean)
-        self.running_variance = self._follow(self.running_variance, variance * (n / max(1, n - 1)))
+        self.running_variance = self._follow(self.running_variance, unbiased)
         return y
 
     def _follow(self, running: Array, batch: Array) -> Array:
@@ -159,7 +166,13 @@ class GroupNorm(Module):
 
     """
 
-    def __init__(self, groups: int, channels: int, *, epsilon: float = 1e-5) -> None:
+    def __init__(
+        self,
+        groups: int,
+        channels: int,
+        *,
+        epsilon: float = 1e-5,
+    ) -> None:
         (channels,) = sizes(channels=channels)
         groups = whole_number("groups", groups, 0)
         if not groups or channels % groups:
@@ -175,7 +188,8 @@ class GroupNorm(Module):
         """Return x normalized over every group of every example."""
         _check_second(x, self.weight.shape[0], "channels")
         xp = array_namespace(x)
-        rows = xp.reshape(x, (-1, self.groups, math.prod(x.shape[1:]) // self.groups))
+        per_group = math.prod(x.shape[1:]) // self.groups
+        rows = xp.reshape(x, (-1, self.groups, per_group))
         y = standardize(rows, (2,), self.epsilon)[0]
         y = xp.reshape(y, (-1, *x.shape[1:]))
         return _scaled(y, self.weight, self.bias, x.ndim - 2)
@@ -220,7 +234,12 @@ class RMSNorm(Module):
         return array_namespace(y, self.weight).multiply(y, self.weight)
 
 
-def _scaled(x: Array, weight: Array, bias: Array, axes_behind: int = 0) -> Array:
+def _scaled(
+    x: Array,
+    weight: Array,
+    bias: Array,
+    axes_behind: int = 0,
+) -> Array:
     """Return weight · x + bias for each feature, which has that many axes behind it."""
     # Functions and no operators, because x may be a constant beside traced parameters.
     xp = array_namespace(x, weight)

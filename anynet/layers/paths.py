@@ -64,14 +64,16 @@ def put(net: Any, path: str, value: Any) -> None:
         setattr(holder, key, value)
     elif isinstance(holder, tuple):
         items = {**dict(tree.children(holder)), key: value}.values()
-        put(net, outer, type(holder)(*items) if hasattr(holder, "_fields") else tuple(items))
+        is_named = hasattr(holder, "_fields")
+        put(net, outer, type(holder)(*items) if is_named else tuple(items))
     else:
         holder[key] = value
 
 
 def _key(holder: Any, name: str) -> Any:
     """Return the name or index of a child that a part of a path means, None if there is none."""
-    return next((key for key, _ in tree.children(holder) if str(key) == name), None)
+    keys = (key for key, _ in tree.children(holder) if str(key) == name)
+    return next(keys, None)
 
 
 def _nothing_at(net: Any, path: str) -> str:

@@ -60,7 +60,8 @@ class MaxPool2d(_Pool2d):
         padding: int | Pair = 0,
     ) -> None:
         super().__init__(kernel_size, stride=stride, padding=padding)
-        if any(2 * self.padding[i] > self.kernel_size[i] for i in (0, 1)):
+        halves = [length / 2 for length in self.kernel_size]
+        if self.padding[0] > halves[0] or self.padding[1] > halves[1]:
             raise ArgumentError(
                 f"padding is {self.padding} for a kernel of {self.kernel_size}: wanted at most half "
                 "of the kernel, because a window of padding alone has no largest element"

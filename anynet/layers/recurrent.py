@@ -15,6 +15,9 @@ from anynet.layers.initialization import parameter
 from anynet.layers.module import Module
 from anynet.primitives import affine
 
+#: The state of an LSTM, (h, c).
+Pair = tuple[Array, Array]
+
 
 class _Recurrent(Module):
     """The loop of the recurrent layers. Each layer defines its step."""
@@ -80,7 +83,8 @@ class _Recurrent(Module):
     def _gates(self, x: Array) -> tuple[Array, ...]:
         """Return the results of the maps, each (N, hidden_features)."""
         xp = array_namespace(x)
-        gates = xp.reshape(x, (-1, self.GATES, self.hidden_weight.shape[0]))
+        features = self.hidden_weight.shape[0]
+        gates = xp.reshape(x, (-1, self.GATES, features))
         return xp.unstack(gates, axis=1)
 
 
@@ -147,11 +151,11 @@ class LSTM(_Recurrent):
 
     GATES: ClassVar[int] = 4
 
-    def start(self, zeros: Array) -> tuple[Array, Array]:
+    def start(self, zeros: Array) -> Pair:
         """Return zeros for h and c."""
         return zeros, zeros
 
-    def step(self, inputs: Array, state: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+    def step(self, inputs: Array, state: Pair) -> tuple[Array, Pair]:
         """Return the new h, and (h, c)."""
         h, c = state
         i, f, g, o = self._gates(inputs + self._hidden(h))

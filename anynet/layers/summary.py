@@ -218,14 +218,21 @@ class _Notes:
             module._observer = partial(self.call, path)
         return traced
 
-    def call(self, path: str, module: Module, *args: Any, **settings: Any) -> Any:
+    def call(
+        self,
+        path: str,
+        module: Module,
+        *args: Any,
+        **settings: Any,
+    ) -> Any:
         """Call a layer's forward. Its work counts for it, without that of the layers it calls."""
         outer, self.counting.part = self.counting.part, path
         try:
             out = module.forward(*args, **settings)
         finally:
             self.counting.part = outer
-        self.outputs[path] = tuple(tuple(x.shape) for _, x in tree.leaves(out))
+        arrays = [x for _, x in tree.leaves(out)]
+        self.outputs[path] = tuple(tuple(x.shape) for x in arrays)
         return out
 
 
@@ -246,10 +253,11 @@ def _run(net: Module, input_shape: Shape, dtype: DType | None) -> _Notes:
     if dtype is None:
         dtype = next((x.dtype for x in arrays if is_floating(x)), backend.xp.float32)
     # The default makes a copy of every module, also of one without attributes.
-    copy = tree.map(lambda x: x, net, defaults={"_differentiated": False}).set_training(False)
-    attributes = [value for _, module in copy.modules() for value in vars(module).values()]
-    if any(map(is_uninitialized, attributes)):
-        copy.initialize(0, backend)
+    copy = tree.map(lambda x: x, net, defaults={"_differentiated": False})
+    copy.set_training(False)
+    for _, module in copy.modules():
+        if any(map(is_uninitialized, vars(module).values())):
+            copy.initialize(0, backend)
     notes = _Notes()
     zeros = backend.xp.zeros((1, *input_shape), dtype=dtype, device=backend.device)
     notes.observe(copy)(notes.counting.begin(zeros))
