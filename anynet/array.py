@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Callable, Iterable
 from numbers import Real
 from types import GenericAlias, ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard
 
 import array_api_compat as compat
 
@@ -17,6 +17,9 @@ from anynet.errors import (
     MixedArraysError,
 )
 from anynet.plugins import plugin_of
+
+Shape: TypeAlias = tuple[int, ...]
+Axes: TypeAlias = int | tuple[int, ...] | None
 
 
 class DType(Protocol):
@@ -101,12 +104,12 @@ class Array(Protocol):
     def __rsub__(self, other: Any, /) -> "Array": ...
     def __rtruediv__(self, other: Any, /) -> "Array": ...
 
-    def __eq__(self, other: Any, /) -> "Array": ...  # type: ignore[override]
+    def __eq__(self, other: object, /) -> "Array": ...  # type: ignore[override]
     def __ge__(self, other: Any, /) -> "Array": ...
     def __gt__(self, other: Any, /) -> "Array": ...
     def __le__(self, other: Any, /) -> "Array": ...
     def __lt__(self, other: Any, /) -> "Array": ...
-    def __ne__(self, other: Any, /) -> "Array": ...  # type: ignore[override]
+    def __ne__(self, other: object, /) -> "Array": ...  # type: ignore[override]
 
 
 class Extension:

@@ -1,6 +1,4 @@
-"""The arguments that a transformation differentiates: which ones, and the structure of what it
-returns for them.
-"""
+"""The choice of the arguments to differentiate, and the structure of the result for them."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -10,18 +8,19 @@ from typing import Any
 from anynet.callables import signature_of
 from anynet.errors import DifferentiationError
 
-#: One position, or several; None for the first argument, or for none where names are given.
+#: One position, or several. None means the first argument, or none where there are names.
 Argnums = int | Sequence[int] | None
 Argnames = str | Sequence[str] | None
-#: Where an argument is in a call: a position, or the name of a keyword.
+#: The position of an argument in a call, or its keyword.
 Key = int | str
 
 
 class Chosen:
-    """The arguments of ``f`` at positions and under names.
+    """The chosen arguments of ``f``, by position and by name.
 
     Raises:
-        DifferentiationError: a position is no integer, a name no string, or there is neither.
+        DifferentiationError: a position is not an integer, a name is not a string, or there is
+            neither.
 
     """
 
@@ -42,23 +41,23 @@ class Chosen:
         for name in names:
             if type(name) is not str:
                 raise DifferentiationError(
-                    f"argnames says {name!r}: wanted the name of an argument, or a tuple of them"
+                    f"argnames is {name!r}: wanted the name of an argument, or a tuple of them"
                 )
         self.names: tuple[str, ...] = tuple(names)
         if not self.positions and not self.names:
             raise DifferentiationError(
                 "argnums and argnames are empty: wanted one argument or more"
             )
-        # What is chosen most often: every step asks.
+        # The most frequent choice has a fast path.
         self._single = (
             self.positions[0] if self.one_position and self.positions and not self.names else None
         )
 
     def keys(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Key]:
-        """Return where the arguments are in a call.
+        """Return the keys of the chosen arguments in a call.
 
         Raises:
-            DifferentiationError: one is not there, or is chosen twice.
+            DifferentiationError: the call has no such argument, or one is chosen twice.
 
         """
         count = len(args)
@@ -67,61 +66,53 @@ class Chosen:
         keys: list[Key] = []
         for position in self.positions:
             if not -count <= position < count:
-                by_name = (
-                    f" and {', '.join(named)} by name: choose those with argnames" if named else ""
-                )
+                by_name = f" and {', '.join(named)} by name: choose those with argnames"
                 raise DifferentiationError(
-                    f"argnums says argument {position}, the function was called with {count} in "
-                    f"order{by_name}"
+                    f"argnums is {position}, and the function was called with {count} positional "
+                    f"arguments{by_name if named else ''}"
                 )
             keys.append(position % count)
-        keys += [
-            name if name in named else self._named_in_order(name, count) for name in self.names
-        ]
+        keys += [name if name in named else self._position_of(name, count) for name in self.names]
         if len(set(keys)) < len(keys):
             raise DifferentiationError(
-                f"{self} says one argument twice: the function was called with {count} in order"
+                f"{self} chooses one argument twice: the function was called with {count} "
+                "positional arguments"
             )
         return keys
 
-    def _named_in_order(self, name: str, count: int) -> int:
-        """Return the position of an argument that was given in order."""
-        in_order = (
-            inspect.Parameter.POSITIONAL_ONLY,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        )
+    def _position_of(self, name: str, count: int) -> int:
+        """Return the position of a named argument that was passed by position."""
         signature = signature_of(self._f)
-        known = (
-            [p.name for p in signature.parameters.values() if p.kind in in_order]
-            if signature
-            else []
-        )
-        if name not in known[:count]:
+        parameters = signature.parameters.values() if signature else ()
+        positional = [p.name for p in parameters if p.kind in _POSITIONAL]
+        if name not in positional[:count]:
             raise DifferentiationError(
-                f"argnames says {name!r}: the function was called without such an argument"
+                f"argnames is {name!r}: the function was called without such an argument"
             )
-        return known.index(name)
+        return positional.index(name)
 
-    def structure(self, found: list[Any]) -> Any:
-        """Return what was found for each argument, in the order of `keys`, as it was asked for.
+    def structure(self, results: list[Any]) -> Any:
+        """Return the results for the arguments, in the order of `keys`, in the user's structure.
 
-        One for one position or name, a tuple for several positions, a dict for several names; a
-        pair of these where both are given.
+        That is one result for one position or name, a tuple for several positions, and a dict for
+        several names. With positions and names it is a pair of these.
         """
         if self._single is not None:
-            return found[0]
+            return results[0]
         split = len(self.positions)
-        of_positions = found[0] if self.one_position and split else tuple(found[:split])
+        of_positions = results[0] if self.one_position and split else tuple(results[:split])
         if not self.names:
             return of_positions
-        of_names = (
-            found[split] if self.one_name else dict(zip(self.names, found[split:], strict=True))
-        )
+        named = dict(zip(self.names, results[split:], strict=True))
+        of_names = results[split] if self.one_name else named
         return (of_positions, of_names) if split else of_names
 
     def __str__(self) -> str:
         given = [("argnums", self.positions), ("argnames", self.names)]
         return " and ".join(f"{name} {value}" for name, value in given if value)
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def _position(given: Any) -> int:
@@ -131,6 +122,6 @@ def _position(given: Any) -> int:
         return index(given)
     except TypeError:
         raise DifferentiationError(
-            f"argnums says {given!r}: wanted the position of an argument, an integer, or a tuple of "
+            f"argnums is {given!r}: wanted the position of an argument, an integer, or a tuple of "
             "them"
         ) from None

@@ -1,4 +1,4 @@
-"""Steps with a derivative of their own: custom_vjp, and remat, which computes a function again."""
+"""Steps with their own derivative: custom_vjp, and remat, which computes a function again."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -27,11 +27,17 @@ from anynet.tracing.trace import Primitive, Traced, shared, unwrap, wrap
 
 
 def remat(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function like f that keeps its arguments only, and computes f again on the way back.
+    """Return a function like f that keeps only its arguments, and computes f again for gradients.
 
-    Memory for time: nothing in between is held. What is to be differentiated has to be among the
-    arguments, in order or by name, or in f itself where f is a layer. Source: Chen, Xu, Zhang and
-    Guestrin, Training deep nets with sublinear memory cost, 2016.
+    It saves memory and takes more time. The arrays to differentiate must be among the arguments, or
+    in f if f is a layer. Source: Chen, Xu, Zhang and Guestrin, Training deep nets with sublinear
+    memory cost, 2016.
+
+    >>> import numpy as np
+    >>> square = anynet.remat(lambda x: x * x)
+    >>> anynet.grad(lambda x: np.sum(square(x)))(np.array([1.0, 2.0]))
+    array([2., 4.])
+
     """
 
     def again(g: Any, out: Any, args: Any, named: Any) -> Any:
@@ -48,24 +54,26 @@ def _call(args: Any, named: Any) -> Any:
 
 
 def custom_vjp(f: Callable[..., Any], pullback: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function like f whose derivative is the one given: pullback(g, out, *args) ↦ one
-    cotangent an argument.
+    """Return a function like f with the derivative pullback(g, out, *args).
 
-    Arguments, value and cotangents are trees of arrays; None in a cotangent's place says that there
-    is none. Both functions get plain arrays of the library, so that they may be compiled code,
-    which may be of any kind but does not write into its arguments. Where second derivatives are
-    asked for, the pullback is differentiated: then it gets traced arrays, and has to be written in
-    the functions of their namespace. Arguments that are given by name take their place in the
-    order; those that can only be given by name are passed to the pullback by name, and have no
-    cotangents.
+    Both functions take plain arrays of the library, so they may be compiled code. They must not
+    write into their arguments. For a second derivative the pullback is differentiated. It then
+    takes traced arrays, and must use the functions of their namespace.
+
+    Args:
+        f: a function of trees of arrays that returns a tree of arrays.
+        pullback: called with the cotangent of the value, the value, and the arguments of f. It
+            returns one cotangent for each argument, a tree like it, or None for no cotangent.
+            Keyword arguments become positional if they can. The others are passed by name, and have
+            no cotangents.
 
     Raises:
-        DifferentiationError: the pullback returns another number of cotangents than there are
-            arguments, or f or the pullback uses a traced array that is not among its arguments.
-        ShapeError: a cotangent has another shape than its argument.
-        MixedArraysError: f or the pullback returns an array of another library than it is given.
-        CompilationError: f is compiled code, and a step that calls it is compiled for a device by
-            XLA or as a graph.
+        DifferentiationError: the pullback does not return one cotangent for each argument, or f or
+            the pullback uses a traced array that is not among its arguments.
+        ShapeError: the shape of a cotangent differs from that of its argument.
+        MixedArraysError: f or the pullback returns an array of another library.
+        CompilationError: f is compiled code, and a step that calls it is compiled by XLA or as a
+            device graph.
 
     >>> import numpy as np
     >>> exp = anynet.custom_vjp(lambda x: np.exp(x), lambda g, out, x: g * out)
@@ -77,20 +85,20 @@ def custom_vjp(f: Callable[..., Any], pullback: Callable[..., Any]) -> Callable[
     check_function(
         "pullback",
         pullback,
-        "a function pullback(g, out, *args), which returns a cotangent an argument",
+        "a function pullback(g, out, *args), which returns a cotangent for each argument",
     )
 
     def cotangents(g: Any, out: Any, args: Any, named: Any) -> Any:
-        found = pullback(g, out, *args, **named)
-        found = found if isinstance(found, tuple) else (found,)
-        if len(found) != len(args):
+        result = pullback(g, out, *args, **named)
+        several = result if isinstance(result, tuple) else (result,)
+        if len(several) != len(args):
             raise DifferentiationError(
-                f"{name}: the pullback returned {len(found)} cotangents for {len(args)} arguments: "
-                "wanted one for each, None for an argument that has none"
+                f"{name}: the pullback returned {len(several)} cotangents for {len(args)} "
+                "arguments: wanted one for each, None for an argument that has none"
             )
-        for argument, c in zip(args, found, strict=True):
+        for argument, c in zip(args, several, strict=True):
             _check_cotangent(name, argument, c)
-        return found, None
+        return several, None
 
     def step(*args: Any, **named: Any) -> Any:
         if named:
@@ -108,14 +116,14 @@ def custom_vjp(f: Callable[..., Any], pullback: Callable[..., Any]) -> Callable[
 
 
 def _in_order(f: Callable[..., Any], args: Any, named: Any) -> tuple[Any, Any]:
-    """Return the arguments with those that can be given in order in their place."""
+    """Return the arguments with the keyword arguments that can be positional in their place."""
     signature = signature_of(f)
     if signature is None:
         return args, named
     try:
         bound = signature.bind(*args, **named)
     except TypeError:
-        # A call that f itself says what is wrong with.
+        # f raises the error for this call.
         return args, named
     return bound.args, bound.kwargs
 
@@ -129,18 +137,18 @@ def _step(
     *,
     plain: bool,
 ) -> Any:
-    """Return f(args, named) as one step of a tape: a primitive of all arrays in the arguments.
+    """Return f(args, named) as one step of a tape, a primitive of all arrays in the arguments.
 
     The pullback is called with the cotangent, the value, args and named, and returns the cotangents
-    of args and named. Plain arrays stay so if so told, and are constants otherwise.
+    of args and named. With ``plain``, f takes plain arrays. Otherwise it takes traced arrays.
     """
     given = (args, named)
     arrays = [x for _, x in tree.leaves(given)]
     if not arrays:
         return f(args, named)
-    # What changes the buffers of a network has to be seen in its parts.
+    # A function that may update the buffers of a network is traced.
     opaque = plain and not _holds_node(given)
-    # What is recorded of this step holds the structure of the arguments and values, and no arrays.
+    # The step keeps the structure of the arguments and of the value, and no arrays.
     structure, networks = tree.map(_slot, given), None if opaque else given
     by_name = range(
         len([*tree.leaves(args)]) if plain and named else len(arrays),
@@ -149,10 +157,8 @@ def _step(
     of_value: list[Any] = []
 
     def flat(*leaves: Array) -> Any:
-        own = _filled(
-            structure,
-            leaves if plain and not _any_traced(leaves) else map(wrap, leaves),
-        )
+        as_plain = plain and not _any_traced(leaves)
+        own = _filled(structure, leaves if as_plain else map(wrap, leaves))
         out = f(*own)
         if plain:
             out = _with_array(name, out, leaves)
@@ -160,15 +166,15 @@ def _step(
             tree.update_buffers(_kept, networks, own)
         of_value[:] = [tree.map(_slot, out)]
         _check_library(name, "the function", out, leaves)
-        found = tuple(wrap(x) for _, x in tree.leaves(out))
-        # None, but where the function is recorded part by part.
+        outputs = tuple(wrap(x) for _, x in tree.leaves(out))
+        # The traces of the arguments. There is none where the arguments are plain.
         known = {x.trace for x in leaves if type(x) is Traced}
-        if any(x.trace is not None and x.trace not in known for x in found):
+        if any(x.trace is not None and x.trace not in known for x in outputs):
             raise DifferentiationError(
                 f"{name}: the function uses a traced array that is not among its arguments: pass it "
                 "as one"
             )
-        values = tuple(x.value if x.trace is None else x for x in found)
+        values = tuple(x.value if x.trace is None else x for x in outputs)
         return values if len(values) != 1 else values[0]
 
     def rule(xp: Any, out: Any, *leaves: Array) -> Any:
@@ -177,25 +183,17 @@ def _step(
         trained = [i for i, x in enumerate(leaves) if is_floating(x) or is_complex(x)]
 
         def back(*arrays: Array) -> tuple[Array, ...]:
-            """Return the cotangents of all floating arrays, from those of the values, the values
-            and the arguments.
+            """Return the cotangents of all floating arrays.
+
+            The arguments are the cotangents of the value, the value, and the arguments.
             """
-            parts, outs, own = (
-                arrays[:values],
-                arrays[values:-count],
-                arrays[-count:],
-            )
+            parts, outs, own = arrays[:values], arrays[values:-count], arrays[-count:]
             arguments = _filled(structure, own)
-            found = pullback(
-                _filled(value, map(conj, parts)),
-                _filled(value, outs),
-                *arguments,
-            )
-            cotangents = [
-                c
-                for argument, c in zip(arguments, found, strict=True)
-                for c in _beside(argument, c)
-            ]
+            g, out = _filled(value, map(conj, parts)), _filled(value, outs)
+            trees = pullback(g, out, *arguments)
+            cotangents: list[Any] = []
+            for argument, c in zip(arguments, trees, strict=True):
+                cotangents += _beside(argument, c)
             _check_library(name, "the pullback", cotangents, own)
             return tuple([_checked(name, own[i], cotangents[i]) for i in trained])
 
@@ -206,22 +204,15 @@ def _step(
                 raise
             except Exception as error:
                 raise DifferentiationError(
-                    f"{name}: the pullback cannot be differentiated, as a second derivative needs: "
+                    f"{name}: the pullback cannot be differentiated for a second derivative: "
                     f"{error!r}. Write it in the functions of its arrays' namespace, or give it a "
                     "derivative with anynet.custom_vjp"
                 ) from error
 
-        step = (
-            Primitive(
-                f"pullback of {name}",
-                None,
-                back,
-                decomposition=through,
-                opaque=True,
-            )
-            if opaque
-            else back
-        )
+        step: Callable[..., tuple[Array, ...]] = back
+        if opaque:
+            pullback_name = f"pullback of {name}"
+            step = Primitive(pullback_name, None, back, decomposition=through, opaque=True)
 
         @shared
         def all_at_once(g: Any) -> dict[int, Array]:
@@ -233,13 +224,13 @@ def _step(
 
         def of_leaf(i: int) -> Callable[[Any], Array] | None:
             if i in by_name:
-                return refused
+                return by_name_error
             return (lambda g: all_at_once(g)[i]) if i in trained else None
 
-        def refused(g: Any) -> Array:
+        def by_name_error(g: Any) -> Array:
             raise DifferentiationError(
-                f"{name}: an array that is differentiated was given by name, and the pullback "
-                "returns cotangents of arguments in order: let the function take it in order"
+                f"{name}: an array that is differentiated was passed by name, and the pullback "
+                "returns cotangents of positional arguments: pass it by position"
             )
 
         return tuple(map(of_leaf, range(count)))
@@ -253,7 +244,7 @@ def _slot(x: Array) -> Traced:
 
 
 def _filled(structure: Any, arrays: Iterable[Array]) -> Any:
-    """Return the tree with these arrays in its slots."""
+    """Return the tree with these arrays as its leaves."""
     return tree.unflatten(structure, arrays)
 
 
@@ -262,21 +253,19 @@ def _any_traced(arrays: Iterable[Any]) -> bool:
 
 
 def _holds_node(x: Any) -> bool:
-    """Tell whether there is a module, or the like, in a tree."""
-    if isinstance(x, dict):
-        return any(map(_holds_node, x.values()))
-    return any(map(_holds_node, x)) if isinstance(x, list | tuple) else tree.is_node(x)
+    """Tell whether a tree contains a module or another node."""
+    if isinstance(x, dict | list | tuple):
+        return any(map(_holds_node, x.values() if isinstance(x, dict) else x))
+    return tree.is_node(x)
 
 
 def _kept(old: Any, new: Any) -> Any:
-    """Return what a buffer has become, traced as it was."""
+    """Return the new value of a buffer, traced if the old value was."""
     return wrap(new) if type(old) is Traced else unwrap(new)
 
 
 def _with_array(name: str, out: Any, leaves: Sequence[Array]) -> Any:
-    """Return a float of Python's, as compiled code returns for a scalar, as an array: it has a
-    derivative.
-    """
+    """Return a float, as compiled code may return for a scalar, as an array."""
     if type(out) is not float:
         if _holds_float(out):
             raise DifferentiationError(
@@ -284,22 +273,18 @@ def _with_array(name: str, out: Any, leaves: Sequence[Array]) -> Any:
             )
         return out
     like = next((x for x in leaves if is_floating(x)), leaves[0])
-    return array_namespace(like).asarray(
-        out,
-        dtype=like.dtype if is_floating(like) else None,
-        device=device(like),
-    )
+    dtype = like.dtype if is_floating(like) else None
+    return array_namespace(like).asarray(out, dtype=dtype, device=device(like))
 
 
 def _holds_float(out: Any) -> bool:
-    children = (
-        out.values() if isinstance(out, dict) else out if isinstance(out, list | tuple) else ()
-    )
-    return type(out) is float or any(map(_holds_float, children))
+    if isinstance(out, dict | list | tuple):
+        return any(map(_holds_float, out.values() if isinstance(out, dict) else out))
+    return type(out) is float
 
 
 def _check_library(name: str, which: str, out: Any, leaves: Sequence[Array]) -> None:
-    """Compare the library of what was returned with that of what was given."""
+    """Check that the returned arrays are of the library of the arguments."""
     known = set(map(type, leaves)) | {Traced}
     for _, x in tree.leaves(out):
         if type(x) not in known:
@@ -312,14 +297,17 @@ def _check_library(name: str, which: str, out: Any, leaves: Sequence[Array]) -> 
 
 
 def _check_cotangent(name: str, argument: Any, cotangent: Any) -> None:
-    """Look for what would be taken for zero: a number, or an array where the argument has none."""
+    """Check that a cotangent has no scalar, and no array where the argument has none.
+
+    Either would count as zero.
+    """
     if cotangent is None or (is_array(argument) and is_array(cotangent)):
         return
     places = {path for path, _ in tree.leaves(argument)}
     if not places:
         return
-    found = {path for path, _ in tree.leaves(cotangent)}
-    if not found <= places or _holds_float(cotangent) or (places == {""} and not found):
+    paths = {path for path, _ in tree.leaves(cotangent)}
+    if not paths <= places or _holds_float(cotangent) or (places == {""} and not paths):
         raise DifferentiationError(
             f"{name}: the pullback returned {cotangent!r:.200} as the cotangent of a "
             f"{type(argument).__name__}: wanted an array for each array of the argument, in a tree "
@@ -331,13 +319,14 @@ def _beside(argument: Any, cotangent: Any) -> list[Any]:
     """Return the cotangent of every array in an argument, None where there is none."""
     if cotangent is None:
         return [None for _ in tree.leaves(argument)]
-    found = dict(tree.leaves(cotangent))
-    return [found.get(path) for path, _ in tree.leaves(argument)]
+    by_path = dict(tree.leaves(cotangent))
+    return [by_path.get(path) for path, _ in tree.leaves(argument)]
 
 
 def _checked(name: str, x: Array, c: Array | None) -> Array:
-    """Return the cotangent of an array, zeros where there is none; it may have more axes, which are
-    summed over.
+    """Return the cotangent of an array, zeros for None.
+
+    It may have more axes than the array. The walker sums over these.
     """
     if c is None:
         return array_namespace(x).zeros_like(x)

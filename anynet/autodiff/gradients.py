@@ -1,4 +1,4 @@
-"""The derivatives that users ask for most: gradients of scalar functions of trees of arrays."""
+"""Gradients of scalar functions of trees of arrays, with or without the value."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -29,33 +29,32 @@ def value_and_grad(
     argnames: Argnames = None,
     has_aux: bool = False,
 ) -> Callable[..., tuple[Any, Any]]:
-    """Return a function that computes ``f``'s value and its gradient, ∂f/∂argument for every array
-    in the argument.
+    """Return a function that computes the value of ``f`` and its gradient, ∂f/∂argument.
 
-    ``f`` returns a real floating scalar. The chosen arguments are trees (arrays, lists, dicts,
-    modules): the gradient is a like tree, with None for arrays that are not floating or not
-    trained; for a complex x + iy it is ∂f/∂x + i ∂f/∂y, the direction of steepest ascent. All other
-    arrays are constants. A network among the arguments is in training while ``f`` runs, and its
-    buffers have their new numbers in the end. Writes of ``f`` into its arguments show in what it
-    computes, and never in the caller's own arrays; an array that is passed twice is two arrays.
-    Reverse mode (Griewank and Walther, Evaluating Derivatives, 2008; Deep Learning from Scratch,
-    chapter 5).
+    The chosen arguments are trees (arrays, lists, dicts, modules). The gradient is a tree like
+    them, with None for arrays that are not floating or not trained. For a complex x + iy it is
+    ∂f/∂x + i ∂f/∂y, the direction of steepest ascent. All other arrays are constants.
+
+    A network among the arguments is in training mode while ``f`` runs, and its buffers are updated
+    after the call. A write of ``f`` into an argument changes the value and the gradient, and not
+    the caller's array. An array that is passed twice counts as two arrays.
 
     Args:
-        f: the function.
-        argnums: the position of the argument to differentiate, the first one by default, or a tuple
-            of positions; the gradient is then a tuple. Negative positions count from the last
-            argument.
-        argnames: the name of the argument, or a tuple of names; the gradient is then a dict by
-            name. With ``argnums`` too, it is the pair of both.
-        has_aux: whether ``f`` returns a pair of the scalar and a tree of anything else, which is
-            not differentiated; the value is then this pair.
+        f: a function that returns a real floating scalar.
+        argnums: the position of the argument to differentiate, by default 0, or a tuple of
+            positions. For a tuple the gradient is a tuple. Negative positions count from the end.
+        argnames: the name of the argument, or a tuple of names. For a tuple the gradient is a dict
+            by name. With ``argnums`` too, it is a pair of both.
+        has_aux: whether ``f`` returns a pair of the scalar and a tree that is not differentiated.
+            The value is then this pair.
 
     Raises:
-        DifferentiationError: ``f`` returns something other than a floating scalar, or one that does
-            not depend on the arguments; or there is nothing to differentiate with respect to; or an
-            argument is not there; or ``f`` uses a parameter of the network that it reaches by
-            another way than its arguments.
+        DifferentiationError: ``f`` does not return a floating scalar that depends on the arguments,
+            or there is nothing to differentiate with respect to, or there is no such argument, or
+            ``f`` uses a parameter of the network that is not from its arguments.
+
+    Source: Griewank and Walther, Evaluating Derivatives, 2008, chapter 3 (reverse mode); Deep
+    Learning from Scratch, chapter 5.
 
     >>> import numpy as np
     >>> loss = lambda w, x: ((w * x).__array_namespace__().sum(w * x), {"rows": 2})
@@ -68,27 +67,27 @@ def value_and_grad(
     @named_like(f)
     def value_and_gradient(*args: Any, **named: Any) -> tuple[Any, Any]:
         tape = Tape()
-        given: list[Any] = []
+        arguments: list[Any] = []
         begun: dict[Any, Any] = {}
         for key in chosen.keys(args, named):
             argument = args[key] if type(key) is int else named[key]  # type: ignore[index]
-            given.append(argument)
+            arguments.append(argument)
             begun[key] = tape.begin(argument)
         if not tape.variables:
-            raise DifferentiationError(_nothing(given))
+            raise DifferentiationError(_nothing(arguments))
         in_order = [begun[i] if i in begun else _constant(arg) for i, arg in enumerate(args)]
         by_name = named and {
             name: begun[name] if name in begun else _constant(arg) for name, arg in named.items()
         }
-        out = guarded(given, in_order, by_name)
+        out = guarded(arguments, in_order, by_name)
         aux = None
         if has_aux:
             out, aux = _with_aux(out)
         _check_output(out, tape)
         cotangents = tape.backward({out.node: _one(out.value)})
-        gradients = tape.gradients(given, cotangents)
+        gradients = tape.gradients(arguments, cotangents)
         if tape.buffers:
-            for argument, copy in zip(given, begun.values(), strict=True):
+            for argument, copy in zip(arguments, begun.values(), strict=True):
                 tape.finish(argument, copy)
         value = (out.value, tree.map(tape.value, aux)) if has_aux else out.value
         return value, chosen.structure(gradients)
@@ -101,11 +100,11 @@ def _constant(argument: Any) -> Any:
 
 
 def _one(x: Array) -> Array:
-    """Return a one of this dtype, where x is."""
+    """Return the scalar 1 of the dtype of x."""
     if type(x) is not Traced:
         return x**0
     if x.trace is not None and x.trace.keeps_decompositions:
-        # In a recording, one that is known.
+        # A compiled step keeps it as a constant.
         return x.__array_namespace__().ones_like(x)
     return one(x)
 
@@ -117,8 +116,15 @@ def grad(
     argnames: Argnames = None,
     has_aux: bool = False,
 ) -> Callable[..., Any]:
-    """Return a function that computes the gradient of ``f``, or the pair of it and aux; see
-    `value_and_grad`.
+    """Return a function that computes the gradient of ``f``, ∂f/∂argument.
+
+    With ``has_aux`` it returns a pair of the gradient and the second result of ``f``. See
+    `value_and_grad` for the arguments and the errors.
+
+    >>> import numpy as np
+    >>> anynet.grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    array([2., 4.])
+
     """
     both = value_and_grad(f, argnums, argnames=argnames, has_aux=has_aux)
 
@@ -131,27 +137,33 @@ def grad(
 
 
 def stop_gradient(x: T) -> T:
-    """Return the tree with the same numbers, as constants: no cotangent goes further back than
-    this.
+    """Return the tree with the same values as constants, through which no cotangent passes.
+
+    >>> import numpy as np
+    >>> anynet.grad(lambda x: np.sum(x * anynet.stop_gradient(x)))(np.array([1.0, 2.0]))
+    array([1., 2.])
+
     """
-    return tree.map(
-        lambda leaf: (
-            note(leaf, _identity(leaf), _identity.name, _identity) if type(leaf) is Traced else leaf
-        ),
-        x,
-    )
+
+    def stop(leaf: Array) -> Array:
+        if type(leaf) is not Traced:
+            return leaf
+        return note(leaf, _identity(leaf), _identity.name, _identity)
+
+    return tree.map(stop, x)
 
 
-# No rule: it has no derivative. And no kernel: it has nothing to do.
+# Without a rule it has no derivative.
 _identity = Primitive("stop_gradient", None, lambda x: x)
 
 
 def _with_aux(out: Any) -> tuple[Any, Any]:
-    """Return the scalar and what goes with it."""
+    """Return the scalar and the second result."""
     if not isinstance(out, tuple) or len(out) != 2:
+        length = f" of {len(out)}" if isinstance(out, tuple) else ""
         raise DifferentiationError(
             "has_aux wants a function that returns a pair, (scalar, anything else); this one "
-            f"returned a {type(out).__name__}{f' of {len(out)}' if isinstance(out, tuple) else ''}"
+            f"returned a {type(out).__name__}{length}"
         )
     return out
 
@@ -160,7 +172,7 @@ def _nothing(arguments: list[Any]) -> str:
     given = " and ".join(type(argument).__name__ for argument in arguments)
     return (
         f"nothing to differentiate with respect to: {given} holds no floating array; "
-        "give an array, as backend.asarray(2.0), or a network with its numbers"
+        "pass an array, as backend.asarray(2.0), or an initialized network"
     )
 
 
@@ -187,7 +199,7 @@ def _check_output(out: Any, tape: Trace) -> None:
             if is_complex(out)
             else "integers and booleans have no derivative"
         )
-        raise DifferentiationError(f"{wanted}; this one returned a number of {out.dtype}: {remedy}")
+        raise DifferentiationError(f"{wanted}; this one returned a scalar of {out.dtype}: {remedy}")
     if out.trace is not tape:
         raise DifferentiationError(
             f"{wanted} that depends on its arguments; this one does not: "

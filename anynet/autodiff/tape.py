@@ -1,8 +1,8 @@
 """The tape, and the walk back along it.
 
-While a function runs, a `Tape` notes for each step what it was made from and how cotangents pass
-back through it. `Tape.backward` then walks the steps in reverse, once: everything that all rules
-have in common happens here.
+While a function runs, a `Tape` records the parents and the pullbacks of each step.
+`Tape.backward` then walks the steps in reverse, once. It does the work that all rules have in
+common: it sums over broadcast axes, keeps dtypes, and accumulates cotangents.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,8 @@ from anynet import tree
 from anynet.array import (
     RECORDING_TYPES,
     Array,
+    DType,
+    Shape,
     array_namespace,
     conj,
     is_array,
@@ -28,18 +30,16 @@ from anynet.tracing.trace import Primitive, Traced, next_level, wrap
 
 T = TypeVar("T")
 
-# What a step was made from: its place on the tape, its shape and dtype, and the pullback to it.
-_Parent = tuple[int, tuple[int, ...], Any, Callable[[Any], Array]]
-#: What the modules of a tree that is being differentiated are told.
+#: A parent of a step: its index on the tape, its shape and dtype, and the pullback to it.
+_Parent = tuple[int, Shape, DType, Callable[[Any], Array | None]]
+#: Attributes of the modules in a tree that is being differentiated.
 TRAINING = {"_differentiated": True}
 
 _EMPTY: list[tuple[list[_Parent], int | None]] = [([], 0)]
 
 
 class Tape:
-    """A trace that records: each step holds its parents, never their values beyond what pullbacks
-    close over.
-    """
+    """A trace that records steps. A step holds pullbacks, and no values beside their closures."""
 
     batch_axes = 0
     keeps_decompositions = False
@@ -47,23 +47,20 @@ class Tape:
 
     def __init__(self) -> None:
         self.level = next_level()
-        # (parents, number of outputs, None for one that is no tuple); those after the first have
-        # empty places.
+        # (parents, number of outputs). The number is None for an output that is not a tuple. Each
+        # further output of a tuple has an empty step.
         self.steps: list[tuple[list[_Parent], int | None]] | None = []
-        # Only counted: a list of them would be a cycle, and keep every array alive until the
-        # collector runs. They take the places 0, 1, 2, …; the steps follow.
+        # The number of variables. A list of them would be a cycle, which would keep every array
+        # alive until the garbage collector runs. They have the indices 0, 1, 2, …, then the steps.
         self.variables = 0
-        # The place of every array that was to be a variable, in order; -1 for one that is a
-        # constant.
+        # The index of each array of the trees that began, in order, -1 for a constant.
         self.places: list[int] = []
         self.complex = False
-        # Whether there are buffers among the constants, which may have changed in the end.
+        # Whether there are buffers among the constants, which the function may update.
         self.buffers = False
 
     def begin(self, argument: T) -> T:
-        """Return the tree with variables for the arrays that are trained; its modules are told of
-        the training.
-        """
+        """Return the tree with its trained arrays as variables and its modules in training mode."""
         return tree.map(
             self.variable,
             argument,
@@ -72,26 +69,22 @@ class Tape:
         )
 
     def finish(self, argument: Any, begun: Any) -> None:
-        """Write the buffers of the tree that was begun back into the argument, as numbers of this
-        tape no more.
-        """
+        """Write the updated buffers of a tree that began into the argument, detached."""
         if self.buffers:
             tree.update_buffers(lambda _, new: self.value(new), argument, begun)
 
     def value(self, x: Array) -> Array:
-        """Return what a variable or a constant of this tape stands for."""
+        """Return the value of a variable or a constant of this tape."""
         return x.value if type(x) is Traced and (x.trace is self or x.trace is None) else x
 
     def constant(self, x: Array) -> Traced:
-        """Begin with an array that is not trained."""
+        """Return a constant for an array that is not trained."""
         self.buffers = True
         self.places.append(-1)
         return wrap(x)
 
     def variable(self, x: Array) -> Traced:
-        """Begin with an array to differentiate with respect to; one that is not floating is a
-        constant.
-        """
+        """Return a variable for a floating array. Other arrays become constants."""
         if not is_floating(x):
             if not is_complex(x):
                 self.places.append(-1)
@@ -105,7 +98,7 @@ class Tape:
     def apply(
         self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
-        """Evaluate the primitive and note how cotangents pass back through it."""
+        """Evaluate the primitive and record its pullbacks."""
         steps = self.steps
         if steps is None:
             raise DifferentiationError(_OUTLIVED)
@@ -120,14 +113,13 @@ class Tape:
         if rule is None or (several and not out):
             return wrap(out)
         if type(out[0] if several else out) is Traced:
-            # Evaluated by a trace further out: then all arrays belong to it, as variables or as
-            # constants.
+            # A trace further out evaluated it, and its rule takes arrays of that trace.
             values = [wrap(value) if is_array(value) else value for value in values]
         pullbacks = rule(xp, out, *values, **settings)
         if type(pullbacks) is not tuple:
             pullbacks = (pullbacks,)
         parents = []
-        # Shorter than the arguments where the last ones are settings.
+        # There are fewer pullbacks than arguments where the last arguments are settings.
         for pullback, arg, value in zip(pullbacks, args, values, strict=False):
             if pullback is not None and type(arg) is Traced and arg.trace is self:
                 parents.append((arg.node, value.shape, value.dtype, pullback))
@@ -142,10 +134,14 @@ class Tape:
         return Traced(out, self, node)
 
     def backward(self, cotangents: dict[int, Array], *, keep: bool = False) -> list[Array | None]:
-        """Walk back from cotangents by their places; return those of the variables, None for zero.
+        """Return the cotangents of the variables, None for zero.
 
-        A step is forgotten as soon as it is passed, and with it what its pullbacks held, unless it
-        is to be kept for another walk.
+        Each step is dropped when the walk has passed it, and with it the arrays in its pullbacks.
+
+        Args:
+            cotangents: by index on the tape.
+            keep: whether to keep the steps for another walk.
+
         """
         steps = self.steps
         if steps is None:
@@ -186,51 +182,46 @@ class Tape:
         return [cotangents.get(i) for i in range(inputs)]
 
     def gradients(self, trees: T, cotangents: list[Array | None]) -> T:
-        """Return trees like those that were begun, in a list or tuple: each array's cotangent, None
-        for constants.
-        """
+        """Return a list or tuple of the trees that began, with cotangents, and None for constants."""
         identities = set(map(id, cotangents))
         if len(identities) < len(cotangents):
             cotangents = _apart(cotangents)
         if self.complex:
-            # On the way back no rule conjugates, so that one formula serves real and complex
-            # arrays.
+            # No rule conjugates, so that one formula serves real and complex arrays.
             cotangents = [None if g is None else conj(g) for g in cotangents]
-        # The place of a constant is -1, which is that of the last one here.
-        found = map([*cotangents, None].__getitem__, self.places)
+        # The index of a constant is -1, the last element of this list.
+        leaves = map([*cotangents, None].__getitem__, self.places)
         if id(None) not in identities:
-            return tree.unflatten(trees, found)
+            return tree.unflatten(trees, leaves)
         places = iter(self.places)
 
         def of_leaf(x: Array) -> Array | None:
-            g = next(found)
+            g = next(leaves)
             return array_namespace(x).zeros_like(x) if next(places) >= 0 and g is None else g
 
         return tree.map(of_leaf, trees)
 
 
 def _apart(cotangents: list[Array | None]) -> list[Array | None]:
-    """Return each cotangent as an array of its own.
+    """Return the cotangents with a copy of each array that comes a second time.
 
-    Two parameters may have the very same one, as those of a sum; in a module that would tie them.
+    The two terms of a sum have the same cotangent. In a module that would tie two parameters.
     """
+    multiply = STANDARD["multiply"]
     first = {id(g): i for i, g in reversed([*enumerate(cotangents)])}
     return [
-        g if g is None or first[id(g)] == i else STANDARD["multiply"](g, 1)
-        for i, g in enumerate(cotangents)
+        g if g is None or first[id(g)] == i else multiply(g, 1) for i, g in enumerate(cotangents)
     ]
 
 
 _OUTLIVED = (
-    "a traced array outlived the call it was traced in; "
+    "a traced array was used after the call that traced it: "
     "return it from the differentiated function, or keep anynet.stop_gradient(x) of it"
 )
 
 
-def _cast(c: Array, dtype: Any) -> Array:
-    """Bring a cotangent to the dtype of its array; that of a real one, met by complex ones, is the
-    real part.
-    """
+def _cast(c: Array, dtype: DType) -> Array:
+    """Return a cotangent in the dtype of its array. For a real array that is the real part."""
     xp = array_namespace(c)
     if xp.isdtype(c.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
         c = xp.real(c)

@@ -1,6 +1,4 @@
-"""What else derivatives are good for: products with them, all of them at once, less memory, and
-rules of one's own.
-"""
+"""Products with derivatives, and matrices of derivatives: vjp, jvp, hvp, jacobian, hessian."""
 
 from collections.abc import Callable
 from itertools import count
@@ -32,67 +30,75 @@ from anynet.tracing.trace import Traced, wrap
 
 
 def vjp(f: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """Return f(*args, **named) and its pullback, from a cotangent to the tuple of those of args, g
-    ↦ gᵀ ∂f/∂x.
+    """Return f(*args, **named) and its pullback, g ↦ gᵀ ∂f/∂x.
 
-    Arguments and value are trees of arrays; the cotangent is a tree like the value. Keyword
-    arguments are constants. The pullback can be called again and again. For complex arrays it is
-    the adjoint, gᴴ taken back to ∂f/∂x + i ∂f/∂y.
+    The pullback takes a cotangent, a tree like the value, and returns the tuple of the cotangents
+    of ``args``. It can be called more than once. For complex arrays it is the adjoint, gᴴ (∂f/∂x +
+    i ∂f/∂y).
+
+    Args:
+        f: a function of trees of arrays that returns a tree of arrays.
+        *args: the trees to differentiate with respect to.
+        **named: arguments that are constants.
 
     Raises:
-        DifferentiationError: nothing to differentiate with respect to.
-        ShapeError: cotangents of other shapes, or in other places, than the value's.
-        DTypeError: a complex cotangent of a real value.
-        MixedArraysError: a cotangent of another library.
+        DifferentiationError: there is nothing to differentiate with respect to.
+        ShapeError: the cotangent is not a tree like the value, of the same shapes.
+        DTypeError: the cotangent of a real value is complex.
+        MixedArraysError: the cotangent is of another library.
+
+    Source: Griewank and Walther, Evaluating Derivatives, 2008, chapter 3.
+
+    >>> import numpy as np
+    >>> value, pullback = anynet.vjp(lambda x: x**2, np.array([1.0, 2.0]))
+    >>> pullback(np.array([1.0, 10.0]))
+    (array([ 2., 40.]),)
 
     """
     tape = Tape()
-    lifted = tape.begin(args)
+    begun = tape.begin(args)
     if not tape.variables:
         raise DifferentiationError(
             "nothing to differentiate with respect to: the arguments hold no floating array"
         )
-    out = tree.map(wrap, Guarded(f)(args, lifted, tree.map(wrap, named)))
-    tape.finish(args, lifted)
+    out = tree.map(wrap, Guarded(f)(args, begun, tree.map(wrap, named)))
+    tape.finish(args, begun)
     outputs: dict[str, Any] = dict(tree.leaves(out))
     shapes = {path: tuple(x.shape) for path, x in outputs.items()}
 
     def pullback(g: Any) -> Any:
-        given = dict(tree.leaves(g))
-        found = {path: tuple(x.shape) for path, x in given.items()}
-        if shapes != found:
+        leaves = dict(tree.leaves(g))
+        given = {path: tuple(c.shape) for path, c in leaves.items()}
+        if shapes != given:
             raise ShapeError(
-                f"cotangents of shapes {_shown(found)} were given: wanted those of the value, "
+                f"cotangents of shapes {_shown(given)} were given: wanted those of the value, "
                 f"{_shown(shapes)}"
             )
         cotangents: dict[int, Array] = {}
         for path, x in outputs.items():
-            if x.trace is tape:
-                c = given[path]
-                _check_cotangent_of(x, c)
-                # Under another trace all arrays belong to it: not every library's operators take a
-                # stranger.
-                c = wrap(c) if type(x.value) is Traced else c
-                cotangents[x.node] = (
-                    conj(c) if x.node not in cotangents else cotangents[x.node] + conj(c)
-                )
+            if x.trace is not tape:
+                continue
+            c = leaves[path]
+            _check_cotangent_of(x, c)
+            # Inside another trace all arrays belong to it, because not every library's operators
+            # take an array of another type.
+            c = conj(wrap(c) if type(x.value) is Traced else c)
+            cotangents[x.node] = cotangents[x.node] + c if x.node in cotangents else c
         return tape.gradients((args,), tape.backward(cotangents, keep=True))[0]
 
     return tree.map(tape.value, out), pullback
 
 
 def _check_cotangent_of(x: Traced, c: Array) -> None:
-    """Look for a cotangent of another library, and for one whose imaginary part would be left
-    out.
-    """
-    given = c.plain if type(c) is Traced else c
-    if type(given) is not type(x.plain) and library_name(array_namespace(given)) != library_name(
-        x.library
-    ):
-        raise MixedArraysError(
-            f"a cotangent of {library_name(array_namespace(given))} was given: wanted an array of "
-            f"the value's library, {library_name(x.library)}, as get_backend(x).asarray(y)"
-        )
+    """Check that a cotangent is of the library of x, and that it is not complex where x is real."""
+    plain = c.plain if type(c) is Traced else c
+    if type(plain) is not type(x.plain):
+        given, wanted = library_name(array_namespace(plain)), library_name(x.library)
+        if given != wanted:
+            raise MixedArraysError(
+                f"a cotangent of {given} was given: wanted an array of the value's library, "
+                f"{wanted}, as get_backend(x).asarray(y)"
+            )
     if is_complex(c) and not is_complex(x):
         raise DTypeError(
             f"a cotangent of {c.dtype} was given for a value of {x.dtype}: take its real part"
@@ -100,10 +106,8 @@ def _check_cotangent_of(x: Traced, c: Array) -> None:
 
 
 def _shown(shapes: dict[str, tuple[int, ...]]) -> str:
-    return (
-        ", ".join(f"{shape} ({path})" if path else str(shape) for path, shape in shapes.items())
-        or "no array"
-    )
+    shown = [f"{shape} ({path})" if path else str(shape) for path, shape in shapes.items()]
+    return ", ".join(shown) or "no array"
 
 
 def jvp(
@@ -112,15 +116,26 @@ def jvp(
     tangents: tuple[Any, ...],
     **named: Any,
 ) -> tuple[Any, Any]:
-    """Return f(*args, **named) and its derivative along the tangents, ∂f/∂x · v, a tree like the
-    value.
+    """Return f(*args, **named) and its derivative along the tangents, ∂f/∂x · v.
 
-    Keyword arguments are constants. The pullback is linear in the cotangent; the pullback of that
-    is the derivative forwards (Townsend's trick).
+    The derivative is a tree like the value. The pullback is linear in the cotangent, and the
+    pullback of the pullback is the derivative along the tangents (Townsend's trick).
+
+    Args:
+        f: a function of trees of arrays that returns a tree of arrays.
+        args: a tuple with one tree for each argument.
+        tangents: a tuple of trees like ``args``.
+        **named: arguments that are constants.
 
     Raises:
-        DifferentiationError: args or tangents is no tuple.
-        ShapeError: the tangents are not like the arguments.
+        DifferentiationError: ``args`` or ``tangents`` is not a tuple.
+        ShapeError: the tangents are not trees like the arguments, of the same shapes.
+
+    Source: Townsend, A new trick for calculating Jacobian vector products, 2017.
+
+    >>> import numpy as np
+    >>> anynet.jvp(lambda x: x**2, (np.array([1.0, 2.0]),), (np.array([1.0, 10.0]),))
+    (array([1., 4.]), array([ 2., 40.]))
 
     """
     for name, given in (("args", args), ("tangents", tangents)):
@@ -131,30 +146,40 @@ def jvp(
             )
     _check_like("tangents", tangents, args)
     value, _ = vjp(f, *args, **named)
-    places = tree.map(lambda x: array_namespace(x).zeros_like(x), value)
-    _, forwards = vjp(
-        lambda g: vjp(f, *tree.map(wrap, args), **tree.map(wrap, named))[1](g),
-        places,
-    )
-    # The others have no cotangents, and so no place here.
-    of, path = (
-        dict(tree.leaves(args)),
-        iter([path for path, _ in tree.leaves(tangents)]),
-    )
-    trained = tree.map(lambda v: v if _is_inexact(of[next(path)]) else None, tangents)
-    return value, forwards(trained)[0]
+    zeros = tree.map(lambda x: array_namespace(x).zeros_like(x), value)
+
+    def transpose(g: Any) -> Any:
+        _, pullback = vjp(f, *tree.map(wrap, args), **tree.map(wrap, named))
+        return pullback(g)
+
+    _, forwards = vjp(transpose, zeros)
+    # Integers and booleans have no cotangents.
+    leaves = dict(tree.leaves(args))
+    paths = iter([path for path, _ in tree.leaves(tangents)])
+    floating = tree.map(lambda v: v if _is_inexact(leaves[next(paths)]) else None, tangents)
+    return value, forwards(floating)[0]
 
 
 def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """Return a function that computes ∂f/∂argument, of shape (*value.shape, *argument.shape).
 
-    For trees: the tree of the value, with the tree of the argument in place of every array, and
-    with a tuple of these where ``argnums`` is a tuple. Keyword arguments are constants. For a real
-    value of a complex argument x + iy it is ∂f/∂x + i ∂f/∂y, as for `anynet.grad`.
+    For trees it is the tree of the value, with the tree of the argument in place of every array.
+    For a real value of a complex argument x + iy it is ∂f/∂x + i ∂f/∂y, as for `anynet.grad`.
+
+    Args:
+        f: a function of trees of arrays that returns a tree of real arrays. Keyword arguments are
+            constants.
+        argnums: the position of the argument, or a tuple of positions. For a tuple, a tuple of
+            derivatives is in place of every array.
 
     Raises:
-        DifferentiationError: an argument is not there, or the value is complex: then there is no
-            one matrix.
+        DifferentiationError: there is no such argument, or the value is complex, which has no
+            single matrix of derivatives.
+
+    >>> import numpy as np
+    >>> anynet.jacobian(lambda x: x**2)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
 
     """
     chosen = Chosen(f, argnums)
@@ -164,47 +189,38 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
         keys = chosen.keys(args, {})
 
         def of_chosen(*variables: Any) -> Any:
-            given = dict(zip(keys, variables, strict=True))
-            constants = tree.map(wrap, named)
-            return f(
-                *(given[i] if i in given else tree.map(wrap, arg) for i, arg in enumerate(args)),
-                **constants,
-            )
+            chosen_args = dict(zip(keys, variables, strict=True))
+            in_order = [
+                chosen_args[i] if i in chosen_args else tree.map(wrap, arg)
+                for i, arg in enumerate(args)
+            ]
+            return f(*in_order, **tree.map(wrap, named))
 
         like = [args[key] for key in keys]  # type: ignore[index]  # positions
         value, pullback = vjp(of_chosen, *like)
         outputs = [x for _, x in tree.leaves(value)]
         if not outputs:
             raise DifferentiationError(
-                f"jacobian wants arrays, and the function returned {value!r}: return what depends "
-                "on its arguments"
+                f"jacobian wants arrays, and the function returned {value!r}: return an array that "
+                "depends on the arguments"
             )
         for x in outputs:
             if is_complex(x):
                 raise DifferentiationError(
-                    f"jacobian wants real values, and the function returned {x.dtype}: take the "
-                    "real and the imaginary part one by one, or use vjp, jvp or hvp"
+                    f"jacobian wants real values, and the function returned {x.dtype}: return the "
+                    "real and the imaginary part as two arrays, or use vjp, jvp or hvp"
                 )
-        place = count()
+        position = count()
 
         def rows(x: Array) -> Any:
-            """Pull back a one in every element in turn."""
-            at = next(place)
-            found = []
+            """Return the derivatives of each element of x, an array of the value."""
+            zeros = [array_namespace(y).zeros_like(y) for y in outputs]
+            at = next(position)
+            pulled_back = []
             for i in range(size(x)):
-                xp = array_namespace(x)
-                one = xp.reshape(
-                    xp.astype(xp.arange(size(x), device=device(x)) == i, x.dtype),
-                    x.shape,
-                )
-                ones = iter(
-                    [
-                        one if k == at else array_namespace(y).zeros_like(y)
-                        for k, y in enumerate(outputs)
-                    ]
-                )
-                found.append(pullback(tree.map(lambda _: next(ones), value)))  # noqa: B023 - called at once
-            return chosen.structure(list(_stacked(found, x.shape, tuple(like))))
+                zeros[at] = _one_at(x, i)
+                pulled_back.append(pullback(tree.unflatten(value, zeros)))
+            return chosen.structure(list(_stacked(pulled_back, x.shape, tuple(like))))
 
         return tree.map(rows, value)
 
@@ -212,39 +228,61 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
 
 
 def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """Return a function that computes the second derivatives of a scalar f, (*argument.shape,
-    *argument.shape).
+    """Return a function that computes ∂²f/∂argument², (*argument.shape, *argument.shape).
 
-    Where ``argnums`` is a tuple, it is a tuple of tuples. Keyword arguments are constants.
+    Args:
+        f: a function of trees of arrays that returns a real scalar. Keyword arguments are constants.
+        argnums: the position of the argument, or a tuple of positions. For a tuple the result is a
+            tuple of tuples.
 
     Raises:
-        DifferentiationError: as `jacobian`; for complex arguments there is `hvp`.
+        DifferentiationError: as `jacobian`. For complex arguments use `hvp`.
+
+    >>> import numpy as np
+    >>> anynet.hessian(lambda x: np.sum(x**3))(np.array([1.0, 2.0]))
+    array([[ 6.,  0.],
+           [ 0., 12.]])
 
     """
     return jacobian(grad(f, argnums), argnums)
 
 
 def hvp(f: Callable[..., Any], x: Any, v: Any, **named: Any) -> Any:
-    """Return the product of the Hessian of the scalar f(x, **named) with v, a tree like x, without
-    making the matrix.
+    """Return the product of the Hessian of f with v, ∂²f/∂x² · v, without computing the matrix.
 
-    Keyword arguments are constants. For complex x it is the derivative of the gradient ∂f/∂x + i
-    ∂f/∂y along v.
+    For complex x it is the derivative of the gradient ∂f/∂x + i ∂f/∂y along v.
+
+    Args:
+        f: a function that returns a real scalar.
+        x: a tree of arrays.
+        v: a tree like x, of the same shapes.
+        **named: arguments of f that are constants.
 
     Raises:
-        ShapeError: v is not like x.
+        ShapeError: v is not a tree like x.
+
+    Source: Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6, 1994.
+
+    >>> import numpy as np
+    >>> anynet.hvp(lambda x: np.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 10.0]))
+    array([  6., 120.])
 
     """
     _check_like("v", v, x)
-    along = dict(tree.leaves(v))
+    direction = dict(tree.leaves(v))
 
     def slope(x: Any) -> Any:
-        return sum(
-            _inner(g, wrap(along[path]))
-            for path, g in tree.leaves(grad(f)(x, **tree.map(wrap, named)))
-        )
+        gradient = grad(f)(x, **tree.map(wrap, named))
+        return sum(_inner(g, wrap(direction[path])) for path, g in tree.leaves(gradient))
 
     return grad(slope)(x)
+
+
+def _one_at(x: Array, i: int) -> Array:
+    """Return zeros like x, with a one at the i-th element."""
+    xp = array_namespace(x)
+    is_i = xp.arange(size(x), device=device(x)) == i
+    return xp.reshape(xp.astype(is_i, x.dtype), x.shape)
 
 
 def _inner(g: Array, v: Array) -> Array:
@@ -256,16 +294,17 @@ def _inner(g: Array, v: Array) -> Array:
 
 
 def _stacked(rows: list[Any], shape: tuple[int, ...], like: Any) -> Any:
-    """Return the tree of rows with an array of all of them, shaped like the value, in place of
-    every array.
+    """Return a tree like a row, with each array stacked over all rows, (*shape, *x.shape).
+
+    Without rows, the tree ``like`` has the shapes.
     """
     columns = [[x for _, x in tree.leaves(row)] for row in rows]
-    place = count()
+    position = count()
 
     def stacked(x: Array) -> Array:
-        xp = array_namespace(x)
-        i = next(place)
+        i = next(position)
         if not rows:
+            xp = array_namespace(x)
             return xp.zeros((*shape, *x.shape), dtype=x.dtype, device=device(x))
         xp = array_namespace(columns[0][i])
         return xp.reshape(xp.stack([row[i] for row in columns]), (*shape, *x.shape))

@@ -1,4 +1,4 @@
-"""Vectorization: a function of one example, evaluated for a whole batch in one pass."""
+"""vmap: a function of one example, evaluated for a whole batch at once."""
 
 from collections.abc import Callable
 from itertools import chain
@@ -13,29 +13,28 @@ from anynet.tracing.vectorize import Vectorizer
 
 
 def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
-    """Return a function that evaluates ``f`` for every entry along an axis of its arguments, all
-    entries at once.
+    """Return a function that evaluates ``f`` for all entries along an axis of its arguments at once.
 
-    It returns what a loop over the entries would, stacked. It nests with `anynet.grad` and itself
-    in any order: ``vmap(grad(loss), in_axes=(None, 0, 0))(net, x, t)`` has the gradient of every
-    example. Random numbers are the same for every entry, unless their key is among the arguments
-    that are mapped.
+    The result is the same as the stacked results of a loop over the entries. `vmap` and
+    `anynet.grad` nest in any order: ``vmap(grad(loss), in_axes=(None, 0, 0))(net, x, t)`` returns
+    the gradient of every example. Random values are the same for every entry, unless their key is
+    among the arguments that are mapped.
 
     Args:
-        f: a function of trees of arrays that returns one. It is written in the standard's
-            functions.
-        in_axes: the axis of the arguments that runs over the entries, None for an argument that is
-            the same for all of them. A tuple has one part for each argument; a part may be a tree
-            like its argument. Keyword arguments are the same for all entries.
-        out_axes: the axis that runs over the entries in the result, or a tree of axes like the
-            result. None says that an array is the same for all entries.
+        f: a function of trees of arrays that returns a tree of arrays. It uses functions of the
+            standard.
+        in_axes: the axis over the entries in the arguments. None means that an argument is the same
+            for all entries. A tuple has one part for each argument, which may be a tree like the
+            argument. Keyword arguments are the same for all entries.
+        out_axes: the axis over the entries in the result, or a tree of axes like the result. None
+            means that an array is the same for all entries.
 
     Raises:
         ShapeError: the arguments have different numbers of entries, or an array has no such axis.
-        ArgumentError: in_axes or out_axes is not like the arguments or the result, or no argument
-            is mapped.
+        ArgumentError: ``in_axes`` or ``out_axes`` does not match the arguments or the result, or no
+            argument is mapped.
         DifferentiationError: ``f`` uses the value of an array, as ``if x > 0`` does, or a buffer of
-            a network that is the same for all entries has become another for each of them.
+            a network that is the same for all entries would differ from entry to entry.
         NoRuleError: ``f`` uses a function that cannot be evaluated for many entries at once.
 
     >>> import numpy as np
@@ -57,7 +56,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             for (path, x), axis in zip(leaves, axes, strict=True)
         ]
         batch = Vectorizer(_entries(mapped))
-        # Within another trace, what is the same for all entries stays one of its constants.
+        # Inside another trace, an array that is the same for all entries stays a constant of it.
         traced = any(type(x) is Traced for _, x in leaves)
         places = iter(mapped)
 
@@ -75,9 +74,9 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         )
         axes_of_out = iter(_of_leaves("out_axes", out_axes, out))
 
-        def end(x: Array) -> Array:
+        def end(array: Array) -> Array:
             axis = next(axes_of_out)
-            x = wrap(x)
+            x = wrap(array)
             if x.trace is batch:
                 if axis is None:
                     raise ArgumentError(
@@ -85,12 +84,10 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
                         "entry to entry: wanted the axis that runs over the entries"
                     )
                 return _moved(x.value, 0, _place("the result", axis, x.ndim + 1))
-            x = x if traced or x.trace is not None else x.value
-            return (
-                x
-                if axis is None
-                else _repeated(x, _place("the result", axis, x.ndim + 1), batch.points)
-            )
+            out = x if traced or x.trace is not None else x.value
+            if axis is None:
+                return out
+            return _repeated(out, _place("the result", axis, out.ndim + 1), batch.points)
 
         return tree.map(end, out)
 
@@ -98,8 +95,9 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
 
 
 def _of_leaves(name: str, axes: Any, argument: Any) -> list[int | None]:
-    """Return the axis of every leaf of a tree, from one axis or a tree of axes that may end
-    earlier.
+    """Return the axis of every leaf of a tree.
+
+    The axes are one axis, or a tree of axes in which one axis may stand for a whole branch.
     """
     if axes is None or (isinstance(axes, int) and not isinstance(axes, bool)):
         return [axes for _ in tree.leaves(argument)]
@@ -120,7 +118,7 @@ def _of_leaves(name: str, axes: Any, argument: Any) -> list[int | None]:
 
 
 def _place(name: str, axis: int | None, ndim: int) -> int | None:
-    """Return an axis as counted from the first one."""
+    """Return a non-negative axis."""
     if axis is None:
         return None
     if not -ndim <= axis < ndim:
@@ -149,14 +147,12 @@ def _moved(x: Array, source: int, destination: int | None) -> Array:
 def _repeated(x: Array, axis: int | None, entries: int) -> Array:
     xp = array_namespace(x)
     wide = xp.expand_dims(x, axis=axis)
-    return xp.broadcast_to(
-        wide,
-        tuple(entries if i == axis else n for i, n in enumerate(wide.shape)),
-    )
+    shape = tuple(entries if i == axis else n for i, n in enumerate(wide.shape))
+    return xp.broadcast_to(wide, shape)
 
 
 def _buffer(batch: Vectorizer, new: Any, axis: int | None) -> Any:
-    """Return what a buffer has become, like it was given."""
+    """Return the new value of a buffer, with the axis over the entries where it was."""
     if type(new) is not Traced:
         return new
     if new.trace is not batch:
@@ -164,8 +160,8 @@ def _buffer(batch: Vectorizer, new: Any, axis: int | None) -> Any:
         return new if axis is None else _repeated(new, axis, batch.points)
     if axis is None:
         raise DifferentiationError(
-            f"a buffer of shape {tuple(new.shape)} would have another value for each of "
-            f"{batch.points} entries, as the running statistics of BatchNorm do: freeze the layer, "
-            "or map the buffers over an axis too"
+            f"a buffer of shape {tuple(new.shape)} would differ between the {batch.points} entries, "
+            "as the running statistics of BatchNorm do: freeze the layer, or map the buffers over "
+            "an axis too"
         )
     return _moved(new.value, 0, axis)

@@ -1,6 +1,4 @@
-"""The hot operations: each a reference in Array API code with its rule, for which a backend may
-hold a kernel.
-"""
+"""The operations that need speed: a reference in Array API code, a rule, and a backend's kernel."""
 
 from anynet.primitives.activation import (
     log_softmax,

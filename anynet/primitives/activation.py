@@ -1,6 +1,4 @@
-"""Activations that are worth a step of their own: stable where the bare formula overflows, cheap to
-go back through.
-"""
+"""ReLU, sigmoid and softmax. They are primitives for speed, and because the formula overflows."""
 
 from typing import Any
 
@@ -17,10 +15,9 @@ def _relu_gradient_rule(xp: Namespace, out: Array, g: Array, y: Array) -> Any:
 
 @primitive(_relu_gradient_rule, kind=REAL)
 def relu_gradient(g: Array, y: Array) -> Array:
-    """Return g where y = relu(x) is positive and 0 elsewhere, at x = 0 too; all of one shape and
-    dtype.
+    """Return g where y = relu(x) is positive, and 0 elsewhere, also at x = 0.
 
-    Where y is NaN, so is the loss, and what comes out is either of the two.
+    g and y are of one shape and dtype. Where y is NaN, the result is g or 0.
     """
     xp = array_namespace(g, y)
     return xp.where(y > 0, g, xp.zeros_like(g))
@@ -32,9 +29,14 @@ def _relu_rule(xp: Namespace, out: Array, x: Array) -> Any:
 
 @primitive(_relu_rule, kind=REAL)
 def relu(x: Array) -> Array:
-    """Return max(x, 0) for every element, of x's shape and floating dtype; NaN stays.
+    """Return max(x, 0) for every element, of x's shape and floating dtype. NaN stays NaN.
 
-    Source: Deep Learning from Scratch, chapter 3.2.7.
+    The derivative at 0 is 0. Source: Deep Learning from Scratch, chapter 3.2.7.
+
+    >>> import numpy as np
+    >>> anynet.functions.relu(np.array([-1.0, 0.0, 2.0]))
+    array([0., 0., 2.])
+
     """
     xp = array_namespace(x)
     return xp.maximum(x, xp.zeros_like(x))
@@ -47,23 +49,25 @@ def _sigmoid_rule(xp: Namespace, out: Array, x: Array) -> Any:
 @primitive(_sigmoid_rule, kind=REAL)
 @in_float32
 def sigmoid(x: Array) -> Array:
-    """Return 1 / (1 + exp(-x)) for every element, in (0, 1), of x's shape and floating dtype; no x
-    overflows.
+    """Return 1 / (1 + exp(-x)) for every element, of x's shape and floating dtype.
 
-    Source: Deep Learning from Scratch, chapter 3.2.4.
+    It is in [0, 1], and no x overflows. Source: Deep Learning from Scratch, chapter 3.2.4.
+
+    >>> import numpy as np
+    >>> anynet.functions.sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+    array([0. , 0.5, 1. ])
+
     """
     xp = array_namespace(x)
-    # The exponential of a negative number only: it cannot overflow, and small results keep all
-    # their digits.
+    # The exponential of a negative value does not overflow, and small results keep all digits.
     e = xp.exp(-xp.abs(x))
-    # The numerator is 1 where x ≥ 0, and the larger of two: a choice, whose sides are hard to
-    # guess, takes longer.
+    # The numerator is 1 where x ≥ 0. A maximum is faster than where(), which branches.
     return xp.maximum(e, xp.astype(x >= 0, x.dtype)) / (1 + e)
 
 
-def _explain_axis(x: Array, axis: Any = -1) -> None:
+def _explain_axis(x: Array, axis: object = -1) -> None:
     if not isinstance(axis, int):
-        raise ArgumentTypeError(f"axis is {describe(axis)}: wanted a whole number")
+        raise ArgumentTypeError(f"axis is {describe(axis)}: wanted an integer")
     if not -x.ndim <= axis < x.ndim:
         raise ShapeError(
             f"axis is {axis} for an array of shape {tuple(x.shape)}: wanted {-x.ndim} to "
@@ -72,41 +76,55 @@ def _explain_axis(x: Array, axis: Any = -1) -> None:
 
 
 def _softmax_rule(xp: Namespace, out: Array, x: Array, axis: int = -1) -> Any:
-    return (
-        lambda g: out * (g - xp.sum(g * out, axis=axis, keepdims=True)),
-        None,
-    )
+    return lambda g: out * (g - xp.sum(g * out, axis=axis, keepdims=True)), None
 
 
 @primitive(_softmax_rule, _explain_axis, kind=REAL)
 @in_float32
 def softmax(x: Array, axis: int = -1) -> Array:
-    """Return exp(x) / sum(exp(x)) along an axis, of x's shape and floating dtype: numbers in [0, 1]
-    whose sum is 1.
+    """Return exp(x) / sum(exp(x)) along an axis, of x's shape and floating dtype.
 
-    The largest element is subtracted first, which changes nothing but the size of the numbers.
+    The results are in [0, 1] and their sum is 1. The largest element is subtracted first, which
+    does not change the result and avoids overflow.
+
+    Args:
+        x: an array of any shape.
+        axis: the axis to sum along, -x.ndim … x.ndim - 1.
+
+    Raises:
+        ShapeError: x has no such axis.
+        ArgumentTypeError: ``axis`` is not an integer.
+
     Source: Deep Learning from Scratch, chapter 3.5.
+
+    >>> import numpy as np
+    >>> anynet.functions.softmax(np.array([0.0, 0.0, 1000.0]))
+    array([0., 0., 1.])
+
     """
     xp = array_namespace(x)
     if 0 in x.shape:
-        # There is no largest of none.
+        # An array without elements has no maximum.
         return xp.exp(x)
     e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
     return e / xp.sum(e, axis=axis, keepdims=True)
 
 
 def _log_softmax_rule(xp: Namespace, out: Array, x: Array, axis: int = -1) -> Any:
-    return (
-        lambda g: g - xp.exp(out) * xp.sum(g, axis=axis, keepdims=True),
-        None,
-    )
+    return lambda g: g - xp.exp(out) * xp.sum(g, axis=axis, keepdims=True), None
 
 
 @primitive(_log_softmax_rule, _explain_axis, kind=REAL)
 @in_float32
 def log_softmax(x: Array, axis: int = -1) -> Array:
-    """Return log(softmax(x)) along an axis without ever taking the logarithm of a number that
-    vanished.
+    """Return log(softmax(x)) along an axis, finite where the softmax underflows to 0.
+
+    See `softmax` for the arguments and the errors.
+
+    >>> import numpy as np
+    >>> anynet.functions.log_softmax(np.array([0.0, 0.0, 1000.0]))
+    array([-1000., -1000.,     0.])
+
     """
     xp = array_namespace(x)
     if 0 in x.shape:

@@ -1,4 +1,4 @@
-"""The affine map, the heart of a fully connected layer."""
+"""The affine map of a fully connected layer."""
 
 import math
 from typing import Any
@@ -23,13 +23,13 @@ def _affine_rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array
 
 
 def _explain(x: Array, weight: Array, bias: Array | None) -> None:
-    """Say why there is no product, and whether flattening some axes would help."""
+    """Raise an error that names the shapes, and tells whether flattening some axes would help."""
     given, wanted = tuple(x.shape), weight.shape[0]
     if given[-1:] == (wanted,):
         return
     message = f"input of shape {given} does not fit weights of shape {tuple(weight.shape)}: wanted (…, {wanted})"
     for axis in range(len(given)):
-        # A graph's batch has no length.
+        # The batch of an ONNX graph has no length.
         if None not in given[axis:] and math.prod(given[axis:]) == wanted:
             raise ShapeError(f"{message}; flattened to {(*given[:axis], wanted)} it would")
     raise ShapeError(message)
@@ -37,13 +37,23 @@ def _explain(x: Array, weight: Array, bias: Array | None) -> None:
 
 @primitive(_affine_rule, _explain, kind=REAL_OR_COMPLEX)
 def affine(x: Array, weight: Array, bias: Array | None) -> Array:
-    """Return x @ weight + bias, for x (…, n), weight (n, m) and bias (m,) or None; the result is
-    (…, m).
+    """Return x @ weight + bias, (…, m).
+
+    Args:
+        x: (…, n), floating or complex.
+        weight: (n, m).
+        bias: (m,), or None for 0.
 
     Raises:
-        ShapeError: x and weight do not fit together.
+        ShapeError: the last axis of x is not of length n.
 
     Source: Deep Learning from Scratch, chapter 5.6.
+
+    >>> import numpy as np
+    >>> from anynet.primitives import affine
+    >>> affine(np.ones((2, 3)), np.ones((3, 1)), np.array([0.5]))
+    array([[3.5],
+           [3.5]])
 
     """
     y = array_namespace(x, weight).matmul(x, weight)

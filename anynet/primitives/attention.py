@@ -1,4 +1,4 @@
-"""The softmax of attention, in which some elements do not count."""
+"""The softmax of attention scores with a mask."""
 
 import math
 from typing import Any
@@ -10,14 +10,11 @@ from anynet.tracing.trace import primitive
 
 
 def _rule(xp: Namespace, out: Array, scores: Array, allowed: Array) -> Any:
-    return (
-        lambda g: out * (g - xp.sum(g * out, axis=-1, keepdims=True)),
-        None,
-    )
+    return lambda g: out * (g - xp.sum(g * out, axis=-1, keepdims=True)), None
 
 
 def _explain(scores: Array, allowed: Array) -> None:
-    """Name the first row in which nothing counts."""
+    """Raise an error that names the first row without an allowed key."""
     xp = array_namespace(allowed)
     nothing = xp.reshape(xp.logical_not(xp.any(allowed, axis=-1)), (-1,))
     if bool(xp.any(nothing)):
@@ -31,17 +28,26 @@ def _explain(scores: Array, allowed: Array) -> None:
 @primitive(_rule, _explain, kind=REAL)
 @in_float32
 def masked_softmax(scores: Array, allowed: Array) -> Array:
-    """Return softmax(scores) over the last axis among the elements that are allowed; the others are
-    0.
+    """Return softmax(scores) over the last axis among the allowed elements, and 0 for the others.
 
-    Allowed is boolean, of a shape that broadcasts to that of the scores. A row without any is an
-    error where the library can tell without waiting for a device; elsewhere it is NaN.
+    A row without an allowed element is NaN, where the library cannot raise an error without waiting
+    for the device.
+
+    Args:
+        scores: (…, keys), floating.
+        allowed: boolean, of a shape that broadcasts to the shape of the scores.
+
+    Raises:
+        DataError: a row has no allowed element.
+
+    >>> import numpy as np
+    >>> from anynet.primitives import masked_softmax
+    >>> masked_softmax(np.zeros((1, 3)), np.array([True, True, False]))
+    array([[0.5, 0.5, 0. ]])
+
     """
     xp = array_namespace(scores, allowed)
-    scores = xp.where(
-        allowed,
-        scores,
-        xp.full((), -math.inf, dtype=scores.dtype, device=device(scores)),
-    )
+    minus_infinity = xp.full((), -math.inf, dtype=scores.dtype, device=device(scores))
+    scores = xp.where(allowed, scores, minus_infinity)
     e = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
     return e / xp.sum(e, axis=-1, keepdims=True)

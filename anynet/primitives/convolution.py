@@ -1,9 +1,9 @@
-"""Convolution of images and its two partners: all are linear in both arrays, and derivatives of one
-are the others.
+"""Convolution of images, and its two gradients.
 
-Images are (N, channels, height, width), weights (out_channels, in_channels / groups, kernel height,
-kernel width). Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning,
-2016; Deep Learning from Scratch, chapter 7.
+All three are linear in both arrays, and the derivatives of each are the other two. Images are (N,
+channels, height, width), weights (out_channels, in_channels / groups, kernel height, kernel width).
+Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016; Deep Learning
+from Scratch, chapter 7.
 """
 
 import math
@@ -22,8 +22,9 @@ NO_PADDING: Padding = ((0, 0), (0, 0))
 
 
 def output_size(size: Shape, kernel: Shape, stride: Pair, padding: Padding, dilation: Pair) -> Pair:
-    """Return (height, width) of what windows over an image leave, (size + padding - reach) //
-    stride + 1.
+    """Return the height and width of a convolution's output.
+
+    They are (size + padding - reach) // stride + 1, where reach is dilation · (kernel - 1) + 1.
     """
     reach = [dilation[i] * (kernel[i] - 1) + 1 for i in (0, 1)]
     height, width = ((size[i] + sum(padding[i]) - reach[i]) // stride[i] + 1 for i in (0, 1))
@@ -31,10 +32,10 @@ def output_size(size: Shape, kernel: Shape, stride: Pair, padding: Padding, dila
 
 
 def check_images(x: Array) -> None:
-    """Look at the number of axes.
+    """Check that there are four axes.
 
     Raises:
-        ShapeError: there are not four.
+        ShapeError: there are not.
 
     """
     if x.ndim != 4:
@@ -44,10 +45,10 @@ def check_images(x: Array) -> None:
 
 
 def check_windows(size: Shape, kernel: Shape, padding: Padding, dilation: Pair) -> None:
-    """Compare the reach of a window with the padded image.
+    """Check that a window is not larger than the padded image.
 
     Raises:
-        ShapeError: the window is larger.
+        ShapeError: it is larger.
 
     """
     padded = tuple(size[i] + sum(padding[i]) for i in (0, 1))
@@ -68,8 +69,9 @@ def windows(
     dilation: Pair,
     fill: float = 0.0,
 ) -> Array:
-    """Return what a moving window sees, (N, channels, kernel height · kernel width, out height, out
-    width).
+    """Return the elements of every window.
+
+    The result is (N, channels, kernel height · kernel width, out height, out width).
     """
     xp = array_namespace(x)
     height, width = output_size(x.shape[2:], kernel, stride, padding, dilation)
@@ -84,23 +86,18 @@ def windows(
 
 
 def pad(x: Array, padding: Padding, fill: float = 0.0) -> Array:
-    """Add rows and columns of a number around images; a negative padding takes them off."""
+    """Add rows and columns of a value around images. A negative padding removes them."""
     xp = array_namespace(x)
     for axis, (before, after) in zip((2, 3), padding, strict=True):
         start, stop = max(0, -before), x.shape[axis] - max(0, -after)
         if (start, stop) != (0, x.shape[axis]):
             x = x[(slice(None),) * axis + (slice(start, stop), ...)]
-        parts = [
-            xp.full(
-                (*x.shape[:axis], n, *x.shape[axis + 1 :]),
-                fill,
-                dtype=x.dtype,
-                device=device(x),
-            )
-            for n in (max(0, before), max(0, after))
-        ]
+        parts = [x]
+        for n in (max(0, before), max(0, after)):
+            shape = (*x.shape[:axis], n, *x.shape[axis + 1 :])
+            parts.append(xp.full(shape, fill, dtype=x.dtype, device=device(x)))
         if max(before, after) > 0:
-            x = xp.concat([parts[0], x, parts[1]], axis=axis)
+            x = xp.concat([parts[1], x, parts[2]], axis=axis)
     return x
 
 
@@ -115,7 +112,7 @@ def _rule(
     return (
         lambda g: conv2d_input_gradient(g, weight, x.shape[2:], **settings),
         lambda g: conv2d_weight_gradient(g, x, weight.shape[2:], **settings),
-        # Image by image: some libraries take three times as long over all axes at once.
+        # Some libraries take three times as long over all axes at once.
         lambda g: xp.sum(xp.sum(widened(g), axis=(2, 3)), axis=0),
     )
 
@@ -124,17 +121,13 @@ def _explain(x: Array, weight: Array, bias: Array | None, **settings: Any) -> No
     groups = settings["groups"]
     check_images(x)
     if x.shape[1] != weight.shape[1] * groups:
+        in_groups = f" in {groups} groups" if groups > 1 else ""
         raise ShapeError(
             f"input of {x.shape[1]} channels does not fit weights of shape "
-            f"{tuple(weight.shape)}{f' in {groups} groups' if groups > 1 else ''}: wanted "
-            f"{weight.shape[1] * groups} channels"
+            f"{tuple(weight.shape)}{in_groups}: wanted {weight.shape[1] * groups} channels"
         )
-    check_windows(
-        x.shape[2:],
-        weight.shape[2:],
-        settings["padding"],
-        settings["dilation"],
-    )
+    padding, dilation = settings["padding"], settings["dilation"]
+    check_windows(x.shape[2:], weight.shape[2:], padding, dilation)
 
 
 @primitive(_rule, _explain, kind=REAL_OR_COMPLEX)
@@ -148,24 +141,44 @@ def conv2d(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """Return out[n, o, p] = bias[o] + Σ weight[o, c, k] · x[n, c, stride · p + dilation · k] over
-    padded images.
+    """Return out[n, o, p] = bias[o] + Σ weight[o, c, k] · x[n, c, stride · p + dilation · k].
 
-    The result is (N, out_channels, height, width); see `output_size`. Padding is ((top, bottom),
-    (left, right)).
+    The sum is over the channels of the group and the positions k in the kernel, on padded images.
+    The result is (N, out_channels, height, width); see `output_size`.
+
+    Args:
+        x: (N, in_channels, height, width), floating or complex.
+        weight: (out_channels, in_channels / groups, kernel height, kernel width).
+        bias: (out_channels,), or None for 0.
+        stride: the step between windows, along the height and the width.
+        padding: ((top, bottom), (left, right)), rows and columns of zeros.
+        dilation: the step between the elements of a window.
+        groups: the number of groups of channels that are convolved on their own.
+
+    Raises:
+        ShapeError: the shapes do not fit together, or a window is larger than the padded image.
+
+    Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016; Deep
+    Learning from Scratch, chapter 7.
+
+    >>> import numpy as np
+    >>> from anynet.primitives import conv2d
+    >>> no = ((0, 0), (0, 0))
+    >>> x, weight = np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2))
+    >>> conv2d(x, weight, None, stride=(1, 1), padding=no, dilation=(1, 1), groups=1)
+    array([[[[4., 4.],
+             [4., 4.]]]])
+
     """
     xp = array_namespace(x, weight)
     out_channels, kernel = weight.shape[0], weight.shape[2:]
     check_windows(x.shape[2:], kernel, padding, dilation)
     seen = windows(x, kernel, stride, padding, dilation)
-    # No length is left open: of a batch of no images it could be any.
+    # A batch of no images leaves -1 undefined, so every length is given.
     length = weight.shape[1] * math.prod(kernel)
     columns = xp.reshape(seen, (x.shape[0], groups, length, math.prod(seen.shape[3:])))
     rows = xp.reshape(weight, (groups, out_channels // groups, length))
-    out = xp.reshape(
-        xp.matmul(rows, columns),
-        (x.shape[0], out_channels, *seen.shape[3:]),
-    )
+    out = xp.reshape(xp.matmul(rows, columns), (x.shape[0], out_channels, *seen.shape[3:]))
     return out if bias is None else out + xp.reshape(bias, (-1, 1, 1))
 
 
@@ -195,10 +208,9 @@ def conv2d_input_gradient(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """Return the images of (height, width) `size` to which `conv2d`'s transpose brings g, (N,
-    out_channels, …).
+    """Return the cotangent of `conv2d`'s images, (N, in_channels, *size), for g of its output.
 
-    A convolution of g, with zeros between its elements, with the weights turned round.
+    It is a convolution of g, with zeros between its elements, with the flipped weights.
     """
     xp = array_namespace(g, weight)
     out_channels, in_channels, *kernel = weight.shape
@@ -212,12 +224,8 @@ def conv2d_input_gradient(
     for i in (0, 1):
         reach = dilation[i] * (kernel[i] - 1)
         total = size[i] + sum(padding[i])
-        around.append(
-            (
-                reach - padding[i][0],
-                total - spread.shape[2 + i] - padding[i][1],
-            )
-        )
+        after = total - spread.shape[2 + i] - padding[i][1]
+        around.append((reach - padding[i][0], after))
     return conv2d(
         pad(spread, (around[0], around[1])),
         xp.flip(swapped, axis=(2, 3)),
@@ -230,7 +238,7 @@ def conv2d_input_gradient(
 
 
 def _spread(g: Array, stride: Pair) -> Array:
-    """Put stride - 1 zeros between the elements of images."""
+    """Insert stride - 1 zeros between the elements of images."""
     xp = array_namespace(g)
     for axis, step in zip((2, 3), stride, strict=True):
         if step > 1:
@@ -272,17 +280,16 @@ def conv2d_weight_gradient(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """Return the cotangent of `conv2d`'s weights, (out_channels, in_channels / groups, *kernel),
-    for g of its out.
+    """Return the cotangent of `conv2d`'s weights, for g of its output.
+
+    It is (out_channels, in_channels / groups, *kernel).
     """
     xp = array_namespace(g, x)
     images, out_channels = g.shape[:2]
     columns = windows(x, kernel, stride, padding, dilation)
-    length, places = (
-        x.shape[1] // groups * math.prod(kernel),
-        math.prod(columns.shape[3:]),
-    )
+    length = x.shape[1] // groups * math.prod(kernel)
+    places = math.prod(columns.shape[3:])
     columns = xp.reshape(columns, (images, groups, length, places))
     rows = xp.reshape(g, (images, groups, out_channels // groups, places))
-    found = xp.sum(xp.matmul(rows, xp.matrix_transpose(columns)), axis=0)
-    return xp.reshape(found, (out_channels, x.shape[1] // groups, *kernel))
+    products = xp.sum(xp.matmul(rows, xp.matrix_transpose(columns)), axis=0)
+    return xp.reshape(products, (out_channels, x.shape[1] // groups, *kernel))

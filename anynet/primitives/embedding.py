@@ -1,4 +1,4 @@
-"""Rows of a table by their indices."""
+"""Rows of a table by index."""
 
 import math
 from typing import Any
@@ -20,12 +20,12 @@ from anynet.tracing.trace import primitive
 def _rule(xp: Namespace, out: Array, weight: Array, indices: Array) -> Any:
     rows, features = weight.shape
     places = xp.reshape(as_indices("indices", indices), (-1,))
-    return lambda g: index_add(
-        xp.reshape(widened(g), (math.prod(indices.shape), features)),
-        places,
-        0,
-        rows,
-    ), None
+
+    def pullback(g: Array) -> Array:
+        wide = xp.reshape(widened(g), (math.prod(indices.shape), features))
+        return index_add(wide, places, 0, rows)
+
+    return pullback, None
 
 
 def _explain(weight: Array, indices: Array) -> None:
@@ -39,16 +39,29 @@ def _explain(weight: Array, indices: Array) -> None:
 
 @primitive(_rule, _explain, kind=REAL_OR_COMPLEX)
 def embedding(weight: Array, indices: Array) -> Array:
-    """Return weight[indices], (…, features), for weight (rows, features) and integers (…) in 0 …
-    rows - 1.
+    """Return weight[indices], (…, features).
 
-    An index outside, also a negative one, is an error where the library can tell without waiting
-    for a device; elsewhere its row is NaN.
+    The row of an index outside the table is NaN, where the library cannot raise an error without
+    waiting for the device.
+
+    Args:
+        weight: (rows, features).
+        indices: (…), integers in 0 … rows - 1.
+
+    Raises:
+        DataError: an index is negative, or not less than rows.
+
+    >>> import numpy as np
+    >>> from anynet.primitives import embedding
+    >>> embedding(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 0]))
+    array([[3., 4.],
+           [1., 2.]])
+
     """
     xp = array_namespace(weight, indices)
     flat = xp.reshape(as_indices("indices", indices), (-1,))
     inside = xp.logical_and(flat >= 0, flat < weight.shape[0])
-    found = xp.take(weight, xp.where(inside, flat, xp.zeros_like(flat)), axis=0)
-    nothing = xp.full((), math.nan, dtype=found.dtype, device=device(found))
-    found = xp.where(xp.expand_dims(inside, axis=-1), found, nothing)
-    return xp.reshape(found, (*indices.shape, weight.shape[1]))
+    rows = xp.take(weight, xp.where(inside, flat, xp.zeros_like(flat)), axis=0)
+    nan = xp.full((), math.nan, dtype=rows.dtype, device=device(rows))
+    rows = xp.where(xp.expand_dims(inside, axis=-1), rows, nan)
+    return xp.reshape(rows, (*indices.shape, weight.shape[1]))

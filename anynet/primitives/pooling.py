@@ -1,6 +1,6 @@
-"""Pooling of images: the largest element or the mean of every window.
+"""Max pooling and average pooling of images.
 
-Of equal elements in a window the first one, row by row, counts as the largest.
+Among equal elements of a window, the first one in row-major order counts as the largest.
 """
 
 import math
@@ -31,10 +31,28 @@ def _rule(xp: Namespace, out: Array, x: Array, **settings: Any) -> Any:
 
 @primitive(_rule, _explain, kind=REAL)
 def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
-    """Return the largest element of every window over images, (N, channels, height, width); padding
-    never counts.
+    """Return the largest element of every window over images.
+
+    Padding does not count.
+
+    Args:
+        x: (N, channels, height, width), floating.
+        kernel: the height and the width of a window.
+        stride: the step between windows, along the height and the width.
+        padding: ((top, bottom), (left, right)).
+
+    Raises:
+        ShapeError: x does not have four axes, or a window is larger than the padded image.
 
     Source: Deep Learning from Scratch, chapter 7.3.
+
+    >>> import numpy as np
+    >>> from anynet.primitives import max_pool2d
+    >>> x = np.reshape(np.arange(16.0), (1, 1, 4, 4))
+    >>> max_pool2d(x, kernel=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0)))
+    array([[[[ 5.,  7.],
+             [13., 15.]]]])
+
     """
     _explain(x, kernel=kernel, stride=stride, padding=padding)
     fill = -math.inf if max(map(max, padding)) else 0.0
@@ -49,11 +67,7 @@ def _spread_rule(
     largest: Array,
     **settings: Any,
 ) -> Any:
-    return (
-        lambda h: max_pool2d_gather(h, x, largest, **settings),
-        None,
-        None,
-    )
+    return lambda h: max_pool2d_gather(h, x, largest, **settings), None, None
 
 
 @primitive(_spread_rule, kind=REAL)
@@ -66,9 +80,7 @@ def max_pool2d_gradient(
     stride: Pair,
     padding: Padding,
 ) -> Array:
-    """Return images of x's shape to which every g is added where its window's largest element
-    stands.
-    """
+    """Return the cotangent of x: each element of g, added at the largest element of its window."""
     xp = array_namespace(g, x)
     places = _places(x, kernel, stride, padding)
     flat = scatter_add(xp.reshape(g, places.shape), places, -1, x.shape[2] * x.shape[3])
@@ -83,11 +95,7 @@ def _take_rule(
     largest: Array,
     **settings: Any,
 ) -> Any:
-    return (
-        lambda g: max_pool2d_gradient(g, x, largest, **settings),
-        None,
-        None,
-    )
+    return lambda g: max_pool2d_gradient(g, x, largest, **settings), None, None
 
 
 @primitive(_take_rule, kind=REAL)
@@ -100,33 +108,48 @@ def max_pool2d_gather(
     stride: Pair,
     padding: Padding,
 ) -> Array:
-    """Return what h, of x's shape, has where each window's largest element of x stands."""
+    """Return the elements of h, of x's shape, at the largest element of each window of x."""
     xp = array_namespace(h, x)
     flat = xp.reshape(h, (*h.shape[:2], math.prod(h.shape[2:])))
-    found = xp.take_along_axis(flat, _places(x, kernel, stride, padding), axis=-1)
-    return xp.reshape(found, largest.shape)
+    elements = xp.take_along_axis(flat, _places(x, kernel, stride, padding), axis=-1)
+    return xp.reshape(elements, largest.shape)
 
 
 def _places(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
-    """Return the index of each window's largest element, in images read row by row: (N, channels,
-    windows).
+    """Return the index of the largest element of each window, (N, channels, windows).
+
+    It is the index in an image that is read row by row.
     """
     xp = array_namespace(x)
     height, width = x.shape[2:]
     at = xp.reshape(xp.arange(height * width, device=device(x)), (1, 1, height, width))
     seen = windows(x, kernel, stride, padding, (1, 1), -math.inf)
     candidates = xp.broadcast_to(windows(at, kernel, stride, padding, (1, 1), -1), seen.shape)
-    # The first that is the largest, or NaN, but none of the padding.
+    # The first element that is the largest, or NaN, and not padding.
     largest = xp.logical_or(seen == xp.max(seen, axis=2, keepdims=True), seen != seen)
     eligible = xp.logical_and(largest, candidates >= 0)
     which = xp.expand_dims(xp.argmax(xp.astype(eligible, xp.int32), axis=2), axis=2)
-    found = xp.take_along_axis(candidates, which, axis=2)
-    return xp.reshape(found, (*x.shape[:2], math.prod(seen.shape[3:])))
+    places = xp.take_along_axis(candidates, which, axis=2)
+    return xp.reshape(places, (*x.shape[:2], math.prod(seen.shape[3:])))
 
 
+@primitive(None, _explain, decomposed=True, kind=REAL_OR_COMPLEX)
 @in_float32
-def _convolved(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
-    """Convolve every channel with the same weights, all equal."""
+def avg_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
+    """Return the mean of every window over images. Padding counts as zeros.
+
+    It is a convolution of every channel with equal weights. See `max_pool2d` for the arguments and
+    the errors. Source: Deep Learning from Scratch, chapter 7.3.
+
+    >>> import numpy as np
+    >>> from anynet.primitives import avg_pool2d
+    >>> x = np.reshape(np.arange(16.0), (1, 1, 4, 4))
+    >>> avg_pool2d(x, kernel=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0)))
+    array([[[[ 2.5,  4.5],
+             [10.5, 12.5]]]])
+
+    """
+    _explain(x, kernel=kernel, stride=stride, padding=padding)
     xp = array_namespace(x)
     n = math.prod(kernel)
     weight = xp.full((1, 1, *kernel), 1 / n, dtype=x.dtype, device=device(x))
@@ -141,16 +164,3 @@ def _convolved(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Arr
         groups=1,
     )
     return xp.reshape(out, (-1, x.shape[1], *out.shape[2:]))
-
-
-def _mean(xp: Namespace, x: Array, **settings: Any) -> Array:
-    return _convolved(x, **settings)
-
-
-@primitive(None, _explain, decomposition=_mean, kind=REAL_OR_COMPLEX)
-def avg_pool2d(x: Array, **settings: Any) -> Array:
-    """Return the mean of every window over images, (N, channels, height, width); padding counts as
-    zeros.
-    """
-    _explain(x, **settings)
-    return _convolved(x, **settings)

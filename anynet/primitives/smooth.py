@@ -1,4 +1,4 @@
-"""Activations that are smooth everywhere: ReLU with its corner rounded off, in several ways."""
+"""Activations like ReLU that are smooth everywhere."""
 
 import math
 from typing import Any
@@ -19,11 +19,15 @@ def _softplus_rule(xp: Namespace, out: Array, x: Array) -> Any:
 @primitive(_softplus_rule, kind=REAL)
 @in_float32
 def softplus(x: Array) -> Array:
-    """Return log(1 + exp(x)) for every element, above 0, of x's shape and floating dtype; no x
-    overflows.
+    """Return log(1 + exp(x)) for every element, of x's shape and floating dtype.
 
-    Source: Dugas, Bengio, Bélisle, Nadeau and Garcia, Incorporating second-order functional
-    knowledge for better option pricing, NeurIPS 2000.
+    It is not negative, and no x overflows. Source: Dugas, Bengio, Bélisle, Nadeau and Garcia,
+    Incorporating second-order functional knowledge for better option pricing, NeurIPS 2000.
+
+    >>> import numpy as np
+    >>> anynet.functions.softplus(np.array([-1000.0, 1000.0]))
+    array([   0., 1000.])
+
     """
     xp = array_namespace(x)
     return xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
@@ -41,6 +45,11 @@ def mish(x: Array) -> Array:
     """Return x · tanh(log(1 + exp(x))) for every element, of x's shape and floating dtype.
 
     Source: Misra, Mish: a self regularized non-monotonic activation function, BMVC 2020.
+
+    >>> import numpy as np
+    >>> anynet.functions.mish(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.3034,  0.    ,  0.8651])
+
     """
     return x * array_namespace(x).tanh(softplus(x))
 
@@ -62,15 +71,25 @@ def _gelu_rule(xp: Namespace, out: Array, x: Array, approximate: bool = False) -
 @primitive(_gelu_rule, kind=REAL)
 @in_float32
 def gelu(x: Array, approximate: bool = False) -> Array:
-    """Return x · Φ(x), Φ being the distribution function of N(0, 1), of x's shape and floating
-    dtype.
+    """Return x · Φ(x), where Φ is the distribution function of N(0, 1).
 
-    Exactly that is ½ · x · (1 + erf(x / √2)), and approximately ½ · x · (1 + tanh(√(2/π) · (x +
-    0.044715 x³))), which is off by less than 5e-4. Source: Hendrycks and Gimpel, Gaussian error
-    linear units, 2016, section 2.
+    That is ½ · x · (1 + erf(x / √2)), of x's shape and floating dtype.
+
+    Args:
+        x: an array of any shape.
+        approximate: whether to return ½ · x · (1 + tanh(√(2/π) · (x + 0.044715 x³))), which differs
+            by less than 5e-4.
+
+    Source: Hendrycks and Gimpel, Gaussian error linear units, 2016, section 2.
+
+    >>> import numpy as np
+    >>> anynet.functions.gelu(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.1587,  0.    ,  0.8413])
+
     """
     xp = array_namespace(x)
-    return 0.5 * x * (1 + (_gelu_tanh(xp, x) if approximate else erf(x * math.sqrt(0.5))))
+    error = _gelu_tanh(xp, x) if approximate else erf(x * math.sqrt(0.5))
+    return 0.5 * x * (1 + error)
 
 
 def _gelu_tanh(xp: Namespace, x: Array) -> Array:

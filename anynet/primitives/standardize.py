@@ -1,4 +1,4 @@
-"""Standardizing, the step that all normalization layers share."""
+"""Standardization, which all normalization layers share."""
 
 import math
 from typing import Any
@@ -8,20 +8,7 @@ from anynet.primitives.precision import REAL, rounded
 from anynet.tracing.trace import primitive
 
 
-def _gradient(
-    xp: Namespace,
-    g: Array,
-    y: Array,
-    variance: Array,
-    axis: tuple[int, ...],
-    epsilon: float,
-) -> Array:
-    g, y = widened(g), widened(y)
-    along = xp.mean(g * y, axis=axis, keepdims=True)
-    return (g - xp.mean(g, axis=axis, keepdims=True) - y * along) / xp.sqrt(variance + epsilon)
-
-
-@primitive(decomposition=_gradient, kind=REAL)
+@primitive(decomposed=True, kind=REAL)
 def standardize_gradient(
     g: Array,
     y: Array,
@@ -29,8 +16,11 @@ def standardize_gradient(
     axis: tuple[int, ...],
     epsilon: float,
 ) -> Array:
-    """Return the cotangent of x for g of y; y and variance are what `standardize` made of x."""
-    return _gradient(array_namespace(g, y), g, y, variance, axis, epsilon)
+    """Return the cotangent of x for g of y, where y and variance are results of `standardize`."""
+    xp = array_namespace(g, y)
+    g, y = widened(g), widened(y)
+    along = xp.mean(g * y, axis=axis, keepdims=True)
+    return (g - xp.mean(g, axis=axis, keepdims=True) - y * along) / xp.sqrt(variance + epsilon)
 
 
 def _rule(
@@ -45,11 +35,9 @@ def _rule(
 
     def pullback(g: tuple[Array | None, ...]) -> Array:
         of_y, of_mean, of_variance = g
-        c = (
-            xp.zeros_like(x)
-            if of_y is None
-            else standardize_gradient(of_y, y, variance, axis, epsilon)
-        )
+        c = xp.zeros_like(x)
+        if of_y is not None:
+            c = standardize_gradient(of_y, y, variance, axis, epsilon)
         if of_mean is not None:
             c = c + widened(of_mean) / n
         if of_variance is not None:
@@ -61,12 +49,25 @@ def _rule(
 
 @primitive(_rule, kind=REAL)
 def standardize(x: Array, axis: tuple[int, ...], epsilon: float) -> tuple[Array, Array, Array]:
-    """Return (x - mean) / √(variance + epsilon) over the axes, of x's shape, and the mean and
-    variance, axes kept.
+    """Return (x - mean) / √(variance + epsilon) over axes, the mean and the variance.
 
-    Arrays narrower than float32 have a mean and a variance of float32, which does not overflow.
+    The first result is of x's shape. Mean and variance keep the axes, with length one. They are
+    float32 for an x narrower than float32.
+
+    Args:
+        x: an array of any shape, floating.
+        axis: the axes to standardize over, not negative.
+        epsilon: added to the variance.
+
     Source: Ioffe and Szegedy, Batch normalization, ICML 2015; Deep Learning from Scratch, chapter
     6.3.
+
+    >>> import numpy as np
+    >>> from anynet.primitives import standardize
+    >>> y, mean, variance = standardize(np.array([[1.0, 3.0]]), (1,), 0.0)
+    >>> y
+    array([[-1.,  1.]])
+
     """
     xp = array_namespace(x)
     wide = widened(x)

@@ -7,12 +7,10 @@ from anynet.errors import AnynetError, DifferentiationError, MixedArraysError
 
 
 def differentiation_error(what: str) -> DifferentiationError:
-    """Return the error for a number that is taken out of a traced array, in a trace that
-    differentiates.
-    """
+    """Return the error for a value that is taken out of a traced array of a tape."""
     return DifferentiationError(
         f"{what} would cut it out of the derivative: use the functions of its namespace (where() "
-        "for a choice), anynet.stop_gradient(x) if the numbers alone are meant, or "
+        "for a choice), anynet.stop_gradient(x) if no derivative is wanted, or "
         "anynet.custom_vjp for compiled code with a derivative of your own"
     )
 
@@ -21,9 +19,9 @@ def call(f: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any]) -
     """Call a user's function with traced arrays.
 
     Raises:
-        MixedArraysError: it gave plain arrays beside traced ones to code that looks for one
-            namespace.
-        DifferentiationError: it gave traced arrays to a function of the library itself.
+        MixedArraysError: it passed plain arrays beside traced arrays to code that takes arrays of
+            one namespace.
+        DifferentiationError: it passed traced arrays to a function of the library.
 
     """
     try:
@@ -34,19 +32,20 @@ def call(f: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any]) -
 
 
 def explain(error: TypeError) -> None:
-    """Raise what is behind the error of a function that was called with traced arrays, if it is
-    known; see `call`.
+    """Raise a better error for an error of a function that was called with traced arrays.
+
+    Return if there is none; see `call`.
     """
     if isinstance(error, AnynetError):
         return
     if "Multiple namespaces" in str(error):
         raise MixedArraysError(
-            f"a function was given traced arrays and plain ones ({error}): bring the plain ones to "
-            "the traced, as xp = x.__array_namespace__(); y = xp.asarray(y)"
+            f"a function was given traced arrays and plain arrays ({error}): convert the plain "
+            "arrays, as xp = x.__array_namespace__(); y = xp.asarray(y)"
         ) from error
     if "Traced" in str(error):
         raise DifferentiationError(
-            f"a function was given a traced array and takes none ({error}): use the functions of "
+            f"a function was given a traced array, which it does not take ({error}): use the functions of "
             "the array's namespace, as xp = x.__array_namespace__(); xp.exp(x), or "
             "anynet.custom_vjp for compiled code with a derivative of your own"
         ) from error

@@ -1,4 +1,4 @@
-"""How many multiply-adds a computation takes, counted while it runs once."""
+"""Counting the multiply-adds of a computation while it runs once."""
 
 import math
 from collections import Counter
@@ -14,11 +14,10 @@ T = TypeVar("T")
 
 
 class Counting:
-    """A trace that evaluates, and counts the multiply-adds of products of matrices and of
-    convolutions.
+    """A trace that evaluates, and counts the multiply-adds of matrix products and convolutions.
 
-    What is elementwise or a sum counts nothing. Counts are kept apart by ``part``, which is set by
-    whoever runs the parts.
+    Elementwise functions and sums count as zero, and so does a user's own code in
+    `anynet.custom_vjp`. The caller sets ``part``, and ``counts`` has the count of each part.
     """
 
     batch_axes = 0
@@ -31,13 +30,13 @@ class Counting:
         self.counts: Counter[str] = Counter()
 
     def begin(self, argument: T) -> T:
-        """Return the tree with arrays of this trace."""
+        """Return the tree with traced arrays."""
         return tree.map(self._traced, argument)
 
     def apply(
         self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
-        """Evaluate the primitive, and add what it takes."""
+        """Evaluate the primitive and add its multiply-adds."""
         if step.inlined and step.name not in _OF_PRIMITIVES:
             return step.inline(args, settings)
         values = [
@@ -50,8 +49,9 @@ class Counting:
         return tuple(map(self._traced, out)) if isinstance(out, tuple | list) else self._traced(out)
 
     def _traced(self, x: Any) -> Any:
-        """Begin with an array; integers and booleans are constants, which may be read and used as
-        indices.
+        """Return an array of this trace. Integers and booleans become constants.
+
+        So a function may use them as indices.
         """
         return Traced(x, self) if is_array(x) and (is_floating(x) or is_complex(x)) else wrap(x)
 
@@ -72,19 +72,24 @@ def _conv2d(out: Array, x: Array, weight: Array, bias: Array | None, **settings:
     return int(math.prod(out.shape) * math.prod(weight.shape[1:]))
 
 
-def _conv2d_input_gradient(out: Array, g: Array, weight: Array, size: Any, **settings: Any) -> int:
-    """Count every element of g with every weight: the zeros that the reference puts between them
-    are no work.
+def _conv2d_input_gradient(
+    out: Array, g: Array, weight: Array, size: tuple[int, ...], **settings: Any
+) -> int:
+    """Count every element of g with every weight.
+
+    The reference also multiplies the zeros between the elements, which do not count.
     """
     return int(math.prod(g.shape) * math.prod(weight.shape[1:]))
 
 
-def _conv2d_weight_gradient(out: Array, g: Array, x: Array, kernel: Any, **settings: Any) -> int:
+def _conv2d_weight_gradient(
+    out: Array, g: Array, x: Array, kernel: tuple[int, ...], **settings: Any
+) -> int:
     return int(math.prod(g.shape) * math.prod(out.shape[1:]))
 
 
-#: By primitive; all others take none of their own. Padding counts as what it is, zeros to be
-#: multiplied.
+#: By the name of the primitive. Every other primitive counts as the functions in its reference.
+#: Padding counts, because its zeros are multiplied.
 _OF_PRIMITIVES: dict[str, Callable[..., int]] = {
     "affine": _affine,
     "conv2d": _conv2d,

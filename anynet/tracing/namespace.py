@@ -1,13 +1,11 @@
-"""The differentiable namespace: the standard's functions over traced arrays, for any library
-underneath.
-"""
+"""The differentiable namespace: the standard's functions over traced arrays of any library."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from anynet.array import Namespace, device, is_floating
+from anynet.array import Array, Device, DType, Namespace, Shape, device, is_floating
 from anynet.tracing.standard import (
     ABOUT_ITSELF,
     CONSTANTS,
@@ -27,12 +25,11 @@ from anynet.tracing.views import FUNCTIONS, note, twin
 
 
 class DifferentiableNamespace(Namespace):
-    """The functions of a library's namespace, or of an extension in it, taking and returning traced
-    arrays.
+    """The functions of a library's namespace, or of an extension in it, for traced arrays.
 
-    A function of the standard becomes a primitive with its rule, a creation function returns traced
-    constants, and what is no function (dtypes, constants) is the library's own. What the standard
-    does not have is not here: code that asks whether it is then takes the way of the standard.
+    A function of the standard is a primitive with its rule. A creation function returns traced
+    constants. Dtypes and constants are the library's own. Names that are not in the standard raise
+    AttributeError. So code that tests for a function of the library uses the standard's functions.
     """
 
     def __init__(self, library: Namespace, extension: str = "") -> None:
@@ -46,60 +43,53 @@ class DifferentiableNamespace(Namespace):
         if primitive is None and self._prefix + name not in _WITHOUT_TRACED_ARGUMENTS:
             raise AttributeError(
                 f"{self.plain_namespace.__name__}.{name} is not in the Array API standard, whose "
-                "functions have derivatives: write it in these, or give it one with "
+                "functions have derivatives: use these, or give the function a derivative with "
                 "anynet.custom_vjp"
             )
-        # One of ours is made of other functions, or is written as an operator.
+        # A decomposition or a reference serves libraries that lack the function.
         own = primitive is not None and (primitive.decomposition or primitive.reference)
-        found: Any = getattr(self.plain_namespace, name, None if own else _NOT_THERE)
-        if found is _NOT_THERE:
+        value: Any = getattr(self.plain_namespace, name, None if own else _MISSING)
+        if value is _MISSING:
             raise AttributeError(f"{self.plain_namespace.__name__} has no {name!r}")
         if primitive is not None:
             function = _function(primitive)
-            found = _signed(
-                _viewing(function) if primitive.name in FUNCTIONS else function,
-                found,
-                primitive,
-            )
+            if primitive.name in FUNCTIONS:
+                function = _viewing(function)
+            value = _signed(function, value, primitive)
         elif name in EXTENSIONS:
-            found = DifferentiableNamespace(found, name)
+            value = DifferentiableNamespace(value, name)
+        elif name == "full_like":
+            value = _full_like(self)
         elif name.endswith("_like"):
-            found = (
-                _full_like(self) if name == "full_like" else _like(self, name.removesuffix("_like"))
-            )
+            value = _like(self, name.removesuffix("_like"))
         elif name == "asarray":
-            found = _asarray(self, found)
+            value = _asarray(self, value)
         elif name == "full":
-            found = _full(self, found)
+            value = _full(self, value)
         elif name in OF_DTYPES:
-            found = _signed(_of_dtypes(found), found)
+            value = _signed(_of_dtypes(value), value)
         elif self._prefix + name in CREATION:
-            found = _signed(_of_constants(found), found)
-        setattr(self, name, found)
-        return found
+            value = _signed(_of_constants(value), value)
+        setattr(self, name, value)
+        return value
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"
 
 
-#: What a namespace has that is no function of arrays.
+#: The names in a namespace that are not functions of arrays.
 _WITHOUT_TRACED_ARGUMENTS = frozenset(
-    (
-        *CREATION,
-        *OF_DTYPES,
-        *OF_SHAPES,
-        *EXTENSIONS,
-        *CONSTANTS,
-        *DTYPES,
-        *ABOUT_ITSELF,
-    )
+    (*CREATION, *OF_DTYPES, *OF_SHAPES, *EXTENSIONS, *CONSTANTS, *DTYPES, *ABOUT_ITSELF)
 )
-_NOT_THERE = object()
+_MISSING = object()
 
 
 @cache
 def differentiable(library: Namespace) -> DifferentiableNamespace:
-    """Return the differentiable namespace over a library's namespace, always the same one."""
+    """Return the differentiable namespace over a library's namespace.
+
+    Each library has one, so two calls return the same object.
+    """
     return DifferentiableNamespace(library)
 
 
@@ -108,18 +98,16 @@ def _signed(
     original: Any,
     primitive: Primitive[..., Any] | None = None,
 ) -> Callable[..., Any]:
-    """Give a function the signature of the library's own, or that of its rule where that one has
-    none to be read.
+    """Return the function with the signature of the library's function.
+
+    Where Python cannot read that, the function gets the signature of its rule.
     """
     parameters = [] if primitive is None else _parameters(primitive)
     try:
         signature = inspect.signature(original)
     except (TypeError, ValueError):
-        name = (
-            primitive.name
-            if primitive is not None
-            else getattr(original, "__name__", "").removeprefix("fft_")
-        )
+        own_name: str = getattr(original, "__name__", "").removeprefix("fft_")
+        name = own_name if primitive is None else primitive.name
         if parameters:
             signature = inspect.Signature(parameters)
         elif name in SIGNATURES:
@@ -131,40 +119,34 @@ def _signed(
 
 
 def _parameters(primitive: Primitive[..., Any]) -> list[inspect.Parameter]:
-    """Return the function's own parameters, as its rule or decomposition has them."""
+    """Return the parameters of the function, which its rule or decomposition has too."""
     source = primitive.rule or primitive.decomposition
     if source is None or primitive.name in OF_SEQUENCES:
         return []
-    return list(inspect.signature(source).parameters.values())[
-        2 if primitive.rule is not None else 1 :
-    ]
+    parameters = list(inspect.signature(source).parameters.values())
+    # After (xp, out) of a rule, or (xp) of a decomposition.
+    return parameters[2 if primitive.rule is not None else 1 :]
 
 
 def _function(primitive: Primitive[..., Any]) -> Callable[..., Any]:
-    in_order = [
-        p.name
-        for p in _parameters(primitive)
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    positional = [
+        parameter.name
+        for parameter in _parameters(primitive)
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     result = RESULTS.get(primitive.name)
 
     def function(*args: Any, **settings: Any) -> Any:
         if primitive.name in OF_SEQUENCES:
             args = tuple(args[0])
-        named = next(
-            (value for value in settings.values() if isinstance(value, Traced)),
-            None,
-        )
-        if named is not None:
-            # Arrays given by name, such as clip's limits, take their place in the order.
-            for name in in_order[len(args) :]:
+        traced = next((value for value in settings.values() if isinstance(value, Traced)), None)
+        if traced is not None:
+            # An array that is passed by name, such as clip's limits, becomes positional.
+            for name in positional[len(args) :]:
                 args = (*args, settings.pop(name, None))
             if primitive.decomposition is not None:
-                return primitive.decomposition(
-                    named.__array_namespace__(),
-                    *map(wrap, args),
-                    **settings,
-                )
+                xp = traced.__array_namespace__()
+                return primitive.decomposition(xp, *map(wrap, args), **settings)
             settings = {name: unwrap(value) for name, value in settings.items()}
         out = primitive(*map(wrap, args), **settings)
         return out if result is None else result(*out)
@@ -174,7 +156,7 @@ def _function(primitive: Primitive[..., Any]) -> Callable[..., Any]:
 
 
 def _viewing(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the results of a function share memory with its argument where the library's do."""
+    """Return a function whose results share memory with its argument where the library's do."""
     name = function.__name__
     copies = _COPIES.get(name)
 
@@ -184,24 +166,26 @@ def _viewing(function: Callable[..., Any]) -> Callable[..., Any]:
             return out
         return note(x, out, name, function, *args, **settings)
 
-    def parts(x: Any, **settings: Any) -> Any:
+    def unstack(x: Any, **settings: Any) -> Any:
         out = function(x, **settings)
         if type(x) is not Traced:
             return out
-        of = name if x.ndim > 1 else "unstack of one axis"
+        reading = name if x.ndim > 1 else "unstack of one axis"
         before = (slice(None),) * (settings.get("axis", 0) % x.ndim)
-        read = INDEXING["getitem"]
-        return tuple([note(x, part, of, read, (*before, i, ...)) for i, part in enumerate(out)])
+        getitem = INDEXING["getitem"]
+        return tuple(
+            [note(x, part, reading, getitem, (*before, i, ...)) for i, part in enumerate(out)]
+        )
 
-    return parts if name == "unstack" else viewing
+    return unstack if name == "unstack" else viewing
 
 
-def _rounds(x: Any, out: Any, settings: dict[str, Any]) -> bool:
+def _rounds(x: Array, out: Array, settings: dict[str, Any]) -> bool:
     return is_floating(x)
 
 
-#: When functions copy in every library.
-_COPIES: dict[str, Callable[[Any, Any, dict[str, Any]], bool]] = {
+#: Whether a call returns a copy in every library, by the name of the function.
+_COPIES: dict[str, Callable[[Array, Array, dict[str, Any]], bool]] = {
     **dict.fromkeys(("ceil", "floor", "round", "trunc"), _rounds),
     "astype": lambda x, out, settings: settings.get("copy", True) or out.dtype != x.dtype,
     "flip": lambda x, out, settings: not x.shape,
@@ -216,8 +200,8 @@ def _asarray(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Calla
         obj: Any,
         /,
         *,
-        dtype: Any = None,
-        device: Any = None,
+        dtype: DType | None = None,
+        device: Device | None = None,
         copy: bool | None = None,
     ) -> Any:
         if isinstance(obj, list | tuple) and _holds_traced(obj):
@@ -228,8 +212,8 @@ def _asarray(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Calla
             return of_constants(obj, dtype=dtype, device=device, copy=copy)
         same = dtype in (None, obj.dtype) and device in (None, obj.device)
         if same:
-            # The same array, so that what is written into one is seen in the other; a copy is
-            # another one, though it shares the numbers, for those are never written into.
+            # Without a copy, a write into one shows in the other. A copy is a new traced array. It
+            # shares the value, because nothing writes into values.
             return twin(obj) if copy else obj
         if obj.trace is None:
             return of_constants(obj, dtype=dtype, device=device, copy=copy)
@@ -240,35 +224,32 @@ def _asarray(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Calla
     return asarray
 
 
-def _holds_traced(obj: Any) -> bool:
+def _holds_traced(parts: Sequence[Any]) -> bool:
     return any(
-        isinstance(part, Traced) or (isinstance(part, list | tuple) and _holds_traced(part))
-        for part in obj
+        _holds_traced(part) if isinstance(part, list | tuple) else isinstance(part, Traced)
+        for part in parts
     )
 
 
-def _of_one_kind(parts: Any) -> list[Any]:
-    """Return the parts of a sequence with Python's numbers as arrays of the dtype and device of the
-    others.
-    """
+def _of_one_kind(parts: Sequence[Any]) -> list[Any]:
+    """Return the parts with Python's scalars as arrays of the dtype and device of the others."""
     like = next((part for part in parts if isinstance(part, Traced)), None)
     if like is None:
         return list(parts)
     full_like = like.__array_namespace__().full_like
-    return [
-        full_like(like, part) if isinstance(part, int | float | complex) else part for part in parts
-    ]
+    scalar = int | float | complex
+    return [full_like(like, part) if isinstance(part, scalar) else part for part in parts]
 
 
 def _full(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Callable[..., Any]:
     of_constants = _of_constants(function)
 
     def full(
-        shape: Any,
-        fill_value: Any,
+        shape: int | Shape,
+        fill_value: Array | complex,
         *,
-        dtype: Any = None,
-        device: Any = None,
+        dtype: DType | None = None,
+        device: Device | None = None,
     ) -> Any:
         if not isinstance(fill_value, Traced):
             return of_constants(shape, fill_value, dtype=dtype, device=device)
@@ -279,30 +260,28 @@ def _full(xp: DifferentiableNamespace, function: Callable[..., Any]) -> Callable
 
 
 def _of_constants(function: Callable[..., Any]) -> Callable[..., Any]:
-    def lifted(*args: Any, **settings: Any) -> Any:
+    def wrapped(*args: Any, **settings: Any) -> Any:
         settings = {name: unwrap(value) for name, value in settings.items()}
         return wrap(function(*map(unwrap, args), **settings))
 
-    return lifted
+    return wrapped
 
 
 def _of_dtypes(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Ask the arrays underneath: their dtypes are those of the traced ones."""
+    """Return a function of dtypes that takes traced arrays. It calls the library's with plain ones."""
 
-    def underneath(x: Any) -> Any:
-        while isinstance(x, Traced):
-            x = x.value
-        return x
+    def plain(x: Any) -> Any:
+        return x.plain if isinstance(x, Traced) else x
 
-    return lambda *args, **settings: function(*map(underneath, args), **settings)
+    return lambda *args, **settings: function(*map(plain, args), **settings)
 
 
 def _like(xp: DifferentiableNamespace, name: str) -> Callable[..., Any]:
     own = getattr(xp.plain_namespace, f"{name}_like", None)
 
-    def function(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+    def function(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Any:
         if own is not None and type(x) is Traced and x.trace is None:
-            # Whose shape is the library's own business: in an ONNX file it may have no length yet.
+            # An axis of an array in an ONNX graph may have no length, so the library reads the shape.
             return wrap(own(x.value, dtype=dtype, device=device))
         return getattr(xp, name)(x.shape, **_place(x, dtype, device))
 
@@ -310,13 +289,20 @@ def _like(xp: DifferentiableNamespace, name: str) -> Callable[..., Any]:
 
 
 def _full_like(xp: DifferentiableNamespace) -> Callable[..., Any]:
-    def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+    def full_like(
+        x: Array,
+        /,
+        fill_value: Array | complex,
+        *,
+        dtype: DType | None = None,
+        device: Device | None = None,
+    ) -> Any:
         return xp.full(x.shape, fill_value, **_place(x, dtype, device))
 
     return full_like
 
 
-def _place(x: Any, dtype: Any, place: Any) -> dict[str, Any]:
+def _place(x: Array, dtype: DType | None, place: Device | None) -> dict[str, Any]:
     return {
         "dtype": x.dtype if dtype is None else dtype,
         "device": device(x) if place is None else place,

@@ -1,19 +1,26 @@
-"""NumPy's functions in the standard's words: other names, other parameters, and what takes several
+"""NumPy's functions in terms of the standard's.
+
+Some have another name in the standard, some have other parameters, and some are composed of several
 functions.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from anynet.array import Array, Namespace, device, is_array, is_complex
+from anynet.array import Array, Axes, Device, DType, Namespace, device, is_array, is_complex
 from anynet.errors import ArgumentError
 from anynet.tracing import views
 from anynet.tracing.standard import CHAPTERS
 from anynet.tracing.trace import Traced
 
-#: Functions that do the same under another name.
+#: An integer, or several.
+Lengths = int | Sequence[int]
+#: Arrays, scalars and lists. An array is a sequence along its first axis.
+Arrays = Iterable[Any]
+
+#: Functions that have another name in the standard, by NumPy's name.
 RENAMED = {
     **{
         name: name
@@ -42,11 +49,11 @@ RENAMED = {
     "result_type": "result_type",
 }
 
-#: In the standard these take complex arrays only.
+#: Functions that take only complex arrays in the standard.
 OF_COMPLEX = frozenset(("fft.fft", "fft.fftn", "fft.ifft", "fft.ifftn", "fft.hfft"))
 
-#: Functions of one array: the standard's name, and NumPy's parameters in order; "/" after those
-#: that have no name.
+#: Functions of one array: the standard's name, and NumPy's parameters in order. Those before "/"
+#: are positional in the standard.
 PARAMETERS: dict[str, tuple[str, str]] = {
     "sum": ("sum", "axis dtype out keepdims initial where"),
     "prod": ("prod", "axis dtype out keepdims initial where"),
@@ -89,13 +96,14 @@ PARAMETERS: dict[str, tuple[str, str]] = {
 
 _Function = Callable[..., Any]
 _F = TypeVar("_F", bound=_Function)
-#: Functions that are others put together, called with the namespace first.
+#: Functions that are composed of others. They are called with the namespace first.
 COMPOSED: dict[str, _Function] = {}
 
 
 def composed(function: _F) -> _F:
-    """Add a function under its name; ``linalg_norm`` is ``linalg.norm``, an underscore at the end
-    is left out.
+    """Add a function to `COMPOSED` under NumPy's name.
+
+    ``linalg_norm`` is ``linalg.norm``. An underscore at the end is left out.
     """
     name = function.__name__.removesuffix("_")
     for extension in ("linalg", "fft"):
@@ -105,10 +113,10 @@ def composed(function: _F) -> _F:
 
 
 @composed
-def transpose(xp: Namespace, a: Array, axes: Any = None) -> Array:
+def transpose(xp: Namespace, a: Array, axes: Sequence[int] | None = None) -> Array:
     if axes is None:
         return xp.permute_dims(a, tuple(range(a.ndim))[::-1])
-    # Not every library counts from the last axis.
+    # Not every library takes negative axes here.
     return xp.permute_dims(a, tuple(i + a.ndim if i < 0 else i for i in axes))
 
 
@@ -121,29 +129,20 @@ def swapaxes(xp: Namespace, a: Array, axis1: int, axis2: int) -> Array:
 
 @composed
 def reshape(
-    xp: Namespace,
-    a: Array,
-    shape: Any,
-    order: str = "C",
-    *,
-    copy: bool | None = None,
+    xp: Namespace, a: Array, shape: Lengths, order: str = "C", *, copy: bool | None = None
 ) -> Array:
     if order != "C":
         raise ArgumentError(
             f"np.reshape of a traced array: order is {order!r}, wanted 'C': transpose the array "
             "first"
         )
-    return xp.reshape(
-        a,
-        tuple(shape) if isinstance(shape, tuple | list) else (shape,),
-        copy=copy,
-    )
+    return xp.reshape(a, _lengths(shape), copy=copy)
 
 
 @composed
 def ravel(xp: Namespace, a: Traced) -> Array:
     out = xp.reshape(a, (-1,))
-    # NumPy's is a view of one piece of memory only.
+    # NumPy returns a view only if the array is contiguous.
     return views.twin(out) if views.in_one_piece(a) is False else out
 
 
@@ -153,16 +152,15 @@ def copy(xp: Namespace, a: Array) -> Array:
 
 
 @composed
-def squeeze(xp: Namespace, a: Array, axis: Any = None) -> Array:
-    return xp.squeeze(
-        a,
-        axis=tuple(i for i, n in enumerate(a.shape) if n == 1) if axis is None else axis,
-    )
+def squeeze(xp: Namespace, a: Array, axis: Axes = None) -> Array:
+    if axis is None:
+        axis = tuple(i for i, n in enumerate(a.shape) if n == 1)
+    return xp.squeeze(a, axis=axis)
 
 
 @composed
-def expand_dims(xp: Namespace, a: Array, axis: Any) -> Array:
-    axes = axis if isinstance(axis, tuple | list) else (axis,)
+def expand_dims(xp: Namespace, a: Array, axis: Lengths) -> Array:
+    axes = _lengths(axis)
     for i in sorted(i % (a.ndim + len(axes)) for i in axes):
         a = xp.expand_dims(a, axis=i)
     return a
@@ -179,36 +177,36 @@ def atleast_2d(xp: Namespace, a: Array) -> Array:
 
 
 @composed
-def concatenate(xp: Namespace, arrays: Any, axis: int | None = 0) -> Array:
+def concatenate(xp: Namespace, arrays: Arrays, axis: int | None = 0) -> Array:
     return xp.concat(arrays_of(xp, arrays), axis=axis)
 
 
 @composed
-def stack(xp: Namespace, arrays: Any, axis: int = 0) -> Array:
+def stack(xp: Namespace, arrays: Arrays, axis: int = 0) -> Array:
     return xp.stack(arrays_of(xp, arrays), axis=axis)
 
 
 @composed
-def vstack(xp: Namespace, tup: Any) -> Array:
+def vstack(xp: Namespace, tup: Arrays) -> Array:
     return xp.concat([atleast_2d(xp, x) for x in arrays_of(xp, tup)], axis=0)
 
 
 @composed
-def hstack(xp: Namespace, tup: Any) -> Array:
+def hstack(xp: Namespace, tup: Arrays) -> Array:
     arrays = [atleast_1d(xp, x) for x in arrays_of(xp, tup)]
     return xp.concat(arrays, axis=0 if arrays[0].ndim == 1 else 1)
 
 
 @composed
-def column_stack(xp: Namespace, tup: Any) -> Array:
-    return xp.concat(
-        [xp.reshape(x, (-1, 1)) if x.ndim < 2 else x for x in arrays_of(xp, tup)],
-        axis=1,
-    )
+def column_stack(xp: Namespace, tup: Arrays) -> Array:
+    columns = [xp.reshape(x, (-1, 1)) if x.ndim < 2 else x for x in arrays_of(xp, tup)]
+    return xp.concat(columns, axis=1)
 
 
 @composed
-def array_split(xp: Namespace, ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+def array_split(
+    xp: Namespace, ary: Array, indices_or_sections: Lengths, axis: int = 0
+) -> list[Array]:
     length = ary.shape[axis]
     if isinstance(indices_or_sections, int):
         each, longer = divmod(length, indices_or_sections)
@@ -220,7 +218,7 @@ def array_split(xp: Namespace, ary: Array, indices_or_sections: Any, axis: int =
 
 
 @composed
-def split(xp: Namespace, ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+def split(xp: Namespace, ary: Array, indices_or_sections: Lengths, axis: int = 0) -> list[Array]:
     if isinstance(indices_or_sections, int) and ary.shape[axis] % indices_or_sections:
         raise ArgumentError(
             f"np.split: axis {axis} has length {ary.shape[axis]}, not {indices_or_sections} equal "
@@ -230,22 +228,22 @@ def split(xp: Namespace, ary: Array, indices_or_sections: Any, axis: int = 0) ->
 
 
 @composed
-def tile(xp: Namespace, a: Array, reps: Any) -> Array:
-    repetitions = tuple(reps) if isinstance(reps, tuple | list) else (reps,)
-    return views.twin(xp.tile(a, repetitions))
+def tile(xp: Namespace, a: Array, reps: Lengths) -> Array:
+    return views.twin(xp.tile(a, _lengths(reps)))
 
 
 @composed
-def repeat(xp: Namespace, a: Array, repeats: Any, axis: int | None = None) -> Array:
+def repeat(xp: Namespace, a: Array, repeats: Array | int, axis: int | None = None) -> Array:
     return xp.repeat(a, repeats, axis=axis)
 
 
 @composed
 def take(xp: Namespace, a: Array, indices: Any, axis: int | None = None) -> Array:
     indices = xp.asarray(indices, device=device(a))
-    a, axis = (xp.reshape(a, (-1,)), 0) if axis is None else (a, axis % a.ndim)
-    found = xp.take(a, xp.reshape(indices, (-1,)), axis=axis)
-    return xp.reshape(found, (*a.shape[:axis], *indices.shape, *a.shape[axis + 1 :]))
+    a, axis = _flattened(xp, a, axis)
+    axis %= a.ndim
+    taken = xp.take(a, xp.reshape(indices, (-1,)), axis=axis)
+    return xp.reshape(taken, (*a.shape[:axis], *indices.shape, *a.shape[axis + 1 :]))
 
 
 @composed
@@ -266,17 +264,11 @@ def pad(
         pairs = [(widths[0], widths[1])]
     pairs = [(pair * 2)[:2] for pair in (pairs * array.ndim if len(pairs) == 1 else pairs)]
     for axis, ends in enumerate(pairs):
-        shapes = [(*array.shape[:axis], width, *array.shape[axis + 1 :]) for width in ends]
-        before, after = (
-            xp.full(
-                shape,
-                constant_values,
-                dtype=array.dtype,
-                device=array.device,
-            )
-            for shape in shapes
-        )
-        array = xp.concat([before, array, after], axis=axis)
+        parts = [array]
+        for width in ends:
+            shape = (*array.shape[:axis], width, *array.shape[axis + 1 :])
+            parts.append(xp.full(shape, constant_values, dtype=array.dtype, device=array.device))
+        array = xp.concat([parts[1], array, parts[2]], axis=axis)
     return array
 
 
@@ -293,11 +285,11 @@ def where(xp: Namespace, condition: Array, *choices: Any) -> Any:
 def clip(
     xp: Namespace,
     a: Array,
-    a_min: Any = None,
-    a_max: Any = None,
+    a_min: Array | float | None = None,
+    a_max: Array | float | None = None,
     *,
-    min: Any = None,
-    max: Any = None,
+    min: Array | float | None = None,
+    max: Array | float | None = None,
 ) -> Array:
     return xp.clip(a, min if a_min is None else a_min, max if a_max is None else a_max)
 
@@ -309,18 +301,14 @@ def round_(xp: Namespace, a: Array, decimals: int = 0) -> Array:
 
 @composed
 def argsort(xp: Namespace, a: Array, axis: int | None = -1) -> Array:
-    return xp.argsort(
-        xp.reshape(a, (-1,)) if axis is None else a,
-        axis=-1 if axis is None else axis,
-    )
+    a, axis = _flattened(xp, a, axis)
+    return xp.argsort(a, axis=axis)
 
 
 @composed
 def sort(xp: Namespace, a: Array, axis: int | None = -1) -> Array:
-    return xp.sort(
-        xp.reshape(a, (-1,)) if axis is None else a,
-        axis=-1 if axis is None else axis,
-    )
+    a, axis = _flattened(xp, a, axis)
+    return xp.sort(a, axis=axis)
 
 
 @composed
@@ -338,19 +326,17 @@ def dot(xp: Namespace, a: Array, b: Array) -> Array:
     a, b = listed(xp, a, b)
     if not axes_of(a) or not axes_of(b):
         return a * b
-    return (
-        xp.matmul(a, b) if b.ndim <= 2 else xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
-    )
+    if b.ndim <= 2:
+        return xp.matmul(a, b)
+    return xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
 
 
 @composed
 def inner(xp: Namespace, a: Array, b: Array) -> Array:
     a, b = listed(xp, a, b)
-    return (
-        a * b
-        if not axes_of(a) or not axes_of(b)
-        else xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
-    )
+    if not axes_of(a) or not axes_of(b):
+        return a * b
+    return xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
 
 
 @composed
@@ -373,44 +359,36 @@ def vdot(xp: Namespace, a: Array, b: Array) -> Array:
 
 
 @composed
-def average(xp: Namespace, a: Array, axis: Any = None, weights: Any = None) -> Array:
+def average(xp: Namespace, a: Array, axis: Axes = None, weights: Any = None) -> Array:
     if weights is None:
         return xp.mean(a, axis=axis)
     weights = xp.asarray(weights, dtype=a.dtype, device=device(a))
     if weights.ndim != a.ndim and isinstance(axis, int):
-        weights = xp.reshape(
-            weights,
-            tuple(-1 if i == axis % a.ndim else 1 for i in range(a.ndim)),
-        )
+        aligned = tuple(-1 if i == axis % a.ndim else 1 for i in range(a.ndim))
+        weights = xp.reshape(weights, aligned)
     return xp.sum(a * weights, axis=axis) / xp.sum(xp.broadcast_to(weights, a.shape), axis=axis)
 
 
 @composed
-def cumsum(xp: Namespace, a: Array, axis: int | None = None, dtype: Any = None) -> Array:
-    return xp.cumulative_sum(
-        *((xp.reshape(a, (-1,)),) if axis is None else (a,)),
-        axis=axis or 0,
-        dtype=dtype,
-    )
+def cumsum(xp: Namespace, a: Array, axis: int | None = None, dtype: DType | None = None) -> Array:
+    a, axis = _flattened(xp, a, axis)
+    return xp.cumulative_sum(a, axis=axis, dtype=dtype)
 
 
 @composed
-def cumprod(xp: Namespace, a: Array, axis: int | None = None, dtype: Any = None) -> Array:
-    return xp.cumulative_prod(
-        *((xp.reshape(a, (-1,)),) if axis is None else (a,)),
-        axis=axis or 0,
-        dtype=dtype,
-    )
+def cumprod(xp: Namespace, a: Array, axis: int | None = None, dtype: DType | None = None) -> Array:
+    a, axis = _flattened(xp, a, axis)
+    return xp.cumulative_prod(a, axis=axis, dtype=dtype)
 
 
 @composed
-def ptp(xp: Namespace, a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
+def ptp(xp: Namespace, a: Array, axis: Axes = None, *, keepdims: bool = False) -> Array:
     return xp.max(a, axis=axis, keepdims=keepdims) - xp.min(a, axis=axis, keepdims=keepdims)
 
 
 @composed
 def unique(xp: Namespace, ar: Array) -> Array:
-    # The standard's may be in any order.
+    # The standard allows any order.
     return xp.sort(xp.unique_values(ar))
 
 
@@ -420,18 +398,16 @@ def diag(xp: Namespace, v: Array, k: int = 0) -> Array:
         return xp.linalg.diagonal(v, offset=k)
     n = v.shape[0] + abs(k)
     rows = xp.eye(n, v.shape[0], k=min(k, 0), dtype=v.dtype, device=v.device)
-    return xp.matmul(
-        rows * v,
-        xp.eye(v.shape[0], n, k=max(k, 0), dtype=v.dtype, device=v.device),
-    )
+    columns = xp.eye(v.shape[0], n, k=max(k, 0), dtype=v.dtype, device=v.device)
+    return xp.matmul(rows * v, columns)
 
 
 @composed
 def linalg_norm(
     xp: Namespace,
     x: Array,
-    ord: Any = None,
-    axis: Any = None,
+    ord: float | str | None = None,
+    axis: Axes = None,
     keepdims: bool = False,
 ) -> Array:
     if ord is None and (axis is None or isinstance(axis, int) or x.ndim <= 2):
@@ -442,8 +418,8 @@ def linalg_norm(
     if len(axes) != 2:
         raise ArgumentError(f"np.linalg.norm of axes {axes}: wanted one axis, or two for a matrix")
     x = xp.moveaxis(x, axes, (-2, -1))
-    found = xp.linalg.matrix_norm(x, ord="fro" if ord is None else ord, keepdims=keepdims)
-    return xp.moveaxis(found, (-2, -1), axes) if keepdims else found
+    norm = xp.linalg.matrix_norm(x, ord="fro" if ord is None else ord, keepdims=keepdims)
+    return xp.moveaxis(norm, (-2, -1), axes) if keepdims else norm
 
 
 @composed
@@ -457,7 +433,7 @@ def linalg_svd(
 
 
 @composed
-def linalg_multi_dot(xp: Namespace, arrays: Any) -> Array:
+def linalg_multi_dot(xp: Namespace, arrays: Arrays) -> Array:
     first, *rest = arrays_of(xp, arrays)
     for x in rest:
         first = dot(xp, first, x)
@@ -468,9 +444,9 @@ def linalg_multi_dot(xp: Namespace, arrays: Any) -> Array:
 def fft_fft2(
     xp: Namespace,
     a: Array,
-    s: Any = None,
-    axes: Any = (-2, -1),
-    norm: Any = None,
+    s: Sequence[int] | None = None,
+    axes: Sequence[int] = (-2, -1),
+    norm: str | None = None,
 ) -> Array:
     return xp.fft.fftn(complex_of(xp, a), s=s, axes=axes, norm=norm or "backward")
 
@@ -479,9 +455,9 @@ def fft_fft2(
 def fft_ifft2(
     xp: Namespace,
     a: Array,
-    s: Any = None,
-    axes: Any = (-2, -1),
-    norm: Any = None,
+    s: Sequence[int] | None = None,
+    axes: Sequence[int] = (-2, -1),
+    norm: str | None = None,
 ) -> Array:
     return xp.fft.ifftn(complex_of(xp, a), s=s, axes=axes, norm=norm or "backward")
 
@@ -514,21 +490,16 @@ def _like(name: str) -> _Function:
         xp: Namespace,
         a: Array,
         *value: Any,
-        dtype: Any = None,
-        shape: Any = None,
+        dtype: DType | None = None,
+        shape: Lengths | None = None,
     ) -> Array:
         make: Callable[..., Array]
         if shape is None:
             make = getattr(xp, name)
             return make(a, *value, dtype=dtype)
-        shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
         make = getattr(xp, name.removesuffix("_like"))
-        return make(
-            shape,
-            *value,
-            dtype=a.dtype if dtype is None else dtype,
-            device=a.device,
-        )
+        kind = a.dtype if dtype is None else dtype
+        return make(_lengths(shape), *value, dtype=kind, device=a.device)
 
     return like
 
@@ -561,18 +532,27 @@ def size(xp: Namespace, a: Array, axis: int | None = None) -> int:
     return math.prod(a.shape) if axis is None else int(a.shape[axis])
 
 
-def arrays_of(xp: Namespace, parts: Any) -> list[Array]:
-    """Return the parts of a sequence as arrays, on the device of those that are."""
+def _lengths(value: Lengths) -> tuple[int, ...]:
+    return tuple(value) if isinstance(value, Sequence) else (value,)
+
+
+def _flattened(xp: Namespace, a: Array, axis: int | None) -> tuple[Array, int]:
+    """Return the array and the axis. Without an axis, return the flattened array and its axis."""
+    return (xp.reshape(a, (-1,)), 0) if axis is None else (a, axis)
+
+
+def arrays_of(xp: Namespace, parts: Arrays) -> list[Array]:
+    """Return the parts of a sequence as arrays, on the device of the first array among them."""
     place = _device_of(parts)
     return [x if is_array(x) else xp.asarray(x, device=place) for x in parts]
 
 
-def _device_of(parts: Any) -> Any:
+def _device_of(parts: Iterable[Any]) -> Device | None:
     return next((device(x) for x in parts if is_array(x)), None)
 
 
 def axes_of(x: Any) -> int:
-    """Return the number of axes of an array, or of a number."""
+    """Return the number of axes. A scalar has none."""
     return len(getattr(x, "shape", ()))
 
 
@@ -584,6 +564,6 @@ def complex_of(xp: Namespace, x: Array) -> Array:
 
 
 def listed(xp: Namespace, *parts: Any) -> list[Any]:
-    """Return lists as arrays, on the device of those that are; anything else as it is."""
+    """Return lists as arrays, on the device of the first array. Other values stay as they are."""
     place = _device_of(parts)
     return [xp.asarray(x, device=place) if isinstance(x, list) else x for x in parts]

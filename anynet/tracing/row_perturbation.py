@@ -1,15 +1,14 @@
-"""An array with a few rows that differ from point to point, as numerical gradients perturb it."""
+"""An array with a few rows that differ from point to point, for numerical gradients."""
 
 from anynet.array import Array, Namespace, array_namespace, device
 
 
 class RowPerturbation:
-    """An array that at every point has another change in the same few rows: what differences are
-    taken of.
+    """An array in which the same few rows change from point to point.
 
-    ``base`` is (…, columns) and counts as (rows, columns); ``change`` is (points, moving rows,
-    columns) and moves the rows from ``first`` on. A product with it costs the moving rows only; all
-    else sees it `whole`.
+    ``base`` is (…, columns) and counts as (rows, columns). ``change`` is (points, changed rows,
+    columns) and is added to the rows from ``first`` on. A product with it computes the changed rows
+    only. Other functions take the `whole` array.
     """
 
     def __init__(self, base: Array, first: int, change: Array) -> None:
@@ -30,15 +29,8 @@ class RowPerturbation:
         xp = array_namespace(self.base)
         points, _, columns = self.change.shape
         base = xp.reshape(self.base, (1, -1, columns))
-        before, after = (
-            base[:, : self.first, :],
-            base[:, self.rows.stop :, :],
-        )
-        parts = [xp.broadcast_to(part, (points, *part.shape[1:])) for part in (before, after)]
-        return xp.reshape(
-            xp.concat(
-                [parts[0], base[:, self.rows, :] + self.change, parts[1]],
-                axis=1,
-            ),
-            self.shape,
-        )
+        before, after = base[:, : self.first, :], base[:, self.rows.stop :, :]
+        changed = base[:, self.rows, :] + self.change
+        before = xp.broadcast_to(before, (points, *before.shape[1:]))
+        after = xp.broadcast_to(after, (points, *after.shape[1:]))
+        return xp.reshape(xp.concat([before, changed, after], axis=1), self.shape)

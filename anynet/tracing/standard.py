@@ -51,35 +51,11 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         stack tile unstack
         """.split()
     ),
-    "searching": (
-        "argmax",
-        "argmin",
-        "count_nonzero",
-        "nonzero",
-        "searchsorted",
-        "where",
-    ),
-    "sets": (
-        "isin",
-        "unique_all",
-        "unique_counts",
-        "unique_inverse",
-        "unique_values",
-    ),
+    "searching": tuple("argmax argmin count_nonzero nonzero searchsorted where".split()),
+    "sets": tuple("isin unique_all unique_counts unique_inverse unique_values".split()),
     "sorting": ("argsort", "sort"),
-    "statistical": (
-        *(
-            "cumulative_prod",
-            "cumulative_sum",
-            "max",
-            "mean",
-            "min",
-            "prod",
-            "std",
-            "sum",
-            "var",
-        ),
-        *("all", "any", "diff"),
+    "statistical": tuple(
+        "all any cumulative_prod cumulative_sum diff max mean min prod std sum var".split()
     ),
 }
 
@@ -100,15 +76,15 @@ DTYPES = tuple(
     bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128
     """.split()
 )
-#: What a library says about itself.
+#: Names by which a library describes itself.
 ABOUT_ITSELF = (
     "__array_api_version__",
     "__array_namespace_info__",
     "__version__",
 )
 
-#: Functions that are constant almost everywhere, or whose results are not real numbers: no
-#: cotangent passes them.
+#: Functions that are constant almost everywhere, or whose results are not floating. No cotangent
+#: passes them.
 WITHOUT_DERIVATIVE = frozenset(
     """
     all any argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
@@ -118,7 +94,7 @@ WITHOUT_DERIVATIVE = frozenset(
     """.split()
 )
 
-#: Results with several parts, by name.
+#: The types of results that are tuples with names, by the name of the function.
 RESULTS: dict[str, Callable[..., Any]] = {
     "linalg.eig": namedtuple("EigResult", "eigenvalues eigenvectors"),
     "linalg.eigh": namedtuple("EighResult", "eigenvalues eigenvectors"),
@@ -127,8 +103,7 @@ RESULTS: dict[str, Callable[..., Any]] = {
     "linalg.svd": namedtuple("SVDResult", "U S Vh"),
 }
 
-#: The parameters of functions that have no rule to read them from, where a library's own cannot be
-#: read.
+#: The signatures of functions without a rule, for libraries whose signatures Python cannot read.
 SIGNATURES: dict[str, Callable[..., None]] = {
     "all": lambda x, /, *, axis=None, keepdims=False: None,
     "any": lambda x, /, *, axis=None, keepdims=False: None,

@@ -281,18 +281,37 @@ def primitive(
     rule: Rule | None = None,
     explain: Callable[..., None] | None = None,
     *,
-    decomposition: Callable[..., Any] | None = None,
+    decomposed: bool = False,
     kind: Kind = None,
 ) -> Callable[[Callable[P, R]], Primitive[P, R]]:
     """Return a decorator that makes a primitive of its reference.
 
-    The primitive has the name, the docstring and the signature of the reference. See `Primitive`
-    for the arguments.
+    The primitive has the name, the docstring and the signature of the reference.
+
+    Args:
+        rule: see `Primitive`.
+        explain: see `Primitive`.
+        decomposed: whether the reference is the decomposition, in place of a rule.
+        kind: see `Primitive`.
+
+    >>> import numpy as np
+    >>> from anynet.tracing.trace import primitive
+    >>> @primitive(lambda xp, out, x: lambda g: 2 * x * g)
+    ... def square_of(x):
+    ...     return x * x
+    >>> anynet.grad(lambda x: np.sum(square_of(x)))(np.array([1.0, 2.0]))
+    array([2., 4.])
+
     """
 
     def of_reference(reference: Callable[P, R]) -> Primitive[P, R]:
         name = reference.__name__
-        step = Primitive(name, rule, reference, explain, decomposition, kind)
+
+        def decomposition(xp: Namespace, *args: P.args, **settings: P.kwargs) -> R:
+            return reference(*args, **settings)
+
+        parts = decomposition if decomposed else None
+        step = Primitive(name, rule, reference, explain, parts, kind)
         update_wrapper(step, reference)
         return step
 

@@ -1,20 +1,20 @@
-"""Evaluating a function at many points at once: a trace whose arrays have a leading axis that the
-function cannot see.
+"""The trace that evaluates a function at many points at once.
 
-`Vectorizer` moves the axes that a function names past its own, and calls the same function of the
-library once for all points; `batching_rules` has how. A function without a rule is evaluated in its
-parts, if it has any.
+Its arrays have a leading axis that the function does not see. `Vectorizer` shifts the axes that the
+function names, and calls each function of the library once for all points.
+`anynet.tracing.vectorize_rules` has a rule for each function of the standard. A primitive without a
+rule is evaluated by its reference.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from anynet.array import array_namespace, is_array, unrecorded
+from anynet.array import Array, array_namespace, is_array, unrecorded
 from anynet.errors import DifferentiationError, NoRuleError
 from anynet.tracing.row_perturbation import RowPerturbation
 from anynet.tracing.standard import INDEXING
 from anynet.tracing.trace import Primitive, Traced, next_level, shared, traced_namespace, wrap
-from anynet.tracing.vectorize_rules import BATCHERS, TAKE_PERTURBATIONS
+from anynet.tracing.vectorize_rules import BATCHERS, TAKE_PERTURBATIONS, Batcher, Call
 
 __all__ = ["RowPerturbation", "Vectorizer"]
 
@@ -23,28 +23,26 @@ class Vectorizer:
     """A trace over ``points`` evaluations: axis 0 of a value runs over the points."""
 
     batch_axes = 1
-    # A sort or a product of all elements is one call of the library's; on tapes they are
-    # decompositions.
+    # The library has one call for a sort or a product. Only tapes need the decomposition.
     keeps_decompositions = True
 
     def __init__(self, points: int) -> None:
         self.level = next_level()
         self.points = points
 
-    def variable(self, values: Any) -> Traced:
-        """Begin with an array that differs from point to point, given as (points, …) or by its
-        changes.
+    def variable(self, values: Array | RowPerturbation) -> Traced:
+        """Return a traced array that differs from point to point.
+
+        The values are (points, …), or an array with the rows that change.
         """
         return Traced(unrecorded(values), self)
 
     def error(self, what: str) -> DifferentiationError:
-        """Return the error for a number that is taken out of an array that has another one at every
-        point.
-        """
+        """Return the error for one value that is taken out of an array with many points."""
         return DifferentiationError(
-            f"{what} would be another at every point of a function that is evaluated at many points "
-            "at once: use the functions of its namespace (where() for a choice), or call the "
-            "function in a loop"
+            f"{what} would differ from point to point, because the function is evaluated at many "
+            "points at once: use the functions of its namespace (where() for a choice), or call "
+            "the function in a loop"
         )
 
     def apply(
@@ -55,49 +53,45 @@ class Vectorizer:
         if rule is not None:
             out = self._by_rule(rule, step, args, settings)
             if out is not NotImplemented:
-                return (
-                    tuple([Traced(x, self) for x in out])
-                    if isinstance(out, tuple)
-                    else Traced(out, self)
-                )
+                return self._traced(out)
         in_parts = (
             step.rule is not None and step.reference is not None and step.decomposition is None
         )
         if in_parts and any(map(_on_tape, args)):
-            # The derivative of the parts may be another than the rule's, as at a kink.
+            # The derivative of the reference may differ from the rule's, as at a kink.
             return self._by_own_rule(step, args, settings)
         if not step.opaque:
             return self._by_parts(step, args, settings)
         try:
             return self._by_parts(step, args, settings)
         except Exception:
-            # A user's own code, which may be compiled. What is wrong with it comes again.
+            # A user's own code may be compiled. If it is wrong, it raises the error again.
             return self._point_by_point(step, args, settings)
 
     def _by_parts(
         self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
-        """Evaluate what the primitive is made of: the standard's functions have rules."""
+        """Evaluate the decomposition or the reference. The functions in it have rules."""
         if step.decomposition is not None:
             return step.decomposition(traced_namespace(args), *map(wrap, args), **settings)
         if step.reference is not None:
             return step.inline(args, settings)
         raise NoRuleError(
-            f"{step.name!r} cannot be evaluated at many points at once: add how to "
+            f"{step.name!r} cannot be evaluated at many points at once: add a rule to "
             "anynet/tracing/vectorize_rules.py, or call the function in a loop"
         )
 
     def _by_own_rule(
         self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
-        """Evaluate what has a rule as one step of the tapes further out, which see the rule in
-        place of the parts.
+        """Evaluate the primitive as one step of the tapes further out.
+
+        So they use its rule, and not the derivative of its reference.
         """
         if step.own_rule and not step.opaque:
             raise NoRuleError(
-                f"{step.name}: a function of a network cannot have a derivative of its own where it "
-                "is evaluated at many points at once and the result differentiated: let it take "
-                "arrays, or differentiate inside vmap"
+                f"{step.name}: the result of vmap is differentiated, and this function with its "
+                "own derivative takes a network: let it take arrays, or differentiate inside vmap"
             )
         values, batched = self._values(args)
 
@@ -143,7 +137,7 @@ class Vectorizer:
             # Shorter than the arguments where the last ones are settings.
             return tuple(map(through, several, own, batched))
 
-        # Of another name, by which no library has a quicker function.
+        # Under another name, by which no backend has a kernel.
         name = f"{step.name} at many points"
         out = Primitive(
             name,
@@ -152,24 +146,26 @@ class Vectorizer:
             opaque=step.opaque,
             own_rule=step.own_rule,
         )(*values, **settings)
-        return (
-            tuple([Traced(x, self) for x in out]) if isinstance(out, tuple) else Traced(out, self)
-        )
+        return self._traced(out)
 
-    def value(self, x: Any) -> Any:
-        """Return an array for all points, (points, …), of one that may be the same at every
-        point.
-        """
-        x = wrap(x)
+    def _traced(self, out: Any) -> Any:
+        """Return the arrays of this trace for a result."""
+        if isinstance(out, tuple):
+            return tuple([Traced(x, self) for x in out])
+        return Traced(out, self)
+
+    def value(self, array: Array) -> Array:
+        """Return the array at all points, (points, …)."""
+        x = wrap(array)
         if x.trace is self:
             return x.value
-        x = x if x.trace is not None else x.value
-        return array_namespace(x).broadcast_to(x, (self.points, *x.shape))
+        plain = x if x.trace is not None else x.value
+        return array_namespace(plain).broadcast_to(plain, (self.points, *plain.shape))
 
     def _point_by_point(
         self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
-        """Evaluate at one point after the other."""
+        """Evaluate at the points one by one."""
         values, batched = self._values(args)
         found = []
         for i in range(self.points):
@@ -180,7 +176,7 @@ class Vectorizer:
             found.append(out if isinstance(out, tuple) else (out,))
         if not found:
             raise NoRuleError(
-                f"{step.name}: compiled code cannot be evaluated at no point: give one or more"
+                f"{step.name}: compiled code cannot be evaluated at zero points: pass one or more"
             )
         columns = [
             Traced(array_namespace(*column).stack(column), self)
@@ -189,7 +185,7 @@ class Vectorizer:
         return tuple(columns) if isinstance(out, tuple) else columns[0]
 
     def _values(self, args: Sequence[Any], *, whole: bool = True) -> tuple[list[Any], list[bool]]:
-        """Return what the arguments stand for, and which of them differ from point to point."""
+        """Return the values of the arguments, and which of them differ from point to point."""
         batched = [type(arg) is Traced and arg.trace is self for arg in args]
         values = [
             arg.value if type(arg) is Traced and (arg.trace is self or arg.trace is None) else arg
@@ -205,7 +201,7 @@ class Vectorizer:
 
     def _by_rule(
         self,
-        rule: Any,
+        rule: Batcher,
         step: Primitive[..., Any],
         args: Sequence[Any],
         settings: dict[str, Any],
@@ -216,11 +212,11 @@ class Vectorizer:
             return step.evaluate(values, settings)[0]
 
         x = next(v for v, b in zip(values, batched, strict=True) if b)
-        return rule(array_namespace(x), function, values, batched, **settings)
+        return rule(Call(array_namespace(x), function, values, batched), **settings)
 
 
 def _on_tape(x: Any) -> bool:
-    """Tell whether an array, or what it stands for further out, is being differentiated."""
+    """Tell whether a tape records an array, or the value of the array further out."""
     while type(x) is Traced:
         if x.trace is not None and not x.trace.keeps_decompositions:
             return True

@@ -75,7 +75,7 @@ def test_argnums(backend):
     assert_close(gx, host(y))
     with pytest.raises(
         DifferentiationError,
-        match="argument 2, the function was called with 2",
+        match="argnums is 2, and the function was called with 2",
     ):
         anynet.grad(f, 2)(x, y)
 
@@ -96,16 +96,16 @@ def test_argnames(backend):
     assert_close(first, of_x)
     assert_close(named["y"], of_y)
     for argnames, message in (
-        ("z", "argnames says 'z': the function was called without"),
-        (3, "argnames says 3"),
+        ("z", "argnames is 'z': the function was called without"),
+        (3, "argnames is 3"),
     ):
         with pytest.raises(DifferentiationError, match=message):
             anynet.grad(f, argnames=argnames)(x, y=y)
-    with pytest.raises(DifferentiationError, match="says one argument twice"):
+    with pytest.raises(DifferentiationError, match="chooses one argument twice"):
         anynet.grad(f, 0, argnames="x")(x, y)
     with pytest.raises(
         DifferentiationError,
-        match="with 1 in order and y by name: choose those with argnames",
+        match="with 1 positional arguments and y by name: choose those with argnames",
     ):
         anynet.grad(f, 1)(x, y=y)
 
@@ -212,11 +212,11 @@ def test_stop_gradient(backend):
         (lambda x: total(anynet.stop_gradient(x)), "is an argument unused"),
         (
             lambda x: array_namespace(x).argmax(x),
-            "a number of .*int64: integers and booleans have no derivative",
+            "a scalar of .*int64: integers and booleans have no derivative",
         ),
         (
             lambda x: total(x + 1j),
-            r"a number of .*complex128: take its abs\(\)",
+            r"a scalar of .*complex128: take its abs\(\)",
         ),
         (
             lambda x: (total(x), x),
@@ -252,7 +252,7 @@ def test_a_traced_array_that_outlives_its_call_is_refused(backend):
         return total(x)
 
     anynet.grad(f)(numbers(backend, 2))
-    with pytest.raises(DifferentiationError, match="outlived the call"):
+    with pytest.raises(DifferentiationError, match="used after the call"):
         kept[0] + 1
 
 

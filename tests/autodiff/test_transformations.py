@@ -82,13 +82,13 @@ def test_hessian_of_chosen_arguments(backend):
 @pytest.mark.parametrize(
     ("argnums", "message"),
     [
-        (2, "argument 2, the function was called with 2 in order"),
-        ((0, -3), "argument -3, the function was called with 2 in order"),
-        ((0, 0), r"argnums \(0, 0\) says one argument twice"),
-        ((0, -2), "says one argument twice"),
-        (True, "argnums says True: wanted the position of an argument"),
-        ((0, False), "argnums says False"),
-        (1.0, "argnums says 1.0"),
+        (2, "argnums is 2, and the function was called with 2 positional arguments"),
+        ((0, -3), "argnums is -3, and the function was called with 2 positional arguments"),
+        ((0, 0), r"argnums \(0, 0\) chooses one argument twice"),
+        ((0, -2), "chooses one argument twice"),
+        (True, "argnums is True: wanted the position of an argument"),
+        ((0, False), "argnums is False"),
+        (1.0, "argnums is 1.0"),
         ((), "argnums and argnames are empty"),
     ],
 )

@@ -641,7 +641,7 @@ def test_what_cannot_be_evaluated_for_all_entries(backend):
     for f in (lambda x: x if x[0] > 0 else -x, lambda x: x * float(x[0])):
         with pytest.raises(
             DifferentiationError,
-            match=r"would be another at every point .*or call the function in a loop",
+            match=r"would differ from point to point.*or call the function in a loop",
         ):
             anynet.vmap(f)(x)
     sets = [
@@ -655,7 +655,7 @@ def test_what_cannot_be_evaluated_for_all_entries(backend):
     ]:
         with pytest.raises(
             NoRuleError,
-            match="as many elements as the values of its argument say",
+            match="the values of its argument decide how many elements",
         ):
             anynet.vmap(f)(x)
 
@@ -673,7 +673,7 @@ def test_running_statistics(backend):
     loss = anynet.grad(lambda net, x: total(net(x) ** 3))
     with pytest.raises(
         DifferentiationError,
-        match=r"a buffer of shape .* another value for each of 3 entries",
+        match=r"a buffer of shape .* would differ between the 3 entries",
     ):
         anynet.vmap(loss, (None, 0))(net, x)
     several = tree.map(lambda p: backend.xp.stack([p, p, p]), net)

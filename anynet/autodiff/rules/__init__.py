@@ -1,9 +1,8 @@
-"""The derivative table: one rule per function of the standard, one file per chapter of the
-standard.
+"""The derivative table: a rule for each function of the standard, a file for each chapter.
 
-A rule is called as ``rule(xp, out, *args, **settings)`` with the values of a call and returns its
-pullbacks (see `anynet.tracing.trace.Primitive`). A rule never mentions broadcasting and never
-casts: the walker in ``tape.py`` brings every cotangent to its argument's shape and dtype.
+A rule is called as ``rule(xp, out, *args, **settings)`` with the values of a call. It returns its
+pullbacks; see `anynet.tracing.trace.Primitive`. A rule does not broadcast and does not cast. The
+walker in ``tape.py`` gives every cotangent the shape and the dtype of its argument.
 """
 
 from collections.abc import Callable
@@ -37,7 +36,7 @@ RULES: dict[str, Rule] = {
     **statistical.RULES,
 }
 
-#: Functions that are others put together: their derivative is that of the parts.
+#: Functions that are composed of others. Their derivative follows from the derivatives of these.
 DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
     **creation.DECOMPOSITIONS,
     **fourier.DECOMPOSITIONS,

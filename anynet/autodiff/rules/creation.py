@@ -1,4 +1,4 @@
-"""Compositions of the standard's creation functions that take arrays."""
+"""Decompositions of the standard's creation functions that take arrays."""
 
 from typing import Any
 
@@ -16,13 +16,10 @@ def meshgrid(xp: Namespace, *arrays: Array, indexing: str = "xy") -> Any:
     shape = [0] * len(arrays)
     for axis, x in zip(axes, arrays, strict=True):
         shape[axis] = x.shape[0]
-    grids = [
-        xp.broadcast_to(
-            xp.reshape(x, tuple(-1 if i == axis else 1 for i in range(len(arrays)))),
-            tuple(shape),
-        )
-        for axis, x in zip(axes, arrays, strict=True)
-    ]
+    grids = []
+    for axis, x in zip(axes, arrays, strict=True):
+        along = tuple(-1 if i == axis else 1 for i in range(len(arrays)))
+        grids.append(xp.broadcast_to(xp.reshape(x, along), tuple(shape)))
     return type(xp.meshgrid(*map(xp.zeros_like, arrays)))(grids)
 
 

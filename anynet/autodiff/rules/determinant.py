@@ -1,9 +1,9 @@
 """Derivatives of the determinant, also where the matrix has no inverse.
 
-The derivative of det x is the matrix of cofactors, whatever the rank: det(x) · x⁻ᵀ has it only
-where there is an inverse. With x = u · diag(s) · v, the cofactors are those of the three factors
-multiplied, and those of diag(s) are the products of all singular values but one. Source: Jacobi's
-formula; Stewart, On the adjugate matrix, Linear algebra and its applications 283, 1998.
+The derivative of det x is the matrix of cofactors, for every rank. It equals det(x) · x⁻ᵀ where
+there is an inverse. For x = u · diag(s) · v, the cofactors are the product of the cofactors of the
+three factors. The cofactors of diag(s) are the products of all singular values but one. Sources:
+Jacobi's formula; Stewart, On the adjugate matrix, Linear algebra and its applications 283, 1998.
 """
 
 from typing import Any
@@ -19,9 +19,7 @@ def _cofactors_rule(xp: Namespace, out: Array, x: Array) -> Any:
 
 @primitive(_cofactors_rule)
 def cofactors(x: Array) -> Array:
-    """Return the cofactors of square matrices (…, n, n), the transpose of the adjugate: the
-    derivative of det x.
-    """
+    """Return the cofactors of square matrices (…, n, n), the derivative of det x."""
     xp = array_namespace(x)
     u, s, v, phase = _factors(xp, x)
     return phase * xp.matmul(conj(u) * xp.expand_dims(_without_one(xp, s), axis=-2), conj(v))
@@ -44,48 +42,41 @@ def cofactors_along(x: Array, h: Array) -> Array:
 
 
 def _factors(xp: Namespace, x: Array) -> tuple[Array, Array, Array, Array]:
-    """Return u, s and v with x = u · diag(s) · v, and the determinant of u · v, a number of modulus
-    1, as (…, 1, 1).
-    """
+    """Return u, s and v with x = u · diag(s) · v, and det(u · v), (…, 1, 1), of modulus 1."""
     u, s, v = xp.linalg.svd(x, full_matrices=False)
     phase = xp.linalg.slogdet(u)[0] * xp.linalg.slogdet(v)[0]
     return u, s, v, xp.reshape(phase, (*phase.shape, 1, 1))
 
 
 def _without_one(xp: Namespace, s: Array) -> Array:
-    """Return for each element of (…, n) the product of all others."""
+    """Return the product of all other elements, for each element of (…, n)."""
     chosen = xp.eye(s.shape[-1], dtype=xp.int32, device=device(s)) == 1
     one = xp.ones((), dtype=s.dtype, device=device(s))
     return xp.prod(xp.where(chosen, one, xp.expand_dims(s, axis=-2)), axis=-1)
 
 
 def _without_two(xp: Namespace, s: Array) -> Array:
-    """Return for each pair of descending singular values (…, n) the product of all others; 0 on the
-    diagonal.
+    """Return the product of all others, for each pair of descending singular values (…, n).
+
+    The diagonal is 0.
     """
     n = s.shape[-1]
     row, column = xp.expand_dims(s, axis=-1), xp.expand_dims(s, axis=-2)
     larger = xp.maximum(row, column)
     rest = _without_one(xp, s)
-    # The product of all but the smaller one, over the larger one.
+    # Divide the product of all but the smaller value by the larger value.
     product = xp.maximum(xp.expand_dims(rest, axis=-1), xp.expand_dims(rest, axis=-2))
-    # Where both are 0, a product that is not has them in the last two places.
+    # Both values may be 0. The product is not 0 only if these are the last two.
     of_zeros = xp.prod(s[..., : max(n - 2, 0), None], axis=-2, keepdims=True)
     nothing = larger == 0
-    found = xp.where(
-        nothing,
-        of_zeros,
-        product / xp.where(nothing, xp.ones_like(larger), larger),
-    )
-    return xp.where(
-        xp.eye(n, dtype=xp.int32, device=device(s)) == 1,
-        xp.zeros_like(found),
-        found,
-    )
+    divisor = xp.where(nothing, xp.ones_like(larger), larger)
+    products = xp.where(nothing, of_zeros, product / divisor)
+    on_diagonal = xp.eye(n, dtype=xp.int32, device=device(s)) == 1
+    return xp.where(on_diagonal, xp.zeros_like(products), products)
 
 
 def _third(xp: Namespace, x: Array, h: Array, g: Array) -> Array:
-    """Return the third derivative of det at x along h and g, for which x needs an inverse."""
+    """Return the third derivative of det at x along h and g. x must have an inverse."""
     inverse = xp.linalg.inv(x)
     a, b = xp.matmul(inverse, g), xp.matmul(inverse, h)
     ab = xp.matmul(a, b)

@@ -1,14 +1,13 @@
 """Rules of the standard's element-wise functions, real and complex.
 
-Where two branches meet, the cotangent is shared: `maximum` and `minimum` give half to each of two
-equal arguments, and so does `logaddexp` where both are the same infinity. `abs`, `sign` and
-`copysign` give none at zero. Where a function has no derivative at an isolated point, `atan2` and
-`hypot` at the origin, it is taken to be 0; where the derivative is infinite, as that of `sqrt` at
-zero, so is the cotangent. `clip` passes it on at its limits, as PyTorch does; JAX shares it there.
-tests/autodiff/test_edges.py lists the values.
+At ties, `maximum` and `minimum` pass half of the cotangent to each argument, and so does
+`logaddexp` where both are the same infinity. At zero, `abs`, `sign` and `copysign` pass none.
+`atan2` and `hypot` have no derivative at the origin, and pass none there. Where the derivative is
+infinite, as that of `sqrt` at zero, so is the cotangent. At its limits, `clip` passes the cotangent
+on, as in PyTorch. tests/autodiff/test_edges.py lists the values.
 """
 
-# A rule's parameters are the function's own, also where the derivative does not need them.
+# A rule has the parameters of the function, also those that the derivative does not use.
 
 import math
 from typing import Any
@@ -22,7 +21,7 @@ RULES = rule = Table()
 
 
 def _nonzero(xp: Namespace, x: Array) -> Array:
-    """Return x with ones in place of zeros, to divide by."""
+    """Return x with ones in place of zeros, as a divisor."""
     return xp.where(x == 0, xp.ones_like(x), x)
 
 
@@ -44,9 +43,8 @@ def acos(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def acosh(xp: Namespace, out: Array, x: Array) -> Any:
-    # Two roots: the root of the product has the other sign for half of all complex numbers. A
-    # difference twice, because a sum would lose the negative zero that says on which side of the
-    # cut x is.
+    # The root of the product has the other sign for half of all complex values, so there are two
+    # roots. A sum would lose the negative zero, which tells the side of the branch cut.
     return lambda g: g / xp.sqrt(x - 1) / xp.sqrt(x - -1)
 
 
@@ -64,7 +62,7 @@ def asin(xp: Namespace, out: Array, x: Array) -> Any:
 def asinh(xp: Namespace, out: Array, x: Array) -> Any:
     if is_complex(x):
         return lambda g: g / xp.sqrt(x * x + 1)
-    # A square would overflow.
+    # x * x would overflow.
     return lambda g: g / xp.hypot(x, xp.ones_like(x))
 
 
@@ -75,7 +73,7 @@ def atan(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def atan2(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
-    # Divided by the length twice: its square would overflow or vanish.
+    # Divide by the length twice, because its square would overflow or underflow.
     length = _nonzero(xp, xp.hypot(x1, x2))
     return (
         lambda g: g * (x2 / length / length),
@@ -90,9 +88,9 @@ def atanh(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def clip(xp: Namespace, out: Array, x: Array, min: Any = None, max: Any = None) -> Any:
-    """Pass the cotangent inside the limits, on them too; a limit gets that of what it cut off.
+    """Pass the cotangent to x inside and on the limits, and to a limit where it clips.
 
-    Where the limits cross, the upper one is the result.
+    Where min > max, max is the result.
     """
 
     def to_max(g: Array) -> Array:
@@ -176,8 +174,8 @@ def log10(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def logaddexp(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
-    """Give each argument its share of the sum, σ(x1 - x2) and σ(x2 - x1)."""
-    # The difference of two equal infinities is taken to be 0.
+    """Pass σ(x1 - x2) to x1 and σ(x2 - x1) to x2."""
+    # The difference of two equal infinities counts as 0.
     same, zero = xp.logical_and(x1 == x2, xp.isinf(out)), xp.zeros_like(out)
     difference = xp.where(same, zero, x1) - xp.where(same, zero, x2)
     return (
@@ -187,7 +185,7 @@ def logaddexp(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
 
 
 def _sigmoid(xp: Namespace, x: Array) -> Array:
-    """Return 1 / (1 + exp(-x)), small results with all their digits."""
+    """Return 1 / (1 + exp(-x)), accurate also for small results."""
     return xp.exp(-xp.logaddexp(xp.zeros_like(x), -x))
 
 
@@ -226,15 +224,15 @@ def positive(xp: Namespace, out: Array, x: Array) -> Any:
 def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     """Differentiate x1 ** x2.
 
-    At a base of 0 the exponent's derivative is 0 from an exponent of 0 on, and -∞ below it: the
-    limits, and at 0 ** 0 what JAX and PyTorch take it to be.
+    At a base of 0, the derivative by the exponent is 0 for exponents of 0 and more, and -∞ for
+    negative exponents. These are the limits, and at 0 ** 0 the choice of JAX and PyTorch.
     """
 
     def to_x1(g: Array) -> Array:
         if not hasattr(x2, "dtype"):
-            # Not a product with 0: of a cotangent that is infinite or NaN it would be NaN.
+            # 0 * g would be NaN for a cotangent that is infinite or NaN.
             return 0 * one(g) if x2 == 0 else g * _slope(xp, x1, x2)
-        # Constant in x1, though 0 · 0⁻¹ is NaN; and the second derivative stays NaN.
+        # For x2 = 0 it is constant in x1, although 0 · 0⁻¹ is NaN. The second derivative is NaN.
         constant = xp.logical_and(x2 == 0, xp.logical_not(xp.abs(x1) > 0))
         c = g * x2 * xp.where(constant, xp.full_like(x1, math.nan), x1) ** (x2 - 1)
         return xp.where(constant, xp.zeros_like(c), c)
@@ -248,9 +246,7 @@ def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
 
 
 def _slope(xp: Namespace, x: Array, n: Array | float) -> Array:
-    """Return n xⁿ⁻¹, n ≠ 0, without raising x to the power of 0: of a complex 0, that is not 1 on
-    every library.
-    """
+    """Return n xⁿ⁻¹, n ≠ 0, without the power x⁰, which is not 1 for a complex 0 in every library."""
     if n == 1:
         return xp.ones_like(x)
     return n * (x if n == 2 else x ** (n - 1))
@@ -258,7 +254,7 @@ def _slope(xp: Namespace, x: Array, n: Array | float) -> Array:
 
 @rule
 def real(xp: Namespace, out: Array, x: Array) -> Any:
-    """Pass the cotangent on; the walker makes it complex."""
+    """Pass the cotangent on. The walker makes it complex."""
     return lambda g: g
 
 
@@ -270,8 +266,8 @@ def reciprocal(xp: Namespace, out: Array, x: Array) -> Any:
 @rule
 def remainder(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     def to_x2(g: Array) -> Array:
-        # What was taken off, in units of x2: the floor of x1 / x2 is one more where the division
-        # rounds up. Of an infinite x2 nothing or, to bring the result to its sign, -1.
+        # The multiple of x2 that was subtracted. The floor of x1 / x2 is one more where the division
+        # rounds up. For an infinite x2 it is 0, or -1 if the result has the sign of x2.
         taken = xp.round(x1 / x2 - out / x2)
         return -g * xp.where(xp.isinf(out), -xp.ones_like(out), taken)
 
@@ -280,7 +276,7 @@ def remainder(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
 
 @rule
 def sign(xp: Namespace, out: Array, x: Array) -> Any:
-    """Differentiate z / |z|, 0 at 0; the sign of a real number is constant."""
+    """Differentiate z / |z|, with 0 at 0. The sign of a real value is constant."""
     if not is_complex(x):
         return None
 

@@ -1,8 +1,9 @@
 """Rules and decompositions of the standard's Fourier transforms.
 
-The discrete Fourier transform is a symmetric matrix: its transpose is itself.
+The discrete Fourier transform is a symmetric matrix, so the rule is the transform itself.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from anynet.array import Array, Namespace, device, is_complex
@@ -16,7 +17,7 @@ _SWAPPED = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
 
 
 def _resize(xp: Namespace, x: Array, n: int | None, axis: int) -> Array:
-    """Cut an axis off at n elements, or fill it up with zeros."""
+    """Cut an axis off after n elements, or pad it with zeros."""
     length = x.shape[axis]
     if n is None or n == length:
         return x
@@ -25,10 +26,8 @@ def _resize(xp: Namespace, x: Array, n: int | None, axis: int) -> Array:
         return x[(*before, slice(0, n), ...)]
     shape = list(x.shape)
     shape[axis] = n - length
-    return xp.concat(
-        [x, xp.zeros(tuple(shape), dtype=x.dtype, device=device(x))],
-        axis=axis,
-    )
+    zeros = xp.zeros(tuple(shape), dtype=x.dtype, device=device(x))
+    return xp.concat([x, zeros], axis=axis)
 
 
 @rule
@@ -67,15 +66,18 @@ def _complex(xp: Namespace, x: Array) -> Array:
     return xp.astype(x, xp.complex128 if x.dtype == xp.float64 else xp.complex64)
 
 
-def _sizes(x: Array, s: Any, axes: Any) -> list[tuple[int, int]]:
-    """Return (axis, length) for each transform of several axes; None keeps a length."""
+def _sizes(
+    x: Array, s: Sequence[int] | None, axes: Sequence[int] | None
+) -> list[tuple[int, int | None]]:
+    """Return (axis, length) for each axis of a transform. None keeps the length."""
     if axes is None:
         axes = tuple(range(x.ndim)) if s is None else tuple(range(-len(s), 0))
     if s is not None and len(s) != len(axes):
         raise ShapeError(
             f"s is {tuple(s)} for the axes {tuple(axes)}: wanted one length for each axis"
         )
-    return list(zip(axes, s if s is not None else (None,) * len(axes), strict=True))
+    lengths = s if s is not None else (None,) * len(axes)
+    return list(zip(axes, lengths, strict=True))
 
 
 @decomposition
@@ -84,8 +86,8 @@ def fftn(
     x: Array,
     /,
     *,
-    s: Any = None,
-    axes: Any = None,
+    s: Sequence[int] | None = None,
+    axes: Sequence[int] | None = None,
     norm: str = "backward",
 ) -> Array:
     for axis, n in _sizes(x, s, axes):
@@ -99,8 +101,8 @@ def ifftn(
     x: Array,
     /,
     *,
-    s: Any = None,
-    axes: Any = None,
+    s: Sequence[int] | None = None,
+    axes: Sequence[int] | None = None,
     norm: str = "backward",
 ) -> Array:
     for axis, n in _sizes(x, s, axes):
@@ -120,15 +122,11 @@ def rfft(
 ) -> Array:
     if is_complex(x):
         raise DifferentiationError(
-            f"rfft: {x.dtype} was given: wanted real numbers; fft takes complex ones"
+            f"rfft: {x.dtype} was given: wanted a real dtype; fft takes complex arrays"
         )
     n = x.shape[axis] if n is None else n
-    return _resize(
-        xp,
-        xp.fft.fft(_complex(xp, x), n=n, axis=axis, norm=norm),
-        n // 2 + 1,
-        axis,
-    )
+    full = xp.fft.fft(_complex(xp, x), n=n, axis=axis, norm=norm)
+    return _resize(xp, full, n // 2 + 1, axis)
 
 
 @decomposition
@@ -141,7 +139,7 @@ def irfft(
     axis: int = -1,
     norm: str = "backward",
 ) -> Array:
-    """Fill in the other half of the spectrum, the conjugate of the first."""
+    """Add the other half of the spectrum, which is the conjugate of the first."""
     n = 2 * (x.shape[axis] - 1) if n is None else n
     if n < 1:
         raise ShapeError(
@@ -160,8 +158,8 @@ def rfftn(
     x: Array,
     /,
     *,
-    s: Any = None,
-    axes: Any = None,
+    s: Sequence[int] | None = None,
+    axes: Sequence[int] | None = None,
     norm: str = "backward",
 ) -> Array:
     *others, (last, n) = _sizes(x, s, axes)
@@ -177,8 +175,8 @@ def irfftn(
     x: Array,
     /,
     *,
-    s: Any = None,
-    axes: Any = None,
+    s: Sequence[int] | None = None,
+    axes: Sequence[int] | None = None,
     norm: str = "backward",
 ) -> Array:
     *others, (last, n) = _sizes(x, s, axes)
@@ -214,18 +212,18 @@ def ihfft(
 
 
 @decomposition
-def fftshift(xp: Namespace, x: Array, /, *, axes: Any = None) -> Array:
-    axes = _every(x, axes)
-    return xp.roll(x, tuple(x.shape[i] // 2 for i in axes), axis=axes)
+def fftshift(xp: Namespace, x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
+    every = _every(x, axes)
+    return xp.roll(x, tuple(x.shape[i] // 2 for i in every), axis=every)
 
 
 @decomposition
-def ifftshift(xp: Namespace, x: Array, /, *, axes: Any = None) -> Array:
-    axes = _every(x, axes)
-    return xp.roll(x, tuple(-(x.shape[i] // 2) for i in axes), axis=axes)
+def ifftshift(xp: Namespace, x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
+    every = _every(x, axes)
+    return xp.roll(x, tuple(-(x.shape[i] // 2) for i in every), axis=every)
 
 
-def _every(x: Array, axes: Any) -> tuple[int, ...]:
-    return (
-        tuple(range(x.ndim)) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
-    )
+def _every(x: Array, axes: int | Sequence[int] | None) -> tuple[int, ...]:
+    if axes is None:
+        return tuple(range(x.ndim))
+    return (axes,) if isinstance(axes, int) else tuple(axes)

@@ -24,10 +24,8 @@ def take(
     shape = x.shape
 
     def pullback(g: Array) -> Array:
-        flat = xp.reshape(
-            widened(g),
-            (*shape[:along], math.prod(indices.shape), *shape[along + 1 :]),
-        )
+        rows = (*shape[:along], math.prod(indices.shape), *shape[along + 1 :])
+        flat = xp.reshape(widened(g), rows)
         return index_add(flat, xp.reshape(indices, (-1,)), along, shape[along])
 
     return pullback, None

@@ -1,7 +1,7 @@
 """Rules and decompositions of the standard's matrix functions.
 
-Decompositions have derivatives where they are unique and smooth: the cotangent of vectors to two
-equal eigenvalues, or singular values, is NaN, as in JAX and PyTorch. Source of the formulas: Giles,
+A decomposition has a derivative where it is unique and smooth. For the vectors of two equal
+eigenvalues or singular values the cotangent is NaN, as in JAX and PyTorch. Sources: Giles,
 Collected matrix derivative results for forward and reverse mode algorithmic differentiation, 2008;
 Townsend, Differentiating the singular value decomposition, 2016; Walter and Lehmann, Algorithmic
 differentiation of linear algebra functions, 2010; Wan and Zhang, Automatic differentiation for
@@ -14,6 +14,8 @@ from typing import Any
 
 from anynet.array import (
     Array,
+    Axes,
+    DType,
     Namespace,
     conj,
     device,
@@ -34,8 +36,9 @@ linalg_composition = Table("linalg.")
 
 @rule
 def matmul(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
-    """Differentiate x1 @ x2: g @ x2ᵀ and x1ᵀ @ g; a vector counts as a matrix with one row, or one
-    column.
+    """Differentiate x1 @ x2: g @ x2ᵀ and x1ᵀ @ g.
+
+    A vector counts as a matrix of one row or one column.
     """
     row, column = x1.ndim == 1, x2.ndim == 1
 
@@ -64,7 +67,7 @@ def matrix_transpose(xp: Namespace, out: Array, x: Array) -> Any:
 
 @rule
 def vecdot(xp: Namespace, out: Array, x1: Array, x2: Array, *, axis: int = -1) -> Any:
-    """Differentiate the sum of conj(x1) · x2; for a real x1 the walker takes the real part."""
+    """Differentiate the sum of conj(x1) · x2. For a real x1 the walker takes the real part."""
     return (
         lambda g: conj(xp.expand_dims(g, axis=axis) * x2),
         lambda g: xp.expand_dims(g, axis=axis) * conj(x1),
@@ -73,30 +76,29 @@ def vecdot(xp: Namespace, out: Array, x1: Array, x2: Array, *, axis: int = -1) -
 
 @decomposition
 def tensordot(xp: Namespace, x1: Array, x2: Array, /, *, axes: Any = 2) -> Array:
-    """Bring the summed axes together: one product of matrices."""
+    """Move the summed axes together, for one product of matrices."""
     if isinstance(axes, int):
         axes = tuple(range(x1.ndim - axes, x1.ndim)), tuple(range(axes))
     for x, part in zip((x1, x2), axes, strict=True):
         if not all(-x.ndim <= axis < x.ndim for axis in part):
             raise ShapeError(
-                f"tensordot: axes {(*part,)} of an array of shape {(*x.shape,)}: wanted axes that "
-                "it has"
+                f"tensordot: axes {(*part,)} were given for an array of shape {(*x.shape,)}: wanted "
+                f"axes from {-x.ndim} to {x.ndim - 1}"
             )
-    gone1, gone2 = (tuple(a % x.ndim for a in part) for x, part in zip((x1, x2), axes, strict=True))
-    summed1, summed2 = (tuple(x.shape[i] for i in gone) for x, gone in ((x1, gone1), (x2, gone2)))
+    gone1 = tuple(a % x1.ndim for a in axes[0])
+    gone2 = tuple(a % x2.ndim for a in axes[1])
+    summed1 = tuple(x1.shape[i] for i in gone1)
+    summed2 = tuple(x2.shape[i] for i in gone2)
     if summed1 != summed2:
         raise ShapeError(
-            f"tensordot: shapes {(*x1.shape,)} and {(*x2.shape,)} with axes {axes}: wanted as many "
-            f"elements along each of the summed axes, not {summed1} and {summed2}"
+            f"tensordot: shapes {(*x1.shape,)} and {(*x2.shape,)} with axes {axes} were given: wanted "
+            f"summed axes of equal lengths, not {summed1} and {summed2}"
         )
-    left1, left2 = (
-        tuple(i for i in range(x.ndim) if i not in gone) for x, gone in ((x1, gone1), (x2, gone2))
-    )
+    left1 = tuple(i for i in range(x1.ndim) if i not in gone1)
+    left2 = tuple(i for i in range(x2.ndim) if i not in gone2)
     inner = math.prod(summed1)
-    rows, columns = (
-        tuple(x1.shape[i] for i in left1),
-        tuple(x2.shape[i] for i in left2),
-    )
+    rows = tuple(x1.shape[i] for i in left1)
+    columns = tuple(x2.shape[i] for i in left2)
     m1 = xp.reshape(xp.permute_dims(x1, (*left1, *gone1)), (math.prod(rows), inner))
     m2 = xp.reshape(xp.permute_dims(x2, (*gone2, *left2)), (inner, math.prod(columns)))
     return xp.reshape(xp.matmul(m1, m2), (*rows, *columns))
@@ -109,7 +111,7 @@ def inv(xp: Namespace, out: Array, x: Array, /) -> Any:
 
 @linalg_rule
 def solve(xp: Namespace, out: Array, x1: Array, x2: Array, /) -> Any:
-    """Differentiate x1⁻¹ x2; a vector counts as a matrix with one column."""
+    """Differentiate x1⁻¹ x2. A vector counts as a matrix of one column."""
     vector = x2.ndim == 1
 
     def matrix(g: Array) -> Array:
@@ -127,14 +129,15 @@ def solve(xp: Namespace, out: Array, x1: Array, x2: Array, /) -> Any:
 
 @linalg_rule
 def det(xp: Namespace, out: Array, x: Array, /) -> Any:
-    """Differentiate the determinant of any matrix."""
+    """Differentiate the determinant, also of a matrix that has no inverse."""
     return lambda g: _column(xp, _column(xp, g)) * cofactors(x)
 
 
 @linalg_rule
 def slogdet(xp: Namespace, out: Any, x: Array, /) -> Any:
-    """Differentiate log abs det of a matrix that has an inverse; the sign of a real one is
-    constant.
+    """Differentiate log abs det of a matrix that has an inverse.
+
+    The sign of a real determinant is constant.
     """
     sign, logarithm = out
 
@@ -150,7 +153,7 @@ def slogdet(xp: Namespace, out: Any, x: Array, /) -> Any:
 
 
 def _regular(name: str, wanted: str, function: Callable[..., Array], *args: Array) -> Array:
-    """Call a function that some libraries let raise at a singular matrix."""
+    """Call a function that raises at a singular matrix in some libraries."""
     try:
         return function(*args)
     except Exception as error:
@@ -172,7 +175,7 @@ def _adjoint(x: Array) -> Array:
 
 
 def _hermitian(x: Array) -> Array:
-    """Return the part of a matrix that is its own adjoint."""
+    """Return the Hermitian part of a matrix."""
     return 0.5 * (x + _adjoint(x))
 
 
@@ -186,8 +189,9 @@ def _diagonal(xp: Namespace, x: Array) -> Array:
 
 
 def _of_conjugates(pullback: Callable[..., Array]) -> Callable[..., Array]:
-    """Make a pullback of one written for inner products, whose cotangents are conjugates of
-    ours.
+    """Return a pullback for cotangents, from one for their conjugates.
+
+    The sources write cotangents as inner products, which conjugates them.
     """
 
     def conjugated(g: Any) -> Array:
@@ -199,7 +203,7 @@ def _of_conjugates(pullback: Callable[..., Array]) -> Callable[..., Array]:
 
 @linalg_rule
 def cholesky(xp: Namespace, out: Array, x: Array, /, *, upper: bool = False) -> Any:
-    """Differentiate with respect to a Hermitian matrix: the cotangent is Hermitian too."""
+    """Differentiate with respect to a Hermitian matrix. Its cotangent is Hermitian too."""
     lower = _adjoint(out) if upper else out
 
     def pullback(g: Array) -> Array:
@@ -212,25 +216,23 @@ def cholesky(xp: Namespace, out: Array, x: Array, /, *, upper: bool = False) -> 
 
 
 def _inverse_differences(xp: Namespace, w: Array) -> Array:
-    """Return 1 / (w_j - w_i), zero on the diagonal, NaN where two are equal: their vectors have no
-    derivative.
+    """Return 1 / (w_j - w_i), with 0 on the diagonal.
+
+    It is NaN where two are equal, because their vectors have no derivative.
     """
     difference = _row(xp, w) - _column(xp, w)
     equal = difference == 0
     undefined = xp.full_like(difference, math.nan)
-    inverses = xp.where(
-        equal,
-        undefined,
-        1 / xp.where(equal, xp.ones_like(difference), difference),
-    )
+    divisor = xp.where(equal, xp.ones_like(difference), difference)
+    inverses = xp.where(equal, undefined, 1 / divisor)
     return xp.where(_eye(xp, w) == 1, xp.zeros_like(inverses), inverses)
 
 
 @linalg_rule
 def eigh(xp: Namespace, out: Any, x: Array, /) -> Any:
-    """Differentiate with respect to a Hermitian matrix, whose cotangent is Hermitian too.
+    """Differentiate with respect to a Hermitian matrix. Its cotangent is Hermitian too.
 
-    A complex vector is determined up to a factor of modulus 1, and so is what depends on it.
+    A complex eigenvector is unique up to a factor of modulus 1.
     """
     w, v = out
 
@@ -247,10 +249,10 @@ def eigh(xp: Namespace, out: Any, x: Array, /) -> Any:
 
 @linalg_rule
 def eig(xp: Namespace, out: Any, x: Array, /) -> Any:
-    """Differentiate values and vectors of length 1, which are determined up to a factor of modulus
-    1.
+    """Differentiate the eigenvalues, and the eigenvectors of length 1.
 
-    What depends on that factor has no derivative. Source: PyTorch's linalg_eig_backward.
+    A vector is unique up to a factor of modulus 1. A function that depends on that factor has no
+    derivative. Source: PyTorch's linalg_eig_backward.
     """
     w, v = out
 
@@ -258,11 +260,9 @@ def eig(xp: Namespace, out: Any, x: Array, /) -> Any:
         inner = xp.zeros_like(v)
         if of_v is not None:
             product = xp.matmul(_adjoint(v), of_v)
-            lengths = (
-                xp.real(xp.linalg.diagonal(product))
-                if is_complex(product)
-                else xp.linalg.diagonal(product)
-            )
+            lengths = xp.linalg.diagonal(product)
+            if is_complex(product):
+                lengths = xp.real(lengths)
             stretched = xp.matmul(_adjoint(v), v) * _row(xp, lengths)
             inner = inner + conj(_inverse_differences(xp, w)) * (product - stretched)
         if of_w is not None:
@@ -285,8 +285,9 @@ def eigvalsh(xp: Namespace, x: Array, /) -> Array:
 
 @linalg_rule
 def svd(xp: Namespace, out: Any, x: Array, /, *, full_matrices: bool = True) -> Any:
-    """Differentiate the reduced decomposition; of vectors to singular values of 0 only the space is
-    determined.
+    """Differentiate the reduced decomposition.
+
+    The vectors of singular values of 0 are not unique.
     """
     rows, columns = x.shape[-2:]
     beyond = full_matrices and rows != columns
@@ -298,17 +299,15 @@ def svd(xp: Namespace, out: Any, x: Array, /, *, full_matrices: bool = True) -> 
                 "matrix is not square"
             )
         u, s, vh = xp.linalg.svd(x, full_matrices=False) if beyond else out
-        inner, c = (
-            _diagonal(xp, xp.zeros_like(s) if of_s is None else of_s),
-            xp.zeros_like(x),
-        )
+        inner = _diagonal(xp, xp.zeros_like(s) if of_s is None else of_s)
+        c = xp.zeros_like(x)
         f = _inverse_differences(xp, s * s)
         if of_u is not None:
             product = xp.matmul(_adjoint(u), of_u)
             skew = product - _adjoint(product)
             inner = inner + f * skew * _row(xp, s)
             if is_complex(x):
-                # The one factor of modulus 1 that the vectors of a pair share.
+                # The two vectors of a pair share a factor of modulus 1.
                 inner = inner + skew * _diagonal(xp, 0.5 / s)
             if rows > columns:
                 c = c + xp.matmul((of_u - xp.matmul(u, product)) / _row(xp, s), vh)
@@ -342,25 +341,20 @@ def qr(xp: Namespace, out: Any, x: Array, /, *, mode: str = "reduced") -> Any:
     def pullback(of_q: Any, of_r: Any) -> Array:
         of_q = xp.zeros_like(q) if of_q is None else of_q
         of_r = xp.zeros_like(r) if of_r is None else of_r
-        # What is beyond a square is Qᴴ times the rest of x.
+        # The columns after the square are Qᴴ times the same columns of x.
         rest = of_r[..., :, split:]
         of_q = of_q + xp.matmul(x[..., :, split:], _adjoint(rest))
         m = xp.matmul(square, _adjoint(of_r[..., :, :split])) - xp.matmul(_adjoint(of_q), q)
         c = of_q + xp.matmul(q, _hermitian(xp.tril(m) + xp.tril(m, k=-1)))
-        solved = _regular(
-            "qr",
-            "independent columns",
-            xp.linalg.solve,
-            square,
-            _adjoint(c),
-        )
+        solve = xp.linalg.solve
+        solved = _regular("qr", "independent columns", solve, square, _adjoint(c))
         return xp.concat([_adjoint(solved), xp.matmul(q, rest)], axis=-1)
 
     return _of_conjugates(pullback)
 
 
 @linalg_rule
-def pinv(xp: Namespace, out: Array, x: Array, /, *, rtol: Any = None) -> Any:
+def pinv(xp: Namespace, out: Array, x: Array, /, *, rtol: Array | float | None = None) -> Any:
     """Differentiate where the rank does not change."""
 
     def pullback(g: Array) -> Array:
@@ -387,23 +381,19 @@ def cross(xp: Namespace, x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
 
 @linalg_composition
 def diagonal(xp: Namespace, x: Array, /, *, offset: int = 0) -> Array:
-    """Read the matrix row by row: the diagonal is every (columns + 1)-th element."""
+    """Take every (columns + 1)-th element of the flattened matrix."""
     rows, columns = x.shape[-2:]
     length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
     start = offset if offset >= 0 else -offset * columns
     flat = xp.reshape(x, (*x.shape[:-2], rows * columns))
-    return (
-        flat[
-            ...,
-            start : start + (length - 1) * (columns + 1) + 1 : columns + 1,
-        ]
-        if length
-        else flat[..., :0]
-    )
+    if not length:
+        return flat[..., :0]
+    stop = start + (length - 1) * (columns + 1) + 1
+    return flat[..., start : stop : columns + 1]
 
 
 @linalg_composition
-def trace(xp: Namespace, x: Array, /, *, offset: int = 0, dtype: Any = None) -> Array:
+def trace(xp: Namespace, x: Array, /, *, offset: int = 0, dtype: DType | None = None) -> Array:
     return xp.sum(xp.linalg.diagonal(x, offset=offset), axis=-1, dtype=dtype)
 
 
@@ -422,11 +412,9 @@ def matrix_power(xp: Namespace, x: Array, n: int, /) -> Array:
         if odd:
             result = x if result is None else xp.matmul(result, x)
         x = xp.matmul(x, x) if n else x
-    return (
-        xp.broadcast_to(xp.eye(x.shape[-1], dtype=x.dtype, device=device(x)), x.shape)
-        if result is None
-        else result
-    )
+    if result is None:
+        return xp.broadcast_to(_eye(xp, x), x.shape)
+    return result
 
 
 @linalg_composition
@@ -435,19 +423,18 @@ def vector_norm(
     x: Array,
     /,
     *,
-    axis: Any = None,
+    axis: Axes = None,
     keepdims: bool = False,
-    ord: Any = 2,
+    ord: float = 2,
 ) -> Array:
-    """Return the norm; the derivative by an element of 0 is taken to be 0, and so is all of it
-    where the norm is 0.
+    """Return the norm.
+
+    The derivative by an element of 0 is 0, and so is every derivative where the norm is 0.
     """
     if is_narrow(x):
         # Powers of many elements overflow.
-        return xp.astype(
-            vector_norm(xp, widened(x), axis=axis, keepdims=keepdims, ord=ord),
-            x.dtype,
-        )
+        wide = vector_norm(xp, widened(x), axis=axis, keepdims=keepdims, ord=ord)
+        return xp.astype(wide, x.dtype)
     if axis is None and not keepdims:
         x, axis = xp.reshape(x, (-1,)), 0
     size = xp.abs(x)
@@ -456,9 +443,9 @@ def vector_norm(
     if ord == 1:
         return xp.sum(size, axis=axis, keepdims=keepdims)
     extreme = _largest(xp, size, axis) if ord > 0 else xp.min(size, axis=axis, keepdims=True)
-    norm = (
-        extreme if math.isinf(ord) else _scaled_norm(xp, x, size, stop_gradient(extreme), axis, ord)
-    )
+    norm = extreme
+    if not math.isinf(ord):
+        norm = _scaled_norm(xp, x, size, stop_gradient(extreme), axis, ord)
     return norm if keepdims else xp.squeeze(norm, axis=axis)
 
 
@@ -467,59 +454,53 @@ def _scaled_norm(
     x: Array,
     size: Array,
     scale: Array,
-    axis: Any,
+    axis: Axes,
     ord: float,
 ) -> Array:
-    """Return the norm as a multiple of a scale, so that no power overflows or vanishes; the axes
-    stay.
+    """Return the norm as a multiple of a scale, so that no power overflows or underflows.
+
+    The reduced axes stay, with length one.
     """
-    scale = xp.where(
-        xp.logical_and(xp.isfinite(scale), scale != 0),
-        scale,
-        xp.ones_like(scale),
-    )
+    usable = xp.logical_and(xp.isfinite(scale), scale != 0)
+    scale = xp.where(usable, scale, xp.ones_like(scale))
     if ord == 2:
-        # Of the elements, not of their sizes: the second derivative at an element of 0 is not 0.
+        # Squares of x, and not of abs(x), because the second derivative at 0 is not 0.
         x = x / scale
         powers = xp.real(x * xp.conj(x)) if is_complex(x) else x * x
     else:
         zero = size == 0
         of_zero = xp.full_like(size, 0.0 if ord > 0 else math.inf)
-        powers = xp.where(
-            zero,
-            of_zero,
-            xp.where(zero, xp.ones_like(size), size / scale) ** ord,
-        )
+        ratio = xp.where(zero, xp.ones_like(size), size / scale)
+        powers = xp.where(zero, of_zero, ratio**ord)
     total = xp.sum(powers, axis=axis, keepdims=True)
     nothing = total == 0 if ord > 0 else xp.isinf(total)
     root = xp.where(nothing, xp.ones_like(total), total) ** (1 / ord)
     return xp.where(nothing, xp.zeros_like(total), scale * root)
 
 
-def _largest(xp: Namespace, x: Array, axis: Any) -> Array:
-    """Return the largest along axes, which stay; of no elements, 0."""
+def _largest(xp: Namespace, x: Array, axis: Axes) -> Array:
+    """Return the largest element along axes, which stay with length one. It is 0 for no elements."""
     if 0 in x.shape:
         return xp.sum(x, axis=axis, keepdims=True)
     return xp.max(x, axis=axis, keepdims=True)
 
 
 @linalg_composition
-def matrix_norm(xp: Namespace, x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
+def matrix_norm(
+    xp: Namespace, x: Array, /, *, keepdims: bool = False, ord: float | str = "fro"
+) -> Array:
     if ord == "fro":
         norm = xp.linalg.vector_norm(x, axis=(-2, -1), keepdims=True)
     elif ord == "nuc":
         norm = xp.expand_dims(xp.sum(xp.linalg.svdvals(x), axis=-1, keepdims=True), axis=-1)
     else:
-        parts = (
-            xp.expand_dims(xp.linalg.svdvals(x), axis=-1)
-            if abs(ord) == 2
-            else xp.sum(xp.abs(x), axis=-2 if abs(ord) == 1 else -1, keepdims=True)
-        )
-        norm = (
-            _largest(xp, parts, (-2, -1))
-            if ord > 0
-            else xp.min(parts, axis=(-2, -1), keepdims=True)
-        )
+        order = float(ord)
+        if abs(order) == 2:
+            sizes = xp.expand_dims(xp.linalg.svdvals(x), axis=-1)
+        else:
+            sizes = xp.sum(xp.abs(x), axis=-2 if abs(order) == 1 else -1, keepdims=True)
+        axes = (-2, -1)
+        norm = _largest(xp, sizes, axes) if order > 0 else xp.min(sizes, axis=axes, keepdims=True)
     return norm if keepdims else xp.squeeze(norm, axis=(-2, -1))
 
 

@@ -1,9 +1,9 @@
-"""Rules of the standard's manipulation functions: the same numbers at another place."""
+"""Rules of the standard's manipulation functions."""
 
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, array_namespace, device
+from anynet.array import Array, Axes, Device, DType, Namespace, Shape, array_namespace, device
 from anynet.autodiff.rules.table import Table
 from anynet.tracing.trace import Primitive
 
@@ -16,35 +16,30 @@ def astype(
     xp: Namespace,
     out: Array,
     x: Array,
-    dtype: Any,
+    dtype: DType,
     *,
     copy: bool = True,
-    device: Any = None,
+    device: Device | None = None,
 ) -> Any:
-    """Pass the cotangent on; the walker casts it back."""
+    """Pass the cotangent on. The walker casts it back."""
     return lambda g: g, None
 
 
 @rule
-def broadcast_to(xp: Namespace, out: Array, x: Array, shape: Any) -> Any:
-    """Pass the cotangent on; the walker sums it over what was broadcast."""
+def broadcast_to(xp: Namespace, out: Array, x: Array, shape: Shape) -> Any:
+    """Pass the cotangent on. The walker sums it over the axes that were broadcast."""
     return lambda g: g, None
 
 
 @rule
 def concat(xp: Namespace, out: Array, *arrays: Array, axis: int | None = 0) -> Any:
-    """Give each array its slice of the cotangent."""
+    """Pass each array its slice of the cotangent."""
     if axis is None:
-        parts = zip(
-            _starts([math.prod(x.shape) for x in arrays]),
-            [x.shape for x in arrays],
-            strict=True,
-        )
+        shapes = [x.shape for x in arrays]
+        sizes = [math.prod(shape) for shape in shapes]
         return tuple(
-            lambda g, start=start, shape=shape: xp.reshape(
-                g[start : start + math.prod(shape)], shape
-            )
-            for start, shape in parts
+            lambda g, start=start, n=n, shape=shape: xp.reshape(g[start : start + n], shape)
+            for start, n, shape in zip(_starts(sizes), sizes, shapes, strict=True)
         )
     lengths = [x.shape[axis] for x in arrays]
     before = (slice(None),) * (axis % out.ndim)
@@ -65,17 +60,17 @@ def expand_dims(xp: Namespace, out: Array, x: Array, /, *, axis: int = 0) -> Any
 
 
 @rule
-def flip(xp: Namespace, out: Array, x: Array, *, axis: Any = None) -> Any:
+def flip(xp: Namespace, out: Array, x: Array, *, axis: Axes = None) -> Any:
     return lambda g: xp.flip(g, axis=axis)
 
 
 @rule
-def moveaxis(xp: Namespace, out: Array, x: Array, source: Any, destination: Any) -> Any:
+def moveaxis(xp: Namespace, out: Array, x: Array, source: Axes, destination: Axes) -> Any:
     return lambda g: xp.moveaxis(g, destination, source), None, None
 
 
 @rule
-def permute_dims(xp: Namespace, out: Array, x: Array, axes: Any) -> Any:
+def permute_dims(xp: Namespace, out: Array, x: Array, axes: Shape) -> Any:
     inverse = sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))
     return lambda g: xp.permute_dims(g, tuple(inverse)), None
 
@@ -85,7 +80,7 @@ def reshape(
     xp: Namespace,
     out: Array,
     x: Array,
-    shape: Any,
+    shape: Shape,
     *,
     copy: bool | None = None,
 ) -> Any:
@@ -94,13 +89,13 @@ def reshape(
 
 
 @rule
-def roll(xp: Namespace, out: Array, x: Array, shift: Any, *, axis: Any = None) -> Any:
+def roll(xp: Namespace, out: Array, x: Array, shift: int | Shape, *, axis: Axes = None) -> Any:
     back = tuple(-s for s in shift) if isinstance(shift, tuple) else -shift
     return lambda g: xp.roll(g, back, axis=axis), None
 
 
 @rule
-def squeeze(xp: Namespace, out: Array, x: Array, axis: Any) -> Any:
+def squeeze(xp: Namespace, out: Array, x: Array, axis: Axes) -> Any:
     shape = x.shape
     return lambda g: xp.reshape(g, shape), None
 
@@ -120,14 +115,14 @@ def broadcast_arrays(xp: Namespace, *arrays: Array) -> Any:
 
 
 def broadcast_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape to which arrays of these shapes are broadcast."""
+    """Return the shape that arrays of these shapes are broadcast to."""
     ndim = max(map(len, shapes), default=0)
     padded = [(1,) * (ndim - len(shape)) + tuple(shape) for shape in shapes]
     return tuple(0 if 0 in lengths else max(lengths) for lengths in zip(*padded, strict=True))
 
 
 @decomposition
-def repeat(xp: Namespace, x: Array, repeats: Any, /, *, axis: int | None = None) -> Array:
+def repeat(xp: Namespace, x: Array, repeats: Array | int, /, *, axis: int | None = None) -> Array:
     if axis is None:
         x, axis = xp.reshape(x, (-1,)), 0
     places = xp.arange(x.shape[axis], device=device(x))
@@ -140,22 +135,21 @@ def tile(xp: Namespace, x: Array, repetitions: tuple[int, ...], /) -> Array:
     repetitions = (1,) * (ndim - len(repetitions)) + tuple(repetitions)
     shape = (1,) * (ndim - x.ndim) + tuple(x.shape)
     wide = xp.reshape(x, tuple(n for length in shape for n in (1, length)))
-    wide = xp.broadcast_to(
-        wide,
-        tuple(n for pair in zip(repetitions, shape, strict=True) for n in pair),
-    )
-    return xp.reshape(wide, tuple(r * n for r, n in zip(repetitions, shape, strict=True)))
+    pairs = list(zip(repetitions, shape, strict=True))
+    wide = xp.broadcast_to(wide, tuple(n for pair in pairs for n in pair))
+    return xp.reshape(wide, tuple(r * n for r, n in pairs))
 
 
 @rule
 def unstack(xp: Namespace, out: tuple[Array, ...], x: Array, /, *, axis: int = 0) -> Any:
-    return lambda g: xp.stack(
-        [xp.zeros_like(y) if c is None else c for y, c in zip(out, g, strict=True)],
-        axis=axis,
-    )
+    def pullback(g: tuple[Array | None, ...]) -> Array:
+        parts = [xp.zeros_like(y) if c is None else c for y, c in zip(out, g, strict=True)]
+        return xp.stack(parts, axis=axis)
+
+    return pullback
 
 
-# The standard takes these arrays in a sequence; as primitives the functions take them one by one.
+# The standard's functions take a sequence of arrays. These primitives take the arrays one by one.
 SEQUENCE_PRIMITIVES = (
     Primitive(
         "concat",

@@ -1,4 +1,4 @@
-"""Compositions of the standard's set functions: the values are taken from where they come first."""
+"""Decompositions of the standard's set functions. They take each value where it comes first."""
 
 from typing import Any
 
@@ -11,23 +11,23 @@ DECOMPOSITIONS = decomposition = Table()
 
 @decomposition
 def unique_all(xp: Namespace, x: Array, /) -> Any:
-    found = _plain(xp, "unique_all", x)
-    return found._replace(values=xp.take(xp.reshape(x, (-1,)), found.indices))
+    result = _constant(xp, "unique_all", x)
+    return result._replace(values=xp.take(xp.reshape(x, (-1,)), result.indices))
 
 
 @decomposition
 def unique_counts(xp: Namespace, x: Array, /) -> Any:
-    return _plain(xp, "unique_counts", x)._replace(values=unique_values(xp, x))
+    return _constant(xp, "unique_counts", x)._replace(values=unique_values(xp, x))
 
 
 @decomposition
 def unique_inverse(xp: Namespace, x: Array, /) -> Any:
-    found = _plain(xp, "unique_inverse", x)
-    inverse = xp.reshape(found.inverse_indices, (-1,))
+    result = _constant(xp, "unique_inverse", x)
+    inverse = xp.reshape(result.inverse_indices, (-1,))
     order = xp.argsort(inverse, stable=True)
-    classes = xp.arange(found.values.shape[0], dtype=inverse.dtype, device=device(inverse))
+    classes = xp.arange(result.values.shape[0], dtype=inverse.dtype, device=device(inverse))
     first = xp.take(order, xp.searchsorted(xp.take(inverse, order), classes))
-    return found._replace(values=xp.take(xp.reshape(x, (-1,)), first))
+    return result._replace(values=xp.take(xp.reshape(x, (-1,)), first))
 
 
 @decomposition
@@ -36,6 +36,6 @@ def unique_values(xp: Namespace, x: Array, /) -> Array:
     return values
 
 
-def _plain(xp: Namespace, name: str, x: Array) -> Any:
-    """Return the function's result for the numbers alone."""
+def _constant(xp: Namespace, name: str, x: Array) -> Any:
+    """Return the result of a function as constants."""
     return getattr(xp, name)(stop_gradient(x))

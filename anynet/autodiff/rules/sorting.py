@@ -1,4 +1,4 @@
-"""Compositions of the standard's sorting functions."""
+"""Decompositions of the standard's sorting functions."""
 
 from anynet.array import Array, Namespace
 from anynet.autodiff.rules.table import Table
@@ -16,6 +16,6 @@ def sort(
     descending: bool = False,
     stable: bool = True,
 ) -> Array:
-    """Take the elements in order; of equal ones each passes its cotangent to where it came from."""
+    """Take the elements in sorted order. Equal elements keep their own cotangents."""
     order = xp.argsort(x, axis=axis, descending=descending, stable=stable)
     return xp.take_along_axis(x, order, axis=axis)

@@ -1,20 +1,18 @@
 """Rules of the standard's statistical functions: sums, means and extremes over axes.
 
-Equal extremes share the cotangent. A standard deviation of 0 has no derivative; it is taken to be
-0.
+Equal extremes share the cotangent. A standard deviation of 0 has no derivative, and passes no
+cotangent.
 """
 
 import math
 from typing import Any
 
-from anynet.array import Array, Namespace, device, is_narrow, widened
+from anynet.array import Array, Axes, DType, Namespace, Shape, device, is_narrow, widened
 from anynet.autodiff.rules.table import Table
 from anynet.tracing.standard import STANDARD
 
 RULES = rule = Table()
 DECOMPOSITIONS = decomposition = Table()
-
-Axes = int | tuple[int, ...] | None
 
 
 def _axes(axis: Axes, ndim: int) -> tuple[int, ...]:
@@ -23,28 +21,27 @@ def _axes(axis: Axes, ndim: int) -> tuple[int, ...]:
     return tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
-def _restore(xp: Namespace, reduced: Array, shape: tuple[int, ...], axis: Axes) -> Array:
-    """Give a reduced array its lost axes back, as axes of length one."""
+def _restore(xp: Namespace, reduced: Array, shape: Shape, axis: Axes) -> Array:
+    """Return a reduced array with the reduced axes as axes of length one."""
     gone = _axes(axis, len(shape))
     return xp.reshape(reduced, tuple(1 if i in gone else n for i, n in enumerate(shape)))
 
 
-def _spread(g: Array, shape: tuple[int, ...]) -> Array:
-    """Repeat a cotangent, by the backend's kernel where it has one: what comes next is often a
-    product of matrices.
+def _spread(g: Array, shape: Shape) -> Array:
+    """Broadcast a cotangent.
+
+    A backend's kernel may copy it, because a matrix product of a contiguous array is faster.
     """
     spread: Array = STANDARD["broadcast_to"](g, shape)
     return spread
 
 
-def _count(shape: tuple[int, ...], axis: Axes) -> int:
+def _count(shape: Shape, axis: Axes) -> int:
     return math.prod(shape[i] for i in _axes(axis, len(shape)))
 
 
 def _per_element(g: Array, n: int) -> Array:
-    """Return g / n, of a dtype narrower than float32 in float32, in which the number of elements
-    does not overflow.
-    """
+    """Return g / n. The division is in float32 at least, because n may overflow float16."""
     wide = widened(g) / n
     return wide if wide.dtype == g.dtype else STANDARD["astype"](wide, g.dtype)
 
@@ -56,7 +53,7 @@ def sum(
     x: Array,
     *,
     axis: Axes = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
     keepdims: bool = False,
 ) -> Any:
     shape = x.shape
@@ -73,10 +70,12 @@ def mean(
     keepdims: bool = False,
 ) -> Any:
     shape = x.shape
-    return lambda g: _spread(
-        _per_element(_restore(xp, g, shape, axis), _count(shape, axis)),
-        shape,
-    )
+
+    def pullback(g: Array) -> Array:
+        share = _per_element(_restore(xp, g, shape, axis), _count(shape, axis))
+        return _spread(share, shape)
+
+    return pullback
 
 
 @rule
@@ -104,7 +103,7 @@ def min(
 
 
 def _to_extremes(xp: Namespace, g: Array, out: Array, x: Array, axis: Axes) -> Array:
-    """Share the cotangent equally among the elements that are the extreme."""
+    """Share the cotangent equally among the elements that equal the extreme."""
     attained = xp.astype(x == _restore(xp, out, x.shape, axis), widened(g).dtype)
     share = attained / xp.sum(attained, axis=axis, keepdims=True)
     return share * _restore(xp, g, x.shape, axis)
@@ -125,11 +124,8 @@ def var(
 
     def pullback(g: Array) -> Array:
         centred = x - xp.mean(x, axis=axis, keepdims=True)
-        return (
-            widened(_restore(xp, g, shape, axis))
-            * centred
-            * (2 / freedom if freedom > 0 else math.nan)
-        )
+        factor = 2 / freedom if freedom > 0 else math.nan
+        return widened(_restore(xp, g, shape, axis)) * centred * factor
 
     return pullback
 
@@ -155,7 +151,7 @@ def cumulative_sum(
     x: Array,
     *,
     axis: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
     include_initial: bool = False,
 ) -> Any:
     """Sum the cotangent from the end: element i is in every partial sum from i on."""
@@ -164,10 +160,8 @@ def cumulative_sum(
 
     def pullback(g: Array) -> Array:
         g = widened(g[skip] if include_initial else g)
-        return xp.flip(
-            xp.cumulative_sum(xp.flip(g, axis=along), axis=along),
-            axis=along,
-        )
+        sums = xp.cumulative_sum(xp.flip(g, axis=along), axis=along)
+        return xp.flip(sums, axis=along)
 
     return pullback
 
@@ -178,35 +172,28 @@ def prod(
     x: Array,
     *,
     axis: Axes = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
     keepdims: bool = False,
 ) -> Array:
-    """Multiply halves with halves, so that zeros among the elements do no harm to the
-    derivative.
-    """
+    """Multiply halves with halves. So the derivative is right where elements are zero."""
     x = _in_dtype(xp, x, dtype)
     if is_narrow(x):
         return xp.astype(prod(xp, widened(x), axis=axis, keepdims=keepdims), x.dtype)
     gone = _axes(axis, x.ndim)
     left = tuple(i for i in range(x.ndim) if i not in gone)
     shape = tuple(x.shape[i] for i in left)
-    flat = xp.reshape(
-        xp.permute_dims(x, (*left, *gone)),
-        (*shape, math.prod(x.shape[i] for i in gone)),
-    )
-    if not flat.shape[-1]:
-        flat = xp.concat(
-            [flat, xp.ones((*shape, 1), dtype=x.dtype, device=device(x))],
-            axis=-1,
-        )
+    count = math.prod(x.shape[i] for i in gone)
+    flat = xp.reshape(xp.permute_dims(x, (*left, *gone)), (*shape, count))
+    if not count:
+        one = xp.ones((*shape, 1), dtype=x.dtype, device=device(x))
+        flat = xp.concat([flat, one], axis=-1)
     while flat.shape[-1] > 1:
         half, rest = divmod(flat.shape[-1], 2)
         product = flat[..., :half] * flat[..., half : 2 * half]
         flat = xp.concat([product, flat[..., 2 * half :]], axis=-1) if rest else product
-    return xp.reshape(
-        flat,
-        tuple(1 if i in gone else n for i, n in enumerate(x.shape)) if keepdims else shape,
-    )
+    if keepdims:
+        shape = tuple(1 if i in gone else n for i, n in enumerate(x.shape))
+    return xp.reshape(flat, shape)
 
 
 @decomposition
@@ -215,18 +202,17 @@ def cumulative_prod(
     x: Array,
     *,
     axis: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
     include_initial: bool = False,
 ) -> Array:
-    """Multiply with what is 1, 2, 4, … places before: every partial product in few steps, and zeros
-    do no harm.
+    """Multiply each element with the element 1, 2, 4, … places before.
+
+    That takes few steps, and the derivative is right where elements are zero.
     """
     x = _in_dtype(xp, x, dtype)
     if is_narrow(x):
-        return xp.astype(
-            cumulative_prod(xp, widened(x), axis=axis, include_initial=include_initial),
-            x.dtype,
-        )
+        wide = cumulative_prod(xp, widened(x), axis=axis, include_initial=include_initial)
+        return xp.astype(wide, x.dtype)
     along = 0 if axis is None else axis % x.ndim
     x = xp.moveaxis(x, along, -1)
     ones = xp.ones_like(x)
@@ -235,17 +221,12 @@ def cumulative_prod(
         x = x * xp.concat([ones[..., :distance], x[..., :-distance]], axis=-1)
         distance *= 2
     if include_initial:
-        x = xp.concat(
-            [
-                xp.ones((*x.shape[:-1], 1), dtype=x.dtype, device=device(x)),
-                x,
-            ],
-            axis=-1,
-        )
+        one = xp.ones((*x.shape[:-1], 1), dtype=x.dtype, device=device(x))
+        x = xp.concat([one, x], axis=-1)
     return xp.moveaxis(x, -1, along)
 
 
-def _in_dtype(xp: Namespace, x: Array, dtype: Any) -> Array:
+def _in_dtype(xp: Namespace, x: Array, dtype: DType | None) -> Array:
     return x if dtype is None else xp.astype(x, dtype)
 
 
@@ -259,10 +240,8 @@ def diff(
     prepend: Array | None = None,
     append: Array | None = None,
 ) -> Array:
-    x = xp.concat(
-        [part for part in (prepend, x, append) if part is not None],
-        axis=axis,
-    )
+    parts = [part for part in (prepend, x, append) if part is not None]
+    x = xp.concat(parts, axis=axis)
     before = (slice(None),) * (axis % x.ndim)
     for _ in range(n):
         length = x.shape[axis]
