@@ -34,7 +34,7 @@ def remat(f: Callable[..., Any]) -> Callable[..., Any]:
     memory cost, 2016.
 
     >>> import numpy as np
-    >>> square = anynet.remat(lambda x: x * x)
+    >>> square = anynet.autodiff.remat(lambda x: x * x)
     >>> anynet.grad(lambda x: np.sum(square(x)))(np.array([1.0, 2.0]))
     array([2., 4.])
 

@@ -10,7 +10,13 @@ from anynet.tracing.standard import STANDARD
 from anynet.tracing.trace import primitive
 
 
-def _affine_rule(xp: Namespace, out: Array, x: Array, weight: Array, bias: Array | None) -> Any:
+def _affine_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+) -> Any:
     matmul = STANDARD["matmul"]
 
     def to_weight(g: Array) -> Array:

@@ -21,7 +21,13 @@ Padding = tuple[Pair, Pair]
 NO_PADDING: Padding = ((0, 0), (0, 0))
 
 
-def output_size(size: Shape, kernel: Shape, stride: Pair, padding: Padding, dilation: Pair) -> Pair:
+def output_size(
+    size: Shape,
+    kernel: Shape,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+) -> Pair:
     """Return the height and width of a convolution's output.
 
     They are (size + padding - reach) // stride + 1, where reach is dilation · (kernel - 1) + 1.

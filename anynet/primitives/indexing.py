@@ -54,7 +54,13 @@ def one(x: Array) -> Array:
     return x**0
 
 
-def _place_rule(xp: Namespace, out: Array, g: Array, key: Any, shape: Any) -> Any:
+def _place_rule(
+    xp: Namespace,
+    out: Array,
+    g: Array,
+    key: Any,
+    shape: Any,
+) -> Any:
     return lambda h: getitem(h, key), None, None
 
 
@@ -175,7 +181,13 @@ def scatter_add(g: Array, indices: Array, axis: int, length: int) -> Array:
     return xp.moveaxis(sums, -1, axis)
 
 
-def _put_rule(xp: Namespace, out: Array, x: Array, key: Any, value: Array) -> Any:
+def _put_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    key: Any,
+    value: Array,
+) -> Any:
     """Pass the cotangent at the key to the value.
 
     If the key names an element twice, only the value that stays gets a cotangent.
@@ -217,7 +229,13 @@ def put(x: Array, key: Any, value: Array) -> Array:
     return out
 
 
-def _put_at_rule(xp: Namespace, out: Array, x: Array, value: Array, *parts: Any) -> Any:
+def _put_at_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    value: Array,
+    *parts: Any,
+) -> Any:
     of_x, _, of_value = _put_rule(xp, out, x, parts, value)
     return of_x, of_value
 

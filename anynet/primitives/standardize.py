@@ -35,9 +35,8 @@ def _rule(
 
     def pullback(g: tuple[Array | None, ...]) -> Array:
         of_y, of_mean, of_variance = g
-        c = xp.zeros_like(x)
-        if of_y is not None:
-            c = standardize_gradient(of_y, y, variance, axis, epsilon)
+        own = None if of_y is None else standardize_gradient(of_y, y, variance, axis, epsilon)
+        c = xp.zeros_like(x) if own is None else own
         if of_mean is not None:
             c = c + widened(of_mean) / n
         if of_variance is not None:

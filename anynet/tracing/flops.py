@@ -68,12 +68,22 @@ def _affine(out: Array, x: Array, weight: Array, bias: Array | None) -> int:
     return int(math.prod(out.shape) * weight.shape[0])
 
 
-def _conv2d(out: Array, x: Array, weight: Array, bias: Array | None, **settings: Any) -> int:
+def _conv2d(
+    out: Array,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    **settings: Any,
+) -> int:
     return int(math.prod(out.shape) * math.prod(weight.shape[1:]))
 
 
 def _conv2d_input_gradient(
-    out: Array, g: Array, weight: Array, size: tuple[int, ...], **settings: Any
+    out: Array,
+    g: Array,
+    weight: Array,
+    size: tuple[int, ...],
+    **settings: Any,
 ) -> int:
     """Count every element of g with every weight.
 
@@ -83,7 +93,11 @@ def _conv2d_input_gradient(
 
 
 def _conv2d_weight_gradient(
-    out: Array, g: Array, x: Array, kernel: tuple[int, ...], **settings: Any
+    out: Array,
+    g: Array,
+    x: Array,
+    kernel: tuple[int, ...],
+    **settings: Any,
 ) -> int:
     return int(math.prod(g.shape) * math.prod(out.shape[1:]))
 

@@ -129,7 +129,12 @@ def swapaxes(xp: Namespace, a: Array, axis1: int, axis2: int) -> Array:
 
 @composed
 def reshape(
-    xp: Namespace, a: Array, shape: Lengths, order: str = "C", *, copy: bool | None = None
+    xp: Namespace,
+    a: Array,
+    shape: Lengths,
+    order: str = "C",
+    *,
+    copy: bool | None = None,
 ) -> Array:
     if order != "C":
         raise ArgumentError(
@@ -312,12 +317,24 @@ def sort(xp: Namespace, a: Array, axis: int | None = -1) -> Array:
 
 
 @composed
-def diagonal(xp: Namespace, a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+def diagonal(
+    xp: Namespace,
+    a: Array,
+    offset: int = 0,
+    axis1: int = 0,
+    axis2: int = 1,
+) -> Array:
     return xp.linalg.diagonal(xp.moveaxis(a, (axis1, axis2), (-2, -1)), offset=offset)
 
 
 @composed
-def trace(xp: Namespace, a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+def trace(
+    xp: Namespace,
+    a: Array,
+    offset: int = 0,
+    axis1: int = 0,
+    axis2: int = 1,
+) -> Array:
     return xp.linalg.trace(xp.moveaxis(a, (axis1, axis2), (-2, -1)), offset=offset)
 
 

@@ -617,13 +617,23 @@ class Traced(Operators):
             f"{self!r} cannot be pickled, because it belongs to a computation: pickle a plain array"
         )
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+    def __array_ufunc__(
+        self,
+        ufunc: Any,
+        method: str,
+        *inputs: Any,
+        **settings: Any,
+    ) -> Any:
         from anynet.tracing.numpy_protocols import array_ufunc
 
         return array_ufunc(ufunc, method, inputs, settings)
 
     def __array_function__(
-        self, function: Any, types: Any, args: tuple[Any, ...], settings: dict[str, Any]
+        self,
+        function: Any,
+        types: Any,
+        args: tuple[Any, ...],
+        settings: dict[str, Any],
     ) -> Any:
         from anynet.tracing.numpy_protocols import array_function
 

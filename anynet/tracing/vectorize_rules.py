@@ -167,7 +167,12 @@ def _matmul(call: Call) -> Any:
 
 
 def _product(
-    xp: Namespace, function: Callable[..., Array], x1: Array, x2: Array, b1: bool, b2: bool
+    xp: Namespace,
+    function: Callable[..., Array],
+    x1: Array,
+    x2: Array,
+    b1: bool,
+    b2: bool,
 ) -> Array:
     # A matrix of two axes is the same at all points. The other one differs.
     if x2.ndim == 2 and x1.ndim == 3:

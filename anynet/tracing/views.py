@@ -45,7 +45,13 @@ def _put(xp: Namespace, base: "Traced", new: Array, key: Any) -> Array:
     return out
 
 
-def _reshaped(xp: Namespace, base: Array, new: Array, *args: Any, **settings: Any) -> Array:
+def _reshaped(
+    xp: Namespace,
+    base: Array,
+    new: Array,
+    *args: Any,
+    **settings: Any,
+) -> Array:
     return xp.reshape(new, base.shape)
 
 
@@ -54,11 +60,23 @@ def _permuted(xp: Namespace, base: Array, new: Array, axes: Sequence[int]) -> Ar
     return xp.permute_dims(new, tuple(inverse))
 
 
-def _moved(xp: Namespace, base: Array, new: Array, source: Axes, destination: Axes) -> Array:
+def _moved(
+    xp: Namespace,
+    base: Array,
+    new: Array,
+    source: Axes,
+    destination: Axes,
+) -> Array:
     return xp.moveaxis(new, destination, source)
 
 
-def _same(xp: Namespace, base: Array, new: Array, *args: Any, **settings: Any) -> Array:
+def _same(
+    xp: Namespace,
+    base: Array,
+    new: Array,
+    *args: Any,
+    **settings: Any,
+) -> Array:
     return new
 
 

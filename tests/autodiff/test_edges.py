@@ -1,5 +1,4 @@
-"""Derivatives at the edges: zeros, ties, infinities, NaN, singular matrices, and arrays without
-elements.
+"""Derivatives at zeros, ties, infinities, NaN, singular matrices, and of empty arrays.
 
 Each row has a function, a point, and the right gradient of the sum of the function's results. It
 comes from PyTorch or JAX, with which the test compares again where the backend is one of them, or
@@ -266,8 +265,7 @@ STATISTICAL = {
 
 
 def _place(xp: Any, x: Any) -> Any:
-    """Return the device of an array of ours, None in the other libraries, where there is one
-    only."""
+    """Return the device of an array of anynet, None for a library that has one device."""
     return getattr(x, "device", None) if xp.__name__.startswith("anynet") else None
 
 
@@ -379,14 +377,13 @@ def compare(found: Any, edge: Edge, atol: float) -> None:
 
 
 def tolerance(name: str) -> float:
-    """Return how far from 0 a derivative may be that ought to be 0: decompositions round."""
+    """Return the tolerance for a derivative of 0. Decompositions round."""
     return 1e-13 if name in LINEAR_ALGEBRA else 1e-290
 
 
 @pytest.mark.parametrize("name", EDGES)
 def test_edge(backend, name):
-    """Compare with the right value, and this with PyTorch's or JAX's own derivative where the row
-    names them."""
+    """The derivative equals the value of the row, and PyTorch's or JAX's where the row names them."""
     if name in LACKING.get(backend.name, {}):
         pytest.skip(reason=LACKING[backend.name][name])
     edge = EDGES[name]
@@ -419,7 +416,7 @@ def test_edge(backend, name):
 @pytest.mark.parametrize("rank", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize("kind", ["float64", "complex128"])
 def test_determinants_of_every_rank(backend, rank, kind):
-    """First and second derivatives, of many matrices at once, against differences."""
+    """First and second derivatives of a batch of matrices equal differences."""
     generator = np.random.default_rng(rank)
 
     def normal(*shape: int) -> np.ndarray:
@@ -524,9 +521,8 @@ def test_second_derivative(backend, name):
         ("acosh", [NAN, -4 * 15**-1.5]),
     ],
 )
-def test_an_infinite_derivative_stays_where_it_is(backend, name, right):
-    """Of the second derivatives of a sum, only that of the element itself is infinite, or NaN
-    outside the domain."""
+def test_infinite_derivatives_do_not_spread(backend, name, right):
+    """Only the second derivative by the element itself is infinite, or NaN outside the domain."""
     slope = anynet.grad(lambda x: array_namespace(x).sum(getattr(array_namespace(x), name)(x)))
     found = anynet.grad(lambda x: array_namespace(x).sum(slope(x)))(
         backend.asarray(np.array([0.0, 4.0]))
@@ -535,8 +531,7 @@ def test_an_infinite_derivative_stays_where_it_is(backend, name, right):
 
 
 def test_third_derivative_of_a_determinant(backend):
-    """That of three rows is the same everywhere: what all directions have together less what fewer
-    of them have."""
+    """The third derivative of det for three rows is constant, and follows by inclusion-exclusion."""
     a, b, c, d = (np.random.default_rng(seed).normal(size=(3, 3)) for seed in range(4))
     det = np.linalg.det
     right = det(b + c + d) - det(b + c) - det(b + d) - det(c + d) + det(b) + det(c) + det(d)
@@ -550,7 +545,7 @@ def test_third_derivative_of_a_determinant(backend):
 
 
 def test_sign_of_a_complex_zero(backend):
-    """It has no derivative there, and passes none on; PyTorch gives NaN."""
+    """It has no derivative there, and passes none. PyTorch returns NaN."""
     x = backend.asarray(np.array([0j, 2 + 0j]))
     found = anynet.grad(
         lambda x: array_namespace(x).sum(array_namespace(x).imag(array_namespace(x).sign(x)))
@@ -558,8 +553,8 @@ def test_sign_of_a_complex_zero(backend):
     np.testing.assert_allclose(host(found), [0, 0.5j])
 
 
-def test_derivatives_that_a_singular_matrix_has_not(backend):
-    """An error where the library raises one, elsewhere NaN or an infinity."""
+def test_singular_matrices_raise(backend):
+    """They raise where the library does. Elsewhere the derivative is NaN or infinite."""
     x = backend.asarray(np.array([[1.0, 2], [2, 4]]))
     for f in (
         lambda xp, x: xp.linalg.slogdet(x)[1],
@@ -575,8 +570,8 @@ def test_derivatives_that_a_singular_matrix_has_not(backend):
             assert not np.isfinite(host(anynet.grad(total(f))(x))).any()
 
 
-def test_sizes_and_dtypes_that_fourier_transforms_refuse(backend):
-    """As the libraries do outside a derivative."""
+def test_wrong_arguments_of_fourier_transforms_raise(backend):
+    """The errors are those of the libraries without a derivative."""
     real, complex_ = (
         backend.asarray(np.ones((2, 1))),
         backend.asarray(np.ones((2, 2), "complex128")),
@@ -606,8 +601,8 @@ def test_sizes_and_dtypes_that_fourier_transforms_refuse(backend):
         (((2, 3), (6,)), ((0, 1), (0,))),
     ],
 )
-def test_axes_that_tensordot_cannot_sum(backend, shapes, axes):
-    """Of which the sizes together may be the same."""
+def test_wrong_axes_of_tensordot_raise(backend, shapes, axes):
+    """The products of the lengths may be equal."""
     x1, x2 = (numbers(backend, *shape) for shape in shapes)
 
     def total(x1, x2):

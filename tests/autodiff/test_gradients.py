@@ -49,7 +49,7 @@ def test_gradients_of_trees(backend):
     assert g["none"] is None
 
 
-def test_a_class_takes_part_by_saying_so(backend):
+def test_a_class_with_tree_node_is_a_tree(backend):
     class Pair:
         tree_node = True
 
@@ -110,7 +110,7 @@ def test_argnames(backend):
         anynet.grad(f, 1)(x, y=y)
 
 
-def test_a_function_may_return_more_beside_its_scalar(backend):
+def test_has_aux(backend):
     x = numbers(backend, 3)
     f = lambda x: (
         total(x**2),
@@ -164,8 +164,7 @@ def test_closed_over_arrays_are_constants(backend):
 
 
 def test_products_with_repeated_cotangents(backend):
-    """What comes back through a sum is the same for every row, a view that takes no memory of its
-    own."""
+    """The cotangent of a sum is a broadcast view, which takes no memory."""
     x, w, b, v = (numbers(backend, *shape) for shape in ((5, 4, 3), (5, 3, 2), (2,), (5, 2)))
     product = lambda w: array_namespace(w).matmul(x, w)
     g = anynet.grad(lambda w: total(product(w)))(w)
@@ -228,23 +227,23 @@ def test_stop_gradient(backend):
         ),
     ],
 )
-def test_what_cannot_be_differentiated(backend, f, message):
+def test_values_without_gradient_raise(backend, f, message):
     with pytest.raises((DifferentiationError, NoRuleError), match=message):
         anynet.grad(f)(numbers(backend, 3))
 
 
 @pytest.mark.parametrize("argument", [2.0, 3, [], {"n": 1}])
-def test_nothing_to_differentiate_with_respect_to(argument):
+def test_arguments_without_floating_arrays_raise(argument):
     with pytest.raises(DifferentiationError, match="holds no floating array"):
         anynet.grad(lambda x: x)(argument)
 
 
-def test_integers_are_no_variables(backend):
+def test_integers_are_constants(backend):
     with pytest.raises(DifferentiationError, match="holds no floating array"):
         anynet.grad(total)(backend.asarray([1, 2]))
 
 
-def test_a_traced_array_that_outlives_its_call_is_refused(backend):
+def test_traced_arrays_after_the_call_raise(backend):
     kept = []
 
     def f(x):
@@ -256,7 +255,7 @@ def test_a_traced_array_that_outlives_its_call_is_refused(backend):
         kept[0] + 1
 
 
-def test_two_libraries_in_one_call():
+def test_two_libraries_in_one_call_raise():
     strict = pytest.importorskip("array_api_strict", reason="needs a second library")
     w, x = np.ones((3, 2)), strict.ones((4, 3))
     from anynet.primitives import affine
@@ -272,7 +271,7 @@ def test_two_libraries_in_one_call():
             f(w)
 
 
-def test_two_devices_in_one_call():
+def test_two_devices_in_one_call_raise():
     pytest.importorskip("array_api_strict", reason="needs a library with several devices")
     x = numbers(anynet.get_backend("array_api_strict"), 4, 3)
     w = numbers(anynet.get_backend("array_api_strict:device1"), 3, 2)
@@ -282,7 +281,7 @@ def test_two_devices_in_one_call():
         affine(x, w, None)
 
 
-def test_nothing_is_kept_after_the_walk():
+def test_arrays_are_freed_after_the_walk():
     class Array(np.ndarray):
         pass
 
@@ -317,7 +316,7 @@ def test_several_outputs(backend):
     )
 
 
-def test_several_arrays_are_lifted_one_by_one():
+def test_wrap_of_several_arrays():
     x = np.ones(2)
     for several in ([x, 3], (x, 3)):
         lifted = wrap(several)

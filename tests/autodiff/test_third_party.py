@@ -1,5 +1,4 @@
-"""Derivatives of code that knows nothing of anynet: SciPy's, scikit-learn's, array-api-extra's,
-against differences."""
+"""Derivatives of third-party code: SciPy, scikit-learn and array-api-extra, by differences."""
 
 import sys
 

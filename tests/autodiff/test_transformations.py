@@ -22,7 +22,7 @@ def total(x):
 
 
 def f(x):
-    """Map (n,) to (2, n), with a Jacobian to be written down."""
+    """Map (n,) to (2, n). The Jacobian is known."""
     xp = array_namespace(x)
     return xp.stack([xp.sin(x), x[0] * x**2])
 
@@ -229,8 +229,8 @@ def test_hvp_at_complex_points(backend):
     )
 
 
-def test_a_jacobian_of_complex_values_is_refused(backend):
-    """No one complex matrix holds the derivative of a function that is not holomorphic."""
+def test_jacobian_of_complex_values_raises(backend):
+    """A function that is not holomorphic has no complex matrix of derivatives."""
     z = backend.asarray(np.array([1 + 2j, 3 - 1j]))
     for transformation in (
         anynet.jacobian(lambda z: z * z),
@@ -245,7 +245,7 @@ def test_a_jacobian_of_complex_values_is_refused(backend):
     assert_close(anynet.jacobian(modulus)(z), np.diag(2 * host(z)))
 
 
-def test_checkpoint_computes_the_same(backend):
+def test_remat_computes_the_same(backend):
     net = layers.Sequential(
         layers.Linear(4, 5),
         layers.Tanh(),
@@ -274,8 +274,8 @@ def test_checkpoint_computes_the_same(backend):
     )
 
 
-def test_checkpoint_keeps_less():
-    """Ten blocks of many steps each: the peak is that of the arguments and one block."""
+def test_remat_keeps_less():
+    """The peak memory of ten blocks is that of the arguments and one block."""
     x = np.ones(100_000)
 
     def block(x):
@@ -304,7 +304,7 @@ def test_checkpoint_keeps_less():
     assert checkpointed < 0.4 * all_kept
 
 
-def test_remat_names_what_it_cannot_see(backend):
+def test_remat_error_names_the_missing_argument(backend):
     def leaking(x):
         return total(autodiff.remat(lambda y: y * x)(2.0 * x))
 
@@ -316,7 +316,7 @@ def test_remat_names_what_it_cannot_see(backend):
 
 
 def test_custom_vjp(backend):
-    """A step that rounds on the way there and lets the cotangent through on the way back."""
+    """A straight-through estimator: it rounds, and passes the cotangent unchanged."""
     straight = anynet.custom_vjp(lambda x: array_namespace(x).round(x), lambda g, out, x: g)
     x = numbers(backend, 4)
     assert_close(straight(x), np.round(host(x)))
@@ -340,8 +340,7 @@ def test_custom_vjp(backend):
 
 
 def in_main_memory(backend, function):
-    """Return a function of arrays that is compiled code for NumPy's: traced arrays and JAX's
-    tracers have no values."""
+    """Return a function that works like compiled code: it needs plain arrays of the library."""
 
     def call(*arrays):
         assert all(type(x) is type(backend.asarray([1.0])) for x in arrays)
@@ -378,7 +377,7 @@ def test_custom_vjp_wraps_compiled_code(backend):
         anynet.hessian(f)(x)
 
 
-def test_the_books_way_with_numpy():
+def test_numpy_code_in_the_style_of_the_book():
     x = np.ones(2)
     exp = anynet.custom_vjp(lambda a: np.exp(a), lambda g, out, a: g * out)
     np.testing.assert_allclose(exp(x), np.e)
@@ -393,7 +392,7 @@ def test_the_books_way_with_numpy():
 
 
 def test_the_pullback_of_compiled_code_has_derivatives(backend):
-    """It is traced where it is itself differentiated."""
+    """The pullback is traced when it is differentiated."""
     exp = anynet.custom_vjp(in_main_memory(backend, np.exp), lambda g, out, x: g * out)
     x = numbers(backend, 3)
     assert_close(
@@ -406,7 +405,7 @@ def test_the_pullback_of_compiled_code_has_derivatives(backend):
 
 
 def test_compiled_code_in_a_compiled_step(backend):
-    """It is called each time, or refused where the device runs steps without Python."""
+    """Each replay calls it. It raises where the device runs steps without Python."""
     exp = compiled_exp(backend)
     step = anynet.compile(lambda x: anynet.value_and_grad(lambda x: total(exp(x) * x))(x))
     x = numbers(backend, 3)
@@ -433,7 +432,7 @@ def test_code_of_the_namespace_in_a_compiled_step(backend):
         assert_close(step(x), 3 * np.exp(host(x)), like=x)
 
 
-def test_a_function_named_like_a_kernel_is_itself(backend):
+def test_custom_function_with_the_name_of_a_kernel(backend):
     def relu(x):
         return 10 * x
 
@@ -464,7 +463,7 @@ def test_arguments_by_name(backend):
         anynet.grad(lambda w: total(custom(x, w, scale=w)))(w)
 
 
-def test_floats_of_compiled_code_have_derivatives(backend):
+def test_float_results_of_compiled_code_have_derivatives(backend):
     square = anynet.custom_vjp(lambda x: float((host(x) ** 2).sum()), lambda g, out, x: 2 * g * x)
     x = numbers(backend, 3)
     expected = 2 * host(x) * host(x).sum() + (host(x) ** 2).sum()
@@ -499,13 +498,13 @@ def test_floats_of_compiled_code_have_derivatives(backend):
         ),
     ],
 )
-def test_cotangents_that_do_not_fit(backend, cotangents, error, message):
+def test_wrong_cotangents_raise(backend, cotangents, error, message):
     double = anynet.custom_vjp(lambda x: 2 * x, lambda g, out, x: cotangents(g))
     with pytest.raises(error, match=message):
         anynet.grad(lambda x: total(double(x)))(numbers(backend, 3))
 
 
-def test_arrays_of_another_library():
+def test_arrays_of_another_library_raise():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     x = torch.ones(3, dtype=torch.float64)
     exp = anynet.custom_vjp(lambda x: np.exp(x.numpy()), lambda g, out, x: g)
@@ -519,7 +518,7 @@ def test_arrays_of_another_library():
 
 
 def test_a_network_inside_a_custom_derivative(backend):
-    """Its buffers and parameters are arguments like others, in a compiled step too."""
+    """Its buffers and parameters are arguments, also in a compiled step."""
     net = layers.Sequential(layers.Linear(3, 2), layers.BatchNorm(2), seed=0, backend=backend)
     x = numbers(backend, 4, 3, dtype="float32")
     call = anynet.custom_vjp(
@@ -538,9 +537,8 @@ def test_a_network_inside_a_custom_derivative(backend):
         )
 
 
-def test_cotangents_by_their_places(backend):
-    """Trees are alike whatever the order of a dict is; another tree, dtype or library is no
-    cotangent."""
+def test_cotangents_by_path(backend):
+    """The order of a dict does not matter. Another tree, dtype or library raises."""
     x, u, v = (numbers(backend, 3, seed=i) for i in range(3))
     _, pullback = anynet.vjp(lambda x: {"u": 2 * x, "v": 3 * x}, x)
     for g in ({"u": u, "v": v}, {"v": v, "u": u}):
@@ -582,7 +580,7 @@ def test_cotangents_by_their_places(backend):
         anynet.jacobian(lambda x: 3.0)(x)
 
 
-def test_shapes_that_do_not_fit(backend):
+def test_wrong_shapes_raise(backend):
     x = numbers(backend, 3)
     with pytest.raises(
         ShapeError,

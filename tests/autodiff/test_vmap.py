@@ -1,5 +1,4 @@
-"""`anynet.vmap`: what a loop over the entries returns, stacked, for the standard's functions,
-networks and nestings."""
+"""vmap equals a stacked loop, for the standard's functions, networks and nested transformations."""
 
 import array_api_compat
 import numpy as np
@@ -33,7 +32,7 @@ def total(x):
 
 
 def of_standard(name, *positional, **settings):
-    """Return a function that calls one of the standard's, by its name."""
+    """Return a function that calls a function of the standard by name."""
 
     def call(*arrays):
         function = ns(*arrays)
@@ -430,7 +429,7 @@ def skip_most_on_jax(backend, names, name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_loop_stacked(backend, name):
+def test_vmap_equals_a_stacked_loop(backend, name):
     skip_most_on_jax(backend, CASES, name)
     f, in_axes, args = CASES[name]
     if name.startswith(("linalg.eigvals", "isin")) and not hasattr(backend.xp, "isin"):
@@ -454,7 +453,7 @@ def test_a_loop_stacked(backend, name):
         assert_close(y[1], np.moveaxis(expected, 0, -1), rtol=1e-8, atol=1e-12)
 
 
-def test_the_same_as_jax():
+def test_vmap_equals_jax():
     jax = pytest.importorskip("jax", reason="needs jax")
     jax.config.update("jax_enable_x64", True)
     # JAX counts negative axes of permute_dims wrongly, and has no writing into arrays.
@@ -469,7 +468,7 @@ def test_the_same_as_jax():
             np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
-def test_every_function_has_a_rule_or_parts():
+def test_every_function_has_a_rule_or_reference():
     steps = [
         step for step in STANDARD.values() if step.reference is None and step.decomposition is None
     ]
@@ -575,7 +574,7 @@ def test_no_entries(backend):
     assert anynet.vmap(anynet.grad(lambda x: total(x**2)))(nothing).shape == (0, 4)
 
 
-def test_results_that_are_the_same_for_all(backend):
+def test_results_that_are_the_same_for_all_entries(backend):
     x, w = numbers(backend, 3, 2), numbers(backend, 4, seed=1)
     found = anynet.vmap(lambda x, w: (x, w * 2, 5), (0, None), (0, None, None))(x, w)
     assert_close(found[1], 2 * host(w), like=w)
@@ -589,7 +588,7 @@ def test_results_that_are_the_same_for_all(backend):
     assert_close(scaled, host(w)[0] * host(x), like=x)
 
 
-def test_axes_that_do_not_fit(backend):
+def test_wrong_axes_raise(backend):
     x, y = numbers(backend, 3, 2), numbers(backend, 4, 2)
     add = lambda x, y: x + y
     for in_axes, args, error, message in (
@@ -636,7 +635,7 @@ def test_axes_that_do_not_fit(backend):
         anynet.vmap(add, 0, 5)(x, x)
 
 
-def test_what_cannot_be_evaluated_for_all_entries(backend):
+def test_unsupported_functions_raise(backend):
     x = numbers(backend, 3, 4)
     for f in (lambda x: x if x[0] > 0 else -x, lambda x: x * float(x[0])):
         with pytest.raises(
@@ -685,7 +684,7 @@ def test_running_statistics(backend):
             assert_close(found[i, ...], host(expected), rtol=1e-9)
 
 
-def test_derivatives_of_ones_own(backend):
+def test_custom_derivatives(backend):
     """The tapes outside see the rule, which is another than that of the parts; compiled code has no
     parts."""
     x, w = numbers(backend, 3, 4), numbers(backend, 4, seed=1)
@@ -720,7 +719,7 @@ def test_derivatives_of_ones_own(backend):
     )
 
 
-def test_a_network_with_a_derivative_of_its_own(backend):
+def test_network_with_a_custom_derivative(backend):
     net = layers.Linear(4, 2).initialize(0, backend, dtype=backend.xp.float64)
     f = anynet.custom_vjp(lambda net, x: net(x), lambda g, out, net, x: (None, x))
     x = numbers(backend, 3, 4)
@@ -758,7 +757,7 @@ def test_derivatives_at_kinks(backend, name):
     assert_close(second[0], host(second[1]), rtol=1e-6, atol=1e-7)
 
 
-def test_a_scalar_of_numpy_in_place():
+def test_numpy_scalars_in_place():
     """What ``total`` was stays what it was, unless it is an array; where that cannot be told, it is
     refused."""
 
@@ -776,7 +775,7 @@ def test_a_scalar_of_numpy_in_place():
         anynet.vmap(f)(np.stack([x, x]))
 
 
-def test_gradients_of_mapped_functions_with_rules_of_their_own(backend):
+def test_gradients_of_mapped_functions_with_custom_rules(backend):
     """Of several results, and of arguments that are broadcast: the rule's gradients are summed over
     what they were."""
     both = anynet.custom_vjp(

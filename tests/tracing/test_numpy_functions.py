@@ -1,5 +1,4 @@
-"""NumPy's functions and methods on traced arrays of every library, against NumPy itself and
-differences."""
+"""Gradients of NumPy's functions and methods on traced arrays of every library, by differences."""
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from anynet.tracing.trace import wrap
 
 
 def total(x):
-    """Return a sum in which every element has its own weight."""
+    """Return a sum in which every element has another weight."""
     xp = array_namespace(x)
     flat = xp.reshape(x, (-1,))
     return xp.sum(flat * xp.cumulative_sum(xp.ones_like(flat)))
@@ -208,7 +207,7 @@ def test_method(name):
     assert_close(anynet.grad(loss)(x), differences(loss, x), rtol=1e-7, atol=1e-8)
 
 
-def test_methods_that_libraries_do_not_have_alike():
+def test_methods_that_differ_between_libraries():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     x = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
     assert float(anynet.vjp(lambda x: x.sum(0).mean(), x)[0]) == float(x.sum(0).mean())
@@ -237,7 +236,7 @@ def test_in_compiled_steps_and_hessians(backend, f):
     )
 
 
-def test_arrays_of_numpy_beside_traced_ones(backend):
+def test_numpy_arrays_beside_traced_arrays(backend):
     x, y = numbers(backend, 3), np.array([1.0, 2.0, 3.0])
     functions = (
         lambda x: np.sum(y * x),
@@ -252,7 +251,7 @@ def test_arrays_of_numpy_beside_traced_ones(backend):
                 anynet.grad(f)(x)
 
 
-def test_what_has_no_counterpart_is_refused(backend):
+def test_numpy_functions_without_counterpart_raise(backend):
     x = numbers(backend, 3)
     for name, f in {
         "einsum": lambda x: np.einsum("i,i->", x, x),
@@ -326,8 +325,8 @@ def test_results_written_into_traced_arrays(backend):
     ],
     ids=str,
 )
-def test_places_named_twice(backend, key):
-    """As `np.add.at` of NumPy's own arrays, by every kind of key."""
+def test_add_at_repeated_indices(backend, key):
+    """The result equals np.add.at of NumPy's arrays, for every kind of key."""
     if not hasattr(type(numbers(backend, 1)), "__iadd__"):
         pytest.skip("arrays never change")
     if backend.name == "array_api_strict" and (
@@ -362,9 +361,8 @@ def test_places_named_twice(backend, key):
         anynet.grad(lambda x: np.multiply.at(np.ones_like(x), [0], x[:1, :]))(x)
 
 
-def test_arrays_like_a_traced_one(backend):
-    """With ``like``, NumPy's functions make arrays that traced ones can be written into (NEP
-    35)."""
+def test_creation_with_like(backend):
+    """With like=, NumPy creates arrays that traced arrays can be written into (NEP 35)."""
     x = numbers(backend, 2, 3)
 
     def f(x):
@@ -406,7 +404,7 @@ def test_arrays_like_a_traced_one(backend):
         anynet.grad(lambda x: total(np.array([x[0, 0], x[1, 1]])))(x)
 
 
-def test_constants_may_go_to_any_function(backend):
+def test_any_numpy_function_takes_constants(backend):
     x = numbers(backend, 3)
     try:
         np.asarray(x)

@@ -1,5 +1,4 @@
-"""NumPy's functions on traced arrays, with every parameter that they take: the values are those of
-NumPy itself."""
+"""The values of NumPy's functions on traced arrays, with every parameter, against NumPy."""
 
 import inspect
 
@@ -507,7 +506,7 @@ if "min" not in inspect.signature(np.clip).parameters:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_values_are_those_of_numpy(backend, name):
+def test_values_equal_numpy(backend, name):
     f = VALUES[name]
 
     found = flat(f(*arguments(f, lambda x: wrap(backend.asarray(x)))))
@@ -521,7 +520,7 @@ def test_values_are_those_of_numpy(backend, name):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused(name):
+def test_unsupported_arguments_raise(name):
     f = REFUSED[name]
     with pytest.raises(ArgumentError):
         f(*arguments(f, wrap))
@@ -529,7 +528,7 @@ def test_what_is_refused(name):
 
 @pytest.mark.parametrize("dtype", [None, bool, int, float, complex, "float32", "int32", "bool"])
 def test_dtypes_of_new_arrays(backend, dtype):
-    """As NumPy's; of other libraries those of the same name."""
+    """They are the same as NumPy's, or the library's dtypes of the same name."""
     x = wrap(backend.asarray(np.ones(2, "float32")))
     for name, arguments in (
         ("zeros", (3,)),
@@ -564,8 +563,8 @@ def assert_same_numbers(found, wanted):
     np.testing.assert_array_equal(np.asarray(host(unwrap(found))), wanted)
 
 
-def test_settings_that_say_nothing(backend):
-    """NumPy's defaults may be written out."""
+def test_default_settings_are_ignored(backend):
+    """Code may pass NumPy's defaults explicitly."""
     x = np.random.default_rng(0).normal(size=(2, 4))
     given = wrap(backend.asarray(x))
     for f in (
@@ -585,7 +584,7 @@ def test_settings_that_say_nothing(backend):
 
 
 @pytest.mark.parametrize("name", ["add", "subtract"])
-def test_writing_at_places_of_a_plain_array_is_refused(name):
+def test_traced_values_into_plain_arrays_raise(name):
     def f(x):
         out = np.zeros(3)
         getattr(np, name).at(out, [0, 1], x)
@@ -595,7 +594,7 @@ def test_writing_at_places_of_a_plain_array_is_refused(name):
         anynet.grad(f)(np.ones(2))
 
 
-def test_a_scalar_type_of_numpy_as_a_dtype():
+def test_numpy_scalar_types_as_dtypes():
     for dtype in (np.float32, "float32", np.dtype("float32")):
         value, gradient = anynet.value_and_grad(lambda x, dtype=dtype: x.astype(dtype).sum())(
             np.asarray([0.5, 2.0])

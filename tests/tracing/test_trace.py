@@ -1,5 +1,4 @@
-"""What else a traced array and its namespace do: sequences, numbers of strangers, and what they
-refuse."""
+"""Traced arrays and their namespace: sequences, scalars of other libraries, and errors."""
 
 import math
 
@@ -22,7 +21,7 @@ def total(x):
     return array_namespace(x).sum(x)
 
 
-def test_sequences(backend):
+def test_sequences_of_traced_arrays(backend):
     x = numbers(backend, 3)
     a, b, c = host(x)
     unpacked = lambda x: (lambda a, b, c: a * b * c)(*x)
@@ -32,7 +31,7 @@ def test_sequences(backend):
         len(wrap(x)[0, ...])
 
 
-def test_arrays_of_traced_numbers(backend):
+def test_asarray_of_traced_scalars(backend):
     x = numbers(backend, 2)
     a, b = host(x)
 
@@ -49,7 +48,7 @@ def test_arrays_of_traced_numbers(backend):
     )
 
 
-def test_scalars_of_numpy_beside_other_arrays(backend):
+def test_numpy_scalars_beside_arrays_of_other_libraries(backend):
     x = numbers(backend, 3)
     for f in (
         lambda x: total(x * np.float64(2)) + total(np.sqrt(4.0) * x),
@@ -59,7 +58,7 @@ def test_scalars_of_numpy_beside_other_arrays(backend):
         assert_close(anynet.grad(f)(x), np.full(3, 4.0), like=x)
 
 
-def test_the_namespace_answers_for_arrays_and_lists_the_standard_only(
+def test_namespace_has_only_names_of_the_standard(
     backend,
 ):
     def f(x):
@@ -79,7 +78,7 @@ def test_the_namespace_answers_for_arrays_and_lists_the_standard_only(
     anynet.grad(f)(numbers(backend, 3))
 
 
-def test_constants_go_to_compiled_code_and_variables_do_not(backend):
+def test_compiled_code_takes_constants_only(backend):
     x = numbers(backend, 3)
     constant = wrap(x)
     np.testing.assert_array_equal(np.asarray(constant), host(x))
@@ -94,7 +93,7 @@ def test_constants_go_to_compiled_code_and_variables_do_not(backend):
     ).shape == (3,)
 
 
-def test_a_method_that_the_standard_lacks(backend):
+def test_unknown_methods_raise(backend):
     with pytest.raises(
         AttributeError,
         match=r"'detach' is none of them: use a function of its namespace",
@@ -102,7 +101,7 @@ def test_a_method_that_the_standard_lacks(backend):
         anynet.grad(lambda x: total(x.detach()))(numbers(backend, 3))
 
 
-def test_what_the_newest_standard_adds(backend):
+def test_functions_of_the_newest_standard(backend):
     x = numbers(backend, 3, 3)
 
     def f(x):
@@ -121,7 +120,7 @@ def test_what_the_newest_standard_adds(backend):
     assert_close(anynet.grad(f)(x), [[2, 1, 2], [2, 2, 1], [2, 2, 2]])
 
 
-def test_plain_arrays_beside_traced_ones_in_code_of_others():
+def test_plain_beside_traced_arrays_in_third_party_code():
     special = pytest.importorskip("scipy.special", reason="needs SciPy")
     x = np.array([1.0, 2.0])
     mixed = lambda x: total(special.rel_entr(x, np.array([0.5, 0.5])))
@@ -139,7 +138,7 @@ def test_plain_arrays_beside_traced_ones_in_code_of_others():
     assert_close(anynet.grad(lifted)(x), np.log(x / 0.5) + 1)
 
 
-def test_functions_of_the_library_itself():
+def test_library_functions_raise_for_traced_arrays():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     with pytest.raises(
         DifferentiationError,
@@ -163,9 +162,8 @@ SCALARS_OUT = {
 
 
 @pytest.mark.parametrize("way", SCALARS_OUT)
-def test_a_scalar_taken_out_of_a_traced_array(backend, way):
-    """It is refused with the remedy, and stop_gradient(x) is formatted as a number of Python's
-    is."""
+def test_scalar_conversions_of_variables_raise(backend, way):
+    """The error has the remedy. A result of stop_gradient is formatted as a Python scalar."""
     function, shown = SCALARS_OUT[way]
     x = backend.asarray(np.asarray(2.0))
     with pytest.raises(
@@ -201,7 +199,7 @@ def test_divmod(backend):
     assert_close(anynet.grad(lambda x: divmod(16, x)[1])(x), -2.0)
 
 
-def test_an_attribute_of_another_library(backend):
+def test_attributes_of_other_libraries_raise(backend):
     for name in ("numpy", "detach", "backward", "grad", "requires_grad_"):
         with pytest.raises(
             AttributeNameError,

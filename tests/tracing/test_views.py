@@ -1,5 +1,4 @@
-"""Writes into arrays that share memory: traced arrays change as the library's own, or the write is
-refused."""
+"""Writes into arrays that share memory: traced arrays change as the library's, or raise."""
 
 import contextlib
 import operator
@@ -90,7 +89,7 @@ def by_iteration(x):
 
 
 def by_what_no_one_else_has(x):
-    """Of the complex array, of which this is the real part, there is nothing left."""
+    """The complex array, whose real part this is, no longer exists."""
     xp = array_namespace(x)
     y = xp.real(x * (2.0 + 1.0j))
     t = y[2:]
@@ -135,7 +134,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize("f", WRITES, ids=lambda f: f.__name__)
-def test_writes_show_where_the_library_shows_them(backend, f):
+def test_writes_show_in_views_as_in_the_library(backend, f):
     if backend.name == "jax":
         pytest.skip("its arrays never change: test_a_library_without_views")
     x = numbers(backend, 6)
@@ -173,7 +172,7 @@ def test_a_library_without_views():
         assert_close(anynet.compile(f)(x), host(f(x)))
 
 
-def test_the_array_of_the_caller_is_not_written_into(backend):
+def test_arrays_of_the_caller_are_not_modified(backend):
     x = numbers(backend, 3)
     before = host(x).copy()
 
@@ -185,7 +184,7 @@ def test_the_array_of_the_caller_is_not_written_into(backend):
     assert_close(x, before)
 
 
-def test_a_write_that_may_or_may_not_show_is_refused(backend):
+def test_writes_with_unknown_aliasing_raise(backend):
     x = numbers(backend, 6)
     if not returns_view(wrap(x), "reshape"):
         pytest.skip("has no views")
@@ -253,7 +252,7 @@ def test_in_place_results_keep_shape_and_dtype(backend):
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
-def test_rows_of_a_loop_are_views_and_numpy_s_elements_are_not(library):
+def test_rows_are_views_and_numpy_elements_are_not(library):
     pytest.importorskip(library, reason=f"needs {library}")
 
     def f(x):
@@ -275,7 +274,7 @@ def test_rows_of_a_loop_are_views_and_numpy_s_elements_are_not(library):
     )
 
 
-def test_scalars_of_numpy_are_not_changed_in_place():
+def test_numpy_scalars_are_not_changed_in_place():
     backend = get_backend("numpy")
     x = numbers(backend, 3)
 
@@ -298,7 +297,7 @@ def test_scalars_of_numpy_are_not_changed_in_place():
 
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
 def test_writes_at_indices_that_are_arguments(library):
-    """In a compiled step these may be others next time."""
+    """In a compiled step the indices may differ the next time."""
     pytest.importorskip(library, reason=f"needs {library}")
     backend = get_backend(library)
 
@@ -336,8 +335,7 @@ SLICES = [
 
 
 def step(xp, arrays, code):
-    """Do what the numbers say with one of the arrays; what has no meaning for its shape does
-    nothing."""
+    """Apply the operation of a code to one of the arrays. Skip it if the shape does not allow it."""
     kind, which, a, b = code
     x = arrays[which % len(arrays)]
     if kind == 0 and x.ndim and 0 not in x.shape:
@@ -402,11 +400,10 @@ def test_programs_of_views_and_writes(library, codes):
         assert float(anynet.value_and_grad(run)(x, codes)[0]) == pytest.approx(plain, rel=1e-12)
 
 
-def test_functions_that_share_memory_are_known(backend):
-    """Every function of the standard that returns a view or its argument, on small arrays of each
-    kind."""
+def test_functions_table_lists_every_view(backend):
+    """The table has every function that returns a view or its argument, for arrays of each kind."""
     xp = backend.xp
-    # The last two are made of others, which note it; diff of no times is its argument.
+    # The last two are decompositions. A diff of order 0 is its argument.
     known = {
         *FUNCTIONS,
         "linalg.matrix_transpose",
@@ -455,7 +452,7 @@ KEYS = {
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
 @pytest.mark.parametrize("library", ["numpy", "torch"])
-def test_what_a_key_reads_shares_memory_as_in_the_library(library, key):
+def test_indexing_returns_views_as_in_the_library(library, key):
     pytest.importorskip(library, reason=f"needs {library}")
     backend = get_backend(library)
     x = numbers(backend, 2, 3)
@@ -491,7 +488,7 @@ def test_what_a_key_reads_shares_memory_as_in_the_library(library, key):
     ],
 )
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
-def test_a_part_is_written_into_another_place(library, to, of):
+def test_writing_one_part_into_another(library, to, of):
     pytest.importorskip(library, reason=f"needs {library}")
     backend = get_backend(library)
     x = numbers(backend, 3, 2)

@@ -87,7 +87,13 @@ def atanh(xp: Namespace, out: Array, x: Array) -> Any:
 
 
 @rule
-def clip(xp: Namespace, out: Array, x: Array, min: Any = None, max: Any = None) -> Any:
+def clip(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    min: Any = None,
+    max: Any = None,
+) -> Any:
     """Pass the cotangent to x inside and on the limits, and to a limit where it clips.
 
     Where min > max, max is the result.

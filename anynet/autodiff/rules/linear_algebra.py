@@ -66,7 +66,14 @@ def matrix_transpose(xp: Namespace, out: Array, x: Array) -> Any:
 
 
 @rule
-def vecdot(xp: Namespace, out: Array, x1: Array, x2: Array, *, axis: int = -1) -> Any:
+def vecdot(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+    *,
+    axis: int = -1,
+) -> Any:
     """Differentiate the sum of conj(x1) · x2. For a real x1 the walker takes the real part."""
     return (
         lambda g: conj(xp.expand_dims(g, axis=axis) * x2),

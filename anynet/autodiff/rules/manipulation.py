@@ -65,7 +65,13 @@ def flip(xp: Namespace, out: Array, x: Array, *, axis: Axes = None) -> Any:
 
 
 @rule
-def moveaxis(xp: Namespace, out: Array, x: Array, source: Axes, destination: Axes) -> Any:
+def moveaxis(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    source: Axes,
+    destination: Axes,
+) -> Any:
     return lambda g: xp.moveaxis(g, destination, source), None, None
 
 
@@ -89,7 +95,14 @@ def reshape(
 
 
 @rule
-def roll(xp: Namespace, out: Array, x: Array, shift: int | Shape, *, axis: Axes = None) -> Any:
+def roll(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    shift: int | Shape,
+    *,
+    axis: Axes = None,
+) -> Any:
     back = tuple(-s for s in shift) if isinstance(shift, tuple) else -shift
     return lambda g: xp.roll(g, back, axis=axis), None
 

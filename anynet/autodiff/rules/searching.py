@@ -9,7 +9,13 @@ RULES = rule = Table()
 
 
 @rule
-def where(xp: Namespace, out: Array, condition: Array, x1: Array, x2: Array) -> Any:
+def where(
+    xp: Namespace,
+    out: Array,
+    condition: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     return (
         None,
         lambda g: xp.where(condition, g, xp.zeros_like(g)),

@@ -102,7 +102,13 @@ def min(
     return lambda g: _to_extremes(xp, g, out, x, axis)
 
 
-def _to_extremes(xp: Namespace, g: Array, out: Array, x: Array, axis: Axes) -> Array:
+def _to_extremes(
+    xp: Namespace,
+    g: Array,
+    out: Array,
+    x: Array,
+    axis: Axes,
+) -> Array:
     """Share the cotangent equally among the elements that equal the extreme."""
     attained = xp.astype(x == _restore(xp, out, x.shape, axis), widened(g).dtype)
     share = attained / xp.sum(attained, axis=axis, keepdims=True)

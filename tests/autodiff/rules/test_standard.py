@@ -75,7 +75,7 @@ def test_indices_of_every_dtype(backend, dtype):
         np.testing.assert_array_equal(host(found)[:, 0], right)
 
 
-def test_of_values_written_to_one_place_one_stays(backend):
+def test_repeated_writes_pass_one_cotangent(backend):
     if backend.name == "array_api_strict":
         pytest.skip("writes at no arrays of indices")
     x = backend.asarray(np.arange(1.0, 5.0))
@@ -127,7 +127,7 @@ def test_writing_into_traced_arrays(backend):
     np.testing.assert_array_equal(host(x), before)
 
 
-def test_a_singular_value_of_zero_spoils_nothing(backend):
+def test_singular_values_of_zero(backend):
     """The product U Vᴴ depends on vectors to a value of zero; the projector on the others does
     not."""
 
@@ -148,7 +148,7 @@ def test_a_singular_value_of_zero_spoils_nothing(backend):
         lambda xp, x: xp.linalg.qr(x.mT, mode="complete")[0],
     ],
 )
-def test_decompositions_without_a_unique_derivative_say_so(backend, f):
+def test_decompositions_without_a_unique_derivative_raise(backend, f):
     with pytest.raises(NoRuleError, match=r"(reduced|full_matrices=False)"):
         anynet.grad(lambda x: array_namespace(x).sum(f(array_namespace(x), x)))(
             backend.asarray(drawn((2, 3), 1, 2, 1))
@@ -174,7 +174,7 @@ LACKING = {
 
 
 @pytest.mark.parametrize("peer", ["jax", "torch"])
-def test_gradients_are_those_of_jax_and_of_torch(peer):
+def test_gradients_equal_jax_and_torch(peer):
     """A hundred functions and more, to nine digits."""
     module = pytest.importorskip(peer, reason=f"needs {peer}")
     compared = 0
