@@ -1,5 +1,6 @@
-"""What anynet asks of an array: its namespace, its device, its size. The only importer of
-array_api_compat.
+"""Arrays of any library: their types, namespace, device and dtype.
+
+Only this module imports array_api_compat.
 """
 
 import builtins
@@ -175,12 +176,12 @@ class Namespace:
         def __getattr__(self, name: str) -> Callable[..., Array]: ...
 
 
-# By type: asked for every leaf of every tree in every step.
+# Whether a type is a type of arrays. Each step reads it for every leaf of every tree.
 _ARRAY_TYPES: dict[type, bool] = {}
-#: Types of arrays that can ask their own library to record derivatives.
+#: Types of arrays that record derivatives in their own library, if asked to.
 RECORDING_TYPES: set[type] = set()
-# By the dtype's type too: dtypes of two libraries may be equal in hash, and array_api_strict warns
-# when compared.
+# The key has the type of the dtype too. Dtypes of two libraries may have the same hash, and
+# array_api_strict warns when they are compared.
 _FLOATING: dict[tuple[type, DType], bool] = {}
 _COMPLEX: dict[tuple[type, DType], bool] = {}
 _NARROW: dict[tuple[type, DType], bool] = {}
@@ -193,7 +194,7 @@ _NAMESPACES: dict[type, Namespace | None] = {}
 _DEVICES: dict[type, Callable[[Array], Device]] = {}
 
 
-#: Returns the device that the library says, or that array_api_compat has for it.
+#: Return the device by the attribute of the array, or as array_api_compat finds it.
 own_device: Callable[[Array], Device] = compat.device
 
 
@@ -208,7 +209,7 @@ def device(x: Array) -> Device:
 
 
 def is_array(x: object) -> TypeGuard[Array]:
-    """Tell whether x is an array of some library that follows the standard, or a traced one."""
+    """Tell whether x is an array of a library that follows the standard, or a traced array."""
     kind = type(x)
     if kind not in _ARRAY_TYPES:
         _ARRAY_TYPES[kind] = _looks_like_array(x)
@@ -218,23 +219,21 @@ def is_array(x: object) -> TypeGuard[Array]:
 
 
 def _looks_like_array(x: object) -> bool:
-    # NumPy's dtypes are classes that look like their instances, and so are ``NDArray[float32]`` and
-    # ``list[Layer]``.
+    # NumPy's dtypes are classes with the attributes of their instances, and so are generic types
+    # such as ``NDArray[float32]`` and ``list[Layer]``.
     if isinstance(x, type | GenericAlias):
         return False
     try:
         return bool(compat.is_array_api_obj(x))
     except Exception:
-        # The object makes up its attributes, and has none of this name.
+        # The __getattr__ of the object raises.
         return False
 
 
 def unrecorded(x: Any) -> Array:
-    """Return the array without the derivative that its own library would record for it, as
-    PyTorch's parameters ask.
+    """Return the array detached from the derivatives that its own library records.
 
-    anynet computes the derivatives. What a library records beside them would keep the memory of
-    every step.
+    PyTorch records them for parameters. They would keep the memory of every step.
     """
     recorded = type(x) in RECORDING_TYPES and x.requires_grad
     plain: Array = x.detach() if recorded else x
@@ -242,15 +241,13 @@ def unrecorded(x: Any) -> Array:
 
 
 def dtype_name(dtype: DType) -> str:
-    """Return a dtype's name in the standard, or the library's own name for one that the standard
-    lacks.
-    """
+    """Return a dtype's name in the standard, or in the library if the standard lacks it."""
     name = dtype.__name__ if isinstance(dtype, type) else getattr(dtype, "name", None)
     return name if isinstance(name, str) else str(dtype).rpartition(".")[2]
 
 
 def is_floating(x: Array) -> bool:
-    """Tell whether the array holds real floating-point numbers."""
+    """Tell whether the dtype of the array is real floating."""
     dtype = x.dtype
     key = (type(dtype), dtype)
     if key not in _FLOATING:
@@ -259,10 +256,11 @@ def is_floating(x: Array) -> bool:
 
 
 def check_floating(what: str, *arrays: Array) -> None:
-    """Check that the arrays hold real floating-point numbers.
+    """Check that the dtypes of the arrays are real floating.
 
     Raises:
-        DTypeError: one of them does not.
+        DTypeError: a dtype is not.
+        ArgumentTypeError: a value is not an array.
 
     """
     for x in arrays:
@@ -275,11 +273,12 @@ def check_floating(what: str, *arrays: Array) -> None:
 
 
 def number(name: str, value: Any) -> Any:
-    """Return a real number, or that in an array of no axes, as Python's own: as an array it would
-    be a parameter.
+    """Return a real scalar as it is, and an array of no axes as a Python scalar.
+
+    An array among the settings of a layer would be a parameter.
 
     Raises:
-        ArgumentTypeError: it is something else.
+        ArgumentTypeError: the value is something else.
 
     """
     if is_array(value) and not value.shape:
@@ -300,13 +299,14 @@ def no_array(what: str, given: str) -> ArgumentTypeError:
 
 def wrong_dtype(what: str, x: Array) -> str:
     """Return the message for an array that is not floating."""
-    return f"{what}: an array of {x.dtype} was given: wanted a floating dtype, such as xp.astype(x, xp.float32)"
+    return (
+        f"{what}: an array of {x.dtype} was given: wanted a floating dtype, such as "
+        "xp.astype(x, xp.float32)"
+    )
 
 
 def is_narrow(x: Array) -> bool:
-    """Tell whether the array holds real floating-point numbers of fewer than 32 bits (float16,
-    bfloat16).
-    """
+    """Tell whether the dtype of the array is float16, bfloat16 or narrower."""
     dtype = x.dtype
     key = (type(dtype), dtype)
     if key not in _NARROW:
@@ -315,9 +315,7 @@ def is_narrow(x: Array) -> bool:
 
 
 def widened(x: Array) -> Array:
-    """Return an array of fewer than 32 bits as float32, in which counts do not overflow; any other
-    as it is.
-    """
+    """Return an array of a dtype narrower than float32 as float32, and any other as it is."""
     if not is_narrow(x):
         return x
     xp = array_namespace(x)
@@ -325,10 +323,10 @@ def widened(x: Array) -> Array:
 
 
 def as_indices(what: str, x: Array) -> Array:
-    """Return integers of any dtype in the library's own dtype for indices.
+    """Return integers of any dtype in the library's dtype for indices.
 
     Raises:
-        DataError: the array does not hold integers.
+        DataError: the dtype is not an integer dtype.
 
     """
     xp = array_namespace(x)
@@ -337,15 +335,12 @@ def as_indices(what: str, x: Array) -> Array:
             f"{what} of {x.dtype} were given: wanted integers, such as xp.astype(x, xp.int64)"
         )
     library: Any = getattr(xp, "plain_namespace", xp)
-    return xp.astype(
-        x,
-        library.__array_namespace_info__().default_dtypes(device=device(x))["indexing"],
-        copy=False,
-    )
+    defaults = library.__array_namespace_info__().default_dtypes(device=device(x))
+    return xp.astype(x, defaults["indexing"], copy=False)
 
 
 def is_complex(x: Array) -> bool:
-    """Tell whether the array holds complex floating-point numbers."""
+    """Tell whether the dtype of the array is complex floating."""
     dtype = x.dtype
     key = (type(dtype), dtype)
     if key not in _COMPLEX:
@@ -354,19 +349,24 @@ def is_complex(x: Array) -> bool:
 
 
 def conj(x: Array) -> Array:
-    """Return the complex conjugate; a real array is its own."""
+    """Return the complex conjugate. A real array is returned as it is."""
     return array_namespace(x).conj(x) if is_complex(x) else x
 
 
 def array_namespace(*arrays: Any) -> Namespace:
-    """Return the namespace of the standard's functions for these arrays; scalars and None do not
-    count.
+    """Return the namespace of the standard's functions for these arrays.
 
-    Traced arrays may stand beside plain ones of the library they trace: their namespace takes both.
+    Scalars and None are ignored. For traced and plain arrays of one library it is the namespace of
+    the traced arrays, which takes both.
 
     Raises:
-        MixedArraysError: the arrays come from two libraries.
+        MixedArraysError: the arrays are of two libraries.
         ArgumentTypeError: none of them is an array, or one is something else.
+
+    >>> import numpy as np
+    >>> from anynet.array import array_namespace
+    >>> array_namespace(np.ones(2), 1.0).__name__
+    'array_api_compat.numpy'
 
     """
     common: Namespace | None = None
@@ -424,8 +424,9 @@ def _traced_namespace(arrays: Iterable[Any]) -> Namespace:
 
 
 def library_name(xp: Namespace) -> str:
-    """Return the import name of the library behind a namespace, such as ``"numpy"``; backends go by
-    it.
+    """Return the import name of the library of a namespace, such as ``"numpy"``.
+
+    Backends have this name.
     """
     library: Any = getattr(xp, "plain_namespace", xp)
     name: str = library.__name__
@@ -438,7 +439,7 @@ def size(x: Array) -> int:
 
 
 def unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the index of the element that has a number when the array is read row by row."""
+    """Return the index of an element from its index in the flattened array."""
     index: list[int] = []
     for length in reversed(shape):
         flat, i = divmod(flat, length)
@@ -452,11 +453,11 @@ def is_mixed(arrays: Iterable[Any]) -> bool:
 
 
 def mixed_message(arrays: Iterable[Any]) -> str:
-    """Name the library and device of every array, and the way to bring them together."""
+    """Return the message for arrays of more than one library or device."""
     grounds = dict.fromkeys(_ground(x) for x in arrays if is_array(x))
     return (
         f"arrays of {' and '.join(grounds)} met in one call; bring them to one library and device "
-        "first: get_backend(x).asarray(y) moves y to where x is"
+        "first: get_backend(x).asarray(y) moves y to the device of x"
     )
 
 

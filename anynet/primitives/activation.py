@@ -67,7 +67,7 @@ def sigmoid(x: Array) -> Array:
 
 def _explain_axis(x: Array, axis: object = -1) -> None:
     if not isinstance(axis, int):
-        raise ArgumentTypeError(f"axis is {describe(axis)}: wanted an integer")
+        raise ArgumentTypeError(f"axis is {describe(axis)}: wanted a whole number")
     if not -x.ndim <= axis < x.ndim:
         raise ShapeError(
             f"axis is {axis} for an array of shape {tuple(x.shape)}: wanted {-x.ndim} to "

@@ -186,10 +186,11 @@ def _try(xp: Namespace, name: str) -> bool:
         return False
     try:
         view += 1
+        return bool(xp.any(base != 0))
     except Exception:
-        # An array that cannot be written into is a view, as broadcast_to() returns.
+        # broadcast_to() returns a view that cannot be written into. On a device without memory
+        # the base cannot be read.
         return True
-    return bool(xp.any(base != 0))
 
 
 def twin(x: Any) -> "Traced":

@@ -458,7 +458,7 @@ def test_arguments_by_name(backend):
     )
     with pytest.raises(
         DifferentiationError,
-        match="was given by name, and the pullback returns cotangents of",
+        match="was passed by name, and the pullback returns cotangents of",
     ):
         anynet.grad(lambda w: total(custom(x, w, scale=w)))(w)
 

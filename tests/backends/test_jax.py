@@ -110,7 +110,7 @@ for compiled in (False, True):
 try:
     train(first, batch, labels, False)
 except anynet.errors.MixedArraysError as error:
-    assert "get_backend(x).asarray(y) moves y to where x is" in str(error)
+    assert "get_backend(x).asarray(y) moves y to the device of x" in str(error)
 else:
     raise AssertionError("a network on one device took a batch on two")
 """
