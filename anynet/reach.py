@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import is_dataclass
@@ -41,24 +41,35 @@ from anynet import tree
 from anynet.array import is_array
 from anynet.tracing.dynamic_scalars import DynamicValue
 
-#: The name under which a cell holds something.
-CONTENTS = "cell_contents"
-
 #: Places that are visited at most.
 LIMIT = 100_000
 
 
 class Reached(NamedTuple):
-    """A value, its path in words, and its place: ``holder[name]`` is the value."""
+    """A value and its place: ``holder[name]`` is the value."""
 
-    path: str
     value: Any
     holder: Any
     name: Any
 
 
+class Cell:
+    """The variable of a closure as an item, by any name."""
+
+    __slots__ = ("cell",)
+
+    def __init__(self, cell: CellType) -> None:
+        self.cell = cell
+
+    def __getitem__(self, name: str) -> Any:
+        return self.cell.cell_contents
+
+    def __setitem__(self, name: str, value: object) -> None:
+        self.cell.cell_contents = value
+
+
 class Attributes:
-    """The attributes of an object, a cell, a function or a class as items."""
+    """The attributes of an object, a function or a class as items."""
 
     __slots__ = ("of",)
 
@@ -88,8 +99,6 @@ class Reach:
         roots: functions and objects. The code of their packages is read like a user's own.
         further: more roots, whose packages are not read if they are installed.
 
-    A path reads like ``closure variable 'net'``, ``self.net`` or ``global 'config'.nets[0]``.
-
     """
 
     def __init__(self, *roots: object, further: Iterable[Any] = ()) -> None:
@@ -102,8 +111,8 @@ class Reach:
         self.open: list[Mapping[str, Any]] = []
         #: Modules that make random numbers from a state of their own.
         self.random: list[ModuleType] = []
-        #: Each value once, with its path. Scalars, strings and the like are left out.
-        self.objects: list[tuple[str, Any]] = []
+        #: Each value once. Scalars, strings and the like are left out.
+        self.objects: list[Any] = []
         #: Whether all places were visited, and not only the first `LIMIT` ones.
         self.complete = True
         #: The names of attributes that code assigns.
@@ -111,144 +120,136 @@ class Reach:
         #: The functions whose code is read.
         self.functions: list[FunctionType] = []
         self._seen: set[int] = set()
-        self._queue: deque[tuple[str, Any]] = deque()
+        self._queue: deque[Any] = deque()
         # The attributes that code has named so far, and places that wait for code that does.
         self._named = set(_CALLED)
         self._any_name = False
         self._waiting: dict[str, list[Reached]] = defaultdict(list)
         self._own = {_package(getattr(root, "__module__", None)) for root in roots}
         for root in (*roots, *further):
-            self._add("", root)
+            self._add(root)
         while self._queue and self.complete:
-            self._look_into(*self._queue.popleft())
+            self._look_into(self._queue.popleft())
 
-    def _add(self, path: str, value: object) -> None:
+    def _add(self, value: object) -> None:
         if type(value) in _PLAIN or id(value) in self._seen:
             return
         self._seen.add(id(value))
-        self.objects.append((path, value))
+        self.objects.append(value)
         if not is_array(value):
-            self._queue.append((path, value))
+            self._queue.append(value)
 
-    def _place(
-        self, path: str, value: object, holder: object, name: object, *, single: bool = True
-    ) -> None:
-        self.places.append(Reached(path, value, holder, name))
+    def _place(self, value: object, holder: object, name: object, *, single: bool = True) -> None:
+        self.places.append(Reached(value, holder, name))
         if single:
             self.single.append((holder, name))
         self.complete = len(self.places) < LIMIT
-        self._add(path, value)
+        self._add(value)
         if isinstance(value, type) and not self._is_library(value.__module__):
             # Code that reaches the class may call it. Code that reaches an object of it does not.
-            self._add(path, vars(value).get("__init__"))
+            self._add(vars(value).get("__init__"))
 
-    def _attribute(self, path: str, value: object, holder: object, name: str) -> None:
+    def _attribute(self, value: object, holder: object, name: str) -> None:
         """Visit an attribute as soon as code that is reached names it."""
         if self._any_name or name in self._named:
-            self._place(path, value, holder, name)
+            self._place(value, holder, name)
         else:
-            self._waiting[name].append(Reached(path, value, holder, name))
+            self._waiting[name].append(Reached(value, holder, name))
 
-    def _attributes(self, path: str, own: Mapping[str, Any]) -> None:
+    def _attributes(self, own: Mapping[str, Any]) -> None:
         self.open.append(own)
         for name, value in list(own.items()):
-            self._attribute(_dotted(path, name), value, own, name)
+            self._attribute(value, own, name)
 
-    def _whole(self, holder: Any, words: Callable[[Any], str]) -> None:
+    def _whole(self, holder: Any) -> None:
         """Visit all places of a container."""
         if type(holder) is not tuple:
             self.whole.append(holder)
         items = holder.items() if isinstance(holder, Mapping) else enumerate(holder)
         for name, value in list(items):
-            self._place(words(name), value, holder, name, single=False)
+            self._place(value, holder, name, single=False)
 
-    def _look_into(self, path: str, x: Any) -> None:
+    def _look_into(self, x: Any) -> None:
         kind = type(x)
         if tree.is_node(x):
-            self._whole(vars(x), lambda name: _dotted(path, name))
-            self._add(_dotted(path, "__class__"), kind)
+            self._whole(vars(x))
+            self._add(kind)
         elif isinstance(x, dict | list | tuple | deque):
-            self._whole(x, lambda name: f"{path}[{name!r}]")
+            self._whole(x)
             own = getattr(x, "__dict__", None)
             if own:
-                self._whole(own, lambda name: _dotted(path, name))
+                self._whole(own)
             if kind not in _CONTAINERS:
-                self._add(_dotted(path, "__class__"), kind)
+                self._add(kind)
         elif isinstance(x, Set):
             self.whole.append(x)
             for value in list(x):
-                self._add(f"{path}'s element", value)
+                self._add(value)
         elif kind is FunctionType:
-            self._look_into_function(path, x)
+            self._look_into_function(x)
         elif kind is MethodType:
-            self._add(f"self of {path}" if path else "self", x.__self__)
-            self._add(path, x.__func__)
+            self._add(x.__self__)
+            self._add(x.__func__)
         elif isinstance(x, partial):
-            self._add(path, x.func)
-            self._held_by(path, x, "args", partial(_words, "partial argument", path=path))
-            self._whole(x.keywords, partial(_words, "partial argument", path=path))
+            self._add(x.func)
+            self._held_by(x, "args")
+            self._whole(x.keywords)
         elif isinstance(x, ModuleType):
-            self._look_into_module(path, x)
+            self._look_into_module(x)
         elif isinstance(x, type):
-            self._look_into_class(path, x)
+            self._look_into_class(x)
         elif isinstance(x, ref):
-            self._add(path, x())
+            self._add(x())
         elif isinstance(x, attrgetter | methodcaller):
             self._name((), everything=True)
         elif isinstance(x, BuiltinFunctionType | MethodWrapperType):
             # That of a function is its module.
             if not isinstance(x.__self__, ModuleType):
-                self._add(path, x.__self__)
+                self._add(x.__self__)
         else:
-            self._look_into_object(path, x)
+            self._look_into_object(x)
 
-    def _held_by(self, path: str, owner: object, name: str, words: Callable[[Any], str]) -> None:
-        """Visit a tuple or dict that is an attribute, whose items have words of their own."""
+    def _held_by(self, owner: object, name: str) -> None:
+        """Visit a tuple or dict that is an attribute."""
         x = getattr(owner, name)
         if x:
             self._seen.add(id(x))
-            self._place(path, x, Attributes(owner), name)
-            self._whole(x, words)
+            self._place(x, Attributes(owner), name)
+            self._whole(x)
 
-    def _look_into_module(self, path: str, module: ModuleType) -> None:
+    def _look_into_module(self, module: ModuleType) -> None:
         own = vars(module)
         if not _STATES.isdisjoint(own):
             self.random.append(module)
         if not self._is_library(module.__name__):
-            self._attributes(path, own)
+            self._attributes(own)
             return
         for name, value in list(own.items()):
             if isinstance(value, ModuleType) and not _STATES.isdisjoint(vars(value)):
-                self._attribute(_dotted(path, name), value, own, name)
+                self._attribute(value, own, name)
 
-    def _look_into_function(self, path: str, function: FunctionType) -> None:
+    def _look_into_function(self, function: FunctionType) -> None:
         code = function.__code__
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             # A variable that is assigned later has an empty cell.
             with suppress(ValueError):
-                words = _words("closure variable", name, path)
-                self._place(words, cell.cell_contents, Attributes(cell), CONTENTS)
-        names = code.co_varnames[: code.co_argcount][-len(function.__defaults__ or ()) :]
-
-        def default(name: int | str) -> str:
-            return _words("default of", name if isinstance(name, str) else names[name], path)
-
-        self._held_by(path, function, "__defaults__", default)
-        self._held_by(path, function, "__kwdefaults__", default)
-        self._add(path, getattr(function, "__wrapped__", None))
+                self._place(cell.cell_contents, Cell(cell), name)
+        self._held_by(function, "__defaults__")
+        self._held_by(function, "__kwdefaults__")
+        self._add(getattr(function, "__wrapped__", None))
         if self._is_library(function.__module__):
             return
         self.functions.append(function)
         if vars(function):
-            self._attributes(path, vars(function))
+            self._attributes(vars(function))
         read, known = names_in(code), function.__globals__
         self.assigned.update(read.assigned)
         self.open.append(known)
         for name in read.variables if _ANY_GLOBAL.isdisjoint(read.variables) else list(known):
             if name in known and name[:2] != "__":
-                self._place(_words("global", name, path), known[name], known, name)
+                self._place(known[name], known, name)
         for module in _imported(read.imported, known.get("__package__") or ""):
-            self._add(_words("module", module.__name__, path), module)
+            self._add(module)
         by_name = not _BY_NAME.isdisjoint((*read.variables, *read.attributes))
         self._name(read.attributes, everything=by_name)
 
@@ -260,7 +261,7 @@ class Reach:
             for reached in self._waiting.pop(name, ()):
                 self._place(*reached)
 
-    def _look_into_class(self, path: str, x: type) -> None:
+    def _look_into_class(self, x: type) -> None:
         if self._is_library(x.__module__):
             return
         libraries = self._library_bases(x)
@@ -270,23 +271,23 @@ class Reach:
             if name.startswith("__") and name.endswith("__"):
                 # Code does not name operators, calls and the like.
                 if callable(value) and name not in ("__init__", "__new__"):
-                    self._add(_dotted(path, name), value)
+                    self._add(value)
             elif any(hasattr(base, name) for base in libraries):
-                # Code that is not read calls what overrides, such as forward().
-                self._place(_dotted(path, name), value, holder, name)
+                # Code that is not read calls the methods that override, such as forward().
+                self._place(value, holder, name)
             else:
-                self._attribute(_dotted(path, name), value, holder, name)
+                self._attribute(value, holder, name)
         for base in x.__bases__:
-            self._add(path, base)
+            self._add(base)
 
-    def _look_into_object(self, path: str, x: object) -> None:
+    def _look_into_object(self, x: object) -> None:
         kind = type(x)
         for child in _held(x):
-            self._add(path, child)
+            self._add(child)
         for name in _INSIDE.get(kind, ("__wrapped__",)):
             # The function in a descriptor or a wrapper, not an attribute that a class makes up.
             if _has(x, name):
-                self._add(path, getattr(x, name, None))
+                self._add(getattr(x, name, None))
         if isinstance(x, DynamicValue) or (self._is_library(kind.__module__) and not holds_more(x)):
             return
         own, visit = getattr(x, "__dict__", {}), self._attribute
@@ -294,12 +295,12 @@ class Reach:
             # Code that is not read uses all attributes.
             visit = self._place
             if "__wrapped__" not in own:
-                self._whole(own, lambda name: _dotted(path, name))
+                self._whole(own)
         else:
-            self._attributes(path, own)
+            self._attributes(own)
         for name in _slots(x):
-            visit(_dotted(path, name), getattr(x, name), Attributes(x), name)
-        self._add(_dotted(path, "__class__"), kind)
+            visit(getattr(x, name), Attributes(x), name)
+        self._add(kind)
 
     def _library_bases(self, kind: type) -> list[type]:
         bases = kind.__mro__[:-1]
@@ -481,11 +482,3 @@ def is_library(package: str) -> bool:
     return package.startswith("anynet_") or any(
         fspath(place).startswith(tuple(installed)) for place in places if place is not None
     )
-
-
-def _words(kind: str, name: object, path: str) -> str:
-    return f"{kind} {name!r}" + (f" of {path}" if path else "")
-
-
-def _dotted(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

@@ -23,7 +23,7 @@ CONFIG.other = layers.Linear(3, 3)
 
 
 def objects_of(function):
-    """Return (path, value) of each object that a function reaches."""
+    """Return each object that a function reaches."""
     return Reach(function).objects
 
 
@@ -142,71 +142,53 @@ def thread_local():
 
 
 @pytest.mark.parametrize(
-    ("function", "path"),
+    "function",
     [
-        (over(NET), "closure variable 'value'"),
-        (over({"nets": [NET]}), "closure variable 'value'['nets'][0]"),
-        (over((1, (NET,))), "closure variable 'value'[1][0]"),
-        (over({1: {NET}}), "closure variable 'value'[1]'s element"),
-        (over(argparse.Namespace(net=NET)), "closure variable 'value'.net"),
-        (
-            over(types.SimpleNamespace(net=NET)),
-            "closure variable 'value'.net",
-        ),
-        (over(Settings()), "closure variable 'value'.nets[0]"),
-        (
-            over(layers.Sequential(layers.ReLU(), NET)),
-            "closure variable 'value'.layers[1]",
-        ),
-        (
-            over(over(NET)),
-            "closure variable 'value' of closure variable 'value'",
-        ),
-        (uses_global, "global 'NET'"),
-        (uses_module, "global 'CONFIG'.net"),
-        (calls_another, "global 'NET' of global 'uses_global'"),
-        (nested, "global 'NET'"),
-        (lambda: Table.net, "global 'Table'.net"),
-        (has_default, "default of 'net'"),
-        (has_keyword_default, "default of 'net'"),
-        (decorated, "global 'NET'"),
-        (functools.partial(uses_global), "global 'NET'"),
-        (functools.partial(print, NET), "partial argument 0"),
-        (functools.partial(print, end=NET), "partial argument 'end'"),
-        (functools.lru_cache(over(NET)), "closure variable 'value'"),
-        (Trainer(NET).step, "self.net"),
-        (Trainer(NET).by_name, "self.net"),
-        (Trainer(NET), "net"),
-        (Slotted(NET).step, "self.net"),
-        (
-            over(Scaled()),
-            "global 'NET' of closure variable 'value'.__class__.forward",
-        ),
-        (over(weakref.ref(NET)), "closure variable 'value'"),
-        (over(thread_local()), "closure variable 'value'.net"),
-        (uses_import, "module 'config_of_a_user'.net"),
-        (uses_name_of_import, "module 'config_of_a_user'.net"),
-        (uses_any_global, "global 'NET'"),
-        (has_attribute, "net"),
-        (WithPartial().by, None),
-        (anynet.grad(over(NET)), "closure variable 'value'"),
-        (
-            anynet.compile(anynet.grad(over([NET]))),
-            "closure variable 'value'[0]",
-        ),
-        (anynet.training.training_step(lambda y, t: NET(y)), None),
+        over(NET),
+        over({"nets": [NET]}),
+        over((1, (NET,))),
+        over({1: {NET}}),
+        over(argparse.Namespace(net=NET)),
+        over(types.SimpleNamespace(net=NET)),
+        over(Settings()),
+        over(layers.Sequential(layers.ReLU(), NET)),
+        over(over(NET)),
+        uses_global,
+        uses_module,
+        calls_another,
+        nested,
+        lambda: Table.net,
+        has_default,
+        has_keyword_default,
+        decorated,
+        functools.partial(uses_global),
+        functools.partial(print, NET),
+        functools.partial(print, end=NET),
+        functools.lru_cache(over(NET)),
+        Trainer(NET).step,
+        Trainer(NET).by_name,
+        Trainer(NET),
+        Slotted(NET).step,
+        over(Scaled()),
+        over(weakref.ref(NET)),
+        over(thread_local()),
+        uses_import,
+        uses_name_of_import,
+        uses_any_global,
+        has_attribute,
+        WithPartial().by,
+        anynet.grad(over(NET)),
+        anynet.compile(anynet.grad(over([NET]))),
+        anynet.training.training_step(lambda y, t: NET(y)),
     ],
 )
-def test_ways_of_reaching(function, path):
-    found = [words for words, value in objects_of(function) if value is NET]
-    assert len(found) == 1
-    assert path is None or found == [path]
+def test_ways_of_reaching(function):
+    assert len([value for value in objects_of(function) if value is NET]) == 1
 
 
 def test_insides_are_reached_too():
     net = layers.Sequential(layers.Linear(2, 2), seed=0)
-    found = dict(objects_of(over(net)))
-    assert found["closure variable 'value'.layers[0].weight"] is net["layers.0.weight"]
+    assert any(value is net["layers.0.weight"] for value in objects_of(over(net)))
 
 
 def test_what_no_code_names_is_not_reached():
@@ -219,7 +201,7 @@ def test_what_no_code_names_is_not_reached():
         print,
         np.exp,
     ):
-        values = [value for _, value in objects_of(function)]
+        values = objects_of(function)
         assert not any(
             value is CONFIG.other or value in other
             for value in values
@@ -231,7 +213,7 @@ def test_what_no_code_names_is_not_reached():
 def test_circles_and_crowds(monkeypatch):
     circle = []
     circle += [circle, NET]
-    assert [value for _, value in objects_of(over(circle)) if value is NET]
+    assert [value for value in objects_of(over(circle)) if value is NET]
     assert reach.Reach(over(list(range(1000)))).complete
     monkeypatch.setattr(reach, "LIMIT", 100)
     assert not reach.Reach(over(list(range(1000)))).complete
@@ -241,9 +223,9 @@ def test_a_cell_that_is_empty_as_yet():
     def f():
         return later
 
-    assert all(value is not None for _, value in objects_of(f))
+    assert all(value is not None for value in objects_of(f))
     later = NET
-    assert [value for _, value in objects_of(f) if value is later]
+    assert [value for value in objects_of(f) if value is later]
 
 
 @pytest.mark.parametrize(
@@ -273,4 +255,4 @@ def test_imports_inside_a_function_of_a_package(monkeypatch, code):
     }
     exec(f"def f():\n  {code}", known)
     assert known["f"]() is NET
-    assert [value for _, value in objects_of(known["f"]) if value is NET]
+    assert [value for value in objects_of(known["f"]) if value is NET]

@@ -98,7 +98,7 @@ class Guarded:
             self._function,
             further=[x for argument in searched for x in tree.settings(argument)],
         )
-        reached = {id(x) for _, x in reach.objects}
+        reached = {id(x) for x in reach.objects}
         places: list[Place] = []
         for module in modules:
             if id(module) in reached:
@@ -114,7 +114,7 @@ class Guarded:
 
 def _loose(reach: Reach, modules: list[Any]) -> list[Place]:
     """Return the places of these modules' parameters that are in no module or other node."""
-    arrays = {_identity(value) for _, value, _, _ in reach.places if is_array(value)}
+    arrays = {_identity(value) for value, _, _ in reach.places if is_array(value)}
     values = [value for module in modules if arrays for value in vars(module).values()]
     if arrays.isdisjoint(map(_identity, values)) and _CONTAINERS.isdisjoint(map(type, values)):
         return []
@@ -127,12 +127,12 @@ def _loose(reach: Reach, modules: list[Any]) -> list[Place]:
     if not names:
         return []
     # Another network, as a target or a teacher, may use the very same arrays.
-    nodes = [node for _, node in reach.objects if tree.is_node(node)]
+    nodes = [x for x in reach.objects if tree.is_node(x)]
     in_nodes = {id(x) for node in nodes for x in tree.containers(node)}
     places: list[Place] = []
     tuples: set[int] = set()
     # The contents of a place come after it.
-    for _, value, holder, name in reversed(reach.places):
+    for value, holder, name in reversed(reach.places):
         if id(holder) in in_nodes or (_identity(value) not in names and id(value) not in tuples):
             continue
         if isinstance(holder, tuple):

@@ -20,7 +20,7 @@ from weakref import ref
 
 from anynet import tree
 from anynet.array import Array, is_array
-from anynet.reach import CONTENTS, Reach, holds_more, is_data
+from anynet.reach import Cell, Reach, holds_more, is_data
 from anynet.tracing.dynamic_scalars import DynamicValue
 from anynet.tracing.trace import Traced
 
@@ -74,18 +74,15 @@ class Flattened:
         #: Whether a value may change and stay the same object.
         self.volatile = False
 
-    def _add_leaf(self, holder: object, name: object, x: Array, known: dict[int, int]) -> bool:
-        """Add the place of an array. Return whether the array is a new one."""
+    def _add_leaf(self, holder: object, name: object, x: Array, known: dict[int, int]) -> None:
         i = known.setdefault(id(x), len(self.leaves))
-        is_new = i == len(self.leaves)
-        if is_new:
+        if i == len(self.leaves):
             self.leaves.append(x)
             self.reads.append((holder, name))
             self.structure += (name, *_layout(value_of(x)))
         else:
             self.structure += (name, i)
         self.places.append((holder, name, i))
-        return is_new
 
     def numbers(self, leaves: list[Array]) -> dict[int, int]:
         """Return the index of each leaf by the identity of its array."""
@@ -116,7 +113,7 @@ class Arguments(Flattened):
         for root in (args, named):
             self._add(root, None, ())
 
-    def _add(self, x: Any, holder: Any, path: tuple[Any, ...]) -> None:
+    def _add(self, x: Any, holder: object, path: tuple[Any, ...]) -> None:
         kind = _kinds.get(type(x)) or _kind(x)
         structure, number = self.structure, len(self._known)
         structure.append(type(x))
@@ -139,7 +136,6 @@ class Arguments(Flattened):
             return
         is_dict = kind <= _DICT
         # An array that is an argument itself is a leaf of its own, even if it is given twice.
-        known = self._known_leaves if path else None
         for name, child in contents.items() if is_dict else enumerate(contents):
             of = _kinds.get(type(child)) or _kind(child)
             if is_dict and type(name) is not str:
@@ -147,8 +143,8 @@ class Arguments(Flattened):
             if of == _PLAIN:
                 structure += (name, type(child), child)
             elif of == _ARRAY:
-                if self._add_leaf(contents, name, child, {} if known is None else known):
-                    self.paths.append((*path, name))
+                self._add_leaf(contents, name, child, self._known_leaves if path else {})
+                self.paths += [(*path, name)] * (len(self.leaves) - len(self.paths))
             elif of >= _NODE:
                 structure.append(name)
                 self._add(child, contents, (*path, name))
@@ -201,11 +197,10 @@ class Outside(Flattened):
         super().__init__()
         self.roots = roots
         reach = Reach(*roots)
-        #: The path to each leaf in words, and whether all values were visited.
-        self.paths: list[str] = []
+        #: Whether all values were visited.
         self.complete = reach.complete
         self.containers = reach.whole
-        for _, x in reach.objects:
+        for x in reach.objects:
             kind = _kind(x)
             if kind in (_OPAQUE, _VOLATILE, _DYNAMIC, _TEXT):
                 self.structure += (None, *self._setting(x, kind))
@@ -215,16 +210,15 @@ class Outside(Flattened):
                 self.structure += (type(x), _of_object(x) if kind == _OBJECT else None)
             if kind in (_NODE, _OBJECT, _DYNAMIC):
                 self.fixed.append(x)
-        numbers = {id(x): i for i, (_, x) in enumerate(reach.objects)}
+        numbers = {id(x): i for i, x in enumerate(reach.objects)}
         known: dict[int, int] = {}
-        for path, x, holder, name in reach.places:
+        for x, holder, name in reach.places:
             kind = _kind(x)
             if kind == _ARRAY and isinstance(x, Number) and name not in reach.assigned:
                 # A NumPy scalar is a setting, unless the step assigns it.
                 kind = _TEXT
             if kind == _ARRAY:
-                if self._add_leaf(holder, name, x, known):
-                    self.paths.append(path)
+                self._add_leaf(holder, name, x, known)
             elif kind in (_PLAIN, _TEXT):
                 self.structure += (name, *self._setting(x, kind))
             else:
@@ -235,8 +229,8 @@ class Outside(Flattened):
             self.structure += (None, *self._setting(module, _VOLATILE))
         # They are read again at each call. Old arrays are not kept.
         self.leaves = []
-        self.cells = [holder.of for holder, name in reach.single if name == CONTENTS]
-        self.single = [(holder, name) for holder, name in reach.single if name != CONTENTS]
+        self.cells = [holder.cell for holder, _ in reach.single if isinstance(holder, Cell)]
+        self.single = [place for place in reach.single if not isinstance(place[0], Cell)]
         self.open, self.functions = reach.open, reach.functions
         self._contents = Contents(self)
 

@@ -73,7 +73,7 @@ def record(
         program = Program(
             (arguments.structure, outside.structure),
             recorder,
-            input_names([*outside.paths, *arguments.names(_parameters(step))]),
+            input_names([name for _, name in outside.reads] + arguments.names(_parameters(step))),
             changed + outputs,
             changes,
             tree.map(lambda x: Traced(None, None, shift + x.node), template),
@@ -281,7 +281,7 @@ def _check_result(result: object) -> None:
     holders = [x for x in tree.settings(result) if not isinstance(x, type)]
     # With code that reads attributes of any name.
     reached = Reach(*holders, attrgetter("")).objects
-    if any(type(x) is Traced and x.trace is not None for _, x in reached):
+    if any(type(x) is Traced and x.trace is not None for x in reached):
         raise CompilationError(
             f"the step returns arrays in something that is no tree, in a {type(result).__name__}: "
             "return arrays, or tuples, lists, dicts and modules of them"

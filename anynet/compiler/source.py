@@ -138,12 +138,12 @@ def function_of(source: str, names: dict[str, Any], title: str) -> Callable[...,
     return run
 
 
-def input_names(paths: Iterable[str]) -> list[str]:
-    """Return a different parameter name for each path, such as ``net_weight`` for net.weight."""
+def input_names(wanted: Iterable[object]) -> list[str]:
+    """Return a different parameter name for each name or index."""
     names: dict[str, Any] = {}
     inputs = []
-    for path in paths:
-        name = re.sub(r"\W+", "_", path).strip("_") or "x"
+    for x in wanted:
+        name = re.sub(r"\W+", "_", str(x)).strip("_") or "x"
         # The source has other uses for these.
         if keyword.iskeyword(name) or re.fullmatch(r"\d.*|[vs]\d+|slice", name):
             name = f"_{name}"
