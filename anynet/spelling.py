@@ -68,7 +68,7 @@ def check_arguments(
         ) from None
 
 
-def check_attribute(owner: Any, name: str, base: type) -> None:
+def check_attribute(owner: object, name: str, base: type) -> None:
     """Check the name of a new attribute of an object.
 
     Raises:
@@ -84,7 +84,7 @@ def check_attribute(owner: Any, name: str, base: type) -> None:
         raise AttributeNameError(_has_no(owner, name, _settable(owner)))
 
 
-def no_attribute(owner: Any, name: str) -> AttributeNameError:
+def no_attribute(owner: object, name: str) -> AttributeNameError:
     """Return the error for an attribute that is read and does not exist."""
     return AttributeNameError(_Unknown(owner, name))
 
@@ -92,7 +92,7 @@ def no_attribute(owner: Any, name: str) -> AttributeNameError:
 class _Unknown:
     """The message about an attribute, written when it is read: hasattr() asks for no message."""
 
-    def __init__(self, owner: Any, name: str) -> None:
+    def __init__(self, owner: object, name: str) -> None:
         self._owner, self._name = owner, name
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ class _Unknown:
     __repr__ = __str__
 
 
-def _has_no(owner: Any, name: str, listed: list[str]) -> str:
+def _has_no(owner: object, name: str, listed: list[str]) -> str:
     kind = type(owner)
     meant = did_you_mean(name, [*listed, *_members(kind)])
     return f"{kind.__name__} has no attribute {name!r}{meant}: it has {', '.join(listed) or 'none'}"
@@ -120,7 +120,7 @@ def _is_member(x: object) -> bool:
     return callable(x) or isinstance(x, property)
 
 
-def _settable(owner: Any) -> list[str]:
+def _settable(owner: object) -> list[str]:
     """Return the public names of the attributes that can be assigned."""
     properties = [
         name

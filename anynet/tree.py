@@ -282,7 +282,7 @@ class _Places:
         self._places.append((holder, name))
 
 
-def pairs(tree: Any, other: Any) -> list[tuple[Any, Any, Array, Any]]:
+def pairs(tree: object, other: object) -> list[tuple[Any, Any, Array, Any]]:
     """Return (holder, name, leaf, part of the other tree) for every leaf of lists, dicts, modules.
 
     ``holder[name] = new`` replaces a leaf, in all of its places if it is tied.
@@ -450,7 +450,7 @@ def _update_buffers(
 
 
 def leaves(
-    tree: Any,
+    tree: object,
     path: str = "",
     *,
     buffers: bool = True,
@@ -471,7 +471,7 @@ def leaves(
     return ((path, leaf) for path, leaf, first in places if first is None)
 
 
-def ties(tree: Any) -> dict[str, str]:
+def ties(tree: object) -> dict[str, str]:
     """Return every further path of a tied leaf, with the first path of that leaf.
 
     >>> net = layers.Sequential(layers.Linear(2, 2), layers.Linear(2, 2), seed=0, backend="numpy")
@@ -485,13 +485,14 @@ def ties(tree: Any) -> dict[str, str]:
 
 
 def _places(
-    tree: Any, path: str, buffers: bool, seen: dict[int, str] | None
+    tree: object, path: str, buffers: bool, seen: dict[int, str] | None
 ) -> Iterator[tuple[str, Array, str | None]]:
     """Yield (path, leaf, first path) of every place of a leaf. The first place has None there."""
     kind = _kind(tree)
     if kind == _LEAF:
         first = path if seen is None else seen.setdefault(id(tree), path)
-        yield path, tree, None if first == path else first
+        leaf: Any = tree
+        yield path, leaf, None if first == path else first
         return
     if kind == _MODULE and seen is None:
         seen = {}
@@ -503,7 +504,7 @@ def _places(
             yield from _places(child, _joined(path, name), buffers, seen)
 
 
-def modules(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def modules(tree: object, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield ``(path, module)`` of every module in definition order, outermost first, each once.
 
     >>> list(anynet.tree.modules([layers.ReLU(), layers.Tanh()]))
@@ -514,7 +515,7 @@ def modules(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _modules(
-    tree: Any,
+    tree: object,
     path: str,
     seen: set[int],
 ) -> Iterator[tuple[str, Any]]:
@@ -529,7 +530,7 @@ def _modules(
             yield from _modules(child, _joined(path, name), seen)
 
 
-def children(tree: Any) -> Iterable[tuple[Any, Any]]:
+def children(tree: object) -> Iterable[tuple[Any, Any]]:
     """Return (name, child) of every part of a tree, none for an array or a setting.
 
     The name is that of an attribute or a field, the key in a dict, or the index.
@@ -541,15 +542,16 @@ def children(tree: Any) -> Iterable[tuple[Any, Any]]:
     kind = _kinds.get(type(tree)) or _kind(tree)
     if kind <= _LEAF:
         return ()
+    parts: Any = vars(tree) if kind <= _NODE else tree
     if kind <= _DICT:
-        holder: dict[Any, Any] = vars(tree) if kind <= _NODE else tree
-        return holder.items()
-    names: Iterable[Any] = tree._fields if kind == _NAMED_TUPLE else range(len(tree))
-    return zip(names, tree, strict=True)
+        items: Iterable[tuple[Any, Any]] = parts.items()
+        return items
+    names: Iterable[Any] = parts._fields if kind == _NAMED_TUPLE else range(len(parts))
+    return zip(names, parts, strict=True)
 
 
 def own_leaves(
-    tree: Any, path: str = "", is_leaf: Callable[[Any], bool] = is_array
+    tree: object, path: str = "", is_leaf: Callable[[Any], bool] = is_array
 ) -> Iterator[tuple[str, Any]]:
     """Yield ``(path, leaf)`` of lists, tuples and dicts, without the leaves of modules in them.
 
@@ -565,11 +567,11 @@ def own_leaves(
             yield from own_leaves(child, _joined(path, name), is_leaf)
 
 
-def _joined(path: str, name: Any) -> str:
+def _joined(path: str, name: object) -> str:
     return f"{path}.{name}" if path else str(name)
 
 
-def settings(tree: Any) -> Iterator[Any]:
+def settings(tree: object) -> Iterator[Any]:
     """Yield the settings in a tree, and the classes of its modules and other nodes.
 
     >>> list(anynet.tree.settings({"rate": 0.5, "name": "first"}))
@@ -586,7 +588,7 @@ def settings(tree: Any) -> Iterator[Any]:
         yield from settings(child)
 
 
-def containers(node: Any) -> Iterator[Any]:
+def containers(node: object) -> Iterator[Any]:
     """Yield the dict of a node's attributes, and the lists, tuples and dicts in it.
 
     Those of other nodes inside are left out.
@@ -601,7 +603,7 @@ def containers(node: Any) -> Iterator[Any]:
             yield from containers(child)
 
 
-def trained(module: Any) -> dict[str, Any]:
+def trained(module: object) -> dict[str, Any]:
     """Return the attributes of a module that are or hold trained arrays, without its modules.
 
     >>> list(anynet.tree.trained(layers.BatchNorm(2).initialize(seed=0, backend="numpy")))
@@ -617,7 +619,7 @@ def trained(module: Any) -> dict[str, Any]:
     return attributes
 
 
-def is_setting(x: Any) -> bool:
+def is_setting(x: object) -> bool:
     """Tell whether x is neither an array nor a tree, which may hold arrays.
 
     >>> anynet.tree.is_setting(0.5), anynet.tree.is_setting([])
@@ -627,7 +629,7 @@ def is_setting(x: Any) -> bool:
     return _kind(x) == _SETTING
 
 
-def is_node(x: Any) -> bool:
+def is_node(x: object) -> bool:
     """Tell whether the attributes of x are its children, as those of modules and optimizers are.
 
     >>> anynet.tree.is_node(layers.ReLU()), anynet.tree.is_node([])
@@ -637,15 +639,15 @@ def is_node(x: Any) -> bool:
     return _LEAF < _kind(x) <= _NODE
 
 
-def _buffers(node: Any) -> tuple[str, ...]:
+def _buffers(node: object) -> tuple[str, ...]:
     return getattr(type(node), "BUFFERS", ())
 
 
-def _untrained(node: Any) -> tuple[str, ...]:
+def _untrained(node: object) -> tuple[str, ...]:
     return (*_buffers(node), *vars(node).get("_frozen", ()))
 
 
-def _is_frozen(node: Any) -> bool:
+def _is_frozen(node: object) -> bool:
     """Tell whether all buffers of a node are frozen, or all arrays if it has no buffers."""
     names = _buffers(node)
     if not names:
@@ -654,7 +656,7 @@ def _is_frozen(node: Any) -> bool:
     return bool(names) and set(names).issubset(frozen)
 
 
-def _kind(tree: Any) -> int:
+def _kind(tree: object) -> int:
     known = _kinds.get(type(tree))
     if known is None:
         if is_array(tree):

@@ -239,6 +239,9 @@ class ConvTranspose2d(Module):
         return y + array_namespace(self.bias).reshape(self.bias, (-1, 1, 1))
 
 
+_Convolution = Conv1d | Conv2d | ConvTranspose2d
+
+
 def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
     """Return a setting as a pair of whole numbers, for height and width.
 
@@ -283,7 +286,7 @@ def _weight_shape(rows: int, columns: int, kernel: Shape, groups: int) -> Shape:
 
 
 def _settings(
-    layer: Any,
+    layer: _Convolution,
     size: Shape,
     kernel: Shape | None = None,
 ) -> dict[str, Any]:
@@ -296,9 +299,9 @@ def _settings(
     }
 
 
-def _around(layer: Any, size: Shape, kernel: Shape) -> Padding:
+def _around(layer: _Convolution, size: Shape, kernel: Shape) -> Padding:
     """Return the padding before and after the rows, and before and after the columns."""
-    if layer.padding != "same":
+    if not isinstance(layer.padding, str):
         height, width = layer.padding
         return (height, height), (width, width)
     sides = []

@@ -1,14 +1,17 @@
 """Parameters and modules that are excluded from training."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anynet import tree
 from anynet.arguments import describe
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers.initialization import has_shape
 
+if TYPE_CHECKING:
+    from anynet.layers.module import Module
 
-def set_frozen(net: Any, path: str, *, frozen: bool) -> None:
+
+def set_frozen(net: "Module", path: str, *, frozen: bool) -> None:
     """Freeze or unfreeze all that is at a path of a network, and all that is tied to it.
 
     Raises:
@@ -42,7 +45,7 @@ def set_frozen(net: Any, path: str, *, frozen: bool) -> None:
         _set_names(module, chosen, frozen=frozen)
 
 
-def _set_names(module: Any, chosen: set[int], *, frozen: bool) -> None:
+def _set_names(module: "Module", chosen: set[int], *, frozen: bool) -> None:
     """Freeze or unfreeze the attributes of a module that hold one of the chosen arrays."""
     names = {*module.frozen}
     for name, value in vars(module).items():
@@ -53,6 +56,6 @@ def _set_names(module: Any, chosen: set[int], *, frozen: bool) -> None:
         vars(module)["_frozen"] = tuple(name for name in vars(module) if name in names)
 
 
-def _own(value: Any) -> list[Any]:
+def _own(value: object) -> list[Any]:
     """Return the arrays and uninitialized ones that an attribute holds outside of modules."""
     return [x for _, x in tree.own_leaves(value, is_leaf=has_shape)]

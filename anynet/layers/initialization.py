@@ -1,13 +1,16 @@
 """Uninitialized parameters, and how a network's parameters get their first values."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from anynet import random
 from anynet.arguments import check_function, describe, whole_number
 from anynet.array import Array, DType, dtype_name, is_array, is_floating
 from anynet.backend import Backend, check_dtype, get_backend
 from anynet.errors import ArgumentError, ArgumentTypeError, DTypeError
+
+if TYPE_CHECKING:
+    from anynet.layers.module import Module
 
 
 class Uninitialized:
@@ -56,18 +59,18 @@ def parameter(shape: tuple[int, ...], initializer: Callable[..., Array]) -> Arra
     return cast(Array, Uninitialized(tuple(lengths), initializer))
 
 
-def has_shape(value: Any) -> bool:
+def has_shape(value: object) -> bool:
     """Tell whether a value is an array, or stands for one that `initialize` has not drawn yet."""
     return is_array(value) or is_uninitialized(value)
 
 
-def is_uninitialized(value: Any) -> bool:
+def is_uninitialized(value: object) -> TypeGuard[Uninitialized]:
     """Tell whether a value stands for an array that `initialize` has not drawn yet."""
     return type(value) is Uninitialized
 
 
 def initialize(
-    net: Any,
+    net: "Module",
     seed: int,
     backend: Backend | str | None,
     dtype: DType,

@@ -6,10 +6,13 @@ It is for calls in inference. Attributes of a module that is being differentiate
 
 from collections.abc import Iterator
 from operator import is_
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anynet import tree
 from anynet.errors import StateError
+
+if TYPE_CHECKING:
+    from anynet.layers.module import Module
 
 #: Classes whose `forward` was found to keep nothing in the modules inside.
 _checked: set[type] = set()
@@ -43,7 +46,7 @@ class Watched(NamedTuple):
 
 
 def checked_call(
-    module: Any,
+    module: "Module",
     args: tuple[Any, ...],
     settings: dict[str, Any],
 ) -> Any:
@@ -88,7 +91,7 @@ def _nested(
             yield from _nested(child, f"{path}.{name}" if path else str(name))
 
 
-def holds_array(value: Any) -> bool:
+def holds_array(value: object) -> bool:
     """Tell whether an attribute's value is an array or holds one, outside of modules."""
     return next(tree.own_leaves(value), None) is not None
 

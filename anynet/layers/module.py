@@ -111,7 +111,7 @@ class Module:
             "or give seed= to Sequential"
         )
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         own = vars(self)
         if self._differentiated and not is_array(own.get(name)) and holds_array(value):
             # Attributes of this copy are lost, but for buffers that were arrays before.
@@ -120,7 +120,7 @@ class Module:
             self._check_name(name, value)
         object.__setattr__(self, name, value)
 
-    def _check_name(self, name: str, value: Any) -> None:
+    def _check_name(self, name: str, value: object) -> None:
         """Check the name of a new attribute."""
         kind = type(self)
         if name in _RESERVED and getattr(kind, name) is getattr(Module, name):
@@ -224,7 +224,7 @@ class Module:
         """
         return paths.get(self, path)
 
-    def __setitem__(self, path: str, value: Any) -> None:
+    def __setitem__(self, path: str, value: object) -> None:
         """Replace the parameter, buffer, setting or module at a path.
 
         Raises:
@@ -235,7 +235,7 @@ class Module:
         """
         paths.put(self, path, value)
 
-    def __contains__(self, path: Any) -> bool:
+    def __contains__(self, path: object) -> bool:
         try:
             paths.get(self, path)
         except PathError:
@@ -274,7 +274,7 @@ def _reserved(kind: type, name: str) -> AttributeNameError:
     return AttributeNameError(f"{kind.__name__}.{name} was assigned, and is reserved: {remedy}")
 
 
-def _has_modules(value: Any) -> bool:
+def _has_modules(value: object) -> bool:
     return next(tree.modules(value), None) is not None
 
 

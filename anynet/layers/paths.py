@@ -1,6 +1,6 @@
 """Parts of a network by path, such as ``layers.0.weight``."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anynet import tree
 from anynet.array import dtype_name, is_array, is_mixed, mixed_message
@@ -14,11 +14,14 @@ from anynet.errors import (
 from anynet.layers.initialization import is_uninitialized
 from anynet.spelling import did_you_mean
 
+if TYPE_CHECKING:
+    from anynet.layers.module import Module
+
 #: How many paths of a network a message lists.
 _SHOWN_PATHS = 20
 
 
-def get(net: Any, path: str) -> Any:
+def get(net: "Module", path: object) -> Any:
     """Return the parameter, setting or module at a path of a network.
 
     Raises:
@@ -34,7 +37,7 @@ def get(net: Any, path: str) -> Any:
             f"sequence of layers, as a Sequential is: use an attribute, a path, as net[{first!r}], "
             "or modules(), which lists all layers"
         )
-    value = net
+    value: Any = net
     for name in path.split("."):
         key = _key(value, name)
         if key is None:
@@ -43,7 +46,7 @@ def get(net: Any, path: str) -> Any:
     return value
 
 
-def put(net: Any, path: str, value: Any) -> None:
+def put(net: "Module", path: str, value: object) -> None:
     """Replace the parameter, buffer, setting or module at a path of a network.
 
     Raises:
@@ -70,13 +73,13 @@ def put(net: Any, path: str, value: Any) -> None:
         holder[key] = value
 
 
-def _key(holder: Any, name: str) -> Any:
+def _key(holder: object, name: str) -> Any:
     """Return the name or index of a child that a part of a path means, None if there is none."""
     keys = (key for key, _ in tree.children(holder) if str(key) == name)
     return next(keys, None)
 
 
-def _nothing_at(net: Any, path: str) -> str:
+def _nothing_at(net: "Module", path: str) -> str:
     known = [known for known, _ in tree.leaves(net)]
     shown = ", ".join(known[:_SHOWN_PATHS])
     more = f" and {len(known) - _SHOWN_PATHS} more" if len(known) > _SHOWN_PATHS else ""
@@ -84,7 +87,7 @@ def _nothing_at(net: Any, path: str) -> str:
     return f"nothing at {path!r}{meant}; parameters and buffers are at {shown}{more}"
 
 
-def check_layer(path: str, layer: Any) -> None:
+def check_layer(path: str, layer: object) -> None:
     """Raise ArgumentTypeError unless a value can be called as a layer."""
     if isinstance(layer, type):
         raise ArgumentTypeError(
