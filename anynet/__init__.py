@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from anynet import (
     autodiff,
     backend,
+    compiler,
     data,
     errors,
     functions,
@@ -60,6 +61,7 @@ __all__ = [
     "checkpoint",
     "cli",
     "compile",
+    "compiler",
     "configure",
     "custom_vjp",
     "data",
