@@ -13,19 +13,30 @@ __all__ = [
     "WarmupCosine",
 ]
 
+#: Returns the learning rate, 0 or more, of a step. Steps count from 0.
 Schedule = Callable[[int], float]
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """Return ½ · learning_rate · (1 + cos(π · step / steps)) at a step: from the rate down to 0,
-    and 0 after that.
+    """A schedule that falls from the learning rate to 0 along a cosine, and stays at 0.
+
+    rate(step) = ½ · learning_rate · (1 + cos(π · step / steps)).
+
+    Args:
+        learning_rate: a finite number above 0.
+        steps: 1 or more.
+
+    Raises:
+        ArgumentError: an argument is out of range.
 
     Source: Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017,
     equation 5.
 
-    Raises:
-        ArgumentError: a learning rate that is not a finite number above 0, or fewer than 1 step.
+    >>> from anynet.optimizers import schedules
+    >>> rate = schedules.Cosine(0.2, steps=10)
+    >>> [round(rate(step), 3) for step in (0, 5, 10, 20)]
+    [0.2, 0.1, 0.0, 0.0]
 
     """
 
@@ -39,23 +50,32 @@ class Cosine:
             raise ArgumentError(f"steps is {self.steps}: wanted 1 or more")
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate at a step, counted from 0."""
-        return 0.5 * self.learning_rate * (1 + math.cos(math.pi * min(step / self.steps, 1)))
+        """Return the learning rate of a step; steps count from 0."""
+        return _between(self.learning_rate, 0.0, step / self.steps)
 
 
 @dataclass(frozen=True)
 class WarmupCosine:
-    """Return a learning rate that rises in even steps to its height during the warm-up, then falls
-    as `Cosine` to 0.
+    """A schedule that rises to the learning rate in equal steps, then falls to 0 as `Cosine` does.
 
-    It is learning_rate · (step + 1) / (warmup + 1) at the steps of the warm-up, so that the first
-    one is not for nothing, and the full rate at the step after; of all steps the warm-up takes the
-    first ones. Source: Goyal et al., Accurate, large minibatch SGD: training ImageNet in 1 hour,
-    2017, section 2.2.
+    rate(step) = learning_rate · (step + 1) / (warmup + 1) while step < warmup. The first step
+    already has a rate above 0, and step ``warmup`` has the full rate.
+
+    Args:
+        learning_rate: a finite number above 0.
+        steps: the length of the schedule with the warm-up.
+        warmup: 0 or more, below steps.
 
     Raises:
-        ArgumentError: a learning rate that is not a finite number above 0, a negative warm-up, or
-            no step after it.
+        ArgumentError: an argument is out of range.
+
+    Source: Goyal et al., Accurate, large minibatch SGD: training ImageNet in 1 hour, 2017, section
+    2.2.
+
+    >>> from anynet.optimizers import schedules
+    >>> rate = schedules.WarmupCosine(0.3, steps=12, warmup=2)
+    >>> [round(rate(step), 3) for step in (0, 1, 2, 7, 12)]
+    [0.1, 0.2, 0.3, 0.15, 0.0]
 
     """
 
@@ -74,30 +94,38 @@ class WarmupCosine:
             )
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate at a step, counted from 0."""
+        """Return the learning rate of a step; steps count from 0."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / (self.warmup + 1)
-        return _between(
-            self.learning_rate,
-            0.0,
-            (step - self.warmup) / (self.steps - self.warmup),
-        )
+        share = (step - self.warmup) / (self.steps - self.warmup)
+        return _between(self.learning_rate, 0.0, share)
 
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Return a learning rate that rises from a part of its height to it, then falls to almost
-    nothing, along cosines.
+    """A schedule that rises to the learning rate, then falls to almost 0, both along cosines.
 
-    It begins at learning_rate / start_divisor, is at its height after the share ``rise`` of the
-    steps, and ends, at the last step, at the start's part learning_rate / start_divisor /
-    end_divisor, where it stays. Source: Smith and Topin, Super-convergence: very fast training of
-    neural networks using large learning rates, 2018; defaults and cosines are those of PyTorch's
-    OneCycleLR.
+    It begins at learning_rate / start_divisor and reaches learning_rate after the fraction ``rise``
+    of the steps. At the last step it is learning_rate / start_divisor / end_divisor, and it stays
+    there.
+
+    Args:
+        learning_rate: the highest rate, a finite number above 0.
+        steps: 2 or more.
+        rise: above 1 / steps and below 1.
+        start_divisor: 1 or more.
+        end_divisor: 1 or more.
 
     Raises:
-        ArgumentError: a learning rate that is not a finite number above 0, fewer than 2 steps, a
-            rise that is not between 0 and 1, or too short for one step, or a divisor below 1.
+        ArgumentError: an argument is out of range.
+
+    Source: Smith and Topin, Super-convergence: very fast training of neural networks using large
+    learning rates, 2018. The defaults and the cosines are those of PyTorch's OneCycleLR.
+
+    >>> from anynet.optimizers import schedules
+    >>> rate = schedules.OneCycle(0.25, steps=10, rise=0.6)
+    >>> [round(rate(step), 3) for step in (0, 5, 9)]
+    [0.01, 0.25, 0.0]
 
     """
 
@@ -124,28 +152,25 @@ class OneCycle:
                 raise ArgumentError(f"{name} is {value}: wanted a finite number of 1 or more")
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate at a step, counted from 0."""
+        """Return the learning rate of a step; steps count from 0."""
         start = self.learning_rate / self.start_divisor
         top, last = self.rise * self.steps - 1, self.steps - 1
         if step <= top:
             return _between(start, self.learning_rate, step / top)
-        return _between(
-            self.learning_rate,
-            start / self.end_divisor,
-            (step - top) / (last - top),
-        )
+        share = (step - top) / (last - top)
+        return _between(self.learning_rate, start / self.end_divisor, share)
 
 
 def _between(start: float, end: float, share: float) -> float:
-    """Return a number on half a wave of the cosine from start, at 0, to end, at 1 and after."""
+    """Return the value of half a cosine from start, at share 0, to end, at share 1 and above."""
     return end + 0.5 * (start - end) * (1 + math.cos(math.pi * min(share, 1)))
 
 
 def check_learning_rate(learning_rate: float) -> float:
-    """Return a learning rate, unless it is no finite number above 0, as Python's own number.
+    """Return a learning rate as Python's own number.
 
     Raises:
-        ArgumentError: it is something else.
+        ArgumentError: it is not a finite number above 0.
 
     """
     learning_rate = number("learning_rate", learning_rate)
