@@ -1,4 +1,4 @@
-"""Data: files, data sets and mini-batches."""
+"""Data: files, data sets, mini-batches and augmentation."""
 
 from anynet.data.augment import random_affine
 from anynet.data.dataset import Dataset

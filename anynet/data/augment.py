@@ -1,6 +1,4 @@
-"""Augmentation: images changed at random, a little, as the things they show might have been seen;
-on the device.
-"""
+"""Augmentation: small random changes of images, on their device."""
 
 import math
 from collections.abc import Callable
@@ -9,17 +7,36 @@ from anynet import random
 from anynet.array import Array, array_namespace, check_floating
 from anynet.errors import ArgumentError, ShapeError
 
-#: From a key and a batch of inputs to the batch that is trained on.
+#: Takes a key and a batch of inputs, and returns the batch to train on.
 Augmentation = Callable[[Array, Array], Array]
 
 
 def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0.1) -> Augmentation:
-    """Return an augmentation that shifts, rotates and scales every image by amounts of its own.
+    """Return augment(key, x), which shifts, rotates and scales each image by random amounts.
 
-    Shifts are up to so many pixels along each axis, rotations up to so many degrees, both ways;
-    sizes change by a factor from 1 - scale to 1 + scale. Images are (N, channels, height, width),
-    floating; what comes in from outside is 0. Source: Simard, Steinkraus and Platt, Best practices
-    for convolutional neural networks, ICDAR 2003.
+    It takes floating images (N, channels, height, width) and returns images of the same shape and
+    dtype. Pixels from outside an image are 0.
+
+    Args:
+        shift: the most pixels along each axis, both ways, 0 or more.
+        degrees: the most degrees, both ways, 0 or more and below 360.
+        scale: sizes change by a factor from 1 - scale to 1 + scale; 0 or more and below 1.
+
+    Raises:
+        ArgumentError: an argument is out of range.
+        ShapeError: the images have another number of axes (raised by the augmentation).
+        DTypeError: the images are not floating (raised by the augmentation).
+
+    Source: Simard, Steinkraus and Platt, Best practices for convolutional neural networks, ICDAR
+    2003.
+
+    >>> import numpy as np
+    >>> from anynet import random
+    >>> from anynet.data import random_affine
+    >>> images = np.ones((2, 1, 5, 5), "float32")
+    >>> random_affine(shift=1.0)(random.key(0, "numpy"), images).shape
+    (2, 1, 5, 5)
+
     """
     for name, value, below in (
         ("shift", shift, math.inf),
@@ -58,15 +75,19 @@ def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0
 
 
 def sample(x: Array, rows: Array, columns: Array) -> Array:
-    """Return images (N, channels, …) read at places between pixels, rows and columns (N, …), by
-    bilinear interpolation.
+    """Return images (N, channels, …) read between pixels, by bilinear interpolation.
 
-    x is (N, channels, height, width), and 0 outside, also to the interpolation between an edge and
-    what is outside.
+    Outside an image all pixels are 0, also for the interpolation at its edges.
+
+    Args:
+        x: (N, channels, height, width).
+        rows: where to read, (N, …), in pixels.
+        columns: the same along the other axis.
+
     """
     xp = array_namespace(x, rows)
     images, channels, height, width = x.shape
-    # A frame of zeros one pixel wide, in which everything outside ends.
+    # A frame of zeros one pixel wide. All that is read outside is read from it.
     frame = xp.zeros((images, channels, height, 1), dtype=x.dtype, device=x.device)
     x = xp.concat([frame, x, frame], axis=3)
     frame = xp.zeros((images, channels, 1, width + 2), dtype=x.dtype, device=x.device)
@@ -75,8 +96,8 @@ def sample(x: Array, rows: Array, columns: Array) -> Array:
         xp.minimum(xp.maximum(p + 1, xp.zeros_like(p)), xp.full_like(p, n + 1))
         for p, n in ((rows, height), (columns, width))
     )
-    # The last rows and columns of the frame have none after them: they are reached as those after
-    # the image's last.
+    # The last rows and columns of the frame have none after them. They are read as those after the
+    # last ones of the image.
     top, left = (
         xp.minimum(xp.floor(p), xp.full_like(p, n)) for p, n in ((rows, height), (columns, width))
     )

@@ -13,27 +13,26 @@ from anynet.callables import takes
 from anynet.data.loader import check_finite, check_rows
 from anynet.errors import ArgumentError, ArgumentTypeError, DataError
 
-#: What gives batches: an iterable of (x, t), or a function that returns one.
+#: A source of batches: an iterable of (x, t), or a function that returns one.
 Source = Iterable[tuple[Array, Array]] | Callable[[], Iterable[tuple[Array, Array]]]
 
 
 class Batches:
-    """One pass over an iterable of (x, t) each time it is iterated; batches are brought to a
-    backend.
+    """The batches of another iterable, brought to a backend.
 
-    The first batch can be looked at before: the next pass begins with it, so that every pass reads
-    the iterable once.
+    `first` returns the first batch before a pass begins. The next pass begins with that batch, so
+    each pass reads the iterable once.
 
     Args:
-        name: of the argument, in errors.
+        name: the name of the argument, for errors.
         source: an iterable of pairs of arrays, or a function without arguments that returns one,
             called for each pass.
-        backend: where the batches go; None leaves them where they are.
-        passes: how many there will be.
+        backend: where the batches go. None leaves them where they are.
+        passes: how often the batches will be read.
 
     Raises:
-        ArgumentTypeError: the source gives no batches.
-        ArgumentError: it can be read only once, and there will be more passes.
+        ArgumentTypeError: the source is not an iterable of batches.
+        ArgumentError: the source can be read only once, and passes is above 1.
 
     """
 
@@ -57,10 +56,10 @@ class Batches:
             )
 
     def first(self) -> tuple[Array, Array]:
-        """Return the first batch of the pass that comes next.
+        """Return the first batch of the next pass.
 
         Raises:
-            DataError: there is none, or its values are not finite.
+            DataError: there is no batch, or its values are not finite.
 
         """
         if self._begun is None:
@@ -86,7 +85,7 @@ class Batches:
         self._steps = steps
 
     def __length_hint__(self) -> int:
-        """Return how many batches a pass has, 0 where that is not known."""
+        """Return how many batches a pass has, 0 if that is unknown."""
         return operator.length_hint(self._source, 0) if self._steps is None else self._steps
 
     def _pass(self) -> Iterator[tuple[Array, Array]]:

@@ -1,6 +1,4 @@
-"""The handwritten digits that come with scikit-learn: 1,797 real ones, small, and always at
-hand.
-"""
+"""The handwritten digits that come with scikit-learn: 1,797 small images, without a download."""
 
 from typing import Any
 
@@ -9,18 +7,29 @@ from anynet.backend import Backend, get_backend
 from anynet.data.dataset import Dataset
 from anynet.errors import DataError
 
-#: How many of the 1,797 are for testing: the last ones, written by other people than the first.
+#: How many of the 1,797 are for testing: the last ones, which other people wrote.
 TEST = 297
 
 
 def load_digits(backend: Backend | str | None = None, *, flat: bool = True) -> Dataset:
-    """Return scikit-learn's digits scaled from 8 by 8 to 28 by 28 pixels, in MNIST's form; see
-    `load_mnist`.
+    """Return scikit-learn's digits, scaled from 8 by 8 to 28 by 28 pixels as those of MNIST.
 
-    Source: Alpaydin and Kaynak, Optical recognition of handwritten digits, 1998.
+    Pixels are float32 from 0 to 1, labels int32 (N,): 1,500 digits for training and 297 for
+    testing.
+
+    Args:
+        backend: where the arrays go; see `anynet.get_backend`.
+        flat: images are (N, 784), otherwise (N, 1, 28, 28).
 
     Raises:
         DataError: scikit-learn is not installed.
+
+    Source: Alpaydin and Kaynak, Optical recognition of handwritten digits, 1998.
+
+    >>> from anynet.data import load_digits
+    >>> train, test = load_digits("numpy", flat=False)
+    >>> train[0].shape, test[1].shape
+    ((1500, 1, 28, 28), (297,))
 
     """
     try:

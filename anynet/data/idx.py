@@ -1,7 +1,7 @@
-"""IDX files, the format of MNIST: a magic number, the shape, and the numbers in big-endian order.
+"""IDX files, the format of MNIST: a magic number, the shape, and the values in big-endian order.
 
 Format: two zero bytes, a byte for the type, a byte for the number of axes, each axis as a 32-bit
-number, the data. Source: LeCun, Cortes and Burges, The MNIST database of handwritten digits.
+integer, the data. Source: LeCun, Cortes and Burges, The MNIST database of handwritten digits.
 """
 
 import array
@@ -29,27 +29,36 @@ _TYPES = {
 }
 _CODES = {letter: code for code, (letter, _) in _TYPES.items()}
 
-# How much is read at a time: a header may promise more than the file holds.
+# Bytes read at a time, because a header may promise more than the file contains.
 _CHUNK = 2**16
 
 # A memoryview has no more.
 _MAX_AXES = 64
 
-#: No file is taken to hold more than this unless the caller says so.
+#: The default limit on the size of the data.
 MAX_BYTES = 2**30
 
 
 def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> memoryview:
-    """Return the numbers of an IDX file, plain or gzipped, as a memoryview with its shape and
-    native format.
+    """Return the values of an IDX file as a memoryview with its shape and native format.
 
-    Gzip is told by the first bytes. The header says how much must follow, so no more than that is
-    ever unpacked.
+    The first bytes show whether the file is gzipped. No more is unpacked than the header promises.
+
+    Args:
+        path: the file, gzipped or not.
+        max_bytes: the largest size of the data.
 
     Raises:
-        DataError: not an IDX file, of a type that IDX does not have, damaged, empty, shorter or
-            longer than its header says, or larger than ``max_bytes``.
-        FileNotFoundError: there is no such file.
+        DataError: the file is not an IDX file, has a type that IDX does not define, is damaged,
+            empty, shorter or longer than its header promises, or larger than ``max_bytes``.
+        FileNotFoundError: the file does not exist.
+
+    >>> import os, tempfile
+    >>> from anynet.data import read_idx, write_idx
+    >>> path = os.path.join(tempfile.mkdtemp(), "labels-idx1-ubyte.gz")
+    >>> write_idx(path, bytes([3, 1, 4]))
+    >>> read_idx(path).tolist()
+    [3, 1, 4]
 
     """
     path = Path(path).expanduser()
@@ -113,13 +122,25 @@ def _read(file: IO[bytes] | gzip.GzipFile, path: Path, max_bytes: int) -> memory
 
 
 def write_idx(path: str | os.PathLike[str], data: Any) -> None:
-    """Write an array of any library, or a buffer (a memoryview, bytes), as an IDX file, gzipped
-    where it ends in .gz.
+    """Write an array or a buffer as an IDX file, gzipped if its name ends in ``.gz``.
 
-    The file appears whole or not at all.
+    The write is atomic: an error or an interrupt leaves the old file, if there was one.
+
+    Args:
+        path: the file.
+        data: an array of any library, or a buffer such as bytes or a memoryview: uint8, int8,
+            int16, int32, float32 or float64, with one axis or more.
 
     Raises:
-        DataError: no data, a scalar, or a type that IDX does not have, such as 64-bit integers.
+        DataError: the data are empty, a scalar, or of another type, such as 64-bit integers.
+
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from anynet.data import read_idx, write_idx
+    >>> path = os.path.join(tempfile.mkdtemp(), "table.idx")
+    >>> write_idx(path, np.asarray([[1.5, 2.5]], "float32"))
+    >>> read_idx(path).tolist()
+    [[1.5, 2.5]]
 
     """
     view = memoryview(get_backend(data).to_host(data) if is_array(data) else data)

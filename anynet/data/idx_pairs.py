@@ -1,6 +1,6 @@
 """Images and labels in IDX files, as MNIST, Fashion-MNIST, KMNIST and EMNIST are published.
 
-The names are those of MNIST's files in any spelling that is about: ``train-images-idx3-ubyte``,
+File names are those of MNIST in any usual spelling: ``train-images-idx3-ubyte``,
 ``t10k-labels.idx1-ubyte``, ``EMNIST-letters-test-images-idx3-ubyte.gz``. Source: LeCun, Cortes and
 Burges, The MNIST database of handwritten digits; Cohen et al., EMNIST, 2017.
 """
@@ -24,23 +24,33 @@ def load_idx_pairs(
     name: str = "",
     flat: bool = True,
 ) -> Dataset:
-    """Return the images and labels of a folder of IDX files, to train on and to test on, on a
-    backend.
+    """Return the images and labels of a folder of IDX files, for training and testing.
 
-    Pixels from 0 to 1, float32, (N, height · width) or (N, 1, height, width); labels as stored,
-    int32 (N,). EMNIST stores images transposed, and the labels of its letters begin at 1.
+    Pixels are float32 from 0 to 1, labels int32 (N,) as stored. EMNIST stores images transposed,
+    and the labels of its letters begin at 1.
 
     Args:
-        folder: has the four files, gzipped or not, in itself or in ``raw``, where torchvision puts
-            them.
-        backend: where the arrays are to be.
-        name: what file names begin with, such as ``emnist-letters`` or ``letters``, where the
-            folder holds more than one data set.
-        flat: whether an image is one row.
+        folder: contains the four files, gzipped or not, directly or in ``raw``, where torchvision
+            puts them.
+        backend: where the arrays go; see `anynet.get_backend`.
+        name: the beginning of the file names, such as ``emnist-letters`` or ``letters``, if the
+            folder contains more than one data set.
+        flat: images are (N, height · width), otherwise (N, 1, height, width).
 
     Raises:
-        DataError: a file is missing or damaged, or images and labels do not belong together; the
-            message lists what the folder holds.
+        DataError: a file is missing or damaged, or images and labels do not belong together. The
+            message lists the contents of the folder.
+
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from anynet.data import load_idx_pairs, write_idx
+    >>> folder = tempfile.mkdtemp()
+    >>> for part in ("train", "t10k"):
+    ...     write_idx(f"{folder}/{part}-images-idx3-ubyte", np.ones((2, 4, 4), "uint8"))
+    ...     write_idx(f"{folder}/{part}-labels-idx1-ubyte", np.ones(2, "uint8"))
+    >>> (x, t), test = load_idx_pairs(folder, "numpy")
+    >>> x.shape, t.tolist()
+    ((2, 16), [1, 1])
 
     """
     folder = Path(os.path.expanduser(folder))
@@ -81,7 +91,17 @@ def to_dataset(
     *,
     flat: bool,
 ) -> Dataset:
-    """Make a data set of what was read, by part and what it is; see `load_idx_pairs`."""
+    """Return a data set of the contents of four files; see `load_idx_pairs`.
+
+    Args:
+        files: the path and the contents of each, by ("train" or "test", "images" or "labels").
+        backend: where the arrays go.
+        flat: whether an image is one row.
+
+    Raises:
+        DataError: images and labels do not belong together.
+
+    """
     backend = get_backend(backend)
     xp, pairs = backend.xp, []
     for part in ("train", "test"):
@@ -111,11 +131,11 @@ def to_dataset(
 
 
 def idx_files(*folders: Path) -> dict[str, Path]:
-    """Return the files of the folders by their names in MNIST's spelling: lower case, hyphens, no
+    """Return the files of folders by their names in MNIST's spelling: lower case, hyphens, no
     ``.gz``.
 
-    Unpacked files come before gzipped ones. A folder that is named like its file, as archives make
-    them, is looked into.
+    An unpacked file takes precedence over a gzipped one. A file may be in a folder of its own name,
+    as archives make them.
     """
     found: dict[str, Path] = {}
     for folder in folders:
@@ -139,12 +159,12 @@ def idx_files(*folders: Path) -> dict[str, Path]:
 
 
 def spelled(name: str) -> str:
-    """Return a file's name in MNIST's spelling."""
+    """Return the name of a file in MNIST's spelling."""
     return name.lower().removesuffix(".gz").replace(".", "-")
 
 
 def contents(folder: Path) -> str:
-    """Say what a folder holds, for a message."""
+    """Return the contents of a folder in words, for a message."""
     if not folder.is_dir():
         return f"there is no folder {folder}"
     names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir())

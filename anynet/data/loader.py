@@ -1,4 +1,4 @@
-"""Mini-batches: random rows of the data, gathered on the device."""
+"""Mini-batches: rows of the data, gathered on the device."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,34 +24,41 @@ from anynet.errors import (
 )
 from anynet.tracing.standard import STANDARD
 
-#: The standard's function, by a backend's kernel where there is one.
+#: The function of the standard, by a kernel if the backend has one.
 _take = STANDARD["take"]
 
 
 class Loader:
-    """One pass over (x, t) each time it is iterated: mini-batches (rows of x, rows of t), shuffled
-    anew each time.
+    """An iterable of mini-batches (rows of x, rows of t), in a new order at each pass.
 
-    The shuffle of an epoch comes from the seed and the number of the epoch alone. Everything stays
-    on the data's device. Source: Deep Learning from Scratch, chapter 4.5.
+    The order of an epoch depends only on the seed and the number of the epoch. All arrays stay on
+    the device of the data.
 
     Args:
         x: floating, (N, …).
-        t: class indices (N,), integers, or targets (N, …); whether they fit the loss, `anynet.fit`
-            checks.
-        batch_size: 1 or more; the last batch is shorter where it does not divide N.
-        seed: of the shuffles.
+        t: class indices, integers (N,), or targets (N, …). `anynet.fit` checks whether they fit the
+            loss.
+        batch_size: 1 or more. The last batch is shorter if it does not divide N.
+        seed: for the shuffles.
         shuffle: False keeps the order of the data.
-        drop_last: leave out a last batch that is shorter.
-        augment: changes the rows of x of each batch at random, called with a key and them; see
+        drop_last: leave out a shorter last batch.
+        augment: called as augment(key, rows of x) for each batch, returns the rows to train on; see
             `random_affine`.
 
     Raises:
-        DataError: no data, x and t of different lengths, or a value that is NaN or infinite.
-        MixedArraysError: x and t on two libraries or devices.
-        ArgumentError: a batch size below 1, or above N where the last batch is dropped.
-        ArgumentTypeError: a batch size that is no whole number, a flag that is not True or False,
-            or an augmentation that cannot be called with a key and rows.
+        DataError: there are no data, x and t differ in length, or a value is NaN or infinite.
+        MixedArraysError: x and t are on two libraries or devices.
+        ArgumentError: the batch size is below 1, or above N when the last batch is dropped.
+        ArgumentTypeError: the batch size is not a whole number, a flag is not True or False, or the
+            augmentation does not take a key and rows.
+
+    Source: Deep Learning from Scratch, chapter 4.5.
+
+    >>> import numpy as np
+    >>> from anynet.data import Loader
+    >>> loader = Loader(np.ones((5, 2)), np.asarray([0, 1, 2, 3, 4]), batch_size=2, shuffle=False)
+    >>> [t.tolist() for x, t in loader]
+    [[0, 1], [2, 3], [4]]
 
     """
 
@@ -96,9 +103,7 @@ class Loader:
         return whole if self.drop_last or not rest else whole + 1
 
     def start_epoch(self) -> Array | None:
-        """Begin an epoch; return the numbers of its rows in order, or None where that is how they
-        are.
-        """
+        """Begin an epoch and return the indices of its rows, None for the order of the data."""
         return self._begin()[1]
 
     def _begin(self) -> tuple[Array, Array | None]:
@@ -122,9 +127,27 @@ class Loader:
 
 
 def random_batch(key: Array, size: int, x: Array, t: Array) -> tuple[Array, Array]:
-    """Return ``size`` rows of x and t drawn at random, each row as often as chance has it.
+    """Return rows of x and t, sampled with replacement.
+
+    Args:
+        key: from `anynet.random.key`.
+        size: how many rows, 1 or more.
+        x: (N, …).
+        t: (N, …).
+
+    Raises:
+        ArgumentError: the size is below 1.
 
     Source: Deep Learning from Scratch, chapter 4.2.3.
+
+    >>> import numpy as np
+    >>> from anynet import random
+    >>> from anynet.data import random_batch
+    >>> x = np.asarray([0.0, 10.0, 20.0])
+    >>> rows, labels = random_batch(random.key(0, "numpy"), 4, x, np.asarray([0, 1, 2]))
+    >>> rows.shape, bool((rows == 10 * labels).all())
+    ((4,), True)
+
     """
     size = whole_number("size", size, 1)
     rows = random.integers(key, (size,), 0, x.shape[0])
@@ -132,13 +155,22 @@ def random_batch(key: Array, size: int, x: Array, t: Array) -> tuple[Array, Arra
 
 
 def batch(x: Array, t: Array, rows: Array) -> tuple[Array, Array]:
-    """Return the rows of x and t with these numbers."""
+    """Return the rows of x and t at these indices."""
     return _take(x, rows, axis=0), _take(t, rows, axis=0)
 
 
 def check_rows(x: Any, t: Any, where: str = "") -> None:
-    """Check that these are arrays of one library and device with as many rows; errors begin with
-    ``where``.
+    """Raise unless x and t are arrays of one library and device with the same number of rows.
+
+    Args:
+        x: any value.
+        t: any value.
+        where: the beginning of error messages.
+
+    Raises:
+        DataError: one is not an array with rows, there are no rows, or the numbers differ.
+        MixedArraysError: they are on two libraries or devices.
+
     """
     for name, value in (("x", x), ("t", t)):
         if not is_array(value) or value.ndim == 0:
@@ -156,11 +188,11 @@ def check_rows(x: Any, t: Any, where: str = "") -> None:
 
 
 def check_finite(x: Array, t: Array, where: str = "") -> None:
-    """Check that no value is NaN or infinite; errors begin with ``where``."""
+    """Raise DataError, whose message begins with ``where``, if a value is NaN or infinite."""
     xp = array_namespace(x, t)
     for name, value in (("x", x), ("t", t)):
         if is_floating(value) and not bool(xp.all(xp.isfinite(value))):
             raise DataError(
-                f"{where}{name} holds values that are not finite (NaN or infinity): replace or drop "
+                f"{where}{name} has values that are not finite (NaN or infinity): replace or drop "
                 "those rows"
             )

@@ -1,5 +1,5 @@
-"""MNIST, the handwritten digits: 60,000 images to train on and 10,000 to test on, 28 by 28 pixels,
-labels 0 to 9.
+"""MNIST, the handwritten digits: 60,000 images for training and 10,000 for testing, 28 by 28
+pixels, labels 0 to 9.
 
 Source: LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition,
 1998.
@@ -21,7 +21,8 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 
-#: The files, with the SHA-256 of the numbers in them: copies that were compressed anew are as good.
+#: The files, with the SHA-256 of their unpacked contents. Copies that were compressed again are
+#: valid.
 FILES = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -34,16 +35,25 @@ TIMEOUT = 10
 
 
 def load_mnist(backend: Backend | str | None = None, *, flat: bool = True) -> Dataset:
-    """Return MNIST on a backend: pixels from 0 to 1, float32, (N, 784) or (N, 1, 28, 28); labels
-    int32 (N,).
+    """Return MNIST: pixels float32 from 0 to 1, labels int32 (N,).
 
-    The files (IDX, gzipped or not, in any spelling of their names) are those in the folder
-    ANYNET_DATA_DIR or in its MNIST/raw, else in the user's cache, else they are fetched to the
-    cache, unless ANYNET_OFFLINE is 1. Their contents are checked by SHA-256.
+    The files are in IDX format, gzipped or not, in any spelling of their names. They are read from
+    the folder that the environment variable ANYNET_DATA_DIR names, or from its MNIST/raw. If it is
+    not set, they are read from the user's cache, and downloaded there first unless ANYNET_OFFLINE
+    is 1. Their contents are checked by SHA-256.
+
+    Args:
+        backend: where the arrays go; see `anynet.get_backend`.
+        flat: images are (N, 784), otherwise (N, 1, 28, 28).
 
     Raises:
-        DataError: a file is missing or damaged and could not be fetched; the message says where it
-            may be put.
+        DataError: a file is missing or damaged and could not be downloaded. The message says where
+            to put it.
+
+    >>> from anynet.data import load_mnist
+    >>> (x, t), test = load_mnist("numpy")  # doctest: +SKIP
+    >>> x.shape, t.shape  # doctest: +SKIP
+    ((60000, 784), (60000,))
 
     """
     read = {name: _read(name) for name in FILES}
@@ -52,7 +62,7 @@ def load_mnist(backend: Backend | str | None = None, *, flat: bool = True) -> Da
 
 
 def cache_folder() -> Path:
-    """Return the folder for fetched data: below XDG_CACHE_HOME, LOCALAPPDATA or ~/.cache."""
+    """Return the folder of downloads: in XDG_CACHE_HOME, LOCALAPPDATA or ~/.cache."""
     base = (
         os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
     )
@@ -82,7 +92,7 @@ def _read(name: str) -> tuple[Path, memoryview]:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    # torchvision's folders, and the one that it is given.
+    # The folders that torchvision makes in the one that it is given.
     folders = (
         folder,
         folder / "raw",
@@ -111,7 +121,7 @@ def _offline() -> bool:
 
 
 def _fetch(name: str) -> Path:
-    """Fetch a file to the cache, from the first mirror that has it whole."""
+    """Download a file to the cache, from the first mirror where it is complete."""
     where = f"put {name}.gz into {cache_folder()} or into the folder that ANYNET_DATA_DIR names"
     if _offline():
         raise DataError(f"MNIST's {name} is not here and ANYNET_OFFLINE is set: {where}")

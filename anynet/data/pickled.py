@@ -23,9 +23,9 @@ from typing import Any
 
 from anynet.array import Array
 from anynet.backend import Backend, get_backend
+from anynet.data.host import on_backend
 from anynet.errors import DataError
 from anynet.files import read_whole
-from anynet.training.checkpoint import on_backend
 
 #: Larger files are not read unless the caller says so.
 MAX_BYTES = 2**28

@@ -1,8 +1,7 @@
-"""Checkpoints: the arrays of a network in a safetensors file, by path; no code is stored and none
-runs.
+"""Checkpoints: the arrays of a network in a safetensors file, by path.
 
-A tied array is stored once, by its first path; the file's metadata say which further paths are tied
-to it.
+A file contains no code, and reading it runs none. A tied array is stored once, under its first
+path. The metadata of the file contain its other paths.
 """
 
 import json
@@ -15,7 +14,8 @@ from typing import Any
 from anynet import tree
 from anynet.array import Array, array_namespace, dtype_name, is_array
 from anynet.backend import Backend, get_backend
-from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
+from anynet.data.host import on_backend
+from anynet.errors import ArgumentError, DataError, ShapeError
 from anynet.files import atomic_write
 
 __all__ = [
@@ -25,10 +25,10 @@ __all__ = [
     "save",
 ]
 
-#: The metadata's entry for tied arrays: a JSON object from each further path to the first one.
+#: The entry of the metadata for tied arrays: a JSON object from each other path to the first one.
 TIED = "anynet.tied"
 
-# A dtype's name, the format's code for it, and how NumPy writes what is stored: little-endian.
+# A dtype's name, the code of the format for it, and NumPy's for the stored bytes: little-endian.
 # bfloat16 is stored as the upper halves of float32.
 _DTYPES = {
     "bool": ("BOOL", "|b1"),
@@ -62,23 +62,37 @@ def save(
     path: str | os.PathLike[str],
     metadata: dict[str, str] | None = None,
 ) -> None:
-    """Write every array of a network, or of another tree, to a safetensors file; it appears whole
-    or not at all.
+    """Write every array of a network, or of another tree, to a safetensors file.
+
+    The write is atomic: an error or an interrupt leaves the old file, if there was one.
+
+    Args:
+        net: a network, an optimizer's state, or another tree of arrays.
+        path: the file, by convention ``….safetensors``.
+        metadata: texts by name, which `metadata` reads.
 
     Raises:
         ArgumentError: two arrays have one path, the file cannot store a dtype or a name, or the
             metadata are not a dict of strings.
         DataError: there are no arrays.
 
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from anynet import checkpoint
+    >>> path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
+    >>> checkpoint.save({"w": np.ones(2)}, path, {"epoch": "3"})
+    >>> checkpoint.read(path)["w"], checkpoint.metadata(path)
+    (array([1., 1.]), {'epoch': '3'})
+
     """
     own = _by_path(net)
     if not own:
         raise DataError(
-            "there are no numbers to save: the network is not initialized, or holds no arrays"
+            "there are no arrays to save: the network is not initialized, or has no parameters"
         )
     header: dict[str, Any] = {"__metadata__": _checked_metadata(metadata or {}, tree.ties(net))}
     stored = {name: _stored(name, x) for name, x in own.items()}
-    # As the format's own package does: the widest first, so that each array is aligned.
+    # The widest dtypes first, as the format's own package does, so that each array is aligned.
     names = sorted(stored, key=lambda name: (-stored[name].itemsize, name))
     end = 0
     for name in names:
@@ -105,14 +119,26 @@ def save(
 
 
 def read(path: str | os.PathLike[str], backend: Backend | str | None = None) -> dict[str, Array]:
-    """Return the arrays of a safetensors file by name, on a backend.
+    """Return the arrays of a safetensors file by name.
 
-    They have the file's dtypes. float16 and bfloat16 become float32, which has all their values,
-    where the library lacks them.
+    They have the dtypes of the file. If the library lacks float16 or bfloat16, they are float32,
+    which has all their values.
+
+    Args:
+        path: the file.
+        backend: where the arrays go; see `anynet.get_backend`.
 
     Raises:
-        DataError: the file is damaged, or holds a dtype that anynet does not read.
-        FileNotFoundError: there is no such file.
+        DataError: the file is damaged, or contains a dtype that anynet does not read.
+        FileNotFoundError: the file does not exist.
+
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from anynet import checkpoint
+    >>> path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
+    >>> checkpoint.save({"a": [np.ones(1), np.zeros(2)]}, path)
+    >>> checkpoint.read(path)
+    {'a.0': array([1.]), 'a.1': array([0., 0.])}
 
     """
     backend = get_backend(backend)
@@ -120,11 +146,22 @@ def read(path: str | os.PathLike[str], backend: Backend | str | None = None) -> 
 
 
 def metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return the texts that were saved beside the arrays of a safetensors file.
+    """Return the texts that were saved with the arrays of a safetensors file.
+
+    Args:
+        path: the file.
 
     Raises:
         DataError: the file is damaged.
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
+
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from anynet import checkpoint
+    >>> path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
+    >>> checkpoint.save({"w": np.ones(2)}, path, {"epoch": "3"})
+    >>> checkpoint.metadata(path)
+    {'epoch': '3'}
 
     """
     texts = _read(path)[1]
@@ -132,24 +169,40 @@ def metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def load(net: Any, path: str | os.PathLike[str]) -> None:
-    """Put the arrays of a safetensors file into a network of the same architecture, on its device
-    and in its dtypes.
+    """Replace the arrays of a network by those of a safetensors file, on its device and in its
+    dtypes.
 
-    Arrays that were tied when they were saved are tied again.
+    Arrays that were tied when they were saved are tied again. After an error the network is as it
+    was.
+
+    Args:
+        net: an initialized network of the same architecture.
+        path: the file.
 
     Raises:
-        ShapeError: the file has other names or shapes than the network; nothing is changed then.
-        DataError: a dtype is of another kind than the network's, or a value is too large for the
-            network's dtype; nothing is changed then. See also `read`.
+        ShapeError: the file has other names or shapes than the network.
+        DataError: a dtype is of another kind than that of the network, a value is too large for
+            the dtype of the network, or the file is damaged.
+        FileNotFoundError: the file does not exist.
+
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from anynet import checkpoint
+    >>> path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
+    >>> checkpoint.save({"w": np.ones(2)}, path)
+    >>> net = {"w": np.zeros(2, "float32")}
+    >>> checkpoint.load(net, path)
+    >>> net["w"]
+    array([1., 1.], dtype=float32)
 
     """
     own = _by_path(net)
     if not own:
         raise DataError(
-            "the network has no numbers yet: call initialize() before loading others in their place"
+            "the network has no arrays yet: call initialize() before loading others in their place"
         )
     found, texts = _read(path)
-    # The name under which the file has the array of each path.
+    # The name of each path's array in the file.
     known = {name: name for name in found}
     known |= {
         name: first
@@ -176,7 +229,7 @@ def load(net: Any, path: str | os.PathLike[str]) -> None:
     ]
     if wrong:
         raise DataError(f"{path} does not fit the network's dtypes: {'; '.join(wrong)}")
-    # One array for what is one in the file: it is tied again.
+    # Paths with one array in the file share one array: they are tied again.
     new: dict[str, Array] = {}
     for name, x in own.items():
         if known[name] not in new:
@@ -191,7 +244,7 @@ def _by_path(net: Any) -> dict[str, Array]:
     """Return the arrays of a tree by path.
 
     Raises:
-        ArgumentError: two arrays have one path, or one has a name that the format uses itself.
+        ArgumentError: two arrays have one path, or the name that the format reserves.
 
     """
     places = list(tree.leaves(net))
@@ -238,7 +291,7 @@ def _checked_metadata(texts: Any, ties: dict[str, str]) -> dict[str, str]:
 
 
 def _stored(name: str, x: Array) -> Any:
-    """Return what is stored of an array: a NumPy array, contiguous and little-endian."""
+    """Return the stored form of an array: a NumPy array, contiguous and little-endian."""
     dtype = dtype_name(x.dtype)
     if dtype not in _DTYPES:
         raise ArgumentError(
@@ -260,9 +313,9 @@ def _stored(name: str, x: Array) -> Any:
 def _read(
     path: str | os.PathLike[str],
 ) -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
-    """Return the arrays of a file as NumPy's, with the names of their dtypes, and its metadata.
+    """Return the arrays of a file as NumPy's, with the names of their dtypes, and the metadata.
 
-    bfloat16 comes as float32.
+    Arrays of bfloat16 are float32.
     """
     from safetensors import SafetensorError, deserialize
 
@@ -290,33 +343,8 @@ def _read(
     return found, header.get("__metadata__") or {}
 
 
-def on_backend(x: Any, dtype: str, backend: Backend) -> Array:
-    """Return a NumPy array on a backend, in the dtype of this name.
-
-    Where the library lacks it, in another one that has all values: float32 for float16 and
-    bfloat16.
-
-    Raises:
-        DataError: the library lacks another dtype.
-
-    """
-    own = getattr(backend.xp, dtype, None)
-    if own is None and dtype in ("float16", "bfloat16"):
-        return backend.asarray(x.astype("float32"))
-    if own is None:
-        raise DataError(
-            f"{backend.name} has no {dtype}: read the file on another backend, such as numpy"
-        )
-    try:
-        found = backend.asarray(x)
-    except DTypeError as error:
-        raise DataError(str(error)) from error
-    # NumPy's array has the dtype already, but for one that NumPy lacks.
-    return backend.xp.astype(found, own, copy=False) if dtype == "bfloat16" else found
-
-
 def _problem(name: str, own: Array, x: Any, dtype: str) -> str:
-    """Say why the values of a file cannot be those of a network's array, "" where they can."""
+    """Return why an array of the network cannot have the values of the file, "" if it can."""
     wanted = dtype_name(own.dtype)
     if wanted == dtype:
         return ""

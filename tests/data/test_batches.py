@@ -327,7 +327,7 @@ def examples():
         (
             [(X * np.nan, T)],
             DataError,
-            "batch 1 of train: x holds values that are not finite",
+            "batch 1 of train: x has values that are not finite",
         ),
         (
             examples(),

@@ -104,7 +104,7 @@ def test_invalid_data_raise(backend):
         ((backend.asarray(spoiled), t), "not finite"),
         (
             (x, backend.asarray(spoiled[:, 1])),
-            "t holds values that are not finite",
+            "t has values that are not finite",
         ),
         ((x, [0, 1, 2, 3]), r"t is \[0, 1, 2, 3\]: wanted an array"),
         (

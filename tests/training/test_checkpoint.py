@@ -5,6 +5,7 @@ import pytest
 from helpers import assert_close, host, numbers
 
 from anynet import layers
+from anynet.data.host import on_backend
 from anynet.errors import ArgumentError, DataError, ShapeError
 from anynet.training import checkpoint
 
@@ -94,9 +95,9 @@ def test_damaged_files_and_empty_networks(backend, tmp_path):
     with pytest.raises(FileNotFoundError):
         checkpoint.read(tmp_path / "none")
     empty = layers.Sequential(layers.Linear(2, 2))
-    with pytest.raises(DataError, match="no numbers to save"):
+    with pytest.raises(DataError, match="no arrays to save"):
         checkpoint.save(empty, path)
-    with pytest.raises(DataError, match="no numbers yet: call initialize"):
+    with pytest.raises(DataError, match="no arrays yet: call initialize"):
         checkpoint.load(empty, path)
 
 
@@ -349,7 +350,7 @@ def test_libraries_that_lack_a_dtype_of_the_file():
         DataError,
         match="small has no int16: read the file on another backend, such as numpy",
     ):
-        checkpoint.on_backend(np.ones(2, "int16"), "int16", small)
+        on_backend(np.ones(2, "int16"), "int16", small)
 
 
 def test_a_network_of_bfloat16(backend, tmp_path):

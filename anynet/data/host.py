@@ -1,0 +1,36 @@
+"""Arrays that were read from files, brought to a backend."""
+
+from typing import Any
+
+from anynet.array import Array
+from anynet.backend import Backend
+from anynet.errors import DataError, DTypeError
+
+
+def on_backend(x: Any, dtype: str, backend: Backend) -> Array:
+    """Return a NumPy array on a backend, in the dtype of this name.
+
+    If the library lacks float16 or bfloat16, the array is float32, which has all their values.
+
+    Args:
+        x: a NumPy array; for bfloat16, its values in float32.
+        dtype: the name of a dtype, such as ``"float32"``.
+        backend: where the array goes.
+
+    Raises:
+        DataError: the library lacks another dtype.
+
+    """
+    own = getattr(backend.xp, dtype, None)
+    if own is None and dtype in ("float16", "bfloat16"):
+        return backend.asarray(x.astype("float32"))
+    if own is None:
+        raise DataError(
+            f"{backend.name} has no {dtype}: read the file on another backend, such as numpy"
+        )
+    try:
+        array = backend.asarray(x)
+    except DTypeError as error:
+        raise DataError(str(error)) from error
+    # NumPy's array has the dtype already, except for bfloat16, which NumPy lacks.
+    return backend.xp.astype(array, own, copy=False) if dtype == "bfloat16" else array
