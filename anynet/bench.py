@@ -1,9 +1,9 @@
-"""Times that can be compared, and the command ``anynet bench``: which backend trains a network most
-quickly here.
+"""Comparable timings, and the command ``anynet bench``, which finds the fastest backend for a
+network.
 
-All candidates take turns, each in a process of its own, and the median of many rounds counts: a
-machine is busy with other things at times, and the threads that one library keeps waiting would
-take the cores from the next.
+The candidates take turns, each in a separate process, and the median of many rounds counts. Other
+work on the machine then slows all of them equally. Separate processes keep the waiting threads of
+one library from taking the cores of the next.
 """
 
 import importlib
@@ -36,14 +36,15 @@ __all__ = [
     "measure",
 ]
 
-#: Makes a candidate: a function that does its work so many times, and waits until it is done.
+#: Makes a candidate: a function that does its work the given number of times, and then waits for
+#: the device.
 Maker = Callable[[], Callable[[int], None]]
 
-#: Seconds of a turn that are not timed.
+#: Seconds at the start of a turn that are not timed.
 SETTLE = 0.1
 
-#: Environment variables of processes that share a GPU: JAX would reserve three quarters of its
-#: memory for each.
+#: Environment variables of processes that share a GPU. Without them, JAX reserves three quarters of
+#: its memory for each process.
 SHARING = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 OPTIMIZERS = {
@@ -55,10 +56,22 @@ OPTIMIZERS = {
 
 @dataclass(frozen=True)
 class Work:
-    """A training step: a network, by ``file.py:name`` or ``module:name``, and what it takes.
+    """A training step to time: a network and its input.
 
-    The name is a network or a function that returns one. Inputs are floating, or integers below a
-    number. An output of (N, classes) is trained with labels, any other with numbers.
+    An output of (N, classes) is trained with class labels, any other one with floating targets.
+
+    Args:
+        network: ``file.py:name`` or ``module:name`` of a network, or of a function that returns
+            one.
+        input_shape: the shape of one input, without the batch.
+        batch: the number of inputs.
+        optimizer: ``sgd``, ``momentum`` or ``adam``.
+        below: if given, inputs are integers from 0 to below - 1. Default: floating inputs.
+
+    >>> work = anynet.bench.Work("model.py:make", (784,), optimizer="adam")
+    >>> work.batch
+    100
+
     """
 
     network: str
@@ -71,27 +84,27 @@ class Work:
         """Return the step on a backend, as a candidate."""
         backend = configure(backend_name)
         net = load(self.network)
-        # A network that has numbers is moved.
-        net = (
-            net.map(backend.asarray)
-            if net.parameters() or net.buffers()
-            else net.initialize(0, backend)
-        )
-        key, shape = random.key(0, backend), (self.batch, *self.input_shape)
-        x = (
-            random.uniform(key, shape)
-            if self.below is None
-            else random.integers(key, shape, 0, self.below)
-        )
+        if net.parameters() or net.buffers():
+            net = net.map(backend.asarray)
+        else:
+            net = net.initialize(0, backend)
+        key = random.key(0, backend)
+        shape = (self.batch, *self.input_shape)
+        if self.below is None:
+            x = random.uniform(key, shape)
+        else:
+            x = random.integers(key, shape, 0, self.below)
         y = net(x)
-        labelled = y.ndim == 2 and y.shape[1] > 1
-        t = (
-            random.integers(key, (self.batch,), 0, y.shape[1])
-            if labelled
-            else random.uniform(key, y.shape)
-        )
-        step: Any = training_step(losses.cross_entropy if labelled else losses.mean_squared_error)
-        step = compile(step) if compiled else step
+        loss: Any
+        if y.ndim == 2 and y.shape[1] > 1:
+            t = random.integers(key, (self.batch,), 0, y.shape[1])
+            loss = losses.cross_entropy
+        else:
+            t = random.uniform(key, y.shape)
+            loss = losses.mean_squared_error
+        step: Any = training_step(loss)
+        if compiled:
+            step = compile(step)
         optimizer = OPTIMIZERS[self.optimizer](0.001)
 
         def run(calls: int) -> None:
@@ -103,10 +116,14 @@ class Work:
 
 
 def load(name: str) -> Module:
-    """Return the network that ``file.py:name`` or ``module:name`` names.
+    """Return the network that ``file.py:name`` or ``module:name`` names, or that a function of this
+    name returns.
 
     Raises:
-        ArgumentError: there is no such file, module or name, or it is no network.
+        ArgumentError: there is no such file, module or name, or it is not a network.
+
+    >>> anynet.bench.load("anynet.layers:ReLU")
+    ReLU()
 
     """
     place, _, attribute = name.rpartition(":")
@@ -134,7 +151,7 @@ def load(name: str) -> Module:
 
 
 def _from_file(path: Path) -> Any:
-    # What stands beside the file can be imported, as when it is run.
+    # The file can import modules of its folder, as it can when it is run.
     sys.path.insert(0, str(path.resolve().parent))
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.exists():
@@ -146,16 +163,14 @@ def _from_file(path: Path) -> Any:
 
 
 def share_device() -> None:
-    """Prepare this process to share a GPU, before a library opens it; variables that are set
-    already stay.
-    """
+    """Set the environment variables that let processes share a GPU, unless they are set already."""
     for name, value in SHARING.items():
         os.environ.setdefault(name, value)
 
 
 def probe_all(names: Iterable[str]) -> list[Report]:
-    """Return `probe` of each name, from another process: this one takes no memory of a GPU from the
-    candidates.
+    """Return `probe` of each name, computed in another process, so that this one uses no GPU
+    memory.
     """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, share_device) as executor:
@@ -165,8 +180,17 @@ def probe_all(names: Iterable[str]) -> list[Report]:
 def measure(
     work: Work, backends: list[str], rounds: int = 10
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Return the median seconds of a step by backend, as it is and compiled; and why others could
-    not do it.
+    """Return the median seconds of a step by backend, plain and compiled, and the errors of backends
+    that failed.
+
+    Args:
+        work: the step.
+        backends: the names of backends.
+        rounds: the number of turns of each candidate.
+
+    >>> work = anynet.bench.Work("anynet.layers:ReLU", (4, 2))
+    >>> seconds, errors = anynet.bench.measure(work, ["numpy", "torch"])  # doctest: +SKIP
+
     """
     load(work.network)
     candidates = {
@@ -185,14 +209,22 @@ def interleaved(
     calls: int,
     failed: dict[str, str] | None = None,
 ) -> dict[str, float]:
-    """Return the median seconds per call of each candidate; each round is in another order.
+    """Return the median seconds per call of each candidate.
 
-    For what ran before may leave the machine in a state that suits one and not another. The first
-    moments of a turn are not timed. With 0 calls a turn has as many as fill its time. Where
-    ``failed`` is given, it receives the errors of candidates that cannot be made.
+    Each round has another random order, because one candidate may leave the machine in a state that
+    favors the next. The first moments of a turn are not timed.
+
+    Args:
+        candidates: functions that make the candidates, by name.
+        rounds: the number of turns of each candidate.
+        calls: the number of calls in a turn, 0 for as many as fill a fixed time.
+        failed: if given, it receives the errors of candidates that cannot be made.
 
     Raises:
-        RuntimeError: a candidate cannot be made, or ends in between.
+        RuntimeError: a candidate cannot be made, or its process ends.
+
+    >>> anynet.bench.interleaved({"a": make_a, "b": make_b}, 10, calls=0)  # doctest: +SKIP
+    {'a': 0.0012, 'b': 0.0034}
 
     """
     context = multiprocessing.get_context("spawn")
@@ -200,9 +232,9 @@ def interleaved(
     for name, maker in candidates.items():
         connections[name], theirs = context.Pipe()
         context.Process(target=_serve, args=(theirs, maker), daemon=True).start()
-        # So that the end of the process is the end of the connection.
+        # The connection then ends with the process.
         theirs.close()
-        # One after the other: a compiler may try out what is quickest.
+        # One after the other, because a compiler may time alternatives.
         error = _answer(connections[name], "its process ended")
         if error:
             if failed is None:
@@ -225,7 +257,7 @@ def interleaved(
 
 
 def _answer(connection: Connection, at_the_end: Any) -> Any:
-    """Return what comes, or this where nothing can come any more."""
+    """Return the next message, or ``at_the_end`` if the connection has ended."""
     try:
         return connection.recv()
     except EOFError:

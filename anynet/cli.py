@@ -1,4 +1,4 @@
-"""The command line: the command ``anynet``, and what the examples share with it."""
+"""The command ``anynet``, and functions for the command lines of other programs."""
 
 import argparse
 import sys
@@ -18,7 +18,13 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command ``anynet`` and return its exit code."""
+    """Run the command ``anynet`` and return its exit code.
+
+    >>> anynet.cli.main(["bench", "--rounds", "0"])
+    Traceback (most recent call last):
+    SystemExit: 2
+
+    """
     from anynet import __version__
 
     parser = argparse.ArgumentParser(
@@ -65,7 +71,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def add_backend_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--backend``, which goes before the environment variable ANYNET_BACKEND."""
+    """Add the option ``--backend``, which takes precedence over ANYNET_BACKEND.
+
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> anynet.cli.add_backend_argument(parser)
+    >>> parser.parse_args(["--backend", "numpy"]).backend
+    'numpy'
+
+    """
     parser.add_argument(
         "--backend",
         metavar="NAME[:DEVICE]",
@@ -76,8 +90,13 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
 def run(program: Callable[[], int | None]) -> None:
     """Run a program and exit with its code.
 
-    An error that its user can mend ends it with one line and code 2, Ctrl-C with one line and code
-    130.
+    An error of anynet, or a missing file, prints one line and exits with code 2. Ctrl-C exits with
+    code 130.
+
+    >>> anynet.cli.run(lambda: 0)
+    Traceback (most recent call last):
+    SystemExit: 0
+
     """
     sys.exit(_code_of(program))
 
@@ -146,20 +165,12 @@ def _show(reports: Sequence[Report]) -> None:
     for heading in ("backend", "version", "device", "works"):
         table.add_column(heading)
     for report in reports:
-        table.add_row(
-            *map(
-                escape,
-                (
-                    report.name,
-                    report.version,
-                    report.device,
-                    "yes" if report.works else "no",
-                ),
-            )
-        )
+        works = "yes" if report.works else "no"
+        cells = (report.name, report.version, report.device, works)
+        table.add_row(*map(escape, cells))
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     for report in reports:
         if not report.works:
-            # Square brackets in a reason, as in "cupy-cuda13x[ctk]", are no markup.
+            # Square brackets in a reason, as in "cupy-cuda13x[ctk]", are not markup.
             console.print(f"\n{escape(report.reason)}")

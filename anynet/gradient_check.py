@@ -1,6 +1,4 @@
-"""The gradient check: analytic derivatives beside numerical ones, with a report that names what is
-wrong.
-"""
+"""The gradient check: analytic derivatives are compared with numerical ones, array by array."""
 
 import math
 import statistics
@@ -45,14 +43,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ParameterCheck:
-    """How the analytic and the numerical derivative of one array compare."""
+    """The comparison of the analytic and the numerical derivative of one array."""
 
     path: str
     shape: tuple[int, ...]
-    #: Largest difference, relative to the largest derivative of this array.
+    #: The largest difference, relative to the largest derivative of this array. Along directions,
+    #: the median difference.
     error: float
-    #: Where the difference is largest, with the analytic and the numerical derivative there. Along
-    #: directions, the place is the number of the direction.
+    #: The index of the largest difference, and the analytic and the numerical derivative there.
+    #: Along directions, it is the index of the direction.
     worst: tuple[int, ...]
     analytic: Any
     numerical: Any
@@ -60,7 +59,7 @@ class ParameterCheck:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """The comparison for every array of a tree; true where all errors are within the tolerance."""
+    """The comparisons of all arrays of a tree. It is true if all errors are within the tolerance."""
 
     checks: tuple[ParameterCheck, ...]
     tolerance: float
@@ -72,15 +71,14 @@ class GradientReport:
     def __str__(self) -> str:
         manner = "every element" if self.every_element else "random directions"
         width = max([len(check.path) for check in self.checks] + [9])
-        lines = [
-            f"{'parameter':<{width}}  {'shape':>14}  {'error':>8}  worst: analytic, numerical "
-            f"({manner})"
-        ]
-        lines += [
-            f"{c.path:<{width}}  {c.shape!s:>14}  {c.error:>8.1e}  {c.worst}: {c.analytic:.9g}, "
-            f"{c.numerical:.9g}{'' if c.error <= self.tolerance else f'  WRONG: above {self.tolerance:.0e}'}"
-            for c in self.checks
-        ]
+        heading = f"{'parameter':<{width}}  {'shape':>14}  {'error':>8}"
+        lines = [f"{heading}  worst: analytic, numerical ({manner})"]
+        for check in self.checks:
+            row = f"{check.path:<{width}}  {check.shape!s:>14}  {check.error:>8.1e}"
+            row += f"  {check.worst}: {check.analytic:.9g}, {check.numerical:.9g}"
+            if check.error > self.tolerance:
+                row += f"  WRONG: above {self.tolerance:.0e}"
+            lines.append(row)
         return "\n".join(lines)
 
 
@@ -94,37 +92,38 @@ def check_gradients(
     directions: int = 5,
     seed: int = 0,
 ) -> GradientReport:
-    """Compare the analytic gradient of the scalar f(argument) with a numerical one, array by array.
+    """Return the comparison of the analytic gradient of the scalar f(argument) with a numerical
+    one, array by array.
 
-    Small trees (1,000 numbers or fewer) are compared element by element. In larger ones each array
-    is compared along random directions v of length one, ⟨∂f/∂x, v⟩ against the central difference
-    of f(x ± step·v): a wrong derivative shows along every direction, a kink that is crossed only
-    along one, so the median counts.
+    Trees of up to 1,000 elements are compared element by element. In larger trees each array is
+    compared along random directions v of length one: ⟨∂f/∂x, v⟩ with the central difference of
+    f(x ± step·v). A wrong derivative shows along every direction. A kink shows along few of them,
+    so the median counts.
 
     Args:
         f: returns a floating scalar.
-        argument: an array, or a tree of them such as a network. An array of integers given alone is
-            taken as floating.
-        dtype: in which to compute; float64 unless given, to which the arrays are cast. float32 with
-            a tolerance to fit.
-        every_element: choose between elements and directions.
-        tolerance: of the relative error; 1e-6 for elements and 1e-7 for directions, 1e-2 in
-            float32, 0.2 in float16 and 0.4 in bfloat16, unless given.
-        directions: how many for each array.
-        seed: of the directions.
+        argument: an array, or a tree of arrays such as a network. An array of integers is taken as
+            floating.
+        dtype: the dtype of the computation, to which the arrays are cast. Default: float64.
+        every_element: True for elements, False for directions. Default: by the size of the tree.
+        tolerance: the bound of the relative error. Default: 1e-6 for elements, 1e-7 for directions,
+            1e-2 in float32, 0.2 in float16 and 0.4 in bfloat16.
+        directions: the number of directions for each array.
+        seed: the seed of the directions.
 
     Raises:
         DTypeError: the library lacks the dtype, such as float64 on some GPUs.
-        GradientError: an error is above the tolerance; its message is the report, its attribute
-            ``report`` too.
+        GradientError: an error is above the tolerance. Its message is the report, which is also the
+            attribute ``report``.
+
+    >>> report = anynet.check_gradients(lambda x: (x**2).sum(), np.asarray([3.0, 4.0]))
+    >>> bool(report), report.checks[0].error < 1e-6
+    (True, True)
 
     """
-    found = (
-        [x for _, x in tree.leaves(argument)]
-        if dtype is None or dtype_name(dtype) == "float64"
-        else []
-    )
-    with get_backend(found[0]).float64() if found else nullcontext():
+    wide = dtype is None or dtype_name(dtype) == "float64"
+    arrays = [x for _, x in tree.leaves(argument)]
+    with get_backend(arrays[0]).float64() if wide and arrays else nullcontext():
         return _check(f, argument, dtype, every_element, tolerance, directions, seed)
 
 
@@ -147,49 +146,62 @@ def _check(
     xp = array_namespace(arrays[0])
     dtype = dtype or xp.float64
     check_dtype(xp, dtype)
-    guarded, given = Guarded(f), argument
-    # What is computed with is a copy; f is not to reach what was given.
-    f = lambda x: guarded([given], [x], {})  # noqa: E731
-    argument = tree.map(lambda x: _cast(x, dtype), argument)
+    eps = float(xp.finfo(dtype).eps)
     if every_element is None:
         every_element = sum(map(size, arrays)) <= 1000
     if tolerance is None:
-        eps = float(xp.finfo(dtype).eps)
-        # With few digits, the step is what rounding leaves of them.
-        tolerance = (
-            max(1e-2, 2 * math.cbrt(eps)) if eps > 1e-10 else 1e-6 if every_element else 1e-7
-        )
-    # Of a copy, for buffers that change: every evaluation begins with the same ones.
-    value, analytic = value_and_grad(f)(tree.map(lambda x: x, argument))
+        tolerance = _default_tolerance(eps, every_element)
+    guarded = Guarded(f)
+    original = argument
+    copy = tree.map(lambda x: _cast(x, dtype), argument)
+
+    def of_copy(x: T) -> Array:
+        # An error names the case in which f uses the original in place of the copy.
+        value: Array = guarded([original], [x], {})
+        return value
+
+    # f may change buffers. A second copy keeps them for the evaluations below.
+    value, analytic = value_and_grad(of_copy)(tree.map(lambda x: x, copy))
     if every_element:
-        pairs = _elements(analytic, numerical_gradient(f, argument))
+        pairs = _elements(analytic, numerical_gradient(of_copy, copy))
     else:
-        pairs = _along_directions(f, argument, analytic, directions, seed)
-    # Differences of f are rounded by this much; a derivative too small to stand out from it counts
-    # as this large.
-    floor = 2 * float(xp.finfo(dtype).eps) ** (2 / 3) * abs(float(value)) / tolerance
-    checks = tuple(_compare(path, shape, a, n, floor, every_element) for path, shape, a, n in pairs)
-    report = GradientReport(checks, tolerance, every_element)
+        pairs = _along_directions(of_copy, copy, analytic, directions, seed)
+    # Rounding of f changes its differences by this much. A smaller derivative counts as this large.
+    floor = 2 * eps ** (2 / 3) * abs(float(value)) / tolerance
+    checks = [_compare(*pair, floor, every_element) for pair in pairs]
+    report = GradientReport(tuple(checks), tolerance, every_element)
     if not report:
         raise GradientError(report)
     return report
 
 
+def _default_tolerance(eps: float, every_element: bool) -> float:
+    if eps > 1e-10:
+        # In short dtypes, the error of the difference is as large as the step.
+        return max(1e-2, 2 * math.cbrt(eps))
+    return 1e-6 if every_element else 1e-7
+
+
 def _cast(x: Array, dtype: DType) -> Array:
-    """Return an array in the dtype, complex ones in that of its pairs."""
+    """Return an array in the dtype, a complex array in the complex dtype of that precision."""
     xp = array_namespace(x)
     if is_complex(x):
-        return xp.astype(
-            x,
-            xp.complex128 if dtype == xp.float64 else xp.complex64,
-            copy=False,
-        )
-    return xp.astype(x, dtype, copy=False) if is_floating(x) else x
+        dtype = xp.complex128 if dtype == xp.float64 else xp.complex64
+    elif not is_floating(x):
+        return x
+    return xp.astype(x, dtype, copy=False)
 
 
 class GradientError(AnynetError, ArithmeticError):
-    """An analytic derivative that differs from the numerical one; ``report`` says where and by how
-    much.
+    """An analytic derivative differs from the numerical one, see the attribute ``report``.
+
+    >>> square = anynet.custom_vjp(lambda x: x * x, lambda g, out, x: g * x)
+    >>> try:
+    ...     anynet.check_gradients(square, np.asarray(3.0))
+    ... except anynet.gradient_check.GradientError as error:
+    ...     print(error.report.checks[0].analytic)
+    3.0
+
     """
 
     def __init__(self, report: GradientReport) -> None:
@@ -228,7 +240,8 @@ def _along_directions(
         for i in range(directions):
             v = _direction(random.fold_in(key, i), x)
             a.append(float(xp.sum(_product(gradients[path], v))))
-            above, below = (f(with_leaf(argument, place, x + h * v)) for h in (step, -step))
+            above = f(with_leaf(argument, place, x + step * v))
+            below = f(with_leaf(argument, place, x - step * v))
             n.append(float((above - below) / (2 * step)))
         yield path or "argument", tuple(x.shape), a, n
 
@@ -237,7 +250,8 @@ def _direction(key: Array, x: Array) -> Array:
     """Return a random array like x, of length one."""
     xp = array_namespace(x)
     if is_complex(x):
-        real, imag = (random.normal(random.fold_in(key, i), x.shape) for i in (0, 1))
+        real = random.normal(random.fold_in(key, 0), x.shape)
+        imag = random.normal(random.fold_in(key, 1), x.shape)
         v = as_complex(real, imag, x)
     else:
         v = random.normal(key, x.shape, x.dtype)
@@ -245,9 +259,7 @@ def _direction(key: Array, x: Array) -> Array:
 
 
 def _product(a: Array, b: Array) -> Array:
-    """Return the products of real numbers, or of the parts of complex ones, whose sum is the real
-    inner product.
-    """
+    """Return the elementwise products whose sum is the real inner product."""
     xp = array_namespace(a)
     return xp.real(xp.conj(a) * b) if is_complex(a) else a * b
 
@@ -266,7 +278,7 @@ def _compare(
     if not all(map(math.isfinite, differences)):
         differences = [d if math.isfinite(d) else math.inf for d in differences]
     worst = max(range(len(differences)), key=differences.__getitem__)
-    # A kink is crossed along one direction only; what is no number along one is no number.
+    # A kink is crossed along few directions. NaN along one direction is NaN.
     median = not every_element and math.isfinite(differences[worst])
     counted = statistics.median(differences) if median else differences[worst]
     scale = max(floor, *map(abs, numerical))

@@ -1,4 +1,4 @@
-"""Networks as ONNX files, which other programs run without anynet or Python."""
+"""Export to ONNX files, which other programs run without anynet or Python."""
 
 import os
 from collections.abc import Mapping
@@ -34,32 +34,33 @@ def export_onnx(
     dtype: DType | Mapping[str, DType] = None,
     batch: str | int = "batch",
 ) -> None:
-    """Write a network to an ONNX file, with its weights in it; the file appears whole or not at
-    all.
+    """Write a network with its weights to an ONNX file. The file appears complete or not at all.
 
-    The network runs once on arrays that record what is done with them, in inference. The file has
-    an input named ``input``. It has an output named ``output``; where the network returns a tuple
-    or a list, ``output_0``, ``output_1`` …; where it returns a dict, its keys. Further levels are
-    joined by a dot.
+    The network runs once, in inference, on arrays that record the operations. The file has an input
+    named ``input`` and an output named ``output``. A tuple or a list has the outputs ``output_0``,
+    ``output_1`` …, and a dict has its keys. Names of nested outputs are joined by a dot.
 
-    A slice is no view of its array there: write ``y[:, 0] += 1``, for of ``v = y[:, 0]; v += 1``
-    the y of the file sees nothing.
+    A slice is not a view in the file. Write ``y[:, 0] += 1``, not ``v = y[:, 0]`` and ``v += 1``.
 
     Args:
-        net: an initialized network, of any library.
+        net: an initialized network of any library.
         path: the file to write.
         input_shape: the shape of one input without the batch, such as (784,). A string names an
-            axis of any length, as in ("time", 8). For a network of several inputs, a dict from
-            their names to their shapes, in the order in which `forward` takes them.
-        dtype: of the input, of any library or by name; of several inputs, a dict. Default: that of
-            the parameters, and int64 where the network begins with an `Embedding`.
-        batch: the name of the first axis, or its length where the file is for one size only.
+            axis of any length, as in ("time", 8). For several inputs, a dict of their shapes by
+            name, in the order in which `forward` takes them.
+        dtype: the dtype of the input, of any library or by name. For several inputs, a dict.
+            Default: the dtype of the parameters, or int64 if the network begins with an
+            `Embedding`.
+        batch: the name of the first axis, or its fixed length.
 
     Raises:
         BackendError: ndonnx is not installed.
-        DataError: the network has no numbers yet, returns no arrays, or needs the length of an axis
+        DataError: the network is uninitialized, returns no arrays, or needs the length of an axis
             that has a name.
-        ArgumentError: the network is in training mode, or an argument is none of those above.
+        ArgumentError: the network is in training mode, or an argument is not as above.
+
+    >>> net = layers.Linear(3, 2).initialize(0, "numpy")
+    >>> anynet.export_onnx(net, "net.onnx", (3,))
 
     """
     if not isinstance(net, Module):
@@ -89,8 +90,7 @@ def export_onnx(
         )
     batch = _axis("batch", batch)
     backend = get_backend("ndonnx")
-    # As traced constants, which NumPy's functions and methods know; they would take ndonnx's for
-    # arrays of no axes.
+    # Traced constants work with NumPy's functions, which take arrays of ndonnx for scalars.
     copy = tree.map(lambda x: wrap(_constant(x, backend)), net)
     inputs = {
         name: _argument(name, (batch, *shape), dtypes.get(name), net, backend)
@@ -146,7 +146,7 @@ def _axis(name: str, n: Any) -> int | str:
 
 
 def _argument(name: str, shape: Shape, dtype: DType, net: Module, backend: Backend) -> Array:
-    """Return an array of the graph that stands for an input."""
+    """Return the array of the graph for an input."""
     chosen = dtype_name(dtype) if dtype is not None else _dtype_of(net)
     own = getattr(backend.xp, chosen, None)
     if own is None:
@@ -157,8 +157,8 @@ def _argument(name: str, shape: Shape, dtype: DType, net: Module, backend: Backe
 
 
 def _dtype_of(net: Module) -> str:
-    """Return the dtype that a network takes: integers for an embedding at its beginning, or what
-    its parameters are.
+    """Return the dtype of a network's input: int64 if it begins with an embedding, or the dtype of
+    its parameters.
     """
     first = next(module for _, module in net.modules() if len(module.modules()) == 1)
     if isinstance(first, Embedding):
@@ -170,7 +170,7 @@ def _dtype_of(net: Module) -> str:
 
 
 def _constant(x: Array, backend: Backend) -> Array:
-    """Embed a parameter or a buffer."""
+    """Return a parameter or a buffer as a constant of the graph."""
     name = dtype_name(x.dtype)
     if not hasattr(backend.xp, name):
         raise ArgumentError(
@@ -180,7 +180,12 @@ def _constant(x: Array, backend: Backend) -> Array:
 
 
 def _run(net: Module, inputs: dict[str, Array]) -> Any:
-    """Call the network; say so where it needs the length of an axis that has a name only."""
+    """Return the output of the network.
+
+    Raises:
+        DataError: the network needs a value, or the length of an axis that has a name.
+
+    """
     try:
         return net(*inputs.values())
     except AnynetError:
@@ -189,8 +194,8 @@ def _run(net: Module, inputs: dict[str, Array]) -> Any:
         if "no propagated value" in str(error):
             raise DataError(
                 "the network cannot be exported: it uses the value of an array, as `if x > 0` and "
-                "float(x) do, which a file has only when it runs: use where(), and functions of "
-                "arrays"
+                "float(x) do, but a file has values only when it runs: use where() and functions "
+                "of arrays"
             ) from error
         shapes = [(name, enumerate(x.shape)) for name, x in inputs.items()]
         axes = [
