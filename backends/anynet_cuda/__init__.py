@@ -1,1 +1,1 @@
-"""What libraries that compile CUDA's language have in common."""
+"""CUDA sources that several backends compile."""

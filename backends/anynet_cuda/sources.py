@@ -1,10 +1,10 @@
-"""Loops for a GPU: arguments in, arguments out, and what is done for the element number i.
+"""Loops for a GPU: their inputs, their outputs, and the operation for the element at index i.
 
-The words are those of cupy.ElementwiseKernel: T is the dtype of the arrays, and what is raw is read
-by number, not element by element. A window's place in the kernel is (u, v), an output's in the
-image of outputs (y, x); what lies outside an image is skipped, so that no padded copy is made.
-Places are counted with 32 bits, and what `WINDOW` names is known when a loop is compiled, for
-divisions are much of its work.
+The syntax is that of cupy.ElementwiseKernel. T is the dtype of the arrays. A raw array is indexed
+by the operation, not element by element. (u, v) is a position in a window, and (y, x) one in the
+output. Loops skip positions outside an image, so that no padded copy is needed. Indices have 32
+bits. The constants in `WINDOW` are known when a loop is compiled, because divisions take much of
+its time.
 
 A loop declares its dtypes. A kernel leaves every other dtype to the reference, and ``ci/nvrtc.py``
 compiles each loop in each dtype that it declares.
@@ -20,9 +20,7 @@ _WIDE, _ALL_REAL, _INTEGERS = "fd", "efd", "bBhHiIlLqQ"
 
 
 class Source(NamedTuple):
-    """What a loop reads, writes and does, and the dtypes that each of its type parameters may stand
-    for.
-    """
+    """The source of a loop, and the dtypes of each of its type parameters."""
 
     inputs: str
     outputs: str
@@ -33,7 +31,7 @@ class Source(NamedTuple):
 _SIZES = "int32 height, int32 width, int32 out_height, int32 out_width, int32 top, int32 left"
 _FEATURES = "int32 pixels, int32 features"
 
-#: Whole numbers that loops over windows take as constants.
+#: The integers that loops over windows take as constants.
 WINDOW = (
     "kernel_height",
     "kernel_width",
@@ -52,8 +50,8 @@ SOURCES = {
         "new_square = beta2 * square + (T(1) - beta2) * gradient * gradient; "
         "out = decay * parameter - rate * (new_mean / (sqrt(new_square) * correction + epsilon))",
     ),
-    # Of images (N, features, pixels), and sums of the products of g with what was standardized, and
-    # of g.
+    # Images are (N, features, pixels). of_weight sums the products of g with the standardized images,
+    # and of_bias sums g.
     "batch_norm_gradient": Source(
         "T g, T x, raw T weight, raw T mean, raw T variance, raw T of_weight, raw T of_bias, "
         f"{_FEATURES}, T epsilon, T share",
@@ -64,7 +62,7 @@ SOURCES = {
         out = weight[f] * inverse * (g - share * (of_bias[f] + y * of_weight[f]))
         """,
     ),
-    # Every element looks through its row, which costs less than a launch as long as rows are short.
+    # Every element reads its row, which costs less than a launch for short rows.
     "cross_entropy": Source(
         "T logit, raw T logits, L label, int32 classes, T share",
         "T difference, T surprise",
@@ -141,8 +139,8 @@ SOURCES = {
         {"T": _ALL_REAL},
     ),
     "relu_gradient": Source("T g, T y", "T out", "out = y > 0 ? g : T(0)", {"T": _ALL_REAL}),
-    # Into zeros, (before, length, after), from g, (before, count, after); an index that is no place
-    # adds nothing.
+    # Adds g, (before, count, after), to zeros, (before, length, after). An index out of range adds
+    # nothing.
     "scatter_add": Source(
         "T g, L index, int32 count, int32 after, int32 length",
         "raw T out",
@@ -164,8 +162,8 @@ SOURCES = {
         "T out",
         "T difference = x - mean[(int) i / pixels % features]; out = difference * difference",
     ),
-    # An element looks through the windows that it is in, and takes from those of which it is the
-    # first largest.
+    # An element reads the windows that contain it, and sums g of those whose first largest element it
+    # is.
     "max_pool2d_gradient": Source(
         f"raw T g, raw T images, raw T largest, {_SIZES}",
         "T out",
@@ -222,7 +220,7 @@ SOURCES = {
         ).replace("PARITY", f"{PARITY}u"),
         {"T": "i"},
     ),
-    # Each looks through one window of one channel, and writes all that it sees.
+    # Each thread writes the elements of one window of one channel.
     "unfold": Source(
         f"raw T images, int32 number, int32 channels, {_SIZES}",
         "raw T columns",
@@ -243,10 +241,10 @@ SOURCES = {
     ),
 }
 
-#: Loops that PyTorch compiles.
+#: The loops that PyTorch compiles.
 TORCH_SOURCES = {
     "adam_update": SOURCES["adam_update"],
-    # Of the logarithms of a softmax, the labels and the numbers of the classes.
+    # Inputs are the logarithms of a softmax, the labels, and the indices of the classes.
     "cross_entropy": Source(
         "T logarithm, T label, T number, T classes, T share",
         "T difference, T surprise",
@@ -262,7 +260,7 @@ TORCH_SOURCES = {
 
 
 def template(name: str) -> str:
-    """Return a loop of PyTorch's as a C++ template of its dtype, for one element."""
+    """Return a loop of PyTorch's as a C++ template over its dtype, for one element."""
     inputs, outputs, operation, _ = TORCH_SOURCES[name]
     arguments = [f"T {declared.split()[1]}" for declared in inputs.split(", ")]
     results = [f"T& {declared.split()[1]}" for declared in outputs.split(", ")]

@@ -1,6 +1,4 @@
-"""Loops as CuPy compiles them, when they are first used: so kernels can be imported without a
-GPU.
-"""
+"""Loops that CuPy compiles when they are first used, so that kernels can be imported without a GPU."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ if TYPE_CHECKING:
 
 
 def declared(name: str, *arrays: ndarray, **others: Any) -> bool:
-    """Tell whether the loop of a name declares the dtype T of these arrays, all of one, and those
-    of others.
-    """
+    """Return whether a loop declares the one dtype of these arrays as T, and the dtypes of others."""
     dtypes, dtype = SOURCES[name].dtypes, arrays[0].dtype
     if dtype.char not in dtypes["T"] or any(x.dtype != dtype for x in arrays[1:]):
         return False
@@ -25,18 +21,15 @@ def declared(name: str, *arrays: ndarray, **others: Any) -> bool:
 
 @cache
 def elementwise(name: str, *window: int) -> Any:
-    """Return the compiled loop of a name, for windows of these constants where it goes over
-    some.
-    """
+    """Return a compiled loop. A loop over windows is compiled for the constants of its window."""
     import cupy
 
     inputs, outputs, operation, _ = SOURCES[name]
-    constants = "".join(
-        f"const int {constant} = {value}; " for constant, value in zip(WINDOW, window, strict=False)
-    )
+    pairs = zip(WINDOW, window, strict=False)
+    constants = "".join(f"const int {constant} = {value}; " for constant, value in pairs)
     return cupy.ElementwiseKernel(inputs, outputs, constants + operation, f"anynet_{name}")
 
 
 def of_dtype(dtype: Any, number: Any) -> Any:
-    """Return a number of a dtype; in a graph it is an array without axes."""
+    """Return a scalar of a dtype. In a device graph it is an array without axes."""
     return number.astype(dtype, copy=False) if hasattr(number, "astype") else dtype.type(number)

@@ -1,9 +1,8 @@
-"""Products and sums of matrices by cuBLAS: CuPy's way there takes longer, and raises while a graph
-is captured.
+"""Products and sums of matrices by cuBLAS, called directly.
 
-CuPy sets the stream of its cuBLAS handle before every call, which it does not allow then. Here each
-stream has a handle of its own, and the functions of the library that CuPy has loaded are called
-directly.
+CuPy's own calls take longer, and raise while a graph is captured: CuPy sets the stream of its
+cuBLAS handle before every call, and forbids that during a capture. Here each stream has its own
+handle. The library is the one that CuPy has loaded.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cupy import ndarray
 
-#: By the letter of a dtype, that of cuBLAS's functions for it; float16 has others, which add up in
-#: float32.
+#: The letter of cuBLAS's functions by the letter of a dtype. The functions for float16 have other
+#: names, and sum in float32.
 _LETTERS = {"f": "S", "d": "D", "F": "C", "D": "Z"}
 HALF = "e"
 #: The dtypes in which a sum is a product with ones.
@@ -31,7 +30,7 @@ _TF32, _FLOAT16, _COMPUTE_FLOAT32, _DEFAULT_ALGORITHM = 3, 2, 68, -1
 
 
 def _scalar(char: str, value: float) -> Any:
-    """Return a number for cuBLAS, of two parts if it is complex."""
+    """Return a scalar for cuBLAS, which has two parts if it is complex."""
     kind = ctypes.c_double if char in "dD" else ctypes.c_float
     return (kind * 2)(value, 0) if char in "FD" else kind(value)
 
@@ -40,20 +39,19 @@ ONE, _ZERO = ({char: _scalar(char, value) for char in (*_LETTERS, HALF)} for val
 
 
 def is_multiplied(x1: ndarray, x2: ndarray) -> bool:
-    """Tell whether cuBLAS has the dtype of two arrays' product, and there is something to
-    multiply.
-    """
+    """Return whether cuBLAS has the dtype of a product, and both arrays have axes and elements."""
     import cupy
 
     dtype = x1.dtype if x1.dtype == x2.dtype else cupy.promote_types(x1.dtype, x2.dtype)
-    return (
-        bool(dtype.char in ONE and x1.ndim * x2.ndim * x1.size * x2.size) and _cublas() is not None
-    )
+    if dtype.char not in ONE or not x1.ndim * x2.ndim * x1.size * x2.size:
+        return False
+    return _cublas() is not None
 
 
 def sums(x: ndarray, axis: int, share: float = 1.0) -> Any:
-    """Return the share of the sums of a matrix over an axis: a product with ones is quicker than a
-    reduction.
+    """Return the sums of a matrix over an axis, times a share.
+
+    A product with ones is faster than a reduction.
     """
     import cupy
 
@@ -68,18 +66,23 @@ def sums(x: ndarray, axis: int, share: float = 1.0) -> Any:
     char = x.dtype.char
     out = cupy.empty(x.shape[1 - axis], x.dtype)
     ones = _ones(x.shape[axis], char, get_device_id())
-    turned = int((axis == 0) == bool(across))
-    given = (
+    transposed = int((axis == 0) == bool(across))
+    matrix = _address(x), apart
+    scale, zero = _at(_scalar(char, share)), _at(_ZERO[char])
+    call = cublas.vector[char]
+    status = call(
         cublas.handle(),
-        turned,
+        transposed,
         *size,
-        _at(_scalar(char, share)),
-        _address(x),
-        apart,
+        scale,
+        *matrix,
         _address(ones),
         1,
+        zero,
+        _address(out),
+        1,
     )
-    _check(cublas.vector[char](*given, _at(_ZERO[char]), _address(out), 1), x)
+    _check(status, x)
     return out
 
 
@@ -98,9 +101,7 @@ def _address(x: ndarray) -> int:
 
 
 def multiply(x1: ndarray, x2: ndarray) -> Any:
-    """Multiply two matrices, or as many from two stacks; beside a stack, one matrix is multiplied
-    with each.
-    """
+    """Multiply two matrices, a stack by a stack, or a stack by one matrix."""
     import cupy
 
     (x1, across1, apart1), (x2, across2, apart2) = layout(x1), layout(x2)
@@ -109,40 +110,17 @@ def multiply(x1: ndarray, x2: ndarray) -> Any:
     out = cupy.empty((*batch, n, m), x1.dtype)
     cublas: Any = _cublas()
     char = x1.dtype.char
-    # cuBLAS reads columns one after the other: it sees all three transposed, and multiplies the
-    # other way round.
-    given = (cublas.handle(), across2, across1, m, n, k, _at(ONE[char]))
+    # cuBLAS stores matrices by column. It gets all three transposed, so the factors are exchanged.
+    begin = cublas.handle(), across2, across1, m, n, k, _at(ONE[char])
     zero = _at(_ZERO[char])
-    if not batch:
-        status = cublas.one[char](
-            *given,
-            _address(x2),
-            apart2,
-            _address(x1),
-            apart1,
-            zero,
-            _address(out),
-            m,
-        )
+    first, second = (_address(x1), apart1), (_address(x2), apart2)
+    if batch:
+        step1, step2 = (math.prod(x.shape[-2:]) if x.ndim > 2 else 0 for x in (x1, x2))
+        factors = (*second, step2, *first, step1)
+        end = _address(out), m, n * m, math.prod(batch)
+        status = cublas.stack[char](*begin, *factors, zero, *end)
     else:
-        steps = [math.prod(x.shape[-2:]) if x.ndim > 2 else 0 for x in (x1, x2)]
-        factors = (
-            _address(x2),
-            apart2,
-            steps[1],
-            _address(x1),
-            apart1,
-            steps[0],
-        )
-        status = cublas.stack[char](
-            *given,
-            *factors,
-            zero,
-            _address(out),
-            m,
-            n * m,
-            math.prod(batch),
-        )
+        status = cublas.one[char](*begin, *second, *first, zero, _address(out), m)
     _check(status, x1, x2)
     return out
 
@@ -150,14 +128,15 @@ def multiply(x1: ndarray, x2: ndarray) -> Any:
 def _check(status: int, *arrays: ndarray) -> None:
     if status:
         raise RuntimeError(
-            f"cuBLAS refused a product of {' and '.join(str(x.shape) for x in arrays)}: status "
-            f"{status}"
+            f"cuBLAS failed with status {status} for shapes "
+            f"{' and '.join(str(x.shape) for x in arrays)}"
         )
 
 
 def layout(x: ndarray) -> tuple[Any, int, int]:
-    """Return matrices, whether they are stored column by column, and how many elements apart rows
-    or columns are.
+    """Return matrices, whether they are stored by column, and the distance of rows or columns.
+
+    The distance is a number of elements.
     """
     rows, columns = x.shape[-2:]
     size = x.itemsize
@@ -175,7 +154,7 @@ def layout(x: ndarray) -> tuple[Any, int, int]:
 
 
 class _Cublas:
-    """The library that CuPy has loaded, and its handles."""
+    """The library that CuPy has loaded, and its handles, one for each stream."""
 
     def __init__(self) -> None:
         from cupy_backends.cuda.libs import cublas
@@ -184,11 +163,9 @@ class _Cublas:
         size: Any = ctypes.c_int
         pointer: Any = ctypes.c_void_p
         stride: Any = ctypes.c_longlong
-        begin, matrix, end = (
-            [pointer, *[size] * 5, pointer],
-            [pointer, size],
-            [pointer, pointer, size],
-        )
+        begin = [pointer, *[size] * 5, pointer]
+        matrix = [pointer, size]
+        end = [pointer, pointer, size]
         self.one: dict[str, Callable[..., int]] = {}
         self.stack: dict[str, Callable[..., int]] = {}
         self.vector: dict[str, Callable[..., int]] = {}
@@ -196,62 +173,26 @@ class _Cublas:
             one = self.one[char] = getattr(library, f"cublas{letter}gemm_v2")
             one.argtypes = [*begin, *matrix, *matrix, *end]
             stack = self.stack[char] = getattr(library, f"cublas{letter}gemmStridedBatched")
-            stack.argtypes = [
-                *begin,
-                *matrix,
-                stride,
-                *matrix,
-                stride,
-                *end,
-                stride,
-                size,
-            ]
+            stack.argtypes = [*begin, *matrix, stride, *matrix, stride, *end, stride, size]
         for char in _SUMMED:
             vector = self.vector[char] = getattr(library, f"cublas{_LETTERS[char]}gemv_v2")
-            vector.argtypes = [
-                pointer,
-                size,
-                size,
-                size,
-                pointer,
-                *matrix,
-                *matrix,
-                *end,
-            ]
-        one, stack = (
-            library.cublasGemmEx,
-            library.cublasGemmStridedBatchedEx,
-        )
+            vector.argtypes = [pointer, size, size, size, pointer, *matrix, *matrix, *end]
+        one = library.cublasGemmEx
+        stack = library.cublasGemmStridedBatchedEx
         typed, last = [pointer, size, size], [size, size]
+        strided = [*typed, stride]
         one.argtypes = [*begin, *typed, *typed, pointer, *typed, *last]
-        stack.argtypes = [
-            *begin,
-            *typed,
-            stride,
-            *typed,
-            stride,
-            pointer,
-            *typed,
-            stride,
-            size,
-            *last,
-        ]
+        stack.argtypes = [*begin, *strided, *strided, pointer, *strided, size, *last]
         self.one[HALF], self.stack[HALF] = _half(one), _half(stack)
-        self._set_stream, self._set_mode = (
-            library.cublasSetStream_v2,
-            library.cublasSetMathMode,
-        )
-        self._set_stream.argtypes, self._set_mode.argtypes = (
-            [pointer, pointer],
-            [pointer, size],
-        )
+        self._set_stream = library.cublasSetStream_v2
+        self._set_stream.argtypes = [pointer, pointer]
+        self._set_mode = library.cublasSetMathMode
+        self._set_mode.argtypes = [pointer, size]
         self._create = cublas.create
         self._handles: dict[tuple[int, int], int] = {}
 
     def handle(self) -> int:
-        """Return the handle of the current stream: each has memory of its own, which no other
-        stream writes to.
-        """
+        """Return the handle of the current stream, whose memory no other stream writes to."""
         from cupy.cuda import get_current_stream
         from cupy.cuda.device import get_device_id
 
@@ -266,33 +207,23 @@ class _Cublas:
 
 
 def _half(function: Any) -> Callable[..., int]:
-    """Return a function of matrices of any dtype for float16: it takes the dtype after each matrix.
+    """Return cuBLAS's function for matrices of any dtype as a function for float16.
 
-    The scalars are float32, and so are the sums.
+    Scalars and sums are float32.
     """
 
     def call(*args: Any) -> int:
         begin, rest = args[:7], list(args[7:])
-        # Of one product (x2, apart, x1, apart, zero, out, apart); of a stack with a step after
-        # each, and their number.
-        of_each = 2 if len(rest) == 7 else 3
-        second, first, (zero, *out) = (
-            rest[:of_each],
-            rest[of_each : 2 * of_each],
-            rest[2 * of_each :],
+        # One product has the arguments x2, apart, x1, apart, zero, out, apart. A stack has a step
+        # after each "apart", and the number of matrices at the end.
+        n = 2 if len(rest) == 7 else 3
+        zero, *out = rest[2 * n :]
+        # The dtype comes after the address of each matrix.
+        x2, x1, out = (
+            [matrix[0], _FLOAT16, *matrix[1:]] for matrix in (rest[:n], rest[n : 2 * n], out)
         )
-        typed = [[matrix[0], _FLOAT16, *matrix[1:]] for matrix in (second, first, out)]
-        return int(
-            function(
-                *begin,
-                *typed[0],
-                *typed[1],
-                zero,
-                *typed[2],
-                _COMPUTE_FLOAT32,
-                _DEFAULT_ALGORITHM,
-            )
-        )
+        last = _COMPUTE_FLOAT32, _DEFAULT_ALGORITHM
+        return int(function(*begin, *x2, *x1, zero, *out, *last))
 
     return call
 
@@ -302,5 +233,5 @@ def _cublas() -> _Cublas | None:
     try:
         return _Cublas()
     except (AttributeError, ImportError, OSError):
-        # Another library, as on AMD's GPUs: CuPy knows it.
+        # AMD's GPUs have another library, which CuPy calls.
         return None

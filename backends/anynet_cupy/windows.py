@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anynet.primitives.convolution import Padding, Pair
 from anynet_cupy.elementwise import declared
@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 
 
 def suits(name: str, *arrays: ndarray) -> bool:
-    """Tell whether the loop of a name is declared for the dtype of these arrays, and 32 bits count
-    their elements.
+    """Return whether a loop is declared for the dtype of these arrays, and 32 bits can count their
+    elements.
     """
-    return declared(name, *arrays) and arrays[0].size > 0 and max(x.size for x in arrays) < COUNTED
+    if not declared(name, *arrays) or arrays[0].size == 0:
+        return False
+    return bool(max(x.size for x in arrays) < COUNTED)
 
 
-def numbers_of_windows(size: Pair, out: Any, padding: Padding) -> tuple[int, ...]:
-    """Return the whole numbers that the loops over windows ask for."""
+def numbers_of_windows(size: Pair, out: Pair, padding: Padding) -> tuple[int, ...]:
+    """Return the integer arguments of loops over windows."""
     return (*size, *out, padding[0][0], padding[1][0])
 
 
 def counted(*lengths: int) -> bool:
-    """Tell whether 32 bits count what is of these lengths."""
+    """Return whether 32 bits can count the elements of an array with these lengths."""
     return math.prod(lengths) < COUNTED

@@ -17,7 +17,10 @@ def operator(name: str, *arrays: Array, **settings: Any) -> Any:
 
 
 def of_one_dtype(*arrays: Array) -> list[Any]:
-    """Return arrays in the dtype that they have together, since an operator of ONNX takes one."""
+    """Return arrays in the dtype to which the standard promotes them.
+
+    An operator of ONNX takes one dtype.
+    """
     import ndonnx
 
     dtype = ndonnx.result_type(*[x for x in arrays if x is not None])
@@ -25,18 +28,14 @@ def of_one_dtype(*arrays: Array) -> list[Any]:
 
 
 def is_single(x: Array) -> bool:
-    """Tell whether an array is of a dtype for which programs that run ONNX files have all
-    operators.
-    """
+    """Return whether runtimes have all operators for the dtype of an array."""
     import ndonnx
 
     return x.dtype in (ndonnx.float32, ndonnx.float16)
 
 
 def in_single(name: str, x: Array, **settings: Any) -> Any:
-    """Take the operator for float32 only: ONNX has it for float64 too, programs that run ONNX files
-    mostly not.
-    """
+    """Return the result of an operator that runtimes have for float32 only."""
     import ndonnx
 
     return operator(name, x, **settings) if x.dtype == ndonnx.float32 else NotImplemented

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_windows(x: Array, kernel: Pair, padding: Padding, dilation: Pair = (1, 1)) -> None:
-    """Refuse windows that the image has no room for: ONNX would find that out when the file is
-    run.
-    """
+    """Raise for windows larger than the image, which ONNX would report when the file is run."""
     if any(x.shape[2 + i] + sum(padding[i]) <= dilation[i] * (kernel[i] - 1) for i in (0, 1)):
         raise ValueError("the kernel is larger than the image")
 
@@ -27,7 +25,7 @@ def pads(padding: Padding) -> tuple[int, ...]:
 
 
 def padded(x: Array, padding: Sequence[Pair]) -> Any:
-    """Add zeros around the last axes; a negative padding takes elements off."""
+    """Add zeros around the last axes. A negative padding removes elements."""
     import ndonnx
 
     before, after = zip(*((0, 0),) * (x.ndim - len(padding)), *padding, strict=True)

@@ -15,11 +15,13 @@ kernels = Kernels()
 
 @kernels.register()
 def relu(x: ndarray) -> Any:
-    """One launch instead of two."""
+    """Use one launch instead of two."""
     return elementwise("relu")(x) if declared("relu", x) else NotImplemented
 
 
 @kernels.register()
 def relu_gradient(g: ndarray, y: ndarray) -> Any:
-    """One launch instead of three."""
-    return elementwise("relu_gradient")(g, y) if declared("relu_gradient", g, y) else NotImplemented
+    """Use one launch instead of three."""
+    if not declared("relu_gradient", g, y):
+        return NotImplemented
+    return elementwise("relu_gradient")(g, y)

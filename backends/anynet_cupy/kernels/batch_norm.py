@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 kernels = Kernels()
 
 
-def _of_features(x: ndarray, share: float = 1.0) -> Any:
-    """Return the share of the sums of each feature of (N, features, …)."""
-    of_images = (
-        sums(x.reshape(x.shape[0] * x.shape[1], -1), 1).reshape(x.shape[:2]) if x.ndim > 2 else x
-    )
-    return sums(of_images, 0, share)
+def _sums_of_features(x: ndarray, share: float = 1.0) -> ndarray:
+    """Return the sums of each feature of (N, features, …), times a share."""
+    if x.ndim > 2:
+        rows = x.reshape(x.shape[0] * x.shape[1], -1)
+        x = sums(rows, 1).reshape(x.shape[:2])
+    return sums(x, 0, share)
 
 
 @kernels.register()
 def batch_norm(x: ndarray, weight: ndarray, bias: ndarray, epsilon: float) -> Any:
-    """Go through the batch three times: for the means, for the variances, for the result."""
+    """Pass over the batch for the means, for the variances, and for the result."""
     import cupy
 
     if not suits("normalize", x, weight, bias):
@@ -34,9 +34,11 @@ def batch_norm(x: ndarray, weight: ndarray, bias: ndarray, epsilon: float) -> An
     x, weight, bias = map(cupy.ascontiguousarray, (x, weight, bias))
     features = math.prod(x.shape[2:]), x.shape[1]
     share = x.shape[1] / x.size
-    mean = _of_features(x, share)
-    variance = _of_features(elementwise("square_around")(x, mean, *features), share)
-    y = elementwise("normalize")(x, weight, bias, mean, variance, *features, x.dtype.type(epsilon))
+    mean = _sums_of_features(x, share)
+    squares = elementwise("square_around")(x, mean, *features)
+    variance = _sums_of_features(squares, share)
+    arrays = x, weight, bias, mean, variance
+    y = elementwise("normalize")(*arrays, *features, x.dtype.type(epsilon))
     return y, mean, variance
 
 
@@ -44,28 +46,18 @@ def batch_norm(x: ndarray, weight: ndarray, bias: ndarray, epsilon: float) -> An
 def batch_norm_gradient(
     g: ndarray, x: ndarray, weight: ndarray, mean: ndarray, variance: ndarray, epsilon: float
 ) -> Any:
-    """Go through the batch three times: for the two sums of the way back, and for the result."""
+    """Pass over the batch for each of two sums, and for the result."""
     import cupy
 
     if not suits("batch_norm_gradient", g, x, weight, mean, variance):
         return NotImplemented
     g, x, weight, mean, variance = map(cupy.ascontiguousarray, (g, x, weight, mean, variance))
     features = math.prod(x.shape[2:]), x.shape[1]
-    number = x.dtype.type(epsilon)
-    of_weight = _of_features(
-        elementwise("times_standardized")(g, x, mean, variance, *features, number)
-    )
-    of_bias = _of_features(g)
-    given = (
-        g,
-        x,
-        weight,
-        mean,
-        variance,
-        of_weight,
-        of_bias,
-        *features,
-        number,
-        x.dtype.type(x.shape[1] / x.size),
-    )
-    return elementwise("batch_norm_gradient")(*given), of_weight, of_bias
+    epsilon = x.dtype.type(epsilon)
+    share = x.dtype.type(x.shape[1] / x.size)
+    products = elementwise("times_standardized")(g, x, mean, variance, *features, epsilon)
+    of_weight = _sums_of_features(products)
+    of_bias = _sums_of_features(g)
+    arrays = g, x, weight, mean, variance, of_weight, of_bias
+    out = elementwise("batch_norm_gradient")(*arrays, *features, epsilon, share)
+    return out, of_weight, of_bias

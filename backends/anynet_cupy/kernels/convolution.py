@@ -21,25 +21,20 @@ kernels = Kernels()
 
 
 def _unfold(
-    x: ndarray, kernel: Pair, out: Any, stride: Pair, padding: Padding, dilation: Pair
-) -> Any:
-    """Return what the windows see, (channels · kernel height · kernel width, images · out height ·
-    out width).
+    x: ndarray, kernel: Pair, out: Pair, stride: Pair, padding: Padding, dilation: Pair
+) -> ndarray:
+    """Return the elements of all windows.
+
+    The result is (channels · kernel height · kernel width, images · out height · out width).
     """
     import cupy
 
-    images, channels, *size = x.shape
+    images, channels, height, width = x.shape
     columns = cupy.empty((channels * math.prod(kernel), images * math.prod(out)), x.dtype)
-    given = (
-        cupy.ascontiguousarray(x),
-        images,
-        channels,
-        *numbers_of_windows(size, out, padding),
-        columns,
-    )
-    return elementwise("unfold", *kernel, *stride, *dilation)(
-        *given, size=images * channels * math.prod(out)
-    )
+    numbers = numbers_of_windows((height, width), out, padding)
+    loop = elementwise("unfold", *kernel, *stride, *dilation)
+    size = images * channels * math.prod(out)
+    return loop(cupy.ascontiguousarray(x), images, channels, *numbers, columns, size=size)
 
 
 def _channels_first(g: ndarray, groups: int) -> Any:
@@ -95,8 +90,8 @@ def conv2d_weight_gradient(
         return NotImplemented
     columns = _unfold(x, kernel, g.shape[2:], stride, padding, dilation)
     columns = columns.reshape(groups, -1, columns.shape[1])
-    found = product(_channels_first(g, groups), columns.swapaxes(1, 2))
-    return found.reshape(g.shape[1], x.shape[1] // groups, *kernel)
+    out = product(_channels_first(g, groups), columns.swapaxes(1, 2))
+    return out.reshape(g.shape[1], x.shape[1] // groups, *kernel)
 
 
 @kernels.register()
@@ -110,7 +105,7 @@ def conv2d_input_gradient(
     dilation: Pair,
     groups: int,
 ) -> Any:
-    """Multiply once, and let every pixel gather what is meant for it."""
+    """Multiply once, and let every pixel gather its products."""
     import cupy
 
     in_channels, *kernel = weight.shape[1:]
@@ -121,11 +116,6 @@ def conv2d_input_gradient(
     rows = weight.reshape(groups, weight.shape[0] // groups, -1).swapaxes(1, 2)
     columns = cupy.ascontiguousarray(product(rows, _channels_first(g, groups)))
     out = cupy.empty((g.shape[0], groups * in_channels, *size), g.dtype)
-    given = (
-        columns,
-        g.shape[0],
-        groups * in_channels,
-        *numbers_of_windows(size, g.shape[2:], padding),
-        out,
-    )
-    return elementwise("fold", *kernel, *stride, *dilation)(*given)
+    numbers = numbers_of_windows(size, g.shape[2:], padding)
+    loop = elementwise("fold", *kernel, *stride, *dilation)
+    return loop(columns, len(g), groups * in_channels, *numbers, out)

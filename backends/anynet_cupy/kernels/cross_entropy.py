@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 kernels = Kernels()
 
-#: Classes among which every thread may look.
+#: The most classes that every thread reads.
 _CLASSES = 256
 
 
 @kernels.register()
 def softmax_cross_entropy(logits: ndarray, labels: ndarray) -> Any:
-    """Two launches instead of fifteen, where classes are few."""
+    """Use two launches instead of fifteen for few classes."""
     import cupy
 
-    fits = (
-        logits.ndim == 2 and labels.ndim == 1 and 0 < logits.shape[-1] <= _CLASSES and len(logits)
-    )
-    if not fits or not declared("cross_entropy", logits, L=labels):
+    if logits.ndim != 2 or labels.ndim != 1 or not declared("cross_entropy", logits, L=labels):
+        return NotImplemented
+    if not 0 < logits.shape[-1] <= _CLASSES or not len(logits):
         return NotImplemented
     logits = cupy.ascontiguousarray(logits)
     rows, classes = logits.shape
-    numbers = classes, logits.dtype.type(1 / rows)
-    difference, surprise = elementwise("cross_entropy")(logits, logits, labels[:, None], *numbers)
-    return cupy.sum(surprise), difference
+    share = logits.dtype.type(1 / rows)
+    loop = elementwise("cross_entropy")
+    difference, losses = loop(logits, logits, labels[:, None], classes, share)
+    return cupy.sum(losses), difference

@@ -15,5 +15,5 @@ kernels = Kernels()
 
 @kernels.register()
 def erf(x: ndarray) -> Any:
-    """CUDA's own, in one launch."""
+    """Call CUDA's own function in one launch."""
     return elementwise("erf")(x) if declared("erf", x) else NotImplemented

@@ -18,26 +18,22 @@ kernels = Kernels()
 
 @kernels.register()
 def index_add(g: ndarray, indices: ndarray, axis: int, length: int) -> Any:
-    """Add slices where their index says, see `scatter_add`."""
-    return scatter_add(
-        g,
-        indices.reshape(-1, *(1 for _ in g.shape[axis + 1 :])),
-        axis,
-        length,
-    )
+    """Add slices at their indices. See `scatter_add`."""
+    ones = (1,) * (g.ndim - axis - 1)
+    return scatter_add(g, indices.reshape(-1, *ones), axis, length)
 
 
 @kernels.register()
 def scatter_add(g: ndarray, indices: ndarray, axis: int, length: int) -> Any:
-    """Add elements where their index says, in one launch.
+    """Add elements at their indices in one launch.
 
-    They are added in any order: the last bits of a sum may differ from call to call.
+    The order of additions is arbitrary, so the last bits of a sum may differ between calls.
     """
     import cupy
 
     axis %= g.ndim
     if g.dtype.kind == "c":
-        # The real and the imaginary parts are beside each other.
+        # The real and the imaginary parts are adjacent.
         parts = cupy.ascontiguousarray(g)[..., None].view(g.real.dtype)
         out = scatter_add(parts, indices[..., None], axis, length)
         return out if out is NotImplemented else out.view(g.dtype)[..., 0]
@@ -45,17 +41,11 @@ def scatter_add(g: ndarray, indices: ndarray, axis: int, length: int) -> Any:
         return NotImplemented
     after = g.shape[axis + 1 :]
     out = cupy.zeros((*g.shape[:axis], length, *after), g.dtype)
-    return elementwise("scatter_add")(
-        cupy.ascontiguousarray(g),
-        indices,
-        g.shape[axis],
-        math.prod(after),
-        length,
-        out,
-    )
+    g = cupy.ascontiguousarray(g)
+    return elementwise("scatter_add")(g, indices, g.shape[axis], math.prod(after), length, out)
 
 
 @kernels.register()
 def sum_to(g: ndarray, shape: tuple[int, ...]) -> Any:
-    """Sum a matrix to one row, as for the bias of a layer."""
+    """Sum a matrix to one row. The gradient of a layer's bias is such a sum."""
     return sum(g, axis=0) if shape == g.shape[1:] else NotImplemented

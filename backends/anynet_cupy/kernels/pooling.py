@@ -14,37 +14,35 @@ if TYPE_CHECKING:
 
 kernels = Kernels()
 
-_ONES = (1, 1)
-
 
 @kernels.register()
 def max_pool2d(x: ndarray, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
-    """Look through every window in one launch."""
+    """Read every window in one launch."""
     import cupy
 
-    size = output_size(x.shape[2:], kernel, stride, padding, _ONES)
+    size = output_size(x.shape[2:], kernel, stride, padding, (1, 1))
     if not suits("max_pool2d", x) or min(size) < 1:
         return NotImplemented
     out = cupy.empty((*x.shape[:2], *size), x.dtype)
-    given = (
-        cupy.ascontiguousarray(x),
-        *numbers_of_windows(x.shape[2:], size, padding),
-        out,
-    )
-    return elementwise("max_pool2d", *kernel, *stride)(*given)
+    numbers = numbers_of_windows(x.shape[2:], size, padding)
+    loop = elementwise("max_pool2d", *kernel, *stride)
+    return loop(cupy.ascontiguousarray(x), *numbers, out)
 
 
 @kernels.register()
 def max_pool2d_gradient(
     g: ndarray, x: ndarray, largest: ndarray, *, kernel: Pair, stride: Pair, padding: Padding
 ) -> Any:
-    """Let every pixel look for the windows whose largest it is; nothing is added by two at once."""
+    """Let every pixel find the windows whose largest element it is.
+
+    Each thread writes one pixel, so no two threads add to the same element.
+    """
     import cupy
 
     if not suits("max_pool2d_gradient", x, g, largest):
         return NotImplemented
     numbers = numbers_of_windows(x.shape[2:], largest.shape[2:], padding)
-    given = map(cupy.ascontiguousarray, (g, x, largest))
-    return elementwise("max_pool2d_gradient", *kernel, *stride)(
-        *given, *numbers, cupy.empty(x.shape, x.dtype)
-    )
+    arrays = map(cupy.ascontiguousarray, (g, x, largest))
+    out = cupy.empty(x.shape, x.dtype)
+    loop = elementwise("max_pool2d_gradient", *kernel, *stride)
+    return loop(*arrays, *numbers, out)

@@ -1,4 +1,4 @@
-"""Functions of the standard that CuPy's own wait for the GPU, or cannot be captured in a graph."""
+"""Functions of the standard for which CuPy's own wait for the GPU, or cannot be captured in a graph."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ kernels = Kernels()
 
 @kernels.register()
 def clip(x: ndarray, min: Any = None, max: Any = None) -> Any:
-    """Take the larger, then the smaller of two: the wrapper of the standard reads masks, which
-    waits for the GPU.
+    """Call ``maximum`` and ``minimum``.
+
+    The wrapper of array-api-compat indexes with masks, which waits for the GPU.
     """
     import cupy
 
@@ -31,23 +32,22 @@ def clip(x: ndarray, min: Any = None, max: Any = None) -> Any:
 
 
 @kernels.register()
-def sum(x: ndarray, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+def sum(
+    x: ndarray,
+    *,
+    axis: int | tuple[int, ...] | None = None,
+    dtype: Any = None,
+    keepdims: bool = False,
+) -> Any:
     """Sum a matrix to one row."""
-    plain = (
-        x.ndim == 2
-        and axis in (0, (0,))
-        and dtype is None
-        and not keepdims
-        and x.dtype.char in "fd"
-    )
-    return sums(x, 0) if plain else NotImplemented
+    if x.ndim != 2 or axis not in (0, (0,)) or dtype is not None or keepdims:
+        return NotImplemented
+    return sums(x, 0) if x.dtype.char in "fd" else NotImplemented
 
 
 @kernels.register()
 def matmul(x1: ndarray, x2: ndarray) -> Any:
-    """Multiply floating or complex vectors, matrices and stacks of matrices as `numpy.matmul`
-    does.
-    """
+    """Multiply floating or complex vectors, matrices and stacks of matrices by cuBLAS."""
     import cupy
 
     if not is_multiplied(x1, x2):
@@ -66,7 +66,7 @@ def matmul(x1: ndarray, x2: ndarray) -> Any:
     else:
         batch = cupy.broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
         if math.prod(x2.shape[:-2]) == 1:
-            # All rows of a stack by one matrix.
+            # One product of all rows of the stack.
             x1, x2 = x1.reshape(-1, x1.shape[-1]), x2.reshape(x2.shape[-2:])
         elif math.prod(x1.shape[:-2]) == 1:
             x1 = x1.reshape(x1.shape[-2:])
@@ -78,48 +78,45 @@ def matmul(x1: ndarray, x2: ndarray) -> Any:
 
 
 def product(x1: ndarray, x2: ndarray) -> Any:
-    """Multiply, as CuPy does it where there is no other way."""
+    """Multiply, by CuPy's function if cuBLAS does not support the arrays."""
     import cupy
 
-    found = matmul(x1, x2)
-    return cupy.matmul(x1, x2) if found is NotImplemented else found
+    out = matmul(x1, x2)
+    return cupy.matmul(x1, x2) if out is NotImplemented else out
 
 
 @kernels.register()
 def tensordot(
     x1: ndarray, x2: ndarray, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
 ) -> Any:
-    """Bring the summed axes together: one product of matrices."""
+    """Bring the summed axes together, and compute one product of matrices."""
     if isinstance(axes, int):
         axes = range(x1.ndim - axes, x1.ndim), range(axes)
     if not is_multiplied(x1, x2) or not all(map(_are_axes, (x1, x2), axes)):
         return NotImplemented
-    gone1, gone2 = (
-        [axis % x.ndim for axis in part] for x, part in zip((x1, x2), axes, strict=True)
-    )
-    left1, left2 = (
-        [axis for axis in range(x.ndim) if axis not in gone]
-        for x, gone in ((x1, gone1), (x2, gone2))
-    )
-    summed = [x1.shape[axis] for axis in gone1]
-    if summed != [x2.shape[axis] for axis in gone2]:
+    summed1 = [axis % x1.ndim for axis in axes[0]]
+    summed2 = [axis % x2.ndim for axis in axes[1]]
+    kept1 = [axis for axis in range(x1.ndim) if axis not in summed1]
+    kept2 = [axis for axis in range(x2.ndim) if axis not in summed2]
+    lengths = [x1.shape[axis] for axis in summed1]
+    if lengths != [x2.shape[axis] for axis in summed2]:
         return NotImplemented
-    rows = x1.transpose(*left1, *gone1).reshape(-1, math.prod(summed))
-    columns = x2.transpose(*gone2, *left2).reshape(math.prod(summed), -1)
-    shape = [x1.shape[axis] for axis in left1] + [x2.shape[axis] for axis in left2]
+    rows = x1.transpose(*kept1, *summed1).reshape(-1, math.prod(lengths))
+    columns = x2.transpose(*summed2, *kept2).reshape(math.prod(lengths), -1)
+    shape = [x1.shape[axis] for axis in kept1] + [x2.shape[axis] for axis in kept2]
     return product(rows, columns).reshape(shape)
 
 
-def _are_axes(x: ndarray, axes: Any) -> bool:
-    """Tell whether these are axes of an array, each named once."""
-    return all(-x.ndim <= axis < x.ndim for axis in axes) and len(
-        {axis % x.ndim for axis in axes}
-    ) == len(axes)
+def _are_axes(x: ndarray, axes: Sequence[int]) -> bool:
+    """Return whether these are distinct axes of an array."""
+    if not all(-x.ndim <= axis < x.ndim for axis in axes):
+        return False
+    return len({axis % x.ndim for axis in axes}) == len(axes)
 
 
 @kernels.register()
 def vecdot(x1: ndarray, x2: ndarray, /, *, axis: int = -1) -> Any:
-    """Multiply and sum; as a product it would be one for each pair of vectors."""
+    """Multiply and sum, since cuBLAS would compute one product for each pair of vectors."""
     import cupy
 
     dtype = cupy.promote_types(x1.dtype, x2.dtype)
@@ -139,7 +136,7 @@ def matrix_power(x: ndarray, n: int, /) -> Any:
     while n:
         n, odd = divmod(n, 2)
         if odd:
-            # New also where it is the first power.
+            # Copied, because the result shares no memory with x.
             out = x.copy() if out is None else product(out, x)
         x = product(x, x) if n else x
     return out

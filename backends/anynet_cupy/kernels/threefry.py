@@ -15,7 +15,7 @@ kernels = Kernels()
 
 @kernels.register()
 def threefry(key: ndarray, x0: ndarray, x1: ndarray) -> Any:
-    """One launch instead of 180."""
+    """Use one launch instead of 180."""
     if not declared("threefry", key, x0, x1):
         return NotImplemented
     return elementwise("threefry")(key[0:1], key[1:2], x0, x1)

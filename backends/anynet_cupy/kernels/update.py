@@ -16,13 +16,13 @@ kernels = Kernels()
 
 @kernels.register()
 def sgd_update(rate: float, *arrays: ndarray) -> Any:
-    """One launch instead of two."""
+    """Use one launch for each parameter instead of two."""
     return _each("sgd_update", 2, arrays, (rate,))
 
 
 @kernels.register()
 def momentum_update(rate: float, *arrays: ndarray, momentum: float, nesterov: bool) -> Any:
-    """One launch instead of four or six."""
+    """Use one launch for each parameter instead of four or six."""
     return _each("momentum_update", 3, arrays, (rate, momentum, nesterov))
 
 
@@ -36,7 +36,7 @@ def adam_update(
     beta2: float,
     epsilon: float,
 ) -> Any:
-    """One launch instead of fourteen."""
+    """Use one launch for each parameter instead of fourteen."""
     scalars = rate, correction, decay, beta1, beta2, epsilon
     return _each("adam_update", 4, arrays, scalars)
 

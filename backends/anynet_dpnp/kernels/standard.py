@@ -14,8 +14,9 @@ kernels = Kernels()
 
 @kernels.register()
 def broadcast_to(x: ndarray, shape: tuple[int, ...]) -> Any:
-    """Copy: dpnp 0.20's matmul reads a view that repeats a row of a matrix as if each row had its
-    own memory.
+    """Return a copy.
+
+    In dpnp 0.20, matmul misreads a view that repeats a row of a matrix.
     """
     import dpnp
 

@@ -55,7 +55,7 @@ def conv2d(
     dilation: Pair,
     groups: int,
 ) -> Any:
-    """Convolve."""
+    """Call XLA's convolution."""
     if x.dtype != weight.dtype:
         return NotImplemented
     y = _conv(x, weight, stride, padding, dilation, groups)
@@ -75,7 +75,7 @@ def conv2d_weight_gradient(
     dilation: Pair,
     groups: int,
 ) -> Any:
-    """Transpose the function that is linear in the weights."""
+    """Transpose the convolution as a linear function of the weights."""
     from jax import linear_transpose
 
     if g.dtype != x.dtype:
@@ -98,12 +98,14 @@ def conv2d_input_gradient(
     dilation: Pair,
     groups: int,
 ) -> Any:
-    """Transpose the function that is linear in the images, where that is safe."""
+    """Transpose the convolution as a linear function of the images, where that is safe."""
     from jax import linear_transpose
 
-    reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
-    within = all(0 <= n <= most for sides, most in zip(padding, reach, strict=True) for n in sides)
-    if g.dtype != weight.dtype or tuple(stride) != (1, 1) or not within:
+    if g.dtype != weight.dtype or tuple(stride) != (1, 1):
         return NotImplemented
+    for i in (0, 1):
+        reach = dilation[i] * (weight.shape[2 + i] - 1)
+        if not all(0 <= n <= reach for n in padding[i]):
+            return NotImplemented
     x = _empty((g.shape[0], weight.shape[1] * groups, *size), g)
     return linear_transpose(lambda x: _conv(x, weight, stride, padding, dilation, groups), x)(g)[0]

@@ -15,40 +15,40 @@ kernels = Kernels()
 
 @kernels.register()
 def place(g: Array, key: Any, shape: tuple[int, ...]) -> Any:
-    """Set a slice of zeros, functionally."""
+    """Return zeros with a slice set."""
     import jax.numpy as jnp
 
     out = jnp.zeros(shape, g.dtype)
-    # None adds axes when an array is read, and has no place where it is written.
-    key = tuple(part for part in (key if isinstance(key, tuple) else (key,)) if part is not None)
-    return out.at[key].set(g.reshape(out[key].shape))
+    # None adds an axis when an array is read, and has no meaning when it is written.
+    parts = key if isinstance(key, tuple) else (key,)
+    written = tuple(part for part in parts if part is not None)
+    return out.at[written].set(g.reshape(out[written].shape))
 
 
 @kernels.register()
 def put(x: Array, key: Any, value: Any) -> Any:
-    """Set elements, functionally."""
+    """Return x with elements set."""
     return x.at[key].set(value)
 
 
 @kernels.register()
 def index_add(g: Array, indices: Array, axis: int, length: int) -> Any:
-    """Add slices where their index says."""
+    """Add slices at their indices."""
     import jax.numpy as jnp
 
     shape = (*g.shape[:axis], length, *g.shape[axis + 1 :])
-    # JAX adds the length to indices, in their own dtype.
+    # JAX adds the length to negative indices in their own dtype.
     places = as_indices("indices", indices)
     return jnp.zeros(shape, g.dtype).at[(slice(None),) * axis + (places,)].add(g)
 
 
 @kernels.register()
 def scatter_add(g: Array, indices: Array, axis: int, length: int) -> Any:
-    """Add elements where their index says."""
+    """Add elements at their indices."""
     import jax.numpy as jnp
 
     axis %= g.ndim
-    here = list(jnp.indices(g.shape, sparse=True))
-    here[axis] = as_indices("indices", indices)
-    return (
-        jnp.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype).at[tuple(here)].add(g)
-    )
+    places = list(jnp.indices(g.shape, sparse=True))
+    places[axis] = as_indices("indices", indices)
+    shape = (*g.shape[:axis], length, *g.shape[axis + 1 :])
+    return jnp.zeros(shape, g.dtype).at[tuple(places)].add(g)

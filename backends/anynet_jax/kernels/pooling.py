@@ -23,8 +23,10 @@ def _pool(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Any:
 @kernels.register()
 def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
     """Reduce every window."""
-    y = _pool(x, kernel, stride, padding) if x.dtype.kind == "f" else NotImplemented
-    if y is not NotImplemented and min(y.shape[2:]) < 1:
+    if x.dtype.kind != "f":
+        return NotImplemented
+    y = _pool(x, kernel, stride, padding)
+    if min(y.shape[2:]) < 1:
         raise ValueError("the kernel is larger than the image")
     return y
 
@@ -33,7 +35,7 @@ def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Any
 def max_pool2d_gradient(
     g: Array, x: Array, largest: Array, *, kernel: Pair, stride: Pair, padding: Padding
 ) -> Any:
-    """Let XLA select and scatter; of equal elements it, too, takes the first."""
+    """Call XLA's select and scatter, which takes the first of equal elements."""
     from jax import vjp
 
     if g.dtype != x.dtype or x.dtype.kind != "f":

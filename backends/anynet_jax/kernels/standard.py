@@ -15,9 +15,7 @@ kernels = Kernels()
 
 @kernels.register()
 def take(x: Array, indices: Array, *, axis: int | None = None) -> Any:
-    """Take indices of every integer dtype; JAX adds the length to negative ones in their own
-    dtype.
-    """
+    """Convert indices, since JAX adds the length to negative ones in their own dtype."""
     import jax.numpy as jnp
 
     return jnp.take(x, as_indices("indices", indices), axis=axis)
@@ -25,7 +23,7 @@ def take(x: Array, indices: Array, *, axis: int | None = None) -> Any:
 
 @kernels.register()
 def take_along_axis(x: Array, indices: Array, *, axis: int = -1) -> Any:
-    """Take indices of every integer dtype, as `take` does."""
+    """Convert indices as `take` does."""
     import jax.numpy as jnp
 
     return jnp.take_along_axis(x, as_indices("indices", indices), axis=axis)

@@ -15,23 +15,23 @@ kernels = Kernels()
 
 @kernels.register()
 def relu(x: Array) -> Any:
-    """Relu."""
+    """Write Relu."""
     return operator("relu", x)
 
 
 @kernels.register()
 def sigmoid(x: Array) -> Any:
-    """Sigmoid."""
+    """Write Sigmoid."""
     return operator("sigmoid", x)
 
 
 @kernels.register()
 def softmax(x: Array, axis: int = -1) -> Any:
-    """Softmax."""
+    """Write Softmax."""
     return operator("softmax", x, axis=axis)
 
 
 @kernels.register()
 def log_softmax(x: Array, axis: int = -1) -> Any:
-    """LogSoftmax."""
+    """Write LogSoftmax."""
     return operator("log_softmax", x, axis=axis)

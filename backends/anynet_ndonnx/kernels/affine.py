@@ -15,8 +15,9 @@ kernels = Kernels()
 
 @kernels.register()
 def affine(x: Array, weight: Array, bias: Array | None) -> Any:
-    """Gemm for matrices, MatMul and Add for more axes: ndonnx's own product asks the file whether
-    there is any row.
+    """Write Gemm for matrices, MatMul and Add for more axes.
+
+    The product of ndonnx would write a check for rows into the file.
     """
     if x.dtype != weight.dtype:
         return NotImplemented

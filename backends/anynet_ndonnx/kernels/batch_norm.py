@@ -16,8 +16,9 @@ kernels = Kernels()
 def scale_shift(
     x: Array, mean: Array, variance: Array, weight: Array, bias: Array, epsilon: float
 ) -> Any:
-    """BatchNormalization, with the one output that it has in inference; spox's function always
-    gives it three.
+    """Write BatchNormalization with its one output in inference.
+
+    The function of spox would give it three outputs.
     """
     import ndonnx
     import spox
@@ -32,9 +33,9 @@ def scale_shift(
     }
     if any(a.dtype != x.dtype for a in arrays.values()):
         return NotImplemented
-    kind = helper.np_dtype_to_tensor_dtype(x.dtype.unwrap_numpy())
+    dtype = helper.np_dtype_to_tensor_dtype(x.dtype.unwrap_numpy())
     info = {
-        name: helper.make_tensor_value_info(name, kind, a.shape)
+        name: helper.make_tensor_value_info(name, dtype, a.shape)
         for name, a in {**arrays, "y": x}.items()
     }
     node = helper.make_node("BatchNormalization", [*arrays], ["y"], epsilon=epsilon)

@@ -26,7 +26,7 @@ def conv2d(
     dilation: Pair,
     groups: int,
 ) -> Any:
-    """Conv."""
+    """Write Conv."""
     if x.shape[1] != weight.shape[1] * groups:
         raise ValueError("the channels do not fit")
     check_windows(x, weight.shape[2:], padding, dilation)
@@ -55,7 +55,7 @@ def conv2d_input_gradient(
     dilation: Pair,
     groups: int,
 ) -> Any:
-    """ConvTranspose, whose output padding is what the size lacks."""
+    """Write ConvTranspose, with the output padding that completes the size."""
     reach = [
         (g.shape[2 + i] - 1) * stride[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1
         for i in (0, 1)
@@ -78,9 +78,7 @@ def conv2d_input_gradient(
 def _conv2d_by_product(
     x: Array, weight: Array, bias: Array | None, stride: Pair, dilation: Pair, groups: int
 ) -> Any:
-    """Convolve padded images of float64 as the reference does: programs that run ONNX files have
-    Conv for less.
-    """
+    """Convolve padded images of float64 as the reference does, since runtimes lack Conv for it."""
     import ndonnx
 
     out_channels, channels, height, width = weight.shape
@@ -117,7 +115,7 @@ def _conv2d_transposed_by_product(
     dilation: Pair,
     groups: int,
 ) -> Any:
-    """Convolve g, with zeros between its elements, with the weights turned round."""
+    """Convolve g, with zeros between its elements, with the flipped weights."""
     import ndonnx
 
     out_channels, channels, *kernel = weight.shape
@@ -149,7 +147,7 @@ def _conv2d_transposed_by_product(
 
 
 def _reshaped(x: Array, shape: tuple[int, ...]) -> Any:
-    """Change all axes but the first, whose length the file leaves open: 0 stands for it."""
+    """Change all axes but the first, whose length is open in the file and is written as 0."""
     import ndonnx
 
     return operator("reshape", x, ndonnx.asarray([0, *shape], dtype=ndonnx.int64))

@@ -16,5 +16,5 @@ kernels = Kernels()
 
 @kernels.register()
 def embedding(weight: Array, indices: Array) -> Any:
-    """Gather, for which ONNX wants indices of 32 or 64 bits."""
+    """Write Gather, with indices of 32 or 64 bits as ONNX requires."""
     return operator("gather", weight, as_indices("indices", indices), axis=0)

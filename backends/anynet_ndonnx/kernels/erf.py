@@ -15,5 +15,5 @@ kernels = Kernels()
 
 @kernels.register()
 def erf(x: Array) -> Any:
-    """Erf."""
+    """Write Erf."""
     return in_single("erf", x)

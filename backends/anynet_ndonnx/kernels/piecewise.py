@@ -15,23 +15,23 @@ kernels = Kernels()
 
 @kernels.register()
 def elu(x: Array, alpha: float = 1.0) -> Any:
-    """Elu."""
+    """Write Elu."""
     return in_single("elu", x, alpha=alpha)
 
 
 @kernels.register()
 def hard_sigmoid(x: Array) -> Any:
-    """HardSigmoid, whose own slope is another one."""
+    """Write HardSigmoid with PyTorch's slope of 1/6, since its default is 0.2."""
     return in_single("hard_sigmoid", x, alpha=1 / 6, beta=0.5)
 
 
 @kernels.register()
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Any:
-    """LeakyRelu."""
+    """Write LeakyRelu."""
     return in_single("leaky_relu", x, alpha=negative_slope)
 
 
 @kernels.register()
 def selu(x: Array) -> Any:
-    """Selu."""
+    """Write Selu."""
     return in_single("selu", x)

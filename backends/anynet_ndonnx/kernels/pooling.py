@@ -17,7 +17,7 @@ kernels = Kernels()
 
 @kernels.register()
 def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
-    """MaxPool."""
+    """Write MaxPool."""
     check_windows(x, kernel, padding)
     import ndonnx
     import spox.opset.ai.onnx.v21 as operators
@@ -33,7 +33,7 @@ def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Any
 
 @kernels.register()
 def avg_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
-    """AveragePool."""
+    """Write AveragePool."""
     if not is_single(x):
         return NotImplemented
     check_windows(x, kernel, padding)

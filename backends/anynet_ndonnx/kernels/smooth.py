@@ -15,17 +15,17 @@ kernels = Kernels()
 
 @kernels.register()
 def gelu(x: Array, approximate: bool = False) -> Any:
-    """Gelu."""
+    """Write Gelu."""
     return in_single("gelu", x, approximate="tanh" if approximate else "none")
 
 
 @kernels.register()
 def mish(x: Array) -> Any:
-    """Mish."""
+    """Write Mish."""
     return in_single("mish", x)
 
 
 @kernels.register()
 def softplus(x: Array) -> Any:
-    """Softplus."""
+    """Write Softplus."""
     return in_single("softplus", x)

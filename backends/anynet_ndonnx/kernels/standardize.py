@@ -14,8 +14,9 @@ kernels = Kernels()
 
 @kernels.register()
 def standardize(x: Array, axis: tuple[int, ...], epsilon: float) -> Any:
-    """LayerNormalization, for the last axis; the moments are written to the file only where they
-    are used.
+    """Write LayerNormalization for the last axis.
+
+    The moments are written to the file only if they are used.
     """
     import ndonnx
     import numpy as np
