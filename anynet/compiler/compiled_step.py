@@ -8,7 +8,6 @@ which the backend may compile further.
 import sys
 import threading
 import warnings
-from collections.abc import Callable
 from operator import is_
 from types import MethodType
 from typing import Any, NamedTuple
@@ -20,10 +19,11 @@ from anynet.compiler.guards import Arguments, Guards, Outside
 from anynet.compiler.program import Program, Write
 from anynet.compiler.recording import record
 from anynet.errors import ArgumentError
+from anynet.kernel import Function
 from anynet.tracing.trace import Traced
 
 
-def compile(step: Callable[..., Any]) -> "CompiledStep":
+def compile(step: Function) -> "CompiledStep":
     """Return the step, recorded by its first call and replayed by later calls.
 
     A step is a function of trees (networks, optimizers, arrays). It returns a tree, and may put new
@@ -85,7 +85,7 @@ class CompiledStep:
 
     """
 
-    def __init__(self, step: Callable[..., Any]) -> None:
+    def __init__(self, step: Function) -> None:
         self.step = step
         #: The last one was used last.
         self.programs: list[Program] = []

@@ -14,7 +14,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from weakref import ref
 
 from anynet.array import Array, DType, array_namespace, device
 
@@ -25,6 +26,12 @@ class Carry(NamedTuple):
     argument: int
     result: int
 
+
+#: A function of arrays and scalars that returns new arrays and changes nothing.
+ArrayFunction = Callable[..., list[Array]]
+
+#: Such a function without arguments, which is captured.
+Capturable = Callable[[], list[Array]]
 
 #: One thread captures at a time, because a library has one stream and one memory pool for it.
 _capturing = threading.Lock()
@@ -38,9 +45,7 @@ class GraphDriver(ABC):
         """Return the context in which all other methods are called."""
 
     @abstractmethod
-    def capture(
-        self, function: Callable[[], list[Array]]
-    ) -> tuple[Callable[[], object], list[Array]]:
+    def capture(self, function: Capturable) -> tuple[Callable[[], object], list[Array]]:
         """Return the launch of all calls that the function makes, and its results, which a launch
         overwrites.
 
@@ -107,43 +112,47 @@ class _Captured:
     #: Other memory of the graph.
     memory: list[Array]
     #: Kept, because it holds the arrays that the device reads.
-    function: Callable[[], list[Array]]
+    function: Capturable
+
+
+def _scalar(value: float, like: Array, dtype: DType) -> Array:
+    xp = array_namespace(like)
+    return xp.full((), value, dtype=dtype, device=device(like))
 
 
 class _Capturing(ABC):
     """Captures a function of arrays and scalars that returns a list of arrays and changes nothing.
 
-    The first graph copies the carried arguments. Where a later call has another array for an
-    argument that was not copied, a new graph copies that one too. Where the device cannot capture
-    the function, this warns once and does not try again.
+    A graph copies the carried arguments. Where a later call has another array for an argument that
+    was not copied, a new graph copies that one too. Where the device cannot capture the function,
+    this warns once and does not try again.
     """
 
-    def __init__(
-        self, function: Callable[..., list[Array]], carry: list[Carry], driver: GraphDriver
-    ) -> None:
+    def __init__(self, function: ArrayFunction, carry: list[Carry], driver: GraphDriver) -> None:
         self._function = function
         self._carry = carry
         self._driver = driver
+        self._copied = {argument for argument, _ in carry}
         self._captured: _Captured | None = None
         self._failed = False
 
     @abstractmethod
-    def _on(self, inputs: _Inputs, memory: list[Array]) -> Callable[[], list[Array]]:
+    def _on(self, inputs: _Inputs, memory: list[Array]) -> Capturable:
         """Return the function that is captured. Whatever memory a launch needs is appended."""
 
-    def _capture(self, arguments: list[Array], copied: Iterable[int] = ()) -> _Captured | None:
+    def _capture(self, arguments: list[Array]) -> _Captured | None:
         """Return the graph for these arguments, None where there cannot be one."""
-        captured = self._captured
-        copied = {*copied, *(argument for argument, _ in self._carry)}
-        if captured is not None:
-            replaced = captured.inputs.replaced(arguments)
-            if not replaced:
-                return captured
-            copied = {*captured.inputs.copied, *replaced}
         if self._failed:
             return None
+        if self._captured is not None:
+            replaced = self._captured.inputs.replaced(arguments)
+            if not replaced:
+                return self._captured
+            self._copied.update(replaced)
+            # The next graph can use its memory.
+            self._captured = None
         try:
-            inputs = _Inputs(self._driver, arguments, copied)
+            inputs = _Inputs(self._driver, arguments, self._copied)
             memory: list[Array] = []
             function = self._on(inputs, memory)
             with _capturing:
@@ -156,7 +165,6 @@ class _Capturing(ABC):
                 stacklevel=2,
             )
             return None
-        # Assigned when complete: an interrupt leaves the previous graph.
         self._captured = _Captured(inputs, launch, results, memory, function)
         return self._captured
 
@@ -166,14 +174,21 @@ class Graph(_Capturing):
     arrays.
     """
 
+    #: The arguments of the first call.
+    _first: list[Any] | None = None
+
     def __call__(self, arrays: list[Array], scalars: list[float]) -> list[Array]:
         """Return the results of the function."""
         driver = self._driver
         with driver.current():
             # The function has memory of its own too, see `anynet.compiler.buffers`.
             driver.wait()
-            if self._captured is None:
-                self._begin_scalars(arrays, scalars)
+            if self._first is None:
+                # The second call captures, because it shows which arguments change.
+                self._first = [ref(x) for x in arrays]
+                return self._function(*arrays, *scalars)
+            if self._captured is None and not self._failed:
+                self._begin(arrays, scalars)
             captured = self._capture(arrays)
             if captured is None:
                 return self._function(*arrays, *scalars)
@@ -188,7 +203,7 @@ class Graph(_Capturing):
             driver.copy(new, captured.results)
         return new
 
-    def _on(self, inputs: _Inputs, memory: list[Array]) -> Callable[[], list[Array]]:
+    def _on(self, inputs: _Inputs, memory: list[Array]) -> Capturable:
         count = len(self._carry)
 
         def function() -> list[Array]:
@@ -197,10 +212,12 @@ class Graph(_Capturing):
 
         return function
 
-    def _begin_scalars(self, arrays: list[Array], scalars: list[float]) -> None:
-        xp, dtype = array_namespace(*arrays), self._driver.scalar_dtype(arrays)
-        place = device(arrays[0])
-        self._scalars = [xp.full((), x, dtype=dtype, device=place) for x in scalars]
+    def _begin(self, arrays: list[Array], scalars: list[float]) -> None:
+        first = self._first or ()
+        changed = [i for i, known in enumerate(first) if known() is not arrays[i]]
+        self._copied.update(changed)
+        dtype = self._driver.scalar_dtype(arrays)
+        self._scalars = [_scalar(x, arrays[0], dtype) for x in scalars]
         self._values = list(scalars)
 
     def _update_scalars(self, scalars: list[float]) -> None:
@@ -233,10 +250,11 @@ class Loop(_Capturing):
             dtype = driver.scalar_dtype(arrays)
             values = xp.asarray(scalars, dtype=dtype, device=device(entries))
             arguments = [*arrays, entries, values]
+            self._copied.update((len(arrays), len(arrays) + 1))
             captured = self._captured
             if captured is not None and captured.inputs.arrays[-2].shape != entries.shape:
                 self._captured = None
-            captured = self._capture(arguments, (len(arrays), len(arrays) + 1))
+            captured = self._capture(arguments)
             if captured is None:
                 return None
             captured.inputs.update(arguments)
@@ -251,7 +269,7 @@ class Loop(_Capturing):
             driver.copy([*new, *others], [*state, *rows])
         return new, others
 
-    def _on(self, inputs: _Inputs, memory: list[Array]) -> Callable[[], list[Array]]:
+    def _on(self, inputs: _Inputs, memory: list[Array]) -> Capturable:
         *arguments, entries, values = inputs.arrays
         driver, xp, place = self._driver, array_namespace(entries), device(entries)
         carried = {result for _, result in self._carry}

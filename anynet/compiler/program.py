@@ -15,6 +15,7 @@ from anynet.compiler.prologue import Contents
 from anynet.compiler.recorder import Recorder
 from anynet.compiler.source import function_of, generate_source, needed_instructions, slots_in
 from anynet.interrupt import DeferredInterrupt
+from anynet.kernel import Function
 from anynet.tracing.trace import Traced
 
 #: (holder, name, output) of a place, where the output belongs; of a container, the outputs of the
@@ -179,7 +180,7 @@ class Program:
         self._prologue.commit(contents)
 
     @cached_property
-    def _loop(self) -> Callable[..., Any]:
+    def _loop(self) -> Function:
         return self.target.loop(self._function, self._carry)
 
     def can_loop(self, leaves: list[Any]) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from anynet.kernel import Function
 from anynet.tracing.dynamic_scalars import DynamicValue
 
 #: The contents of dynamic values, which a prologue changes; they are committed after the calls.
@@ -10,7 +11,7 @@ Contents = dict[DynamicValue, Any]
 
 
 class _Entry(NamedTuple):
-    function: Callable[..., Any]
+    function: Function
     arguments: tuple[DynamicValue, ...]
     #: The value that the result replaces; None where the results are scalars.
     target: DynamicValue | None

@@ -9,7 +9,7 @@ from anynet.compiler.prologue import Prologue
 from anynet.compiler.source import Instruction, Slot
 from anynet.compiler.target import target_of
 from anynet.errors import CompilationError
-from anynet.kernel import Kernels
+from anynet.kernel import Function, Kernels
 from anynet.tracing.dynamic_scalars import DynamicValue
 from anynet.tracing.trace import Primitive, Traced, next_level
 
@@ -167,7 +167,7 @@ class Recorder:
                 "namespace, or leave this part out of what is compiled"
             ) from error
 
-    def emit(self, function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+    def emit(self, function: Function, *args: Any, **settings: Any) -> Any:
         """Call a function of the library and record the call."""
         # The name of maximum.reduce is reduce.
         owner: Any = getattr(function, "__self__", None)
@@ -178,7 +178,7 @@ class Recorder:
     def _record(
         self,
         name: str,
-        function: Callable[..., Any],
+        function: Function,
         args: Sequence[Any],
         settings: dict[str, Any],
         out: Any,

@@ -1,6 +1,5 @@
 """Recording: one call of a step, with variables in place of its arrays, becomes a program."""
 
-from collections.abc import Callable
 from itertools import count
 from operator import attrgetter
 from typing import Any
@@ -15,17 +14,14 @@ from anynet.compiler.recorder import Recorder
 from anynet.compiler.source import Slot, input_names
 from anynet.errors import CompilationError
 from anynet.interrupt import DeferredInterrupt
+from anynet.kernel import Function
 from anynet.reach import LIMIT, Reach
 from anynet.tracing.errors import call
 from anynet.tracing.trace import Traced
 
 
 def record(
-    step: Callable[..., Any],
-    args: list[Any],
-    named: dict[str, Any],
-    arguments: Arguments,
-    outside: Outside,
+    step: Function, args: list[Any], named: dict[str, Any], arguments: Arguments, outside: Outside
 ) -> tuple[Any, Program | str]:
     """Call the step. Return its result and its program, or the reason why no other call could use
     a program.
@@ -288,7 +284,7 @@ def _check_result(result: object) -> None:
         )
 
 
-def _parameters(step: Callable[..., Any]) -> list[str]:
+def _parameters(step: Function) -> list[str]:
     """Return the names of a function's positional parameters."""
     signature = signature_of(step)
     parameters = signature.parameters.values() if signature else ()

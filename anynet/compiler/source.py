@@ -5,11 +5,12 @@ import linecache
 import math
 import re
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any, NamedTuple
 
-from anynet.array import Array
+from anynet.compiler.device_graph import ArrayFunction
+from anynet.kernel import Function
 
 
 class Slot(NamedTuple):
@@ -22,7 +23,7 @@ class Instruction(NamedTuple):
     """One call. Its arguments are slots or constants. Its results go to slots in order."""
 
     name: str
-    function: Callable[..., Any]
+    function: Function
     args: tuple[Any, ...]
     settings: Mapping[str, Any]
     results: tuple[Slot, ...]
@@ -123,7 +124,7 @@ def generate_source(
 _next_number = count(1).__next__
 
 
-def function_of(source: str, names: dict[str, Any], title: str) -> Callable[..., list[Array]]:
+def function_of(source: str, names: dict[str, Any], title: str) -> ArrayFunction:
     """Return the function ``run`` of a source, whose lines are shown as those of a file.
 
     The lines are known for as long as the function exists.
@@ -131,7 +132,7 @@ def function_of(source: str, names: dict[str, Any], title: str) -> Callable[...,
     file = f"<compiled {title} {_next_number()}>"
     scope = dict(names)
     exec(compile(source, file, "exec"), scope)  # a function of our own writing
-    run: Callable[..., list[Array]] = scope["run"]
+    run: ArrayFunction = scope["run"]
     # Without a time of change, linecache looks for no file.
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     weakref.finalize(run, linecache.cache.pop, file, None).atexit = False

@@ -5,7 +5,8 @@ from typing import Any
 
 from anynet.array import Array, DType
 from anynet.backend import Backend, get_backend
-from anynet.compiler.device_graph import Carry, Graph, GraphDriver, Loop
+from anynet.compiler.device_graph import ArrayFunction, Carry, Graph, GraphDriver, Loop
+from anynet.kernel import Function
 
 
 class CompilerTarget:
@@ -34,7 +35,7 @@ class CompilerTarget:
         return self.backend.xp.empty(shape, dtype=dtype, device=self.backend.device)
 
     def compile(
-        self, function: Callable[..., list[Array]], carry: list[Carry]
+        self, function: ArrayFunction, carry: list[Carry]
     ) -> Callable[[list[Array], list[float]], list[Array]]:
         """Return a faster version of a function of arrays and scalars that changes nothing.
 
@@ -44,11 +45,11 @@ class CompilerTarget:
             return Graph(function, carry, self.driver)
         return lambda arrays, scalars: function(*arrays, *scalars)
 
-    def calls_python(self, function: Callable[..., Any], arguments: list[Array]) -> bool:
+    def calls_python(self, function: Function, arguments: list[Array]) -> bool:
         """Return whether a compiled step can call a Python function with such arguments."""
         return self.driver is None
 
-    def loop(self, function: Callable[..., list[Array]], carry: list[Carry]) -> Callable[..., Any]:
+    def loop(self, function: ArrayFunction, carry: list[Carry]) -> Function:
         """Return a loop on the device over a function, where ``has_loop`` says that there is one.
 
         The function takes arrays, the last of which is one of the entries, and scalars. The loop

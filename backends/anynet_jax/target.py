@@ -5,8 +5,9 @@ from typing import Any
 
 from anynet.array import Array
 from anynet.backend import Backend, get_backend
-from anynet.compiler.device_graph import Carry
+from anynet.compiler.device_graph import ArrayFunction, Carry
 from anynet.compiler.target import CompilerTarget
+from anynet.kernel import Function
 
 
 class JaxTarget(CompilerTarget):
@@ -21,7 +22,7 @@ class JaxTarget(CompilerTarget):
         self._jax: Any = jax
 
     def compile(
-        self, function: Callable[..., list[Array]], carry: list[Carry]
+        self, function: ArrayFunction, carry: list[Carry]
     ) -> Callable[[list[Array], list[float]], list[Array]]:
         """Return the function, compiled by XLA. All scalars are one array, which stays on the
         device until they change.
@@ -45,7 +46,7 @@ class JaxTarget(CompilerTarget):
 
         return run
 
-    def calls_python(self, function: Callable[..., Any], arguments: list[Array]) -> bool:
+    def calls_python(self, function: Function, arguments: list[Array]) -> bool:
         """Return whether JAX can trace the function, because XLA calls no Python.
 
         Errors of the function itself are raised.
@@ -57,7 +58,7 @@ class JaxTarget(CompilerTarget):
             return False
         return True
 
-    def loop(self, function: Callable[..., list[Array]], carry: list[Carry]) -> Callable[..., Any]:
+    def loop(self, function: ArrayFunction, carry: list[Carry]) -> Function:
         """Return a loop of XLA's."""
         jax = self._jax
         carried = [result for _, result in carry]
@@ -104,7 +105,7 @@ def _host_vector(scalars: list[Any], arrays: list[Any], carry: list[Carry]) -> A
 
 
 def _on_vector(
-    function: Callable[..., list[Array]], carry: list[Carry]
+    function: ArrayFunction, carry: list[Carry]
 ) -> Callable[[list[Any], Any], list[Any]]:
     """Return the function with its scalars as one array. The carried results have the dtypes that
     they would have with Python scalars.
