@@ -266,13 +266,23 @@ def check_dtype(xp: Namespace, dtype: DType) -> None:
 
 
 def backend_names() -> list[str]:
-    """Return the names of all registered backends, including those that do not work here."""
+    """Return the names of all registered backends, including those that do not work here.
+
+    >>> "numpy" in anynet.backend.backend_names()
+    True
+
+    """
     return sorted(entry_points())
 
 
 @dataclass(frozen=True)
 class Report:
-    """Whether a backend works here, with the reason where it does not."""
+    """Whether a backend works here, with the reason where it does not.
+
+    >>> anynet.backend.probe("no_such_library").works
+    False
+
+    """
 
     name: str
     version: str = "-"
@@ -287,6 +297,11 @@ def probe(name: str) -> Report:
     """Return a report on a backend, for which it is opened and multiplies two small matrices.
 
     Any failure becomes the report's reason.
+
+    >>> report = anynet.backend.probe("numpy")
+    >>> report.device, report.works
+    ('cpu', True)
+
     """
     try:
         backend = get_backend(name)

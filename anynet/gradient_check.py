@@ -43,7 +43,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ParameterCheck:
-    """The comparison of the analytic and the numerical derivative of one array."""
+    """The comparison of the analytic and the numerical derivative of one array.
+
+    >>> report = anynet.check_gradients(lambda x: x * x, np.asarray(3.0))
+    >>> report.checks[0].path, report.checks[0].analytic
+    ('argument', 6.0)
+
+    """
 
     path: str
     shape: tuple[int, ...]
@@ -59,7 +65,13 @@ class ParameterCheck:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """The comparisons of all arrays of a tree. It is true if all errors are within the tolerance."""
+    """The comparisons of all arrays of a tree. It is true if all errors are within the tolerance.
+
+    >>> report = anynet.check_gradients(lambda x: x * x, np.asarray(3.0))
+    >>> bool(report), report.every_element
+    (True, True)
+
+    """
 
     checks: tuple[ParameterCheck, ...]
     tolerance: float

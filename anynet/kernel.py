@@ -28,6 +28,10 @@ class Aliasing(IntEnum):
     """Where the result of a function may be, from the weakest promise to the strongest.
 
     Each promise includes the ones before it.
+
+    >>> anynet.kernel.Aliasing.OUT > anynet.kernel.Aliasing.FRESH
+    True
+
     """
 
     #: The result may share memory with an argument.

@@ -31,10 +31,10 @@ _CUDA = 2
 
 
 class CupyBackend(Backend):
-    """CuPy on the current GPU, see `cupy.cuda.Device`, or on the one whose number is given.
+    """CuPy on the current GPU, see `cupy.cuda.Device`, or on the GPU with a given index.
 
-    CuPy's functions work on the current device, and none takes another one. So a GPU that is not
-    the current one raises an error when it is opened; `anynet.configure` makes it current first.
+    CuPy's functions work on the current device, and none takes another one. Opening another GPU
+    raises an error. `anynet.configure` makes a GPU current.
     """
 
     device: Any
@@ -65,8 +65,7 @@ class CupyBackend(Backend):
 
     def _here(self) -> Any:
         """Return a context in which the GPU is the current device."""
-        # An object of its own: one that two threads enter at once may leave them on each other's
-        # device.
+        # Always a new object. Two threads that enter the same one may end on each other's device.
         return self._cupy.cuda.Device(self.device.id)
 
     @property
@@ -81,9 +80,7 @@ class CupyBackend(Backend):
             return self._cupy.asarray(portable(obj))
 
     def from_array(self, x: Any) -> Any:
-        """Take over an array on this GPU, by DLPack where it is not CuPy's; copy from another GPU
-        or main memory.
-        """
+        """Return an array on this GPU without a copy, by DLPack. Copy from another GPU or main memory."""
         cupy = self._cupy
         with self._here():
             if isinstance(x, cupy.ndarray):
@@ -143,8 +140,8 @@ def _device_count(cupy: ModuleType) -> int:
 
 
 def _try_out(cupy: ModuleType) -> None:
-    """Compute something tiny with a compiled kernel and with cuBLAS: what is missing shows here,
-    not in a layer.
+    """Compute with a compiled kernel and with cuBLAS, so that missing libraries raise here and not
+    in a layer.
     """
     try:
         x = cupy.ones((2, 2), dtype="float32") + 1

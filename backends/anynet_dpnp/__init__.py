@@ -1,4 +1,4 @@
-"""The dpnp backend: NumPy's functions on what SYCL drives, Intel's GPUs and CPUs."""
+"""The dpnp backend: NumPy's functions on SYCL devices, such as Intel's GPUs and CPUs."""
 
 import sys
 from typing import Any
@@ -11,10 +11,10 @@ from anynet_dpnp.kernels import KERNELS
 
 
 class DpnpBackend(Backend):
-    """dpnp on ``cpu``, ``gpu``, ``gpu:1``, ``level_zero:gpu:0``; SYCL's first choice unless told.
+    """dpnp on ``cpu``, ``gpu``, ``gpu:1``, ``level_zero:gpu:0``. Default: SYCL's choice.
 
-    An operator of dpnp refuses a traced array on its right: there, write ``xp.multiply(x, y)`` for
-    ``x * y``.
+    dpnp's operators raise for a traced array on their right. Write ``xp.multiply(x, y)`` in place
+    of ``x * y``.
     """
 
     device: Any
@@ -51,7 +51,7 @@ class DpnpBackend(Backend):
         return self.xp.asarray(portable(obj), device=self.device)
 
     def from_array(self, x: Any) -> Any:
-        """Move a dpnp array; copy any other library's array through main memory."""
+        """Move a dpnp array. Copy any other library's array through main memory."""
         if isinstance(x, self.xp.ndarray):
             return x if x.device == self.device else x.to_device(self.device)
         return self.from_host(get_backend("numpy").asarray(x))

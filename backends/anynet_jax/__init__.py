@@ -19,8 +19,7 @@ _SWITCH = 'jax.config.update("jax_enable_x64", True)'
 
 
 class JaxBackend(Backend):
-    """JAX on ``cpu``, ``gpu``, ``tpu``, or one of several, as ``gpu:1``; JAX's own first choice
-    unless told.
+    """JAX on ``cpu``, ``gpu``, ``tpu``, or one of several, such as ``gpu:1``. Default: JAX's choice.
 
     JAX has 64-bit dtypes only when its setting ``jax_enable_x64`` is on, which `anynet.configure`
     does. Otherwise 64-bit integers become 32-bit ones, where these have all values, and arrays of
@@ -47,7 +46,7 @@ class JaxBackend(Backend):
 
     @property
     def device_name(self) -> str:
-        """The platform, with a number where there are several; all of those of a mesh."""
+        """The platform and index of the device, or of all devices of a mesh."""
         return ", ".join(f"{d.platform}:{d.id}" for d in sorted(self._devices, key=lambda d: d.id))
 
     @property
@@ -78,7 +77,7 @@ class JaxBackend(Backend):
         return context
 
     def asarray(self, obj: Any, dtype: Any = None) -> Any:
-        """Convert on the host what JAX would not have as it is."""
+        """Return an array. Dtypes that JAX lacks are converted on the host."""
         if dtype is not None:
             check_dtype(self.xp, dtype)
             if not isinstance(obj, self._jax.Array):
@@ -102,7 +101,7 @@ class JaxBackend(Backend):
         return self._jax.device_put(x, self.device)
 
     def from_array(self, x: Any) -> Any:
-        """Move a JAX array; copy any other library's array through main memory."""
+        """Move a JAX array. Copy any other library's array through main memory."""
         if isinstance(x, self._jax.Array):
             there = isinstance(x, self._jax.core.Tracer) or x.sharding.device_set == self._devices
             return x if there else self._jax.device_put(x, self.device)
@@ -115,9 +114,7 @@ class JaxBackend(Backend):
         return get_backend("numpy").from_host(x if known else x.astype("float32"))
 
     def synchronize(self) -> None:
-        """Wait for every array that is still to be computed; what no one holds is not waited
-        for.
-        """
+        """Wait for all arrays that are in use."""
         self._jax.block_until_ready(self._jax.live_arrays())
 
 
@@ -147,8 +144,11 @@ def _enable_x64(on: bool) -> Any:
 
 
 def _narrowed(x: Any) -> Any:
-    """Return 64-bit integers as 32-bit ones with the same values; refuse other values and
-    dtypes.
+    """Return 64-bit integers as 32-bit integers.
+
+    Raises:
+        DTypeError: a value does not fit, or the dtype is another one.
+
     """
     short = {"float64": "float32", "complex128": "complex64"}.get(x.dtype.name)
     if short is not None:

@@ -1,6 +1,6 @@
-"""The ndonnx backend: its arrays have no numbers but note what is done with them, as an ONNX graph.
+"""The ndonnx backend, whose arrays have no values and record operations as an ONNX graph.
 
-It is there for `anynet.export_onnx`; nothing is trained on it.
+`anynet.export_onnx` uses it. Networks cannot be trained on it.
 """
 
 from typing import Any
@@ -40,17 +40,17 @@ class NdonnxBackend(Backend):
 
     @property
     def device_name(self) -> str:
-        """There is none: a graph is run elsewhere."""
+        """A fixed name, because another program runs the graph."""
         return "graph"
 
     def from_host(self, obj: Any) -> Any:
-        """Embed numbers as constants."""
+        """Return values as a constant of the graph."""
         return self.xp.asarray(portable(obj))
 
     def from_array(self, x: Any) -> Any:
-        """Embed the numbers of another library's array."""
+        """Return another library's array as a constant of the graph."""
         return x if isinstance(x, self.xp.Array) else self.from_host(get_backend(x).to_host(x))
 
     def to_host(self, x: Any) -> Any:
-        """Return the numbers of a constant; an argument of the graph has none."""
+        """Return the values of a constant. An argument of the graph has none."""
         return x.unwrap_numpy()

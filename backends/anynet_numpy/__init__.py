@@ -30,14 +30,13 @@ class NumpyBackend(Backend):
         super().__init__(array_api_compat.numpy, "cpu")
 
     def from_host(self, obj: Any) -> Any:
-        """Make an array of numbers, nested lists or an object with a buffer."""
+        """Return a scalar, nested lists or an object with a buffer as an array."""
         return checked(np.asarray(obj))
 
     def from_array(self, x: Any) -> Any:
-        """Take over any library's array, copied from its device where that is not the CPU.
+        """Return any library's array, copied if its device is not the CPU.
 
-        A dtype that NumPy does not have, such as bfloat16, comes as float32, which has all its
-        values.
+        A dtype that NumPy lacks, such as bfloat16, becomes float32, which has all its values.
         """
         if isinstance(x, np.ndarray | np.generic):
             return checked(x)
@@ -70,14 +69,13 @@ def checked(x: Any) -> Any:
 
 
 def portable(obj: Any) -> Any:
-    """Return numbers as a NumPy array that every library takes: see `checked`; and of regular
-    strides.
+    """Return a scalar, lists or a buffer as a NumPy array that every library takes.
 
-    A dtype that only an extension of NumPy has, such as bfloat16, becomes float32, which has all
-    its values.
+    It is as `checked` returns it, and has regular strides. A dtype of an extension of NumPy, such
+    as bfloat16, becomes float32, which has all its values.
 
     Raises:
-        DTypeError: see `checked`; or a dtype of more than 64 bits for a real number.
+        DTypeError: as for `checked`, or a real dtype has more than 64 bits.
 
     """
     x = checked(np.asarray(obj))

@@ -1,4 +1,4 @@
-"""The array_api_strict backend: the standard and nothing more, to find code that leans on one
+"""The array_api_strict backend: the standard and nothing more, to find code that depends on one
 library.
 """
 
@@ -11,7 +11,7 @@ from anynet.errors import BackendError, DTypeError
 
 
 class StrictBackend(Backend):
-    """array_api_strict on one of its pretended devices: ``CPU_DEVICE``, ``device1`` or
+    """array_api_strict on one of its emulated devices: ``CPU_DEVICE``, ``device1`` or
     ``device2``.
     """
 
@@ -37,7 +37,7 @@ class StrictBackend(Backend):
         return str(self.device).split("'")[1]
 
     def from_host(self, obj: Any) -> Any:
-        """Read by way of NumPy, which keeps a buffer's dtype where array_api_strict does not."""
+        """Read by way of NumPy, which keeps a buffer's dtype, unlike array_api_strict."""
         x = portable(obj)
         try:
             return self.xp.asarray(x, device=self.device)
@@ -47,13 +47,11 @@ class StrictBackend(Backend):
             ) from error
 
     def from_array(self, x: Any) -> Any:
-        """Take over another library's array through main memory, for the pretended devices know no
-        DLPack.
-        """
+        """Copy another library's array through main memory, because emulated devices have no DLPack."""
         if type(x).__module__.startswith("array_api_strict"):
             return x if x.device == self.device else x.to_device(self.device)
         return self.from_host(get_backend("numpy").asarray(x))
 
     def to_host(self, x: Any) -> Any:
-        """Copy to main memory; DLPack leaves the pretended CPU only."""
+        """Copy to main memory. Only the emulated CPU supports DLPack."""
         return super().to_host(x.to_device(self.xp.Device("CPU_DEVICE")))

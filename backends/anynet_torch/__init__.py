@@ -1,5 +1,5 @@
-"""The PyTorch backend: its tensors on a CPU, a CUDA GPU or Apple's GPU; its own derivatives are not
-used.
+"""The PyTorch backend: tensors on a CPU, a CUDA GPU or Apple's GPU, without PyTorch's own
+derivatives.
 """
 
 from types import ModuleType
@@ -22,9 +22,7 @@ else:
 
 
 class TorchBackend(Backend):
-    """PyTorch on ``cpu``, ``cuda``, ``cuda:1``, ``mps``; the first GPU where there is one, unless
-    told.
-    """
+    """PyTorch on ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. Default: ``cpu``."""
 
     device: Any
     if INSTALLED:
@@ -54,13 +52,11 @@ class TorchBackend(Backend):
             keep_freed()
 
     def from_host(self, obj: Any) -> Any:
-        """Copy, for PyTorch would share the memory of a buffer, also of one that is not to be
-        written into.
-        """
+        """Return a copy, because PyTorch would share the memory of a buffer, even a read-only one."""
         return self._torch.tensor(portable(obj), device=self.device)
 
     def from_array(self, x: Any) -> Any:
-        """Move a tensor; copy any other library's array through main memory."""
+        """Move a tensor. Copy any other library's array through main memory."""
         if isinstance(x, self._torch.Tensor):
             return x if x.device == self.device else x.to(self.device)
         return self.through_host(x)
@@ -79,7 +75,7 @@ class TorchBackend(Backend):
         return (x if known else x.float()).numpy(force=True)
 
     def strides(self, x: Any) -> Any:
-        """Ask the tensor; a number of Python's has none."""
+        """Return the tensor's strides, and None for a Python scalar."""
         return x.stride() if isinstance(x, self._torch.Tensor) else None
 
     def synchronize(self) -> None:
