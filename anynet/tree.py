@@ -500,7 +500,8 @@ def _places(
         seen = None
     left_out = () if buffers or kind > _NODE else _buffers(tree)
     for name, child in children(tree):
-        if name not in left_out:
+        # Settings are most of the children.
+        if (_kinds.get(type(child)) or _kind(child)) != _SETTING and name not in left_out:
             yield from _places(child, _joined(path, name), buffers, seen)
 
 

@@ -197,3 +197,42 @@ def test_unflatten(backend):
         "b",
         ("c",),
     )
+
+
+def test_children_of_every_kind_of_tree():
+    linear = layers.Linear(2, 3, bias=False)
+    kinds = {
+        "module": (linear, ["weight", "bias"]),
+        "dict": ({"a": 1, 2: 3}, ["a", 2]),
+        "list": ([4, 5], [0, 1]),
+        "tuple": ((4, 5), [0, 1]),
+        "named tuple": (Pair(4, 5), ["first", "second"]),
+        "setting": ("text", []),
+        "array": (np.ones(2), []),
+    }
+    for value, names in kinds.values():
+        assert [name for name, _ in tree.children(value)] == names
+
+
+def test_paths_of_leaves_and_modules_agree_and_lead_there(backend):
+    class Net(layers.Module):
+        def __init__(self):
+            self.named = Pair(layers.Linear(2, 2), [layers.Linear(2, 2)])
+            self.by_index = {0: layers.Linear(2, 2)}
+
+    net = Net().initialize(0, backend)
+    for path, x in tree.leaves(net):
+        assert net[path] is x
+        assert path.rpartition(".")[0] in dict(tree.modules(net))
+    for path, module in net.modules()[1:]:
+        assert net[path] is module
+    net["named.first"] = net["by_index.0"] = tanh = layers.Tanh()
+    assert net.named.first is net.by_index[0] is tanh
+    assert isinstance(net.named, Pair)
+
+
+def test_own_leaves_leave_modules_out(backend):
+    x, y = numbers(backend, 2), numbers(backend, 3)
+    value = [x, {"a": y}, layers.Linear(2, 2).initialize(0, backend), "text"]
+    assert [path for path, _ in tree.own_leaves(value, "own")] == ["own.0", "own.1.a"]
+    assert [path for path, _ in tree.own_leaves(x, "own")] == ["own"]

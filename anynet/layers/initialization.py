@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 class Uninitialized:
-    """Stands for an array until `Module.initialize` draws it."""
+    """Stands for an array until `Module.initialize` draws it; made by `parameter`.
+
+    >>> layers.Linear(784, 50).weight
+    Uninitialized((784, 50))
+
+    """
 
     def __init__(
         self,
@@ -75,7 +80,7 @@ def initialize(
     backend: Backend | str | None,
     dtype: DType,
 ) -> None:
-    """Draw all uninitialized parameters and buffers of a network; see `Module.initialize`."""
+    """Draw all uninitialized parameters and buffers of a network, as `Module.initialize` says."""
     drawn = [*net.parameters().values()]
     backend = get_backend(drawn[0] if drawn and backend is None else backend)
     if dtype is not None:
