@@ -16,6 +16,8 @@ STANDARD: "dict[str, Primitive[..., Any]]" = {}
 #: What indexing and broadcasting are made of, as primitives by name. `anynet.primitives.indexing`
 #: fills it.
 INDEXING: "dict[str, Primitive[..., Any]]" = {}
+#: Those among them whose references use brackets, and so call the primitive again when traced.
+BRACKETS = frozenset(("getitem", "getitem_at", "put", "put_at"))
 
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "elementwise": tuple(

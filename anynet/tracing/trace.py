@@ -40,7 +40,7 @@ from anynet.errors import (
 )
 from anynet.tracing import views
 from anynet.tracing.operators import Operators
-from anynet.tracing.standard import INDEXING, STANDARD
+from anynet.tracing.standard import BRACKETS, INDEXING, STANDARD
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -209,7 +209,7 @@ class Primitive(Generic[P, R]):
     @property
     def inlined(self) -> bool:
         """Whether a trace may evaluate `inline` in place of the primitive."""
-        known = self.name in STANDARD or self.name in INDEXING
+        known = self.name in STANDARD or self.name in BRACKETS
         return self.reference is not None and not self.opaque and not known
 
     def inline(self, args: Sequence[Any], settings: dict[str, Any]) -> R:

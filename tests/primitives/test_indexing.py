@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import host
 
-from anynet.primitives.indexing import index_add, scatter_add
+from anynet.primitives.indexing import getitem, index_add, put, scatter_add, sum_to
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
@@ -26,3 +26,12 @@ def test_adding_at_indices(backend, dtype):
     for function in (scatter_add, scatter_add.reference):
         found = function(backend.asarray(g), backend.asarray(of_each), 1, 4)
         np.testing.assert_allclose(host(found), scattered, rtol=1e-5)
+
+
+def test_compiled_steps_call_the_functions_in_a_reference():
+    """A reference with brackets is the exception: it would call its primitive again."""
+    assert sum_to.inlined
+    assert index_add.inlined
+    assert scatter_add.inlined
+    assert not getitem.inlined
+    assert not put.inlined
