@@ -159,7 +159,7 @@ def test_settings_of_fit(settings, message):
     assert (net["layers.0.weight"] == before).all()
 
 
-def test_numbers_and_flags_of_a_library():
+def test_scalars_and_flags_of_a_library():
     """NumPy's integers and booleans are whole numbers and flags."""
     history = anynet.fit(
         network(), (X, T), epochs=np.int64(2), batch_size=np.int32(2), seed=np.uint8(3), compile=np.False_,
@@ -182,7 +182,7 @@ def test_functions_that_take_other_arguments():
         anynet.fit(network(), (X, T), loss=lambda: 1.0, progress=False)
 
 
-def test_a_metric_that_gives_no_number():
+def test_a_metric_that_returns_no_scalar():
     with pytest.raises(ArgumentTypeError, match=r"^metric is 'good': wanted a scalar"):
         anynet.evaluate(network(), (X, T), lambda y, t: "good")
     assert anynet.evaluate(network(), (X, T), lambda y, t: 2) == 2.0

@@ -79,13 +79,13 @@ def test_names_devices_and_the_environment(monkeypatch):
         ),
     ],
 )
-def test_names_that_lead_nowhere(name, message):
+def test_unknown_backend_names(name, message):
     with pytest.raises(BackendError, match=message) as caught:
         get_backend(name)
     assert "\n" not in str(caught.value)
 
 
-def test_an_array_knows_its_backend(backend):
+def test_the_backend_of_an_array(backend):
     x = numbers(backend, 2)
     assert get_backend(x).name == backend.name
     assert get_backend(x).device == backend.device
@@ -93,7 +93,7 @@ def test_an_array_knows_its_backend(backend):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8", "bool"])
-def test_numbers_come_in_and_go_out_unchanged(backend, dtype):
+def test_values_survive_a_transfer_to_the_device_and_back(backend, dtype):
     data = (np.arange(6).reshape(2, 3) % 3).astype(dtype)
     x = backend.asarray(data)
     assert get_backend(x).device == backend.device
@@ -126,7 +126,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_arrays_of_every_layout_come_in(backend, name):
+def test_asarray_takes_every_memory_layout(backend, name):
     data = ODD[name]
     x = backend.asarray(data)
     assert_close(x, data)
@@ -161,19 +161,19 @@ def test_arrays_of_every_layout_come_in(backend, name):
         ),
     ],
 )
-def test_arrays_of_other_things_than_numbers(backend, data, message):
+def test_asarray_raises_for_non_numeric_arrays(backend, data, message):
     with pytest.raises(DTypeError, match=message):
         backend.asarray(data)
 
 
 @pytest.mark.skipif(np.finfo(np.longdouble).bits == 64, reason="needs a long double")
-def test_arrays_of_more_digits_than_other_libraries_have(backend):
+def test_asarray_raises_for_long_doubles(backend):
     if backend.name != "numpy":
         with pytest.raises(DTypeError, match="wanted float64 or a shorter one"):
             backend.asarray(np.ones(2, "longdouble"))
 
 
-def test_python_numbers_become_float32_unless_asked(backend):
+def test_python_floats_become_float32_by_default(backend):
     assert backend.asarray([1.0, 2.0]).dtype == backend.xp.float32
     assert backend.asarray([1.0], dtype=backend.xp.float64).dtype == backend.xp.float64
     assert backend.xp.isdtype(backend.asarray([1, 2]).dtype, "integral")
@@ -306,7 +306,7 @@ def test_matplotlib_is_missing(monkeypatch, tmp_path):
         plotting.accuracy_curve(history, tmp_path / "curve.png")
 
 
-def test_entries_that_are_there_twice(registered):
+def test_duplicate_entry_points(registered):
     registered(numpy="somewhere:Else")
     assert backend_names().count("numpy") == 1
     assert get_backend("numpy").name == "numpy"

@@ -52,7 +52,7 @@ def test_networks_by_name(file):
         ("{}:number", "which gives a int: wanted a layer or network"),
     ],
 )
-def test_names_of_nothing(file, name, message):
+def test_names_without_a_network(file, name, message):
     with pytest.raises(ArgumentError, match=message):
         bench.load(name.format(file))
 

@@ -129,7 +129,7 @@ def test_compiled_steps_of_callables_are_copied():
 
 
 @pytest.mark.parametrize("wrong", [3, None, "f", np.ones(2)], ids=["int", "None", "str", "array"])
-def test_what_cannot_be_called(wrong):
+def test_objects_that_are_not_callable(wrong):
     x = np.ones(2)
     message = r"f is .*: wanted a function, as lambda x: xp\.sum\(x\*\*2\)"
     for use in (

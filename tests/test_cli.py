@@ -39,7 +39,7 @@ def test_version(capsys):
     ],
 )
 @pytest.mark.parametrize("example", ["mnist.py", "gradient_check.py", "mnist_inference.py"])
-def test_a_backend_that_is_not_there_ends_in_one_line(example, arguments, environment, message):
+def test_a_missing_backend_prints_one_line(example, arguments, environment, message):
     code, out, err = run(f"examples/{example}", *arguments, **environment)
     assert code == 2
     assert out == ""
@@ -98,7 +98,7 @@ def test_the_argument_wins_over_the_variable():
     assert out.startswith("numpy ")
 
 
-def test_programs_end_with_their_code(capsys):
+def test_run_exits_with_the_code_of_the_program(capsys):
     def fails():
         raise DataError("no data")
 

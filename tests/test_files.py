@@ -164,7 +164,7 @@ def test_a_file_that_is_swept_before_it_is_locked_is_made_again(tmp_path, monkey
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_a_limit_on_what_is_read(tmp_path):
+def test_the_limit_on_the_size_of_a_file(tmp_path):
     (tmp_path / "file").write_bytes(b"12345")
     assert read_whole(tmp_path / "file", 5) == b"12345"
     with pytest.raises(DataError, match="has 5 bytes: the limit is max_bytes=4"):

@@ -127,7 +127,7 @@ def test_the_worst_element_is_named(backend):
 
 @pytest.mark.parametrize("every_element", [True, False])
 @pytest.mark.parametrize("place", [0, 2])
-def test_one_derivative_that_is_no_number(backend, every_element, place):
+def test_one_derivative_is_nan(backend, every_element, place):
     """It fails the check wherever it is, and along whichever direction."""
     at = backend.asarray(np.arange(3) == place)
 
@@ -147,7 +147,7 @@ def test_one_derivative_that_is_no_number(backend, every_element, place):
         assert check.worst == (place,)
 
 
-def test_a_value_that_is_no_number_along_one_direction(backend):
+def test_a_value_is_nan_along_one_direction(backend):
     """Most directions are right: the median would pass."""
     calls = []
 
@@ -184,7 +184,7 @@ def test_nothing_to_check(backend):
         anynet.check_gradients(total, [backend.asarray([1, 2])])
 
 
-def test_the_check_takes_the_same_numbers_on_every_backend(backend):
+def test_the_check_uses_the_same_directions_on_every_backend(backend):
     reports = [
         anynet.check_gradients(*problem(b, 40, 50), directions=1)
         for b in (anynet.get_backend("numpy"), backend)

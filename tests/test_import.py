@@ -13,7 +13,7 @@ import anynet
 LAZY = "bench cli perceptron plotting".split()
 
 
-def test_all_public_names_are_there():
+def test_all_public_names_exist():
     """Also those of modules that are imported when they are used."""
     for name in anynet.__all__:
         assert getattr(anynet, name) is not None

@@ -17,7 +17,7 @@ def total(x):
     return array_namespace(x).sum(x)
 
 
-def test_differences_of_numbers_and_arrays(backend):
+def test_differences_of_scalars_and_arrays(backend):
     assert numerical.forward_difference(lambda x: x**2, 3.0) == pytest.approx(6, rel=1e-5)
     assert numerical.central_difference(math.sin, 0.5) == pytest.approx(math.cos(0.5), rel=1e-8)
     x = numbers(backend, 4)
@@ -159,7 +159,7 @@ FUNCTIONS = {
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_many_points_at_once_are_the_points_one_by_one(backend, name):
+def test_many_points_together_equal_single_points(backend, name):
     """Whatever a function does with its argument, batched or not, its differences are those of a
     plain loop."""
     if name == "written into" and backend.name == "jax":
@@ -206,7 +206,7 @@ def test_products_of_any_size_in_any_memory(rows, inner, columns, memory, seed):
     np.testing.assert_allclose(found, 2 * x.T @ (x @ w), rtol=1e-5, atol=1e-7)
 
 
-def test_no_numbers_and_no_axes(backend):
+def test_empty_arrays_and_arrays_of_no_axes(backend):
     nothing = backend.asarray(np.zeros((0, 3)))
     assert numerical.numerical_gradient(total, nothing).shape == (0, 3)
     scalar = backend.asarray(np.array(2.0))
@@ -265,7 +265,7 @@ def test_functions_that_want_plain_arrays(backend, f, expected):
     assert host(beside["y"]).tolist() == [1, 2]
 
 
-def test_functions_that_ask_what_they_are_given(backend):
+def test_functions_that_check_the_type_of_their_argument(backend):
     """The derivative is that of the function of plain arrays, which may go another way than with
     traced ones."""
     kind = type(numbers(backend, 1))
@@ -299,7 +299,7 @@ def test_the_functions_own_error_is_raised(backend):
     assert caught.value.__context__ is None
 
 
-def test_whole_numbers_are_points_too(backend):
+def test_integer_points(backend):
     x = backend.asarray(np.array([3, 4]))
     for f in (lambda x: total(x**2), chosen_by_a_value):
         assert_close(numerical.numerical_gradient(f, x), [6, 8], rtol=1e-8)
@@ -345,7 +345,7 @@ def test_dtypes_that_the_library_does_not_know():
         numerical.numerical_gradient(total, np.ones(2, ml_dtypes.bfloat16))
 
 
-def test_pytorch_records_nothing():
+def test_pytorch_records_no_derivatives():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     x = torch.tensor([3.0, 4.0], dtype=torch.float64, requires_grad=True)
     for f in (

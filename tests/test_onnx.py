@@ -114,7 +114,7 @@ def test_every_layer(backend, tmp_path, name):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, layers.Module) else "",
 )
-def test_layers_of_onnx_come_out_as_one(tmp_path, layer, shape, wanted):
+def test_layers_of_onnx_export_as_one_node(tmp_path, layer, shape, wanted):
     net = layers.Sequential(layer).initialize(0)
     anynet.export_onnx(net, tmp_path / "net.onnx", shape)
     assert operators(tmp_path / "net.onnx") == wanted
@@ -169,7 +169,7 @@ def test_a_network_of_images(backend, tmp_path):
         ("tanh", "Tanh"),
     ],
 )
-def test_operators_of_onnx_come_out_as_one(tmp_path, name, operator):
+def test_operators_of_onnx_export_as_one_node(tmp_path, name, operator):
     net = layers.Sequential(layers.Linear(6, 5), layers.activation(name), seed=0)
     anynet.export_onnx(net, tmp_path / "net.onnx", (6,))
     assert operators(tmp_path / "net.onnx") == ["Gemm", operator]
@@ -412,7 +412,7 @@ def test_arguments_that_cannot_be(tmp_path, args, settings, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_no_network(tmp_path):
+def test_export_raises_for_an_object_that_is_not_a_network(tmp_path):
     with pytest.raises(
         ArgumentTypeError,
         match=r"net is the function <lambda>: wanted a network; a function goes into",
@@ -516,7 +516,7 @@ def test_embeddings_take_integers(tmp_path):
         anynet.export_onnx(net, tmp_path / "net.onnx", (4,), dtype="float32")
 
 
-def test_what_cannot_be_exported(tmp_path):
+def test_networks_that_cannot_be_exported(tmp_path):
     path = tmp_path / "net.onnx"
     with pytest.raises(DataError, match="no numbers yet"):
         anynet.export_onnx(layers.Sequential(layers.Linear(4, 3)), path, (4,))

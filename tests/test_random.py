@@ -209,7 +209,7 @@ def test_fold_in_of_a_number_out_of_range(number):
         random.fold_in(random.key(0), number)
 
 
-def test_float64_numbers(backend):
+def test_float64_values(backend):
     key = random.key(3, backend)
     unit = host(random.uniform(key, (1000,), backend.xp.float64))
     assert unit.dtype == np.float64
@@ -332,7 +332,7 @@ def test_a_permutation_holds_every_number_once(seed, n):
     st.integers(-(2**31), 2**31 - 2),
     st.integers(1, 2**31 - 1),
 )
-def test_integers_stay_in_their_range(seed, low, span):
+def test_integers_are_within_the_range(seed, low, span):
     high = min(low + span, 2**31 - 1)
     drawn = random.integers(random.key(seed), (50,), low, high)
     assert low <= drawn.min()
@@ -365,11 +365,11 @@ def test_a_seed_out_of_range(seed):
     ("low", "high"),
     [(3, 3), (5, 2), (-(2**31) - 1, 0), (5, 2**31), (-(2**31), 2**31 - 1)],
 )
-def test_integers_refuses_an_empty_or_too_wide_range(low, high):
+def test_integers_raises_for_an_empty_or_too_wide_range(low, high):
     with pytest.raises(ValueError, match="wanted low < high"):
         random.integers(random.key(0), (1,), low, high)
 
 
-def test_bernoulli_refuses_what_is_no_probability():
+def test_bernoulli_raises_for_an_invalid_probability():
     with pytest.raises(ValueError, match="from 0 to 1"):
         random.bernoulli(random.key(0), 1.5, (1,))
