@@ -1,7 +1,7 @@
 """The base of optimizers, which are written for one parameter."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -196,6 +196,8 @@ class Optimizer:
         pairs = tree.pairs(net, grads)
         names = self.SLOTS
         groups: _Groups = {}
+        slots: Slots = ()
+        missed = 0
         places: list[tuple[Any, Any, State, int]] = []
         without: list[State] = []
         for pair, (path, state) in zip(pairs, self._states(net, len(pairs)), strict=False):
@@ -203,7 +205,8 @@ class Optimizer:
             if gradient is None:
                 without.append(state)
                 continue
-            missed, slots = self._slots(path, state, parameter) if names else _NO_SLOTS
+            if names:
+                missed, slots = self._slots(path, state, parameter)
             if gradient.dtype != parameter.dtype or gradient.shape != parameter.shape:
                 gradient = _like(name, parameter, gradient)
             if type(parameter) in RECORDING_TYPES:
@@ -276,17 +279,20 @@ class Optimizer:
         counts = [*groups]
         like = groups[counts[0]][0]
         scalars = dynamic_scalars(compute, self._learning_rate, self._updates, like=like)
+        if len(counts) == 1:
+            return {counts[0]: iter(self._apply_to_all(scalars, groups[counts[0]]))}
         length = len(scalars) // len(counts)
-        results, start = {}, 0
-        for missed, arrays in groups.items():
-            own = tuple(scalars[start : start + length])
-            results[missed] = iter(self._apply_to_all(own, arrays))
-            start += length
+        results = {}
+        for i, missed in enumerate(counts):
+            own = scalars[i * length : (i + 1) * length]
+            results[missed] = iter(self._apply_to_all(own, groups[missed]))
         return results
 
-    def _apply_to_all(self, scalars: Scalars, arrays: list[Array]) -> Slots:
+    def _apply_to_all(self, scalars: Sequence[float], arrays: list[Array]) -> Slots:
         if self._fused is None:
-            return apply_to_each(self.apply, len(self.SLOTS), scalars, arrays)
+            return apply_to_each(self.apply, len(self.SLOTS), tuple(scalars), arrays)
+        if not self.SETTINGS:
+            return self._fused(*scalars, *arrays)
         settings = {name: getattr(self, name) for name in self.SETTINGS}
         return self._fused(*scalars, *arrays, **settings)
 
@@ -309,9 +315,6 @@ class Optimizer:
 #: The parameter, gradient and slots of each parameter in turn, by how many updates the parameters
 #: have missed. Those of one group have the same scalars.
 _Groups = dict[int, list[Array]]
-
-#: How many updates a parameter has missed, and its slots, for an optimizer that has none.
-_NO_SLOTS: tuple[int, Slots] = 0, ()
 
 _REMEDY = "an optimizer belongs to one network, make a new one for another"
 
