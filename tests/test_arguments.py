@@ -35,7 +35,8 @@ def test_all_are_errors_that_a_caller_would_catch():
     [
         (
             {"optimizer": optimizers.SGD},
-            r"optimizer is the class SGD: wanted an optimizer with update.net, grads., such as optimizers.SGD\(\)",
+            "optimizer is the class SGD: wanted an optimizer with update.net, grads., such as "
+            r"optimizers.SGD\(\)",
         ),
         (
             {"optimizer": optimizers.AdamW},
@@ -43,19 +44,23 @@ def test_all_are_errors_that_a_caller_would_catch():
         ),
         (
             {"optimizer": "adam"},
-            r"optimizer is 'adam': wanted an optimizer with update.net, grads., such as optimizers.Adam\(\)",
+            "optimizer is 'adam': wanted an optimizer with update.net, grads., such as "
+            r"optimizers.Adam\(\)",
         ),
         (
             {"optimizer": "sgd"},
-            r"optimizer is 'sgd': wanted an optimizer with update.net, grads., such as optimizers.SGD\(\)",
+            "optimizer is 'sgd': wanted an optimizer with update.net, grads., such as "
+            r"optimizers.SGD\(\)",
         ),
         (
             {"optimizer": 0.1},
-            r"optimizer is 0.1: wanted an optimizer with update.net, grads., such as optimizers.SGD\(0.1\)",
+            "optimizer is 0.1: wanted an optimizer with update.net, grads., such as "
+            r"optimizers.SGD\(0.1\)",
         ),
         (
             {"optimizer": {"lr": 0.1}},
-            r"optimizer is {'lr': 0.1}: wanted an optimizer with update.net, grads., such as optimizers.SGD\(0.1\)",
+            "optimizer is {'lr': 0.1}: wanted an optimizer with update.net, grads., such as "
+            r"optimizers.SGD\(0.1\)",
         ),
         (
             {"optimizer": schedules.Cosine(0.1, 10)},
@@ -71,7 +76,8 @@ def test_all_are_errors_that_a_caller_would_catch():
         ),
         (
             {"loss": "mse"},
-            r"loss is 'mse': wanted a function loss\(outputs, labels\), such as losses.mean_squared_error",
+            r"loss is 'mse': wanted a function loss\(outputs, labels\), such as "
+            "losses.mean_squared_error",
         ),
         (
             {"loss": "bce"},
@@ -130,7 +136,8 @@ def test_all_are_errors_that_a_caller_would_catch():
         ),
         (
             {"metric": "accuracy"},
-            r"metric is 'accuracy': wanted one or several of anynet.metrics, such as metrics.accuracy",
+            "metric is 'accuracy': wanted one or several of anynet.metrics, such as "
+            "metrics.accuracy",
         ),
         (
             {"metric": ["f1"]},
@@ -162,9 +169,14 @@ def test_settings_of_fit(settings, message):
 def test_scalars_and_flags_of_a_library():
     """NumPy's integers and booleans are whole numbers and flags."""
     history = anynet.fit(
-        network(), (X, T), epochs=np.int64(2), batch_size=np.int32(2), seed=np.uint8(3), compile=np.False_,
+        network(),
+        (X, T),
+        epochs=np.int64(2),
+        batch_size=np.int32(2),
+        seed=np.uint8(3),
+        compile=np.False_,
         progress=np.False_,
-    )  # fmt: skip
+    )
     assert len(history.losses) == 4
     assert len(Loader(X, T, np.int64(3), shuffle=np.True_, drop_last=1)) == 1
 

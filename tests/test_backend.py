@@ -70,7 +70,8 @@ def test_names_devices_and_the_environment(monkeypatch):
     [
         (
             "numpie",
-            r"unknown backend 'numpie'; there are array_api_strict, .*, torch \(set ANYNET_BACKEND or --backend",
+            r"unknown backend 'numpie'; there are array_api_strict, .*, torch \(set "
+            "ANYNET_BACKEND or --backend",
         ),
         ("numpy:1", "numpy has no device '1'; it has 'cpu'"),
         (
@@ -209,7 +210,8 @@ def test_a_third_partys_backend(registered, tmp_path, monkeypatch):
         "class Quick(Backend):\n"
         "    kernels = {'relu': lambda x: x * 0}\n"
         "    def __init__(self, device=''):\n"
-        "        super().__init__(array_api_strict, array_api_strict.Device(device or 'CPU_DEVICE'))\n",
+        "        super().__init__(array_api_strict, array_api_strict.Device(device or "
+        "'CPU_DEVICE'))\n",
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)

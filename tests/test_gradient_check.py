@@ -20,9 +20,13 @@ def total(x):
 def problem(backend, width=3, features=4):
     """Return a loss and a network whose weights have whole float64 numbers."""
     net = layers.Sequential(
-        layers.Linear(features, width), layers.Tanh(), layers.Linear(width, 3), seed=0, backend=backend,
+        layers.Linear(features, width),
+        layers.Tanh(),
+        layers.Linear(width, 3),
+        seed=0,
+        backend=backend,
         dtype=backend.xp.float64,
-    )  # fmt: skip
+    )
     x, t = (
         numbers(backend, 6, features),
         backend.asarray([0, 1, 2, 0, 1, 2]),

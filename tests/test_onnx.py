@@ -364,7 +364,8 @@ def test_shapes_that_are_none(tmp_path, shape):
         (
             (4,),
             {},
-            r"input_shape is 4: wanted that of one input, such as \(4,\), or a dict of them by name",
+            r"input_shape is 4: wanted that of one input, such as \(4,\), or a dict of them by "
+            "name",
         ),
         (
             ("4",),

@@ -84,7 +84,8 @@ def test_release_needs_an_owner_and_makes_links_absolute(tmp_path):
         )
         subprocess.run(command, check=True)
     assert re.fullmatch(
-        r"\[a\]\(https://github.com/[\w.-]+/anynet/blob/v0.1.0/docs/a.md\) \[b\]\(https://b.org\) \[c\]\(#c\)",
+        r"\[a\]\(https://github.com/[\w.-]+/anynet/blob/v0.1.0/docs/a.md\) "
+        r"\[b\]\(https://b.org\) \[c\]\(#c\)",
         readme.read_text(encoding="utf-8"),
     )
 

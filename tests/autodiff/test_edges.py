@@ -72,54 +72,89 @@ ELEMENTWISE = {
     "square": of("square", (0.0, 0), (-INF, -INF), (1e200, 2e200)),
     "asin": of("asin", (0.0, 1), (1.0, INF), (-1.0, INF)),
     "acos": of("acos", (0.0, -1), (1.0, -INF), (-1.0, -INF)),
-    "acosh": of("acosh", (1.0, INF), (1e200, 1e-200), source="the limit 1 / x; a square in between overflows"),
-    "acosh outside": of("acosh", (0.5, NAN), (-2.0, NAN), source="the function is NaN there; PyTorch gives 1 / √3"),
+    "acosh": of(
+        "acosh",
+        (1.0, INF),
+        (1e200, 1e-200),
+        source="the limit 1 / x; a square in between overflows",
+    ),
+    "acosh outside": of(
+        "acosh", (0.5, NAN), (-2.0, NAN), source="the function is NaN there; PyTorch gives 1 / √3"
+    ),
     "asinh": of("asinh", (0.0, 1), (INF, 0)),
-    "asinh of large numbers": of("asinh", (1e200, 1e-200), (-1e200, 1e-200), source="the limit 1 / |x|"),
+    "asinh of large numbers": of(
+        "asinh", (1e200, 1e-200), (-1e200, 1e-200), source="the limit 1 / |x|"
+    ),
     "atan": of("atan", (0.0, 1), (1e200, 0), (-INF, 0)),
     "atanh": of("atanh", (0.0, 1), (1.0, INF), (-1.0, INF)),
     "maximum": of_two(
         "maximum",
-        ((1.0, 1.0), (0.5, 0.5)), ((0.0, -0.0), (0.5, 0.5)), ((-INF, -INF), (0.5, 0.5)), ((INF, 1.0), (1, 0)),
+        ((1.0, 1.0), (0.5, 0.5)),
+        ((0.0, -0.0), (0.5, 0.5)),
+        ((-INF, -INF), (0.5, 0.5)),
+        ((INF, 1.0), (1, 0)),
     ),
     "minimum": of_two(
         "minimum",
-        ((1.0, 1.0), (0.5, 0.5)), ((0.0, -0.0), (0.5, 0.5)), ((INF, INF), (0.5, 0.5)), ((INF, 1.0), (0, 1)),
+        ((1.0, 1.0), (0.5, 0.5)),
+        ((0.0, -0.0), (0.5, 0.5)),
+        ((INF, INF), (0.5, 0.5)),
+        ((INF, 1.0), (0, 1)),
         ((2.0, 3.0), (1, 0)),
     ),
     "hypot": of_two(
         "hypot",
-        ((3.0, -4.0), (0.6, -0.8)), ((0.0, 2.0), (0, 1)), ((1e200, 1e200), (_COSINE, _COSINE)), ((1.0, INF), (0, NAN)),
+        ((3.0, -4.0), (0.6, -0.8)),
+        ((0.0, 2.0), (0, 1)),
+        ((1e200, 1e200), (_COSINE, _COSINE)),
+        ((1.0, INF), (0, NAN)),
         source="PyTorch",
     ),
     "hypot at the origin": of_two(
-        "hypot", ((0.0, 0.0), (0, 0)), source="the convention, as for the norm; PyTorch gives NaN, JAX 0.5"
+        "hypot",
+        ((0.0, 0.0), (0, 0)),
+        source="the convention, as for the norm; PyTorch gives NaN, JAX 0.5",
     ),
     "atan2": of_two(
         "atan2",
-        ((0.0, 0.0), (0, 0)), ((1.0, 0.0), (0, -1)), ((0.0, -1.0), (-1, 0)), ((-2.0, 0.0), (0, 0.5)),
+        ((0.0, 0.0), (0, 0)),
+        ((1.0, 0.0), (0, -1)),
+        ((0.0, -1.0), (-1, 0)),
+        ((-2.0, 0.0), (0, 0.5)),
         source="PyTorch; JAX gives NaN at the origin",
     ),
     "atan2 of small and large numbers": of_two(
         "atan2",
-        ((1e-200, 1e-200), (5e199, -5e199)), ((1e200, 1e200), (5e-201, -5e-201)),
+        ((1e-200, 1e-200), (5e199, -5e199)),
+        ((1e200, 1e200), (5e-201, -5e-201)),
         source="x2 / (x1² + x2²) and -x1 / (x1² + x2²), where the squares vanish or overflow",
     ),
     "logaddexp": of_two(
         "logaddexp",
-        ((0.0, 0.0), (0.5, 0.5)), ((1e200, 1e200), (0.5, 0.5)), ((INF, 1.0), (1, 0)), ((-INF, 1.0), (0, 1)),
-        ((0.0, 40.0), (4.248354255291589e-18, 1)), ((-1e308, 1e308), (0, 1)),
+        ((0.0, 0.0), (0.5, 0.5)),
+        ((1e200, 1e200), (0.5, 0.5)),
+        ((INF, 1.0), (1, 0)),
+        ((-INF, 1.0), (0, 1)),
+        ((0.0, 40.0), (4.248354255291589e-18, 1)),
+        ((-1e308, 1e308), (0, 1)),
         source="PyTorch; JAX gives 1 twice at 1e200, and e of the other one beside an infinity",
     ),
     "logaddexp of equal infinities": of_two(
         "logaddexp",
-        ((-INF, -INF), (0.5, 0.5)), ((INF, INF), (0.5, 0.5)),
+        ((-INF, -INF), (0.5, 0.5)),
+        ((INF, INF), (0.5, 0.5)),
         source="the limit along x1 = x2; PyTorch gives NaN, JAX NaN and 1",
     ),
     "pow": of_two(
         "pow",
-        ((0.0, 0.0), (0, 0)), ((0.0, 2.0), (0, 0)), ((0.0, 1.0), (1, 0)), ((0.0, 0.5), (INF, 0)),
-        ((0.0, -1.0), (-INF, -INF)), ((INF, 0.0), (0, INF)), ((NAN, 0.0), (0, NAN)), ((-2.0, 3.0), (12, NAN)),
+        ((0.0, 0.0), (0, 0)),
+        ((0.0, 2.0), (0, 0)),
+        ((0.0, 1.0), (1, 0)),
+        ((0.0, 0.5), (INF, 0)),
+        ((0.0, -1.0), (-INF, -INF)),
+        ((INF, 0.0), (0, INF)),
+        ((NAN, 0.0), (0, NAN)),
+        ((-2.0, 3.0), (12, NAN)),
         source="PyTorch; JAX gives NaN at 0 ** 0 and for negative exponents of 0",
     ),
     "0 ** x": call(lambda xp, x: 0.0**x, (2.0, 0.0, 1.0), (0, 0, 0), "PyTorch"),
@@ -127,25 +162,41 @@ ELEMENTWISE = {
     "x ** 1": call(lambda xp, x: x**1, (2.0, 0.0, INF), (1, 1, 1)),
     "x ** -1": call(lambda xp, x: x**-1, (2.0, 0.0, INF), (-0.25, -INF, 0)),
     "x ** 0.5": call(lambda xp, x: x**0.5, (4.0, 0.0, INF), (0.25, INF, 0)),
-    "divide": of_two("divide", ((1.0, 0.0), (INF, -INF)), ((1.0, INF), (0, 0)), ((0.0, 2.0), (0.5, 0))),
+    "divide": of_two(
+        "divide", ((1.0, 0.0), (INF, -INF)), ((1.0, INF), (0, 0)), ((0.0, 2.0), (0.5, 0))
+    ),
     "multiply": of_two("multiply", ((0.0, INF), (INF, 0)), ((-0.0, 2.0), (2, 0))),
     "copysign": of_two(
-        "copysign", ((0.0, -1.0), (0, 0)), ((-2.0, 3.0), (-1, 0)), ((2.0, -0.0), (-1, 0)),
+        "copysign",
+        ((0.0, -1.0), (0, 0)),
+        ((-2.0, 3.0), (-1, 0)),
+        ((2.0, -0.0), (-1, 0)),
         source="PyTorch; JAX gives ±1 at 0",
     ),
     "remainder": of_two(
         "remainder",
-        ((1.0, 0.1), (1, -9)), ((2.0, 0.1), (1, -19)), ((5.0, 3.0), (1, -1)), ((-5.0, 3.0), (1, 2)),
-        ((5.0, -3.0), (1, 2)), ((6.0, 3.0), (1, -2)), ((0.0, 3.0), (1, 0)), ((1e-20, 1.0), (1, 0)),
+        ((1.0, 0.1), (1, -9)),
+        ((2.0, 0.1), (1, -19)),
+        ((5.0, 3.0), (1, -1)),
+        ((-5.0, 3.0), (1, 2)),
+        ((5.0, -3.0), (1, 2)),
+        ((6.0, 3.0), (1, -2)),
+        ((0.0, 3.0), (1, 0)),
+        ((1e-20, 1.0), (1, 0)),
         source="PyTorch; JAX takes floor(1.0 / 0.1), which is 10 and not the quotient",
     ),
     "remainder by infinities": of_two(
         "remainder",
-        ((1.0, INF), (1, 0)), ((-1.0, INF), (1, 1)), ((1.0, -INF), (1, 1)), ((-1.0, -INF), (1, 0)),
+        ((1.0, INF), (1, 0)),
+        ((-1.0, INF), (1, 1)),
+        ((1.0, -INF), (1, 1)),
+        ((-1.0, -INF), (1, 0)),
     ),
     "remainder of a tiny negative number": of_two("remainder", ((-1e-20, 1.0), (1, 1))),
     "clip": call(
-        lambda xp, x: xp.clip(x, -1.0, 1.0), (-2.0, -1.0, 0.0, 1.0, 2.0, INF), (0, 1, 1, 1, 0, 0),
+        lambda xp, x: xp.clip(x, -1.0, 1.0),
+        (-2.0, -1.0, 0.0, 1.0, 2.0, INF),
+        (0, 1, 1, 1, 0, 0),
         "PyTorch; JAX shares at the limits",
     ),
     "clip by arrays": Edge(
@@ -155,11 +206,13 @@ ELEMENTWISE = {
         BOTH,
     ),
     "clip by limits that cross": Edge(
-        lambda xp, x, low, high: xp.clip(x, low, high), ((0.0, 5.0), (2.0, 3.0), (1.0, 1.0)), ((0, 0), (0, 0), (1, 1)),
+        lambda xp, x, low, high: xp.clip(x, low, high),
+        ((0.0, 5.0), (2.0, 3.0), (1.0, 1.0)),
+        ((0, 0), (0, 0), (1, 1)),
         BOTH,
     ),
     "where": call(lambda xp, x: xp.where(x > 0, xp.log(x), x), (1.0, -1.0, INF), (1, 1, 0)),
-}  # fmt: skip
+}
 
 
 def ours(name: str, *pairs: tuple[float, float], source: str) -> Edge:
@@ -232,15 +285,25 @@ STATISTICAL = {
     "max of infinities": call(lambda xp, x: xp.max(x), (-INF, -INF), (0.5, 0.5)),
     "max of zeros": call(lambda xp, x: xp.max(x), (0.0, -0.0), (0.5, 0.5)),
     "min": call(lambda xp, x: xp.min(x), (1.0, 0.0, 0.0), (0, 0.5, 0.5)),
-    "min along an axis": call(lambda xp, x: xp.min(x, axis=-1), [[2.0, 2], [0, 1]], [[0.5, 0.5], [1, 0]]),
+    "min along an axis": call(
+        lambda xp, x: xp.min(x, axis=-1), [[2.0, 2], [0, 1]], [[0.5, 0.5], [1, 0]]
+    ),
     "sort": call(
-        lambda xp, x: xp.sort(x) * xp.asarray([1.0, 10.0, 100.0], dtype=x.dtype, device=_place(xp, x)),
-        (2.0, 1.0, 1.0), (100, 1, 10), "of equal elements the first one stays the first, PyTorch and JAX",
+        lambda xp, x: (
+            xp.sort(x) * xp.asarray([1.0, 10.0, 100.0], dtype=x.dtype, device=_place(xp, x))
+        ),
+        (2.0, 1.0, 1.0),
+        (100, 1, 10),
+        "of equal elements the first one stays the first, PyTorch and JAX",
     ),
     "sort descending": call(
-        lambda xp, x: xp.sort(x, descending=True)
-        * xp.asarray([1.0, 10.0, 100.0], dtype=x.dtype, device=_place(xp, x)),
-        (1.0, 2.0, 1.0), (10, 1, 100), "of equal elements the first one stays the first; JAX turns them round",
+        lambda xp, x: (
+            xp.sort(x, descending=True)
+            * xp.asarray([1.0, 10.0, 100.0], dtype=x.dtype, device=_place(xp, x))
+        ),
+        (1.0, 2.0, 1.0),
+        (10, 1, 100),
+        "of equal elements the first one stays the first; JAX turns them round",
     ),
     "prod of one zero": call(lambda xp, x: xp.prod(x), (0.0, 2.0, 3.0), (6, 0, 0)),
     "prod of two zeros": call(lambda xp, x: xp.prod(x), (0.0, 0.0, 3.0), (0, 0, 0)),
@@ -248,20 +311,29 @@ STATISTICAL = {
     "prod of an infinity": call(lambda xp, x: xp.prod(x), (INF, 1.0, 2.0), (2, INF, INF), "JAX"),
     "prod of nothing": call(lambda xp, x: xp.prod(x), np.zeros((0,)), np.zeros((0,))),
     "cumulative_prod": call(lambda xp, x: xp.cumulative_prod(x), (2.0, 0.0, 3.0), (1, 8, 0)),
-    "cumulative_prod of two zeros": call(lambda xp, x: xp.cumulative_prod(x), (0.0, 0.0, 3.0), (1, 0, 0)),
+    "cumulative_prod of two zeros": call(
+        lambda xp, x: xp.cumulative_prod(x), (0.0, 0.0, 3.0), (1, 0, 0)
+    ),
     "var of one element": call(lambda xp, x: xp.var(x), (5.0,), (0,)),
     "var with too much corrected": call(
-        lambda xp, x: xp.var(x, correction=3), (1.0, 2.0), (NAN, NAN), "the function is infinite or NaN"
+        lambda xp, x: xp.var(x, correction=3),
+        (1.0, 2.0),
+        (NAN, NAN),
+        "the function is infinite or NaN",
     ),
     "std of equal elements": call(
         lambda xp, x: xp.std(x), (2.0, 2.0), (0, 0), "PyTorch; JAX gives NaN"
     ),
-    "std of one element": call(lambda xp, x: xp.std(x, axis=0), [[5.0, 1.0]], [[0, 0]], "PyTorch; JAX gives NaN"),
+    "std of one element": call(
+        lambda xp, x: xp.std(x, axis=0), [[5.0, 1.0]], [[0, 0]], "PyTorch; JAX gives NaN"
+    ),
     "sum of nothing": call(lambda xp, x: xp.sum(x, axis=1), np.zeros((2, 0)), np.zeros((2, 0))),
     "mean of one": call(lambda xp, x: xp.mean(x, axis=(0, -1)), [[3.0]], [[1]]),
     "mean of a scalar": call(lambda xp, x: xp.mean(x), 3.0, 1),
-    "cumulative_sum of nothing": call(lambda xp, x: xp.cumulative_sum(x, axis=0), np.zeros((0, 2)), np.zeros((0, 2))),
-}  # fmt: skip
+    "cumulative_sum of nothing": call(
+        lambda xp, x: xp.cumulative_sum(x, axis=0), np.zeros((0, 2)), np.zeros((0, 2))
+    ),
+}
 
 
 def _place(xp: Any, x: Any) -> Any:
@@ -300,14 +372,19 @@ LINEAR_ALGEBRA = {
     "det of nothing": det(np.zeros((0, 0)), np.zeros((0, 0)), "no element; JAX's own raises"),
     "det of no matrix": det(np.zeros((0, 2, 2)), np.zeros((0, 2, 2)), BOTH),
     "det of many": det(
-        np.stack([_RANK_TWO, 2 * np.eye(3), _RANK_ONE]), np.stack([_OF_RANK_TWO, 4 * np.eye(3), np.zeros((3, 3))])
+        np.stack([_RANK_TWO, 2 * np.eye(3), _RANK_ONE]),
+        np.stack([_OF_RANK_TWO, 4 * np.eye(3), np.zeros((3, 3))]),
     ),
     "det of large numbers": det(1e150 * np.eye(3), 1e300 * np.eye(3)),
     "vector_norm of zeros": norm([0.0, 0, 0], [0, 0, 0], "PyTorch; JAX gives NaN"),
     "vector_norm of a matrix": norm([[0.0, 3], [0, -4]], [[0, 0.6], [0, -0.8]], BOTH),
     "vector_norm of rows": norm([[0.0, 3], [0, 0]], [[0, 1], [0, 0]], axis=1),
-    "vector_norm of large numbers": norm([1e200, 1e200], [_COSINE, _COSINE], "x / norm; squares overflow"),
-    "vector_norm of small numbers": norm([1e-200, 1e-200], [_COSINE, _COSINE], "x / norm; squares vanish"),
+    "vector_norm of large numbers": norm(
+        [1e200, 1e200], [_COSINE, _COSINE], "x / norm; squares overflow"
+    ),
+    "vector_norm of small numbers": norm(
+        [1e-200, 1e-200], [_COSINE, _COSINE], "x / norm; squares vanish"
+    ),
     "vector_norm 1": norm([0.0, -3.0, 2.0], [0, -1, 1], "PyTorch; JAX gives 1 at 0", ord=1),
     "vector_norm 3": norm(_LINE, [0, 9 / 91 ** (2 / 3), 16 / 91 ** (2 / 3)], BOTH, ord=3),
     "vector_norm 3 of zeros": norm([0.0, 0], [0, 0], ord=3),
@@ -342,10 +419,16 @@ LINEAR_ALGEBRA = {
     "matrix_power of nilpotent": call(
         lambda xp, x: xp.linalg.matrix_power(x, 2), [[0.0, 1], [0, 0]], [[1, 0], [2, 1]]
     ),
-    "matmul of nothing": product("matmul", np.zeros((2, 0)), np.zeros((0, 3)), np.zeros((2, 0)), np.zeros((0, 3))),
-    "matmul of no rows": product("matmul", np.zeros((0, 2)), np.ones((2, 3)), np.zeros((0, 2)), np.zeros((2, 3))),
-    "vecdot of nothing": product("vecdot", np.zeros((0,)), np.zeros((0,)), np.zeros((0,)), np.zeros((0,))),
-}  # fmt: skip
+    "matmul of nothing": product(
+        "matmul", np.zeros((2, 0)), np.zeros((0, 3)), np.zeros((2, 0)), np.zeros((0, 3))
+    ),
+    "matmul of no rows": product(
+        "matmul", np.zeros((0, 2)), np.ones((2, 3)), np.zeros((0, 2)), np.zeros((2, 3))
+    ),
+    "vecdot of nothing": product(
+        "vecdot", np.zeros((0,)), np.zeros((0,)), np.zeros((0,)), np.zeros((0,))
+    ),
+}
 
 # What a library refuses.
 LACKING = {"array_api_strict": {"clip by limits that cross": "the standard has no such clip"}}
@@ -383,7 +466,7 @@ def tolerance(name: str) -> float:
 
 @pytest.mark.parametrize("name", EDGES)
 def test_edge(backend, name):
-    """The derivative equals the value of the row, and PyTorch's or JAX's where the row names them."""
+    """The derivative equals the value of the row, and PyTorch's or JAX's if the row names them."""
     if name in LACKING.get(backend.name, {}):
         pytest.skip(reason=LACKING[backend.name][name])
     edge = EDGES[name]
@@ -531,7 +614,7 @@ def test_infinite_derivatives_do_not_spread(backend, name, right):
 
 
 def test_third_derivative_of_a_determinant(backend):
-    """The third derivative of det for three rows is constant, and follows by inclusion-exclusion."""
+    """The third derivative for three rows is constant, and follows by inclusion-exclusion."""
     a, b, c, d = (np.random.default_rng(seed).normal(size=(3, 3)) for seed in range(4))
     det = np.linalg.det
     right = det(b + c + d) - det(b + c) - det(b + d) - det(c + d) + det(b) + det(c) + det(d)

@@ -340,9 +340,14 @@ def test_the_differentiable_namespace(backend):
 
     anynet.grad(f)(numbers(backend, 2))
     assert seen == {
-        "same": True, "zeros": Traced, "like": (2,), "pi": backend.xp.pi, "bool": True, "dtype": True,
+        "same": True,
+        "zeros": Traced,
+        "like": (2,),
+        "pi": backend.xp.pi,
+        "bool": True,
+        "dtype": True,
         "eps": np.finfo("float64").eps,
-    }  # fmt: skip
+    }
 
 
 def test_trees_that_differ():

@@ -43,17 +43,24 @@ def of_standard(name, *positional, **settings):
     return call
 
 
+AXIS_FUNCTIONS = """
+    flip sort argsort cumulative_prod cumulative_sum argmax argmin sum std var prod max
+""".split()
+WHOLE_FUNCTIONS = """
+    flip sort argsort argmax argmin sum mean std var prod max count_nonzero any all
+""".split()
+MATRIX_FUNCTIONS = """
+    inv det cholesky pinv eigvalsh svdvals trace matrix_norm vector_norm diagonal
+""".split()
+
 #: Name: (function of one entry, in_axes, arrays).
 CASES = {
     **{
         f"{name}, axis {axis}": (of_standard(name, axis=axis), 0, (A,))
         for axis in (0, -1)
-        for name in "flip sort argsort cumulative_prod cumulative_sum argmax argmin sum std var prod max".split()
+        for name in AXIS_FUNCTIONS
     },
-    **{
-        name: (of_standard(name), 0, (A,))
-        for name in "flip sort argsort argmax argmin sum mean std var prod max count_nonzero any all".split()
-    },
+    **{name: (of_standard(name), 0, (A,)) for name in WHOLE_FUNCTIONS},
     "argmax, keepdims": (of_standard("argmax", keepdims=True), 0, (A,)),
     "cumulative_sum of a vector": (of_standard("cumulative_sum"), 0, (V,)),
     "roll": (of_standard("roll", 2), 0, (A,)),
@@ -200,8 +207,7 @@ CASES = {
         (SQUARE[0], A),
     ),
     **{
-        f"linalg.{name}": (of_standard(f"linalg.{name}"), 0, (SQUARE,))
-        for name in "inv det cholesky pinv eigvalsh svdvals trace matrix_norm vector_norm diagonal".split()
+        f"linalg.{name}": (of_standard(f"linalg.{name}"), 0, (SQUARE,)) for name in MATRIX_FUNCTIONS
     },
     "linalg.slogdet": (
         lambda x: ns(x).linalg.slogdet(x).logabsdet,

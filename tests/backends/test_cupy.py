@@ -179,7 +179,8 @@ def test_the_current_device_stays_as_it_is(two_gpus):
     assert backend.device.id == get_backend("cupy:1").device.id == 1
     with pytest.raises(
         BackendError,
-        match=r"current device is 1, and its functions work there, not on 0: call anynet.configure\(\"cupy:0\"\)",
+        match="current device is 1, and its functions work there, not on 0: call "
+        r"anynet.configure\(\"cupy:0\"\)",
     ):
         get_backend("cupy:0")
     assert two_gpus.current == 1
@@ -335,13 +336,28 @@ def test_cross_entropy(on_a_cpu, dtype):
 @pytest.mark.parametrize(
     "x",
     [
-        spread(5, 7), spread(7, 5).T, spread(5, 7)[:, 2:4], spread(9, 7)[2:4].T, spread(5, 1), spread(1, 5).T,
-        spread(5, 7)[::2], spread(5, 7)[:, ::2], spread(5, 7)[::-1], np.broadcast_to(spread(7), (5, 7)), spread(1, 1),
-        np.broadcast_to(spread(5, 1), (5, 7)), spread(5, 7)[2:3], spread(5, 7)[:, 2:3], spread(7, 5).T[2:3],
-        spread(2, 3, 4), spread(2, 4, 3).swapaxes(1, 2), spread(3, 2, 4).swapaxes(0, 1), spread(2, 3, 4, 2)[:, :, ::2],
+        spread(5, 7),
+        spread(7, 5).T,
+        spread(5, 7)[:, 2:4],
+        spread(9, 7)[2:4].T,
+        spread(5, 1),
+        spread(1, 5).T,
+        spread(5, 7)[::2],
+        spread(5, 7)[:, ::2],
+        spread(5, 7)[::-1],
+        np.broadcast_to(spread(7), (5, 7)),
+        spread(1, 1),
+        np.broadcast_to(spread(5, 1), (5, 7)),
+        spread(5, 7)[2:3],
+        spread(5, 7)[:, 2:3],
+        spread(7, 5).T[2:3],
+        spread(2, 3, 4),
+        spread(2, 4, 3).swapaxes(1, 2),
+        spread(3, 2, 4).swapaxes(0, 1),
+        spread(2, 3, 4, 2)[:, :, ::2],
     ],
     ids=lambda x: f"{x.shape}{x.strides}",
-)  # fmt: skip
+)
 def test_where_cublas_finds_the_numbers(on_a_cpu, x):
     stored, across, apart = product.layout(x)
     rows, columns = x.shape[-2:]
@@ -442,11 +458,15 @@ def test_products_of_two_dtypes(cublas):
 @pytest.mark.parametrize(
     ("x1", "x2"),
     [
-        (np.ones((2, 3), "int64"), np.ones((3, 2), "int64")), (factor(2, 3), factor(2, 3)), (factor(3), factor(2)),
-        (factor(0, 3), factor(3, 2)), (factor(2, 0), factor(0, 3)), (np.array(1.0), factor(3)),
+        (np.ones((2, 3), "int64"), np.ones((3, 2), "int64")),
+        (factor(2, 3), factor(2, 3)),
+        (factor(3), factor(2)),
+        (factor(0, 3), factor(3, 2)),
+        (factor(2, 0), factor(0, 3)),
+        (np.array(1.0), factor(3)),
     ],
     ids=lambda x: f"{x.dtype}{x.shape}",
-)  # fmt: skip
+)
 def test_products_that_are_left_to_cupy(cublas, x1, x2):
     assert standard.matmul(x1, x2) is NotImplemented
     assert cublas.calls == []
@@ -455,11 +475,15 @@ def test_products_that_are_left_to_cupy(cublas, x1, x2):
 @pytest.mark.parametrize(
     ("x1", "x2", "axes"),
     [
-        (factor(2, 3, 4), factor(3, 4, 5), 2), (factor(2, 3), factor(4, 5), 0), (factor(2, 3), factor(2, 3), 2),
-        (factor(2, 3, 4), factor(4, 5, 2), ((0,), (2,))), (factor(2, 3, 4), factor(4, 2, 5), ((-1, 0), (0, 1))),
-        (factor(3, 3), factor(3, 3), ((1, 0), (0, 1))), (factor(3, dtype="complex64"), factor(3, dtype="complex64"), 1),
+        (factor(2, 3, 4), factor(3, 4, 5), 2),
+        (factor(2, 3), factor(4, 5), 0),
+        (factor(2, 3), factor(2, 3), 2),
+        (factor(2, 3, 4), factor(4, 5, 2), ((0,), (2,))),
+        (factor(2, 3, 4), factor(4, 2, 5), ((-1, 0), (0, 1))),
+        (factor(3, 3), factor(3, 3), ((1, 0), (0, 1))),
+        (factor(3, dtype="complex64"), factor(3, dtype="complex64"), 1),
     ],
-)  # fmt: skip
+)
 def test_tensordot(cublas, x1, x2, axes):
     found = standard.tensordot(x1, x2, axes=axes)
     wanted = np.tensordot(x1, x2, axes=axes)
@@ -673,10 +697,14 @@ def test_adding_at_indices(on_a_cpu, dtype, kind):
     # Along the last axis, too.
     last = g.swapaxes(1, 2)
     for name, *args in (
-        ("index_add", g, slices, 1, 4), ("index_add", last, slices, 2, 4), ("scatter_add", g, elements, 1, 4),
-        ("scatter_add", last, elements.swapaxes(1, 2), -1, 4), ("scatter_add", g, elements[..., :1], 1, 4),
-        ("index_add", g[:, :0], slices[:0], 1, 4), ("index_add", g[1], slices, 0, 4),
-    ):  # fmt: skip
+        ("index_add", g, slices, 1, 4),
+        ("index_add", last, slices, 2, 4),
+        ("index_add", g[:, :0], slices[:0], 1, 4),
+        ("index_add", g[1], slices, 0, 4),
+        ("scatter_add", g, elements, 1, 4),
+        ("scatter_add", last, elements.swapaxes(1, 2), -1, 4),
+        ("scatter_add", g, elements[..., :1], 1, 4),
+    ):
         reference = getattr(indexing, name).reference
         found = KERNELS[name](*args)
         wanted = reference(

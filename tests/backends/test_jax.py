@@ -94,9 +94,10 @@ def train(backend, x, t, compiled):
     optimizer = optimizers.SGD(0.1)
 
     def step(net, optimizer, x, t):
-        loss, grads = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))(net, x, t)
+        loss = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))
+        value, grads = loss(net, x, t)
         optimizer.update(net, grads)
-        return loss
+        return value
 
     step = anynet.compile(step) if compiled else step
     return [float(step(net, optimizer, x, t)) for _ in range(2)], net

@@ -82,9 +82,14 @@ def test_products_with_few_columns(columns):
 def test_weights_of_pytorchs_own_are_trained_in_compiled_steps():
     """They ask for PyTorch's derivatives, and get none."""
     net = layers.Sequential(
-        layers.Conv2d(1, 2, 3), layers.ReLU(), layers.MaxPool2d(2), layers.Flatten(), layers.Linear(18, 20), seed=0,
+        layers.Conv2d(1, 2, 3),
+        layers.ReLU(),
+        layers.MaxPool2d(2),
+        layers.Flatten(),
+        layers.Linear(18, 20),
+        seed=0,
         backend="torch",
-    )  # fmt: skip
+    )
     own = net.map(lambda p: torch.nn.Parameter(p.clone()))
     x, t = torch.ones((50, 1, 8, 8)), torch.arange(50) % 20
     step = training_step(losses.cross_entropy)

@@ -14,6 +14,12 @@ def sign(x):
         return 1
     return -1
 """
+TEST = """
+import anynet
+
+def test_positive():
+    assert anynet.sign(2) == 1
+"""
 CONFTEST = """
 def pytest_addoption(parser):
     parser.addoption("--backend")
@@ -41,7 +47,7 @@ def test_floor(tmp_path, floor, code, message):
     files = {
         "anynet/__init__.py": CODE,
         "tests/conftest.py": CONFTEST,
-        "tests/test_sign.py": "import anynet\n\ndef test_positive():\n    assert anynet.sign(2) == 1\n",
+        "tests/test_sign.py": TEST,
         "pyproject.toml": CONFIGURATION.format(floor=floor),
         "ci/coverage.sh": (ROOT / "ci/coverage.sh").read_text(encoding="utf-8"),
     }

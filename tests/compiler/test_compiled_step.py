@@ -120,10 +120,15 @@ def test_fit(backend):
         nets.append(small(backend))
         histories.append(
             anynet.fit(
-                nets[-1], (x, t), epochs=3, batch_size=8, optimizer=optimizers.Adam(schedules.Cosine(0.1, 9)),
-                compile=compiled, progress=False,
+                nets[-1],
+                (x, t),
+                epochs=3,
+                batch_size=8,
+                optimizer=optimizers.Adam(schedules.Cosine(0.1, 9)),
+                compile=compiled,
+                progress=False,
             )
-        )  # fmt: skip
+        )
     np.testing.assert_allclose(
         histories[1].losses,
         histories[0].losses,

@@ -115,10 +115,14 @@ def test_an_epoch_in_loops(backend, rows):
             loader = Loader(x, t, 8, shuffle=shuffle)
             histories.append(
                 anynet.fit(
-                    small(backend), loader, optimizer=optimizers.Momentum(0.1), epochs=2, compile=compile,
+                    small(backend),
+                    loader,
+                    optimizer=optimizers.Momentum(0.1),
+                    epochs=2,
+                    compile=compile,
                     progress=False,
                 )
-            )  # fmt: skip
+            )
         plain, compiled = histories
         assert compiled.losses == pytest.approx(plain.losses, rel=1e-3)
         assert compiled.epochs[-1].train_score == pytest.approx(plain.epochs[-1].train_score)
@@ -248,8 +252,17 @@ def test_a_loop_over_what_a_step_reaches(backend):
             plain_net(backend),
             optimizers.Momentum(schedules.Cosine(0.1, 9)),
         )
-        runs.append((functools.partial(lambda net, optimizer, rows: train(net, optimizer, *batch_of(x, t, rows)),
-                                       net, optimizer), net, optimizer))  # fmt: skip
+        runs.append(
+            (
+                functools.partial(
+                    lambda net, optimizer, rows: train(net, optimizer, *batch_of(x, t, rows)),
+                    net,
+                    optimizer,
+                ),
+                net,
+                optimizer,
+            )
+        )
     (step, net, optimizer), (plain, other, _) = runs
     compiled = anynet.compile(step)
     wanted = [float(plain(rows[i, ...])) for i in range(6)]
@@ -380,10 +393,13 @@ class Schedule:
 @pytest.mark.parametrize(
     ("fails", "error"),
     [
-        ((0,), RuntimeError), ((2,), RuntimeError), ((2, 3, 6), RuntimeError), ((1,), StopIteration),
+        ((0,), RuntimeError),
+        ((2,), RuntimeError),
+        ((2, 3, 6), RuntimeError),
+        ((1,), StopIteration),
         ((4,), KeyboardInterrupt),
     ],
-)  # fmt: skip
+)
 def test_a_schedule_that_raises_in_a_loop(backend, fails, error):
     """The next call trains on: nothing was counted, and nothing is still locked."""
     x, t = batch(backend, 60)

@@ -190,10 +190,15 @@ def test_optimizers_of_ones_own(keep):
         with warns if keep == "number" and compiled else contextlib.nullcontext():
             histories.append(
                 anynet.fit(
-                    small("numpy"), (x, t), epochs=4, batch_size=5, optimizer=descents[-1], compile=compiled,
+                    small("numpy"),
+                    (x, t),
+                    epochs=4,
+                    batch_size=5,
+                    optimizer=descents[-1],
+                    compile=compiled,
                     progress=False,
                 )
-            )  # fmt: skip
+            )
     assert histories[0].losses == histories[1].losses
     assert descents[0].kept.get("updates") == descents[1].kept.get("updates")
 

@@ -242,7 +242,8 @@ X, T = np.zeros((4, 2), "float32"), np.zeros(4, "int64")
     [
         (
             X,
-            r"train is an array of shape \(4, 2\): wanted two arrays in one tuple \(x, t\), a Loader, or an iterable",
+            r"train is an array of shape \(4, 2\): wanted two arrays in one tuple \(x, t\), a "
+            "Loader, or an iterable",
         ),
         (
             (X, T, T),

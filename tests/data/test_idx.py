@@ -127,7 +127,7 @@ def test_invalid_files_raise(tmp_path, content, message):
 
 
 def test_gzip_bomb_is_not_decompressed(tmp_path):
-    """The file would decompress to 64 MiB. Reading stops after the 6 bytes of the header's shape."""
+    """The file would decompress to 64 MiB. Reading stops after the 6 bytes of the shape."""
     import tracemalloc
 
     path = tmp_path / "bomb.gz"

@@ -48,7 +48,7 @@ def files(tmp_path, monkeypatch):
 
 @pytest.fixture
 def serve(files):
-    """Return a function that serves a folder, and returns the address and a list of the requests."""
+    """Return a function that serves a folder, and returns the address and a list of requests."""
     pytest.importorskip("pooch", reason="fetching needs pooch")
     servers = []
 
@@ -129,7 +129,7 @@ def test_loads_files_with_other_spellings(files, monkeypatch, spell, suffix):
 
 @pytest.mark.parametrize("given", [".", "MNIST", "MNIST/raw"])
 def test_loads_folders_of_torchvision(tmp_path, files, monkeypatch, given):
-    """The root folder of torchvision or a folder inside it, in the home folder, written as ``~``."""
+    """The root folder of torchvision, or a folder inside it. The home folder is ``~``."""
     (tmp_path / "data" / "MNIST").mkdir(parents=True)
     files.rename(tmp_path / "data" / "MNIST" / "raw")
     monkeypatch.setenv("HOME", str(tmp_path))

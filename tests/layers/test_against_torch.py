@@ -272,13 +272,24 @@ def encoder_layer(draw):
 
 
 BUILDERS = {
-    "Linear": linear, "Conv2d": conv2d, "Conv1d": conv1d, "ConvTranspose2d": conv_transpose2d,
-    "MaxPool2d": pool("MaxPool2d"), "AvgPool2d": pool("AvgPool2d"),
-    "GlobalMaxPool2d": global_pool("Max"), "GlobalAvgPool2d": global_pool("Avg"),
-    "BatchNorm": batch_norm, "LayerNorm": layer_norm,
-    "GroupNorm": group_norm, "RMSNorm": rms_norm, "RNN": recurrent("RNN"), "LSTM": recurrent("LSTM"),
-    "GRU": recurrent("GRU"), "MultiHeadAttention": attention, "TransformerEncoderLayer": encoder_layer,
-}  # fmt: skip
+    "Linear": linear,
+    "Conv2d": conv2d,
+    "Conv1d": conv1d,
+    "ConvTranspose2d": conv_transpose2d,
+    "MaxPool2d": pool("MaxPool2d"),
+    "AvgPool2d": pool("AvgPool2d"),
+    "GlobalMaxPool2d": global_pool("Max"),
+    "GlobalAvgPool2d": global_pool("Avg"),
+    "BatchNorm": batch_norm,
+    "LayerNorm": layer_norm,
+    "GroupNorm": group_norm,
+    "RMSNorm": rms_norm,
+    "RNN": recurrent("RNN"),
+    "LSTM": recurrent("LSTM"),
+    "GRU": recurrent("GRU"),
+    "MultiHeadAttention": attention,
+    "TransformerEncoderLayer": encoder_layer,
+}
 
 
 @pytest.mark.parametrize("name", BUILDERS)

@@ -139,9 +139,14 @@ def test_network_of_many_layers_learns(backend):
     for i, label in enumerate(t):
         x[i, 0, 2 * label : 2 * label + 2] += 1
     history = anynet.fit(
-        net, (backend.asarray(x), backend.asarray(t)), epochs=6, batch_size=10, progress=False, metric=None,
+        net,
+        (backend.asarray(x), backend.asarray(t)),
+        epochs=6,
+        batch_size=10,
+        progress=False,
+        metric=None,
         optimizer=optimizers.SGD(0.1),
-    )  # fmt: skip
+    )
     assert history.epochs[-1].loss < 0.3 * history.epochs[0].loss
     assert anynet.evaluate(net, (backend.asarray(x), backend.asarray(t))) > 0.9
 
@@ -149,24 +154,84 @@ def test_network_of_many_layers_learns(backend):
 @pytest.mark.parametrize(
     ("make", "shape", "error", "message"),
     [
-        (lambda: layers.Conv2d(1, 2, 5), (2, 1, 3, 9), ShapeError, r"layers\.0: a kernel of 5×5.*padded image of 3×9"),
-        (lambda: layers.MaxPool2d(4), (2, 1, 3, 9), ShapeError, r"layers\.0: a kernel of 4×4.*padded image of 3×9"),
-        (lambda: layers.Conv2d(3, 2, 1), (2, 1, 3, 3), ShapeError, r"layers\.0: input of 1 channels.*wanted 3"),
-        (lambda: layers.Conv2d(4, 2, 1, groups=2), (2, 2, 3, 3), ShapeError, "in 2 groups: wanted 4 channels"),
-        (lambda: layers.Conv2d(3, 2, 1), (2, 3), ShapeError, r"layers\.0: input of shape \(2, 3\): wanted images"),
-        (lambda: layers.AvgPool2d(2), (2, 3), ShapeError, r"layers\.0: input of shape \(2, 3\): wanted images"),
-        (lambda: layers.GlobalAvgPool2d(), (2, 3), ShapeError, r"layers\.0: input of shape \(2, 3\): wanted images"),
-        (lambda: layers.Conv1d(3, 2, 1), (2, 3), ShapeError, r"layers\.0: input of shape \(2, 3\): wanted sequences"),
-        (lambda: layers.ConvTranspose2d(3, 2, 1), (2, 1, 3, 3), ShapeError, r"layers\.0: .*wanted images of 3"),
+        (
+            lambda: layers.Conv2d(1, 2, 5),
+            (2, 1, 3, 9),
+            ShapeError,
+            r"layers\.0: a kernel of 5×5.*padded image of 3×9",
+        ),
+        (
+            lambda: layers.MaxPool2d(4),
+            (2, 1, 3, 9),
+            ShapeError,
+            r"layers\.0: a kernel of 4×4.*padded image of 3×9",
+        ),
+        (
+            lambda: layers.Conv2d(3, 2, 1),
+            (2, 1, 3, 3),
+            ShapeError,
+            r"layers\.0: input of 1 channels.*wanted 3",
+        ),
+        (
+            lambda: layers.Conv2d(4, 2, 1, groups=2),
+            (2, 2, 3, 3),
+            ShapeError,
+            "in 2 groups: wanted 4 channels",
+        ),
+        (
+            lambda: layers.Conv2d(3, 2, 1),
+            (2, 3),
+            ShapeError,
+            r"layers\.0: input of shape \(2, 3\): wanted images",
+        ),
+        (
+            lambda: layers.AvgPool2d(2),
+            (2, 3),
+            ShapeError,
+            r"layers\.0: input of shape \(2, 3\): wanted images",
+        ),
+        (
+            lambda: layers.GlobalAvgPool2d(),
+            (2, 3),
+            ShapeError,
+            r"layers\.0: input of shape \(2, 3\): wanted images",
+        ),
+        (
+            lambda: layers.Conv1d(3, 2, 1),
+            (2, 3),
+            ShapeError,
+            r"layers\.0: input of shape \(2, 3\): wanted sequences",
+        ),
+        (
+            lambda: layers.ConvTranspose2d(3, 2, 1),
+            (2, 1, 3, 3),
+            ShapeError,
+            r"layers\.0: .*wanted images of 3",
+        ),
         (lambda: layers.BatchNorm(3), (2, 4), ShapeError, r"layers\.0: .*wanted 3 features"),
         (lambda: layers.LayerNorm(3), (2, 4), ShapeError, r"layers\.0: .*wanted 3 features"),
         (lambda: layers.GroupNorm(1, 3), (2, 4), ShapeError, r"layers\.0: .*wanted 3 channels"),
-        (lambda: layers.MultiHeadAttention(4, 2), (2, 4), ShapeError, r"layers\.0: sequences of shape"),
+        (
+            lambda: layers.MultiHeadAttention(4, 2),
+            (2, 4),
+            ShapeError,
+            r"layers\.0: sequences of shape",
+        ),
         (lambda: layers.LSTM(4, 2), (2, 4), ShapeError, r"layers\.0: sequences of shape"),
-        (lambda: layers.GRU(4, 2), (2, 0, 4), ShapeError, r"layers\.0: sequences of shape .*: .*length 1 or more"),
-        (lambda: layers.LSTM(3, 2), (2, 5, 4), ShapeError, r"layers\.0: input of shape \(2, 5, 4\) does not fit"),
+        (
+            lambda: layers.GRU(4, 2),
+            (2, 0, 4),
+            ShapeError,
+            r"layers\.0: sequences of shape .*: .*length 1 or more",
+        ),
+        (
+            lambda: layers.LSTM(3, 2),
+            (2, 5, 4),
+            ShapeError,
+            r"layers\.0: input of shape \(2, 5, 4\) does not fit",
+        ),
     ],
-)  # fmt: skip
+)
 def test_input_of_a_wrong_shape_raises(backend, make, shape, error, message):
     net = layers.Sequential(make(), seed=0, backend=backend)
     with pytest.raises(error, match=message):

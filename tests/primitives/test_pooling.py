@@ -19,7 +19,7 @@ WINDOWS = {
 
 
 def windows_of(x, fill, *, kernel, stride, padding):
-    """Yield the position of each window in the output, and its rows and columns in padded images."""
+    """Yield the position of each window in the output, and its rows and columns in the images."""
     padded = np.pad(x, ((0, 0), (0, 0), *padding), constant_values=fill)
     height, width = ((padded.shape[2 + i] - kernel[i]) // stride[i] + 1 for i in (0, 1))
     for i, j in np.ndindex(height, width):

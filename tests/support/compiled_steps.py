@@ -34,9 +34,15 @@ def total(x):
 
 def small(backend, **settings):
     return layers.Sequential(
-        layers.Linear(3, 4), layers.BatchNorm(4), layers.ReLU(), layers.Dropout(0.3), layers.Linear(4, 2),
-        seed=0, backend=backend, **settings,
-    )  # fmt: skip
+        layers.Linear(3, 4),
+        layers.BatchNorm(4),
+        layers.ReLU(),
+        layers.Dropout(0.3),
+        layers.Linear(4, 2),
+        seed=0,
+        backend=backend,
+        **settings,
+    )
 
 
 def batch(backend, rows=6):

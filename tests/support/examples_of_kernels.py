@@ -75,13 +75,19 @@ def cases(dtype):
     ]
     with_number = [*pairs, ((f(4, 6), 0.5), {})]
     return {
-        **dict.fromkeys(("atan2", "copysign", "hypot", "logaddexp", "nextafter", "remainder"), pairs),
+        **dict.fromkeys(
+            ("atan2", "copysign", "hypot", "logaddexp", "nextafter", "remainder"), pairs
+        ),
         **dict.fromkeys(("floor_divide", "maximum", "minimum"), pairs),
-        **dict.fromkeys(("equal", "greater", "greater_equal", "less", "less_equal", "not_equal"), compared),
+        **dict.fromkeys(
+            ("equal", "greater", "greater_equal", "less", "less_equal", "not_equal"), compared
+        ),
         **dict.fromkeys(("add", "divide", "multiply", "subtract"), with_number),
         "pow": [((positive(4, 6), positive(4, 6)), {}), ((positive(4, 6), 0.5), {})],
         **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor"), whole),
-        **dict.fromkeys(("elu", "erf", "gelu", "leaky_relu", "mish", "relu", "selu", "sigmoid", "softplus"), one),
+        **dict.fromkeys(
+            ("elu", "erf", "gelu", "leaky_relu", "mish", "relu", "selu", "sigmoid", "softplus"), one
+        ),
         **dict.fromkeys(("sign", "softmax", "log_softmax"), one),
         "relu_gradient": [((f(4, 6), positive(4, 6) - 0.5), {}), ((f(300, 260), large), {})],
         "matmul": [
@@ -94,7 +100,10 @@ def cases(dtype):
         ],
         "clip": [((x, -0.5, 0.5), {}), ((x, f(6), None), {}), ((large, None, 0.5), {})],
         "linalg.matrix_power": [((f(3, 3), 5), {}), ((f(2, 3, 3), 1), {})],
-        "tensordot": [((f(4, 6), f(6, 3)), {"axes": 1}), ((f(2, 4, 6), f(4, 3, 2)), {"axes": ((0, 1), (2, 0))})],
+        "tensordot": [
+            ((f(4, 6), f(6, 3)), {"axes": 1}),
+            ((f(2, 4, 6), f(4, 3, 2)), {"axes": ((0, 1), (2, 0))}),
+        ],
         "vecdot": [((f(4, 6), f(4, 6)), {}), ((f(4, 6), f(3, 4, 6)), {"axis": -2})],
         "matrix_transpose": [((x,), {}), ((f(2, 3, 4),), {})],
         "affine": [((f(4, 6), f(6, 3), f(3)), {}), ((f(2000, 50), f(50, 3), f(3)), {})],
@@ -103,7 +112,8 @@ def cases(dtype):
             for decay in (1.0, 0.99)
         ],
         "momentum_update": [
-            ((0.5, *of_parameters(3)), {"momentum": 0.9, "nesterov": nesterov}) for nesterov in (False, True)
+            ((0.5, *of_parameters(3)), {"momentum": 0.9, "nesterov": nesterov})
+            for nesterov in (False, True)
         ],
         "sgd_update": [((0.5, *of_parameters(2)), {})],
         "softmax_cross_entropy": [
@@ -112,8 +122,15 @@ def cases(dtype):
             for kind in ("uint8", "int16", "int32", "int64")
         ],
         "masked_softmax": [((f(2, 3, 6), booleans), {}), ((f(2, 2, 3, 6), booleans[0]), {})],
-        "threefry": [((words[0, :2], words[1], words[2]), {}), ((words[0, :2], words[1, :1], words[2, :1]), {})],
-        "standardize": [((x, (1,), 1e-5), {}), ((images, (0, 2, 3), 1e-5), {}), ((f(2, 3, 5), (1, 2), 1e-5), {})],
+        "threefry": [
+            ((words[0, :2], words[1], words[2]), {}),
+            ((words[0, :2], words[1, :1], words[2, :1]), {}),
+        ],
+        "standardize": [
+            ((x, (1,), 1e-5), {}),
+            ((images, (0, 2, 3), 1e-5), {}),
+            ((f(2, 3, 5), (1, 2), 1e-5), {}),
+        ],
         "standardize_gradient": [((f(4, 6), x, variance, (0,), 1e-5), {})],
         "batch_norm": [((images, f(4), f(4), 1e-5), {}), ((x, f(6), f(6), 1e-5), {})],
         "batch_norm_gradient": [((f(3, 4, 7, 8), images, f(4), f(4), positive(4), 1e-5), {})],
@@ -135,16 +152,25 @@ def cases(dtype):
         ],
         "max_pool2d": [((images,), PAIRS), ((images,), OVERLAPPING)],
         "avg_pool2d": [((images,), PAIRS), ((images,), OVERLAPPING)],
-        "max_pool2d_gradient": [((f(3, 4, 3, 4), images), PAIRS), ((f(3, 4, 4, 7), images), OVERLAPPING)],
+        "max_pool2d_gradient": [
+            ((f(3, 4, 3, 4), images), PAIRS),
+            ((f(3, 4, 4, 7), images), OVERLAPPING),
+        ],
         "index_add": [((f(2, 5, 3), integers(5), 1, 4), {})],
-        "scatter_add": [((f(2, 5, 3), integers(2, 5, 3), 1, 4), {}), ((f(2, 5), integers(2, 5), -1, 4), {})],
+        "scatter_add": [
+            ((f(2, 5, 3), integers(2, 5, 3), 1, 4), {}),
+            ((f(2, 5), integers(2, 5), -1, 4), {}),
+        ],
         "sum": [((x,), {"axis": 0}), ((large,), {"axis": (0,)})],
         "sum_to": [((x, (6,)), {}), ((large, (260,)), {})],
         "getitem": [((x, (slice(None, None, -1), 2)), {}), ((x, (..., slice(1, 4))), {})],
         "place": [((f(4), (slice(None), 2), (4, 6)), {}), ((f(2, 6), slice(1, 3), (4, 6)), {})],
         "put": [((x, (slice(None), 2), f(4)), {})],
         "take": [((x, integers(3)), {"axis": 0}), ((x, integers(5)), {"axis": -1})],
-        "take_along_axis": [((x, integers(4, 3)), {"axis": 1}), ((x, integers(2, 6).astype("int32")), {"axis": 0})],
+        "take_along_axis": [
+            ((x, integers(4, 3)), {"axis": 1}),
+            ((x, integers(2, 6).astype("int32")), {"axis": 0}),
+        ],
         "where": [((f(4, 6) > 0, f(4, 6), f(4, 6)), {})],
         "embedding": [((f(5, 3), integers(2, 3)), {})],
-    }  # fmt: skip
+    }

@@ -30,7 +30,8 @@ OTHERS = {step.name: step for step in (getitem, index_add, place, put, scatter_a
 OTHERS |= {kind._fused.name: kind._fused for kind in (SGD, Momentum, Adam)}
 
 DTYPES = """
-    bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64 complex64 complex128
+    bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64
+    complex64 complex128
 """.split()
 #: Relative to the largest value.
 ROUNDING = {
@@ -52,8 +53,8 @@ def on(backend, x):
 def arguments(backend, name, args, settings):
     """Return the arguments of an example on the backend, complete.
 
-    The gradient of max_pool2d takes the result of the backend's own kernel, which may carry what the
-    gradient needs."""
+    The gradient of max_pool2d takes the result of the backend's kernel, which may carry data for
+    it."""
     args = [on(backend, x) for x in args]
     if name == "max_pool2d_gradient":
         args.append(kernels_for(backend.xp)["max_pool2d"](args[1], **settings))

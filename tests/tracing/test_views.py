@@ -335,7 +335,7 @@ SLICES = [
 
 
 def step(xp, arrays, code):
-    """Apply the operation of a code to one of the arrays. Skip it if the shape does not allow it."""
+    """Apply the operation of a code to one of the arrays, if its shape allows it."""
     kind, which, a, b = code
     x = arrays[which % len(arrays)]
     if kind == 0 and x.ndim and 0 not in x.shape:

@@ -190,8 +190,11 @@ def test_progress_shows_a_line_for_each_epoch(backend, capsys, monkeypatch):
     assert lines[0].split() == "epoch loss train accuracy test accuracy seconds".split()
     for line, epoch in zip(lines[1:3], history.epochs, strict=True):
         assert line.split()[:4] == [
-            str(epoch.number), f"{epoch.loss:.4f}", f"{epoch.train_score:.4f}", f"{epoch.test_score:.4f}"
-        ]  # fmt: skip
+            str(epoch.number),
+            f"{epoch.loss:.4f}",
+            f"{epoch.train_score:.4f}",
+            f"{epoch.test_score:.4f}",
+        ]
 
 
 def test_the_table_names_every_metric(backend, capsys):
@@ -482,9 +485,14 @@ def test_half_precision(backend, name, compile):
     )
     net.initialize(0, backend, dtype=dtype)
     history = anynet.fit(
-        net, (backend.xp.astype(x, dtype), t), metric=[metrics.accuracy, metrics.f1, metrics.perplexity],
-        epochs=4, batch_size=15, compile=compile, progress=False,
-    )  # fmt: skip
+        net,
+        (backend.xp.astype(x, dtype), t),
+        metric=[metrics.accuracy, metrics.f1, metrics.perplexity],
+        epochs=4,
+        batch_size=15,
+        compile=compile,
+        progress=False,
+    )
     scores = history.epochs[-1].train_scores
     assert scores["accuracy"] > 0.9
     assert scores["f1"] > 0.9
@@ -521,9 +529,14 @@ def test_sequences(backend):
     t = np.where(rng.random((12, 4)) < 0.3, -1, host(codes))
     net = layers.Sequential(layers.Embedding(5, 8), layers.Linear(8, 5), seed=0, backend=backend)
     history = anynet.fit(
-        net, (codes, backend.asarray(t)), epochs=5, loss=partial(losses.cross_entropy, ignore_index=-1),
-        optimizer=optimizers.Adam(0.1), batch_size=4, progress=False,
-    )  # fmt: skip
+        net,
+        (codes, backend.asarray(t)),
+        epochs=5,
+        loss=partial(losses.cross_entropy, ignore_index=-1),
+        optimizer=optimizers.Adam(0.1),
+        batch_size=4,
+        progress=False,
+    )
     assert history.epochs[-1].train_scores == {"accuracy": 1.0}
 
 
@@ -537,54 +550,108 @@ def unchanged(net):
     ("loss", "outputs", "make", "error", "message"),
     [
         (
-            losses.cross_entropy, 3, lambda xp, t: column(xp, t), ShapeError,
-            r"outputs of shape \(N, 3\) and the labels are of shape \(60, 1\): cross_entropy wants class indices of "
+            losses.cross_entropy,
+            3,
+            lambda xp, t: column(xp, t),
+            ShapeError,
+            r"outputs of shape \(N, 3\) and the labels are of shape \(60, 1\): cross_entropy "
+            "wants class indices of "
             r"shape \(N,\) or one-hot rows of \(N, 3\)",
         ),
         (
-            losses.cross_entropy, 3, lambda xp, t: xp.astype(t, xp.float32), DataError,
-            r"dtype .*float32 and shape \(60,\): cross_entropy wants class indices of an integer dtype, by astype; .*"
+            losses.cross_entropy,
+            3,
+            lambda xp, t: xp.astype(t, xp.float32),
+            DataError,
+            r"dtype .*float32 and shape \(60,\): cross_entropy wants class indices of an integer "
+            "dtype, by astype; .*"
             "mean_squared_error",
         ),
         (
-            losses.cross_entropy, 1, lambda xp, t: 0 * t, ShapeError,
-            r"outputs of shape \(N, 1\).*cross_entropy wants a last layer with one output for each class.*"
+            losses.cross_entropy,
+            1,
+            lambda xp, t: 0 * t,
+            ShapeError,
+            r"outputs of shape \(N, 1\).*cross_entropy wants a last layer with one output for "
+            "each class.*"
             "binary_cross_entropy_with_logits",
         ),
-        (losses.hinge, 1, lambda xp, t: column(xp, 0 * t), ShapeError, "hinge wants a last layer with one output for"),
-        (losses.cross_entropy, 3, lambda xp, t: t - 1, DataError, "a label is -1 .* wanted labels 0 to 2; .*ignore_i"),
-        (losses.sum_of_squares, 3, lambda xp, t: t + 1, DataError, "a label is 3 .* or a last layer with 4 outputs"),
-        (losses.cross_entropy, 3, lambda xp, t: xp.astype(t + 250, xp.uint8), DataError, "a label is 250 and"),
         (
-            losses.mean_squared_error, 1, lambda xp, t: xp.astype(t, xp.float32), ShapeError,
-            r"labels are of shape \(60,\): mean_squared_error wants labels of shape \(N, 1\): reshape\(labels, \(-1, 1",
+            losses.hinge,
+            1,
+            lambda xp, t: column(xp, 0 * t),
+            ShapeError,
+            "hinge wants a last layer with one output for",
         ),
         (
-            losses.huber, 3, lambda xp, t: t, ShapeError,
+            losses.cross_entropy,
+            3,
+            lambda xp, t: t - 1,
+            DataError,
+            "a label is -1 .* wanted labels 0 to 2; .*ignore_i",
+        ),
+        (
+            losses.sum_of_squares,
+            3,
+            lambda xp, t: t + 1,
+            DataError,
+            "a label is 3 .* or a last layer with 4 outputs",
+        ),
+        (
+            losses.cross_entropy,
+            3,
+            lambda xp, t: xp.astype(t + 250, xp.uint8),
+            DataError,
+            "a label is 250 and",
+        ),
+        (
+            losses.mean_squared_error,
+            1,
+            lambda xp, t: xp.astype(t, xp.float32),
+            ShapeError,
+            r"labels are of shape \(60,\): mean_squared_error wants labels of shape \(N, 1\): "
+            r"reshape\(labels, \(-1, 1",
+        ),
+        (
+            losses.huber,
+            3,
+            lambda xp, t: t,
+            ShapeError,
             r"huber wants labels of shape \(N, 3\); for class indices there is cross_entropy",
         ),
         (
-            losses.binary_cross_entropy_with_logits, 1, lambda xp, t: column(xp, t), DataError,
+            losses.binary_cross_entropy_with_logits,
+            1,
+            lambda xp, t: column(xp, t),
+            DataError,
             "a label is 2: binary_cross_entropy_with_logits wants labels in 0 … 1, 0 for no and 1 "
             "for yes",
         ),
         (
-            losses.cross_entropy, 3, lambda xp, t: xp.ones((60, 3), device=device(t)) * -1.5, DataError,
+            losses.cross_entropy,
+            3,
+            lambda xp, t: xp.ones((60, 3), device=device(t)) * -1.5,
+            DataError,
             "a label is -1.5: cross_entropy wants one-hot rows, .*mean_squared_error",
         ),
         (
-            losses.binary_cross_entropy_with_logits, 1, lambda xp, t: t, ShapeError,
+            losses.binary_cross_entropy_with_logits,
+            1,
+            lambda xp, t: t,
+            ShapeError,
             r"binary_cross_entropy_with_logits wants labels of shape \(N, 1\): reshape",
         ),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("where", ["train", "test"])
 def test_labels_that_do_not_fit_the_loss(backend, where, loss, outputs, make, error, message):
     xp, (x, t) = backend.xp, blobs(backend)
     net = network(backend, classes=outputs)
     good = {
-        "cross_entropy": t if outputs > 1 else None, "sum_of_squares": t, "hinge": t if outputs > 1 else None,
-    }.get(loss.__name__, xp.zeros((60, outputs), device=backend.device))  # fmt: skip
+        "cross_entropy": t if outputs > 1 else None,
+        "sum_of_squares": t,
+        "hinge": t if outputs > 1 else None,
+    }.get(loss.__name__, xp.zeros((60, outputs), device=backend.device))
     if where == "test" and good is None:
         pytest.skip(reason="no labels fit")
     same = unchanged(net)
@@ -742,9 +809,15 @@ def test_a_loss_that_reaches_a_teacher(backend, compile):
         return losses.mean_squared_error(net(x), teacher(x))
 
     history = anynet.fit(
-        net, data, loss=loss, optimizer=optimizers.Adam(0.02), epochs=20, batch_size=20, compile=compile,
+        net,
+        data,
+        loss=loss,
+        optimizer=optimizers.Adam(0.02),
+        epochs=20,
+        batch_size=20,
+        compile=compile,
         progress=False,
-    )  # fmt: skip
+    )
     assert history.epochs[-1].loss < 0.1 * history.epochs[0].loss
     assert same()
 
@@ -956,8 +1029,12 @@ def test_a_nan_is_seen_inside_an_epoch(backend, monkeypatch, compile):
         pytest.raises(NonFiniteError, match=r"in epoch 1, step (3|4|5):") as caught,
     ):
         anynet.fit(
-            network(backend), Loader(x, t, 3), optimizer=optimizers.SGD(rate), progress=False, compile=compile
-        )  # fmt: skip
+            network(backend),
+            Loader(x, t, 3),
+            optimizer=optimizers.SGD(rate),
+            progress=False,
+            compile=compile,
+        )
     history = caught.value.history
     assert 3 <= len(history.losses) <= 6
     first = next(i for i, value in enumerate(history.losses, 1) if not math.isfinite(value))
@@ -994,9 +1071,14 @@ def test_fit_trains_on_what_augment_returns(backend, compile):
 def test_golden_losses(backend):
     """Initial weights, shuffles, masks and steps of a seed, as they have always been."""
     net = layers.Sequential(
-        layers.Linear(2, 8), layers.BatchNorm(8), layers.ReLU(), layers.Dropout(0.3), layers.Linear(8, 3),
-        seed=1, backend=backend,
-    )  # fmt: skip
+        layers.Linear(2, 8),
+        layers.BatchNorm(8),
+        layers.ReLU(),
+        layers.Dropout(0.3),
+        layers.Linear(8, 3),
+        seed=1,
+        backend=backend,
+    )
     history = anynet.fit(
         net,
         blobs(backend),

@@ -114,8 +114,8 @@ def test_a_terminal_without_threads(monkeypatch, capsys, terminal):
     (heading,) = (line for line in out.splitlines() if "train accuracy" in line)
     assert heading.endswith("epoch      loss  train accuracy  test accuracy   seconds")
     for epoch in history.epochs:
-        line = f"{epoch.number:>5}  {epoch.loss:>8.4f}  {epoch.train_score:>14.4f}  {epoch.test_score:>13.4f}"
-        assert line in out
+        scores = f"{epoch.train_score:>14.4f}  {epoch.test_score:>13.4f}"
+        assert f"{epoch.number:>5}  {epoch.loss:>8.4f}  {scores}" in out
 
 
 @pytest.mark.usefixtures("every_update")
