@@ -300,7 +300,7 @@ def test_other_arguments():
     ):
         data.random_batch(random.key(0), 2.0, X, T)
     with pytest.raises(ArgumentTypeError, match=r"^seed is 'a': wanted an integer"):
-        network().initialize("a")
+        layers.Linear(2, 3).initialize("a")
     with pytest.raises(
         ArgumentTypeError,
         match=r"^dtype is 'float64': wanted a dtype of the network's library, as back",
