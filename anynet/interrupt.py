@@ -1,4 +1,4 @@
-"""Ctrl-C that waits until a step of training is done, so that all parameters and buffers are of the
+"""Ctrl-C that waits for the end of a training step, so that all parameters and buffers are of the
 same step.
 """
 
@@ -14,15 +14,27 @@ T = TypeVar("T")
 class DeferredInterrupt:
     """A context in which SIGINT waits for the next `deliver`, or for the end of the context.
 
-    To deliver is to call the handler that was there before; Python's own raises KeyboardInterrupt.
-    A second signal, while one waits, is delivered at once. The handler from before is back at the
-    end, also after an error. On other threads than the main one, and where the signal is ignored or
-    ends the process, nothing changes.
+    `deliver` calls the previous handler. Python's own raises KeyboardInterrupt. A second signal is
+    delivered at once if one is waiting. The end of the context restores the previous handler, also
+    after an error. The context has no effect in threads other than the main one, and if the signal
+    is ignored or ends the process.
+
+    >>> import signal
+    >>> from anynet.interrupt import DeferredInterrupt
+    >>> steps = []
+    >>> try:
+    ...     with DeferredInterrupt():
+    ...         signal.raise_signal(signal.SIGINT)
+    ...         steps.append("the step is complete")
+    ... except KeyboardInterrupt:
+    ...     print(steps)
+    ['the step is complete']
+
     """
 
     def __init__(self) -> None:
-        #: Whether a signal waits. Set it to False where one may be delivered at once, as while a
-        #: user's code runs.
+        #: Whether signals wait. Set it to False while they may be delivered at once, for example
+        #: while a user's code runs.
         self.deferring = True
         self._previous: Any = None
         self._waiting: tuple[int, FrameType | None] | None = None
@@ -42,21 +54,23 @@ class DeferredInterrupt:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # A handler that was set meanwhile stays.
+        # A handler that was installed inside the context stays.
         if signal.getsignal(signal.SIGINT) == self._handle:
             signal.signal(signal.SIGINT, self._previous)
-        # An error ends the run as well, and a KeyboardInterrupt would hide it.
+        # An error also ends the run, and a KeyboardInterrupt would hide it.
         if error is None or self._previous is not signal.default_int_handler:
             self.deliver()
 
     def deliver(self) -> None:
-        """Call the handler from before if a signal waits."""
+        """Call the previous handler if a signal is waiting."""
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
             self._previous(*waiting)
 
     def undeferred(self, iterable: Iterable[T]) -> Iterator[T]:
-        """Yield the items of an iterable; a signal while it makes one is delivered at once."""
+        """Yield the items of an iterable. A signal that comes while it computes an item is delivered
+        at once.
+        """
         try:
             self.deferring = False
             for item in iterable:

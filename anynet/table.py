@@ -7,13 +7,20 @@ Cells = Sequence[str]
 
 
 class Table:
-    """Rows of cells under headings; of a long table the first and the last rows.
+    """Rows of cells under headings, as text or HTML.
 
     Args:
         headings: one for each column.
-        rows: as many cells each.
-        numeric: the headings of the columns that are aligned on the right.
-        most: how many rows are shown; in place of those between, one row with "...".
+        rows: a cell for each column.
+        numeric: the headings of columns that are aligned on the right.
+        most: the most rows to show, the first and the last ones. A row with "..." replaces the
+            others.
+
+    >>> from anynet.table import Table
+    >>> print(Table(["layer", "size"], [["a", "7"], ["b", "150"]], numeric=["size"]))
+    layer  size
+    a         7
+    b       150
 
     """
 

@@ -20,7 +20,7 @@ def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0
     Args:
         shift: the most pixels along each axis, both ways, 0 or more.
         degrees: the most degrees, both ways, 0 or more and below 360.
-        scale: sizes change by a factor from 1 - scale to 1 + scale; 0 or more and below 1.
+        scale: sizes change by a factor from 1 - scale to 1 + scale. 0 or more and below 1.
 
     Raises:
         ArgumentError: an argument is out of range.

@@ -18,7 +18,7 @@ def load_digits(backend: Backend | str | None = None, *, flat: bool = True) -> D
     testing.
 
     Args:
-        backend: where the arrays go; see `anynet.get_backend`.
+        backend: where the arrays go, see `anynet.get_backend`.
         flat: images are (N, 784), otherwise (N, 1, 28, 28).
 
     Raises:

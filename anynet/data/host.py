@@ -13,7 +13,7 @@ def on_backend(x: Any, dtype: str, backend: Backend) -> Array:
     If the library lacks float16 or bfloat16, the array is float32, which has all their values.
 
     Args:
-        x: a NumPy array; for bfloat16, its values in float32.
+        x: a NumPy array. Values of bfloat16 come in float32.
         dtype: the name of a dtype, such as ``"float32"``.
         backend: where the array goes.
 

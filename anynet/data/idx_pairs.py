@@ -32,7 +32,7 @@ def load_idx_pairs(
     Args:
         folder: contains the four files, gzipped or not, directly or in ``raw``, where torchvision
             puts them.
-        backend: where the arrays go; see `anynet.get_backend`.
+        backend: where the arrays go, see `anynet.get_backend`.
         name: the beginning of the file names, such as ``emnist-letters`` or ``letters``, if the
             folder contains more than one data set.
         flat: images are (N, height · width), otherwise (N, 1, height, width).

@@ -43,7 +43,7 @@ def load_mnist(backend: Backend | str | None = None, *, flat: bool = True) -> Da
     is 1. Their contents are checked by SHA-256.
 
     Args:
-        backend: where the arrays go; see `anynet.get_backend`.
+        backend: where the arrays go, see `anynet.get_backend`.
         flat: images are (N, 784), otherwise (N, 1, 28, 28).
 
     Raises:

@@ -1,11 +1,13 @@
 """Arrays out of a pickle, read without running it.
 
-A pickle is a program: loading one the usual way can call any function there is. The book's trained
-weights come as a pickle, a dict of NumPy arrays. This reader executes only the opcodes that
-describe such a dict, builds plain records of the arrays, and raises at everything else. It imports
-nothing and calls nothing that the file names. What it builds is flat and never larger than the
-file, so time and memory are linear in the file's length. Source: Deep Learning from Scratch,
-chapter 3.6 (sample_weight.pkl); Python's module pickletools for the opcodes.
+A pickle is a program: Python's own loader can call any function that the file names. The trained
+weights of the book are a pickle of a dict of NumPy arrays. This reader executes only the opcodes
+that describe such a dict, builds plain records of the arrays, and raises for all others. It imports
+and calls nothing that the file names. The records are flat and never larger than the file, so time
+and memory are linear in the length of the file.
+
+Sources: Deep Learning from Scratch, chapter 3.6 (sample_weight.pkl). Python's module pickletools
+for the opcodes.
 """
 
 import codecs
@@ -27,10 +29,10 @@ from anynet.data.host import on_backend
 from anynet.errors import DataError
 from anynet.files import read_whole
 
-#: Larger files are not read unless the caller says so.
+#: The default limit on the size of a file.
 MAX_BYTES = 2**28
 
-#: An array takes some 40 opcodes. A file with more than this is no dict of arrays.
+#: An array takes about 40 opcodes. A file with more than this is not a dict of arrays.
 MAX_OPCODES = 2**20
 
 #: Python pickles a dict by a thousand items at a time.
@@ -48,7 +50,7 @@ _DTYPES = {
 
 
 class _Global(Enum):
-    """The functions and classes by which NumPy writes arrays; only their names are used."""
+    """The functions and classes in pickles of NumPy's arrays, by their names only."""
 
     RECONSTRUCT = auto()
     FROMBUFFER = auto()
@@ -78,7 +80,7 @@ class _DType:
 
 @dataclass(slots=True)
 class _Array:
-    """An array as the pickle describes it; complete once it has its data."""
+    """An array as the pickle describes it. It is complete when it has data."""
 
     shape: tuple[int, ...] = ()
     dtype: _DType | None = None
@@ -87,7 +89,7 @@ class _Array:
 
 
 class _Nested(tuple[Any, ...]):
-    """A tuple that holds tuples; no array needs a deeper one."""
+    """A tuple of tuples. No array needs a deeper one."""
 
     __slots__ = ()
 
@@ -97,16 +99,29 @@ def read_pickled_arrays(
     backend: Backend | str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> dict[str, Array]:
-    """Return the arrays of a pickled dict {name: NumPy array}, on a backend, with the dtypes that
-    they have there.
+    """Return the arrays of a pickled dict {name: NumPy array}, with its dtypes, on a backend.
 
-    Two names of one array in the pickle are two names of one array in the result.
+    One array with two names in the pickle is one array with two names in the result. No code in the
+    file runs.
+
+    Args:
+        path: the file.
+        backend: where the arrays go, see `anynet.get_backend`.
+        max_bytes: the largest size of the file.
 
     Raises:
-        DataError: anything but such a dict: another opcode or global, which is named, damage, data
-            that does not fill the shape, or a file larger than ``max_bytes``. Nothing in the file
-            is ever run.
-        FileNotFoundError: there is no such file.
+        DataError: the file contains another opcode or global (the message names it) or another
+            object, is damaged or larger than ``max_bytes``, or the data do not fill the shape.
+        FileNotFoundError: the file does not exist.
+
+    >>> import os, pickle, tempfile
+    >>> import numpy as np
+    >>> from anynet.data.pickled import read_pickled_arrays
+    >>> path = os.path.join(tempfile.mkdtemp(), "weights.pkl")
+    >>> with open(path, "wb") as file:
+    ...     pickle.dump({"W1": np.ones((1, 2), "float32")}, file)
+    >>> read_pickled_arrays(path, "numpy")
+    {'W1': array([[1., 1.]], dtype=float32)}
 
     """
     path = Path(path).expanduser()
@@ -132,16 +147,15 @@ class _Reader:
         self.position = 0
         self.frame_end = 0
         self.stack: list[Any] = []
-        # The stacks that marks have put aside.
+        # Marks push the current stack here.
         self.outer: list[list[Any]] = []
         self.memo: list[Any] = []
         self.has_dict = False
-        # A memo can repeat what the file holds once. Nothing repeated may come to more than the
-        # file.
+        # A memo can repeat data. All repetitions together may not be larger than the file.
         self.budget = 2 * len(content)
 
     def read(self) -> Any:
-        """Execute the opcodes up to the end and return what is then on the stack."""
+        """Execute the opcodes up to the end and return the value that is left on the stack."""
         for _ in range(MAX_OPCODES):
             code = bytes(self.take(1))
             if code == pickle.STOP:
@@ -176,7 +190,7 @@ class _Reader:
         return memoryview(self.content)[start : self.position]
 
     def move(self, end: int) -> None:
-        """Go on to a byte of the file, which is in the same frame."""
+        """Move to a byte of the same frame."""
         if end > len(self.content):
             raise DataError(
                 f"it ends at byte {len(self.content)}, where {end - len(self.content):,} more are "
@@ -197,7 +211,7 @@ class _Reader:
         self.frame_end = end
 
     def sized(self, width: int) -> memoryview:
-        """Return the bytes that follow their own number."""
+        """Return bytes that come after their length."""
         return self.take(self.integer(width))
 
     def integer(self, width: int, *, signed: bool = False) -> int:
@@ -246,7 +260,7 @@ class _Reader:
         self.push(memoryview(codecs.escape_decode(line[1:-1])[0]))
 
     def push_global(self, module: Any, name: Any) -> None:
-        """Put what stands for a known global on the stack."""
+        """Put the record of a known global on the stack."""
         full = f"{_text(module)} {_text(name)}"
         if full not in _GLOBALS:
             raise DataError(
@@ -261,7 +275,7 @@ class _Reader:
         self.push_global(module, name)
 
     def mark(self) -> None:
-        """Put the stack aside; an array's description has three marks within each other."""
+        """Begin a new stack. The description of an array nests three marks."""
         if len(self.outer) == 8:
             raise DataError(
                 f"{self.opcode()} is deeper than any array needs: refused; nothing was run"
@@ -270,7 +284,7 @@ class _Reader:
         self.stack = []
 
     def marked(self) -> list[Any]:
-        """Take what was put on the stack since the last mark."""
+        """Take the values since the last mark from the stack."""
         values, self.stack = self.stack, self.outer.pop()
         return values
 
@@ -292,7 +306,7 @@ class _Reader:
         self.push(_Nested(values) if tuple in kinds else tuple(values))
 
     def push_dict(self, items: list[Any]) -> None:
-        """Put the dict of the arrays on the stack; there is one."""
+        """Put the only dict, that of the arrays, on the stack."""
         if self.has_dict:
             raise DataError(
                 f"{self.opcode()} makes a second dict: wanted one dict of arrays, such as "
@@ -328,7 +342,7 @@ class _Reader:
         self.memo[place] = self.stack[-1]
 
     def get(self, place: int) -> None:
-        """Put what the memo keeps on the stack."""
+        """Put a value of the memo on the stack."""
         value = self.memo[place] if 0 <= place < len(self.memo) else _Reader
         if value is _Reader:
             raise DataError(
@@ -337,7 +351,7 @@ class _Reader:
         self.push(value)
 
     def reduce(self) -> None:
-        """Describe what the call of one of the known globals would make."""
+        """Push a record of the result that a call of a known global would have."""
         arguments, function = self.stack.pop(), self.stack.pop()
         match function, arguments:
             case _Global.RECONSTRUCT, (_Global.NDARRAY, (0,), b"b" | "b"):
@@ -390,7 +404,7 @@ class _Reader:
                 )
 
     def spend(self, count: int) -> None:
-        """Raise where what the memo repeats would grow past the file."""
+        """Count repeated bytes, and raise if they become more than the file has."""
         self.budget -= count
         if self.budget < 0:
             raise DataError("it describes more data than it holds, by repeating some of it")
@@ -430,7 +444,7 @@ class _Reader:
         host: Any = get_backend("numpy").xp
         flat = host.frombuffer(data, dtype=order + code)
         x = flat.reshape(shape, order="F" if fortran else "C")
-        # A copy, which can be written into and keeps no other part of the file.
+        # A copy: it is writable and keeps no other part of the file in memory.
         return on_backend(x.astype(x.dtype.newbyteorder("=")), _DTYPES[code], backend)
 
 
@@ -489,7 +503,7 @@ def _check_protocol(protocol: int) -> None:
 
 
 def _kind(value: Any) -> str:
-    """Name what a value stands for; its contents may be anything, and are not shown."""
+    """Return the kind of a value in a word, without its contents."""
     if isinstance(value, _Global):
         return value.name.lower()
     names = {

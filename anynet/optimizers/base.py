@@ -117,7 +117,7 @@ class Optimizer:
             cls.KERNEL = cls._fused = None
 
     def __new__(cls, *args: Any, **named: Any) -> Self:
-        """Make an optimizer, after a look at the arguments; copies are made without any."""
+        """Create an optimizer and check the names of the arguments. Copies have none."""
         if args or named:
             check_arguments(cls, args, named)
         return super().__new__(cls)
@@ -141,7 +141,7 @@ class Optimizer:
 
     @property
     def learning_rate(self) -> float | Schedule:
-        """A number above 0, or a schedule; another one holds from the next update on."""
+        """A number above 0, or a schedule. A new one takes effect at the next update."""
         return self._learning_rate.value  # type: ignore[no-any-return]
 
     @learning_rate.setter
@@ -169,10 +169,10 @@ class Optimizer:
     def apply(
         self, parameter: Array, gradient: Array, slots: Slots, scalars: Scalars
     ) -> tuple[Array, Slots]:
-        """Return the new parameter and the new slots; writes into none of the arrays.
+        """Return the new parameter and the new slots, without a write into the old ones.
 
         Args:
-            parameter: an array; of a parameter narrower than float32, its values in float32.
+            parameter: an array. A parameter narrower than float32 comes in float32.
             gradient: of the same shape and dtype.
             slots: an array for each of ``SLOTS``, of the same shape and dtype.
             scalars: from `scalars`. In a compiled step they may be arrays without axes.
@@ -181,7 +181,7 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} defines no apply()")
 
     def update(self, net: Any, grads: Any) -> None:
-        """Replace each parameter that has a gradient by a new array; the old arrays do not change.
+        """Replace each parameter that has a gradient by a new array. The old arrays do not change.
 
         Args:
             net: a network, or another tree of arrays.

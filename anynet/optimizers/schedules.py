@@ -50,7 +50,7 @@ class Cosine:
             raise ArgumentError(f"steps is {self.steps}: wanted 1 or more")
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step; steps count from 0."""
+        """Return the learning rate of a step. Steps count from 0."""
         return _between(self.learning_rate, 0.0, step / self.steps)
 
 
@@ -94,7 +94,7 @@ class WarmupCosine:
             )
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step; steps count from 0."""
+        """Return the learning rate of a step. Steps count from 0."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / (self.warmup + 1)
         share = (step - self.warmup) / (self.steps - self.warmup)
@@ -152,7 +152,7 @@ class OneCycle:
                 raise ArgumentError(f"{name} is {value}: wanted a finite number of 1 or more")
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step; steps count from 0."""
+        """Return the learning rate of a step. Steps count from 0."""
         start = self.learning_rate / self.start_divisor
         top, last = self.rise * self.steps - 1, self.steps - 1
         if step <= top:

@@ -62,7 +62,7 @@ def apply_to_each(apply: Apply, slots: int, scalars: Scalars, arrays: Sequence[A
 def fused_update(
     name: str, apply_with: Callable[..., Apply], scalars: int, slots: int
 ) -> Primitive[..., Slots]:
-    """Return the primitive that updates many parameters; its reference applies ``apply`` to each.
+    """Return the primitive that updates many parameters. Its reference applies ``apply`` to each.
 
     Args:
         name: the name of the primitive, and of kernels for it.

@@ -59,7 +59,7 @@ class DynamicValue:
         self._current = value
 
     def advance(self, function: Callable[[Any], Any], *, like: Array | None) -> None:
-        """Replace the value by function(value); a compiled step does it after each replay that
+        """Replace the value by function(value). A compiled step does so after each replay that
         succeeds.
 
         Args:
@@ -84,7 +84,7 @@ class DynamicValue:
 def dynamic_scalars(
     compute: Callable[..., Sequence[float]], *values: DynamicValue, like: Array
 ) -> Sequence[Any]:
-    """Return compute(*contents of the values); a compiled step computes it again at each call.
+    """Return compute(*contents of the values), which a compiled step calls again at each call.
 
     Args:
         compute: called with the content of each value, returns scalars. It has no side

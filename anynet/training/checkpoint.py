@@ -126,7 +126,7 @@ def read(path: str | os.PathLike[str], backend: Backend | str | None = None) -> 
 
     Args:
         path: the file.
-        backend: where the arrays go; see `anynet.get_backend`.
+        backend: where the arrays go, see `anynet.get_backend`.
 
     Raises:
         DataError: the file is damaged, or contains a dtype that anynet does not read.

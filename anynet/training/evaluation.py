@@ -109,7 +109,7 @@ def compute_scores(
 
 
 def read_score(name: str, score: Any) -> float:
-    """Return a scalar score as Python's float; waits for the device.
+    """Return a scalar score as Python's float, after the device has computed it.
 
     Raises:
         ArgumentError: an array with axes.

@@ -136,12 +136,12 @@ class TerminalDisplay(Display):
 
 
 class NotebookDisplay(Display):
-    """One output, which is replaced: the table, and below it how far the epoch is.
+    """One output that is replaced: the table, and below it the progress of the epoch.
 
     Args:
         display: IPython's function of this name.
-        epochs: of the run.
-        scores: their headings.
+        epochs: how many the run has.
+        scores: the headings of the scores.
 
     """
 
@@ -174,13 +174,13 @@ class NotebookDisplay(Display):
         self._handle.update(self._data(), raw=True)
 
     def show(self, epoch: int, step: int, steps: int | None, loss: float) -> None:
-        """Write how far the epoch is."""
+        """Write the progress of the epoch."""
         of_steps = f" of {steps}" if steps else ""
         self._last_line = f"epoch {epoch} of {self._epochs}, step {step}{of_steps}, loss {loss:.4f}"
         self._update()
 
     def finish(self, epoch: Epoch) -> None:
-        """Add the line of an epoch that is done."""
+        """Add the line of a finished epoch."""
         self._rows.append(self._table.cells(epoch))
         self._last_line = ""
         self._update()
@@ -195,7 +195,7 @@ class NotebookDisplay(Display):
 
 
 def display_of_run(epochs: int, scores: Sequence[str]) -> Display:
-    """Return the display that suits the place where the program runs."""
+    """Return the display for a notebook or for a terminal, where the program runs."""
     display = _notebook()
     return (
         TerminalDisplay(epochs, scores)
@@ -205,9 +205,7 @@ def display_of_run(epochs: int, scores: Sequence[str]) -> Display:
 
 
 def _notebook() -> Callable[..., Any] | None:
-    """Return IPython's display function if it writes into a notebook, which shows more than text;
-    None elsewhere.
-    """
+    """Return IPython's display function in a notebook, which shows more than text, else None."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is None or "text/html" not in shell.display_formatter.active_types:
         return None

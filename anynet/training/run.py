@@ -74,12 +74,12 @@ class Run:
         return math.fsum(values) / len(values)
 
     def _steps(self, interrupt: DeferredInterrupt) -> Iterator[Array]:
-        """Train on every batch; yield the loss of each."""
+        """Train on every batch and yield the loss of each."""
         for x, t in interrupt.undeferred(self.batches):
             yield self.step(self.net, self.optimizer, x, t)
 
     def _loops(self, on_rows: CompiledStep) -> Iterator[Array]:
-        """Train on every batch; yield the losses of many at once.
+        """Train on every batch and yield the losses of many at once.
 
         One call makes as many steps as the device can do between two reads of the loss.
         """

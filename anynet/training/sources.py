@@ -18,8 +18,9 @@ EVALUATION_BATCH = 1000
 
 
 def batches_of(name: str, data: Any, net: Module, epochs: int) -> Loader | Batches:
-    """Return a loader for a pair of arrays, in order; a loader as it is; other sources as `Batches`
-    on the backend of the network.
+    """Return the batches of data: a loader for a loader or a pair of arrays, `Batches` for others.
+
+    A loader of a pair keeps the order of its rows. `Batches` are brought to the network's backend.
 
     Args:
         name: the name of the argument, for errors.
@@ -43,7 +44,7 @@ def batches_of(name: str, data: Any, net: Module, epochs: int) -> Loader | Batch
 
 
 def rows_of(batches: Loader | Batches) -> Loader | Batches:
-    """Return a loader of the same rows in order, each once; other batches as they are."""
+    """Return a loader of the rows of a loader in order, each once, or other batches as they are."""
     return _in_order(batches.x, batches.t) if isinstance(batches, Loader) else batches
 
 

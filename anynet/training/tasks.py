@@ -1,5 +1,6 @@
-"""What the losses want of labels, and the metric that suits each: `fit` looks here before it
-trains.
+"""The tasks that losses are for: the labels that each takes, and the metric that suits it.
+
+`fit` checks the labels with the task of its loss before it trains.
 """
 
 from collections.abc import Callable
@@ -19,14 +20,27 @@ from anynet.metrics import Metric
 
 
 class Task:
-    """What a loss learns: what labels it takes, and what measures it."""
+    """The task of a loss.
+
+    Args:
+        loss: the name of the loss, for errors.
+        settings: the settings of the loss, such as ``ignore_index``.
+
+    """
 
     def __init__(self, loss: str, settings: dict[str, Any]) -> None:
         self.loss = loss
         self.settings = settings
 
     def check(self, outputs: Array, labels: Array) -> None:
-        """Raise where labels do not fit outputs of one row; reads the labels."""
+        """Raise unless labels fit outputs of one row. Reads the labels.
+
+        Raises:
+            ArgumentError: the outputs are not an array.
+            ShapeError: the shapes do not fit.
+            DataError: a label is out of range or has another dtype.
+
+        """
         if not is_array(outputs):
             raise ArgumentError(
                 f"the network gives a {type(outputs).__name__}: {self.loss} wants an array; for "
@@ -48,14 +62,14 @@ class Task:
         raise NotImplementedError
 
     def _check_share(self, labels: Array, remedy: str) -> None:
-        """Raise where a label is not in 0 … 1."""
+        """Raise unless all labels are in 0 … 1."""
         if is_complex(labels):
             raise DTypeError(
                 f"the labels are of dtype {labels.dtype}: {self.loss} wants real numbers, as "
                 "xp.real(t)"
             )
         xp = array_namespace(labels)
-        # Not all libraries compare booleans, or all unsigned integers.
+        # Some libraries do not compare booleans or some unsigned integers.
         labels = xp.astype(labels, xp.float32)
         for label in (float(xp.min(labels)), float(xp.max(labels))):
             if not 0 <= label <= 1:
@@ -127,8 +141,8 @@ class Classes(Task):
                 )
 
 
-class Numbers(Task):
-    """Numbers, of the outputs' shape."""
+class Regression(Task):
+    """Real targets of the shape of the outputs."""
 
     def metric(self, outputs: Array, labels: Array) -> Metric | None:
         """Return R²."""
@@ -152,7 +166,7 @@ class Numbers(Task):
         )
 
 
-class Questions(Numbers):
+class BinaryLabels(Regression):
     """Yes or no, one or more for each row, by logits."""
 
     def metric(self, outputs: Array, labels: Array) -> Metric | None:
@@ -164,18 +178,18 @@ class Questions(Numbers):
         self._check_share(labels, "labels in 0 … 1, 0 for no and 1 for yes")
 
 
-class ClassesOrNumbers(Task):
-    """Classes by index, or numbers of the outputs' shape."""
+class ClassesOrRegression(Task):
+    """Classes by index, or real targets of the shape of the outputs."""
 
     def metric(self, outputs: Array, labels: Array) -> Metric | None:
-        """Return the metric of what the labels are."""
+        """Return the metric for classes or for real targets, which the labels decide."""
         return self._of(outputs.ndim, labels).metric(outputs, labels)
 
     def _check(self, outputs: tuple[Any, ...], labels: Array) -> None:
         self._of(len(outputs), labels)._check(outputs, labels)
 
     def _of(self, axes: int, labels: Array) -> Task:
-        kind = Classes if labels.ndim < axes else Numbers
+        kind = Classes if labels.ndim < axes else Regression
         return kind(self.loss, self.settings)
 
 
@@ -185,23 +199,21 @@ _TASKS: dict[Any, Callable[[str, dict[str, Any]], Task]] = {
     losses.cross_entropy_of_probabilities: Classes,
     losses.hinge: Classes,
     losses.multi_margin: Classes,
-    losses.sum_of_squares: ClassesOrNumbers,
-    losses.mean_squared_error: Numbers,
-    losses.mean_absolute_error: Numbers,
-    losses.huber: Numbers,
-    losses.binary_cross_entropy_with_logits: Questions,
+    losses.sum_of_squares: ClassesOrRegression,
+    losses.mean_squared_error: Regression,
+    losses.mean_absolute_error: Regression,
+    losses.huber: Regression,
+    losses.binary_cross_entropy_with_logits: BinaryLabels,
 }
 
 
 def task_of(loss: Callable[..., Array]) -> Task | None:
-    """Return the task of a loss, with the settings that `functools.partial` gives it; None if it is
-    not known.
-    """
+    """Return the task of a loss with the settings of its `functools.partial`, None if unknown."""
     settings: dict[str, Any] = {}
     while isinstance(loss, partial) and not loss.args:
         settings = loss.keywords | settings
         loss = loss.func
-    # Compared one by one, for not every callable can be hashed.
+    # Compared one by one, because some callables are not hashable.
     kind = next((kind for known, kind in _TASKS.items() if known is loss), None)
     return None if kind is None else kind(loss.__name__, settings)
 
