@@ -191,7 +191,7 @@ def test_insides_are_reached_too():
     assert any(value is net["layers.0.weight"] for value in objects_of(over(net)))
 
 
-def test_what_no_code_names_is_not_reached():
+def test_attributes_that_no_code_names_are_not_reached():
     other = Trainer(NET).seen
     for function in (
         Trainer(NET).step,
@@ -219,7 +219,7 @@ def test_circles_and_crowds(monkeypatch):
     assert not reach.Reach(over(list(range(1000)))).complete
 
 
-def test_a_cell_that_is_empty_as_yet():
+def test_an_empty_cell():
     def f():
         return later
 

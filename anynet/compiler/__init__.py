@@ -1,4 +1,4 @@
-"""Compiled steps: the calls of a step are recorded once, and replayed from then on."""
+"""Compiled steps: a step is recorded once, as a program of library calls, and replayed later."""
 
 from anynet.compiler.compiled_step import CompiledStep, compile
 from anynet.tracing.dynamic_scalars import DynamicValue, dynamic_scalars

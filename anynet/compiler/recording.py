@@ -1,6 +1,6 @@
 """Recording: one call of a step, with variables in place of its arrays, becomes a program."""
 
-from itertools import count
+from itertools import count, zip_longest
 from operator import attrgetter
 from typing import Any
 
@@ -109,13 +109,13 @@ class _Part:
 
     def difference(self) -> str:
         """Return a change of the step beside arrays in words, "" if there is none."""
-        before, after = self.before, self.after
-        if before.structure != after.structure:
-            pairs = zip(before.structure, after.structure, strict=False)
-            differs = (i for i, (x, y) in enumerate(pairs) if x is not y and x != y)
-            same = before.structure[: next(differs, None)]
-            name = next((x for x in reversed(same) if isinstance(x, str)), "its arguments")
-            return f"something at or near {name!r}"
+        before, after, name = self.before, self.after, "its arguments"
+        # No value equals the fill value.
+        for x, y in zip_longest(before.structure, after.structure, fillvalue=object()):
+            if x is not y and x != y:
+                return f"something at or near {name!r}"
+            if isinstance(x, str):
+                name = x
         for x, y in zip(before.fixed, after.fixed, strict=True):
             if x is not y:
                 return f"a {type(x).__name__} becomes another one"

@@ -62,6 +62,12 @@ class CompilerTarget:
 
 
 def target_of(which: Backend | Array | None) -> CompilerTarget:
-    """Return the compiler target of a backend, or of the library and device of an array."""
+    """Return the compiler target of a backend, or of the library and device of an array.
+
+    >>> from anynet.backend import get_backend
+    >>> target_of(get_backend("numpy")).has_loop
+    False
+
+    """
     backend = get_backend(which)
     return (backend.target or CompilerTarget)(backend)

@@ -1,4 +1,4 @@
-"""Graphs, on a device that is pretended."""
+"""Graphs and loops on a pretended device."""
 
 import contextlib
 import gc
@@ -24,7 +24,7 @@ CARRIED = [Carry(0, 0)]
 REFUSED = "replaying its calls one by one: .*not while capturing"
 
 
-def test_results_are_those_of_the_function_and_nobody_elses():
+def test_results_are_new_arrays():
     driver = Pretended()
     graph = Graph(step, CARRIED, driver)
     generator = np.random.default_rng(0)
@@ -39,7 +39,7 @@ def test_results_are_those_of_the_function_and_nobody_elses():
     assert (driver.captured, driver.launched) == (1, 5)
 
 
-def test_what_is_given_again_is_read_where_it_is():
+def test_repeated_arguments_are_not_copied():
     driver = Pretended()
     graph = Graph(step, CARRIED, driver)
     x = np.ones(3)
@@ -69,7 +69,7 @@ def test_parameters_are_not_held():
     assert [reference() is None for reference in known] == [True] * 4
 
 
-def test_what_cannot_be_captured_stays_what_it_is():
+def test_a_function_that_cannot_be_captured():
     graph = Graph(step, CARRIED, Refusing())
     p, x = np.ones((2, 3))
     for i in range(4):

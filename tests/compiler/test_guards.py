@@ -51,7 +51,7 @@ def holding(factor):
     ids=["object", "method", "function"],
 )
 @pytest.mark.parametrize("kind", [set, frozenset])
-def test_what_an_element_of_a_set_reaches(kind, inside):
+def test_values_reached_from_elements_of_a_set(kind, inside):
     factor, x = Factor(1), np.arange(3)
     given = kind([inside(factor)])
     compiled = anynet.compile(lambda x, given: x * next(iter(given))())
@@ -543,7 +543,7 @@ def method(backend):
     ],
     ids=lambda f: f.__name__,
 )
-def test_what_a_step_reaches_is_as_good_as_an_argument(backend, make):
+def test_values_outside_count_as_arguments(backend, make):
     (trainer, step), (other, plain) = make(backend), make(backend)
     if make is class_attribute:
         plain = other.step

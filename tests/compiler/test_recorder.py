@@ -140,7 +140,7 @@ def test_arrays_as_indices(backend):
         ),
     ],
 )
-def test_what_cannot_be_recorded(backend, f, message):
+def test_control_flow_that_depends_on_values_raises(backend, f, message):
     with pytest.raises(CompilationError, match=message):
         anynet.compile(f)(numbers(backend, 3))
 

@@ -228,7 +228,7 @@ def test_lists_that_grow(backend):
         assert_close(row, host(x) + i + 1, rtol=1e-6)
 
 
-def test_what_gives_something_else_each_time():
+def test_values_that_differ_at_each_call():
     """A generator of random values, and an iterator: never a constant."""
     generator, like = np.random.default_rng(0), np.random.default_rng(0)
     numbers = (i * 1.0 for i in range(100))
