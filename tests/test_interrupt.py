@@ -31,7 +31,7 @@ def interrupted(work):
     return done
 
 
-def test_a_signal_waits_until_it_is_delivered():
+def test_signal_waits_for_deliver():
     def work():
         with DeferredInterrupt() as interrupt:
             press()
@@ -42,7 +42,7 @@ def test_a_signal_waits_until_it_is_delivered():
     assert interrupted(work) == ["the step"]
 
 
-def test_a_signal_is_delivered_at_the_end():
+def test_end_of_the_context_delivers_the_signal():
     def work():
         with DeferredInterrupt():
             press()
@@ -52,7 +52,7 @@ def test_a_signal_is_delivered_at_the_end():
     assert interrupted(work) == ["the step"]
 
 
-def test_a_signal_where_none_has_to_wait():
+def test_undeferred_signal_is_delivered_at_once():
     def work():
         with DeferredInterrupt() as interrupt:
             interrupt.deferring = False
@@ -63,7 +63,7 @@ def test_a_signal_where_none_has_to_wait():
     assert interrupted(work) == ["the step"]
 
 
-def test_a_second_signal_does_not_wait():
+def test_second_signal_is_delivered_at_once():
     def work():
         with DeferredInterrupt():
             press()
@@ -74,7 +74,7 @@ def test_a_second_signal_does_not_wait():
     assert interrupted(work) == ["the step"]
 
 
-def test_one_inside_another():
+def test_contexts_nest():
     """The inner one hands the signal to the outer one."""
 
     def work():
@@ -89,7 +89,7 @@ def test_one_inside_another():
     assert interrupted(work) == ["inner step"]
 
 
-def test_without_a_signal_nothing_happens():
+def test_without_a_signal_nothing_is_raised():
     with DeferredInterrupt() as interrupt:
         interrupt.deliver()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -101,13 +101,13 @@ def fails():
         raise ZeroDivisionError
 
 
-def test_an_error_is_not_hidden():
+def test_error_takes_precedence_over_the_signal():
     with pytest.raises(ZeroDivisionError):
         fails()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_handler_of_the_host_is_called_and_stays():
+def test_handler_of_the_host_is_called_and_stays():
     """One that returns lets the work go on, and is called once for each signal."""
     calls = []
     own = lambda number, frame: calls.append((number, frame is not None))
@@ -129,7 +129,7 @@ def test_the_handler_of_the_host_is_called_and_stays():
 
 
 @pytest.mark.parametrize("left", [signal.SIG_IGN, signal.SIG_DFL])
-def test_what_is_no_function_stays(left):
+def test_ignored_signals_stay_ignored(left):
     signal.signal(signal.SIGINT, left)
     with DeferredInterrupt() as interrupt:
         assert signal.getsignal(signal.SIGINT) == left
@@ -137,13 +137,13 @@ def test_what_is_no_function_stays(left):
     assert signal.getsignal(signal.SIGINT) == left
 
 
-def test_a_handler_that_is_set_meanwhile_stays():
+def test_handler_that_is_installed_inside_stays():
     with DeferredInterrupt():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
-def test_other_threads_change_nothing():
+def test_other_threads_install_no_handler():
     seen = []
 
     def work():

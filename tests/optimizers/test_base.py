@@ -71,7 +71,7 @@ def step(net, optimizer, grads):
 
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("own", [RMSprop, NAdam])
-def test_ten_updates_against_pytorch(backend, own, compiled):
+def test_ten_updates_agree_with_pytorch(backend, own, compiled):
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     rate = schedules.Cosine(0.1, 12)
     values = np.random.default_rng(0).normal(size=(4, 3))
@@ -90,7 +90,7 @@ def test_ten_updates_against_pytorch(backend, own, compiled):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_an_optimizer_without_slots_counts_its_updates(backend, compiled):
+def test_optimizer_without_slots_counts_its_updates(backend, compiled):
     net, optimizer = {"w": backend.asarray(np.zeros(2))}, SignDescent(1.0)
     grads = {"w": backend.asarray(np.array([3.0, -2.0]))}
     update = anynet.compile(step) if compiled else step
@@ -114,7 +114,7 @@ def test_narrow_parameters_are_updated_in_float32(backend):
     assert float(host(optimizer.state["w"]["square"])[0]) == pytest.approx(1e-8, rel=1e-2)
 
 
-def test_a_subclass_with_another_formula_does_not_use_the_kernel(backend):
+def test_subclass_with_another_formula_does_not_use_the_kernel(backend):
     class Ascent(SGD):
         def apply(self, parameter, gradient, slots, scalars):
             return parameter + scalars[0] * gradient, ()
@@ -155,6 +155,6 @@ def test_settings_of_a_subclass_are_checked():
         Decayed(2).update({"w": np.ones(1)}, {"w": np.ones(1)})
 
 
-def test_nesterov_is_a_flag():
+def test_nesterov_that_is_not_a_flag_raises():
     with pytest.raises(ArgumentTypeError, match="nesterov is 'no': wanted True or False"):
         anynet.optimizers.Momentum(nesterov="no")

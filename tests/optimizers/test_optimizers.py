@@ -18,7 +18,7 @@ from anynet.errors import (
 from anynet.optimizers import schedules
 
 
-def test_sgd(backend):
+def test_sgd_updates_a_nested_tree(backend):
     tree = {
         "w": numbers(backend, 3, 2),
         "deep": [numbers(backend, 2, seed=1)],
@@ -66,7 +66,7 @@ STATEFUL = {
 
 
 @pytest.mark.parametrize("name", STATEFUL)
-def test_twenty_steps_against_pytorch(backend, name):
+def test_twenty_updates_agree_with_pytorch(backend, name):
     """With a schedule, and parameters that have a gradient never, not in the first steps, or now
     and then."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
@@ -111,7 +111,7 @@ def test_twenty_steps_against_pytorch(backend, name):
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])
-def test_an_update_without_a_gradient_by_the_formula(backend, name):
+def test_update_without_a_gradient_does_not_count(backend, name):
     """A missing gradient changes nothing of its parameter, and does not count as one of its
     updates."""
     rate, beta1, beta2, epsilon = 0.1, 0.9, 0.999, 1e-8
@@ -144,7 +144,7 @@ def test_an_update_without_a_gradient_by_the_formula(backend, name):
         optimizers.AdamW,
     ],
 )
-def test_parameters_keep_their_dtype_beside_wider_gradients(backend, make):
+def test_wider_gradients_leave_the_dtype_of_parameters(backend, make):
     """Gradients of float64, as of a loss that is computed so, move float32 parameters as those of
     float32 would."""
     start = [
@@ -163,7 +163,7 @@ def test_parameters_keep_their_dtype_beside_wider_gradients(backend, make):
 
 
 @pytest.mark.parametrize("name", STATEFUL)
-def test_the_state_is_a_tree_and_no_array_is_written_into(backend, name):
+def test_state_is_a_tree_and_updates_write_into_no_array(backend, name):
     make, _, _ = STATEFUL[name]
     net = layers.Sequential(
         layers.Linear(3, 2),
@@ -186,7 +186,7 @@ def test_the_state_is_a_tree_and_no_array_is_written_into(backend, name):
     assert all(x.dtype == backend.xp.float32 for _, x in tree.leaves(optimizer.state))
 
 
-def test_a_network_learns(backend):
+def test_adamw_trains_a_network(backend):
     rng = np.random.default_rng(0)
     x = backend.asarray(rng.normal(size=(40, 3)).astype("float32"))
     t = backend.asarray((host(x).sum(axis=1) > 0).astype("int64"))
@@ -208,7 +208,7 @@ def test_a_network_learns(backend):
     assert history.losses[-1] < 0.5 * history.losses[0]
 
 
-def test_an_optimizer_belongs_to_one_network():
+def test_second_network_raises():
     optimizer = optimizers.Adam()
     make = lambda *shapes: {f"p{i}": np.ones(shape) for i, shape in enumerate(shapes)}
     optimizer.update(make((2, 3)), make((2, 3)))
@@ -224,7 +224,7 @@ def test_an_optimizer_belongs_to_one_network():
         optimizer.update(make((2, 3), (2,)), make((2, 3), (2,)))
 
 
-def test_optimizers_show_their_settings():
+def test_repr_shows_settings():
     assert repr(optimizers.Momentum()) == "Momentum(0.01, momentum=0.9, nesterov=False)"
     assert repr(optimizers.Adam()) == "Adam(0.001, beta1=0.9, beta2=0.999, epsilon=1e-08)"
     assert repr(optimizers.AdamW(0.1)).endswith("weight_decay=0.01)")
@@ -255,12 +255,12 @@ def test_optimizers_show_their_settings():
         ),
     ],
 )
-def test_settings_that_cannot_be(make, message):
+def test_settings_out_of_range_raise(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
 
 
-def test_a_schedule_is_asked_at_every_update(backend):
+def test_each_update_calls_the_schedule_once(backend):
     asked = []
 
     def halving(step):
@@ -277,7 +277,7 @@ def test_a_schedule_is_asked_at_every_update(backend):
     assert "halving" in repr(optimizer)
 
 
-def test_cosine():
+def test_cosine_falls_to_zero():
     rate = schedules.Cosine(0.2, 10)
     assert rate(0) == pytest.approx(0.2)
     assert rate(5) == pytest.approx(0.1)
@@ -286,7 +286,7 @@ def test_cosine():
 
 
 @pytest.mark.parametrize("rate", [0, -0.1, math.nan, math.inf])
-def test_a_learning_rate_that_cannot_be(rate):
+def test_learning_rate_out_of_range_raises(rate):
     for make in (
         optimizers.SGD,
         optimizers.Momentum,
@@ -301,13 +301,13 @@ def test_a_learning_rate_that_cannot_be(rate):
             make(rate)
 
 
-def test_a_schedule_of_no_steps():
+def test_schedule_without_steps_raises():
     with pytest.raises(ValueError, match="steps is 0: wanted 1 or more"):
         schedules.Cosine(0.1, 0)
 
 
 @pytest.mark.parametrize("name", ["Momentum", "Adam", "AdamW"])
-def test_an_update_that_fails_changes_nothing(name):
+def test_failed_update_changes_nothing(name):
     ones = {"a": np.ones(2), "b": np.ones(2), "c": np.ones(2)}
     optimizer, params = getattr(optimizers, name)(), dict(ones)
     optimizer.update(params, ones)
@@ -323,7 +323,7 @@ def test_an_update_that_fails_changes_nothing(name):
 
 
 @pytest.mark.parametrize("rate", [0, -0.1, math.nan, math.inf, "0.1", None, [0.1]])
-def test_a_learning_rate_that_cannot_be_set(rate):
+def test_assigned_learning_rate_out_of_range_raises(rate):
     optimizer = optimizers.SGD(0.1)
     with pytest.raises(
         ArgumentError,
@@ -341,7 +341,7 @@ def test_a_learning_rate_that_cannot_be_set(rate):
         layers.Sequential(layers.Linear(2, 1)),
     ],
 )
-def test_what_is_no_learning_rate(wrong):
+def test_learning_rate_of_another_type_raises(wrong):
     with pytest.raises(
         ArgumentTypeError,
         match=r"learning_rate is a \w+: wanted a number above 0, or a schedule",
@@ -359,7 +359,7 @@ def test_what_is_no_learning_rate(wrong):
     ],
 )
 @pytest.mark.parametrize("compiled", [False, True])
-def test_settings_that_are_changed_hold_from_the_next_update_on(backend, make, settings, compiled):
+def test_assigned_settings_take_effect_at_the_next_update(backend, make, settings, compiled):
     """As for an optimizer that is made with them, and given the state of the first."""
 
     def step(net, optimizer, grads):
@@ -389,7 +389,7 @@ def test_settings_that_are_changed_hold_from_the_next_update_on(backend, make, s
         assert_close(net["w"], host(peer["w"]))
 
 
-def test_a_compiled_step_that_sets_or_reads_the_learning_rate(backend):
+def test_compiled_step_can_assign_the_learning_rate(backend):
     def run(step):
         net, optimizer = (
             {"w": backend.asarray(np.ones(2, np.float32))},
@@ -416,7 +416,7 @@ def test_a_compiled_step_that_sets_or_reads_the_learning_rate(backend):
 
 
 @pytest.mark.parametrize("value", [math.nan, -0.1, None, "0.1"])
-def test_a_schedule_that_gives_no_rate(value):
+def test_schedule_with_an_invalid_rate_raises(value):
     optimizer = optimizers.SGD(lambda step: value)
     point = [np.ones(2)]
     with pytest.raises(ArgumentError, match=r"schedule gives .*for step 0"):
@@ -426,7 +426,7 @@ def test_a_schedule_that_gives_no_rate(value):
 
 
 @pytest.mark.parametrize("wrong", [None, 3, (np.float32(1.0), None)])
-def test_what_are_no_gradients(wrong):
+def test_gradients_of_another_type_raise(wrong):
     net = layers.Sequential(layers.Linear(2, 1), seed=0, backend="numpy")
     with pytest.raises(
         ArgumentError,
@@ -452,7 +452,7 @@ def test_what_are_no_gradients(wrong):
         partial(optimizers.Adam, epsilon=1e-3),
     ],
 )
-def test_parameters_of_several_dtypes_are_updated_as_each_one_alone(backend, make, dtypes):
+def test_mixed_dtypes_are_updated_like_each_alone(backend, make, dtypes):
     if not all(hasattr(backend.xp, dtype) for dtype in dtypes):
         pytest.skip(reason="the library has no such dtype")
 
@@ -482,7 +482,7 @@ def test_parameters_of_several_dtypes_are_updated_as_each_one_alone(backend, mak
 
 @pytest.mark.parametrize("make", [optimizers.SGD, optimizers.Momentum, optimizers.Adam])
 @pytest.mark.parametrize("shape", [(1,), (), (3, 2), (3,), (1, 2, 3)], ids=str)
-def test_a_gradient_of_another_shape(backend, make, shape):
+def test_gradient_of_another_shape_raises(backend, make, shape):
     """It is not broadcast, which would change the parameters by something else than their
     gradient."""
     point = {"w": numbers(backend, 2, 3)}
@@ -497,7 +497,7 @@ def test_a_gradient_of_another_shape(backend, make, shape):
     assert optimizer.updates == 0
 
 
-def test_the_parameters_of_a_network_in_its_place(backend):
+def test_dict_of_parameters_in_place_of_the_network_raises(backend):
     """A new dict, whose update would leave the network as it is."""
     net = layers.Sequential(layers.Linear(2, 1), seed=0, backend=backend)
     with pytest.raises(

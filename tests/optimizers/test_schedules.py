@@ -22,7 +22,7 @@ def of_pytorch(make, steps):
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(20, 5), (20, 0), (7, 6)])
-def test_warm_up_then_cosine(steps, warmup):
+def test_warmup_cosine_agrees_with_pytorch(steps, warmup):
     def make(schedulers, optimizer):
         cosine = schedulers.CosineAnnealingLR(optimizer, T_max=steps - warmup)
         if not warmup:
@@ -41,7 +41,7 @@ def test_warm_up_then_cosine(steps, warmup):
     "settings",
     [{}, {"rise": 0.5, "start_divisor": 10.0, "end_divisor": 100.0}],
 )
-def test_one_cycle(steps, settings):
+def test_one_cycle_agrees_with_pytorch(steps, settings):
     names = {
         "rise": "pct_start",
         "start_divisor": "div_factor",
@@ -63,13 +63,13 @@ def test_one_cycle(steps, settings):
     )
 
 
-def test_the_whole_is_the_cosine_without_warm_up():
+def test_warmup_of_no_steps_is_cosine():
     both = schedules.WarmupCosine(0.1, 30, 0), schedules.Cosine(0.1, 30)
     assert [both[0](i) for i in range(40)] == pytest.approx([both[1](i) for i in range(40)])
 
 
 @pytest.mark.parametrize("rate", [0, -0.1, math.nan, math.inf])
-def test_a_learning_rate_that_cannot_be(rate):
+def test_learning_rate_out_of_range_raises(rate):
     for make in (
         lambda: schedules.WarmupCosine(rate, 10, 2),
         lambda: schedules.OneCycle(rate, 10),
@@ -110,6 +110,6 @@ def test_a_learning_rate_that_cannot_be(rate):
         ),
     ],
 )
-def test_settings_that_cannot_be(make, message):
+def test_settings_out_of_range_raise(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()

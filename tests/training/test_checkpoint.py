@@ -20,7 +20,7 @@ def network(backend, seed=0, hidden=3):
     )
 
 
-def test_round_trip_between_backends(backend, tmp_path):
+def test_networks_round_trip_between_backends(backend, tmp_path):
     path = tmp_path / "deep" / "net.safetensors"
     net = network("numpy")
     checkpoint.save(net, path, {"epoch": "3"})
@@ -33,7 +33,7 @@ def test_round_trip_between_backends(backend, tmp_path):
     assert list(checkpoint.read(path, backend)) == sorted(net.parameters())
 
 
-def test_the_file_is_one_that_others_read(tmp_path):
+def test_safetensors_reads_the_file(tmp_path):
     from safetensors.numpy import load_file
 
     net = network("numpy")
@@ -43,7 +43,7 @@ def test_the_file_is_one_that_others_read(tmp_path):
         np.testing.assert_array_equal(array, net[name])
 
 
-def test_dtypes_follow_the_network(backend, tmp_path):
+def test_load_keeps_the_dtypes_of_the_network(backend, tmp_path):
     checkpoint.save(network("numpy"), tmp_path / "net")
     net = layers.Sequential(
         layers.Linear(4, 3),
@@ -57,7 +57,7 @@ def test_dtypes_follow_the_network(backend, tmp_path):
     assert net.layers[0].weight.dtype == backend.xp.float64
 
 
-def test_a_file_that_does_not_fit_changes_nothing(backend, tmp_path):
+def test_file_of_another_network_raises_and_changes_nothing(backend, tmp_path):
     checkpoint.save(network("numpy", hidden=5), tmp_path / "net")
     net = network(backend)
     before = {name: host(p).copy() for name, p in net.parameters().items()}
@@ -76,7 +76,7 @@ def test_a_file_that_does_not_fit_changes_nothing(backend, tmp_path):
         assert_close(p, before[name], rtol=0)
 
 
-def test_damaged_files_and_empty_networks(backend, tmp_path):
+def test_damaged_files_and_empty_networks_raise(backend, tmp_path):
     path = tmp_path / "net"
     checkpoint.save(network("numpy"), path)
     whole = path.read_bytes()
@@ -117,7 +117,7 @@ DTYPES += ("float16", "bfloat16", "float32", "float64", "complex64")
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(), (3,), (2, 5), (0, 2)])
-def test_every_dtype_goes_through_a_file(backend, tmp_path, dtype, shape):
+def test_every_dtype_round_trips(backend, tmp_path, dtype, shape):
     wanted = getattr(backend.xp, dtype, None)
     if wanted is None:
         pytest.skip(f"{backend.name} has no {dtype}")
@@ -130,7 +130,7 @@ def test_every_dtype_goes_through_a_file(backend, tmp_path, dtype, shape):
     assert bool(backend.xp.all(found == x))
 
 
-def test_bfloat16_is_stored_as_the_format_says(backend, tmp_path):
+def test_bfloat16_follows_the_format(backend, tmp_path):
     """PyTorch's values by the format's own reader for PyTorch; in float32 where the library has no
     bfloat16."""
     torch = pytest.importorskip("torch", reason="needs torch")
@@ -146,7 +146,7 @@ def test_bfloat16_is_stored_as_the_format_says(backend, tmp_path):
     np.testing.assert_array_equal(wide, x.float().numpy())
 
 
-def test_the_header_is_the_one_of_the_formats_own_package(tmp_path):
+def test_header_agrees_with_safetensors(tmp_path):
     from safetensors.numpy import save
 
     arrays = {
@@ -159,19 +159,19 @@ def test_the_header_is_the_one_of_the_formats_own_package(tmp_path):
     assert (tmp_path / "x").read_bytes() == save(arrays, {"epoch": "3"})
 
 
-def test_float16_becomes_float32_where_the_library_lacks_it(backend, tmp_path):
+def test_float16_becomes_float32_if_the_library_lacks_it(backend, tmp_path):
     checkpoint.save({"x": np.array([1.5, -6e4], "float16")}, tmp_path / "x")
     (found,) = checkpoint.read(tmp_path / "x", backend).values()
     assert found.dtype == getattr(backend.xp, "float16", backend.xp.float32)
     assert host(found).tolist() == [1.5, -60000]
 
 
-def test_big_endian_arrays(tmp_path):
+def test_big_endian_arrays_are_saved(tmp_path):
     checkpoint.save({"x": np.array([1.5, 2.5], ">f4")}, tmp_path / "x")
     assert checkpoint.read(tmp_path / "x")["x"].tolist() == [1.5, 2.5]
 
 
-def test_arrays_that_are_read_can_be_written_into(tmp_path):
+def test_read_returns_writable_arrays(tmp_path):
     checkpoint.save({"x": np.ones(2)}, tmp_path / "x")
     x = checkpoint.read(tmp_path / "x")["x"]
     x += 1
@@ -211,7 +211,7 @@ def test_arrays_that_are_read_can_be_written_into(tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_saved(tmp_path, tree, metadata, message):
+def test_save_raises_for_invalid_arguments(tmp_path, tree, metadata, message):
     tree = _with_arrays(tree)
     with pytest.raises(ArgumentError, match=message):
         checkpoint.save(tree, tmp_path / "x", metadata)
@@ -227,7 +227,7 @@ def _with_arrays(tree):
 
 
 @pytest.mark.parametrize("dtype", ["complex128", "float8_e4m3fn"])
-def test_dtypes_that_the_format_lacks(backend, tmp_path, dtype):
+def test_save_raises_for_dtypes_that_the_format_lacks(backend, tmp_path, dtype):
     wanted = getattr(backend.xp, dtype, None)
     if wanted is None:
         pytest.skip(f"{backend.name} has no {dtype}")
@@ -272,7 +272,7 @@ def test_dtypes_that_the_format_lacks(backend, tmp_path, dtype):
         ("int8", "bool", "x is bool in the network and int8 in the file"),
     ],
 )
-def test_values_of_another_kind_are_not_loaded(backend, tmp_path, stored, own, message):
+def test_load_raises_for_dtypes_of_another_kind(backend, tmp_path, stored, own, message):
     checkpoint.save(
         {"w": np.ones(2, "float32"), "x": np.ones(2, stored)},
         tmp_path / "x",
@@ -305,7 +305,7 @@ def test_values_of_another_kind_are_not_loaded(backend, tmp_path, stored, own, m
     ],
 )
 @pytest.mark.parametrize("shape", [(), (3,)])
-def test_values_that_do_not_fit_are_not_loaded(backend, tmp_path, value, stored, own, fits, shape):
+def test_load_raises_for_values_out_of_range(backend, tmp_path, value, stored, own, fits, shape):
     if not hasattr(backend.xp, own):
         pytest.skip(f"{backend.name} has no {own}")
     if stored == "bfloat16":
@@ -336,14 +336,14 @@ def test_values_that_do_not_fit_are_not_loaded(backend, tmp_path, value, stored,
         assert not host(backend.xp.any(net["x"] != 0))
 
 
-def test_dtypes_of_a_file_that_anynet_does_not_read(tmp_path):
+def test_read_raises_for_unknown_dtypes(tmp_path):
     header = b'{"w":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}'
     (tmp_path / "x").write_bytes(len(header).to_bytes(8, "little") + header + b"ab")
     with pytest.raises(DataError, match=r"'w' is of dtype F8_E4M3: wanted one of BOOL, U8"):
         checkpoint.read(tmp_path / "x")
 
 
-def test_libraries_that_lack_a_dtype_of_the_file():
+def test_library_without_a_dtype_raises():
     """Another number of bits, or integers for floats, would not be what the file says."""
     small = SimpleNamespace(name="small", xp=SimpleNamespace())
     with pytest.raises(
@@ -353,7 +353,7 @@ def test_libraries_that_lack_a_dtype_of_the_file():
         on_backend(np.ones(2, "int16"), "int16", small)
 
 
-def test_a_network_of_bfloat16(backend, tmp_path):
+def test_bfloat16_network_round_trips(backend, tmp_path):
     if not hasattr(backend.xp, "bfloat16"):
         pytest.skip(f"{backend.name} has no bfloat16")
     dtype = backend.xp.bfloat16
@@ -382,7 +382,7 @@ def test_a_network_of_bfloat16(backend, tmp_path):
         np.testing.assert_array_equal(single[name], host(backend.xp.astype(p, backend.xp.float32)))
 
 
-def test_the_note_about_tied_arrays_is_not_among_the_metadata(tmp_path):
+def test_metadata_leaves_out_tied_arrays(tmp_path):
     net = layers.Sequential(layers.Linear(3, 3), layers.Linear(3, 3), seed=0)
     net["layers.1.weight"] = net["layers.0.weight"]
     checkpoint.save(net, tmp_path / "x", {"epoch": "3"})

@@ -70,7 +70,7 @@ def test_fit_without_test_data_metric_or_epochs(backend):
     assert epoch.train_score is epoch.test_score is None
 
 
-def test_one_hot_labels_and_another_loss(backend):
+def test_fit_takes_one_hot_labels_and_another_loss(backend):
     x, t = blobs(backend)
     rows = anynet.functions.one_hot(t, 3)
     by_index = anynet.fit(network(backend), (x, t), epochs=1, progress=False)
@@ -93,7 +93,7 @@ def test_evaluate_counts_every_row_once(backend, monkeypatch):
     assert anynet.evaluate(net, (x, t)) == pytest.approx(expected)
 
 
-def test_the_same_seed_trains_alike_on_every_backend(backend):
+def test_same_seed_trains_alike_on_every_backend(backend):
     """A hundred steps; rounding differs between libraries, so the losses agree, they are not
     equal."""
     runs = [
@@ -130,7 +130,7 @@ def test_ctrl_c_keeps_the_network_and_the_history(backend):
     assert anynet.evaluate(net, (loader.x, loader.t)) > 0.3
 
 
-def test_a_loss_that_is_no_number_stops(backend):
+def test_nan_loss_stops_training(backend):
     net, (x, t) = network(backend), blobs(backend)
     stop = r"the loss became (nan|inf) in epoch \d, step \d+: lower the learning rate"
     with (
@@ -146,7 +146,7 @@ def test_a_loss_that_is_no_number_stops(backend):
         )
 
 
-def test_the_error_carries_the_history(backend):
+def test_error_has_the_history(backend):
     net, data = network(backend), blobs(backend)
     with np.errstate(all="ignore"), pytest.raises(NonFiniteError) as caught:
         anynet.fit(
@@ -161,7 +161,7 @@ def test_the_error_carries_the_history(backend):
 
 
 @pytest.mark.parametrize("where", ["train", "test"])
-def test_labels_out_of_range_are_found_before_anything_changes(backend, where):
+def test_labels_out_of_range_raise_before_training(backend, where):
     net, good = network(backend), blobs(backend)
     x, t = blobs(backend)
     labels = host(t).copy()
@@ -177,7 +177,7 @@ def test_labels_out_of_range_are_found_before_anything_changes(backend, where):
     assert all((host(p) == before[name]).all() for name, p in net.parameters().items())
 
 
-def test_a_negative_number_of_epochs(backend):
+def test_negative_epochs_raise(backend):
     with pytest.raises(ValueError, match="epochs is -1: wanted 0 or more"):
         anynet.fit(network(backend), blobs(backend), epochs=-1)
 
@@ -197,7 +197,7 @@ def test_progress_shows_a_line_for_each_epoch(backend, capsys, monkeypatch):
         ]
 
 
-def test_the_table_names_every_metric(backend, capsys):
+def test_table_names_every_metric(backend, capsys):
     chosen = [metrics.F1("micro"), metrics.perplexity]
     history = anynet.fit(network(backend), blobs(backend), epochs=1, metric=chosen)
     (heading, line) = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
@@ -220,7 +220,7 @@ def many(epochs):
     return history
 
 
-def test_a_history_prints_as_a_table():
+def test_history_prints_as_a_table():
     history = many(2)
     assert (
         str(history)
@@ -242,7 +242,7 @@ epoch  loss  train accuracy  test accuracy  seconds
 
 
 @pytest.mark.parametrize("epochs", [20, 21, 10_000])
-def test_a_long_history_prints_the_first_and_the_last_epochs(epochs):
+def test_long_history_prints_the_first_and_last_epochs(epochs):
     history = many(epochs)
     numbers = [line.split()[0] for line in str(history).splitlines()]
     last = [str(number) for number in range(epochs - 9, epochs + 1)]
@@ -255,7 +255,7 @@ def test_a_long_history_prints_the_first_and_the_last_epochs(epochs):
     assert [row[0] for row in cells(history._repr_html_())] == numbers
 
 
-def test_histories_of_other_runs():
+def test_histories_of_runs_without_metrics_print():
     """Without an epoch, interrupted, and with epochs that measured different metrics."""
     assert str(History()) == "no epochs"
     assert str(History(losses=[1.0, 2.0], interrupted=True)) == "no epochs\ninterrupted"
@@ -277,7 +277,7 @@ def test_histories_of_other_runs():
     ]
 
 
-def test_the_display_is_shown_every_step(monkeypatch):
+def test_display_shows_every_step(monkeypatch):
     monkeypatch.setattr("anynet.training.run.READ_INTERVAL", 0.0)
     backend = anynet.get_backend("numpy")
     shown = []
@@ -304,7 +304,7 @@ def test_the_display_is_shown_every_step(monkeypatch):
     assert [loss for *_, loss in shown] == history.losses
 
 
-def test_the_seed_is_that_of_the_shuffles(backend):
+def test_seed_shuffles_the_data(backend):
     x, t = blobs(backend)
     by_seed = anynet.fit(
         network(backend),
@@ -326,7 +326,7 @@ def test_the_seed_is_that_of_the_shuffles(backend):
     assert by_seed.losses == by_loader.losses != another.losses
 
 
-def test_a_step_on_rows(backend):
+def test_step_on_rows_trains_on_these_rows(backend):
     x, t = blobs(backend)
     rows = backend.asarray([3, 1, 50])
     take = backend.xp.take
@@ -385,7 +385,7 @@ def column(xp, t):
         (losses.cosine, 3, "rows", None),
     ],
 )
-def test_the_loss_chooses_the_metric(backend, loss, outputs, labels, name):
+def test_loss_chooses_the_metric(backend, loss, outputs, labels, name):
     usual = (
         losses.cross_entropy,
         losses.mean_squared_error,
@@ -412,7 +412,7 @@ def test_the_loss_chooses_the_metric(backend, loss, outputs, labels, name):
         assert epoch.train_score < 1
 
 
-def test_the_default_metric_ignores_what_the_loss_ignores(backend):
+def test_default_metric_ignores_the_rows_that_the_loss_ignores(backend):
     x, t = blobs(backend)
     xp = backend.xp
     for ignored, dtype in (
@@ -436,7 +436,7 @@ def test_the_default_metric_ignores_what_the_loss_ignores(backend):
         assert epoch.train_score == pytest.approx(right.mean())
 
 
-def test_scores_of_f1_are_those_of_all_rows(backend, monkeypatch):
+def test_f1_counts_all_rows(backend, monkeypatch):
     """Also by a function that is not one of ours."""
     monkeypatch.setattr("anynet.training.sources.EVALUATION_BATCH", 7)
     sklearn = pytest.importorskip("sklearn.metrics", reason="compares with scikit-learn")
@@ -458,7 +458,7 @@ def test_scores_of_f1_are_those_of_all_rows(backend, monkeypatch):
     assert anynet.evaluate(net, (x, t), chosen) == epoch.train_scores
 
 
-def test_a_loader_of_test_data(backend):
+def test_loader_of_test_data_is_read_in_order(backend):
     """Its augmentation and its batches are not those of the evaluation."""
     train, (x, t) = blobs(backend), blobs(backend, 30, seed=1)
     loader = Loader(x, t, 7, drop_last=True, augment=lambda key, x: 0 * x)
@@ -469,7 +469,7 @@ def test_a_loader_of_test_data(backend):
 
 @pytest.mark.parametrize("compile", [False, True])
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
-def test_half_precision(backend, name, compile):
+def test_half_precision_trains(backend, name, compile):
     """Scores are sums in float32, and nothing fails after the first epoch."""
     dtype = getattr(backend.xp, name, None)
     if dtype is None:
@@ -500,7 +500,7 @@ def test_half_precision(backend, name, compile):
     assert len(history.losses) == 16
 
 
-def test_metrics_that_cannot_be(backend):
+def test_invalid_metrics_raise(backend):
     net, data = network(backend), blobs(backend)
     with pytest.raises(
         ArgumentError,
@@ -522,7 +522,7 @@ def test_metrics_that_cannot_be(backend):
         anynet.fit(net, data, metric=[1])
 
 
-def test_sequences(backend):
+def test_fit_trains_on_sequences(backend):
     """Labels (N, length) of outputs (N, length, classes), some of them to be ignored."""
     rng = np.random.default_rng(0)
     codes = backend.asarray(rng.integers(0, 5, (12, 4)))
@@ -644,7 +644,7 @@ def unchanged(net):
     ],
 )
 @pytest.mark.parametrize("where", ["train", "test"])
-def test_labels_that_do_not_fit_the_loss(backend, where, loss, outputs, make, error, message):
+def test_labels_that_do_not_fit_the_loss_raise(backend, where, loss, outputs, make, error, message):
     xp, (x, t) = backend.xp, blobs(backend)
     net = network(backend, classes=outputs)
     good = {
@@ -662,7 +662,7 @@ def test_labels_that_do_not_fit_the_loss(backend, where, loss, outputs, make, er
     assert same()
 
 
-def test_a_network_without_an_axis_of_classes(backend):
+def test_network_without_an_axis_of_classes_raises(backend):
     """One output a row is not a batch of one example with N classes."""
     x, t = blobs(backend)
 
@@ -684,7 +684,7 @@ def test_a_network_without_an_axis_of_classes(backend):
     assert 0 < epoch.train_scores["binary_accuracy"] <= 1
 
 
-def test_networks_that_give_something_else_than_rows(backend):
+def test_outputs_that_are_not_rows_raise(backend):
     x, t = blobs(backend)
 
     class Other(layers.Module):
@@ -717,7 +717,7 @@ def test_networks_that_give_something_else_than_rows(backend):
             anynet.fit(Other(of_rows), (x, t), progress=False)
 
 
-def test_a_metric_that_does_not_fit_is_found_before_anything_changes(
+def test_metric_that_does_not_fit_raises_before_training(
     backend,
 ):
     x, t = blobs(backend)
@@ -733,7 +733,7 @@ def test_a_metric_that_does_not_fit_is_found_before_anything_changes(
 
 
 @pytest.mark.parametrize("compile", [False, True])
-def test_a_loss_that_takes_the_network(backend, compile):
+def test_loss_of_three_arguments_takes_the_network(backend, compile):
     """Weight decay as a penalty, against PyTorch's."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     net, (x, t) = network(backend), blobs(backend)
@@ -776,7 +776,7 @@ def test_a_loss_that_takes_the_network(backend, compile):
 
 
 @pytest.mark.parametrize("compile", [False, True])
-def test_a_loss_that_reaches_the_network_is_refused(backend, compile):
+def test_loss_that_closes_over_the_network_raises(backend, compile):
     """It would be a constant there: the penalty would be reported, and change nothing."""
     net, data = network(backend), blobs(backend)
     same = unchanged(net)
@@ -796,7 +796,7 @@ def test_a_loss_that_reaches_the_network_is_refused(backend, compile):
 
 
 @pytest.mark.parametrize("compile", [False, True])
-def test_a_loss_that_reaches_a_teacher(backend, compile):
+def test_loss_may_use_another_network(backend, compile):
     """Another network is a constant, and stays as it is."""
     net, teacher, data = (
         network(backend),
@@ -822,7 +822,7 @@ def test_a_loss_that_reaches_a_teacher(backend, compile):
     assert same()
 
 
-def test_losses_by_what_they_take(backend):
+def test_number_of_arguments_decides_how_a_loss_is_called(backend):
     net, data = network(backend), blobs(backend)
     with pytest.raises(
         ArgumentError,
@@ -931,7 +931,7 @@ def test_ctrl_c_waits_for_the_end_of_the_step(backend, place):
 
 @pytest.mark.usefixtures("pythons_handler")
 @pytest.mark.parametrize("augmented", [False, True])
-def test_ctrl_c_in_compiled_steps(backend, augmented):
+def test_ctrl_c_waits_for_the_end_of_a_compiled_step(backend, augmented):
     """Also where the device makes several steps at once: as many are done as there are losses."""
     calls = []
 
@@ -970,7 +970,7 @@ def test_ctrl_c_in_compiled_steps(backend, augmented):
 
 
 @pytest.mark.usefixtures("pythons_handler")
-def test_a_second_ctrl_c_does_not_wait(backend):
+def test_second_ctrl_c_does_not_wait(backend):
     done = []
 
     def loss(y, t):
@@ -987,7 +987,7 @@ def test_a_second_ctrl_c_does_not_wait(backend):
 
 
 @pytest.mark.usefixtures("pythons_handler")
-def test_a_host_that_takes_ctrl_c_itself(backend):
+def test_handler_of_the_host_receives_ctrl_c(backend):
     """Its handler is called, training goes on, and it is there again after errors too."""
     calls = []
     own = lambda number, frame: calls.append(number)
@@ -1019,7 +1019,7 @@ def test_a_host_that_takes_ctrl_c_itself(backend):
 
 
 @pytest.mark.parametrize("compile", [False, True])
-def test_a_nan_is_seen_inside_an_epoch(backend, monkeypatch, compile):
+def test_nan_stops_inside_an_epoch(backend, monkeypatch, compile):
     """Not only at its end: the third of twenty steps is the last."""
     monkeypatch.setattr("anynet.training.run.READ_INTERVAL", 0.0)
     x, t = blobs(backend)
@@ -1068,7 +1068,7 @@ def test_fit_trains_on_what_augment_returns(backend, compile):
     assert history.losses[-1] == pytest.approx(np.log(3), abs=0.2)
 
 
-def test_golden_losses(backend):
+def test_losses_do_not_change_between_versions(backend):
     """Initial weights, shuffles, masks and steps of a seed, as they have always been."""
     net = layers.Sequential(
         layers.Linear(2, 8),
@@ -1101,7 +1101,7 @@ def test_golden_losses(backend):
     assert history.losses == pytest.approx(golden, rel=1e-4)
 
 
-def test_a_step_never_waits_for_the_device(strictest):
+def test_step_never_waits_for_the_device(strictest):
     """On the second device, without masks and data-dependent shapes, with reading numbers
     forbidden."""
     net = network(strictest)
@@ -1128,7 +1128,7 @@ def test_a_step_never_waits_for_the_device(strictest):
     assert host(accuracy).item() > 0.3
 
 
-def test_nothing_given_is_written_into():
+def test_fit_writes_into_no_argument():
     """Inputs and parameters that cannot be written train as well: their memory is the user's."""
     backend = anynet.get_backend("numpy")
     net, (x, t) = network(backend), blobs(backend)

@@ -102,7 +102,7 @@ def every_update(monkeypatch):
 
 @pytest.mark.usefixtures("without_threads", "every_update")
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_terminal_without_threads(monkeypatch, capsys, terminal):
+def test_terminal_starts_no_thread(monkeypatch, capsys, terminal):
     """The bar is drawn in a terminal only; the lines are the same."""
     monkeypatch.setenv("TERM", "xterm")
     if terminal:
@@ -119,7 +119,7 @@ def test_a_terminal_without_threads(monkeypatch, capsys, terminal):
 
 
 @pytest.mark.usefixtures("every_update")
-def test_the_bar_moves_over_all_steps(monkeypatch):
+def test_bar_moves_over_all_steps(monkeypatch):
     shown = TerminalDisplay(epochs=4, scores=[])
     with shown:
         (task,) = shown._bar.tasks
@@ -147,7 +147,7 @@ def test_other_progress_bars_stay(capsys):
 
 
 @pytest.mark.usefixtures("without_threads", "every_update")
-def test_a_notebook_has_one_output(host, capsys):
+def test_notebook_has_one_output(host, capsys):
     outputs = host("text/plain", "text/html")
     history = anynet.fit(network(), data(), data(), epochs=3, batch_size=20)
     assert outputs.kinds[0] == "new"
@@ -165,7 +165,7 @@ def test_a_notebook_has_one_output(host, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_updates_are_not_too_many(host):
+def test_updates_are_limited_in_time(host):
     """A thousand quick epochs are a few updates of a short text."""
     outputs = host("text/plain", "text/html")
     x, t = data(4)
@@ -178,7 +178,7 @@ def test_updates_are_not_too_many(host):
 
 
 @pytest.mark.usefixtures("every_update")
-def test_a_notebook_after_an_error(host):
+def test_notebook_shows_the_epochs_before_an_error(host):
     """The output says where the run was."""
     outputs = host("text/plain", "text/html")
     with np.errstate(all="ignore"), pytest.raises(NonFiniteError):
@@ -199,7 +199,7 @@ class Impatient(optimizers.SGD):
             raise KeyboardInterrupt
 
 
-def test_a_run_that_was_interrupted_says_so(host, capsys):
+def test_interrupted_run_says_so(host, capsys):
     anynet.fit(network(), data(), optimizer=Impatient(0.1), epochs=3, batch_size=20)
     assert capsys.readouterr().out.rstrip().splitlines()[-1] == "interrupted"
     outputs = host("text/plain", "text/html")
@@ -208,7 +208,7 @@ def test_a_run_that_was_interrupted_says_so(host, capsys):
     assert str(history).splitlines()[-1] == "interrupted"
 
 
-def test_where_the_program_runs(host, monkeypatch):
+def test_display_suits_notebook_and_terminal(host, monkeypatch):
     """A shell that shows text alone is a terminal, and so is a program that has loaded IPython and
     runs no shell."""
     assert type(display_of_run(1, [])) is TerminalDisplay
@@ -221,7 +221,7 @@ def test_where_the_program_runs(host, monkeypatch):
     assert type(display_of_run(1, [])) is TerminalDisplay
 
 
-def test_nothing_is_shown_where_that_is_asked(host, capsys):
+def test_progress_false_shows_nothing(host, capsys):
     outputs = host("text/plain", "text/html")
     anynet.fit(network(), data(), epochs=1, progress=False)
     assert outputs.texts == []
