@@ -673,7 +673,7 @@ def _check_real(loss: str, x: Array) -> None:
     _check_array(loss, x)
     if is_complex(x):
         raise DTypeError(
-            f"{loss}: labels or weights of {x.dtype} were given: wanted real numbers, as xp.real(x)"
+            f"{loss}: labels or weights of {x.dtype} were given: wanted a real dtype, as xp.real(x)"
         )
 
 

@@ -707,7 +707,7 @@ def _integers(x: Array) -> DType:
 def _check_real(name: str, x: Array) -> None:
     if is_complex(x):
         raise DTypeError(
-            f"{name}: an array of {x.dtype} was given: wanted real numbers, as xp.real(x)"
+            f"{name}: an array of {x.dtype} was given: wanted a real dtype, as xp.real(x)"
         )
 
 

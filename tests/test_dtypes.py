@@ -291,7 +291,7 @@ ERRORS = {
             partial(loss_labels, name),
             ("complex64",),
             DTypeError,
-            "wanted real numbers",
+            "wanted a real dtype",
         )
         for name in LOSSES
     },
@@ -324,7 +324,7 @@ ERRORS = {
         class_weight,
         ("complex64",),
         DTypeError,
-        "wanted real numbers",
+        "wanted a real dtype",
     ),
     "indices of an Embedding": (
         embedding_indices,
