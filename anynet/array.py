@@ -116,7 +116,7 @@ class Array(Protocol):
 class Extension:
     """An extension of the standard in a namespace: its functions.
 
-    A type checker reads what is declared here. A function that is not declared returns an array.
+    A type checker reads these declarations. A function that is not declared returns an array.
     """
 
     if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Extension:
 class Namespace:
     """The namespace of a library: its functions, dtypes and constants.
 
-    A type checker reads what is declared here. A function that is not declared returns an array.
+    A type checker reads these declarations. A function that is not declared returns an array.
     """
 
     if TYPE_CHECKING:
@@ -384,7 +384,7 @@ def array_namespace(*arrays: Any) -> Namespace:
 
 
 def _namespace(x: Any) -> Namespace | None:
-    """Return the namespace of an array, None for a scalar, and note what holds for its type.
+    """Return the namespace of an array, None for a scalar, and record the properties of its type.
 
     Raises:
         ArgumentTypeError: x is something else.

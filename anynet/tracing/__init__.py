@@ -1,3 +1,1 @@
-"""What every transformation shares: traced arrays, primitives, and the namespace over traced
-arrays.
-"""
+"""Traced arrays, primitives, and their namespace, which every transformation uses."""

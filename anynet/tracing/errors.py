@@ -34,7 +34,7 @@ def call(f: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any]) -
 def explain(error: TypeError) -> None:
     """Raise a better error for an error of a function that was called with traced arrays.
 
-    Return if there is none; see `call`.
+    Return where there is none.
     """
     if isinstance(error, AnynetError):
         return

@@ -30,6 +30,12 @@ class DifferentiableNamespace(Namespace):
     A function of the standard is a primitive with its rule. A creation function returns traced
     constants. Dtypes and constants are the library's own. Names that are not in the standard raise
     AttributeError. So code that tests for a function of the library uses the standard's functions.
+
+    >>> import numpy as np
+    >>> xp = anynet.autodiff.differentiable(np)
+    >>> xp.sum(xp.asarray([1.0, 2.0])).shape, xp.float32
+    ((), <class 'numpy.float32'>)
+
     """
 
     def __init__(self, library: Namespace, extension: str = "") -> None:
@@ -89,6 +95,11 @@ def differentiable(library: Namespace) -> DifferentiableNamespace:
     """Return the differentiable namespace over a library's namespace.
 
     Each library has one, so two calls return the same object.
+
+    >>> import numpy as np
+    >>> anynet.autodiff.differentiable(np)
+    <anynet.autodiff[numpy]>
+
     """
     return DifferentiableNamespace(library)
 
