@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from anynet.array import (
     Array,
@@ -30,9 +30,6 @@ from anynet.array import (
 from anynet.errors import BackendError, DTypeError
 from anynet.namespace_adapter import NamespaceAdapter
 from anynet.plugins import entry_points, plugin, plugin_of
-
-if TYPE_CHECKING:
-    from anynet.compiler.target import CompilerTarget
 
 __all__ = [
     "Backend",
@@ -81,7 +78,7 @@ class Backend:
     kernels: ClassVar[Mapping[str, Callable[..., Any]]] = {}
     #: The class that says what the compiler may do with the library, see `anynet.compiler.target`.
     #: None stands for the one that serves every library.
-    target: "ClassVar[type[CompilerTarget] | None]" = None
+    target: ClassVar[type[Any] | None] = None
     #: The remedy that an error names where the library lacks a dtype of 64 bits.
     dtype_remedy: ClassVar[str] = "take another dtype, such as xp.float32"
 

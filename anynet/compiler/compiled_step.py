@@ -282,11 +282,11 @@ class CompiledStep:
 
     def __reduce__(self) -> Any:
         """Copy or pickle the step without its programs. A decorated function goes by its name."""
-        found: Any = sys.modules.get(vars(self).get("__module__", ""))
+        named: Any = sys.modules.get(vars(self).get("__module__", ""))
         name = vars(self).get("__qualname__", "")
         for part in name.split("."):
-            found = getattr(found, part, None)
-        return name if found is self else (CompiledStep, (self.step,))
+            named = getattr(named, part, None)
+        return name if named is self else (CompiledStep, (self.step,))
 
     def __repr__(self) -> str:
         return f"compile({name_of(self.step)}): {len(self.programs)} recorded"

@@ -62,7 +62,7 @@ class GraphDriver(ABC):
         """Return uninitialized arrays of the same kinds, which may be one piece of memory."""
 
     @abstractmethod
-    def copy(self, to: list[Array], given: list[Array]) -> None:
+    def copy(self, to: list[Array], arrays: list[Array]) -> None:
         """Copy arrays to memory."""
 
     def together(self, arrays: list[Array]) -> list[Array]:

@@ -206,7 +206,7 @@ class _Variables:
         """
         changes, outputs = Changes(), list[Any]()
         arguments = self._parts[1].variables
-        given = {id(arguments[i]) for i in direct}
+        own = {id(arguments[i]) for i in direct}
         first = 0
         for part in self._parts:
             is_outside = part is self._parts[0]
@@ -216,7 +216,7 @@ class _Variables:
             ):
                 leaf = first + i
                 if x is not variable:
-                    self._check_kept(x, variable, given)
+                    self._check_kept(x, variable, own)
                 if id(variable) in self._written:
                     carry = Carry(leaf, len(outputs))
                     changes.written.append(carry)
@@ -247,9 +247,9 @@ class _Variables:
                     changes.places.append((is_outside, k, [changed.get(i) for i in contents]))
         return changes, outputs
 
-    def _check_kept(self, x: Any, variable: Traced, given: set[int]) -> None:
+    def _check_kept(self, x: Any, variable: Traced, arguments: set[int]) -> None:
         owner = id(_owner(x))
-        if owner in given and not self._written.keys().isdisjoint((owner, id(variable))):
+        if owner in arguments and not self._written.keys().isdisjoint((owner, id(variable))):
             raise CompilationError(
                 "the step keeps an array that it is given, and writes into what it keeps; a "
                 "compiled step keeps another array with the same values: keep a copy, such as "

@@ -70,4 +70,5 @@ def target_of(which: Backend | Array | None) -> CompilerTarget:
 
     """
     backend = get_backend(which)
-    return (backend.target or CompilerTarget)(backend)
+    kind: type[CompilerTarget] = backend.target or CompilerTarget
+    return kind(backend)

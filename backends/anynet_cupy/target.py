@@ -101,31 +101,33 @@ class CudaGraphDriver(GraphDriver):
             make(x.shape, x.dtype, piece + place) for x, place in zip(arrays, places, strict=True)
         ]
 
-    def copy(self, to: list[Any], given: list[Any]) -> None:
+    def copy(self, to: list[Any], arrays: list[Any]) -> None:
         """Copy arrays. One call copies those that follow each other in memory on both sides. Arrays
         that are not contiguous are copied element by element.
         """
         runtime = self.cupy.cuda.runtime
         stream = self.cupy.cuda.get_current_stream().ptr
         # The copy that is still to be made: its addresses and its bytes.
-        there = here = size = 0
+        to_address = from_address = size = 0
         # Two pieces of memory may follow each other. CUDA does not copy them as one.
         pieces: Any = None
-        for own, x in zip(to, given, strict=True):
+        for own, x in zip(to, arrays, strict=True):
             if not x.flags.c_contiguous:
                 self.cupy.copyto(own, x)
                 continue
             target, source, whole = own.data, x.data, _whole(size)
-            follows = size and target.ptr == there + whole and source.ptr == here + whole
+            follows = (
+                size and target.ptr == to_address + whole and source.ptr == from_address + whole
+            )
             if follows and pieces[0] is target.mem and pieces[1] is source.mem:
                 size = whole + x.nbytes
                 continue
             if size:
-                runtime.memcpyAsync(there, here, size, runtime.memcpyDefault, stream)
-            there, here, size = target.ptr, source.ptr, x.nbytes
+                runtime.memcpyAsync(to_address, from_address, size, runtime.memcpyDefault, stream)
+            to_address, from_address, size = target.ptr, source.ptr, x.nbytes
             pieces = target.mem, source.mem
         if size:
-            runtime.memcpyAsync(there, here, size, runtime.memcpyDefault, stream)
+            runtime.memcpyAsync(to_address, from_address, size, runtime.memcpyDefault, stream)
 
     def together(self, arrays: list[Any]) -> list[Any]:
         """Return small results in one piece, from which one call copies them."""

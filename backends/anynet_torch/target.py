@@ -88,10 +88,10 @@ class CudaGraphDriver(GraphDriver):
         """Return uninitialized tensors like these."""
         return [torch.empty_like(x) for x in arrays]
 
-    def copy(self, to: list[Any], given: list[Any]) -> None:
+    def copy(self, to: list[Any], arrays: list[Any]) -> None:
         """Copy all tensors in one call."""
         if to:
-            torch._foreach_copy_(to, given)
+            torch._foreach_copy_(to, arrays)
 
     def shares_memory(self, x: Any, y: Any) -> bool:
         """Return whether the tensors are views of the same memory."""
