@@ -77,7 +77,6 @@ class Outcome:
 
 
 # ── the formats
-# ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def some_arrays(rng: random.Random, dtypes: tuple[str, ...]) -> Arrays:
@@ -334,7 +333,6 @@ FORMATS = {
 
 
 # ── damage
-# ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def mutate(content: bytes, rng: random.Random) -> bytes:
@@ -501,18 +499,17 @@ def main() -> int:
             failed |= bool(result.failures)
             print(
                 f"{chosen}: {options.count:,} damaged files: {result.refused:,} refused, "
-                f"{result.equal:,} equal, {len(result.failures):,} wrong; worst {result.time:.1f} x "
-                f"the time and {result.memory:.1f} x the memory of the intact file"
+                f"{result.equal:,} equal, {len(result.failures):,} wrong; worst "
+                f"{result.time:.1f} x the time and {result.memory:.1f} x the memory "
+                "of the intact file"
             )
             for line in result.failures[:20]:
                 print(f"  {line}")
             size = math.ceil(options.megabytes * 1e6)
             for attack, word, seconds, times, memory in attacks(FORMATS[chosen], size, Path(name)):
                 failed |= word not in ("refused", "read")
-                print(
-                    f"  {attack:42} {word:10.60} {seconds:8.3f} s {times:9.1f} x time {memory:6.1f} "
-                    "x memory"
-                )
+                costs = f"{seconds:8.3f} s {times:9.1f} x time {memory:6.1f} x memory"
+                print(f"  {attack:42} {word:10.60} {costs}")
             sys.stdout.flush()
     return int(failed)
 

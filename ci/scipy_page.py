@@ -29,7 +29,10 @@ from anynet.array import array_namespace, is_array
 
 POINT = np.array([0.31, 0.72, 0.53, 0.18, 0.87, 0.44, 0.65, 0.26])
 OTHER = np.array([0.52, 0.23, 0.61, 0.74, 0.35, 0.83, 0.12, 0.49])
-MODULES = "cluster.vq fft integrate interpolate linalg ndimage optimize signal spatial.distance special stats".split()
+MODULES = """
+    cluster.vq fft integrate interpolate linalg ndimage optimize signal spatial.distance special
+    stats
+""".split()
 #: With arguments that make no sense, these end the process.
 FRAGILE = frozenset(("distance_transform_cdt",))
 #: Arguments after the first one.
@@ -56,8 +59,8 @@ LATER: list[tuple[Any, ...]] = [
 PAGE = """\
 # SciPy
 
-SciPy functions that accept arrays of any library also accept anynet's traced arrays, so `anynet.grad` differentiates
-them. Set the environment variable before SciPy is imported:
+SciPy functions that accept arrays of any library also accept anynet's traced arrays, so
+`anynet.grad` differentiates them. Set the environment variable before SciPy is imported:
 
 ```python
 import os
@@ -70,13 +73,13 @@ x = anynet.get_backend().asarray([0.5, 1.5, 1.0])
 anynet.grad(special.logsumexp)(x)
 ```
 
-Inside a differentiated function, convert plain arrays to the namespace of `x` first: `xp = x.__array_namespace__()`,
-then `xp.asarray(y)`. A function of compiled code raises an error that says so. `anynet.custom_vjp` gives it a
-derivative.
+Inside a differentiated function, convert plain arrays to the namespace of `x` first:
+`xp = x.__array_namespace__()`, then `xp.asarray(y)`. A function of compiled code raises an error
+that says so. `anynet.custom_vjp` gives it a derivative.
 
-`python ci/scipy_page.py` wrote this page with SciPy {version}. It calls each function on NumPy arrays with a few simple
-arguments and compares the derivative with central differences. No derivative was wrong. Other arguments may run other
-code.
+`python ci/scipy_page.py` wrote this page with SciPy {version}. It calls each function on NumPy
+arrays with a few simple arguments and compares the derivative with central differences. No
+derivative was wrong. Other arguments may run other code.
 
 """
 

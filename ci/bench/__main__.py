@@ -210,10 +210,8 @@ def main() -> int:
         lambda: interleaved(startup.programs(), max(1, rounds // 2), 1),
         "python",
     ):
-        print(
-            f"\nimport anynet takes {1000 * (start['import anynet'] - start['python']):.0f} ms more "
-            "than Python alone"
-        )
+        overhead = 1000 * (start["import anynet"] - start["python"])
+        print(f"\nimport anynet takes {overhead:.0f} ms more than Python alone")
     measure(
         "peak memory of 784-2048-2048-10 in bytes",
         partial(memory.measure, names),

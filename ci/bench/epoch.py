@@ -188,8 +188,14 @@ def _sklearn() -> Run:
 
     images, labels = _data()
     net = MLPClassifier(
-        (50,), solver="sgd", momentum=0.0, nesterovs_momentum=False, alpha=0.0, batch_size=ROW.batch,
-        learning_rate_init=ROW.rate, shuffle=True,
-    )  # fmt: skip
+        (50,),
+        solver="sgd",
+        momentum=0.0,
+        nesterovs_momentum=False,
+        alpha=0.0,
+        batch_size=ROW.batch,
+        learning_rate_init=ROW.rate,
+        shuffle=True,
+    )
     # One call goes through the data once, in shuffled batches.
     return _calls(lambda: net.partial_fit(images, labels, classes=np.arange(10)))
