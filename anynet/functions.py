@@ -114,7 +114,11 @@ def tanh(x: Array) -> Array:
     return array_namespace(x).tanh(x)
 
 
-def one_hot(labels: Array, classes: int, dtype: DType | None = None) -> Array:
+def one_hot(
+    labels: Array,
+    classes: int,
+    dtype: DType | None = None,
+) -> Array:
     """Return rows with 1 at the index of each label and 0 elsewhere, of shape (…, classes).
 
     Args:

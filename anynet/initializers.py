@@ -35,7 +35,11 @@ __all__ = [
 Initializer = Callable[[Array, tuple[int, ...], DType], Array]
 
 
-def zeros(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+def zeros(
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DType,
+) -> Array:
     """Return zeros, on the device of the key.
 
     Args:
@@ -50,7 +54,11 @@ def zeros(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
     return array_namespace(key).zeros(shape, dtype=dtype, device=device(key))
 
 
-def ones(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+def ones(
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DType,
+) -> Array:
     """Return ones, on the device of the key.
 
     Args:
@@ -163,7 +171,11 @@ def variance_scaling(
     return partial(_variance_scaling, scale, fan, distribution)
 
 
-def xavier(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+def xavier(
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DType,
+) -> Array:
     """Return values drawn from N(0, 2 / (fan_in + fan_out)), for sigmoid and tanh.
 
     The book has the simpler form 1 / fan_in.
@@ -186,7 +198,11 @@ def xavier(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
     return _XAVIER(key, shape, dtype)
 
 
-def xavier_uniform(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+def xavier_uniform(
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DType,
+) -> Array:
     """Return values drawn uniformly from ±√(6 / (fan_in + fan_out)), for sigmoid and tanh.
 
     Args:
@@ -207,7 +223,11 @@ def xavier_uniform(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
     return _XAVIER_UNIFORM(key, shape, dtype)
 
 
-def he(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+def he(
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DType,
+) -> Array:
     """Return values drawn from N(0, 2 / fan_in), for ReLU.
 
     Args:
@@ -228,7 +248,11 @@ def he(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
     return _HE(key, shape, dtype)
 
 
-def he_uniform(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+def he_uniform(
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DType,
+) -> Array:
     """Return values drawn uniformly from ±√(6 / fan_in), for ReLU.
 
     Args:

@@ -224,7 +224,12 @@ def binary_cross_entropy_with_logits(
     return _reduce(missed + (1 - t) * softplus(x), reduction, x)
 
 
-def sum_of_squares(outputs: Array, labels: Array, *, reduction: str = "mean") -> Array:
+def sum_of_squares(
+    outputs: Array,
+    labels: Array,
+    *,
+    reduction: str = "mean",
+) -> Array:
     """Return ½ · sum((outputs - labels)²) over the last axis.
 
     Args:
@@ -251,7 +256,12 @@ def sum_of_squares(outputs: Array, labels: Array, *, reduction: str = "mean") ->
     return _reduce(0.5 * xp.sum(squares, axis=-1), reduction, outputs)
 
 
-def mean_squared_error(outputs: Array, labels: Array, *, reduction: str = "mean") -> Array:
+def mean_squared_error(
+    outputs: Array,
+    labels: Array,
+    *,
+    reduction: str = "mean",
+) -> Array:
     """Return (outputs - labels)² of every element.
 
     Args:
@@ -275,7 +285,12 @@ def mean_squared_error(outputs: Array, labels: Array, *, reduction: str = "mean"
     return _reduce(squares, reduction, outputs)
 
 
-def mean_absolute_error(outputs: Array, labels: Array, *, reduction: str = "mean") -> Array:
+def mean_absolute_error(
+    outputs: Array,
+    labels: Array,
+    *,
+    reduction: str = "mean",
+) -> Array:
     """Return |outputs - labels| of every element, whose derivative is 0 at 0.
 
     Args:
@@ -412,7 +427,12 @@ def multi_margin(
     return _reduce(xp.mean(of_classes, axis=-1), reduction, outputs)
 
 
-def kl_divergence(log_probabilities: Array, labels: Array, *, reduction: str = "mean") -> Array:
+def kl_divergence(
+    log_probabilities: Array,
+    labels: Array,
+    *,
+    reduction: str = "mean",
+) -> Array:
     """Return sum(labels · (log(labels) - log_probabilities)) over the last axis, with 0 log 0 = 0.
 
     Args:
@@ -442,7 +462,12 @@ def kl_divergence(log_probabilities: Array, labels: Array, *, reduction: str = "
     return _reduce(xp.sum(t * difference, axis=-1), reduction, log_probabilities)
 
 
-def cosine(x1: Array, x2: Array, *, reduction: str = "mean") -> Array:
+def cosine(
+    x1: Array,
+    x2: Array,
+    *,
+    reduction: str = "mean",
+) -> Array:
     """Return 1 - cos(x1, x2) of vectors along the last axis, in 0 … 2.
 
     Args:

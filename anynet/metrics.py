@@ -727,7 +727,11 @@ def _comparable(name: str, x: Array) -> Array:
     return x
 
 
-def _alike(name: str, outputs: Array, labels: Array) -> tuple[Array, Array]:
+def _alike(
+    name: str,
+    outputs: Array,
+    labels: Array,
+) -> tuple[Array, Array]:
     """Return two real arrays of one shape in one floating dtype."""
     _check_arrays(name, outputs, labels)
     xp = array_namespace(outputs, labels)
@@ -747,7 +751,11 @@ def _alike(name: str, outputs: Array, labels: Array) -> tuple[Array, Array]:
     return outputs, labels
 
 
-def _rows_that_are(right: Array, labels: Array, ignore_index: int | None) -> Sums:
+def _rows_that_are(
+    right: Array,
+    labels: Array,
+    ignore_index: int | None,
+) -> Sums:
     """Return the number of rows that are right, and that of all rows, without those to ignore."""
     xp = array_namespace(right, labels)
     # A label below 0 is no class, and -1 also stands for a missing answer.

@@ -104,7 +104,11 @@ class _Unknown:
     __repr__ = __str__
 
 
-def _has_no(owner: object, name: str, listed: list[str]) -> str:
+def _has_no(
+    owner: object,
+    name: str,
+    listed: list[str],
+) -> str:
     kind = type(owner)
     meant = did_you_mean(name, [*listed, *_members(kind)])
     return f"{kind.__name__} has no attribute {name!r}{meant}: it has {', '.join(listed) or 'none'}"

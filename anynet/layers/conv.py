@@ -242,7 +242,11 @@ class ConvTranspose2d(Module):
 _Convolution = Conv1d | Conv2d | ConvTranspose2d
 
 
-def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
+def pair(
+    name: str,
+    value: int | Pair,
+    least: int = 1,
+) -> Pair:
     """Return a setting as a pair of whole numbers, for height and width.
 
     Raises:
@@ -274,7 +278,12 @@ def _padding(value: int | Pair | str, height: int | None = None) -> Pair | str:
     return pair("padding", value, least=0)
 
 
-def _weight_shape(rows: int, columns: int, kernel: Shape, groups: int) -> Shape:
+def _weight_shape(
+    rows: int,
+    columns: int,
+    kernel: Shape,
+    groups: int,
+) -> Shape:
     """Return (rows, columns / groups, *kernel)."""
     groups = whole_number("groups", groups, 0)
     if not groups or rows % groups or columns % groups:

@@ -9,7 +9,11 @@ from anynet.layers.initialization import parameter
 from anynet.layers.module import Module
 
 
-def random_key(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+def random_key(
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DType,
+) -> Array:
     """Return the key itself, as the first state of a layer that draws random numbers."""
     return key
 

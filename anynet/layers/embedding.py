@@ -24,6 +24,10 @@ class Embedding(Module):
     Attributes:
         weight: (rows, features).
 
+    Raises:
+        DataError: when called, an index out of range, or indices that are not integers. A device
+            that would have to be waited for does not raise for an index.
+
     >>> layer = layers.Embedding(10, 4).initialize(seed=0, backend="numpy")
     >>> layer(np.asarray([[1, 2, 3]])).shape
     (1, 3, 4)

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from anynet.layers.module import Module
 
 
-def set_frozen(net: "Module", path: str, *, frozen: bool) -> None:
+def set_frozen(
+    net: "Module",
+    path: str,
+    *,
+    frozen: bool,
+) -> None:
     """Freeze or unfreeze all that is at a path of a network, and all that is tied to it.
 
     Raises:
@@ -45,7 +50,12 @@ def set_frozen(net: "Module", path: str, *, frozen: bool) -> None:
         _set_names(module, chosen, frozen=frozen)
 
 
-def _set_names(module: "Module", chosen: set[int], *, frozen: bool) -> None:
+def _set_names(
+    module: "Module",
+    chosen: set[int],
+    *,
+    frozen: bool,
+) -> None:
     """Freeze or unfreeze the attributes of a module that hold one of the chosen arrays."""
     names = {*module.frozen}
     for name, value in vars(module).items():

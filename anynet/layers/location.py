@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 class LayerNote(str):
     """A note of an exception, such as "in layers.2 (Linear)"."""
 
-    def __new__(cls, kind: str, path: str, module: "Module") -> "LayerNote":
+    def __new__(
+        cls,
+        kind: str,
+        path: str,
+        module: "Module",
+    ) -> "LayerNote":
         """Write the note of a layer at a path of a module."""
         note = super().__new__(cls, f"in {path} ({kind})" if path else f"in {kind}")
         note.kind, note.path, note.module = kind, path, module

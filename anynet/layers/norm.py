@@ -96,11 +96,19 @@ class BatchNorm(Module):
         return followed if followed.dtype == running.dtype else xp.astype(followed, running.dtype)
 
 
-def _wide_zeros(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+def _wide_zeros(
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DType,
+) -> Array:
     return widened(initializers.zeros(key, shape, dtype))
 
 
-def _wide_ones(key: Array, shape: tuple[int, ...], dtype: DType) -> Array:
+def _wide_ones(
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DType,
+) -> Array:
     return widened(initializers.ones(key, shape, dtype))
 
 
@@ -127,7 +135,12 @@ class LayerNorm(Module):
 
     """
 
-    def __init__(self, features: int, *, epsilon: float = 1e-5) -> None:
+    def __init__(
+        self,
+        features: int,
+        *,
+        epsilon: float = 1e-5,
+    ) -> None:
         (features,) = sizes(features=features)
         self.weight = parameter((features,), initializers.ones)
         self.bias = parameter((features,), initializers.zeros)
@@ -218,7 +231,12 @@ class RMSNorm(Module):
 
     """
 
-    def __init__(self, features: int, *, epsilon: float = 1e-5) -> None:
+    def __init__(
+        self,
+        features: int,
+        *,
+        epsilon: float = 1e-5,
+    ) -> None:
         (features,) = sizes(features=features)
         self.weight = parameter((features,), initializers.ones)
         self.epsilon = number("epsilon", epsilon)

@@ -40,7 +40,11 @@ class _Recurrent(Module):
         """Return the outputs of all steps."""
         return self.run(x)[0]
 
-    def run(self, x: Array, state: Any = None) -> tuple[Array, Any]:
+    def run(
+        self,
+        x: Array,
+        state: Any = None,
+    ) -> tuple[Array, Any]:
         """Return the outputs of all steps and the last state.
 
         Args:
@@ -73,7 +77,11 @@ class _Recurrent(Module):
         """Return the first state."""
         return zeros
 
-    def step(self, inputs: Array, state: Any) -> tuple[Array, Any]:
+    def step(
+        self,
+        inputs: Array,
+        state: Any,
+    ) -> tuple[Array, Any]:
         """Return a step's output and the next state, from the mapped inputs of that step."""
         raise NotImplementedError(f"{type(self).__name__} defines no step()")
 
@@ -115,7 +123,11 @@ class RNN(_Recurrent):
 
     GATES: ClassVar[int] = 1
 
-    def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
+    def step(
+        self,
+        inputs: Array,
+        state: Array,
+    ) -> tuple[Array, Array]:
         """Return the new h, as output and as state."""
         h = tanh(inputs + self._hidden(state))
         return h, h
@@ -155,7 +167,11 @@ class LSTM(_Recurrent):
         """Return zeros for h and c."""
         return zeros, zeros
 
-    def step(self, inputs: Array, state: Pair) -> tuple[Array, Pair]:
+    def step(
+        self,
+        inputs: Array,
+        state: Pair,
+    ) -> tuple[Array, Pair]:
         """Return the new h, and (h, c)."""
         h, c = state
         i, f, g, o = self._gates(inputs + self._hidden(h))
@@ -192,7 +208,11 @@ class GRU(_Recurrent):
 
     GATES: ClassVar[int] = 3
 
-    def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
+    def step(
+        self,
+        inputs: Array,
+        state: Array,
+    ) -> tuple[Array, Array]:
         """Return the new h, as output and as state."""
         r_x, z_x, n_x = self._gates(inputs)
         r_h, z_h, n_h = self._gates(self._hidden(state))

@@ -99,7 +99,11 @@ class Sequential(Module, MutableSequence[Module]):
     @overload
     def __setitem__(self, key: str, value: Any) -> None: ...
 
-    def __setitem__(self, key: SupportsIndex | slice | str, value: Any) -> None:
+    def __setitem__(
+        self,
+        key: SupportsIndex | slice | str,
+        value: Any,
+    ) -> None:
         """Replace the layer at an index, those in a slice, or the part at a path."""
         if isinstance(key, str):
             super().__setitem__(key, value)

@@ -236,7 +236,11 @@ class _Notes:
         return out
 
 
-def _run(net: Module, input_shape: Shape, dtype: DType | None) -> _Notes:
+def _run(
+    net: Module,
+    input_shape: Shape,
+    dtype: DType | None,
+) -> _Notes:
     """Run a copy of the network on zeros, and return the notes of its layers."""
     is_shape = isinstance(input_shape, tuple | list)
     if not is_shape or not all(isinstance(n, int) and n >= 0 for n in input_shape):
