@@ -187,9 +187,10 @@ _COMPLEX: dict[tuple[type, DType], bool] = {}
 _NARROW: dict[tuple[type, DType], bool] = {}
 
 
-#: The namespace of a type of arrays, None for a type of scalars. Types of which each array has
-#: its own namespace, such as traced arrays, are absent.
+#: The namespace of a type of arrays that belongs to a library, None for a type of scalars.
 _NAMESPACES: dict[type, Namespace | None] = {}
+#: Types of arrays that hold arrays of any library, such as traced arrays.
+_WRAPPERS: set[type] = set()
 #: The function that returns the device of an array, by the array's type.
 _DEVICES: dict[type, Callable[[Array], Device]] = {}
 
@@ -384,14 +385,15 @@ def array_namespace(*arrays: Any) -> Namespace:
 
 
 def _namespace(x: Any) -> Namespace | None:
-    """Return the namespace of an array, None for a scalar, and record the properties of its type.
+    """Return the namespace of an array, None for a scalar, and store it for its type if all arrays
+    of the type have it.
 
     Raises:
         ArgumentTypeError: x is something else.
 
     """
     kind = type(x)
-    if kind in _DEVICES:
+    if kind in _WRAPPERS:
         own: Namespace = x.__array_namespace__()
         return own
     try:
@@ -401,15 +403,16 @@ def _namespace(x: Any) -> Namespace | None:
             raise no_array("", kind.__name__) from None
         _NAMESPACES[kind] = None
         return None
+    library = library_name(xp)
     if not isinstance(xp, ModuleType):
-        _DEVICES[kind] = own_device
-        return xp
-    plugin = plugin_of(library_name(xp))
-    if plugin is not None and plugin.namespace is not None:
-        xp = plugin.namespace
-    # In this order: a type that only _DEVICES has is one without a common namespace.
-    _NAMESPACES[kind] = xp
-    _DEVICES[kind] = own_device if plugin is None else plugin.device_of
+        _WRAPPERS.add(kind)
+    elif kind.__module__.startswith(library):
+        plugin = plugin_of(library)
+        if plugin is not None:
+            xp = plugin.namespace or xp
+            _DEVICES[kind] = plugin.device_of
+        _NAMESPACES[kind] = xp
+    _DEVICES.setdefault(kind, own_device)
     return xp
 
 
