@@ -483,8 +483,7 @@ def test_every_function_has_a_rule_or_reference():
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "BatchNorm"])
 def test_gradients_of_every_example(backend, name):
-    """The gradient of each example is that of a batch of one; random layers are the same for all of
-    them."""
+    """The gradient of each example equals that of a batch of one, with the same random values."""
     skip_most_on_jax(backend, EXAMPLES, name)
     net, x = example(name, backend, batch=3)
     loss = lambda net, x: total(net(x[None, ...]) ** 2)
@@ -666,8 +665,7 @@ def test_unsupported_functions_raise(backend):
 
 
 def test_running_statistics(backend):
-    """They belong to a batch: with the network mapped, each has its own; with one network for all,
-    there is no one."""
+    """A mapped network has statistics for each entry. With one network for all entries it raises."""
     net = layers.Sequential(
         layers.BatchNorm(2),
         seed=0,
@@ -691,8 +689,7 @@ def test_running_statistics(backend):
 
 
 def test_custom_derivatives(backend):
-    """The tapes outside see the rule, which is another than that of the parts; compiled code has no
-    parts."""
+    """Outer tapes use the custom rule, which differs from the derivative of the function."""
     x, w = numbers(backend, 3, 4), numbers(backend, 4, seed=1)
     product = anynet.custom_vjp(
         lambda a, b: {"out": a * b},
@@ -764,8 +761,7 @@ def test_derivatives_at_kinks(backend, name):
 
 
 def test_numpy_scalars_in_place():
-    """What ``total`` was stays what it was, unless it is an array; where that cannot be told, it is
-    refused."""
+    """A scalar stays a scalar under an in-place operator, and an array stays an array."""
 
     def f(x):
         total = ns(x).sum(x)
@@ -782,8 +778,7 @@ def test_numpy_scalars_in_place():
 
 
 def test_gradients_of_mapped_functions_with_custom_rules(backend):
-    """Of several results, and of arguments that are broadcast: the rule's gradients are summed over
-    what they were."""
+    """The gradients of broadcast arguments are summed, also for several results."""
     both = anynet.custom_vjp(
         lambda x, y: (x * y, x + y),
         lambda g, out, x, y: (g[0] * y + g[1], g[0] * x + g[1]),

@@ -9,7 +9,7 @@ from anynet.primitives.indexing import getitem, index_add, put, scatter_add, sum
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
 def test_adding_at_indices(backend, dtype):
-    """Kernel and reference, against a loop; indices that come twice, and from the end."""
+    """Kernel and reference equal a loop, for repeated and for negative indices."""
     g = np.random.default_rng(0).normal(size=(2, 5, 3)) * (1 + 2j if dtype == "complex128" else 1)
     g = g.astype(dtype)
     indices = np.array([1, -1, 1, 0, 1])

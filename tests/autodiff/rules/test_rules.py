@@ -35,8 +35,7 @@ LACKING = {
 
 
 def holds_for_all(backend, shapes, holds):
-    """Run the check on shapes drawn; on few for JAX, which compiles every function anew for each
-    shape."""
+    """Check a rule on random shapes. JAX compiles for each shape, so it gets few of them."""
     examples = 4 if backend.name == "jax" else 15
     checks = settings(
         max_examples=examples,
@@ -127,7 +126,7 @@ def one_sided(f, backend, *numbers):
 
 @pytest.mark.filterwarnings("ignore:divide by zero")  # NumPy says so of every infinity
 def test_points_without_a_derivative(backend):
-    """What the rules say of them, and never a not-a-number."""
+    """The derivative is the convention of the rules, and never NaN."""
     assert one_sided(lambda xp, x: xp.atan2(x, 0 * x), backend, 0.0) == [0]
     assert one_sided(lambda xp, x: xp.hypot(x, x), backend, 0.0) == [0]
     assert one_sided(lambda xp, x: xp.std(x), backend, 2.0, 2.0) == [0, 0]
@@ -153,8 +152,7 @@ def test_where_blocks_infinities(backend):
 
 
 def test_every_function_has_a_rule_or_decomposition():
-    """array_api_strict has the standard's functions and no others; those that take no arrays have
-    no derivative."""
+    """array_api_strict has exactly the standard's functions."""
     import array_api_strict as strict
 
     without_arrays = """

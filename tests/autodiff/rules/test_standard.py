@@ -1,5 +1,4 @@
-"""What else holds of the standard's functions: products with zeros, repeated indices, writing, and
-what peers say."""
+"""Derivatives of the standard's functions at zeros, repeated indices and writes, and in peers."""
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from anynet.tracing.trace import wrap
 
 
 def test_products_with_zeros(backend):
-    """What dividing the product by its factors would get wrong."""
+    """A rule that divides the product by its factors would be wrong here."""
     for zeros in ((), (1,), (0, 2)):
         x = np.array([2.0, -3.0, 0.5, 4.0])
         x[list(zeros)] = 0
@@ -52,7 +51,7 @@ def test_repeated_indices_add_up(backend):
     ],
 )
 def test_indices_of_every_dtype(backend, dtype):
-    """The axis is longer than int8 and uint8 can count; negative indices count from its end."""
+    """The axis is longer than int8 and uint8 can index. Negative indices count from its end."""
     signed = dtype.startswith("int")
     at = np.array([0, 5, 100, 5, -1 if signed else 127])
     x, weights = np.arange(600.0).reshape(300, 2), np.arange(1.0, 6)
@@ -105,7 +104,7 @@ def test_equal_eigenvalues_give_no_infinities(backend):
 
 
 def test_writing_into_traced_arrays(backend):
-    """The array becomes another one; what was given stays as it is."""
+    """The traced array changes, and the caller's array does not."""
 
     def f(x):
         xp = array_namespace(x)
@@ -128,8 +127,7 @@ def test_writing_into_traced_arrays(backend):
 
 
 def test_singular_values_of_zero(backend):
-    """The product U Vᴴ depends on vectors to a value of zero; the projector on the others does
-    not."""
+    """U Vᴴ depends on the vectors of a singular value of zero. The projector on the others does not."""
 
     def f(x):
         xp = array_namespace(x)
