@@ -38,13 +38,9 @@ def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0
     (2, 1, 5, 5)
 
     """
-    for name, value, below in (
-        ("shift", shift, math.inf),
-        ("degrees", degrees, 360.0),
-        ("scale", scale, 1.0),
-    ):
-        if not 0 <= value < below:
-            raise ArgumentError(f"{name} is {value}: wanted a number from 0 up to but not {below}")
+    _check_amount("shift", shift, math.inf)
+    _check_amount("degrees", degrees, 360.0)
+    _check_amount("scale", scale, 1.0)
 
     def augment(key: Array, x: Array) -> Array:
         if x.ndim != 4:
@@ -58,20 +54,29 @@ def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0
         angle = math.radians(degrees) * drawn[2, ...]
         factor = 1 / (1 + scale * drawn[3, ...])
         height, width = x.shape[2:]
-        rows, columns = (
-            xp.reshape(
-                xp.arange(n, dtype=drawn.dtype, device=drawn.device) - (n - 1) / 2,
-                shape,
-            )
-            for n, shape in ((height, (1, -1, 1)), (width, (1, 1, -1)))
-        )
-        # Where each pixel comes from.
+        top, left = (height - 1) / 2, (width - 1) / 2
+        rows = _indices(height, like=drawn) - top
+        columns = _indices(width, like=drawn) - left
+        rows = xp.reshape(rows, (1, -1, 1))
+        columns = xp.reshape(columns, (1, 1, -1))
+        # The place that each pixel comes from.
         cosine, sine = factor * xp.cos(angle), factor * xp.sin(angle)
-        from_rows = cosine * rows - sine * columns - down + (height - 1) / 2
-        from_columns = sine * rows + cosine * columns - right + (width - 1) / 2
+        from_rows = cosine * rows - sine * columns - down + top
+        from_columns = sine * rows + cosine * columns - right + left
         return sample(x, from_rows, from_columns)
 
     return augment
+
+
+def _check_amount(name: str, value: float, below: float) -> None:
+    """Raise ArgumentError unless an amount is 0 or more and below a limit."""
+    if not 0 <= value < below:
+        raise ArgumentError(f"{name} is {value}: wanted a number from 0 up to but not {below}")
+
+
+def _indices(length: int, like: Array) -> Array:
+    """Return 0, 1, … in the dtype and on the device of an array."""
+    return array_namespace(like).arange(length, dtype=like.dtype, device=like.device)
 
 
 def sample(x: Array, rows: Array, columns: Array) -> Array:
@@ -87,38 +92,46 @@ def sample(x: Array, rows: Array, columns: Array) -> Array:
     """
     xp = array_namespace(x, rows)
     images, channels, height, width = x.shape
-    # A frame of zeros one pixel wide. All that is read outside is read from it.
-    frame = xp.zeros((images, channels, height, 1), dtype=x.dtype, device=x.device)
-    x = xp.concat([frame, x, frame], axis=3)
-    frame = xp.zeros((images, channels, 1, width + 2), dtype=x.dtype, device=x.device)
-    x = xp.concat([frame, x, frame], axis=2)
-    rows, columns = (
-        xp.minimum(xp.maximum(p + 1, xp.zeros_like(p)), xp.full_like(p, n + 1))
-        for p, n in ((rows, height), (columns, width))
-    )
-    # The last rows and columns of the frame have none after them. They are read as those after the
-    # last ones of the image.
-    top, left = (
-        xp.minimum(xp.floor(p), xp.full_like(p, n)) for p, n in ((rows, height), (columns, width))
-    )
-    down, right = rows - top, columns - left
-    first = xp.reshape(
-        xp.arange(images, dtype=xp.int32, device=x.device),
-        (-1,) + (1,) * (rows.ndim - 1),
-    )
-    corner = (first * (height + 2) + xp.astype(top, xp.int32)) * (width + 2) + xp.astype(
-        left, xp.int32
-    )
+    x = _with_frame(x)
+    top, down = _between(rows, height)
+    left, right = _between(columns, width)
+    # The index of the pixel above and to the left of each place, among all pixels of the batch.
+    image = xp.arange(images, dtype=xp.int32, device=x.device)
+    image = xp.reshape(image, (-1,) + (1,) * (rows.ndim - 1))
+    corner = (image * (height + 2) + top) * (width + 2) + left
     pixels = xp.reshape(xp.permute_dims(x, (0, 2, 3, 1)), (-1, channels))
 
     def at(offset: int, weight: Array) -> Array:
         weight = xp.astype(xp.reshape(weight, (-1, 1)), x.dtype, copy=False)
         return xp.take(pixels, xp.reshape(corner + offset, (-1,)), axis=0) * weight
 
-    mixed = (
-        at(0, (1 - down) * (1 - right))
-        + at(1, (1 - down) * right)
-        + at(width + 2, down * (1 - right))
-        + at(width + 3, down * right)
-    )
+    mixed = at(0, (1 - down) * (1 - right))
+    mixed = mixed + at(1, (1 - down) * right)
+    mixed = mixed + at(width + 2, down * (1 - right))
+    mixed = mixed + at(width + 3, down * right)
     return xp.moveaxis(xp.reshape(mixed, (*rows.shape, channels)), -1, 1)
+
+
+def _with_frame(x: Array) -> Array:
+    """Return images in a frame of zeros one pixel wide.
+
+    All that is read outside an image is read from its frame.
+    """
+    xp = array_namespace(x)
+    images, channels, height, width = x.shape
+    frame = xp.zeros((images, channels, height, 1), dtype=x.dtype, device=x.device)
+    x = xp.concat([frame, x, frame], axis=3)
+    frame = xp.zeros((images, channels, 1, width + 2), dtype=x.dtype, device=x.device)
+    return xp.concat([frame, x, frame], axis=2)
+
+
+def _between(places: Array, length: int) -> tuple[Array, Array]:
+    """Return the index of the pixel before each place, in a frame, and the distance from it.
+
+    The last pixel of the frame has none after it. It is read as the one after the pixel before it.
+    """
+    xp = array_namespace(places)
+    places = xp.maximum(places + 1, xp.zeros_like(places))
+    places = xp.minimum(places, xp.full_like(places, length + 1))
+    before = xp.minimum(xp.floor(places), xp.full_like(places, length))
+    return xp.astype(before, xp.int32), places - before

@@ -55,13 +55,10 @@ def _interpolation(backend: Backend, given: int, wanted: int) -> Array:
     pixels.
     """
     xp: Namespace = backend.xp
-    places = (xp.arange(wanted, dtype=xp.float32, device=backend.device) + 0.5) * (
-        given / wanted
-    ) - 0.5
-    places = xp.minimum(
-        xp.maximum(places, xp.zeros_like(places)),
-        xp.full_like(places, given - 1),
-    )
+    indices = xp.arange(wanted, dtype=xp.float32, device=backend.device)
+    places = (indices + 0.5) * (given / wanted) - 0.5
+    places = xp.maximum(places, xp.zeros_like(places))
+    places = xp.minimum(places, xp.full_like(places, given - 1))
     pixels = xp.arange(given, dtype=xp.float32, device=backend.device)
     distance = xp.abs(xp.expand_dims(places, axis=1) - pixels)
     return xp.maximum(1 - distance, xp.zeros_like(distance))
