@@ -1,5 +1,4 @@
-"""Functions far out, at their corners, and beside PyTorch's; test_primitives.py has them everywhere
-else."""
+"""Functions of large inputs, at their corners, and compared with PyTorch's."""
 
 import numpy as np
 import pytest
@@ -40,7 +39,7 @@ LIMITS = {
 
 
 def test_step_at_zero(backend):
-    """Only what is above 0 is 1, as in the book's chapter 3.2.2."""
+    """Only inputs above 0 give 1, as in the book's chapter 3.2.2."""
     x = backend.asarray(np.array([-1.0, -0.0, 0.0, 1e-30, 2.0], "float32"))
     assert_close(functions.step(x), [0, 0, 0, 1, 1], like=x)
 
@@ -108,7 +107,7 @@ def test_erf_of_infinity_and_nan(backend):
 @settings(max_examples=50, deadline=None)
 @given(x=st.floats(-1e4, 1e4))
 def test_laws(x):
-    """What mirrored arguments have in common, in float64."""
+    """Symmetries of functions hold in float64."""
     x, y = np.array(x), np.array(-x)
     assert functions.erf(y) == -functions.erf(x)
     for law in (

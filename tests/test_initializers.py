@@ -84,7 +84,7 @@ def test_golden_weights(backend, name):
 
 
 def test_golden_weights_of_a_network(backend):
-    """Each parameter has a key of its own, by its number in the network."""
+    """Each parameter has a key, by its index in the network."""
     net = layers.Sequential(layers.Linear(3, 2), layers.Embedding(2, 2), seed=3, backend=backend)
     assert {path: host(x).tolist() for path, x in net.parameters().items()} == {
         "layers.0.weight": [
@@ -158,7 +158,7 @@ def test_settings_out_of_range_raise(make, message):
 
 @pytest.mark.parametrize("shape", [(7, 5), (8, 3, 5), (8, 2, 3, 3)])
 def test_fans_against_pytorch(shape):
-    """A weight of two axes lies transposed there; that of a convolution does not."""
+    """PyTorch's weight of two axes is transposed. That of a convolution is not."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     fans = torch.nn.init._calculate_fan_in_and_fan_out(
         torch.empty(shape[::-1] if len(shape) == 2 else shape)
@@ -237,8 +237,7 @@ def test_orthogonal(backend, shape):
 
 
 def test_orthogonal_matrices_are_uniform():
-    """The mean of the trace is 0 and that of its square is 1, as for Haar's measure; without the
-    signs it is not."""
+    """The mean of the trace is 0 and that of its square is 1, as for Haar's measure."""
     initializer = initializers.orthogonal()
     traces = np.array(
         [
@@ -261,7 +260,7 @@ def test_layer_takes_any_initializer(backend):
     [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))],
 )
 def test_uninitialized_networks_are_copied(copied):
-    """Each draws the numbers that it would have drawn."""
+    """Each copy draws the same values."""
     initializer = initializers.orthogonal(2.0)
     for make in [make for make, _ in EXAMPLES.values()] + [
         lambda: layers.Linear(3, 3, initializer=initializer)

@@ -1,5 +1,4 @@
-"""Losses beside PyTorch's and scikit-learn's: values, derivatives, every setting, and what cannot
-be.
+"""Losses compared with PyTorch's and scikit-learn's: values, derivatives, settings and errors.
 
 The plain cross-entropy and the losses of the book are in primitives/test_cross_entropy.py.
 """
@@ -26,8 +25,7 @@ def torch():
 
 
 def agree(torch, backend, ours, theirs, *points, rtol=1e-10, atol=1e-13):
-    """Compare values under every reduction, and derivatives by the first array; both are called
-    with reduction=."""
+    """Compare values under every reduction, and derivatives by the first array."""
     x = backend.asarray(points[0])
     others = [backend.asarray(point) for point in points[1:]]
     first = torch.asarray(points[0]).requires_grad_()
@@ -62,7 +60,7 @@ WEIGHT = np.array([0.5, 2.0, 0.0])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", ["indices", "ignored", "planes", "rows"])
 def test_cross_entropy(torch, backend, kind, weighted, label_smoothing):
-    """All settings and kinds of labels; where the plain loss is the primitive, that one too."""
+    """All settings and kinds of labels match, also without settings, by the fused primitive."""
     rng = np.random.default_rng(0)
     x, t = rng.normal(size=(5, 3)), np.abs(LABELS) % 3
     if kind == "rows":
@@ -154,7 +152,7 @@ def test_label_that_is_no_class_raises_or_gives_nan(backend):
 
 
 def test_negative_int8_label(backend):
-    """As a byte without a sign, -1 would be class 255."""
+    """As an unsigned byte, -1 would be class 255."""
     x, t = (
         numbers(backend, 2, 300),
         backend.asarray(np.array([0, -1], "int8")),
@@ -182,15 +180,14 @@ def test_numpy_scalar_as_pos_weight(backend):
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64"])
 def test_labels_of_all_integer_dtypes(backend, dtype):
-    """As many rows as would be too many for the smallest dtypes, were these counted in it."""
+    """There are more rows than the smallest dtypes can count."""
     x, t = numbers(backend, 300, 10), np.arange(300) % 10
     wanted = host(losses.cross_entropy(x, backend.asarray(t)))
     assert_close(losses.cross_entropy(x, backend.asarray(t.astype(dtype))), wanted)
 
 
 def test_logits_of_minus_infinity(backend):
-    """A logit of minus infinity is a probability of 0; that costs nothing where the class is not
-    the label."""
+    """A logit of minus infinity is a probability of 0. It adds 0 to the loss of other labels."""
     x = backend.asarray(np.array([[0.0, 1, -np.inf], [2, -np.inf, 0]]))
     t = backend.asarray(np.array([0, 2]))
     expected = [math.log(1 + math.e), math.log(1 + math.exp(2))]
@@ -399,8 +396,7 @@ LOSSES = {
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_derivatives(backend, name):
-    """First and second ones, also by labels that are outputs too; far out in float32 they are
-    finite."""
+    """First and second derivatives match, also by labels. In float32 they are finite."""
     loss, kind = LOSSES[name]
     x, t = numbers(backend, 3, 4), numbers(backend, 3, 4, seed=1)
     t = {
@@ -534,8 +530,7 @@ def test_wrong_arguments_raise(backend):
 
 
 def test_cross_entropy_of_rows_with_another_sum(torch, backend):
-    """Several ones, none, or weights: the derivative counts the probabilities as often as there are
-    targets."""
+    """Rows with several ones, none, or weights have derivatives, too."""
     rng = np.random.default_rng(5)
     logits = rng.normal(size=(4, 3))
     rows = np.array(
@@ -559,7 +554,7 @@ def test_cross_entropy_of_rows_with_another_sum(torch, backend):
 
 
 def test_cross_entropy_gradient_by_targets(torch, backend):
-    """Its derivative by the targets, one of them 0, as of a student that is its own teacher."""
+    """The derivative by the targets is right where one of them is 0."""
     x = np.random.default_rng(6).normal(size=(2, 3))
     t = np.array([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]])
     ours = lambda t, x, **settings: losses.cross_entropy(x, t, **settings)
@@ -569,7 +564,7 @@ def test_cross_entropy_gradient_by_targets(torch, backend):
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 def test_huber_of_infinite_differences(torch, backend):
-    """The slope is delta however far away the target is."""
+    """The slope is delta for any distance, also an infinite one."""
     x = np.array([math.inf, -math.inf, 1e308, 1.0, 0.5, 0.0])
     t = np.array([0.0, 1.0, -1e308, math.inf, 0.0, 0.0])
     for delta in (0.5, 1.0):
@@ -581,7 +576,7 @@ def test_huber_of_infinite_differences(torch, backend):
 
 
 def test_margins_with_infinite_outputs(torch, backend):
-    """An output of -∞ belongs to a class that cannot be, and leaves the others' loss as it is."""
+    """An output of -∞ does not change the loss of the other classes."""
     outputs = np.array([[-math.inf, 0.0, 1.0], [0.5, -math.inf, 0.0]])
     labels = np.array([1, 2])
     agree(
@@ -597,7 +592,7 @@ def test_margins_with_infinite_outputs(torch, backend):
 
 
 def test_cosine_of_zero_vectors(backend):
-    """Such a vector has no direction: its cosine is 0 with all others, also with itself."""
+    """A vector of zeros has no direction. Its cosine with any vector is 0."""
     zeros, x = (
         backend.asarray(np.zeros((1, 3))),
         backend.asarray(np.array([[1.0, 2.0, 2.0]])),

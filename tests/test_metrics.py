@@ -59,8 +59,7 @@ def test_top_k_accuracy(sklearn, backend, k):
 
 
 def test_ties_and_nan(backend):
-    """The first of equal outputs is the answer; no output that is not a number is right, and no
-    label that is none."""
+    """The first of equal outputs is the answer. A NaN is never right."""
     outputs = backend.asarray(
         np.array([[1.0, 1.0, 0.0], [np.nan, np.nan, np.nan], [3.0, 2.0, 1.0]])
     )
@@ -156,8 +155,8 @@ def test_batches_do_not_change_the_score(backend, metric):
 
 @pytest.mark.parametrize("metric", BY_CLASS + BY_NUMBER, ids=repr)
 def test_sequences_and_no_rows(backend, metric):
-    """Scores of (N, length, …) are those of all N · length rows; no rows have no score, and class
-    averages are 0."""
+    """Scores of (N, length, …) are those of all N · length rows. No rows give NaN, or 0 for
+    class averages."""
     outputs, labels = drawn(backend, n=24)
     if metric in BY_NUMBER:
         labels = outputs**2
@@ -243,7 +242,7 @@ LABELS = [
 
 @pytest.mark.parametrize("dtype", LABELS)
 def test_labels_of_every_integer_dtype(backend, dtype):
-    """Of 259 classes most are out of the range of a byte, and none may be taken for another."""
+    """Most of 259 classes are out of the range of a byte. None may be taken for another."""
     largest = min(258, np.iinfo(dtype).max)
     given = np.array([0, largest, 5], dtype)
     y = backend.asarray(np.eye(259, dtype="float32")[[0, largest, 256]])
@@ -304,7 +303,7 @@ def test_outputs_of_every_floating_dtype(backend, dtype):
 @pytest.mark.parametrize("multioutput", ["uniform_average", "variance_weighted"])
 @pytest.mark.parametrize("columns", [None, 1, 4])
 def test_r2_score(sklearn, backend, columns, multioutput):
-    """Years around 2000: their squares, in float32, would have lost what is to be measured."""
+    """Labels are years around 2000, whose squares in float32 lose the differences."""
     rng = np.random.default_rng(0)
     shape = (200,) if columns is None else (200, columns)
     t = (2000 + 10 * rng.normal(size=shape)).astype("float32")
@@ -484,8 +483,7 @@ def test_regression_labels_of_a_wrong_shape_raise(backend, metric):
 
 
 def reference(metric, y, t):
-    """Return the score of outputs in float64 and labels, by definition; rows of outputs have no
-    ties."""
+    """Return the score in float64 by definition. Rows of outputs have no ties."""
     name, answers = metric.name, y.argmax(axis=-1)
     sklearn = pytest.importorskip("sklearn.metrics", reason="compares with scikit-learn")
     if name.partition("_")[0] in ("precision", "recall", "f1"):
@@ -569,7 +567,7 @@ def test_every_dtype_and_few_rows(backend, dtype):
 
 
 def test_user_metric_of_the_docstring():
-    """As in the docstring of the base."""
+    """The example in the docstring of `Metric` runs."""
     names = {"metrics": metrics, "np": np}
     code = "\n".join(
         line.strip()[4:]

@@ -1,4 +1,4 @@
-"""Misspelt names of arguments and attributes are errors that name what was meant."""
+"""Misspelt arguments and attributes raise errors that suggest the right name."""
 
 import copy
 import dataclasses
@@ -94,8 +94,7 @@ def test_misspelt_argument_raises(make, message):
 
 
 class Own(optimizers.Optimizer):
-    """What users write: attributes of its own, some of them later, in closures, and as
-    properties."""
+    """A user's optimizer, with attributes set later, in closures and by properties."""
 
     kind: str
 

@@ -167,7 +167,7 @@ def test_network_twice_in_a_list_has_two_gradients(backend):
 
 
 def test_unflatten(backend):
-    """In order, one for each that is tied, in copies of the modules."""
+    """Leaves come in order, one for each tied leaf, in copies of the modules."""
     shared = layers.Linear(2, 2)
     net = layers.Sequential(
         shared,

@@ -374,7 +374,7 @@ def test_target_with_the_same_arrays_is_a_constant(backend):
 
 
 class Weights(layers.Module):
-    """A layer whose parameters are where it was told to have them."""
+    """A layer whose parameters are in a given container."""
 
     def __init__(self, **weights):
         vars(self).update(weights)
@@ -407,7 +407,7 @@ def test_parameter_in_any_container_of_the_layer_raises(backend, inside):
 
 
 def test_arrays_that_are_not_trained_may_be_reached(backend):
-    """Frozen parameters, buffers and integers have no gradient that could be missed."""
+    """Frozen parameters, buffers and integers have no gradient that could be missing."""
 
     class Norm(Weights):
         BUFFERS = ("mean",)

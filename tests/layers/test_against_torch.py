@@ -440,7 +440,7 @@ def test_cross_attention_with_masks(backend, name):
 
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 def test_state_continues_a_sequence(backend, name):
-    """The state carried from the first half to the second, and one given at the beginning."""
+    """The state goes from the first half of a sequence to the second."""
     ours, theirs = (
         getattr(layers, name)(2, 3),
         getattr(nn, name)(2, 3, batch_first=True),
@@ -475,7 +475,7 @@ def test_state_continues_a_sequence(backend, name):
 
 @pytest.mark.parametrize("shape", [(1, 3, 2, 2), (1, 3, 5), (1, 3)])
 def test_batch_norm_of_one_row_in_training(backend, shape):
-    """Of one row of one value per feature, which PyTorch refuses, nothing is left but the bias."""
+    """One value for each feature, for which PyTorch raises, gives the bias."""
     theirs = nn.BatchNorm2d(3) if len(shape) == 4 else nn.BatchNorm1d(3)
     ours = with_weights_of(theirs, layers.BatchNorm(3), dict(WEIGHTS), backend).set_training(True)
     data = np.random.default_rng(1).normal(size=shape)
@@ -494,7 +494,7 @@ def test_batch_norm_of_one_row_in_training(backend, shape):
 
 @pytest.mark.parametrize(("kernel", "stride"), [(2, 1), (2, 2), (3, 2)])
 def test_max_pool_ignores_padding(backend, kernel, stride):
-    """Of a window of -∞, the first element of the image is the largest, not the padding."""
+    """In a window of -∞ the largest element is the first of the image, not the padding."""
     if backend.name == "jax":
         pytest.skip(reason="XLA lets the padding win")
     x = np.array(

@@ -1,4 +1,4 @@
-"""What a layer cannot be made of: said when it is made, not when its numbers are drawn."""
+"""Wrong arguments of layers raise when the layer is created."""
 
 import numpy as np
 import pytest

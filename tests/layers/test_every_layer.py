@@ -1,5 +1,4 @@
-"""What holds of all layers: right derivatives, no value read on the way, no array written into,
-nothing left behind."""
+"""Laws of all layers: derivatives match, no value is read, no array is written into."""
 
 import numpy as np
 import pytest
@@ -53,7 +52,7 @@ def test_second_derivatives(backend, name):
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "TransformerEncoderLayer"])
 def test_second_derivatives_by_parameters(backend, name):
-    """As a penalty on the gradient of the weights needs them."""
+    """A penalty on the gradient of the weights needs them."""
     if backend.name == "jax":
         pytest.skip(reason="JAX compiles for too long; the rules are the same on all libraries")
     net, x = example(name, backend)
@@ -290,8 +289,7 @@ def test_embedding_index_out_of_range(backend):
     for index in (5, -1):
         found, error = outcome(lambda index=index: net(backend.asarray(np.array([[0, index]]))))
         if error is None:
-            # A device that is not waited for; some libraries return not-a-number, others a row that
-            # there is.
+            # A device that is not waited for gives NaN, or some row of the table.
             assert found.shape == (1, 2, 9)
         else:
             assert str(error) == f"layers.0: index {index} is outside the table of 5 rows"
@@ -316,7 +314,7 @@ def test_embedding_takes_any_integer_dtype(backend):
 
 
 def outcome(f):
-    """Return what came out, or the error of data that came up."""
+    """Return the result and None, or None and the DataError."""
     try:
         return host(f()), None
     except DataError as error:
@@ -338,7 +336,7 @@ def test_attention_row_without_keys_raises_or_gives_nan(backend):
 
 
 def test_attention_ignores_padding(backend):
-    """What stands behind the mask makes no difference."""
+    """Values behind the mask make no difference."""
     layer = layers.TransformerEncoderLayer(4, 2, 8).initialize(0, backend)
     data = np.random.default_rng(0).normal(size=(1, 3, 4)).astype("float32")
     other = data.copy()

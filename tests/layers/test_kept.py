@@ -23,7 +23,7 @@ def squares(net, x):
 
 
 class Keeps(layers.Module):
-    """A layer in the manner of the book: it keeps what it computes, in one way or another."""
+    """A layer as in the book, which keeps its results in one way or another."""
 
     def __init__(self, how):
         self.how = how
@@ -167,7 +167,7 @@ def test_forward_may_keep_settings_and_buffers(backend):
 
 
 def test_buffer_that_begins_as_none_raises(backend):
-    """It could not be written back: what is differentiated is a copy."""
+    """The module that is differentiated is a copy, so it could not be written back."""
 
     class Late(layers.Module):
         BUFFERS = ("last",)

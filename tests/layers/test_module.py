@@ -21,7 +21,7 @@ def network(backend=None, seed=0, **settings):
 
 
 class Residual(layers.Module):
-    """A network of a user's own: a list, a dict, a setting and an array of its own."""
+    """A user's network with a list, a dict, a setting and an array."""
 
     def __init__(self):
         self.blocks = [layers.Linear(4, 4), layers.Tanh()]

@@ -1,5 +1,4 @@
-"""A Sequential is a sequence of layers, and what stands at a path or an index of a network is
-replaced by its like."""
+"""A Sequential is a sequence of layers. Parts of a network are replaced by path or index."""
 
 import copy
 import pickle

@@ -143,7 +143,7 @@ def test_masks_and_statistics_match_on_every_backend(backend):
 
 
 def test_golden_masks(backend):
-    """What a dropout of seed 3 has always kept, in two steps of training."""
+    """The masks of a dropout with seed 3 never change."""
     net = layers.Sequential(layers.Dropout(0.4), seed=3, backend=backend).set_training(True)
     ones = backend.asarray(np.ones((2, 6), "float32"))
     for kept in (

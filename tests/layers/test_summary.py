@@ -198,7 +198,7 @@ class Recomputed(layers.Module):
 
 
 class Transposes(layers.Module):
-    """A convolution, and its way back to the weights and to the images."""
+    """A convolution, and its gradients by weights and images."""
 
     def __init__(self):
         self.conv = layers.Conv2d(2, 3, (2, 4), bias=False)
@@ -236,7 +236,7 @@ class Gram(layers.Module):
 
 
 def test_user_primitives(backend):
-    """Without parameters, too: the default backend then runs it."""
+    """A network without parameters runs on the default backend."""
     net = layers.Sequential(layers.Linear(3, 3), Gram(), seed=0, backend=backend)
     assert anynet.summary(net, (5, 3)).rows[1].multiply_adds == 5 * 5 * 3
     assert anynet.summary(Gram(), (5, 3)).multiply_adds == 5 * 5 * 3
