@@ -1,5 +1,4 @@
-"""Arguments of every kernel that a backend has: lists of positional and keyword arguments, in
-NumPy's arrays."""
+"""Examples for every kernel: lists of (positional arguments, keyword arguments) of NumPy arrays."""
 
 import numpy as np
 
@@ -15,7 +14,7 @@ UNEVEN = {
     "dilation": (1, 1),
     "groups": 2,
 }
-#: More padding than a kernel of 2 × 2 reaches over.
+#: Padding as wide as a kernel of 2 × 2.
 WIDE = {
     "stride": (1, 1),
     "padding": ((2, 2), (2, 1)),
@@ -37,7 +36,7 @@ OVERLAPPING = {
 
 
 def cases(dtype):
-    """Return what each kernel is made for, by its name."""
+    """Return the examples of each kernel by its name, with real values in a dtype."""
     generator = np.random.default_rng(0)
 
     def f(*shape):

@@ -1,6 +1,7 @@
-"""Kernels beside their references, in dtypes of every kind."""
+"""Comparison of kernels with their references, in all dtypes."""
 
 import operator
+from itertools import islice
 
 import numpy as np
 from examples_of_kernels import cases
@@ -33,15 +34,18 @@ DTYPES = """
     bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64
     complex64 complex128
 """.split()
-#: Relative to the largest value.
-ROUNDING = {
-    "float16": 1e-2,
-    "bfloat16": 5e-2,
-    "float32": 1e-4,
-    "complex64": 1e-4,
-}
+#: Dtypes of the first argument and of another one.
+PAIRS = [
+    ("float64", "float32"),
+    ("float32", "float64"),
+    ("float32", "float16"),
+    ("float64", "complex64"),
+]
+#: Tolerances relative to the largest value.
+ROUNDING = {"float16": 1e-2, "bfloat16": 5e-2, "float32": 1e-4, "complex64": 1e-4}
+#: The number of elements above which an example is too slow for all dtypes.
 SMALL = 2000
-#: Kernels that add, which booleans are not given to.
+#: Kernels that add, and do not take booleans.
 SUMS = ("index_add", "scatter_add")
 
 
@@ -71,8 +75,8 @@ def reference_of(name, xp):
 
 
 def in_dtype(backend, x, name):
-    """Return an array of numbers in a dtype; indices, labels and masks are as they are."""
-    if not isinstance(x, np.ndarray) or x.dtype != np.float64:
+    """Return real values in a dtype. Indices, labels and masks keep theirs."""
+    if not is_real(x):
         return on(backend, x)
     if "complex" in name:
         x = x * (1 + 0.5j)
@@ -83,25 +87,23 @@ def in_dtype(backend, x, name):
     return backend.xp.astype(backend.asarray(x), getattr(backend.xp, name))
 
 
+def is_real(x):
+    """Return whether an argument is an array of real values, which tests cast to other dtypes."""
+    return isinstance(x, np.ndarray) and x.dtype == np.float64
+
+
 def mixtures(args, known):
-    """Return the names of dtypes for each argument: one for all, then another one for each number
-    but the first."""
-    numbers = [i for i, x in enumerate(args) if isinstance(x, np.ndarray) and x.dtype == np.float64]
-    found = [[name] * len(args) for name in known] if numbers else [["float64"] * len(args)]
-    for i in numbers[1:]:
-        pairs = [
-            ("float64", "float32"),
-            ("float32", "float64"),
-            ("float32", "float16"),
-            ("float64", "complex64"),
-        ]
-        for first, other in pairs:
-            found.append([other if i == j else first for j in range(len(args))])
-    return found
+    """Yield a name of a dtype for each argument: one name for all, then pairs of names."""
+    real = [i for i, x in enumerate(args) if is_real(x)]
+    for name in known if real else ["float64"]:
+        yield [name] * len(args)
+    for i in real[1:]:
+        for first, other in PAIRS:
+            yield [other if i == j else first for j in range(len(args))]
 
 
 def outcome(function, args, settings):
-    """Return the results, None where the library raises."""
+    """Return a tuple of results, or None if the function raises."""
     try:
         out = function(*args, **settings)
     except Exception:
@@ -109,48 +111,56 @@ def outcome(function, args, settings):
     return out if out is NotImplemented or isinstance(out, tuple) else (out,)
 
 
-def near(found, wanted, names):
-    if found is None or [x.dtype for x in found] != [y.dtype for y in wanted]:
+def near(results, expected, names):
+    """Return whether the results have the expected dtypes, shapes and values."""
+    if results is None or [x.dtype for x in results] != [y.dtype for y in expected]:
         return False
     tolerance = max(ROUNDING.get(name, 1e-9) for name in names)
-    for x, y in zip(map(host, found), map(host, wanted), strict=True):
+    for x, y in zip(map(host, results), map(host, expected), strict=True):
+        if x.shape != y.shape:
+            return False
         largest = np.abs(y[np.isfinite(y)]).max(initial=1.0)
-        if x.shape != y.shape or not np.allclose(
-            x, y, rtol=0, atol=tolerance * largest, equal_nan=True
-        ):
+        if not np.allclose(x, y, rtol=0, atol=tolerance * largest, equal_nan=True):
             return False
     return True
 
 
-def differing(backend, kernels, known, most=None):
-    """Return the names of kernels that neither decline nor compute what the references do, and the
-    dtypes.
+def arrays_of(backend, name, args, settings, names):
+    """Return the arguments in dtypes, or None if the kernel never gets such arguments."""
+    xp = backend.xp
+    if not all(hasattr(xp, dtype) for dtype in names) or (name in SUMS and "bool" in names):
+        return None
+    arrays = [in_dtype(backend, x, dtype) for x, dtype in zip(args, names, strict=True)]
+    kind = primitive_of(name).kind
+    if kind is not None and not xp.isdtype(arrays[0].dtype, kind):
+        return None
+    if name == "max_pool2d_gradient":
+        if names[0] != names[1]:
+            return None
+        arrays.append(primitives.max_pool2d(arrays[1], **settings))
+    return arrays
 
-    Known dtypes are tried, and arrays of two dtypes together. What the reference raises for is no
-    part of this: a kernel may do more."""
-    xp, examples = backend.xp, cases("float64")
-    found = []
+
+def differing(backend, kernels, known, most=None):
+    """Return (name, index of the example, dtypes) for each kernel whose results differ from those
+    of its reference.
+
+    A kernel may decline, and may compute where the reference raises. `known` names the dtypes, and
+    `most` limits the examples of a kernel.
+    """
+    examples = cases("float64")
+    differences = []
     for name, kernel in kernels.items():
-        step = primitive_of(name)
-        reference = reference_of(name, xp)
+        reference = reference_of(name, backend.xp)
         for i, (args, settings) in enumerate(examples[name][:most]):
             if sum(x.size for x in args if isinstance(x, np.ndarray)) > SMALL:
                 continue
-            for names in mixtures(args, known)[: None if most is None else 2 * most]:
-                if not all(hasattr(xp, dtype) for dtype in names):
+            for names in islice(mixtures(args, known), None if most is None else 2 * most):
+                arrays = arrays_of(backend, name, args, settings, names)
+                expected = None if arrays is None else outcome(reference, arrays, settings)
+                if expected is None:
                     continue
-                arrays = [in_dtype(backend, x, dtype) for x, dtype in zip(args, names, strict=True)]
-                if name in SUMS and "bool" in names:
-                    continue
-                if step.kind is not None and not xp.isdtype(arrays[0].dtype, step.kind):
-                    # Raises before it looks for a kernel.
-                    continue
-                if name == "max_pool2d_gradient":
-                    if names[0] != names[1]:
-                        continue
-                    arrays.append(primitives.max_pool2d(arrays[1], **settings))
-                wanted = outcome(reference, arrays, settings)
-                out = NotImplemented if wanted is None else outcome(kernel, arrays, settings)
-                if out is not NotImplemented and not near(out, wanted, names):
-                    found.append((name, i, *dict.fromkeys(names)))
-    return found
+                results = outcome(kernel, arrays, settings)
+                if results is not NotImplemented and not near(results, expected, names):
+                    differences.append((name, i, *dict.fromkeys(names)))
+    return differences
