@@ -273,7 +273,13 @@ class Optimizer:
             rate = _rate_at(updates, learning_rate)
             scalars: list[float] = []
             for missed in counts:
-                scalars += self.scalars(rate, updates + 1 - missed)
+                own = self.scalars(rate, updates + 1 - missed)
+                if not isinstance(own, tuple):
+                    raise ArgumentTypeError(
+                        f"{type(self).__name__}.scalars returned {own!r:.60}: wanted a tuple, such "
+                        "as (rate,)"
+                    )
+                scalars += own
             return scalars
 
         counts = [*groups]
@@ -284,8 +290,8 @@ class Optimizer:
         length = len(scalars) // len(counts)
         results = {}
         for i, missed in enumerate(counts):
-            own = scalars[i * length : (i + 1) * length]
-            results[missed] = iter(self._apply_to_all(own, groups[missed]))
+            part = scalars[i * length : (i + 1) * length]
+            results[missed] = iter(self._apply_to_all(part, groups[missed]))
         return results
 
     def _apply_to_all(self, scalars: Sequence[float], arrays: list[Array]) -> Slots:
@@ -298,7 +304,10 @@ class Optimizer:
 
     @classmethod
     def _apply_with(cls, **settings: Any) -> Apply:
-        """Return `apply` of an optimizer with these settings and no state."""
+        """Return `apply` of an optimizer with these settings and no state.
+
+        A kernel is given the settings by name, and no optimizer. So is the reference.
+        """
         optimizer = object.__new__(cls)
         vars(optimizer).update(settings)
         return optimizer.apply

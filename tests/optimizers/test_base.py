@@ -155,6 +155,17 @@ def test_settings_of_a_subclass_are_checked():
         Decayed(2).update({"w": np.ones(1)}, {"w": np.ones(1)})
 
 
+def test_scalars_that_are_not_a_tuple_raise(backend):
+    class Scalar(SignDescent):
+        def scalars(self, rate, step):
+            return rate
+
+    optimizer, net = Scalar(0.5), {"w": numbers(backend, 2)}
+    with pytest.raises(ArgumentTypeError, match=r"Scalar.scalars returned 0.5: wanted a tuple"):
+        optimizer.update(net, net)
+    assert optimizer.updates == 0
+
+
 def test_nesterov_that_is_not_a_flag_raises():
     with pytest.raises(ArgumentTypeError, match="nesterov is 'no': wanted True or False"):
         anynet.optimizers.Momentum(nesterov="no")
