@@ -665,7 +665,7 @@ def test_unsupported_functions_raise(backend):
 
 
 def test_running_statistics(backend):
-    """A mapped network has statistics for each entry. With one network for all entries it raises."""
+    """A mapped network has statistics for each entry. One network for all entries raises."""
     net = layers.Sequential(
         layers.BatchNorm(2),
         seed=0,

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch")
 
-from anynet_torch import graph as torch_graph  # noqa: E402
+from anynet_torch import target  # noqa: E402
 
 
 class Stream:
@@ -100,7 +100,7 @@ class Cuda:
 def cuda(monkeypatch):
     cuda = Cuda()
     monkeypatch.setattr(
-        torch_graph,
+        target,
         "torch",
         SimpleNamespace(cuda=cuda, no_grad=torch.no_grad),
     )
@@ -119,7 +119,7 @@ def settled(cuda):
 
 
 def test_a_capture(cuda):
-    driver, streams = torch_graph.CudaGraphDriver("cuda:1"), []
+    driver, streams = target.CudaGraphDriver("cuda:1"), []
     with driver.current():
         _, results = driver.capture(lambda: streams.append(cuda.current_stream()) or [len(streams)])
     beside = settled(cuda)
@@ -131,7 +131,7 @@ def test_a_capture(cuda):
 
 
 def test_what_waits_for_the_device_is_refused_before_it_is_captured(cuda):
-    driver = torch_graph.CudaGraphDriver("cuda:0")
+    driver = target.CudaGraphDriver("cuda:0")
     with pytest.raises(RuntimeError, match="called a synchronizing"):
         driver.capture(cuda.wait_for_device)
     settled(cuda)
@@ -143,7 +143,7 @@ def test_what_waits_for_the_device_is_refused_before_it_is_captured(cuda):
 def test_other_threads_may_wait_for_the_device(cuda):
     """PyTorch's mode is one for all of them: with threads beside this one only the capture
     refuses."""
-    driver, end = torch_graph.CudaGraphDriver("cuda:0"), threading.Event()
+    driver, end = target.CudaGraphDriver("cuda:0"), threading.Event()
     other = threading.Thread(target=end.wait)
     other.start()
     try:
@@ -171,7 +171,7 @@ def test_an_error_while_it_is_captured(cuda, error, fails_at):
             raise error
         return []
 
-    driver = torch_graph.CudaGraphDriver("cuda:0")
+    driver = target.CudaGraphDriver("cuda:0")
     with pytest.raises(RuntimeError if fails_at == 2 else error):
         driver.capture(function)
     settled(cuda)
@@ -182,12 +182,12 @@ def test_an_error_while_it_is_captured(cuda, error, fails_at):
 
 def test_a_mode_that_the_host_has_set_stays(cuda):
     cuda.mode = 1
-    torch_graph.CudaGraphDriver("cuda:0").capture(list)
+    target.CudaGraphDriver("cuda:0").capture(list)
     assert cuda.mode == 1
 
 
 def test_the_dtype_of_numbers():
-    driver = torch_graph.CudaGraphDriver("cuda:0")
+    driver = target.CudaGraphDriver("cuda:0")
     zeros = lambda *dtypes: [torch.zeros(2, dtype=dtype) for dtype in dtypes]
     assert driver.scalar_dtype(zeros(torch.float32, torch.complex128)) is torch.float64
     assert driver.scalar_dtype(zeros(torch.float32, torch.float64)) is torch.float64
