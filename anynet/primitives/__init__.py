@@ -29,6 +29,7 @@ from anynet.primitives.pooling import (
     max_pool2d,
     max_pool2d_gather,
     max_pool2d_gradient,
+    max_pool2d_with_residuals,
 )
 from anynet.primitives.smooth import gelu, mish, softplus
 from anynet.primitives.standardize import standardize, standardize_gradient
@@ -53,6 +54,7 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_gather",
     "max_pool2d_gradient",
+    "max_pool2d_with_residuals",
     "mish",
     "normal_quantile",
     "relu",

@@ -25,11 +25,11 @@ def _explain(x: Array, **settings: Any) -> None:
     check_windows(x.shape[2:], settings["kernel"], settings["padding"], (1, 1))
 
 
-def _rule(xp: Namespace, out: Array, x: Array, **settings: Any) -> Any:
-    return lambda g: max_pool2d_gradient(g, x, out, **settings)
+def _with_residuals(xp: Namespace, x: Array, **settings: Any) -> Array:
+    return max_pool2d_with_residuals(x, **settings)[0]
 
 
-@primitive(_rule, _explain, kind=REAL)
+@primitive(None, _explain, decomposition=_with_residuals, kind=REAL)
 def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     """Return the largest element of every window over images.
 
@@ -59,15 +59,46 @@ def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Arr
     return array_namespace(x).max(windows(x, kernel, stride, padding, (1, 1), fill), axis=2)
 
 
+def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, **settings: Any) -> Any:
+    # There is no cotangent of residuals, which are constants.
+    return lambda g: max_pool2d_gradient(g[0], x, *out, **settings)
+
+
+@primitive(_rule, _explain, kind=REAL)
+def max_pool2d_with_residuals(
+    x: Array,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> tuple[Array, ...]:
+    """Return the result of `max_pool2d`, and residuals that a kernel keeps for the gradient.
+
+    Differentiation calls it in place of `max_pool2d`. The number of residuals depends on the
+    library. The reference has none, because `max_pool2d_gradient` needs only x and the largest
+    elements. PyTorch's kernel returns the indices of the largest elements. See `max_pool2d` for the
+    arguments and the errors.
+
+    >>> import numpy as np
+    >>> from anynet.primitives import max_pool2d_with_residuals
+    >>> x = np.reshape(np.arange(4.0), (1, 1, 2, 2))
+    >>> settings = {"kernel": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0))}
+    >>> max_pool2d_with_residuals(x, **settings)
+    (array([[[[3.]]]]),)
+
+    """
+    return (max_pool2d(x, kernel=kernel, stride=stride, padding=padding),)
+
+
 def _spread_rule(
     xp: Namespace,
     out: Array,
     g: Array,
     x: Array,
-    largest: Array,
+    *results: Array,
     **settings: Any,
 ) -> Any:
-    return lambda h: max_pool2d_gather(h, x, largest, **settings), None, None
+    return lambda h: max_pool2d_gather(h, x, *results, **settings), None, None
 
 
 @primitive(_spread_rule, kind=REAL)
@@ -75,12 +106,16 @@ def max_pool2d_gradient(
     g: Array,
     x: Array,
     largest: Array,
-    *,
+    *residuals: Array,
     kernel: Pair,
     stride: Pair,
     padding: Padding,
 ) -> Array:
-    """Return the cotangent of x: each element of g, added at the largest element of its window."""
+    """Return the cotangent of x: each element of g, added at the largest element of its window.
+
+    The largest elements and the residuals are the results of `max_pool2d_with_residuals`. A caller
+    may leave the residuals out.
+    """
     xp = array_namespace(g, x)
     places = _places(x, kernel, stride, padding)
     flat = scatter_add(xp.reshape(g, places.shape), places, -1, x.shape[2] * x.shape[3])
@@ -92,10 +127,10 @@ def _take_rule(
     out: Array,
     h: Array,
     x: Array,
-    largest: Array,
+    *results: Array,
     **settings: Any,
 ) -> Any:
-    return lambda g: max_pool2d_gradient(g, x, largest, **settings), None, None
+    return lambda g: max_pool2d_gradient(g, x, *results, **settings), None, None
 
 
 @primitive(_take_rule, kind=REAL)
@@ -103,7 +138,7 @@ def max_pool2d_gather(
     h: Array,
     x: Array,
     largest: Array,
-    *,
+    *residuals: Array,
     kernel: Pair,
     stride: Pair,
     padding: Padding,

@@ -282,6 +282,7 @@ def primitive(
     explain: Callable[..., None] | None = None,
     *,
     decomposed: bool = False,
+    decomposition: Callable[..., Any] | None = None,
     kind: Kind = None,
 ) -> Callable[[Callable[P, R]], Primitive[P, R]]:
     """Return a decorator that makes a primitive of its reference.
@@ -292,6 +293,7 @@ def primitive(
         rule: see `Primitive`.
         explain: see `Primitive`.
         decomposed: whether the reference is the decomposition, in place of a rule.
+        decomposition: another decomposition than the reference, called with the namespace first.
         kind: see `Primitive`.
 
     >>> import numpy as np
@@ -307,10 +309,10 @@ def primitive(
     def of_reference(reference: Callable[P, R]) -> Primitive[P, R]:
         name = reference.__name__
 
-        def decomposition(xp: Namespace, *args: P.args, **settings: P.kwargs) -> R:
+        def of_primitive(xp: Namespace, *args: P.args, **settings: P.kwargs) -> R:
             return reference(*args, **settings)
 
-        parts = decomposition if decomposed else None
+        parts = of_primitive if decomposed else decomposition
         step = Primitive(name, rule, reference, explain, parts, kind)
         update_wrapper(step, reference)
         return step

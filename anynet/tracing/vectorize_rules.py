@@ -480,9 +480,13 @@ def _scatter_add(call: Call) -> Any:
     return call.function(g, indices, _shift(axis, g.ndim - 1), length)
 
 
-def _images(call: Call, *, images: int, **settings: Any) -> Any:
-    """Evaluate the images of all points as one batch. The first ``images`` arguments are images."""
+def _images(call: Call, *, images: int | None, **settings: Any) -> Any:
+    """Evaluate the images of all points as one batch.
+
+    The first ``images`` arguments are images, all arguments for None.
+    """
     xp, function, values, batched = call
+    images = len(values) if images is None else images
     if any(batched[images:]):
         return NotImplemented
     given = _at_every_point(xp, [_whole(x) for x in values[:images]], batched[:images])
@@ -522,7 +526,7 @@ BATCHERS: dict[str, Batcher] = {
     ),
     **dict.fromkeys(
         ("max_pool2d_gradient", "max_pool2d_gather"),
-        partial(_images, images=3),
+        partial(_images, images=None),
     ),
     "affine": _affine,
     "broadcast_to": _broadcast_to,

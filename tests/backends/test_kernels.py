@@ -10,15 +10,21 @@ import numpy as np
 import pytest
 from examples_of_kernels import IMAGES, PAIRS, cases
 from helpers import host
-from kernels_and_references import DTYPES, differing, on, reference_of
+from kernels_and_references import (
+    DTYPES,
+    arguments,
+    complete,
+    differing,
+    reference_of,
+    results_of,
+)
 
-from anynet import primitives
 from anynet.backend import get_backend, kernels_for
 from anynet.compiler.target import target_of
 
 #: What kernels decline on a CPU by design, as (kernel, number of the case): some are for GPUs only.
 DECLINED = {
-    "torch": {("sum_to", 0), ("sum_to", 1)},
+    "torch": {("sum_to", 0), ("sum_to", 1), ("max_pool2d_with_residuals", 0)},
     "jax": {("conv2d_input_gradient", 3)},
 }
 
@@ -30,11 +36,8 @@ def test_kernels_take_what_they_are_made_for(backend, dtype):
     declined, differing = set(), []
     for name, kernel in kernels.items():
         for i, (args, settings) in enumerate(given[name]):
-            arrays, plain = [on(backend, x) for x in args], list(args)
-            if name == "max_pool2d_gradient":
-                # The kernel of the way back may use what that of the way forward has kept.
-                arrays.append(kernels["max_pool2d"](arrays[1], **settings))
-                plain.append(primitives.max_pool2d.reference(plain[1], **settings))
+            arrays = arguments(backend, name, args, settings)
+            plain = complete(name, args, settings)
             found = kernel(*arrays, **settings)
             if found is NotImplemented:
                 declined.add((name, i))
@@ -42,7 +45,7 @@ def test_kernels_take_what_they_are_made_for(backend, dtype):
             # On NumPy, which is quicker than compiling each of its calls, and can write into
             # arrays.
             wanted = reference_of(name, get_backend("numpy").xp)(*plain, **settings)
-            found, wanted = (x if isinstance(x, tuple) else (x,) for x in (found, wanted))
+            found, wanted = (results_of(name, x) for x in (found, wanted))
             differing += [
                 (name, i) for x, y in zip(found, wanted, strict=True) if not alike(host(x), y)
             ]
@@ -82,9 +85,7 @@ def test_lowerings_compute_what_their_kernels_do(backend, dtype):
         for i, (args, settings) in enumerate(
             given[name] if kernel in backend.kernels.lowerings else []
         ):
-            arrays = [on(backend, x) for x in args]
-            if name == "max_pool2d_gradient":
-                arrays.append(kernels["max_pool2d"](arrays[1], **settings))
+            arrays = arguments(backend, name, args, settings)
             wanted = kernel(*arrays, **settings)
             if wanted is NotImplemented:
                 continue
@@ -92,7 +93,7 @@ def test_lowerings_compute_what_their_kernels_do(backend, dtype):
             if found is NotImplemented:
                 declined.add((name, i))
                 continue
-            found, wanted = (x if isinstance(x, tuple) else (x,) for x in (found, wanted))
+            found, wanted = (results_of(name, x) for x in (found, wanted))
             differing += [
                 (name, i) for x, y in zip(found, wanted, strict=True) if not alike(host(x), host(y))
             ]

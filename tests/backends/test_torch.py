@@ -65,6 +65,15 @@ def test_pooling_in_pairs_is_pytorchs_own(shape):
     )
 
 
+def test_residuals_of_pooling_are_the_indices_of_the_largest():
+    x = torch.tensor([[[[1.0, 3.0, 2.0], [4.0, 0.0, 5.0]]]])
+    window = {"kernel": (2, 2), "stride": (1, 1), "padding": ((0, 0), (0, 0))}
+    largest, indices = primitives.max_pool2d_with_residuals(x, **window)
+    assert largest.tolist() == [[[[4.0, 5.0]]]]
+    assert indices.tolist() == [[[[3, 5]]]]
+    assert vars(largest) == {}
+
+
 @pytest.mark.parametrize("columns", [1, 10, 15, 16])
 def test_products_with_few_columns(columns):
     rng = np.random.default_rng(0)

@@ -76,6 +76,43 @@ def test_gradient_goes_to_the_largest(implementation, backend, window):
 
 
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+def test_gradient_is_the_same_without_residuals(implementation, backend, window):
+    x = images(backend)
+    largest, *residuals = primitives.max_pool2d_with_residuals(x, **window)
+    assert_close(largest, host(primitives.max_pool2d(x, **window)), like=x)
+    g = numbers(backend, *largest.shape, seed=1)
+    wanted = gradient_of_largest(host(g), host(x), **window)
+    for results in ([largest], [largest, *residuals]):
+        gradient = primitives.max_pool2d_gradient(g, x, *results, **window)
+        assert_close(gradient, wanted, like=x, rtol=1e-12)
+
+
+@pytest.mark.parametrize("window", ["side by side", "padded"])
+def test_gradients_of_many_batches_at_once(implementation, backend, window):
+    window = WINDOWS[window]
+    x = numbers(backend, 2, 2, 3, 6, 7)
+    f = lambda x: array_namespace(x).sum(primitives.max_pool2d(x, **window) ** 2)
+    gradients = anynet.vmap(anynet.grad(f))(x)
+    for i in range(2):
+        assert_close(gradients[i, ...], host(anynet.grad(f)(x[i, ...])), like=x[i, ...])
+    # Here the tape is outside, and the batches are merged before the gradient.
+    total = lambda x: array_namespace(x).sum(anynet.vmap(f)(x))
+    assert_close(anynet.grad(total)(x), host(gradients), like=x)
+
+
+@pytest.mark.parametrize("window", ["side by side", "padded"])
+def test_compiled_gradient(backend, window):
+    window = WINDOWS[window]
+    x = images(backend)
+    gradient = anynet.grad(
+        lambda x: array_namespace(x).sum(primitives.max_pool2d(x, **window) ** 2)
+    )
+    step = anynet.compile(gradient)
+    for scale in (1, -1, 2):
+        assert_close(step(scale * x), host(gradient(scale * x)), like=x)
+
+
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 def test_first_of_equal_elements_is_the_largest(implementation, backend, window):
     x = backend.asarray(np.random.default_rng(0).integers(0, 2, (2, 3, 6, 7)).astype("float64"))
     y = primitives.max_pool2d(x, **window)

@@ -150,6 +150,7 @@ def cases(dtype):
             ((f(3, 5, 10, 10), f(5, 4, 2, 2), (7, 8)), WIDE),
         ],
         "max_pool2d": [((images,), PAIRS), ((images,), OVERLAPPING)],
+        "max_pool2d_with_residuals": [((images,), PAIRS), ((images,), OVERLAPPING)],
         "avg_pool2d": [((images,), PAIRS), ((images,), OVERLAPPING)],
         "max_pool2d_gradient": [
             ((f(3, 4, 3, 4), images), PAIRS),

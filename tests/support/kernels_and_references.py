@@ -8,7 +8,6 @@ from examples_of_kernels import cases
 from helpers import host
 
 from anynet import primitives
-from anynet.backend import kernels_for
 from anynet.optimizers import SGD, Adam, Momentum
 from anynet.primitives.indexing import (
     getitem,
@@ -55,14 +54,22 @@ def on(backend, x):
 
 
 def arguments(backend, name, args, settings):
-    """Return the arguments of an example on the backend, complete.
+    """Return the arguments of an example on the backend, complete."""
+    return complete(name, [on(backend, x) for x in args], settings)
 
-    The gradient of max_pool2d takes the result of the backend's kernel, which may carry data for
-    it."""
-    args = [on(backend, x) for x in args]
-    if name == "max_pool2d_gradient":
-        args.append(kernels_for(backend.xp)["max_pool2d"](args[1], **settings))
-    return args
+
+def complete(name, args, settings):
+    """Return the arguments, and the results of the forward pass for a gradient that takes them."""
+    if name != "max_pool2d_gradient":
+        return args
+    return [*args, *primitives.max_pool2d_with_residuals(args[1], **settings)]
+
+
+def results_of(name, out):
+    """Return a tuple of the results, without residuals, which a reference does not have."""
+    if name == "max_pool2d_with_residuals":
+        return out[:1]
+    return out if isinstance(out, tuple) else (out,)
 
 
 def primitive_of(name):
@@ -102,13 +109,13 @@ def mixtures(args, known):
             yield [other if i == j else first for j in range(len(args))]
 
 
-def outcome(function, args, settings):
+def outcome(name, function, args, settings):
     """Return a tuple of results, or None if the function raises."""
     try:
         out = function(*args, **settings)
     except Exception:
         return None
-    return out if out is NotImplemented or isinstance(out, tuple) else (out,)
+    return out if out is NotImplemented else results_of(name, out)
 
 
 def near(results, expected, names):
@@ -134,11 +141,9 @@ def arrays_of(backend, name, args, settings, names):
     kind = primitive_of(name).kind
     if kind is not None and not xp.isdtype(arrays[0].dtype, kind):
         return None
-    if name == "max_pool2d_gradient":
-        if names[0] != names[1]:
-            return None
-        arrays.append(primitives.max_pool2d(arrays[1], **settings))
-    return arrays
+    if name == "max_pool2d_gradient" and names[0] != names[1]:
+        return None
+    return complete(name, arrays, settings)
 
 
 def differing(backend, kernels, known, most=None):
@@ -157,10 +162,10 @@ def differing(backend, kernels, known, most=None):
                 continue
             for names in islice(mixtures(args, known), None if most is None else 2 * most):
                 arrays = arrays_of(backend, name, args, settings, names)
-                expected = None if arrays is None else outcome(reference, arrays, settings)
+                expected = None if arrays is None else outcome(name, reference, arrays, settings)
                 if expected is None:
                     continue
-                results = outcome(kernel, arrays, settings)
+                results = outcome(name, kernel, arrays, settings)
                 if results is not NotImplemented and not near(results, expected, names):
                     differences.append((name, i, *dict.fromkeys(names)))
     return differences

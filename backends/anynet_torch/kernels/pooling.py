@@ -30,14 +30,13 @@ def _supported(kernel: Pair, padding: Padding) -> list[int] | None:
 
 @kernels.register(Aliasing.FRESH)
 def max_pool2d(x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
-    """Keep the indices of the largest elements for the gradient."""
+    """Return the maxima of pairs, or call PyTorch's function."""
     even = _supported(kernel, padding)
     if even is None:
         return NotImplemented
     if in_pairs(x, kernel, stride, padding):
         return largest_in_pairs(call, x)
-    out, out.places = torch.ops.aten.max_pool2d_with_indices(x, kernel, stride, even)
-    return out
+    return torch.ops.aten.max_pool2d_with_indices(x, kernel, stride, even)[0]
 
 
 @kernels.lowering(max_pool2d)
@@ -49,20 +48,34 @@ def lower_max_pool2d(emit: Emit, x: Tensor, *, kernel: Pair, stride: Pair, paddi
 
 
 @kernels.register(Aliasing.FRESH)
+def max_pool2d_with_residuals(x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
+    """Return the indices of the largest elements too. PyTorch finds them in the same pass."""
+    even = _supported(kernel, padding)
+    if even is None or in_pairs(x, kernel, stride, padding):
+        return NotImplemented
+    return torch.ops.aten.max_pool2d_with_indices(x, kernel, stride, even)
+
+
+@kernels.register(Aliasing.FRESH)
 def max_pool2d_gradient(
-    g: Tensor, x: Tensor, largest: Tensor, *, kernel: Pair, stride: Pair, padding: Padding
+    g: Tensor,
+    x: Tensor,
+    largest: Tensor,
+    *residuals: Tensor,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
 ) -> Any:
-    """Add at the indices that were kept, or go back from pairs to pairs."""
+    """Add at the indices, or go back from pairs to pairs."""
     even = _supported(kernel, padding)
     if even is None or g.dtype is not x.dtype:
         return NotImplemented
     if in_pairs(x, kernel, stride, padding) and not g.requires_grad:
         return spread_in_pairs(call, g, x)
-    places = getattr(largest, "places", None)
-    if places is None:
-        return NotImplemented
+    if not residuals:
+        _, *residuals = torch.ops.aten.max_pool2d_with_indices(x, kernel, stride, even)
     settings = kernel, stride, even, [1, 1], False
-    return torch.ops.aten.max_pool2d_with_indices_backward(g, x, *settings, places)
+    return torch.ops.aten.max_pool2d_with_indices_backward(g, x, *settings, *residuals)
 
 
 @kernels.lowering(max_pool2d_gradient)
@@ -71,7 +84,7 @@ def lower_max_pool2d_gradient(
     g: Tensor,
     x: Tensor,
     largest: Tensor,
-    *,
+    *residuals: Tensor,
     kernel: Pair,
     stride: Pair,
     padding: Padding,
