@@ -127,7 +127,7 @@ def test_writing_into_traced_arrays(backend):
 
 
 def test_singular_values_of_zero(backend):
-    """U Vᴴ depends on the vectors of a zero singular value. The projector on the others does not."""
+    """U Vᴴ depends on the vectors of a zero singular value. The projector on others does not."""
 
     def f(x):
         xp = array_namespace(x)
