@@ -7,7 +7,7 @@ from anynet.array import Array, array_namespace, check_floating
 from anynet.errors import ArgumentError
 from anynet.layers.conv import pair
 from anynet.layers.module import Module
-from anynet.primitives import avg_pool2d, max_pool2d
+from anynet.primitives import avg_pool2d, max_pool2d_with_residuals
 from anynet.primitives.convolution import Pair, check_images
 
 
@@ -69,7 +69,8 @@ class MaxPool2d(_Pool2d):
 
     def forward(self, x: Array) -> Array:
         """Return the largest element of every window."""
-        return max_pool2d(x, **self._settings())
+        # The gradient of some libraries needs the other results.
+        return max_pool2d_with_residuals(x, **self._settings())[0]
 
 
 class AvgPool2d(_Pool2d):

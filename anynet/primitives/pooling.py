@@ -25,11 +25,11 @@ def _explain(x: Array, **settings: Any) -> None:
     check_windows(x.shape[2:], settings["kernel"], settings["padding"], (1, 1))
 
 
-def _with_residuals(xp: Namespace, x: Array, **settings: Any) -> Array:
-    return max_pool2d_with_residuals(x, **settings)[0]
+def _rule(xp: Namespace, out: Array, x: Array, **settings: Any) -> Any:
+    return lambda g: max_pool2d_gradient(g, x, out, **settings)
 
 
-@primitive(None, _explain, decomposition=_with_residuals, kind=REAL)
+@primitive(_rule, _explain, kind=REAL)
 def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     """Return the largest element of every window over images.
 
@@ -59,12 +59,12 @@ def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Arr
     return array_namespace(x).max(windows(x, kernel, stride, padding, (1, 1), fill), axis=2)
 
 
-def _rule(xp: Namespace, out: tuple[Array, ...], x: Array, **settings: Any) -> Any:
+def _residuals_rule(xp: Namespace, out: tuple[Array, ...], x: Array, **settings: Any) -> Any:
     # There is no cotangent of residuals, which are constants.
     return lambda g: max_pool2d_gradient(g[0], x, *out, **settings)
 
 
-@primitive(_rule, _explain, kind=REAL)
+@primitive(_residuals_rule, _explain, kind=REAL)
 def max_pool2d_with_residuals(
     x: Array,
     *,
@@ -74,10 +74,10 @@ def max_pool2d_with_residuals(
 ) -> tuple[Array, ...]:
     """Return the result of `max_pool2d`, and residuals that a kernel keeps for the gradient.
 
-    Differentiation calls it in place of `max_pool2d`. The number of residuals depends on the
-    library. The reference has none, because `max_pool2d_gradient` needs only x and the largest
-    elements. PyTorch's kernel returns the indices of the largest elements. See `max_pool2d` for the
-    arguments and the errors.
+    The number of residuals depends on the library. The reference has none, because
+    `max_pool2d_gradient` needs only x and the largest elements. PyTorch's kernel returns the
+    indices of the largest elements, so that its gradient does not search for them again. See
+    `max_pool2d` for the arguments and the errors.
 
     >>> import numpy as np
     >>> from anynet.primitives import max_pool2d_with_residuals

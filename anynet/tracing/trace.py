@@ -282,7 +282,6 @@ def primitive(
     explain: Callable[..., None] | None = None,
     *,
     decomposed: bool = False,
-    decomposition: Callable[..., Any] | None = None,
     kind: Kind = None,
 ) -> Callable[[Callable[P, R]], Primitive[P, R]]:
     """Return a decorator that makes a primitive of its reference.
@@ -293,7 +292,6 @@ def primitive(
         rule: see `Primitive`.
         explain: see `Primitive`.
         decomposed: whether the reference is the decomposition, in place of a rule.
-        decomposition: another decomposition than the reference, called with the namespace first.
         kind: see `Primitive`.
 
     >>> import numpy as np
@@ -309,10 +307,10 @@ def primitive(
     def of_reference(reference: Callable[P, R]) -> Primitive[P, R]:
         name = reference.__name__
 
-        def of_primitive(xp: Namespace, *args: P.args, **settings: P.kwargs) -> R:
+        def decomposition(xp: Namespace, *args: P.args, **settings: P.kwargs) -> R:
             return reference(*args, **settings)
 
-        parts = of_primitive if decomposed else decomposition
+        parts = decomposition if decomposed else None
         step = Primitive(name, rule, reference, explain, parts, kind)
         update_wrapper(step, reference)
         return step

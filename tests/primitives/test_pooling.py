@@ -88,10 +88,13 @@ def test_gradient_is_the_same_without_residuals(implementation, backend, window)
 
 
 @pytest.mark.parametrize("window", ["side by side", "padded"])
-def test_gradients_of_many_batches_at_once(implementation, backend, window):
+@pytest.mark.parametrize("name", ["max_pool2d", "max_pool2d_with_residuals"])
+def test_gradients_of_many_batches_at_once(implementation, backend, name, window):
     window = WINDOWS[window]
     x = numbers(backend, 2, 2, 3, 6, 7)
-    f = lambda x: array_namespace(x).sum(primitives.max_pool2d(x, **window) ** 2)
+    pool = getattr(primitives, name)
+    first = lambda out: out if name == "max_pool2d" else out[0]
+    f = lambda x: array_namespace(x).sum(first(pool(x, **window)) ** 2)
     gradients = anynet.vmap(anynet.grad(f))(x)
     for i in range(2):
         assert_close(gradients[i, ...], host(anynet.grad(f)(x[i, ...])), like=x[i, ...])
@@ -100,13 +103,20 @@ def test_gradients_of_many_batches_at_once(implementation, backend, window):
     assert_close(anynet.grad(total)(x), host(gradients), like=x)
 
 
-@pytest.mark.parametrize("window", ["side by side", "padded"])
-def test_compiled_gradient(backend, window):
-    window = WINDOWS[window]
+@pytest.mark.parametrize("settings", [{"kernel_size": 2}, {"kernel_size": 3, "padding": 1}])
+def test_gradients_of_the_layer(backend, settings):
     x = images(backend)
-    gradient = anynet.grad(
-        lambda x: array_namespace(x).sum(primitives.max_pool2d(x, **window) ** 2)
-    )
+    pool = anynet.layers.MaxPool2d(**settings)
+    f = lambda x: array_namespace(x).sum(pool(x) ** 3)
+    assert anynet.check_gradients(f, x)
+    assert anynet.check_gradients(lambda x: array_namespace(x).sum(anynet.grad(f)(x) ** 2), x)
+
+
+@pytest.mark.parametrize("settings", [{"kernel_size": 2}, {"kernel_size": 3, "padding": 1}])
+def test_compiled_gradient_of_the_layer(backend, settings):
+    x = images(backend)
+    pool = anynet.layers.MaxPool2d(**settings)
+    gradient = anynet.grad(lambda x: array_namespace(x).sum(pool(x) ** 2))
     step = anynet.compile(gradient)
     for scale in (1, -1, 2):
         assert_close(step(scale * x), host(gradient(scale * x)), like=x)
