@@ -180,8 +180,7 @@ def probe_all(names: Iterable[str]) -> list[Report]:
 def measure(
     work: Work, backends: list[str], rounds: int = 10
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Return the median seconds of a step by backend, plain and compiled, and the errors of backends
-    that failed.
+    """Return the median seconds of a step, plain and compiled, and the errors, by backend.
 
     Args:
         work: the step.

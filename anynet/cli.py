@@ -83,7 +83,7 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
         metavar="NAME[:DEVICE]",
-        help=f"array library and device, such as numpy, cupy or cupy:1 (default: {VARIABLE}, else numpy)",
+        help=f"array library and device, such as numpy or cupy:1 (default: {VARIABLE}, else numpy)",
     )
 
 

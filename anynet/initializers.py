@@ -332,7 +332,7 @@ def _normal(
 
 
 def _precise(xp: Namespace, dtype: DType) -> DType:
-    """Return float32 for a dtype of fewer bits, because values rounded once are equal if compiled."""
+    """Return float32 for a dtype of fewer bits: compiled values rounded once are equal."""
     return xp.float64 if random.floating(xp, dtype) == xp.float64 else xp.float32
 
 

@@ -68,9 +68,7 @@ class DeferredInterrupt:
             self._previous(*waiting)
 
     def undeferred(self, iterable: Iterable[T]) -> Iterator[T]:
-        """Yield the items of an iterable. A signal that comes while it computes an item is delivered
-        at once.
-        """
+        """Yield the items of an iterable, and deliver a signal that arrives meanwhile at once."""
         try:
             self.deferring = False
             for item in iterable:

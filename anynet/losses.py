@@ -320,7 +320,7 @@ def huber(
     delta: float = 1.0,
     reduction: str = "mean",
 ) -> Array:
-    """Return ½ · d² where |d| ≤ delta and delta · (|d| - ½ · delta) elsewhere, d = outputs - labels.
+    """Return ½ d² where |d| ≤ delta and delta (|d| - ½ delta) elsewhere, d = outputs - labels.
 
     Args:
         outputs: floating, of any shape.
@@ -723,6 +723,6 @@ def _check_fit(loss: str, outputs: Array, labels: Array) -> None:
     if given != wanted[:-1] and given != wanted:
         raise ShapeError(
             f"{loss}: outputs of shape {tuple(wanted)} were given with labels of shape "
-            f"{tuple(given)}; wanted class indices of shape {tuple(wanted[:-1])} or one-hot rows of "
-            f"{tuple(wanted)}"
+            f"{tuple(given)}; wanted class indices of shape {tuple(wanted[:-1])} or one-hot rows "
+            f"of {tuple(wanted)}"
         )

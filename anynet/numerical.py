@@ -156,8 +156,8 @@ def numerical_gradient(
     leaves = [x for _, x in tree.leaves(argument)]
     if not any(is_floating(x) or is_complex(x) for x in leaves):
         raise DifferentiationError(
-            f"nothing to differentiate with respect to: {type(argument).__name__} holds no floating "
-            "array; give an array, as backend.asarray(2.0), or an initialized network"
+            f"nothing to differentiate with respect to: {type(argument).__name__} holds no "
+            "floating array; give an array, as backend.asarray(2.0), or an initialized network"
         )
     chosen, guarded = iter(range(len(leaves))), Guarded(f)
 
@@ -239,8 +239,8 @@ def as_floating(x: Array) -> Array:
 def with_leaf(argument: T, place: int, x: Array) -> T:
     """Return the tree, in training mode, with ``x`` as the leaf at an index.
 
-    Beside a traced x, the other leaves are constants. Beside a plain one they are copies, into which
-    a function may write.
+    Beside a traced x, the other leaves are constants. Beside a plain one they are copies, into
+    which a function may write.
     """
     places = iter(range(place + 1))
     other = wrap if type(x) is Traced else _copy
@@ -278,8 +278,8 @@ def _of_leaf(f: Callable[[Any], Any], x: Array, step: float | None, memory: int)
     if size(x) == 0:
         return xp.zeros_like(x)
     step = step or default_step(x)
-    # A function may permit one point, but not many at once: it may call NumPy, or branch by a value.
-    # The second attempt raises its other errors again.
+    # A function may permit one point, but not many at once: it may call NumPy, or branch by a
+    # value. The second attempt raises its other errors again.
     with suppress(Exception):
         return _at_many_points(f, x, step, memory)
     return _one_by_one(f, x, step)

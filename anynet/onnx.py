@@ -208,8 +208,8 @@ def _run(net: Module, inputs: dict[str, Array]) -> Any:
             raise
         raise DataError(
             f"the network cannot be exported for any length of {', '.join(axes)} "
-            f"({type(error).__name__}: {error}): give lengths in input_shape, and in batch= if that "
-            "does not do"
+            f"({type(error).__name__}: {error}): give lengths in input_shape, and in batch= if "
+            "that does not do"
         ) from error
 
 

@@ -93,7 +93,7 @@ class Attributes:
 
 
 class Reach:
-    """All places that can be reached from some roots, in an order that depends on their values only.
+    """All places that can be reached from some roots, in an order set by their values only.
 
     Args:
         roots: functions and objects. The code of their packages is read like a user's own.

@@ -21,8 +21,8 @@ __all__ = ["leaves", "map", "modules", "pairs", "settings", "trained"]
 T = TypeVar("T")
 
 # The kinds of types in a tree. A class with ``tree_node = True`` takes part: its attributes are the
-# children. A class with ``ties = True`` ties by identity. Its attribute ``BUFFERS`` names arrays that
-# are not trained, an instance's ``_frozen`` those that are excluded for now.
+# children. A class with ``ties = True`` ties by identity. Its attribute ``BUFFERS`` names arrays
+# that are not trained, an instance's ``_frozen`` those that are excluded for now.
 _SETTING, _LEAF, _MODULE, _NODE, _DICT, _LIST, _TUPLE, _NAMED_TUPLE = range(1, 9)
 _PLAIN: dict[Any, int] = {dict: _DICT, list: _LIST}
 _kinds: dict[Any, int] = {}
@@ -177,8 +177,8 @@ def _beside(
     if not is_alike:
         contents = [[*x] if kind <= _DICT else len(x) for x in (tree, other)]
         raise ArgumentError(
-            f"the trees differ: {path or 'the first'} has {contents[0]} in one and {contents[1]} in "
-            "another"
+            f"the trees differ: {path or 'the first'} has {contents[0]} in one and {contents[1]} "
+            "in another"
         )
     for name in tree if kind <= _DICT else range(len(tree)):
         yield from _beside(tree[name], other[name], _joined(path, name), seen)
@@ -321,8 +321,8 @@ _TWO_GRADIENTS = (
     "now, tied, which gives one gradient, the sum"
 )
 _TWO_NETWORKS = (
-    "{} is part of two networks in one list or dict, and has a gradient from each: put both networks "
-    "into one Module, where the shared part has one gradient, the sum"
+    "{} is part of two networks in one list or dict, and has a gradient from each: put both "
+    "networks into one Module, where the shared part has one gradient, the sum"
 )
 
 

@@ -171,8 +171,8 @@ def _step(
         known = {x.trace for x in leaves if type(x) is Traced}
         if any(x.trace is not None and x.trace not in known for x in outputs):
             raise DifferentiationError(
-                f"{name}: the function uses a traced array that is not among its arguments: pass it "
-                "as one"
+                f"{name}: the function uses a traced array that is not among its arguments: pass "
+                "it as one"
             )
         values = tuple(x.value if x.trace is None else x for x in outputs)
         return values if len(values) != 1 else values[0]

@@ -182,7 +182,7 @@ class Tape:
         return [cotangents.get(i) for i in range(inputs)]
 
     def gradients(self, trees: T, cotangents: list[Array | None]) -> T:
-        """Return a list or tuple of the trees that began, with cotangents, and None for constants."""
+        """Return the list or tuple of trees that began, with cotangents, and None for constants."""
         identities = set(map(id, cotangents))
         if len(identities) < len(cotangents):
             cotangents = _apart(cotangents)

@@ -231,7 +231,8 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     """Return a function that computes ∂²f/∂argument², (*argument.shape, *argument.shape).
 
     Args:
-        f: a function of trees of arrays that returns a real scalar. Keyword arguments are constants.
+        f: a function of trees of arrays that returns a real scalar. Keyword arguments are
+            constants.
         argnums: the position of the argument, or a tuple of positions. For a tuple the result is a
             tuple of tuples.
 

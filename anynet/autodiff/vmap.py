@@ -13,7 +13,7 @@ from anynet.tracing.vectorize import Vectorizer
 
 
 def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
-    """Return a function that evaluates ``f`` for all entries along an axis of its arguments at once.
+    """Return a function that evaluates ``f`` for all entries along an axis of its arguments.
 
     The result is the same as the stacked results of a loop over the entries. `vmap` and
     `anynet.grad` nest in any order: ``vmap(grad(loss), in_axes=(None, 0, 0))(net, x, t)`` returns
@@ -38,7 +38,8 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         NoRuleError: ``f`` uses a function that cannot be evaluated for many entries at once.
 
     >>> import numpy as np
-    >>> anynet.vmap(lambda x, y: x @ y)(np.ones((3, 2)), np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    >>> rows = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    >>> anynet.vmap(lambda x, y: x @ y)(np.ones((3, 2)), rows)
     array([ 3.,  7., 11.])
 
     """
@@ -80,8 +81,8 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             if x.trace is batch:
                 if axis is None:
                     raise ArgumentError(
-                        f"out_axes is None for an array of shape {tuple(x.shape)} that differs from "
-                        "entry to entry: wanted the axis that runs over the entries"
+                        f"out_axes is None for an array of shape {tuple(x.shape)} that differs "
+                        "from entry to entry: wanted the axis that runs over the entries"
                     )
                 return _moved(x.value, 0, _place("the result", axis, x.ndim + 1))
             out = x if traced or x.trace is not None else x.value
@@ -160,8 +161,8 @@ def _buffer(batch: Vectorizer, new: Any, axis: int | None) -> Any:
         return new if axis is None else _repeated(new, axis, batch.points)
     if axis is None:
         raise DifferentiationError(
-            f"a buffer of shape {tuple(new.shape)} would differ between the {batch.points} entries, "
-            "as the running statistics of BatchNorm do: freeze the layer, or map the buffers over "
-            "an axis too"
+            f"a buffer of shape {tuple(new.shape)} would differ between the {batch.points} "
+            "entries, as the running statistics of BatchNorm do: freeze the layer, or map the "
+            "buffers over an axis too"
         )
     return _moved(new.value, 0, axis)

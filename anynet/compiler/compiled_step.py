@@ -51,7 +51,8 @@ def compile(step: Function) -> "CompiledStep":
 
 
 #: Programs that a step keeps. Each may hold memory. A new one replaces one that was not used in
-#: UNUSED calls. Without such a one the step runs as it is, which is faster than recording each call.
+#: UNUSED calls. Without such a one the step runs uncompiled, which is faster than recording each
+#: call.
 KEPT = 32
 UNUSED = 4 * KEPT
 
@@ -185,8 +186,8 @@ class CompiledStep:
         stop = entries.shape[0] if stop is None else min(stop, entries.shape[0])
         if start >= stop:
             raise ArgumentError(
-                f"for_each: no entry from {start} to {stop}; there are {entries.shape[0]}: give one "
-                "or more"
+                f"for_each: no entry from {start} to {stop}; there are {entries.shape[0]}: give "
+                "one or more"
             )
         results = []
         while start < stop:

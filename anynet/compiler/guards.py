@@ -60,8 +60,8 @@ class Flattened:
         #: Each array once, and a place to read it, ``holder[name]``.
         self.leaves: list[Array] = []
         self.reads: list[tuple[Any, Any]] = []
-        #: (holder, name, value) of each place of an array or a list, tuple or dict. The value is the
-        #: index of the leaf or the container.
+        #: (holder, name, value) of each place of an array or a list, tuple or dict. The value is
+        #: the index of the leaf or the container.
         self.places: list[tuple[Any, Any, Any]] = []
         #: The containers whose contents a guard compares.
         self.containers: list[Any] = []

@@ -141,8 +141,8 @@ class Recorder:
             )
         if threading.get_ident() != self._thread:
             raise CompilationError(
-                f"{step.name}: another thread is recording a compiled step, and this is an array of "
-                "it: call the step once before threads share what it uses, and use no threads "
+                f"{step.name}: another thread is recording a compiled step, and this is an array "
+                "of it: call the step once before threads share what it uses, and use no threads "
                 "inside a step"
             )
         if step.name in _OPEN_ENDED or (step.name == "getitem_at" and any(map(_is_mask, args[1:]))):

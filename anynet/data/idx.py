@@ -107,8 +107,8 @@ def _read(file: IO[bytes] | gzip.GzipFile, path: Path, max_bytes: int) -> memory
         if len(chunk) < min(missing, _CHUNK):
             found = f"only {wanted - missing + len(chunk):,}"
             raise DataError(
-                f"{path} has shape {shape}, so {wanted:,} bytes of data; it holds {found}: fetch it "
-                "again"
+                f"{path} has shape {shape}, so {wanted:,} bytes of data; it holds {found}: fetch "
+                "it again"
             )
         numbers.frombytes(chunk)
     if file.read(1):

@@ -182,8 +182,8 @@ def check_rows(x: Any, t: Any, where: str = "") -> None:
         raise MixedArraysError(where + mixed_message((x, t)))
     if x.shape[0] == 0 or x.shape[0] != t.shape[0]:
         raise DataError(
-            f"{where}x has {x.shape[0]} rows and t has {t.shape[0]}: wanted the same number, and at "
-            "least one"
+            f"{where}x has {x.shape[0]} rows and t has {t.shape[0]}: wanted the same number, and "
+            "at least one"
         )
 
 

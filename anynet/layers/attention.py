@@ -120,8 +120,8 @@ class MultiHeadAttention(Module):
         for name, given in (("mask", mask), ("key_mask", key_mask)):
             if given is not None and not array_namespace(given).isdtype(given.dtype, "bool"):
                 raise DTypeError(
-                    f"{name} is of {given.dtype}: wanted booleans, True where a key counts, as mask "
-                    "!= 0"
+                    f"{name} is of {given.dtype}: wanted booleans, True where a key counts, as "
+                    "mask != 0"
                 )
         parts = [] if mask is None else [mask]
         if key_mask is not None:

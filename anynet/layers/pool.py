@@ -63,8 +63,8 @@ class MaxPool2d(_Pool2d):
         halves = [length / 2 for length in self.kernel_size]
         if self.padding[0] > halves[0] or self.padding[1] > halves[1]:
             raise ArgumentError(
-                f"padding is {self.padding} for a kernel of {self.kernel_size}: wanted at most half "
-                "of the kernel, because a window of padding alone has no largest element"
+                f"padding is {self.padding} for a kernel of {self.kernel_size}: wanted at most "
+                "half of the kernel, because a window of padding alone has no largest element"
             )
 
     def forward(self, x: Array) -> Array:

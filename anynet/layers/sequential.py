@@ -26,7 +26,7 @@ class Sequential(Module, MutableSequence[Module]):
     Raises:
         ArgumentTypeError: a layer that cannot be called.
 
-    >>> net = layers.Sequential(layers.Linear(784, 50), layers.ReLU(), layers.Linear(50, 10), seed=0)
+    >>> net = layers.Sequential(layers.Linear(8, 5), layers.ReLU(), layers.Linear(5, 2), seed=0)
     >>> len(net), net[1]
     (3, ReLU())
     >>> net[-1] = layers.Linear(50, 2)

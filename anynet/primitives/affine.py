@@ -33,7 +33,10 @@ def _explain(x: Array, weight: Array, bias: Array | None) -> None:
     given, wanted = tuple(x.shape), weight.shape[0]
     if given[-1:] == (wanted,):
         return
-    message = f"input of shape {given} does not fit weights of shape {tuple(weight.shape)}: wanted (…, {wanted})"
+    message = (
+        f"input of shape {given} does not fit weights of shape {tuple(weight.shape)}: "
+        f"wanted (…, {wanted})"
+    )
     for axis in range(len(given)):
         # The batch of an ONNX graph has no length.
         if None not in given[axis:] and math.prod(given[axis:]) == wanted:

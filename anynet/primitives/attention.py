@@ -20,8 +20,8 @@ def _explain(scores: Array, allowed: Array) -> None:
     if bool(xp.any(nothing)):
         row = unravel(int(xp.argmax(xp.astype(nothing, xp.int32))), allowed.shape[:-1])
         raise DataError(
-            f"row {row} of the mask, of shape {tuple(allowed.shape)}, allows no key, so its weights "
-            "would be 0 / 0: wanted at least one True in every row"
+            f"row {row} of the mask, of shape {tuple(allowed.shape)}, allows no key, so its "
+            "weights would be 0 / 0: wanted at least one True in every row"
         )
 
 

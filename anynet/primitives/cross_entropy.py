@@ -83,8 +83,8 @@ def _explain(logits: Array, labels: Array) -> None:
     for label in (int(xp.min(labels)), int(xp.max(labels))):
         if not 0 <= label < classes:
             raise DataError(
-                f"label {label} is no class: the outputs have {classes} classes, wanted labels 0 to "
-                f"{classes - 1}"
+                f"label {label} is no class: the outputs have {classes} classes, wanted labels 0 "
+                f"to {classes - 1}"
             )
 
 

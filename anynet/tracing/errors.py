@@ -45,7 +45,7 @@ def explain(error: TypeError) -> None:
         ) from error
     if "Traced" in str(error):
         raise DifferentiationError(
-            f"a function was given a traced array, which it does not take ({error}): use the functions of "
-            "the array's namespace, as xp = x.__array_namespace__(); xp.exp(x), or "
+            f"a function was given a traced array, which it does not take ({error}): use the "
+            "functions of the array's namespace, as xp = x.__array_namespace__(); xp.exp(x), or "
             "anynet.custom_vjp for compiled code with a derivative of your own"
         ) from error

@@ -279,7 +279,7 @@ def _of_constants(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _of_dtypes(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of dtypes that takes traced arrays. It calls the library's with plain ones."""
+    """Return a library's function of dtypes as one that takes traced arrays."""
 
     def plain(x: Any) -> Any:
         return x.plain if isinstance(x, Traced) else x
@@ -292,7 +292,7 @@ def _like(xp: DifferentiableNamespace, name: str) -> Callable[..., Any]:
 
     def function(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Any:
         if own is not None and type(x) is Traced and x.trace is None:
-            # An axis of an array in an ONNX graph may have no length, so the library reads the shape.
+            # An axis of an array in an ONNX graph may have no length: the library reads the shape.
             return wrap(own(x.value, dtype=dtype, device=device))
         return getattr(xp, name)(x.shape, **_place(x, dtype, device))
 

@@ -1,7 +1,8 @@
 """NumPy's protocols (NEP 13 and NEP 18) and methods, for traced arrays of every library.
 
-NumPy calls these protocols when a function gets an array of another type. So code that calls NumPy's
-functions can be differentiated without a change: each name leads to functions of the standard.
+NumPy calls these protocols when a function gets an array of another type. So code that calls
+NumPy's functions can be differentiated without a change: each name leads to functions of the
+standard.
 Nothing here imports NumPy.
 """
 
@@ -340,8 +341,8 @@ def _not_taken(name: str, args: tuple[Any, ...], settings: dict[str, Any]) -> Ar
     """Return the error for arguments that the standard's function does not accept."""
     given = f"the settings {', '.join(settings)}" if settings else f"{len(args)} arguments"
     return ArgumentError(
-        f"np.{name} of a traced array: {given} were given; wanted those of the standard's function, "
-        f"see help(x.__array_namespace__().{name})"
+        f"np.{name} of a traced array: {given} were given; wanted those of the standard's "
+        f"function, see help(x.__array_namespace__().{name})"
     )
 
 
@@ -363,8 +364,8 @@ def _into(name: str, result: Any, out: Any) -> Any:
         return result
     if type(out) is not Traced:
         raise DifferentiationError(
-            f"np.{name} of a traced array cannot be written into a plain array: use a traced array, "
-            "as np.zeros_like(x), or make a new array, y = y + x in place of y += x"
+            f"np.{name} of a traced array cannot be written into a plain array: use a traced "
+            "array, as np.zeros_like(x), or make a new array, y = y + x in place of y += x"
         )
     out[...] = result
     return out

@@ -22,11 +22,12 @@ BRACKETS = frozenset(("getitem", "getitem_at", "put", "put_at"))
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "elementwise": tuple(
         """
-        abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_invert bitwise_or
-        bitwise_right_shift bitwise_xor ceil clip conj copysign cos cosh divide equal exp expm1 floor floor_divide
-        greater greater_equal hypot imag isfinite isinf isnan less less_equal log log1p log2 log10 logaddexp
-        logical_and logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive
-        pow real reciprocal remainder round sign signbit sin sinh square sqrt subtract tan tanh trunc
+        abs acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_invert
+        bitwise_or bitwise_right_shift bitwise_xor ceil clip conj copysign cos cosh divide equal exp
+        expm1 floor floor_divide greater greater_equal hypot imag isfinite isinf isnan less
+        less_equal log log1p log2 log10 logaddexp logical_and logical_not logical_or logical_xor
+        maximum minimum multiply negative nextafter not_equal positive pow real reciprocal remainder
+        round sign signbit sin sinh square sqrt subtract tan tanh trunc
         """.split()
     ),
     "creation": ("meshgrid", "tril", "triu"),
@@ -42,15 +43,16 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         *(
             f"linalg.{name}"
             for name in """
-            cholesky cross det diagonal eig eigh eigvals eigvalsh inv matmul matrix_norm matrix_power matrix_rank
-            matrix_transpose outer pinv qr slogdet solve svd svdvals tensordot trace vecdot vector_norm
+            cholesky cross det diagonal eig eigh eigvals eigvalsh inv matmul matrix_norm
+            matrix_power matrix_rank matrix_transpose outer pinv qr slogdet solve svd svdvals
+            tensordot trace vecdot vector_norm
             """.split()
         ),
     ),
     "manipulation": tuple(
         """
-        astype broadcast_arrays broadcast_to concat expand_dims flip moveaxis permute_dims repeat reshape roll squeeze
-        stack tile unstack
+        astype broadcast_arrays broadcast_to concat expand_dims flip moveaxis permute_dims repeat
+        reshape roll squeeze stack tile unstack
         """.split()
     ),
     "searching": tuple("argmax argmin count_nonzero nonzero searchsorted where".split()),
@@ -63,8 +65,8 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
 
 CREATION = tuple(
     """
-    arange asarray empty empty_like eye from_dlpack full full_like linspace ones ones_like zeros zeros_like fft.fftfreq
-    fft.rfftfreq
+    arange asarray empty empty_like eye from_dlpack full full_like linspace ones ones_like zeros
+    zeros_like fft.fftfreq fft.rfftfreq
     """.split()
 )
 #: Functions that take their arrays in a sequence. Their primitives take them one by one.
@@ -89,10 +91,10 @@ ABOUT_ITSELF = (
 #: passes them.
 WITHOUT_DERIVATIVE = frozenset(
     """
-    all any argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
-    bitwise_xor ceil count_nonzero equal floor floor_divide greater greater_equal isfinite isin isinf isnan less
-    less_equal linalg.matrix_rank logical_and logical_not logical_or logical_xor nextafter nonzero not_equal round
-    searchsorted signbit trunc
+    all any argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or
+    bitwise_right_shift bitwise_xor ceil count_nonzero equal floor floor_divide greater
+    greater_equal isfinite isin isinf isnan less less_equal linalg.matrix_rank logical_and
+    logical_not logical_or logical_xor nextafter nonzero not_equal round searchsorted signbit trunc
     """.split()
 )
 

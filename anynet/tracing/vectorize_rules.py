@@ -514,7 +514,9 @@ BATCHERS: dict[str, Batcher] = {
     ),
     **{
         f"linalg.{name}": _as_is
-        for name in "cholesky det eig eigh eigvalsh inv matrix_rank pinv qr slogdet svd svdvals".split()
+        for name in (
+            "cholesky det eig eigh eigvalsh inv matrix_rank pinv qr slogdet svd svdvals".split()
+        )
     },
     **{
         name: _data_dependent(name)

@@ -253,8 +253,9 @@ def _by_path(net: Any) -> dict[str, Array]:
         twice = Counter(name for name, _ in places).most_common(1)[0][0]
         first, second, *_ = [keys for keys in _keys(net) if ".".join(map(str, keys)) == twice]
         raise ArgumentError(
-            f"two arrays would be stored under {twice!r}: the one at {' → '.join(map(repr, first))} "
-            f"and the one at {' → '.join(map(repr, second))}: rename one of them"
+            f"two arrays would be stored under {twice!r}: the one at "
+            f"{' → '.join(map(repr, first))} and the one at "
+            f"{' → '.join(map(repr, second))}: rename one of them"
         )
     if "__metadata__" in own:
         raise ArgumentError(

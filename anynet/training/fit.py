@@ -115,8 +115,8 @@ def fit(
         by_name = _checked_metrics(net, loss, metric, data.values())
         if by_name and metric != "auto" and not measured:
             raise ArgumentError(
-                f"metric is {', '.join(by_name)} and there are no data to measure it on: train is an "
-                "iterable, which is read once per epoch. Pass test as well"
+                f"metric is {', '.join(by_name)} and there are no data to measure it on: train is "
+                "an iterable, which is read once per epoch. Pass test as well"
             )
         if compile:
             run.compile()
@@ -159,8 +159,8 @@ def _check_optimizer(optimizer: Any) -> None:
     if optimizer is not None and (is_other or not callable(update) or not takes(update, 2)):
         wanted = example(optimizer, optimizers, default="optimizers.SGD(0.1)", call=True)
         raise ArgumentTypeError(
-            f"optimizer is {describe(optimizer)}: wanted an optimizer with update(net, grads), such "
-            f"as {wanted}"
+            f"optimizer is {describe(optimizer)}: wanted an optimizer with update(net, grads), "
+            f"such as {wanted}"
         )
 
 

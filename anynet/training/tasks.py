@@ -115,9 +115,9 @@ class Classes(Task):
             )
         if not array_namespace(labels).isdtype(labels.dtype, "integral"):
             raise DataError(
-                f"the labels are of dtype {labels.dtype} and shape {given}: {self.loss} wants class "
-                "indices of an integer dtype, by astype; for numbers that are to be predicted "
-                "there is mean_squared_error"
+                f"the labels are of dtype {labels.dtype} and shape {given}: {self.loss} wants "
+                "class indices of an integer dtype, by astype; for numbers that are to be "
+                "predicted there is mean_squared_error"
             )
         self._check_range(outputs[-1], labels)
 

@@ -50,8 +50,8 @@ SOURCES = {
         "new_square = beta2 * square + (T(1) - beta2) * gradient * gradient; "
         "out = decay * parameter - rate * (new_mean / (sqrt(new_square) * correction + epsilon))",
     ),
-    # Images are (N, features, pixels). of_weight sums the products of g with the standardized images,
-    # and of_bias sums g.
+    # Images are (N, features, pixels). of_weight sums the products of g with the standardized
+    # images, and of_bias sums g.
     "batch_norm_gradient": Source(
         "T g, T x, raw T weight, raw T mean, raw T variance, raw T of_weight, raw T of_bias, "
         f"{_FEATURES}, T epsilon, T share",
@@ -71,7 +71,10 @@ SOURCES = {
         T largest = logits[start], sum = 0;
         long long row_label = label;
         bool wanted = row_label == i % classes, none = row_label < 0 || row_label >= classes;
-        for (int c = 1; c < classes; ++c) largest = logits[start + c] > largest ? logits[start + c] : largest;
+        for (int c = 1; c < classes; ++c) {
+            T seen = logits[start + c];
+            largest = seen > largest ? seen : largest;
+        }
         for (int c = 0; c < classes; ++c) sum += exp(logits[start + c] - largest);
         T nan = T(0) / T(0);
         difference = none ? nan : exp(logit - largest) / sum - T(wanted);
@@ -95,7 +98,8 @@ SOURCES = {
                 int column = x - v * dilation_x;
                 if (column < 0 || column % stride_x || column / stride_x >= out_width) continue;
                 int place = ((c * kernel_height + u) * kernel_width + v) * images + n;
-                sum += columns[(place * out_height + row / stride_y) * out_width + column / stride_x];
+                int window = (place * out_height + row / stride_y) * out_width + column / stride_x;
+                sum += columns[window];
             }
         }
         out = sum
@@ -105,7 +109,8 @@ SOURCES = {
         f"raw T images, {_SIZES}",
         "T out",
         """
-        int k = i, x = k % out_width * stride_x - left, y = k / out_width % out_height * stride_y - top;
+        int k = i;
+        int x = k % out_width * stride_x - left, y = k / out_width % out_height * stride_y - top;
         int start = k / out_width / out_height * height * width;
         T largest = -T(1) / T(0);
         for (int row = y; row < y + kernel_height; ++row) {
@@ -148,7 +153,8 @@ SOURCES = {
         int k = i;
         long long place = index, before = k / after / count;
         if (place < 0) place += length;
-        if (place >= 0 && place < length) atomicAdd(&out[(before * length + place) * after + k % after], g)
+        long long target = (before * length + place) * after + k % after;
+        if (place >= 0 && place < length) atomicAdd(&out[target], g)
         """,
         {"T": _WIDE, "L": _INTEGERS},
     ),
@@ -162,8 +168,8 @@ SOURCES = {
         "T out",
         "T difference = x - mean[(int) i / pixels % features]; out = difference * difference",
     ),
-    # An element reads the windows that contain it, and sums g of those whose first largest element it
-    # is.
+    # An element reads the windows that contain it, and sums g of those whose first largest element
+    # it is.
     "max_pool2d_gradient": Source(
         f"raw T g, raw T images, raw T largest, {_SIZES}",
         "T out",
@@ -181,7 +187,8 @@ SOURCES = {
                 T wanted = largest[window];
                 bool first = images[k] == wanted;
                 for (int before = 0; first && before < u * kernel_width + v; ++before) {
-                    int r = row - top + before / kernel_width, s = column - left + before % kernel_width;
+                    int r = row - top + before / kernel_width;
+                    int s = column - left + before % kernel_width;
                     if (r < 0 || r >= height || s < 0 || s >= width) continue;
                     first = images[start + r * width + s] != wanted;
                 }
@@ -264,4 +271,5 @@ def template(name: str) -> str:
     inputs, outputs, operation, _ = TORCH_SOURCES[name]
     arguments = [f"T {declared.split()[1]}" for declared in inputs.split(", ")]
     results = [f"T& {declared.split()[1]}" for declared in outputs.split(", ")]
-    return f"template <typename T> void anynet_{name}({', '.join(arguments + results)}) {{ {operation}; }}"
+    signature = f"anynet_{name}({', '.join(arguments + results)})"
+    return f"template <typename T> void {signature} {{ {operation}; }}"

@@ -21,7 +21,10 @@ _REPLACE = f"{_INSTALL}; uninstall the present CuPy first if it is the other one
 # CUDA's status codes that say why there is no device: cudaErrorInsufficientDriver and
 # cudaErrorNoDevice.
 _STATUS = {
-    35: "the NVIDIA driver is missing or older than CuPy's CUDA: update it, or install a CuPy that fits it: ",
+    35: (
+        "the NVIDIA driver is missing or older than CuPy's CUDA: update it, or install a CuPy that "
+        "fits it: "
+    ),
     100: "CUDA finds no GPU: choose a machine or notebook runtime with one, or ",
 }
 
@@ -47,9 +50,9 @@ class CupyBackend(Backend):
         if place.id != current.id:
             raise BackendError(
                 f"cupy's current device is {current.id}, and its functions work there, not on "
-                f"{place.id}: call "
-                f'anynet.configure("cupy:{place.id}") or cupy.cuda.Device({place.id}).use() first, or open and use the '
-                f"backend in a block, with cupy.cuda.Device({place.id}):"
+                f'{place.id}: call anynet.configure("cupy:{place.id}") or '
+                f"cupy.cuda.Device({place.id}).use() first, or open and use the backend in a "
+                f"block, with cupy.cuda.Device({place.id}):"
             )
         _try_out(cupy)
         import array_api_compat.cupy
@@ -80,7 +83,7 @@ class CupyBackend(Backend):
             return self._cupy.asarray(portable(obj))
 
     def from_array(self, x: Any) -> Any:
-        """Return an array on this GPU without a copy, by DLPack. Copy from another GPU or main memory."""
+        """Return an array on this GPU by DLPack. Copy one from another GPU or main memory."""
         cupy = self._cupy
         with self._here():
             if isinstance(x, cupy.ndarray):

@@ -1,4 +1,4 @@
-"""Loops that CuPy compiles when they are first used, so that kernels can be imported without a GPU."""
+"""Loops that CuPy compiles on first use, so that kernels can be imported without a GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def declared(name: str, *arrays: ndarray, **others: Any) -> bool:
-    """Return whether a loop declares the one dtype of these arrays as T, and the dtypes of others."""
+    """Return whether a loop declares the one dtype of arrays as T, and the dtypes of others."""
     dtypes, dtype = SOURCES[name].dtypes, arrays[0].dtype
     if dtype.char not in dtypes["T"] or any(x.dtype != dtype for x in arrays[1:]):
         return False

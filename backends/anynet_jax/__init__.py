@@ -19,7 +19,7 @@ _SWITCH = 'jax.config.update("jax_enable_x64", True)'
 
 
 class JaxBackend(Backend):
-    """JAX on ``cpu``, ``gpu``, ``tpu``, or one of several, such as ``gpu:1``. Default: JAX's choice.
+    """JAX on ``cpu``, ``gpu``, ``tpu`` or one of several, as ``gpu:1``. Default: JAX's choice.
 
     JAX has 64-bit dtypes only when its setting ``jax_enable_x64`` is on, which `anynet.configure`
     does. Otherwise 64-bit integers become 32-bit ones, where these have all values, and arrays of
@@ -129,7 +129,8 @@ def _import() -> ModuleType:
         import jax
     except ImportError as error:
         raise BackendError(
-            f'jax cannot be imported ({error}); install it: pip install jax, or "jax[cuda12]" for an NVIDIA GPU'
+            f'jax cannot be imported ({error}); install it: pip install jax, or "jax[cuda12]" for '
+            "an NVIDIA GPU"
         ) from error
     return jax  # type: ignore[no-any-return]
 

@@ -47,7 +47,7 @@ class StrictBackend(Backend):
             ) from error
 
     def from_array(self, x: Any) -> Any:
-        """Copy another library's array through main memory, because emulated devices have no DLPack."""
+        """Copy another library's array through main memory: emulated devices have no DLPack."""
         if type(x).__module__.startswith("array_api_strict"):
             return x if x.device == self.device else x.to_device(self.device)
         return self.from_host(get_backend("numpy").asarray(x))

@@ -52,7 +52,7 @@ class TorchBackend(Backend):
             keep_freed()
 
     def from_host(self, obj: Any) -> Any:
-        """Return a copy, because PyTorch would share the memory of a buffer, even a read-only one."""
+        """Return a copy: PyTorch would share the memory of a buffer, even a read-only one."""
         return self._torch.tensor(portable(obj), device=self.device)
 
     def from_array(self, x: Any) -> Any:

@@ -26,7 +26,7 @@ class TorchTarget(CompilerTarget):
         return shares_storage(x, y)
 
     def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
-        """Use the same strides, because a call that reads two orders takes several times as long."""
+        """Use the same strides: a call that reads two orders takes several times as long."""
         return torch.empty_strided(shape, strides, dtype=dtype, device=self.backend.device)
 
     def compile(self, function: Any, carry: list[Carry]) -> Any:

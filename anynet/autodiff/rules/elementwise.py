@@ -252,7 +252,7 @@ def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
 
 
 def _slope(xp: Namespace, x: Array, n: Array | float) -> Array:
-    """Return n xⁿ⁻¹, n ≠ 0, without the power x⁰, which is not 1 for a complex 0 in every library."""
+    """Return n xⁿ⁻¹, n ≠ 0, without x⁰, which is not 1 for a complex 0 in every library."""
     if n == 1:
         return xp.ones_like(x)
     return n * (x if n == 2 else x ** (n - 1))
@@ -272,8 +272,8 @@ def reciprocal(xp: Namespace, out: Array, x: Array) -> Any:
 @rule
 def remainder(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     def to_x2(g: Array) -> Array:
-        # The multiple of x2 that was subtracted. The floor of x1 / x2 is one more where the division
-        # rounds up. For an infinite x2 it is 0, or -1 if the result has the sign of x2.
+        # The multiple of x2 that was subtracted. The floor of x1 / x2 is one more where the
+        # division rounds up. For an infinite x2 it is 0, or -1 if the result has the sign of x2.
         taken = xp.round(x1 / x2 - out / x2)
         return -g * xp.where(xp.isinf(out), -xp.ones_like(out), taken)
 

@@ -89,8 +89,8 @@ def tensordot(xp: Namespace, x1: Array, x2: Array, /, *, axes: Any = 2) -> Array
     for x, part in zip((x1, x2), axes, strict=True):
         if not all(-x.ndim <= axis < x.ndim for axis in part):
             raise ShapeError(
-                f"tensordot: axes {(*part,)} were given for an array of shape {(*x.shape,)}: wanted "
-                f"axes from {-x.ndim} to {x.ndim - 1}"
+                f"tensordot: axes {(*part,)} were given for an array of shape {(*x.shape,)}: "
+                f"wanted axes from {-x.ndim} to {x.ndim - 1}"
             )
     gone1 = tuple(a % x1.ndim for a in axes[0])
     gone2 = tuple(a % x2.ndim for a in axes[1])
@@ -98,8 +98,8 @@ def tensordot(xp: Namespace, x1: Array, x2: Array, /, *, axes: Any = 2) -> Array
     summed2 = tuple(x2.shape[i] for i in gone2)
     if summed1 != summed2:
         raise ShapeError(
-            f"tensordot: shapes {(*x1.shape,)} and {(*x2.shape,)} with axes {axes} were given: wanted "
-            f"summed axes of equal lengths, not {summed1} and {summed2}"
+            f"tensordot: shapes {(*x1.shape,)} and {(*x2.shape,)} with axes {axes} were given: "
+            f"wanted summed axes of equal lengths, not {summed1} and {summed2}"
         )
     left1 = tuple(i for i in range(x1.ndim) if i not in gone1)
     left2 = tuple(i for i in range(x2.ndim) if i not in gone2)
@@ -486,7 +486,7 @@ def _scaled_norm(
 
 
 def _largest(xp: Namespace, x: Array, axis: Axes) -> Array:
-    """Return the largest element along axes, which stay with length one. It is 0 for no elements."""
+    """Return the largest element along axes, which keep length one. It is 0 for no elements."""
     if 0 in x.shape:
         return xp.sum(x, axis=axis, keepdims=True)
     return xp.max(x, axis=axis, keepdims=True)

@@ -1,4 +1,4 @@
-"""Functions of the standard for which CuPy's own wait for the GPU, or cannot be captured in a graph."""
+"""Functions of the standard whose CuPy versions wait for the GPU or cannot be captured."""
 
 from __future__ import annotations
 

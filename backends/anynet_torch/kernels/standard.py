@@ -17,8 +17,8 @@ kernels = Kernels()
 
 # PyTorch's functions of two arrays that follow the standard for arrays of one dtype.
 _BINARY = """
-    atan2 bitwise_and bitwise_or bitwise_xor copysign floor_divide greater greater_equal hypot less less_equal logaddexp
-    maximum minimum nextafter not_equal remainder
+    atan2 bitwise_and bitwise_or bitwise_xor copysign floor_divide greater greater_equal hypot
+    less less_equal logaddexp maximum minimum nextafter not_equal remainder
 """.split()
 _WITH_SCALARS = ("add", "divide", "multiply", "pow", "subtract")
 #: The functions of two arrays that write over an argument.
