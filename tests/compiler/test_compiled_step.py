@@ -1,4 +1,4 @@
-"""Compiled steps compute what their steps compute."""
+"""Compiled steps return the same results as the steps that they record."""
 
 import copy
 import pickle
@@ -16,7 +16,7 @@ from anynet.optimizers import schedules
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_step_of_all_layers(backend, name):
+def test_step_of_all_layers_agrees_with_the_eager_step(backend, name):
     step = anynet.value_and_grad(
         lambda net, inputs: sum(total(y * y) for y in net(inputs).values())
     )
@@ -44,7 +44,7 @@ def test_a_step_of_all_layers(backend, name):
     assert optimizer.updates == 4
 
 
-def test_the_function_runs_once_for_each_kind_of_arguments(backend):
+def test_function_runs_once_for_each_kind_of_arguments(backend):
 
     def f(net, x, power):
         return net(x) ** power
@@ -61,7 +61,7 @@ def test_the_function_runs_once_for_each_kind_of_arguments(backend):
     assert len(compiled.programs) == 4
 
 
-def test_a_network_is_a_step(backend):
+def test_network_compiles_as_a_step(backend):
     net, (x, t) = small(backend), batch(backend)
     infer = anynet.compile(net)
     same(backend, infer(x), net(x))
@@ -70,8 +70,7 @@ def test_a_network_is_a_step(backend):
     assert len(infer.programs) == 1
 
 
-def test_methods(backend):
-    """Each instance is an argument of its own."""
+def test_method_records_once_for_each_instance(backend):
     trainers, others, (x, t) = (
         [Trainer(backend) for _ in range(2)],
         Trainer(backend),
@@ -94,7 +93,7 @@ class Squared(layers.Module):
         return self.weight * x**self.power
 
 
-def test_forward(backend):
+def test_forward_of_a_layer_compiles(backend):
     net, other, x = (
         Squared(backend),
         Squared(backend),
@@ -113,7 +112,7 @@ def test_forward(backend):
     )
 
 
-def test_fit(backend):
+def test_compiled_fit_agrees_with_eager_fit(backend):
     x, t = batch(backend, 20)
     histories, nets = [], []
     for compiled in (False, True):
@@ -137,7 +136,7 @@ def test_fit(backend):
     same_bits(backend, *nets)
 
 
-def test_recordings_are_kept_by_use():
+def test_least_used_recordings_are_dropped():
     compiled = anynet.compile(lambda x: x + 1)
 
     def call(n):
@@ -170,7 +169,7 @@ def test_recordings_are_kept_by_use():
     assert len(compiled.programs) == compiled_step.KEPT
 
 
-def test_a_step_that_is_never_called_alike_is_not_recorded_for_ever():
+def test_step_with_new_arguments_at_each_call_stops_recording():
     compiled, calls = (
         anynet.compile(lambda x, n: x + n),
         3 * compiled_step.KEPT,
@@ -188,7 +187,7 @@ def doubled(x):
 
 
 def test_copies_of_compiled_steps():
-    """Without the recordings; a decorated function goes by its name, a lambda cannot be pickled."""
+    """Copies start without recordings. A decorated function is pickled by name, a lambda is not."""
     net, x = plain_net("numpy"), np.ones((2, 3), "f4")
     infer = anynet.compile(net)
     infer(x)

@@ -1,4 +1,4 @@
-"""Graphs and loops on a pretended device."""
+"""Graphs and loops on an emulated device."""
 
 import contextlib
 import gc
@@ -58,7 +58,7 @@ def test_repeated_arguments_are_not_copied():
     np.testing.assert_array_equal(x, [3] * 3)
 
 
-def test_parameters_are_not_held():
+def test_graph_keeps_no_reference_to_parameters():
     graph = Graph(step, CARRIED, Pretended())
     x, p = np.ones(3), np.zeros(3)
     known = []
@@ -69,7 +69,7 @@ def test_parameters_are_not_held():
     assert [reference() is None for reference in known] == [True] * 4
 
 
-def test_a_function_that_cannot_be_captured():
+def test_function_that_cannot_be_captured_runs_call_by_call():
     graph = Graph(step, CARRIED, Refusing())
     p, x = np.ones((2, 3))
     for i in range(4):
@@ -83,7 +83,7 @@ def train(p, frozen, x, rows, rate):
     return [p - rate * x[rows].mean(axis=0) * frozen, x[rows].sum(), p * 2]
 
 
-def test_a_loop_is_the_calls_one_after_the_other():
+def test_loop_agrees_with_single_calls():
     loop = Loop(train, CARRIED, Pretended())
     generator = np.random.default_rng(0)
     p, frozen, x = (
@@ -113,8 +113,7 @@ def test_a_loop_is_the_calls_one_after_the_other():
     assert all((y == before).all() for y, before in seen)
 
 
-def test_a_loop_that_cannot_be_captured():
-    """The caller makes the calls."""
+def test_loop_that_cannot_be_captured_leaves_the_calls_to_the_caller():
     loop = Loop(train, CARRIED, Refusing())
     p, rows, scalars = np.ones(3), np.zeros((6, 2), int), [[0.5]] * 6
     for i in range(2):
@@ -122,7 +121,7 @@ def test_a_loop_that_cannot_be_captured():
             assert loop([p, p, np.ones((10, 3))], rows, scalars, 0, 2) is None
 
 
-def test_a_loop_is_captured_once():
+def test_loop_is_captured_once():
     driver = Pretended()
     loop = Loop(train, CARRIED, driver)
     p, frozen, x, rows = (
@@ -154,8 +153,7 @@ MOVES = {
 
 
 @pytest.mark.parametrize("name", MOVES)
-def test_state_that_moves_to_another_place(name):
-    """New state is read before any of the old state is written over."""
+def test_loop_reads_new_state_before_it_overwrites_the_old(name):
     step = MOVES[name]
     loop = Loop(step, [Carry(0, 0), Carry(1, 1)], Pretended())
     a, b, entries = (
@@ -175,7 +173,7 @@ def test_state_that_moves_to_another_place(name):
 
 
 class Interrupted(Pretended):
-    """Captures are interrupted by Ctrl-C, once for each of the times that are wanted."""
+    """Ctrl-C interrupts the captures, once for each index in ``times``."""
 
     def __init__(self, before=0, after=0):
         super().__init__()
@@ -193,8 +191,8 @@ class Interrupted(Pretended):
 
 
 @pytest.mark.parametrize("times", [{"before": 1}, {"after": 1}, {"before": 2, "after": 1}])
-def test_a_capture_that_is_interrupted(times):
-    """The next call captures again; a graph of before is not launched for other arrays."""
+def test_call_after_an_interrupted_capture_captures_again(times):
+    """The graph of an earlier capture is not launched for other arrays."""
     driver = Interrupted()
     loop = Loop(train, CARRIED, driver)
     p, rows, numbers = np.ones(3), np.zeros((6, 2), int), [[0.5]] * 6
@@ -215,8 +213,7 @@ def test_a_capture_that_is_interrupted(times):
         np.testing.assert_array_equal(found, p - x[0])
 
 
-def test_numbers_whose_writing_is_interrupted(monkeypatch):
-    """What was written before is not taken for what is there."""
+def test_scalars_are_written_again_after_an_interrupt(monkeypatch):
 
     class Memory(np.ndarray):
         fails = False

@@ -51,7 +51,7 @@ def holding(factor):
     ids=["object", "method", "function"],
 )
 @pytest.mark.parametrize("kind", [set, frozenset])
-def test_values_reached_from_elements_of_a_set(kind, inside):
+def test_value_inside_an_element_of_a_set_is_guarded(kind, inside):
     factor, x = Factor(1), np.arange(3)
     given = kind([inside(factor)])
     compiled = anynet.compile(lambda x, given: x * next(iter(given))())
@@ -63,7 +63,7 @@ def test_values_reached_from_elements_of_a_set(kind, inside):
     assert len(compiled.programs) == 3
 
 
-def test_elements_of_a_set_that_are_equal_and_of_other_types():
+def test_equal_elements_of_other_types_in_a_set_record_again():
     x = np.arange(3)
     compiled = anynet.compile(lambda x, given: x * sum(next(iter(given))))
     for element in (
@@ -83,7 +83,7 @@ def test_elements_of_a_set_that_are_equal_and_of_other_types():
 
 
 class Mean:
-    """A mean whose sum begins as a scalar of NumPy's."""
+    """A mean whose sum begins as a NumPy scalar."""
 
     def __init__(self):
         self.total = np.float64(0)
@@ -94,8 +94,8 @@ class Mean:
         return self.total
 
 
-def test_a_number_that_a_step_assigns():
-    """It changes with every call, and is no setting; one that is only read is."""
+def test_scalar_that_a_step_assigns_is_not_guarded():
+    """A scalar that the step only reads is guarded."""
     mean, x = Mean(), np.arange(3.0)
     compiled = anynet.compile(mean.add)
     assert [float(compiled(x)) for _ in range(4)] == [3, 6, 9, 12]
@@ -110,7 +110,7 @@ def first_line(compiled):
     return compiled.programs[0].source.partition("\n")[0]
 
 
-def test_a_recording_has_the_names_of_the_arguments():
+def test_program_has_the_names_of_the_arguments():
     def f(a, pair, *more, scale, **named):
         return a + pair["w"][0] + pair["w"][1] + more[0] + more[1]["z"] + scale + named["other"][0]
 
@@ -149,8 +149,8 @@ def imported():
     ],
     ids=["random", "np.random", "alias", "import"],
 )
-def test_random_numbers_of_one_module(draw):
-    """A step that draws them gives others with every call, however it reaches the module."""
+def test_step_that_draws_from_a_random_module_is_not_replayed(draw):
+    """Each call draws new samples, however the step reaches the module."""
     compiled = anynet.compile(lambda x: x * draw())
     np.random.seed(0)
     random.seed(0)
@@ -184,7 +184,7 @@ class InSlots:
     ],
     ids="object slots namespace nested inside function partial deque iterator set".split(),
 )
-def test_results_that_a_replay_could_not_make_again(holding):
+def test_arrays_in_results_that_are_no_tree_raise(holding):
     hold = (lambda value: holding(value=value)) if holding is SimpleNamespace else holding
     for step in (lambda x: hold(x * 2), lambda x: (x, [hold(x * 2)])):
         with pytest.raises(
@@ -194,9 +194,8 @@ def test_results_that_a_replay_could_not_make_again(holding):
             anynet.compile(step)(np.ones(2))
 
 
-def test_results_with_settings():
-    """They are what they were, also functions and objects, as long as there is no array of the step
-    in them."""
+def test_results_without_arrays_are_returned_as_recorded():
+    """A replay returns the same functions and objects if they contain no array of the step."""
     kept = Factor([np.ones(2)])
     compiled = anynet.compile(
         lambda x: {
@@ -220,7 +219,7 @@ def test_results_with_settings():
 
 
 class Day(datetime.date):
-    """A value of a class of a user's own, whose state is in compiled code."""
+    """A value of a user's class with its state in compiled code."""
 
 
 VALUES = [
@@ -252,8 +251,8 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("one", "other", "number"), VALUES, ids=lambda x: type(x).__name__)
-def test_values_are_settings(one, other, number):
-    """Equal ones share a recording, in an argument, inside one or reached from outside."""
+def test_equal_values_share_a_recording(one, other, number):
+    """The value is an argument, inside an argument or reached from outside."""
     x, kept = np.arange(3), {}
     for step, given in (
         (lambda x, k: x * number(k), lambda k: k),
@@ -275,7 +274,7 @@ def test_values_are_settings(one, other, number):
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int8, np.bool_, float])
-def test_numbers_in_a_set_that_a_step_reaches(kind):
+def test_scalar_in_a_reached_set_is_guarded(kind):
     kept, x = set(), np.arange(3)
     compiled = anynet.compile(lambda x: x * float(next(iter(kept))))
     for value in (0, 0, 1, 1, 0):
@@ -285,8 +284,8 @@ def test_numbers_in_a_set_that_a_step_reaches(kind):
     assert len(compiled.programs) == 2
 
 
-def test_arrays_in_a_set_that_a_step_reaches():
-    """Of a library whose arrays are hashed by identity."""
+def test_tensor_in_a_reached_set_is_guarded():
+    """PyTorch hashes its tensors by identity."""
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     kept, x = set(), torch.arange(3.0)
     compiled = anynet.compile(lambda x: x * next(iter(kept)))
@@ -321,9 +320,8 @@ NESTED = {
 
 
 @pytest.mark.parametrize("name", NESTED)
-def test_tuples_inside_each_other(backend, name):
-    """As arguments, reached from outside, put in the place of others, and with arrays that are
-    written into."""
+def test_nested_tuples_compile(backend, name):
+    """They are arguments, reached from outside, or replaced by the step."""
     make, x = NESTED[name], numbers(backend, 3)
     kept, made = {"given": make(x)}, {"made": make(x)}
     by_argument = anynet.compile(lambda x, given: x * sum(flat(given)))
@@ -346,7 +344,7 @@ def test_tuples_inside_each_other(backend, name):
     assert len(by_argument.programs) == len(by_reach.programs) == len(replaces.programs) == 1
 
 
-def test_arrays_in_nested_tuples_that_are_written_into(backend):
+def test_step_writes_into_arrays_in_nested_tuples(backend):
     if not hasattr(type(backend.asarray([1.0])), "__iadd__"):
         pytest.skip("the library's arrays never change")
     first, second = numbers(backend, 3), numbers(backend, 3, seed=1)
@@ -369,7 +367,7 @@ def test_arrays_in_nested_tuples_that_are_written_into(backend):
 
 
 class Interrupting(type):
-    """A class of classes whose first attribute can be interrupted while it is written."""
+    """A metaclass. An assignment to the first attribute can be interrupted."""
 
     def __setattr__(cls, name, value):
         super().__setattr__(name, value)
@@ -383,8 +381,7 @@ class Kept(metaclass=Interrupting):
     interrupt = False
 
 
-def test_interrupted_while_results_are_put_in_their_places():
-    """The step is done as a whole, and the interruption comes after it."""
+def test_interrupt_waits_until_all_attributes_are_assigned():
     Kept.first, Kept.second = np.zeros(2), np.ones(2)
 
     def step(x):
@@ -405,7 +402,7 @@ def test_interrupted_while_results_are_put_in_their_places():
     assert len(compiled.programs) == 1
 
 
-def test_containers_of_several_types_with_the_same_inside():
+def test_containers_of_other_types_with_equal_contents_record_again():
     x = np.arange(3)
     compiled = anynet.compile(
         lambda x, given: x * (1 + [list, tuple, dict, Pair, set].index(type(given)))
@@ -417,7 +414,7 @@ def test_containers_of_several_types_with_the_same_inside():
 
 
 class Chain(layers.Module):
-    """Layers in a list, which may change, and a setting."""
+    """Layers in a list that may change, and a setting."""
 
     def __init__(self, parts):
         self.parts = list(parts)
@@ -429,8 +426,8 @@ class Chain(layers.Module):
         return total(x) * self.factor
 
 
-def test_changes_between_calls_are_seen(backend):
-    """Also where the network is the one that the last call left."""
+def test_changed_networks_record_again(backend):
+    """The network may be the one that the previous call updated."""
     compiled, f = (
         anynet.compile(lambda net, x: net(x)),
         lambda net, x: net(x),
@@ -474,7 +471,7 @@ OUTSIDE = small("numpy")
 
 
 def closure(backend):
-    """A step over what a closure holds."""
+    """Return a step that reaches the network and the optimizer through a closure."""
     trainer = Trainer(backend)
     net, held = trainer.net, {"optimizers": [trainer.optimizer]}
 
@@ -543,7 +540,7 @@ def method(backend):
     ],
     ids=lambda f: f.__name__,
 )
-def test_values_outside_count_as_arguments(backend, make):
+def test_step_updates_a_network_that_it_reaches(backend, make):
     (trainer, step), (other, plain) = make(backend), make(backend)
     if make is class_attribute:
         plain = other.step
@@ -571,7 +568,7 @@ def test_values_outside_count_as_arguments(backend, make):
     assert len(compiled.programs) == 2
 
 
-def test_settings_outside_are_seen(backend):
+def test_changed_settings_of_a_reached_object_record_again(backend):
     trainer, other, (x, t) = (
         Trainer(backend),
         Trainer(backend),
@@ -604,7 +601,7 @@ SCALE = 1.0
 SHIFT = np.zeros(2)
 
 
-def test_globals_are_seen(monkeypatch):
+def test_changed_globals_record_again(monkeypatch):
     def step(x):
         return SCALE * OUTSIDE(x) + SHIFT
 
@@ -632,7 +629,7 @@ class SettingsInSlots:
 
 
 class AlwaysEqual:
-    """An object whose comparison says nothing."""
+    """An object that equals every object."""
 
     def __eq__(self, other):
         return True
@@ -644,8 +641,8 @@ class AlwaysEqual:
     "kind",
     [argparse.Namespace, SimpleNamespace, Settings, SettingsInSlots, AlwaysEqual],
 )
-def test_settings_that_change_inside(kind):
-    """By type and value: 1, 1.0 and True are three settings, 0.0 and -0.0 two, NaN is one."""
+def test_settings_are_compared_by_type_and_value(kind):
+    """1, 1.0 and True are three settings. 0.0 and -0.0 are two. NaN is one."""
     settings, x = kind(), np.arange(3)
     holder = Chain([])
     holder.settings = settings
@@ -689,7 +686,7 @@ def settings_in(x):
     ],
     ids=lambda x: type(x).__name__,
 )
-def test_containers_that_change(settings, change):
+def test_changed_containers_record_again(settings, change):
     f = lambda settings, x: sum(settings) * x
     compiled, x = anynet.compile(f), np.arange(3.0)
     for i in (3, 4, 4, 5):
@@ -810,7 +807,7 @@ def with_other_defaults():
     ],
     ids=lambda f: f.__name__,
 )
-def test_settings_in_any_place(make):
+def test_changed_setting_in_any_place_records_again(make):
     step, change = make()
     compiled, x = anynet.compile(step), np.arange(3)
     for _ in range(3):
@@ -822,7 +819,7 @@ def test_settings_in_any_place(make):
     assert len(compiled.programs) == 2
 
 
-def test_references_among_the_arguments():
+def test_changed_object_behind_a_reference_records_again():
     settings, x = Settings(1), np.arange(3)
     options = {"factor": 1}
     for f, given in (
@@ -837,7 +834,7 @@ def test_references_among_the_arguments():
         assert len(compiled.programs) == 3
 
 
-def test_functions_of_pythons_random_numbers():
+def test_step_that_draws_from_a_random_generator_is_not_replayed():
     generator = random.Random(0)
     draw, like = generator.random, random.Random(0)
     compiled = anynet.compile(lambda x: x + draw())
@@ -846,7 +843,7 @@ def test_functions_of_pythons_random_numbers():
     assert found == [like.random() for _ in range(10)]
 
 
-def test_numbers_among_the_arguments():
+def test_scalar_arguments_are_compared_by_type_and_value():
     compiled, x = anynet.compile(lambda x, k: x * k), np.arange(3)
     for k in (1, 1.0, True, 1, 2.0, False, 0.0, -0.0, 0):
         found, wanted = compiled(x, k), x * k
@@ -859,7 +856,7 @@ def test_numbers_among_the_arguments():
     assert len(compiled.programs) == 1
 
 
-def test_keyword_arguments_that_change():
+def test_changed_keyword_arguments_record_again():
     f = lambda x, *, k=1, y=None: x * k if y is None else x * k + y
     compiled, x = anynet.compile(f), np.arange(3.0)
     for _ in range(2):
@@ -884,7 +881,7 @@ class OtherCouple(NamedTuple):
     b: object
 
 
-def test_trees_that_differ_in_nesting_or_type_only():
+def test_trees_of_other_nesting_or_type_record_again():
     f = lambda tree: tree["a"].get("c", 0) + 2 * tree["a"]["b"] + 3 * tree.get("c", 0)
     compiled, x, y = anynet.compile(f), np.ones(2), np.full(2, 5.0)
     for given in (
@@ -902,8 +899,7 @@ def test_trees_that_differ_in_nesting_or_type_only():
             np.testing.assert_array_equal(found.b, x)
 
 
-def test_modules_of_random_numbers():
-    """Their state changes with every call."""
+def test_step_that_draws_from_two_random_modules_is_not_replayed():
     compiled = anynet.compile(lambda x: x * np.random.rand(3) + random.random())
     np.random.seed(0)
     random.seed(0)
@@ -915,7 +911,7 @@ def test_modules_of_random_numbers():
 
 
 class Point:
-    """Attributes that a pattern names; in a class that has more later."""
+    """Attributes that a pattern names. The class gets more of them later."""
 
     def __init__(self):
         self.x = 1.0
@@ -930,7 +926,7 @@ class Table(dict):
     """A dict with attributes."""
 
 
-def test_attributes_of_any_kind():
+def test_changed_attributes_of_any_kind_record_again():
     y, point, table = np.arange(3.0), Point(), Table(a=1.0)
     Point.scale = 1.0
     table.b = 2.0

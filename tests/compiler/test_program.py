@@ -36,7 +36,7 @@ from anynet.optimizers import schedules
 from anynet.training import on_rows, training_step
 
 
-def test_errors_are_those_of_the_step(backend):
+def test_compiled_step_raises_the_errors_of_the_step(backend):
     net = layers.Sequential(
         layers.Embedding(5, 2),
         layers.Flatten(),
@@ -68,9 +68,8 @@ def test_errors_are_those_of_the_step(backend):
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
-def test_steps_in_a_loop(backend, name):
-    """Each with its own learning rate, from where the last loop ended, with what changes in the
-    network."""
+def test_loop_agrees_with_single_steps(backend, name):
+    """Each step has its own learning rate. A loop continues where the previous one ended."""
     x, t = batch(backend, 60)
     rows = backend.asarray(np.random.default_rng(0).permutation(60).reshape(10, 6))
     train = training_step(losses.cross_entropy)
@@ -92,7 +91,7 @@ def test_steps_in_a_loop(backend, name):
     same_bits(backend, (net, optimizer), (other, other_optimizer))
 
 
-def test_results_of_a_loop(backend):
+def test_loop_stacks_the_results(backend):
     pair = anynet.compile(lambda net, x: (net(x), {"rows": x}))
     net, x = small(backend), backend.asarray(np.ones((4, 5, 3), "float32"))
     y, rest = pair.for_each(x, net)
@@ -105,9 +104,8 @@ def test_results_of_a_loop(backend):
 
 
 @pytest.mark.parametrize("rows", [64, 70, 5])
-def test_an_epoch_in_loops(backend, rows):
-    """The losses are those of one step after the other, the last batch is shorter, order or
-    none."""
+def test_epoch_in_loops_has_the_losses_of_single_steps(backend, rows):
+    """The last batch is shorter, and the rows are in order or shuffled."""
     x, t = batch(backend, rows)
     for shuffle in (True, False):
         histories = []
@@ -128,7 +126,7 @@ def test_an_epoch_in_loops(backend, rows):
         assert compiled.epochs[-1].train_score == pytest.approx(plain.epochs[-1].train_score)
 
 
-def test_a_call_that_raises_is_no_update(backend):
+def test_call_that_raises_does_not_count_as_an_update(backend):
     x, t = batch(backend)
     calls = [(x, t), (x, t), (x, t), (x, t)]
     if checks_labels(backend):
@@ -137,8 +135,8 @@ def test_a_call_that_raises_is_no_update(backend):
     both_ways(backend, training_step(losses.cross_entropy), calls)
 
 
-def test_a_step_that_raises_after_the_update(backend):
-    """While it is recorded: what was updated is updated, as without a compiler."""
+def test_update_before_an_error_stays(backend):
+    """The step raises while it is recorded, as it would without a compiler."""
     train = training_step(losses.cross_entropy)
     raises = [True, False, True, False, False, False]
 
@@ -153,8 +151,7 @@ def test_a_step_that_raises_after_the_update(backend):
 
 
 @pytest.mark.parametrize("fails_at", [0, 1, 2])
-def test_a_schedule_that_raises(backend, fails_at):
-    """It is not asked a second time."""
+def test_schedule_that_raises_is_called_once(backend, fails_at):
     asked = []
 
     def schedule(step):
@@ -185,8 +182,7 @@ def test_a_schedule_that_raises(backend, fails_at):
     same_bits(backend, *nets)
 
 
-def test_a_replay_that_fails_is_made_once(backend):
-    """A step that falls back counts one update, not two."""
+def test_failed_replay_counts_one_update(backend):
     step = training_step(losses.cross_entropy)
     compiled, (x, t) = anynet.compile(step), batch(backend)
     net, optimizer = plain_net(backend), optimizers.Adam(0.1)
@@ -214,7 +210,7 @@ def test_a_replay_that_fails_is_made_once(backend):
     same_bits(backend, (net, optimizer), (other, other_optimizer))
 
 
-def test_interrupted_in_a_replay():
+def test_interrupted_replay_is_done_or_not():
     compiled, (x, t) = (
         anynet.compile(training_step(losses.cross_entropy)),
         batch(get_backend("numpy")),
@@ -234,7 +230,7 @@ def test_interrupted_in_a_replay():
     assert all(net[path] is x for path, x in before.items())
 
 
-def test_an_update_that_raises_does_not_count():
+def test_update_that_raises_does_not_count():
     net, optimizer = plain_net("numpy"), optimizers.Adam(0.1)
     grads = net.map(lambda x: x[:1])
     with pytest.raises((ValueError, ArgumentError)):
@@ -242,8 +238,7 @@ def test_an_update_that_raises_does_not_count():
     assert optimizer.updates == 0
 
 
-def test_a_loop_over_what_a_step_reaches(backend):
-    """Networks and optimizers from outside go from one entry to the next, too."""
+def test_loop_updates_reached_networks_and_optimizers(backend):
     x, t = batch(backend, 24)
     rows = backend.asarray(np.arange(24).reshape(6, 4))
     train, runs = training_step(losses.cross_entropy), []
@@ -287,7 +282,7 @@ def averaged(s, x):
 
 
 def looked_ahead(s, x):
-    """The slow state goes a part of the way to the fast one, which goes on from where that was."""
+    """Move the slow state towards the fast one, which continues from there."""
     s["old"], s["new"] = mix(s["old"], s["new"]), s["old"] + x
     return s["new"]
 
@@ -306,9 +301,8 @@ def handed_on(s, x):
 
 
 @pytest.mark.parametrize("step", [delayed, swapped, averaged, looked_ahead, spread, handed_on])
-def test_state_that_moves_in_a_loop(backend, step):
-    """As a loop in Python: what was new goes to what is old, as for target networks, averages and
-    lookahead."""
+def test_loop_moves_state_between_arrays(backend, step):
+    """Target networks, averages and lookahead move new state to the old one's arrays."""
     entries = numbers(backend, 6, 3)
     states = [
         {
@@ -328,8 +322,8 @@ def test_state_that_moves_in_a_loop(backend, step):
 
 
 @pytest.mark.parametrize("which", range(4))
-def test_arrays_that_a_step_writes_into_in_a_loop(backend, which):
-    """The results are those of each step, and the user's own arrays change, also entries."""
+def test_loop_writes_into_the_arrays_of_the_user(backend, which):
+    """The results are those of each step."""
     if backend.name == "jax":
         pytest.skip(reason="JAX's arrays cannot be written into")
 
@@ -378,7 +372,7 @@ def test_arrays_that_a_step_writes_into_in_a_loop(backend, which):
 
 
 class Schedule:
-    """A rate of 0.1; the calls that are named raise an error."""
+    """A rate of 0.1. The calls with these indices raise an error."""
 
     def __init__(self, *fails, error=RuntimeError):
         self.calls, self.fails, self.error = 0, fails, error
@@ -400,8 +394,8 @@ class Schedule:
         ((4,), KeyboardInterrupt),
     ],
 )
-def test_a_schedule_that_raises_in_a_loop(backend, fails, error):
-    """The next call trains on: nothing was counted, and nothing is still locked."""
+def test_call_after_a_loop_whose_schedule_raises_trains(backend, fails, error):
+    """The failed loop counts no update and holds no lock."""
     x, t = batch(backend, 60)
     rows = backend.asarray(np.arange(60).reshape(10, 6))
     train = training_step(losses.cross_entropy)
@@ -426,8 +420,7 @@ def test_a_schedule_that_raises_in_a_loop(backend, fails, error):
 
 
 def interrupted_everywhere(backend, call, steps):
-    """Interrupt calls of some steps at all their moments: all of the steps are done, or none, also
-    by the clock."""
+    """Interrupt steps at every moment. All of the steps are done and counted, or none is."""
     x, t = batch(backend, 12)
     rows = backend.asarray(np.arange(12).reshape(4, 3))
     step = on_rows(training_step(losses.cross_entropy))
@@ -458,13 +451,13 @@ def interrupted_everywhere(backend, call, steps):
     return interrupts
 
 
-def test_interrupted_anywhere_in_a_replay():
+def test_replay_interrupted_anywhere_is_done_or_not():
     one = lambda step, rows, *given: step(*given, rows[2, ...])
     assert interrupted_everywhere(get_backend("numpy"), one, 1) > 20
 
 
-def test_interrupted_anywhere_in_a_loop(monkeypatch):
-    """On a device that is pretended, with numbers that leave what they meet as it is."""
+def test_loop_interrupted_anywhere_is_done_or_not(monkeypatch):
+    """The device is emulated, and its scalars leave the operands unchanged."""
     numpy = type(get_backend("numpy"))
     monkeypatch.setattr(Pretended, "scalar_dtype", lambda self, arrays: np.dtype("float32"))
 
@@ -477,8 +470,8 @@ def test_interrupted_anywhere_in_a_loop(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
-def test_learning_rates_are_as_exact_as_the_parameters(backend, dtype):
-    """A rate of 0.1 is not rounded to float32 on the way."""
+def test_learning_rate_has_the_precision_of_the_parameters(backend, dtype):
+    """A rate of 0.1 is not rounded to float32 first."""
     x = numbers(backend, 3, seed=1)
     if str(x.dtype).rpartition(".")[2] != "float64":
         pytest.skip(reason="the library has no float64 by its settings")

@@ -1,4 +1,4 @@
-"""What is recorded of a user's own code, and what happens when it fails."""
+"""Calls of user functions are recorded, and their errors pass through."""
 
 import queue
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ from anynet.errors import CompilationError
 
 
 class Engine:
-    """Doubles an array, and counts its calls where a step does not see it."""
+    """Doubles an array and counts its calls in a place that a step does not reach."""
 
     def __init__(self):
         self.calls = queue.SimpleQueue()
@@ -46,7 +46,7 @@ def engine_and_step(f):
     return engine, CompiledStep(lambda *args: f(own, *args))
 
 
-def test_users_code_that_fails_in_the_third_replay_is_called_once_in_it():
+def test_user_function_that_fails_in_a_replay_is_called_once():
     engine, step = engine_and_step(lambda own, x: own(x) + 1)
     x = np.ones(3)
     for _ in range(3):
@@ -58,7 +58,7 @@ def test_users_code_that_fails_in_the_third_replay_is_called_once_in_it():
     assert engine.calls.qsize() == 4
 
 
-def test_users_code_is_not_called_again_when_a_later_call_of_a_replay_fails():
+def test_user_function_is_not_called_again_if_a_later_call_fails():
     engine, step = engine_and_step(lambda own, x, rows: array_namespace(x).take(own(x), rows))
     x = np.ones(3)
     for _ in range(3):
@@ -69,7 +69,7 @@ def test_users_code_is_not_called_again_when_a_later_call_of_a_replay_fails():
     assert engine.calls.qsize() == 4
 
 
-def test_users_code_that_fails_while_it_is_recorded_is_called_once():
+def test_user_function_that_fails_while_recorded_is_called_once():
     engine, step = engine_and_step(lambda own, x: own(x) + 1)
     engine.fails_at = 1
     with pytest.raises(ConnectionError, match="the other side is gone"):
@@ -97,7 +97,7 @@ def test_instructions_of_code_that_cannot_be_inlined_are_dropped(monkeypatch):
     assert recorder.instructions == before
 
 
-def test_a_compiled_function_has_a_derivative(backend):
+def test_compiled_function_has_a_derivative(backend):
     cube = anynet.compile(lambda x: total(x**3))
     x = numbers(backend, 4)
     cube(x)
@@ -105,7 +105,7 @@ def test_a_compiled_function_has_a_derivative(backend):
     assert_close(anynet.compile(anynet.grad(cube))(x), 3 * host(x) ** 2)
 
 
-def test_arrays_as_indices(backend):
+def test_arrays_as_indices_are_recorded(backend):
     picked = anynet.compile(anynet.grad(lambda x, i: total(x[i, 0] ** 2)))
     x = numbers(backend, 4, 2)
     for places in ([0, 2, 2], [3, 1, 0]):
@@ -146,7 +146,7 @@ def test_control_flow_that_depends_on_values_raises(backend, f, message):
 
 
 def test_arrays_kept_from_a_recording():
-    """In a place that is reached they are plain arrays; elsewhere they are refused."""
+    """Arrays in a place that the step reaches are plain. Elsewhere they raise."""
     kept = []
     step = anynet.compile(lambda x: kept.append(x) or x + 1)
     step(np.ones(2))
@@ -162,8 +162,8 @@ def test_arrays_kept_from_a_recording():
         hidden.get() + 1
 
 
-def test_several_threads_at_once():
-    """They would write into the same buffers."""
+def test_threads_call_one_compiled_step():
+    """The replays would write into the same buffers."""
     compiled = anynet.compile(lambda x, w: total((x @ w) * (x @ w)))
     rng = np.random.default_rng(0)
     w = rng.normal(size=(200, 300))
@@ -175,9 +175,8 @@ def test_several_threads_at_once():
             np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
-def test_functions_with_derivatives_of_their_own(backend):
-    """Buffers inside are renewed by each replay; a function of plain arrays only is called again
-    each time."""
+def test_custom_derivatives_are_recorded(backend):
+    """A replay updates buffers inside, and calls a function of plain arrays again."""
     x, t = batch(backend)
     twice = anynet.custom_vjp(lambda x: x * 2, lambda g, out, x: g * 2)
     # JAX compiles all that a replay calls, and has no plain arrays then; a GPU repeats what it was
@@ -225,8 +224,8 @@ def test_functions_with_derivatives_of_their_own(backend):
     assert len(compiled.programs) == 1
 
 
-def test_threads_that_share_a_network():
-    """The first calls of one step at the same time; another step meanwhile says so."""
+def test_threads_record_one_step_together():
+    """Another step that uses the network meanwhile raises."""
     net, x = plain_net("numpy"), np.ones((2, 3), "f4")
     wanted = net(x)
     compiled = anynet.compile(lambda x: net(x))
@@ -242,8 +241,8 @@ def test_threads_that_share_a_network():
     assert len(compiled.programs) == 1
 
 
-def test_arrays_that_a_users_function_keeps():
-    """They are not memory that is used again, and neither is what it returns."""
+def test_arrays_kept_by_a_user_function_are_not_overwritten():
+    """Its results are not overwritten either."""
     # What it holds is not seen from outside.
     kept = queue.SimpleQueue()
 
@@ -262,7 +261,7 @@ def test_arrays_that_a_users_function_keeps():
         np.testing.assert_array_equal(*kept.get())
 
 
-def test_an_error_of_a_users_function_is_no_second_call():
+def test_user_function_that_raises_is_not_called_again():
     # What they hold is not seen from outside.
     calls, fails = queue.SimpleQueue(), queue.SimpleQueue()
 
@@ -284,14 +283,14 @@ def test_an_error_of_a_users_function_is_no_second_call():
     assert calls.qsize() == before + 1
 
 
-def test_code_in_a_checkpoint_is_part_of_the_step():
+def test_function_in_remat_is_part_of_the_step():
     inside = anynet.autodiff.remat(lambda x: x * float(total(x)))
     step = anynet.compile(lambda x: inside(x) + 1)
     with pytest.raises(CompilationError, match="is not settled while a step is recorded"):
         step(np.ones(3))
 
 
-def test_a_step_inside_a_step(backend):
+def test_compiled_step_inside_a_compiled_step(backend):
     net, x = plain_net(backend), batch(backend)[0]
     inner = anynet.compile(lambda x: net(x))
     outer = anynet.compile(lambda x: inner(x) * 2)
@@ -302,8 +301,7 @@ def test_a_step_inside_a_step(backend):
     assert len(inner.programs) == len(outer.programs) == 1
 
 
-def test_a_loop_inside_a_step_and_a_derivative(backend):
-    """It is a part of what is recorded, or differentiated."""
+def test_loop_is_recorded_by_a_step_and_differentiated(backend):
     inner = anynet.compile(lambda s, x: s * x + 1.0)
     s, entries = numbers(backend, 3), numbers(backend, 4, 3, seed=1)
     wanted = host(s) * host(entries) + 1.0

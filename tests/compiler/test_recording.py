@@ -30,7 +30,7 @@ from anynet.tracing.trace import Traced
 from anynet.training import training_step
 
 
-def test_arrays_that_a_user_holds_stay_as_they_were(backend):
+def test_arrays_of_the_user_are_not_overwritten(backend):
     net, optimizer, (x, t) = (
         small(backend),
         optimizers.Adam(0.1),
@@ -56,8 +56,8 @@ def test_arrays_that_a_user_holds_stay_as_they_were(backend):
         )
 
 
-def test_arrays_that_train_together():
-    """One array in two places goes two ways when it is trained, with or without a compiler."""
+def test_array_in_two_places_is_updated_in_each():
+    """Training separates the two, with or without a compiler."""
     step = training_step(losses.mean_squared_error)
     compiled, x = (
         anynet.compile(step),
@@ -135,13 +135,13 @@ def test_nothing_is_left_traced(backend):
 
 
 class Recurrent(layers.Module):
-    """State in a tuple, and in a list, which are replaced by others."""
+    """State in a tuple and in a list. Each call replaces both."""
 
     def __init__(self, backend):
         self.state = (numbers(backend, 3), [numbers(backend, 3, seed=1)])
 
 
-def test_containers_that_are_replaced(backend):
+def test_step_replaces_containers(backend):
     def step(net, x):
         h, (c,) = net.state
         net.state = (c, [h + x])
@@ -161,7 +161,7 @@ def test_containers_that_are_replaced(backend):
 
 
 class Descent:
-    """An optimizer of a user's own: it may keep arrays, and numbers."""
+    """A user's optimizer, which may keep arrays and scalars."""
 
     def __init__(self, keep=None):
         self.kept, self.keep = {}, keep
@@ -178,7 +178,7 @@ class Descent:
 
 
 @pytest.mark.parametrize("keep", [None, "array", "number"])
-def test_optimizers_of_ones_own(keep):
+def test_user_optimizers_train_in_compiled_steps(keep):
     x, t = batch(anynet.get_backend("numpy"), 20)
     histories, descents = [], []
     for compiled in (False, True):
@@ -203,7 +203,7 @@ def test_optimizers_of_ones_own(keep):
     assert descents[0].kept.get("updates") == descents[1].kept.get("updates")
 
 
-def test_lists_that_grow(backend):
+def test_step_that_appends_to_a_list(backend):
     compiled, x = (
         anynet.compile(lambda rows: sum(rows)),
         numbers(backend, 3),
@@ -228,8 +228,7 @@ def test_lists_that_grow(backend):
         assert_close(row, host(x) + i + 1, rtol=1e-6)
 
 
-def test_values_that_differ_at_each_call():
-    """A generator of random values, and an iterator: never a constant."""
+def test_random_values_and_iterators_are_not_constants():
     generator, like = np.random.default_rng(0), np.random.default_rng(0)
     numbers = (i * 1.0 for i in range(100))
     compiled = anynet.compile(lambda x: x + generator.normal(size=3) + next(numbers))
@@ -239,7 +238,7 @@ def test_values_that_differ_at_each_call():
 
 
 def test_several_updates_in_a_step(backend):
-    """Each with its own learning rate and count; one of an optimizer that the step makes itself."""
+    """Each update has its own learning rate and count. The step creates one optimizer itself."""
     both = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))
     rates = schedules.Cosine(0.1, 20)
     second = {}
@@ -269,8 +268,8 @@ def test_several_updates_in_a_step(backend):
         lambda optimizer: float(copy.deepcopy(optimizer).updates),
     ],
 )
-def test_the_number_of_updates_is_no_constant(factor):
-    """A step that reads it is another one with each call."""
+def test_count_of_updates_is_not_a_constant(factor):
+    """A step that reads the count is recorded again at each call."""
     backend = get_backend("numpy")
     (x, t), runs = batch(backend), []
     for wrap in (lambda f: f, anynet.compile):
@@ -297,8 +296,8 @@ def test_the_number_of_updates_is_no_constant(factor):
     same_bits(backend, net, other)
 
 
-def test_copies_of_networks_in_a_step(backend):
-    """The inner steps of meta-learning go on with a copy, which is made anew each time."""
+def test_step_trains_a_copy_of_a_network(backend):
+    """The inner steps of meta-learning train a new copy at each call."""
     x, t = batch(backend)
 
     def step(net, optimizer):
@@ -315,7 +314,7 @@ def test_copies_of_networks_in_a_step(backend):
     both_ways(backend, step, [()] * 4)
 
 
-def test_one_network_in_an_argument_and_outside(backend):
+def test_network_is_an_argument_and_reached_from_outside(backend):
     (x, t), runs = batch(backend), []
     for compiled in (False, True):
         net, optimizer = plain_net(backend), optimizers.Momentum(0.1)
@@ -332,8 +331,7 @@ def test_one_network_in_an_argument_and_outside(backend):
 
 
 def writing(backend):
-    """Steps that write into arrays: into one they are given, by a view of it, and into those that a
-    dict holds."""
+    """Return steps that write into an argument, a view of it, and the arrays of a dict."""
     held = {
         "sum": numbers(backend, 3),
         "count": [numbers(backend, 3, seed=1)],
@@ -361,8 +359,7 @@ def writing(backend):
 
 
 @pytest.mark.parametrize("which", range(4))
-def test_arrays_that_a_step_writes_into(backend, which):
-    """The user's own arrays change, as they do without a compiler."""
+def test_step_writes_into_the_arrays_of_the_user(backend, which):
     if backend.name == "jax":
         pytest.skip(reason="JAX's arrays cannot be written into")
     (held, steps), (other, like) = writing(backend), writing(backend)
@@ -383,8 +380,8 @@ def test_arrays_that_a_step_writes_into(backend, which):
     assert len(step.programs) == 1
 
 
-def test_writing_into_memory_that_two_arrays_share(backend):
-    """Refused, or done as it is where a later call is given such arrays."""
+def test_write_into_shared_memory_raises_or_is_replayed(backend):
+    """A later call with such arrays is recorded again."""
     if backend.name not in ("numpy", "torch"):
         pytest.skip(reason="arrays of this library share no memory, or do not say so")
     base, first, second = (backend.asarray(np.ones(n)) for n in (4, 3, 3))
@@ -419,8 +416,8 @@ def test_writing_into_memory_that_two_arrays_share(backend):
 
 
 @pytest.mark.parametrize("inside", ["a dict", "a tuple"])
-def test_views_that_a_step_keeps_of_what_it_writes_into(backend, inside):
-    """What is written later would show in the one and not in the other."""
+def test_step_that_keeps_a_view_of_a_written_array_raises(backend, inside):
+    """A later write would change only one of the two."""
     if backend.name not in ("numpy", "torch"):
         pytest.skip(reason="slices of this library are no views")
 
@@ -444,8 +441,8 @@ def test_views_that_a_step_keeps_of_what_it_writes_into(backend, inside):
         )
 
 
-def test_arguments_that_a_step_keeps_and_writes_into(backend):
-    """The array of the user would change, and does not where another one is kept."""
+def test_step_that_keeps_and_writes_into_an_argument_raises(backend):
+    """The next call would have to change the array of the user."""
     if backend.name not in ("numpy", "torch"):
         pytest.skip(reason="arrays of this library cannot be written into, or are no views")
 
@@ -469,8 +466,8 @@ def test_arguments_that_a_step_keeps_and_writes_into(backend):
             anynet.compile(step)({"kept": numbers(backend, 3)}, numbers(backend, 3))
 
 
-def test_interrupted_anywhere_while_recording():
-    """No traced array is left in a network, and the step is done or not."""
+def test_recording_interrupted_anywhere_leaves_no_traced_array():
+    """The step is done as a whole or not at all."""
     backend = get_backend("numpy")
     step, (x, t) = training_step(losses.cross_entropy), batch(backend)
     (net, optimizer), (other, like) = (

@@ -17,7 +17,7 @@ def compiled_files():
     return {file for file in linecache.cache if file.startswith("<compiled ")}
 
 
-def test_a_traceback_through_a_replay_shows_the_line_that_failed():
+def test_traceback_through_a_replay_shows_the_line_that_failed():
     def work(x):
         if x[0] == 3:
             raise ConnectionError("the other side is gone")
@@ -38,7 +38,7 @@ def test_a_traceback_through_a_replay_shows_the_line_that_failed():
     assert "custom_vjp_work_(x)" in shown
 
 
-def test_the_lines_of_a_program_go_with_it():
+def test_lines_of_a_program_are_freed_with_it():
     before = compiled_files()
     step = anynet.compile(lambda x: x + 1)
     step(np.ones(2))
@@ -55,21 +55,20 @@ def test_the_lines_of_a_program_go_with_it():
     assert new.isdisjoint(compiled_files())
 
 
-def test_two_functions_of_one_title_have_files_of_their_own():
+def test_functions_of_one_title_have_two_files():
     one, other = (function_of(f"def run():\n    return {n}\n", {}, "same") for n in (1, 2))
     assert (one(), other()) == (1, 2)
     files = one.__code__.co_filename, other.__code__.co_filename
     assert [linecache.getline(file, 2).strip() for file in files] == ["return 1", "return 2"]
 
 
-def test_names_of_inputs():
+def test_inputs_have_the_names_of_the_arguments():
     paths = ["net.weight", "class", "net['weight']", "v1", "s2", "0", "?", "slice"]
     names = input_names(paths)
     assert names == ["net_weight", "_class", "net_weight1", "_v1", "_s2", "_0", "x", "_slice"]
 
 
-def test_arguments_of_any_name(backend):
-    """Also of such as the code of a recording has itself."""
+def test_argument_names_may_be_names_of_the_source(backend):
     constant = numbers(backend, 3)
     f = lambda c, v4, multiply, n2, slice: multiply * (c * constant + v4) - n2 / slice
     compiled, args = (
@@ -81,7 +80,7 @@ def test_arguments_of_any_name(backend):
     assert len(compiled.programs) == 1
 
 
-def test_the_recording_can_be_read():
+def test_source_of_a_program_is_readable():
     compiled = anynet.compile(anynet.grad(lambda w, x: total((x @ w) ** 2)))
     compiled(np.ones((2, 3)), np.ones((4, 2)))
     source = compiled.programs[0].source

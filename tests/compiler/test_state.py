@@ -1,5 +1,4 @@
-"""Steps made at random, whose state moves, is replaced and is written into: compiled, in calls and
-in loops."""
+"""Random steps that move, replace and write into state agree with compiled calls and loops."""
 
 import random
 import re
@@ -96,7 +95,7 @@ def start(backend):
 
 
 def each(step, s, entries):
-    """Call the step with each entry; return the results, stacked, as they were after each call."""
+    """Call the step with each entry and return the stacked results of the calls."""
     found = [[np.array(host(x)) for x in step(s, entries[i, ...])] for i in range(5)]
     return [np.stack(column) for column in zip(*found, strict=True)]
 
@@ -108,7 +107,7 @@ def looped(step, s, entries):
 
 @pytest.mark.filterwarnings("ignore:a compiled step changes what it reaches")
 @pytest.mark.parametrize("seed", range(20))
-def test_steps_at_random(backend, seed):
+def test_random_steps_agree_when_compiled(backend, seed):
     step = random_step(seed, writes=backend.name in ("numpy", "torch"))
     if backend.name in ("jax", "array_api_strict") and seed > 5:
         pytest.skip(reason="takes long")

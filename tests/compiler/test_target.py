@@ -11,18 +11,18 @@ from anynet.backend import get_backend
 from anynet.compiler.target import CompilerTarget, target_of
 
 
-def test_an_array_has_the_target_of_its_backend(backend):
+def test_array_has_the_target_of_its_backend(backend):
     target = target_of(numbers(backend, 2))
     assert type(target) is type(target_of(backend))
     assert target.backend.name == backend.name
 
 
-def test_a_library_without_a_target_has_the_default():
+def test_library_without_a_target_has_the_default():
     pytest.importorskip("array_api_strict")
     assert type(target_of(get_backend("array_api_strict"))) is CompilerTarget
 
 
-def test_a_plain_target_calls_the_function(backend):
+def test_plain_target_calls_the_function(backend):
     target = CompilerTarget(backend)
     assert not target.has_loop
     x = numbers(backend, 3)
@@ -33,7 +33,7 @@ def test_a_plain_target_calls_the_function(backend):
 
 
 def test_memory_has_the_order_of_the_strides(backend):
-    """Where arrays have strides. Sums of rows and of columns are rounded differently."""
+    """Libraries round sums of rows and of columns differently."""
     target = target_of(backend)
     x = backend.xp.permute_dims(numbers(backend, 4, 3, 2), (1, 2, 0))
     memory = target.empty(x.shape, x.dtype, backend.strides(x))
@@ -43,7 +43,7 @@ def test_memory_has_the_order_of_the_strides(backend):
         assert backend.strides(memory) == backend.strides(x)
 
 
-def test_a_driver_is_all_that_graphs_and_loops_need(monkeypatch):
+def test_graphs_and_loops_need_only_a_driver(monkeypatch):
     class Target(CompilerTarget):
         driver = Pretended()
 
