@@ -1,12 +1,14 @@
 """The floor of branch coverage, in a package of one branch that is half covered."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from source import ROOT
 
-pytest.importorskip("coverage")
+pytest.importorskip("coverage", reason="needs coverage, of the extra dev")
 
 CODE = """
 def sign(x):
@@ -54,8 +56,14 @@ def test_floor(tmp_path, floor, code, message):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8", newline="\n")
+    # The script calls ``python``, which may be another one where no environment is active.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     run = subprocess.run(
-        ["bash", tmp_path / "ci/coverage.sh"], capture_output=True, text=True, check=False
+        ["bash", tmp_path / "ci/coverage.sh"],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == code, run.stderr
     assert message in run.stdout
