@@ -1,6 +1,6 @@
 """anynet: neural networks written in the Array API standard.
 
-Write a network once, train it on whatever array library and device is there.
+Write a network once and train it with any array library on any device.
 """
 
 import importlib

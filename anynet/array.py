@@ -178,7 +178,7 @@ class Namespace:
 
 # Whether a type is a type of arrays. Each step reads it for every leaf of every tree.
 _ARRAY_TYPES: dict[type, bool] = {}
-#: Types of arrays that record derivatives in their own library, if asked to.
+#: Types of arrays that can record derivatives in their own library.
 RECORDING_TYPES: set[type] = set()
 # The key has the type of the dtype too. Dtypes of two libraries may have the same hash, and
 # array_api_strict warns when they are compared.
@@ -210,7 +210,7 @@ def device(x: Array) -> Device:
 
 
 def is_array(x: object) -> TypeGuard[Array]:
-    """Tell whether x is an array of a library that follows the standard, or a traced array."""
+    """Return whether x is an array of a library that follows the standard, or a traced array."""
     kind = type(x)
     if kind not in _ARRAY_TYPES:
         _ARRAY_TYPES[kind] = _looks_like_array(x)
@@ -248,7 +248,7 @@ def dtype_name(dtype: DType) -> str:
 
 
 def is_floating(x: Array) -> bool:
-    """Tell whether the dtype of the array is real floating."""
+    """Return whether the dtype of the array is real floating."""
     dtype = x.dtype
     key = (type(dtype), dtype)
     if key not in _FLOATING:
@@ -307,7 +307,7 @@ def wrong_dtype(what: str, x: Array) -> str:
 
 
 def is_narrow(x: Array) -> bool:
-    """Tell whether the dtype of the array is float16, bfloat16 or narrower."""
+    """Return whether the dtype of the array is float16, bfloat16 or narrower."""
     dtype = x.dtype
     key = (type(dtype), dtype)
     if key not in _NARROW:
@@ -341,7 +341,7 @@ def as_indices(what: str, x: Array) -> Array:
 
 
 def is_complex(x: Array) -> bool:
-    """Tell whether the dtype of the array is complex floating."""
+    """Return whether the dtype of the array is complex floating."""
     dtype = x.dtype
     key = (type(dtype), dtype)
     if key not in _COMPLEX:
@@ -451,18 +451,18 @@ def unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def is_mixed(arrays: Iterable[Any]) -> bool:
-    """Tell whether the arrays among these values come from more than one library or device."""
-    return len({_ground(x) for x in arrays if is_array(x)}) > 1
+    """Return whether the arrays among these values come from more than one library or device."""
+    return len({_library_and_device(x) for x in arrays if is_array(x)}) > 1
 
 
 def mixed_message(arrays: Iterable[Any]) -> str:
     """Return the message for arrays of more than one library or device."""
-    grounds = dict.fromkeys(_ground(x) for x in arrays if is_array(x))
+    places = dict.fromkeys(_library_and_device(x) for x in arrays if is_array(x))
     return (
-        f"arrays of {' and '.join(grounds)} met in one call; bring them to one library and device "
+        f"arrays of {' and '.join(places)} met in one call; bring them to one library and device "
         "first: get_backend(x).asarray(y) moves y to the device of x"
     )
 
 
-def _ground(x: Array) -> str:
+def _library_and_device(x: Array) -> str:
     return f"{library_name(array_namespace(x))} on {device(x)}"

@@ -195,7 +195,7 @@ def binary_cross_entropy_with_logits(
     It is stable for logits of any size.
 
     Args:
-        logits: x, floating, of any shape. Every element is a yes-or-no question.
+        logits: x, floating, of any shape. Every element is one binary prediction.
         labels: t, of the same shape, in 0 … 1, mostly 0 or 1.
         pos_weight: a scalar, or an array with a weight for each index of the last axis. Above 1 it
             penalizes false negatives more, below 1 false positives.

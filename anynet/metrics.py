@@ -332,14 +332,14 @@ class F1(_PerClass):
 
 
 class BinaryAccuracy(Metric):
-    """Return the fraction of yes-or-no questions that are answered right, a float32 scalar.
+    """Return the fraction of binary predictions that are correct, a float32 scalar.
 
-    It is NaN for no questions. Outputs are real, of any shape, each the logit of one question.
-    Labels are of the same shape, in 0 … 1, and from 0.5 on a yes. An axis of length 1 at the end
+    It is NaN for no predictions. Outputs are real logits, of any shape. Labels are of the same
+    shape, in 0 … 1, and positive from 0.5 on. An axis of length 1 at the end
     may be missing in one of the two arrays.
 
     Args:
-        threshold: an output above it is a yes. Use 0.5 for probabilities.
+        threshold: an output above it is positive. Use 0.5 for probabilities.
 
     Raises:
         ShapeError: when called, labels of another shape.

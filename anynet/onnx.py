@@ -71,7 +71,7 @@ def export_onnx(
     if any(
         isinstance(value, Uninitialized) for _, module in modules for value in vars(module).values()
     ):
-        raise DataError("the network has no numbers yet: call initialize() before exporting it")
+        raise DataError("the network is not initialized: call initialize() before exporting it")
     training = [module_path or "the network" for module_path, module in modules if module.training]
     if training:
         raise ArgumentError(
@@ -174,7 +174,8 @@ def _constant(x: Array, backend: Backend) -> Array:
     name = dtype_name(x.dtype)
     if not hasattr(backend.xp, name):
         raise ArgumentError(
-            f"a parameter is of dtype {name}, which the export does not know: convert it to float32"
+            f"a parameter is of dtype {name}, which the export does not support: convert it to "
+            "float32"
         )
     return backend.asarray(x)
 

@@ -67,7 +67,7 @@ def key(seed: int, backend: Backend | str | None = None) -> Array:
 
 
 def fold_in(key: Array, number: int) -> Array:
-    """Return a new key, (2,), made of a key and an integer such as the index of an epoch.
+    """Return a new key, (2,), derived from a key and an integer such as the index of an epoch.
 
     Args:
         key: a key, (2,).

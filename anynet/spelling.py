@@ -90,7 +90,7 @@ def no_attribute(owner: object, name: str) -> AttributeNameError:
 
 
 class _Unknown:
-    """The message about an attribute, written when it is read: hasattr() asks for no message."""
+    """The message about an attribute, computed when it is read, because hasattr() needs none."""
 
     def __init__(self, owner: object, name: str) -> None:
         self._owner, self._name = owner, name
@@ -136,7 +136,7 @@ def _settable(owner: object) -> list[str]:
 
 
 def declares(kind: type, name: str, base: type) -> bool:
-    """Tell whether a class, or one of its bases up to a base, declares an attribute."""
+    """Return whether a class, or one of its bases up to a base, declares an attribute."""
     declared = _declared(kind, base)
     return name in declared or not _ANY_NAME.isdisjoint(declared)
 

@@ -621,7 +621,7 @@ def trained(module: object) -> dict[str, Any]:
 
 
 def is_setting(x: object) -> bool:
-    """Tell whether x is neither an array nor a tree, which may hold arrays.
+    """Return whether x is neither an array nor a tree, which may hold arrays.
 
     >>> anynet.tree.is_setting(0.5), anynet.tree.is_setting([])
     (True, False)
@@ -631,7 +631,7 @@ def is_setting(x: object) -> bool:
 
 
 def is_node(x: object) -> bool:
-    """Tell whether the attributes of x are its children, as those of modules and optimizers are.
+    """Return whether the attributes of x are its children, as those of modules and optimizers are.
 
     >>> anynet.tree.is_node(layers.ReLU()), anynet.tree.is_node([])
     (True, False)
@@ -649,7 +649,7 @@ def _untrained(node: object) -> tuple[str, ...]:
 
 
 def _is_frozen(node: object) -> bool:
-    """Tell whether all buffers of a node are frozen, or all arrays if it has no buffers."""
+    """Return whether all buffers of a node are frozen, or all arrays if it has no buffers."""
     names = _buffers(node)
     if not names:
         names = tuple(name for name, x in vars(node).items() if _kind(x) == _LEAF)

@@ -387,7 +387,7 @@ def outcome(read: Callable[[Path], Arrays], path: Path) -> Any:
 
 
 def alike(found: Arrays, wanted: Arrays) -> bool:
-    """Tell whether names, dtypes, shapes and bits are the same."""
+    """Return whether names, dtypes, shapes and bits are the same."""
     if sorted(found) != sorted(wanted):
         return False
     both = [(found[name], numpy_of(wanted[name])) for name in found]

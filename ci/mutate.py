@@ -161,12 +161,12 @@ def _changes(
 
 
 def _is_strict(node: ast.AST) -> bool:
-    """Tell whether a node is the ``strict=True`` of a zip, which only asserts equal lengths."""
+    """Return whether a node is the ``strict=True`` of a zip, which only asserts equal lengths."""
     return isinstance(node, ast.keyword) and node.arg == "strict"
 
 
 def _stores(node: ast.AST) -> TypeGuard[ast.Assign]:
-    """Tell whether a statement assigns to an attribute or item. Code after it may need a name, so
+    """Return whether a statement assigns to an attribute or item. Code after it may need a name, so
     those stay.
     """
     return isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Name | ast.Tuple)

@@ -58,7 +58,7 @@ def page(package: str = "anynet") -> str:
 
 
 def has_example(value: Any) -> bool:
-    """Tell whether an object's own docstring has an example."""
+    """Return whether an object's own docstring has an example."""
     return ">>>" in (value.__doc__ or "")
 
 

@@ -253,7 +253,7 @@ def _any_traced(arrays: Iterable[Any]) -> bool:
 
 
 def _holds_node(x: Any) -> bool:
-    """Tell whether a tree contains a module or another node."""
+    """Return whether a tree contains a module or another node."""
     if isinstance(x, dict | list | tuple):
         return any(map(_holds_node, x.values() if isinstance(x, dict) else x))
     return tree.is_node(x)

@@ -153,7 +153,7 @@ def _nothing() -> None:
 
 
 def _identity(x: Any) -> int:
-    """Return the identity of a value, for a recording's variable that of its array."""
+    """Return the identity of a value, for a recorder's variable that of its array."""
     is_recorded = type(x) is Traced and x.trace is not None and x.trace.keeps_decompositions
     return id(x.value if is_recorded else x)
 

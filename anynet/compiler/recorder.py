@@ -90,8 +90,8 @@ class Recorder:
     def error(self, what: str) -> CompilationError:
         """Return the error for a value that is read while the step is recorded."""
         return CompilationError(
-            f"{what} is not settled while a step is recorded, and may be another when it runs "
-            "again: use the functions of its namespace (where() for a choice), or leave this part "
+            f"{what} is unknown while a step is recorded, because later calls may have another "
+            "value: use the functions of its namespace (where() for a choice), or leave this part "
             "out of what is compiled"
         )
 

@@ -50,8 +50,8 @@ def record(
                 interrupt.deferring = True
                 after = Arguments(args, named)
                 around = Outside(step, *after.objects)
-                parts[0].see(around, around.read())
-                parts[1].see(after, after.leaves)
+                parts[0].set_after(around, around.read())
+                parts[1].set_after(after, after.leaves)
                 variables.end()
         if variables.keeps_view:
             raise CompilationError(
@@ -97,8 +97,8 @@ class _Part:
         self.variables: list[Traced] = []
         self.slots: list[Slot] = []
 
-    def see(self, after: Flattened, leaves: list[Any]) -> None:
-        """Note the values after the call, while variables are in place of arrays."""
+    def set_after(self, after: Flattened, leaves: list[Any]) -> None:
+        """Store the values after the call, while variables are in place of arrays."""
         self.after = after
         self.leaves = leaves
         #: The indices of the leaves in each container, -1 for an argument that is an array.

@@ -165,12 +165,13 @@ class _Reader:
             run = _OPCODES.get(code)
             if run is None:
                 raise DataError(
-                    f"{self.opcode()} is not needed to describe arrays: refused; nothing was run"
+                    f"{self.opcode()} is not needed to describe arrays: reading stopped, and "
+                    "nothing was run"
                 )
             run(self)
         else:
             raise DataError(
-                f"it has more than {MAX_OPCODES:,} opcodes: no dict of arrays needs so many"
+                f"it has more than {MAX_OPCODES:,} opcodes: no dict of arrays needs more"
             )
         if self.outer or len(self.stack) != 1 or self.position != len(self.content):
             raise DataError(
@@ -207,8 +208,8 @@ class _Reader:
         start, end = self.position, self.position + length
         if start < self.frame_end or end > len(self.content):
             raise DataError(
-                f"a frame of {length:,} bytes before byte {start} reaches past the end of what it "
-                "is in"
+                f"a frame of {length:,} bytes before byte {start} reaches past the end of the file "
+                "or of its frame"
             )
         self.frame_end = end
 
@@ -250,8 +251,8 @@ class _Reader:
         self.stack.append(value)
         if len(self.stack) > MAX_STACK:
             raise DataError(
-                f"{self.opcode()} piles up more values than any array needs: refused; nothing was "
-                "run"
+                f"{self.opcode()} piles up more values than any array needs: reading stopped, "
+                "and nothing was run"
             )
 
     def push_string(self) -> None:
@@ -267,7 +268,7 @@ class _Reader:
         if full not in _GLOBALS:
             raise DataError(
                 f"the global {full[:80]!r} before byte {self.position} is none of NumPy's arrays: "
-                "refused; nothing was run"
+                "reading stopped, and nothing was run"
             )
         self.push(_GLOBALS[full])
 
@@ -280,7 +281,8 @@ class _Reader:
         """Begin a new stack. The description of an array nests three marks."""
         if len(self.outer) == 8:
             raise DataError(
-                f"{self.opcode()} is deeper than any array needs: refused; nothing was run"
+                f"{self.opcode()} is deeper than any array needs: reading stopped, and nothing was "
+                "run"
             )
         self.outer.append(self.stack)
         self.stack = []
@@ -303,7 +305,8 @@ class _Reader:
         kinds = {type(value) for value in values}
         if len(values) > MAX_AXES or _Nested in kinds:
             raise DataError(
-                f"{self.opcode()} makes a tuple longer or deeper than any array needs: refused"
+                f"{self.opcode()} makes a tuple longer or deeper than any array needs: reading "
+                "stopped"
             )
         self.push(_Nested(values) if tuple in kinds else tuple(values))
 
@@ -332,7 +335,9 @@ class _Reader:
     def memoize(self) -> None:
         """Keep the top of the stack in the next place of the memo, once."""
         if self.memo and self.memo[-1] is self.stack[-1]:
-            raise DataError(f"{self.opcode()} keeps one value twice: refused; nothing was run")
+            raise DataError(
+                f"{self.opcode()} keeps one value twice: reading stopped, and nothing was run"
+            )
         self.memo.append(self.stack[-1])
 
     def put(self, place: int) -> None:
@@ -375,7 +380,7 @@ class _Reader:
             case _:
                 raise DataError(
                     f"a call of {_kind(function)} before byte {self.position} is not how NumPy "
-                    "writes arrays: refused; nothing was run"
+                    "writes arrays: reading stopped, and nothing was run"
                 )
 
     def build(self) -> None:
@@ -402,7 +407,7 @@ class _Reader:
             case target, _:
                 raise DataError(
                     f"the state of {_kind(target)} before byte {self.position} is not how NumPy "
-                    "writes arrays: refused; nothing was run"
+                    "writes arrays: reading stopped, and nothing was run"
                 )
 
     def spend(self, count: int) -> None:
@@ -429,7 +434,7 @@ class _Reader:
             case _Array(shape, _DType(code, order), fortran, memoryview() as data):
                 pass
             case _:
-                kind = "an array without numbers" if isinstance(record, _Array) else _kind(record)
+                kind = "an array without values" if isinstance(record, _Array) else _kind(record)
                 raise DataError(f"{name[:40]!r} is {kind}: wanted an array of numbers")
         if not all(type(length) is int and length >= 0 for length in shape):
             raise DataError(f"{name[:40]!r} has a shape that is not of integers of 0 or more")

@@ -65,12 +65,12 @@ def parameter(shape: tuple[int, ...], initializer: Callable[..., Array]) -> Arra
 
 
 def has_shape(value: object) -> bool:
-    """Tell whether a value is an array, or stands for one that `initialize` has not drawn yet."""
+    """Return whether a value is an array, or stands for one that `initialize` has not drawn yet."""
     return is_array(value) or is_uninitialized(value)
 
 
 def is_uninitialized(value: object) -> TypeGuard[Uninitialized]:
-    """Tell whether a value stands for an array that `initialize` has not drawn yet."""
+    """Return whether a value stands for an array that `initialize` has not drawn yet."""
     return type(value) is Uninitialized
 
 

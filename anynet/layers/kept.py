@@ -92,7 +92,7 @@ def _nested(
 
 
 def holds_array(value: object) -> bool:
-    """Tell whether an attribute's value is an array or holds one, outside of modules."""
+    """Return whether an attribute's value is an array or holds one, outside of modules."""
     return next(tree.own_leaves(value), None) is not None
 
 

@@ -232,7 +232,7 @@ class Optimizer:
         self._updates.advance(_next, like=pairs[0][2] if pairs else None)
 
     def _states(self, net: Any, count: int) -> Iterable[tuple[str, State]]:
-        """Return the path and the state of each of so many parameters, in order.
+        """Return the path and the state of each of ``count`` parameters, in order.
 
         Raises:
             ArgumentError: the network has other parameters than that of the first update.
@@ -321,7 +321,7 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join([repr(self.learning_rate), *settings])})"
 
 
-#: The parameter, gradient and slots of each parameter in turn, by how many updates the parameters
+#: The parameter, gradient and slots of each parameter, in order, by how many updates the parameters
 #: have missed. Those of one group have the same scalars.
 _Groups = dict[int, list[Array]]
 

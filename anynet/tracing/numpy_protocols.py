@@ -133,7 +133,7 @@ def find_method(x: Traced, name: str) -> _Function | None:
 
 @cache
 def _methods_are_numpys(xp: Namespace) -> bool:
-    """Tell whether methods mean the same as NumPy's, or do not exist.
+    """Return whether methods mean the same as NumPy's, or do not exist.
 
     The method std() of some libraries divides by n - 1.
     """
@@ -147,7 +147,7 @@ def array_ufunc(
     inputs: tuple[Any, ...],
     settings: dict[str, Any],
 ) -> Any:
-    """Evaluate a universal function of NumPy, or a method of one, as NEP 13 asks for."""
+    """Evaluate a universal function of NumPy, or a method of one, as NEP 13 specifies."""
     name: str = ufunc.__name__
     out = settings.pop("out", None)
     if isinstance(out, tuple) and len(out) == 1:
@@ -204,7 +204,7 @@ def _parts(key: Any) -> tuple[Any, ...]:
 def array_function(
     x: Traced, function: _Function, args: tuple[Any, ...], settings: dict[str, Any]
 ) -> Any:
-    """Evaluate one of NumPy's other functions for the traced array x, as NEP 18 asks for."""
+    """Evaluate one of NumPy's other functions for the traced array x, as NEP 18 specifies."""
     name = function.__name__
     if name in CREATION:
         return _create(x, name, args, settings)
@@ -354,7 +354,7 @@ def _known(xp: Namespace, name: str) -> Any:
 
 
 def _is_unset(value: Any) -> bool:
-    """Tell whether this is NumPy's default for an argument that was not passed."""
+    """Return whether this is NumPy's default for an argument that was not passed."""
     return type(value).__name__ == "_NoValueType"
 
 

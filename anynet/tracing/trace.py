@@ -1,4 +1,4 @@
-"""Traced arrays and primitives: how a transformation sees the functions that compute a result.
+"""Traced arrays and primitives: how a transformation receives the calls that compute a result.
 
 A `Traced` array stands for another array. A primitive that is called with traced arrays goes to the
 innermost `Trace` among them, the one that began last. That trace does its work (a tape records, a
@@ -88,7 +88,7 @@ class Primitive(Generic[P, R]):
         explain: called with the same arguments after the library has raised, to raise a better
             error where it can. A call that succeeds pays for no check.
         decomposition: in place of a rule, the function as a composition of others, called as
-            ``decomposition(xp, *args, **settings)``. Traces see the functions in it.
+            ``decomposition(xp, *args, **settings)``. Traces get the calls in it.
         kind: the kind of dtype that the first argument must have, as ``isdtype`` takes it. None
             allows every dtype. Each dtype is checked once.
         opaque: whether the reference is a user's own code, which takes plain arrays.
@@ -213,7 +213,7 @@ class Primitive(Generic[P, R]):
         return self.reference is not None and not self.opaque and not known
 
     def inline(self, args: Sequence[Any], settings: dict[str, Any]) -> R:
-        """Return the result of the reference for traced arguments. Traces see the functions in it.
+        """Return the result of the reference for traced arguments. Traces get the calls in it.
 
         The reference of a primitive that is not `inlined` may be a user's own code.
         """
@@ -395,7 +395,7 @@ def unwrap(x: Any) -> Any:
 
 
 def _is_open(part: Any) -> bool:
-    """Tell whether a part of a key is an array whose values may differ the next time.
+    """Return whether a part of a key is an array whose values may differ the next time.
 
     Such a part is an argument of indexing. Every other part is a setting.
     """
@@ -441,7 +441,7 @@ class Traced(Operators):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape that the traced function sees."""
+        """The shape in the traced function, without batch axes."""
         shape = self.value.shape
         return shape if self.trace is None else shape[self.trace.batch_axes :]
 
@@ -580,7 +580,7 @@ class Traced(Operators):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self.trace is not None:
             raise self.trace.error(
-                f"a plain array of {self!r}, which np.array([x, y]) and plain[i] = x ask for "
+                f"a plain array of {self!r}, which np.array([x, y]) and plain[i] = x need "
                 "(np.stack([x, y]) does not, nor does writing into np.zeros_like(x) or "
                 "np.zeros(shape, like=x)),"
             )

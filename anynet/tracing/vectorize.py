@@ -1,7 +1,7 @@
 """The trace that evaluates a function at many points at once.
 
-Its arrays have a leading axis that the function does not see. `Vectorizer` shifts the axes that the
-function names, and calls each function of the library once for all points.
+Its arrays have a leading axis that is hidden from the function. `Vectorizer` shifts the axes that
+the function names, and calls each function of the library once for all points.
 `anynet.tracing.vectorize_rules` has a rule for each function of the standard. A primitive without a
 rule is evaluated by its reference.
 """
@@ -216,7 +216,7 @@ class Vectorizer:
 
 
 def _on_tape(x: Any) -> bool:
-    """Tell whether a tape records an array, or the value of the array further out."""
+    """Return whether a tape records an array, or the value of the array further out."""
     while type(x) is Traced:
         if x.trace is not None and not x.trace.keeps_decompositions:
             return True

@@ -170,7 +170,7 @@ def reading(parts: tuple[Any, ...], ndim: int) -> str:
 
 
 def returns_view(x: "Traced", name: str) -> bool:
-    """Tell whether the function of this name returns a view of the library's array."""
+    """Return whether the function of this name returns a view of the library's array."""
     kind = type(x.plain)
     known = _known.get((kind, name))
     if known is None:
@@ -274,7 +274,7 @@ class Memory:
         return node
 
     def shares(self, shape: tuple[int, ...]) -> bool | None:
-        """Tell whether the array in another shape is a view. Return None if this is unknown."""
+        """Return whether the array in another shape is a view. Return None if this is unknown."""
         node: Memory | None = self
         while node is not None:
             if node.moved:
@@ -331,7 +331,7 @@ def note(
 
 
 def is_part(x: "Traced", base: "Traced", key: Any) -> bool:
-    """Tell whether x is a view of ``base`` at a key."""
+    """Return whether x is a view of ``base`` at a key."""
     memory = x.alias
     return (
         memory is not None
@@ -418,7 +418,7 @@ def write(x: "Traced", new: Any) -> None:
 
 
 def _holds_all(node: Memory, nodes: list[Memory]) -> bool:
-    """Tell whether every node whose array is in use is this node or a view of it."""
+    """Return whether every node whose array is in use is this node or a view of it."""
     inside = set(map(id, node.nodes()))
     return all(id(other) in inside for other in nodes if other.handle() is not None)
 
@@ -458,7 +458,7 @@ def _strides(x: "Traced") -> tuple[int, ...] | None:
 
 
 def in_one_piece(x: "Traced") -> bool | None:
-    """Tell whether the elements are contiguous, row by row. Return None if this is unknown."""
+    """Return whether the elements are contiguous, row by row. Return None if this is unknown."""
     strides = _order(x)
     if strides is None:
         return None
@@ -479,7 +479,7 @@ def _strides_allow(
     strides: Sequence[int] | None,
     new: tuple[int, ...],
 ) -> bool | None:
-    """Tell whether an array of these strides can have another shape without a copy.
+    """Return whether an array of these strides can have another shape without a copy.
 
     Return None if the strides are unknown.
     """

@@ -142,7 +142,7 @@ def _can_loop(batches: Loader | Batches) -> bool:
 
 
 def _steps_in_time(count: int, seconds: float) -> int:
-    """Return how many steps take about `READ_INTERVAL`, if so many took these seconds.
+    """Return how many steps take about `READ_INTERVAL`, if ``count`` steps took these seconds.
 
     It is a power of two, because the device compiles a loop for each count.
     """

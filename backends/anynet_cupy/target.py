@@ -8,7 +8,7 @@ from anynet.backend import Backend
 from anynet.compiler.device_graph import GraphDriver
 from anynet.compiler.target import CompilerTarget
 
-#: Each array in a piece of memory begins at a multiple of so many bytes.
+#: Each array in a piece of memory begins at a multiple of this many bytes.
 _LINE = 256
 
 #: Results of no more bytes are gathered in one piece, so that one call copies them.

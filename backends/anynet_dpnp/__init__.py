@@ -47,7 +47,7 @@ class DpnpBackend(Backend):
         return str(self.device.sycl_device.filter_string)
 
     def from_host(self, obj: Any) -> Any:
-        """Copy to the device, by way of NumPy, which knows every buffer."""
+        """Copy to the device, by way of NumPy, which reads every buffer."""
         return self.xp.asarray(portable(obj), device=self.device)
 
     def from_array(self, x: Any) -> Any:

@@ -90,7 +90,7 @@ class JaxBackend(Backend):
         return super().asarray(obj, dtype)
 
     def from_host(self, obj: Any) -> Any:
-        """Copy to the device, by way of NumPy, which knows every buffer."""
+        """Copy to the device, by way of NumPy, which reads every buffer."""
         x = portable(obj)
         # Python's floats have no dtype to keep.
         wide = x.dtype.name in ("int64", "uint64") or (

@@ -31,7 +31,7 @@ from anynet.errors import DifferentiationError, NoRuleError, ShapeError
 RULES = rule = Table()
 DECOMPOSITIONS = decomposition = Table()
 linalg_rule = Table("linalg.")
-linalg_composition = Table("linalg.")
+linalg_decomposition = Table("linalg.")
 
 
 @rule
@@ -280,12 +280,12 @@ def eig(xp: Namespace, out: Any, x: Array, /) -> Any:
     return _of_conjugates(pullback)
 
 
-@linalg_composition
+@linalg_decomposition
 def eigvals(xp: Namespace, x: Array, /) -> Array:
     return xp.linalg.eig(x)[0]
 
 
-@linalg_composition
+@linalg_decomposition
 def eigvalsh(xp: Namespace, x: Array, /) -> Array:
     return xp.linalg.eigh(x)[0]
 
@@ -328,7 +328,7 @@ def svd(xp: Namespace, out: Any, x: Array, /, *, full_matrices: bool = True) -> 
     return _of_conjugates(pullback)
 
 
-@linalg_composition
+@linalg_decomposition
 def svdvals(xp: Namespace, x: Array, /) -> Array:
     return xp.linalg.svd(x, full_matrices=False)[1]
 
@@ -374,19 +374,19 @@ def pinv(xp: Namespace, out: Array, x: Array, /, *, rtol: Array | float | None =
     return _of_conjugates(pullback)
 
 
-@linalg_composition
+@linalg_decomposition
 def outer(xp: Namespace, x1: Array, x2: Array, /) -> Array:
     return xp.expand_dims(x1, axis=-1) * xp.expand_dims(x2, axis=0)
 
 
-@linalg_composition
+@linalg_decomposition
 def cross(xp: Namespace, x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
     a, b = (xp.moveaxis(x, axis, -1) for x in (x1, x2))
     parts = [a[..., i] * b[..., j] - a[..., j] * b[..., i] for i, j in ((1, 2), (2, 0), (0, 1))]
     return xp.moveaxis(xp.stack(parts, axis=-1), -1, axis)
 
 
-@linalg_composition
+@linalg_decomposition
 def diagonal(xp: Namespace, x: Array, /, *, offset: int = 0) -> Array:
     """Take every (columns + 1)-th element of the flattened matrix."""
     rows, columns = x.shape[-2:]
@@ -399,12 +399,12 @@ def diagonal(xp: Namespace, x: Array, /, *, offset: int = 0) -> Array:
     return flat[..., start : stop : columns + 1]
 
 
-@linalg_composition
+@linalg_decomposition
 def trace(xp: Namespace, x: Array, /, *, offset: int = 0, dtype: DType | None = None) -> Array:
     return xp.sum(xp.linalg.diagonal(x, offset=offset), axis=-1, dtype=dtype)
 
 
-@linalg_composition
+@linalg_decomposition
 def matrix_power(xp: Namespace, x: Array, n: int, /) -> Array:
     """Square repeatedly."""
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
@@ -424,7 +424,7 @@ def matrix_power(xp: Namespace, x: Array, n: int, /) -> Array:
     return result
 
 
-@linalg_composition
+@linalg_decomposition
 def vector_norm(
     xp: Namespace,
     x: Array,
@@ -492,7 +492,7 @@ def _largest(xp: Namespace, x: Array, axis: Axes) -> Array:
     return xp.max(x, axis=axis, keepdims=True)
 
 
-@linalg_composition
+@linalg_decomposition
 def matrix_norm(
     xp: Namespace, x: Array, /, *, keepdims: bool = False, ord: float | str = "fro"
 ) -> Array:
@@ -512,4 +512,4 @@ def matrix_norm(
 
 
 RULES.update(linalg_rule)
-DECOMPOSITIONS.update(linalg_composition)
+DECOMPOSITIONS.update(linalg_decomposition)
