@@ -53,7 +53,12 @@ def _call(args: Any, named: Any) -> Any:
     return f(*args, **named)
 
 
-def custom_vjp(f: Callable[..., Any], pullback: Callable[..., Any]) -> Callable[..., Any]:
+def custom_vjp(
+    f: Callable[..., Any],
+    pullback: Callable[..., Any],
+    *,
+    vectorized: bool = False,
+) -> Callable[..., Any]:
     """Return a function like f with the derivative pullback(g, out, *args).
 
     Both functions take plain arrays of the library, so they may be compiled code. They must not
@@ -66,6 +71,9 @@ def custom_vjp(f: Callable[..., Any], pullback: Callable[..., Any]) -> Callable[
             returns one cotangent for each argument, a tree like it, or None for no cotangent.
             Keyword arguments become positional if they can. The others are passed by name, and have
             no cotangents.
+        vectorized: whether f and the pullback also take traced arrays, because they use only the
+            functions of their namespace. `vmap` then calls each once for all points. Otherwise it
+            calls each at every point with plain arrays.
 
     Raises:
         DifferentiationError: the pullback does not return one cotangent for each argument, or f or
@@ -110,6 +118,7 @@ def custom_vjp(f: Callable[..., Any], pullback: Callable[..., Any]) -> Callable[
             args,
             named,
             plain=True,
+            vectorized=vectorized,
         )
 
     return named_like(f)(step)
@@ -136,6 +145,7 @@ def _step(
     named: dict[str, Any],
     *,
     plain: bool,
+    vectorized: bool = False,
 ) -> Any:
     """Return f(args, named) as one step of a tape, a primitive of all arrays in the arguments.
 
@@ -212,7 +222,14 @@ def _step(
         step: Callable[..., tuple[Array, ...]] = back
         if opaque:
             pullback_name = f"pullback of {name}"
-            step = Primitive(pullback_name, None, back, decomposition=through, opaque=True)
+            step = Primitive(
+                pullback_name,
+                None,
+                back,
+                decomposition=through,
+                opaque=True,
+                vectorized=vectorized,
+            )
 
         @shared
         def all_at_once(g: Any) -> dict[int, Array]:
@@ -235,7 +252,15 @@ def _step(
 
         return tuple(map(of_leaf, range(count)))
 
-    result = Primitive(name, rule, flat, opaque=opaque, own_rule=plain)(*arrays)
+    whole = Primitive(
+        name,
+        rule,
+        flat,
+        opaque=opaque,
+        vectorized=vectorized,
+        own_rule=plain,
+    )
+    result = whole(*arrays)
     return _filled(of_value[0], result if isinstance(result, tuple) else (result,))
 
 

@@ -92,6 +92,8 @@ class Primitive(Generic[P, R]):
         kind: the kind of dtype that the first argument must have, as ``isdtype`` takes it. None
             allows every dtype. Each dtype is checked once.
         opaque: whether the reference is a user's own code, which takes plain arrays.
+        vectorized: whether an opaque reference also takes traced arrays, so that it is called once
+            for many points. Otherwise it is called at each point.
         own_rule: whether the rule is a user's own, which may differ from the derivative of the
             reference.
 
@@ -115,6 +117,7 @@ class Primitive(Generic[P, R]):
         "own_rule",
         "reference",
         "rule",
+        "vectorized",
     )
 
     def __init__(
@@ -127,6 +130,7 @@ class Primitive(Generic[P, R]):
         kind: Kind = None,
         *,
         opaque: bool = False,
+        vectorized: bool = False,
         own_rule: bool = False,
     ) -> None:
         self.name = name
@@ -136,6 +140,7 @@ class Primitive(Generic[P, R]):
         self.decomposition = decomposition
         self.kind = kind
         self.opaque = opaque
+        self.vectorized = vectorized
         self.own_rule = own_rule
         # By the types of the arguments: the fastest function, the function that takes every
         # argument of these types, and their namespace.

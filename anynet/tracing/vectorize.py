@@ -60,19 +60,15 @@ class Vectorizer:
         if in_parts and any(map(_on_tape, args)):
             # The derivative of the reference may differ from the rule's, as at a kink.
             return self._by_own_rule(step, args, settings)
-        if not step.opaque:
-            return self._by_parts(step, args, settings)
-        try:
-            return self._by_parts(step, args, settings)
-        except Exception:
-            # A user's own code may be compiled. If it is wrong, it raises the error again.
+        if step.opaque and not step.vectorized:
             return self._point_by_point(step, args, settings)
+        return self._by_parts(step, args, settings)
 
     def _by_parts(
         self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
     ) -> Any:
         """Evaluate the decomposition or the reference. The functions in it have rules."""
-        if step.decomposition is not None:
+        if step.decomposition is not None and not step.opaque:
             return step.decomposition(traced_namespace(args), *map(wrap, args), **settings)
         if step.reference is not None:
             return step.inline(args, settings)
@@ -144,6 +140,7 @@ class Vectorizer:
             rule,
             reference,
             opaque=step.opaque,
+            vectorized=step.vectorized,
             own_rule=step.own_rule,
         )(*values, **settings)
         return self._traced(out)
@@ -176,7 +173,8 @@ class Vectorizer:
             found.append(out if isinstance(out, tuple) else (out,))
         if not found:
             raise NoRuleError(
-                f"{step.name}: compiled code cannot be evaluated at zero points: pass one or more"
+                f"{step.name}: a user's own code cannot be evaluated at zero points: pass one or "
+                "more, or vectorized=True if the code takes traced arrays"
             )
         columns = [
             Traced(array_namespace(*column).stack(column), self)

@@ -722,6 +722,74 @@ def test_custom_derivatives(backend):
     )
 
 
+def test_users_code_under_vmap_is_called_at_each_point(backend):
+    """Plain arrays reach f and its pullback, and an error of theirs is raised as it is, once."""
+    seen = []
+
+    def square(a):
+        seen.append(type(a))
+        return a * a
+
+    def pullback(g, out, a):
+        seen.append(type(a))
+        return 2 * g * a
+
+    x = numbers(backend, 3, 4)
+    own = anynet.custom_vjp(square, pullback)
+    assert_close(anynet.vmap(own)(x), host(x) ** 2)
+    assert seen == [type(x)] * 3
+    seen.clear()
+    assert_close(anynet.vmap(anynet.grad(lambda row: total(own(row))))(x), 2 * host(x))
+    assert seen == [type(x)] * 6
+
+    calls = []
+
+    def fail(*args):
+        calls.append(args)
+        raise ZeroDivisionError("an error of the user's code")
+
+    with pytest.raises(ZeroDivisionError, match="an error of the user's code"):
+        anynet.vmap(anynet.custom_vjp(fail, pullback))(x)
+    assert len(calls) == 1
+    calls.clear()
+    wrong = anynet.custom_vjp(square, fail)
+    with pytest.raises(ZeroDivisionError, match="an error of the user's code"):
+        anynet.vmap(anynet.grad(lambda row: total(wrong(row))))(x)
+    assert len(calls) == 1
+
+
+def test_vectorized_users_code_is_called_once_for_all_points(backend):
+    calls = []
+
+    def square(a):
+        calls.append("f")
+        return a * a
+
+    def pullback(g, out, a):
+        calls.append("pullback")
+        return 2 * g * a
+
+    x = numbers(backend, 3, 4)
+    own = anynet.custom_vjp(square, pullback, vectorized=True)
+    gradients = anynet.vmap(anynet.grad(lambda row: total(own(row))))(x)
+    assert_close(gradients, 2 * host(x))
+    assert calls == ["f", "pullback"]
+    calls.clear()
+    gradient = anynet.grad(lambda x: total(anynet.vmap(own)(x)))(x)
+    assert_close(gradient, 2 * host(x))
+    assert calls == ["f", "pullback"]
+
+    def fail(*args):
+        calls.append("fail")
+        raise ZeroDivisionError("an error of the user's code")
+
+    calls.clear()
+    wrong = anynet.custom_vjp(square, fail, vectorized=True)
+    with pytest.raises(ZeroDivisionError, match="an error of the user's code"):
+        anynet.vmap(anynet.grad(lambda row: total(wrong(row))))(x)
+    assert calls == ["f", "fail"]
+
+
 def test_network_with_a_custom_derivative(backend):
     net = layers.Linear(4, 2).initialize(0, backend, dtype=backend.xp.float64)
     f = anynet.custom_vjp(lambda net, x: net(x), lambda g, out, net, x: (None, x))
