@@ -174,23 +174,24 @@ def returns_view(x: "Traced", name: str) -> bool:
     kind = type(x.plain)
     known = _known.get((kind, name))
     if known is None:
-        known = _known[kind, name] = _try(x.library, name)
+        known = _known[kind, name] = _probe(x.library, name)
     return known
 
 
-def _try(xp: Namespace, name: str) -> bool:
+def _probe(xp: Namespace, name: str) -> bool:
+    """Call the function with a small array and tell whether it returns a view of the array."""
     function = FUNCTIONS[name]
     base = xp.zeros((2, 1, 3), dtype=getattr(xp, function.dtype))
     view = function.sample(xp, base)
-    if not hasattr(type(view), "__iadd__"):
-        return False
     try:
-        view += 1
-        return bool(xp.any(base != 0))
-    except Exception:
-        # broadcast_to() returns a view that cannot be written into. On a device without memory
-        # the base cannot be read.
-        return True
+        base[...] = 1
+    except TypeError:
+        if not hasattr(type(base), "__iadd__"):
+            # The library's arrays are immutable.
+            return False
+        base += 1
+    # The base is written into, and not the view: a view may be read-only.
+    return bool(get_backend(view).to_host(view).any())
 
 
 def twin(x: Any) -> "Traced":
@@ -312,7 +313,7 @@ def note(
     """
     if not returns_view(base, name):
         return out
-    if type(out.value) is not type(base.value) and not hasattr(type(out.plain), "__iadd__"):
+    if type(out.value) is not type(base.value) and not hasattr(type(out.plain), "__setitem__"):
         # Some libraries return a scalar for an array of no axes.
         return out
     memory = base.alias
