@@ -1,8 +1,7 @@
 """The base of optimizers, which are written for one parameter."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from anynet import tree
@@ -17,6 +16,13 @@ from anynet.tracing.trace import Primitive
 
 #: The slots of one parameter by name, and under "missed" how many updates it had no gradient for.
 State = dict[str, Any]
+
+#: A parameter to replace and its gradient; see `anynet.tree.pairs`.
+_Place = tuple[Any, Any, Array, Any]
+
+#: Parameters that have missed as many updates, so that they have the same scalars: the holder, name
+#: and state of each, and the parameter, gradient and slots of each, in order.
+_Group = tuple[list[tuple[Any, Any, State]], list[Array]]
 
 #: Checks a setting, given its name and value, and returns the value.
 Check = Callable[[str, Any], Any]
@@ -194,52 +200,72 @@ class Optimizer:
 
         """
         pairs = tree.pairs(net, grads)
-        names = self.SLOTS
-        groups: _Groups = {}
-        slots: Slots = ()
-        missed = 0
-        places: list[tuple[Any, Any, State, int]] = []
-        without: list[State] = []
-        for pair, (path, state) in zip(pairs, self._states(net, len(pairs)), strict=False):
-            holder, name, parameter, gradient = pair
+        places: list[_Place] = []
+        arrays: list[Array] = []
+        for pair in pairs:
+            _, name, parameter, gradient = pair
             if gradient is None:
-                without.append(state)
                 continue
-            if names:
-                missed, slots = self._slots(path, state, parameter)
             if gradient.dtype != parameter.dtype or gradient.shape != parameter.shape:
                 gradient = _like(name, parameter, gradient)
             if type(parameter) in RECORDING_TYPES:
                 parameter = unrecorded(parameter)
-            places.append((holder, name, state, missed))
-            arrays = groups.get(missed)
-            if arrays is None:
-                arrays = groups[missed] = []
+            places.append(pair)
             arrays += (parameter, gradient)
-            arrays += slots
-        results = self._results(groups) if groups else {}
+        if self.SLOTS:
+            self._update_with_slots(pairs, self._states(net, len(pairs)), arrays)
+        elif arrays:
+            scalars = self._scalars([0], arrays[0])
+            new = iter(self._apply_to_all(scalars, arrays))
+            for holder, name, _, _ in places:
+                holder[name] = next(new)
+        self._updates.advance(_next, like=pairs[0][2] if pairs else None)
+
+    def _update_with_slots(
+        self, pairs: list[_Place], states: Mapping[str, State], arrays: list[Array]
+    ) -> None:
+        """Replace parameters and their slots.
+
+        Args:
+            pairs: from `anynet.tree.pairs`.
+            states: the state of each parameter by its path, in the order of the pairs.
+            arrays: the parameter and gradient of each pair in turn, without those that have None.
+
+        """
+        given = iter(arrays)
+        groups: dict[int, _Group] = {}
+        without: list[State] = []
+        for pair, (path, state) in zip(pairs, states.items(), strict=False):
+            holder, name, parameter, gradient = pair
+            if gradient is None:
+                without.append(state)
+                continue
+            missed, slots = self._slots(path, state, parameter)
+            if missed not in groups:
+                groups[missed] = [], []
+            places, own = groups[missed]
+            places.append((holder, name, state))
+            own += (next(given), next(given), *slots)
+        results = self._results(groups) if groups else []
         # An error comes before anything has changed.
-        for holder, name, state, missed in places:
-            new = results[missed]
-            holder[name] = next(new)
-            if names:
-                for slot in names:
+        for (missed, (places, _)), result in zip(groups.items(), results, strict=True):
+            new = iter(result)
+            for holder, name, state in places:
+                holder[name] = next(new)
+                for slot in self.SLOTS:
                     state[slot] = next(new)
                 state["missed"] = missed
         for state in without:
             if state:
                 state["missed"] += 1
-        self._updates.advance(_next, like=pairs[0][2] if pairs else None)
 
-    def _states(self, net: Any, count: int) -> Iterable[tuple[str, State]]:
-        """Return the path and the state of each of ``count`` parameters, in order.
+    def _states(self, net: Any, count: int) -> dict[str, State]:
+        """Return the state of each of ``count`` parameters by its path, in order.
 
         Raises:
             ArgumentError: the network has other parameters than that of the first update.
 
         """
-        if not self.SLOTS:
-            return repeat(("", {}))
         if not self.state:
             self.state = {path: {} for path, _ in tree.leaves(net)}
         elif count != len(self.state):
@@ -251,7 +277,7 @@ class Optimizer:
                 )
             # Parameters that were tied since keep the state of the first place.
             self.state = {path: self.state[path] for path in paths}
-        return self.state.items()
+        return self.state
 
     def _slots(self, path: str, state: State, parameter: Array) -> tuple[int, Slots]:
         """Return how many updates a parameter has missed, and its slots."""
@@ -266,8 +292,19 @@ class Optimizer:
             )
         return state["missed"], slots
 
-    def _results(self, groups: "_Groups") -> dict[int, Iterator[Array]]:
+    def _results(self, groups: dict[int, _Group]) -> list[Slots]:
         """Return the new parameters and slots of each group."""
+        columns = [arrays for _, arrays in groups.values()]
+        scalars = self._scalars([*groups], columns[0][0])
+        length = len(scalars) // len(columns)
+        results = []
+        for i, arrays in enumerate(columns):
+            own = scalars[i * length : (i + 1) * length]
+            results.append(self._apply_to_all(own, arrays))
+        return results
+
+    def _scalars(self, counts: list[int], like: Array) -> Sequence[float]:
+        """Return the scalars for parameters that have missed each of these counts of updates."""
 
         def compute(learning_rate: float | Schedule, updates: int) -> list[float]:
             rate = _rate_at(updates, learning_rate)
@@ -282,17 +319,7 @@ class Optimizer:
                 scalars += own
             return scalars
 
-        counts = [*groups]
-        like = groups[counts[0]][0]
-        scalars = dynamic_scalars(compute, self._learning_rate, self._updates, like=like)
-        if len(counts) == 1:
-            return {counts[0]: iter(self._apply_to_all(scalars, groups[counts[0]]))}
-        length = len(scalars) // len(counts)
-        results = {}
-        for i, missed in enumerate(counts):
-            part = scalars[i * length : (i + 1) * length]
-            results[missed] = iter(self._apply_to_all(part, groups[missed]))
-        return results
+        return dynamic_scalars(compute, self._learning_rate, self._updates, like=like)
 
     def _apply_to_all(self, scalars: Sequence[float], arrays: list[Array]) -> Slots:
         if self._fused is None:
@@ -320,10 +347,6 @@ class Optimizer:
         ]
         return f"{type(self).__name__}({', '.join([repr(self.learning_rate), *settings])})"
 
-
-#: The parameter, gradient and slots of each parameter, in order, by how many updates the parameters
-#: have missed. Those of one group have the same scalars.
-_Groups = dict[int, list[Array]]
 
 _REMEDY = "an optimizer belongs to one network, make a new one for another"
 

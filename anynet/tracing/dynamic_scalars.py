@@ -69,7 +69,8 @@ class DynamicValue:
         """
         recorder = _recorder(like, (self,)) if type(like) is Traced else None
         if recorder is None:
-            self.value = function(self.value)
+            self.accesses += 1
+            self._current = function(self._current)
         else:
             recorder.advance(self, function)
 
