@@ -59,7 +59,7 @@ def calls_of_standard(backend, function, dtype, name):
 
 
 def broken_promise(backend, function, aliasing, args, settings):
-    """Return what a call does that its aliasing forbids, or None."""
+    """Return a description of the effect that the declared aliasing forbids, or None."""
 
     def call(*args, **more):
         before = [host(x).copy() for x in args if is_array(x)]
@@ -174,7 +174,7 @@ def wrong_in_out(x, out=None):
 
 
 def cumulative(x, out=None):
-    """Read rows after others are written: right in other memory, wrong in the argument's."""
+    """Read rows after others are written. The result is right only in separate memory."""
     out = np.empty_like(x) if out is None else out
     out[0] = x[0]
     out[1:] = 2 * x[:-1]
@@ -205,7 +205,7 @@ def test_wrong_declarations_are_found(aliasing, function, problem):
 
 
 def test_wrong_declarations_beside_a_backend_are_found(backend):
-    """All functions that may return a view are declared to be fresh."""
+    """The declaration is FRESH for functions that may return a view."""
     kernels = Kernels(backend.kernels)
     if not any(kernels.aliasing.values()):
         pytest.skip(reason=f"{backend.name} declares no aliasing")

@@ -1,7 +1,7 @@
-"""What can be tested of the CuPy backend without a GPU: what it says when something is missing, and
-its kernels.
+"""The CuPy backend without a GPU: its errors, and its kernels compiled for a CPU.
 
-On a machine with a GPU all other tests run on CuPy as on every backend that works."""
+With a GPU all other tests run on CuPy, as on every available backend.
+"""
 
 import math
 import re
@@ -34,7 +34,7 @@ class CUDARuntimeError(RuntimeError):
 
 
 def pretend(monkeypatch, **runtime):
-    """Put a module in cupy's place, whose current device is ``module.current``."""
+    """Replace cupy by a module whose current device is ``module.current``."""
     module = types.ModuleType("cupy")
     module.current = 0
 
@@ -73,7 +73,7 @@ def raises(error):
     return function
 
 
-def refused():
+def error_text():
     with pytest.raises(BackendError) as caught:
         get_backend("cupy")
     message = str(caught.value)
@@ -82,12 +82,12 @@ def refused():
     return message
 
 
-def test_not_installed(monkeypatch):
+def test_error_without_cupy_names_its_packages(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    assert refused().startswith("cupy is not installed: pip install")
+    assert error_text().startswith("cupy is not installed: pip install")
 
 
-def test_an_import_that_fails_for_a_library_of_cuda(monkeypatch):
+def test_error_of_the_import_names_the_missing_cuda_library(monkeypatch):
     class Finder:
         def find_spec(self, name, path=None, target=None):
             if name == "cupy":
@@ -97,7 +97,7 @@ def test_an_import_that_fails_for_a_library_of_cuda(monkeypatch):
 
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
-    message = refused()
+    message = error_text()
     assert "libcublas.so.13" in message
     assert "CUDA's libraries are missing" in message
 
@@ -122,9 +122,9 @@ def test_an_import_that_fails_for_a_library_of_cuda(monkeypatch):
         ),
     ],
 )
-def test_no_driver_or_no_gpu(monkeypatch, status, text, advice):
+def test_error_without_driver_or_gpu_gives_advice(monkeypatch, status, text, advice):
     pretend(monkeypatch, getDeviceCount=raises(CUDARuntimeError(status, text)))
-    message = refused()
+    message = error_text()
     assert message.startswith(f"cupy cannot use a GPU ({text.splitlines()[0]}): ")
     assert advice in message
     report = probe("cupy")
@@ -132,24 +132,24 @@ def test_no_driver_or_no_gpu(monkeypatch, status, text, advice):
     assert report.reason == message
 
 
-def test_libraries_that_are_missing_at_the_first_product(monkeypatch):
+def test_error_names_a_library_missing_at_the_first_product(monkeypatch):
     module = pretend(monkeypatch, getDeviceCount=lambda: 1)
     module.ones = raises(ImportError("libcublas.so.12: cannot open shared object file\n\nhint"))
-    message = refused()
+    message = error_text()
     assert message.startswith(
         "cupy does not work (ImportError: libcublas.so.12: cannot open shared object file): "
     )
 
 
 @pytest.mark.parametrize("name", ["cupy:2", "cupy:-1", "cupy:gpu"])
-def test_a_device_that_is_not_there(monkeypatch, name):
+def test_unknown_devices_raise(monkeypatch, name):
     pretend(monkeypatch, getDeviceCount=lambda: 2)
     with pytest.raises(BackendError, match=r"cupy has no device '.*'; it has 0, 1$"):
         get_backend(name)
 
 
 class Array:
-    """An array of the pretended CuPy: NumPy's, made on the device that was current."""
+    """A NumPy array with the device that was current at its creation."""
 
     def __init__(self, values, module):
         self.values, self._module, self.device = (
@@ -173,7 +173,7 @@ def two_gpus(monkeypatch):
     return module
 
 
-def test_the_current_device_stays_as_it_is(two_gpus):
+def test_opening_a_backend_keeps_the_current_device(two_gpus):
     two_gpus.current = 1
     backend = get_backend("cupy")
     assert backend.device.id == get_backend("cupy:1").device.id == 1
@@ -192,8 +192,7 @@ def test_the_current_device_stays_as_it_is(two_gpus):
 
 
 def test_arrays_go_to_the_device_of_the_backend(two_gpus):
-    """Also when the program has made another device the current one since, or the array is of
-    another device."""
+    """The program may have changed the current device, and the array may be on another one."""
     backend = get_backend("cupy")
     first, reversed_ = (
         backend.from_host([1.0, 2.0]),
@@ -237,7 +236,7 @@ def test_sources_compile_for_a_gpu(tmp_path, name, scalar):
 
 @pytest.fixture
 def on_a_cpu(monkeypatch):
-    """Put NumPy in CuPy's place, with kernels that C++ computes."""
+    """Replace CuPy by NumPy, with kernels compiled by a C++ compiler."""
     if shutil.which("c++") is None or sys.platform == "win32":
         pytest.skip(reason="needs a C++ compiler that makes POSIX libraries")
     module = types.ModuleType("cupy")
@@ -265,7 +264,7 @@ def spread(*shape, seed=0):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_kernels_of_elements_compute_what_the_references_do(on_a_cpu, dtype):
+def test_elementwise_kernels_agree_with_the_references(on_a_cpu, dtype):
     p, g, m, s = (np.abs(spread(3, 5, seed=i)).astype(dtype) for i in range(4))
     x = np.array([-2.0, -0.0, 0.0, 0.5, 3.0, np.nan, np.inf], dtype)
     adam = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
@@ -287,7 +286,7 @@ def test_kernels_of_elements_compute_what_the_references_do(on_a_cpu, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_clip(on_a_cpu, dtype):
+def test_clip_agrees_with_numpy(on_a_cpu, dtype):
     x = np.array([[-2, 0.5, 7], [np.nan, np.inf, -np.inf]], dtype)
     below, above = (
         np.array([[-1.0], [2]], dtype),
@@ -310,7 +309,7 @@ def test_clip(on_a_cpu, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_cross_entropy(on_a_cpu, dtype):
+def test_cross_entropy_agrees_with_the_reference(on_a_cpu, dtype):
     logits, labels = (
         30 * spread(4, 7).astype(dtype),
         np.array([6, 0, 3, 3], "uint8"),
@@ -358,7 +357,7 @@ def test_cross_entropy(on_a_cpu, dtype):
     ],
     ids=lambda x: f"{x.shape}{x.strides}",
 )
-def test_where_cublas_finds_the_numbers(on_a_cpu, x):
+def test_layout_of_a_matrix_for_cublas(on_a_cpu, x):
     stored, across, apart = product.layout(x)
     rows, columns = x.shape[-2:]
     assert apart >= max(1, rows if across else columns)
@@ -370,7 +369,7 @@ def test_where_cublas_finds_the_numbers(on_a_cpu, x):
 
 @pytest.fixture
 def cublas(on_a_cpu, monkeypatch):
-    """cuBLAS that multiplies NumPy's arrays at their addresses."""
+    """A replacement for cuBLAS that multiplies NumPy arrays at their addresses."""
     found = Cublas()
     found.one["e"] = product._half(found.multiply_typed)
     found.stack["e"] = product._half(found.multiply_stack_typed)
@@ -420,8 +419,8 @@ PAIRS = {
 
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64", "complex128"])
-def test_products_of_every_shape_are_made_by_cublas(cublas, name, dtype):
-    """CuPy's own products raise while a graph is captured."""
+def test_cublas_multiplies_every_shape(cublas, name, dtype):
+    """CuPy's own products raise during a graph capture."""
     x1, x2 = (x.astype(dtype) for x in PAIRS[name])
     found = standard.matmul(x1, x2)
     wanted = np.matmul(x1, x2)
@@ -435,8 +434,8 @@ def test_products_of_every_shape_are_made_by_cublas(cublas, name, dtype):
     )
 
 
-def test_products_as_one_or_as_a_stack(cublas):
-    """Rows of a stack by one matrix are one product; others are as many as there are matrices."""
+def test_stack_times_a_matrix_is_one_product(cublas):
+    """Other stacks take one product for each matrix."""
     for name, count in (
         ("stack by matrix", 1),
         ("by a stack of one", 1),
@@ -448,7 +447,7 @@ def test_products_as_one_or_as_a_stack(cublas):
         assert len(cublas.calls) == count
 
 
-def test_products_of_two_dtypes(cublas):
+def test_products_of_two_dtypes_promote(cublas):
     x1, x2 = factor(4, 5, dtype="float32"), factor(5, 3)
     found = standard.matmul(x1, x2)
     assert found.dtype == np.float64
@@ -467,7 +466,7 @@ def test_products_of_two_dtypes(cublas):
     ],
     ids=lambda x: f"{x.dtype}{x.shape}",
 )
-def test_products_that_are_left_to_cupy(cublas, x1, x2):
+def test_cupy_computes_the_other_products(cublas, x1, x2):
     assert standard.matmul(x1, x2) is NotImplemented
     assert cublas.calls == []
 
@@ -484,7 +483,7 @@ def test_products_that_are_left_to_cupy(cublas, x1, x2):
         (factor(3, dtype="complex64"), factor(3, dtype="complex64"), 1),
     ],
 )
-def test_tensordot(cublas, x1, x2, axes):
+def test_tensordot_agrees_with_numpy(cublas, x1, x2, axes):
     found = standard.tensordot(x1, x2, axes=axes)
     wanted = np.tensordot(x1, x2, axes=axes)
     assert cublas.calls
@@ -493,14 +492,13 @@ def test_tensordot(cublas, x1, x2, axes):
 
 
 @pytest.mark.parametrize("axes", [3, ((2,), (0,)), ((0, 0), (0, 1)), ((0, 1), (0,))])
-def test_axes_of_tensordot_that_are_left_to_cupy(cublas, axes):
-    """CuPy raises."""
+def test_cupy_raises_for_wrong_axes_of_tensordot(cublas, axes):
     assert standard.tensordot(factor(3, 3), factor(3, 3), axes=axes) is NotImplemented
     assert cublas.calls == []
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", "complex64"])
-def test_vecdot(cublas, dtype):
+def test_vecdot_agrees_with_numpy(cublas, dtype):
     x1, x2 = factor(2, 4, 5, dtype=dtype), factor(4, 5, dtype=dtype, seed=1)
     for axis in (-1, -2):
         wanted = np.sum(np.conj(x1) * x2, axis=axis)
@@ -511,7 +509,7 @@ def test_vecdot(cublas, dtype):
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 6, 7])
-def test_powers_of_matrices(cublas, n):
+def test_matrix_power_agrees_with_numpy(cublas, n):
     x = factor(2, 3, 3)
     found = standard.matrix_power(x, n)
     np.testing.assert_allclose(found, np.linalg.matrix_power(x, n), rtol=1e-10)
@@ -534,13 +532,12 @@ def test_powers_of_matrices(cublas, n):
         factor(4, 3, dtype="float32"),
     ],
 )
-def test_sums_by_cublas(cublas, x, axis):
+def test_cublas_sums_rows_and_columns(cublas, x, axis):
     np.testing.assert_allclose(product.sums(x, axis, 0.25), 0.25 * x.sum(axis=axis), rtol=1e-5)
 
 
-def test_a_graph_copies_together_what_lies_together(monkeypatch):
-    """With memory that is pretended: a long line of bytes, and arrays that know where in it they
-    are."""
+def test_graph_copies_adjacent_arrays_at_once(monkeypatch):
+    """The memory is a line of bytes. Each array has an offset in it."""
     line, calls = np.zeros(1 << 16, "uint8"), []
 
     class Memory(int):
@@ -602,7 +599,7 @@ def test_a_graph_copies_together_what_lies_together(monkeypatch):
         assert len(calls) == (1 if source is here else len([x for x in source if x.nbytes]))
 
 
-def test_the_cipher(on_a_cpu):
+def test_cipher_agrees_with_the_reference(on_a_cpu):
     words = np.random.default_rng(0).integers(-(2**31), 2**31, (2, 1000), dtype="int32")
     same(
         KERNELS["threefry"](words[:, 0].copy(), *words),
@@ -620,7 +617,7 @@ def test_the_cipher(on_a_cpu):
         ((2, 2), ((1, -1), (0, -2)), (1, 1), 2),
     ],
 )
-def test_convolutions_compute_what_the_references_do(on_a_cpu, stride, padding, dilation, groups):
+def test_convolutions_agree_with_the_references(on_a_cpu, stride, padding, dilation, groups):
     settings = {
         "stride": stride,
         "padding": padding,
@@ -653,7 +650,7 @@ def test_convolutions_compute_what_the_references_do(on_a_cpu, stride, padding, 
 @pytest.mark.parametrize("kernel", [(2, 2), (3, 2)])
 @pytest.mark.parametrize("stride", [(2, 2), (1, 2), (3, 3)])
 @pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 1), (1, 0))])
-def test_pooling_computes_what_the_references_do(on_a_cpu, kernel, stride, padding):
+def test_pooling_agrees_with_the_references(on_a_cpu, kernel, stride, padding):
     settings = {"kernel": kernel, "stride": stride, "padding": padding}
     # Equal elements in many windows: the first of them counts.
     x = np.round(spread(2, 3, 6, 7) / 4)
@@ -668,7 +665,7 @@ def test_pooling_computes_what_the_references_do(on_a_cpu, kernel, stride, paddi
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (4, 3, 2), (4, 3, 2, 5), (1, 1, 3, 3)])
-def test_batch_norm_computes_what_the_reference_does(on_a_cpu, shape):
+def test_batch_norm_agrees_with_the_reference(on_a_cpu, shape):
     x, weight, bias = spread(*shape), *spread(2, shape[1], seed=1)
     out = primitives.batch_norm.reference(x, weight, bias, 1e-3)
     same(KERNELS["batch_norm"](x, weight, bias, 1e-3), out, 1e-12)
@@ -683,9 +680,8 @@ def test_batch_norm_computes_what_the_reference_does(on_a_cpu, shape):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
 @pytest.mark.parametrize("kind", ["uint8", "int16", "int64"])
-def test_adding_at_indices(on_a_cpu, dtype, kind):
-    """As the products with one-hot rows; an index outside adds nothing, one below 0 counts from the
-    end."""
+def test_index_add_agrees_with_one_hot_products(on_a_cpu, dtype, kind):
+    """An index out of range adds nothing. A negative index counts from the end."""
     g = factor(2, 5, 3, dtype=dtype)
     given = [[0, 3, 3, 9, 1], [4, 4, 0, 2, 2]]
     slices, elements = (
@@ -716,7 +712,7 @@ def test_adding_at_indices(on_a_cpu, dtype, kind):
         np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
-def test_what_is_added_by_the_reference(on_a_cpu):
+def test_index_add_declines_other_arguments(on_a_cpu):
     g, indices = factor(5, 3), np.arange(5)
     for left in (
         KERNELS["index_add"](g.astype("float16"), indices, 0, 5),
@@ -725,7 +721,7 @@ def test_what_is_added_by_the_reference(on_a_cpu):
         assert left is NotImplemented
 
 
-def test_sums_of_a_matrix(on_a_cpu):
+def test_sums_of_a_matrix_agree_with_numpy(on_a_cpu):
     x = spread(4, 3)
     same(KERNELS["sum_to"](x, (3,)), x.sum(axis=0))
     same(KERNELS["sum"](x, axis=(0,)), x.sum(axis=0))
@@ -737,7 +733,7 @@ def test_sums_of_a_matrix(on_a_cpu):
         assert left is NotImplemented
 
 
-def test_what_the_kernels_leave_to_the_references(on_a_cpu):
+def test_kernels_decline_other_arguments(on_a_cpu):
     x, weight = spread(1, 2, 4, 4), spread(3, 2, 2, 2)
     settings = {
         "stride": (1, 1),
@@ -758,13 +754,13 @@ def test_what_the_kernels_leave_to_the_references(on_a_cpu):
         KERNELS["conv2d"](x, spread(3, 2, 5, 5), None, **settings)
 
 
-def test_kernels_leave_dtypes_that_they_do_not_declare(cublas):
-    """To the references, which no example of these dtypes is computed otherwise than by."""
+def test_kernels_decline_undeclared_dtypes(cublas):
+    """The references compute every example of these dtypes."""
     known = ["bool", "uint8", "int64", "float16", "complex64"]
     assert differing(get_backend("numpy"), KERNELS, known) == []
 
 
-def test_every_source_has_its_kernel():
+def test_every_source_belongs_to_a_kernel():
     made_of_others = {
         *(
             "batch_norm",

@@ -1,8 +1,8 @@
-"""CuPy's graphs, on memory and streams that are pretended.
+"""CuPy's graphs on emulated memory and streams.
 
-Memory is handed out by pools, which hand out again what was freed, as CuPy's do. Whatever is
-computed while a stream is captured is noted, undone, and computed again in the same memory by each
-launch."""
+Pools hand out freed memory again, as CuPy's do. A capture records the calls and undoes their
+effects. A launch makes the calls again in the same memory.
+"""
 
 import contextlib
 import ctypes
@@ -25,7 +25,7 @@ GARBAGE = 255
 
 
 class Block:
-    """Memory of a pool, which goes back there with the last array in it."""
+    """Memory of a pool. It returns to the pool with the last array in it."""
 
     def __init__(self, pool, size):
         free = pool.free[size]
@@ -89,13 +89,13 @@ class Stream:
 
 
 class Captured:
-    """What was done while a stream was captured."""
+    """The calls of a capture, and the memory before them."""
 
     def __init__(self):
         self.calls, self.spoiled, self._before = [], False, {}
 
     def writes(self, place):
-        """Keep what memory holds before it is first written to."""
+        """Keep a copy of the memory before the first write to it."""
         for pool in state.pools:
             for line in pool.bytes:
                 if 0 <= place - line.ctypes.data < len(line):
@@ -113,7 +113,7 @@ class Captured:
 
 
 class State(threading.local):
-    """What is current in a thread."""
+    """The current streams, pools and allocators of a thread."""
 
     def __init__(self):
         pool = Pool()
@@ -128,7 +128,7 @@ state = State()
 
 
 class Array(np.ndarray):
-    """An array in memory of a pool, whose operations are done on the current stream."""
+    """An array in memory of a pool, computed on the current stream."""
 
     def __new__(cls, shape, dtype, memory):
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
@@ -156,7 +156,7 @@ class Array(np.ndarray):
 
 
 def plain(x):
-    """Return the same memory as an array of NumPy's, which does not keep it from being freed."""
+    """Return a NumPy array of the same memory, which does not keep it alive."""
     return x.view(np.ndarray) if isinstance(x, Array) else x
 
 
@@ -170,7 +170,7 @@ def write(function, to, *args):
 
 
 def do(function, *args, **settings):
-    """Return the result in memory of the current pool, or as the view that it is."""
+    """Return the result as a new array of the current pool, or as a view of an argument."""
     given = [*map(plain, args)]
     found = np.asarray(function(*given, **settings))
     for x, y in zip(args, given, strict=True):
@@ -216,7 +216,7 @@ def memcpy(to, source, size, kind, stream):
 
 
 def copy_in_order(to, x):
-    """Copy element by element, as a GPU does, which looks for no memory in common."""
+    """Copy element by element, like a GPU, without a check for shared memory."""
     for place in np.ndindex(to.shape):
         to[place] = x[place]
 
@@ -260,7 +260,7 @@ def driver():
 
 
 def as_before():
-    """The stream is the one of before, and has waited for what the capture used."""
+    """Check that the current stream is restored and has waited for the capture."""
     (current,) = state.streams
     assert len(state.allocators) == 1
     assert current.capture is None
@@ -294,7 +294,7 @@ def same(found, wanted):
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_a_graph(name):
+def test_graph_agrees_with_eager_calls(name):
     step, run = STEPS[name], Graph(STEPS[name], [Carry(0, 0), Carry(1, 1)], driver())
     a, b, seen = np.float32([1, 2, 3]), np.float32([10, 20, 40]), []
     found = [array(a), array(b)]
@@ -312,7 +312,7 @@ def test_a_graph(name):
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_a_loop(name):
+def test_loop_agrees_with_eager_calls(name):
     step, run = STEPS[name], Loop(STEPS[name], [Carry(0, 0), Carry(1, 1)], driver())
     a, b = np.float32([1, 2, 3]), np.float32([10, 20, 40])
     found, entries = (
@@ -335,8 +335,8 @@ def test_a_loop(name):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("fails_at", [1, 2])
-def test_an_error_while_it_is_captured(error, fails_at):
-    """The stream and the allocator are those of before, and the next capture succeeds."""
+def test_capture_after_an_error_succeeds(error, fails_at):
+    """The error restores the stream and the allocator."""
     calls = []
 
     def function():
@@ -358,7 +358,7 @@ def test_an_error_while_it_is_captured(error, fails_at):
 
 
 def test_threads_capture_one_after_the_other():
-    """All of them on one stream."""
+    """The threads share one stream."""
     begun, failed = threading.Barrier(3), []
 
     def step(*given):
@@ -387,8 +387,8 @@ def test_threads_capture_one_after_the_other():
 
 
 @pytest.mark.parametrize("kind", [Graph, Loop])
-def test_a_call_on_another_stream_waits_for_the_last_one(kind):
-    """Also where it captures, or is no graph as yet: the memory of the calls is the same."""
+def test_call_on_another_stream_waits_for_the_previous_call(kind):
+    """All calls use the same memory, before the capture, too."""
     run, x = (
         kind(STEPS["descent"], [Carry(0, 0), Carry(1, 1)], driver()),
         array([1, 2, 3]),
@@ -404,8 +404,8 @@ def test_a_call_on_another_stream_waits_for_the_last_one(kind):
         assert stream.waited_for[0] is before
 
 
-def test_the_dtype_of_numbers():
-    """The smallest one from float32 on, or for arrays of complex numbers that of their parts."""
+def test_scalars_have_the_smallest_dtype_from_float32_on():
+    """Complex arrays count as arrays of their real parts."""
     zeros = lambda *dtypes: [np.zeros(2, dtype) for dtype in dtypes]
     for dtypes, wanted in (
         (("float64", "int32"), "float64"),

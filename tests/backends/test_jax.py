@@ -1,4 +1,4 @@
-"""A training step that JAX compiles: the same code, under jax.jit."""
+"""JAX compiles a training step under jax.jit, and the backend's devices and 64-bit dtypes."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def network(backend):
     )
 
 
-def test_a_training_step_under_jit():
+def test_training_step_under_jit():
     backend = anynet.get_backend("jax")
     net = network(backend)
     x, t = (
@@ -53,8 +53,7 @@ def test_a_training_step_under_jit():
         np.testing.assert_allclose(host(ours), host(theirs), rtol=1e-4, atol=1e-6)
 
 
-def test_derivatives_of_each_other():
-    """JAX differentiates what anynet differentiated."""
+def test_jax_differentiates_a_gradient_of_anynet():
     backend = anynet.get_backend("jax")
     x = backend.asarray(np.array([0.3, 0.7]))
     inner = anynet.grad(lambda x: x[0] ** 3 * x[1])
@@ -62,7 +61,7 @@ def test_derivatives_of_each_other():
     np.testing.assert_allclose(host(theirs), [6 * 0.3 * 0.7, 3 * 0.3**2], rtol=1e-6)
 
 
-def test_a_device_that_is_not_there():
+def test_unknown_devices_raise():
     with pytest.raises(BackendError, match=r"jax has no device 'cpu:99'; it has cpu:0"):
         anynet.get_backend("jax:cpu:99")
     with pytest.raises(BackendError, match="jax has no device 'quantum'"):
@@ -117,9 +116,8 @@ else:
 """
 
 
-def test_arrays_sharded_over_devices():
-    """A network that is whole on each device trains on a batch that is split between them as it
-    does on one."""
+def test_batch_sharded_over_devices_trains_like_a_whole_one():
+    """The network is replicated on both devices."""
     environment = {
         **os.environ,
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
@@ -135,8 +133,8 @@ def test_arrays_sharded_over_devices():
     assert ran.returncode == 0, ran.stderr
 
 
-def test_the_devices_of_this_process(monkeypatch):
-    """On a cluster, jax.devices() begins with those of process 0."""
+def test_default_device_belongs_to_this_process(monkeypatch):
+    """On a cluster, jax.devices() begins with the devices of process 0."""
     monkeypatch.setattr(
         jax,
         "devices",
@@ -147,7 +145,7 @@ def test_the_devices_of_this_process(monkeypatch):
 
 @pytest.fixture
 def narrow():
-    """JAX's default: no 64-bit dtypes."""
+    """The backend with JAX's default, without 64-bit dtypes."""
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", False)
     yield anynet.get_backend("jax")
@@ -155,7 +153,7 @@ def narrow():
     jax.config.update("jax_enable_x64", before)
 
 
-def test_what_becomes_of_64_bits(narrow):
+def test_small_values_become_32_bit(narrow):
     for data, dtype in (
         ([1.0, 2.0], "float32"),
         (1j, "complex64"),
@@ -172,7 +170,7 @@ def test_what_becomes_of_64_bits(narrow):
     assert narrow.asarray(np.ones(3), dtype=narrow.xp.float32).dtype == "float32"
 
 
-def test_what_64_bits_alone_can_hold_is_refused(narrow):
+def test_values_that_need_64_bits_raise(narrow):
     remedy = r'jax.config.update\("jax_enable_x64", True\)'
     key = random.key(0, narrow)
     for data in (
@@ -200,7 +198,7 @@ def test_what_64_bits_alone_can_hold_is_refused(narrow):
             ask()
 
 
-def test_files_with_64_bits(narrow, tmp_path):
+def test_files_of_64_bit_arrays(narrow, tmp_path):
     checkpoint.save({"count": np.array(3)}, tmp_path / "whole.safetensors")
     assert checkpoint.read(tmp_path / "whole.safetensors", narrow)["count"].dtype == "int32"
     checkpoint.save({"x": np.ones(3)}, tmp_path / "wide.safetensors")
@@ -209,7 +207,7 @@ def test_files_with_64_bits(narrow, tmp_path):
 
 
 def test_gradients_are_checked_in_float64(narrow):
-    """The context is the thread's own, and ends where the check raises, too."""
+    """The context applies to one thread, and ends if the check raises."""
     net, x, t = (
         network(narrow),
         narrow.asarray([[1.0, 2.0, 3.0, 4.0]]),
@@ -223,7 +221,7 @@ def test_gradients_are_checked_in_float64(narrow):
     assert not jax.config.jax_enable_x64
 
 
-def test_64_bits_are_switched_on_by_configure(narrow):
+def test_configure_enables_64_bits(narrow):
     assert narrow.xp.ones(3).dtype == "float32"
     backend = anynet.configure("jax")
     assert backend.asarray(np.ones(3)).dtype == "float64"
@@ -232,8 +230,8 @@ def test_64_bits_are_switched_on_by_configure(narrow):
     assert not backend.supports(backend.xp.float64)
 
 
-def test_a_step_is_compiled_once(caplog):
-    """Also when its numbers stay as they are, and are on the device then."""
+def test_step_is_compiled_once(caplog):
+    """Its scalars may be on the device already."""
     backend = anynet.get_backend("jax")
     net, x, t = (
         network(backend),

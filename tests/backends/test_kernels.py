@@ -1,8 +1,7 @@
-"""Kernels take what they are made for: where one declines, the reference answers in its place, and
-tests pass.
+"""Every kernel accepts the ordinary arguments of training and agrees with its reference.
 
-Each kernel of the backend is called by itself, with the dtypes and shapes of ordinary training, and
-compared with the reference or the library's own function."""
+A kernel that declines leaves its call to the reference, so other tests would pass without it.
+"""
 
 import operator
 
@@ -30,7 +29,7 @@ DECLINED = {
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_kernels_take_what_they_are_made_for(backend, dtype):
+def test_kernels_accept_ordinary_arguments(backend, dtype):
     given, kernels = cases(dtype), kernels_for(backend.xp)
     assert kernels.keys() <= given.keys()
     declined, differing = set(), []
@@ -77,8 +76,8 @@ NO_LOWERING = {
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_lowerings_compute_what_their_kernels_do(backend, dtype):
-    """They decline only the cases in NO_LOWERING, where a compiled step calls the kernel."""
+def test_lowerings_agree_with_their_kernels(backend, dtype):
+    """The cases of NO_LOWERING decline. A compiled step calls the kernel for them."""
     given, kernels = cases(dtype), kernels_for(backend.xp)
     declined, differing = set(), []
     for name, kernel in kernels.items():
@@ -156,12 +155,12 @@ LEFT = [
 
 
 @pytest.mark.parametrize(("name", "args", "settings"), LEFT)
-def test_kernels_leave_what_they_are_not_made_for(name, args, settings):
+def test_kernels_decline_other_arguments(name, args, settings):
     assert get_backend("numpy").kernels[name](*args, **settings) is NotImplemented
 
 
-def test_kernels_compute_what_the_references_do_in_every_dtype(backend):
-    """Or they decline: in all dtypes of the library, also where arrays of two dtypes meet."""
+def test_kernels_agree_with_the_references_in_every_dtype(backend):
+    """They may decline. Arguments of two dtypes are tested, too."""
     kernels = kernels_for(backend.xp)
     if backend.name == "jax":
         # JAX compiles for every dtype and shape: a sample is tested.
@@ -178,7 +177,7 @@ def test_kernels_compute_what_the_references_do_in_every_dtype(backend):
         )
 
 
-def test_operators_of_onnx_take_arrays_of_two_dtypes():
+def test_onnx_operators_accept_arrays_of_two_dtypes():
     pytest.importorskip("ndonnx", reason="needs ndonnx")
     backend = get_backend("ndonnx")
     kernels = {name: kernels_for(backend.xp)[name] for name in ("affine", "conv2d")}

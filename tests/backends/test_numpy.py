@@ -1,4 +1,4 @@
-"""NumPy's memory that is used again: never while anything can see it."""
+"""NumPy's memory is used again once no object refers to it, and kernels agree with lowerings."""
 
 import threading
 
@@ -18,7 +18,7 @@ def address(x):
     return x.__array_interface__["data"][0]
 
 
-def test_memory_is_used_again():
+def test_freed_memory_is_used_again():
     x = memory.fresh(SHAPE, FLOAT)
     assert (x.shape, x.dtype) == (SHAPE, FLOAT)
     assert x.flags.c_contiguous
@@ -40,7 +40,7 @@ def test_memory_is_used_again():
         lambda x: x.reshape(-1).view("int32"),
     ],
 )
-def test_what_is_held_is_not_used_again(holder):
+def test_referenced_memory_is_not_used_again(holder):
     x = memory.fresh(SHAPE, FLOAT)
     before = address(x)
     held = holder(x)
@@ -51,7 +51,7 @@ def test_what_is_held_is_not_used_again(holder):
     assert address(memory.fresh(SHAPE, FLOAT)) == before
 
 
-def test_threads_have_memory_of_their_own():
+def test_threads_share_no_scratch_memory():
     found = []
     x = memory.scratch("test", SHAPE, FLOAT)
     thread = threading.Thread(target=lambda: found.append(memory.scratch("test", SHAPE, FLOAT)))
@@ -61,7 +61,7 @@ def test_threads_have_memory_of_their_own():
     assert address(memory.scratch("test", (3,), FLOAT)) == address(x)
 
 
-def test_what_is_kept_has_a_limit(monkeypatch):
+def test_kept_memory_has_a_limit(monkeypatch):
     monkeypatch.setattr(memory, "_MOST", 3 * 4 * 30_000)
     monkeypatch.setattr(memory, "_local", threading.local())
     for n in range(1, 40):
@@ -70,8 +70,8 @@ def test_what_is_kept_has_a_limit(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [1, 64])
-def test_arrays_of_a_training_stay_as_they_were(size):
-    """Small and large ones, of eager steps: parameters, gradients, outputs."""
+def test_training_does_not_overwrite_its_arrays(size):
+    """Eager steps return parameters, gradients and outputs, small and large."""
     net = layers.Sequential(
         layers.Linear(4 * size, 8 * size),
         layers.ReLU(),
@@ -100,8 +100,8 @@ def test_arrays_of_a_training_stay_as_they_were(size):
             np.testing.assert_array_equal(a, was)
 
 
-def test_images_larger_than_a_block():
-    """Blocks of images, the last one shorter."""
+def test_images_larger_than_a_block_agree_with_the_references():
+    """The last block is shorter."""
     rng = np.random.default_rng(0)
     x, weight, g = (
         rng.normal(size=(23, 8, 40, 40)),
@@ -172,7 +172,7 @@ FLOATS, SMALL = (
         ("softmax_cross_entropy", (FLOATS, np.eye(5)[np.arange(7) % 5])),
     ],
 )
-def test_kernels_and_their_parts_agree_to_the_last_bit(name, args, dtype):
+def test_kernels_and_lowerings_agree_to_the_last_bit(name, args, dtype):
     function = primitive_of(name)
     args = [
         x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in args

@@ -21,7 +21,7 @@ from anynet_torch import devices  # noqa: E402
 from anynet_torch.kernels import KERNELS  # noqa: E402
 
 
-def test_a_device_that_is_not_there():
+def test_unknown_devices_raise():
     with pytest.raises(BackendError, match="torch cannot use the device 'quantum'"):
         anynet.get_backend("torch:quantum")
     if not torch.cuda.is_available():
@@ -29,7 +29,7 @@ def test_a_device_that_is_not_there():
             anynet.get_backend("torch:cuda")
 
 
-def test_numbers_are_copied_and_pytorchs_own_derivatives_are_left_alone():
+def test_asarray_copies_and_grad_leaves_torch_gradients_alone():
     backend = anynet.get_backend("torch")
     data = np.ones(3)
     x = backend.asarray(data)
@@ -45,8 +45,8 @@ def test_numbers_are_copied_and_pytorchs_own_derivatives_are_left_alone():
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 6, 8), (1, 2, 7, 9), (2, 1, 2, 3), (3, 2, 2, 2)])
-def test_pooling_in_pairs_is_pytorchs_own(shape):
-    """Of equal elements the first one has the cotangent; a last row without another has none."""
+def test_pooling_in_pairs_agrees_with_pytorch(shape):
+    """The first of equal elements has the cotangent. An odd last row has none."""
     x = torch.relu(torch.tensor(np.random.default_rng(0).normal(size=shape)).round())
     x.requires_grad_(True)
     wanted = torch.nn.functional.max_pool2d(x, 2)
@@ -65,7 +65,7 @@ def test_pooling_in_pairs_is_pytorchs_own(shape):
     )
 
 
-def test_residuals_of_pooling_are_the_indices_of_the_largest():
+def test_residuals_of_pooling_are_indices_of_the_maxima():
     x = torch.tensor([[[[1.0, 3.0, 2.0], [4.0, 0.0, 5.0]]]])
     window = {"kernel": (2, 2), "stride": (1, 1), "padding": ((0, 0), (0, 0))}
     largest, indices = primitives.max_pool2d_with_residuals(x, **window)
@@ -75,7 +75,7 @@ def test_residuals_of_pooling_are_the_indices_of_the_largest():
 
 
 @pytest.mark.parametrize("columns", [1, 10, 15, 16])
-def test_products_with_few_columns(columns):
+def test_products_with_few_columns_agree_with_pytorch(columns):
     rng = np.random.default_rng(0)
     x, w = (torch.tensor(rng.normal(size=shape)) for shape in ((300, 400), (400, columns)))
     b = torch.tensor(rng.normal(size=columns))
@@ -88,8 +88,8 @@ def test_products_with_few_columns(columns):
     )
 
 
-def test_weights_of_pytorchs_own_are_trained_in_compiled_steps():
-    """They ask for PyTorch's derivatives, and get none."""
+def test_compiled_step_trains_torch_parameters():
+    """The parameters require gradients, and PyTorch records none."""
     net = layers.Sequential(
         layers.Conv2d(1, 2, 3),
         layers.ReLU(),
@@ -114,8 +114,8 @@ def test_weights_of_pytorchs_own_are_trained_in_compiled_steps():
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_pytorch_records_nothing_of_a_training(compiled):
-    """Not with parameters that ask for its derivatives, frozen ones and buffers among them."""
+def test_training_builds_no_torch_graph(compiled):
+    """Parameters require gradients, frozen ones too."""
     net = layers.Sequential(
         layers.Linear(3, 4),
         layers.BatchNorm(4),
@@ -145,10 +145,11 @@ def test_pytorch_records_nothing_of_a_training(compiled):
     platform.libc_ver()[0] != "glibc",
     reason="memory is kept by the GNU C library's own means",
 )
-def test_memory_is_used_again_where_the_process_is_configured():
-    """Six arrays of 20 MiB have 30,000 pages, which are new until the C library has enough of them.
+def test_configured_process_uses_freed_memory_again():
+    """Six arrays of 20 MiB have 30,000 pages.
 
-    In a process of its own, for what others freed would do for it.
+    By default they are new at each call. A new process starts without memory that other tests
+    freed.
     """
     program = (
         "import anynet, resource\n"
@@ -175,7 +176,7 @@ def test_memory_is_used_again_where_the_process_is_configured():
     assert int(done.stdout) < 10_000
 
 
-def test_adam_takes_arrays_in_any_order_of_memory():
+def test_adam_accepts_every_memory_layout():
     rng = np.random.default_rng(0)
     square = torch.tensor(rng.random((4, 3, 5, 5)))
     update = partial(primitive_of("adam_update"), 0.1, 1.5, 0.99)
@@ -192,11 +193,10 @@ def test_adam_takes_arrays_in_any_order_of_memory():
     assert torch.equal(square, other)
 
 
-def test_kernels_of_a_gpu_take_indices_of_all_dtypes_and_empty_batches(
+def test_gpu_kernels_accept_all_index_dtypes_and_empty_batches(
     monkeypatch,
 ):
-    """On a CPU that is taken for a GPU; an index outside gives NaN, also one that a narrow dtype
-    does not have."""
+    """The test runs on a CPU. An index out of range gives NaN, in narrow dtypes, too."""
     monkeypatch.setattr(devices, "device_type", lambda x: "cuda")
     weight = torch.arange(600.0).reshape(300, 2)
     for dtype in (

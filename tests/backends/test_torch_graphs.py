@@ -1,4 +1,4 @@
-"""How PyTorch's graphs are captured, on CUDA as far as it matters here, which is pretended."""
+"""The capture of PyTorch's graphs, on an emulation of torch.cuda."""
 
 import contextlib
 import threading
@@ -12,7 +12,7 @@ from anynet_torch import target  # noqa: E402
 
 
 class Stream:
-    """A stream; what it was made to wait for, in order."""
+    """A stream, and the streams that it waited for in order."""
 
     def __init__(self, device="cuda:0"):
         self.device = device
@@ -40,8 +40,7 @@ class Current:
 
 
 class Cuda:
-    """PyTorch's module of this name: a capture whose end fails leaves its stream the current
-    one."""
+    """An emulation of torch.cuda. A capture with a failed end leaves its stream the current one."""
 
     def __init__(self):
         self.default = Stream()
@@ -87,7 +86,7 @@ class Cuda:
         self.modes.append(self.mode)
 
     def wait_for_device(self):
-        """Do what reading a value does."""
+        """Wait for the device, as reading a value does."""
         if self.mode == 2:
             raise RuntimeError("called a synchronizing CUDA operation")
         stream = self.current_stream()
@@ -108,7 +107,7 @@ def cuda(monkeypatch):
 
 
 def settled(cuda):
-    """All is as it was, and what the capture used is waited for."""
+    """Check that all settings are restored, and that the capture's stream was waited for."""
     assert cuda.current_stream() is cuda.default
     assert cuda.mode == 0
     assert len(cuda.default.waited_for) == 1
@@ -118,7 +117,7 @@ def settled(cuda):
     return beside
 
 
-def test_a_capture(cuda):
+def test_capture_runs_on_another_stream(cuda):
     driver, streams = target.CudaGraphDriver("cuda:1"), []
     with driver.current():
         _, results = driver.capture(lambda: streams.append(cuda.current_stream()) or [len(streams)])
@@ -130,7 +129,7 @@ def test_a_capture(cuda):
     assert cuda.modes == [2, 0]
 
 
-def test_what_waits_for_the_device_is_refused_before_it_is_captured(cuda):
+def test_function_that_waits_raises_before_the_capture(cuda):
     driver = target.CudaGraphDriver("cuda:0")
     with pytest.raises(RuntimeError, match="called a synchronizing"):
         driver.capture(cuda.wait_for_device)
@@ -141,8 +140,7 @@ def test_what_waits_for_the_device_is_refused_before_it_is_captured(cuda):
 
 
 def test_other_threads_may_wait_for_the_device(cuda):
-    """PyTorch's mode is one for all of them: with threads beside this one only the capture
-    refuses."""
+    """PyTorch's mode applies to all threads. With another thread, only the capture raises."""
     driver, end = target.CudaGraphDriver("cuda:0"), threading.Event()
     other = threading.Thread(target=end.wait)
     other.start()
@@ -161,7 +159,7 @@ def test_other_threads_may_wait_for_the_device(cuda):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("fails_at", [1, 2])
-def test_an_error_while_it_is_captured(cuda, error, fails_at):
+def test_capture_after_an_error_succeeds(cuda, error, fails_at):
     calls = []
 
     def function():
@@ -180,13 +178,13 @@ def test_an_error_while_it_is_captured(cuda, error, fails_at):
     settled(cuda)
 
 
-def test_a_mode_that_the_host_has_set_stays(cuda):
+def test_mode_of_the_host_is_kept(cuda):
     cuda.mode = 1
     target.CudaGraphDriver("cuda:0").capture(list)
     assert cuda.mode == 1
 
 
-def test_the_dtype_of_numbers():
+def test_scalars_have_the_smallest_dtype_from_float32_on():
     driver = target.CudaGraphDriver("cuda:0")
     zeros = lambda *dtypes: [torch.zeros(2, dtype=dtype) for dtype in dtypes]
     assert driver.scalar_dtype(zeros(torch.float32, torch.complex128)) is torch.float64
