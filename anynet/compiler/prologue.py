@@ -6,44 +6,57 @@ from typing import Any, NamedTuple
 from anynet.kernel import Function
 from anynet.tracing.dynamic_scalars import DynamicValue
 
-#: The contents of dynamic values, which a prologue changes; they are committed after the calls.
-Contents = dict[DynamicValue, Any]
+#: The contents of the dynamic values of a prologue, which it changes; they are committed after the
+#: calls.
+Contents = list[Any]
 
 
 class _Entry(NamedTuple):
     function: Function
-    arguments: tuple[DynamicValue, ...]
-    #: The value that the result replaces; None where the results are scalars.
-    target: DynamicValue | None
+    #: The indices of the values that the function takes.
+    arguments: list[int]
+    #: The index of the value that the result replaces; None where the results are scalars.
+    target: int | None
 
 
 class Prologue:
     """Functions of dynamic values, in the order in which the step called them."""
 
     def __init__(self) -> None:
+        self._values: list[DynamicValue] = []
         self._entries: list[_Entry] = []
+        #: The indices of the values that the steps advance.
+        self._advanced: list[int] = []
+
+    def _index(self, value: DynamicValue) -> int:
+        if value not in self._values:
+            self._values.append(value)
+        return self._values.index(value)
 
     def scalars(
         self, compute: Callable[..., Sequence[float]], values: tuple[DynamicValue, ...]
     ) -> Sequence[float]:
         """Add a function that computes scalars, and return those of now."""
-        self._entries.append(_Entry(compute, values, None))
+        self._entries.append(_Entry(compute, [self._index(x) for x in values], None))
         return compute(*[x.peek() for x in values])
 
     def advance(self, value: DynamicValue, function: Callable[[Any], Any]) -> None:
         """Add a function that replaces a value, and replace it now."""
-        self._entries.append(_Entry(function, (value,), value))
+        index = self._index(value)
+        self._entries.append(_Entry(function, [index], index))
+        if index not in self._advanced:
+            self._advanced.append(index)
         value.commit(function(value.peek()))
 
     def contents(self) -> Contents:
         """Return the current contents of the values that the functions take."""
-        return {x: x.peek() for entry in self._entries for x in entry.arguments}
+        return [x.peek() for x in self._values]
 
     def run(self, contents: Contents) -> list[float]:
         """Return the scalars of one step. Change the contents, and no dynamic value."""
         scalars: list[float] = []
         for function, arguments, target in self._entries:
-            result = function(*[contents[x] for x in arguments])
+            result = function(*[contents[i] for i in arguments])
             if target is None:
                 scalars += result
             else:
@@ -52,6 +65,5 @@ class Prologue:
 
     def commit(self, contents: Contents) -> None:
         """Put the changed contents into the dynamic values that the steps advance."""
-        for _, _, target in self._entries:
-            if target is not None:
-                target.commit(contents[target])
+        for i in self._advanced:
+            self._values[i].commit(contents[i])
