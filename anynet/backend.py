@@ -175,9 +175,7 @@ class Backend:
         """
 
     def strides(self, x: Array) -> Any:
-        """Return how far apart in memory the elements along each axis are, None where no one can
-        tell.
-        """
+        """Return the distance in memory between elements along each axis, None if it is unknown."""
         return getattr(x, "strides", None)
 
     def supports(self, dtype: DType) -> bool:

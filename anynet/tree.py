@@ -1,4 +1,4 @@
-"""Trees of arrays: lists, tuples, dicts and modules, nested at will. Arrays in them are leaves.
+"""Trees of arrays: lists, tuples, dicts and modules, nested in any way. Arrays in them are leaves.
 
 Everything else (a number, a string, a function, None) is a setting, which stays as it is. Arrays
 that a module names as its buffers, or that are frozen, are leaves too, but are not trained.

@@ -162,7 +162,7 @@ def _with_aux(out: Any) -> tuple[Any, Any]:
     if not isinstance(out, tuple) or len(out) != 2:
         length = f" of {len(out)}" if isinstance(out, tuple) else ""
         raise DifferentiationError(
-            "has_aux wants a function that returns a pair, (scalar, anything else); this one "
+            "has_aux needs a function that returns a pair, (scalar, anything else); this one "
             f"returned a {type(out).__name__}{length}"
         )
     return out

@@ -201,13 +201,13 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
         outputs = [x for _, x in tree.leaves(value)]
         if not outputs:
             raise DifferentiationError(
-                f"jacobian wants arrays, and the function returned {value!r}: return an array that "
+                f"jacobian needs arrays, and the function returned {value!r}: return an array that "
                 "depends on the arguments"
             )
         for x in outputs:
             if is_complex(x):
                 raise DifferentiationError(
-                    f"jacobian wants real values, and the function returned {x.dtype}: return the "
+                    f"jacobian needs real values, and the function returned {x.dtype}: return the "
                     "real and the imaginary part as two arrays, or use vjp, jvp or hvp"
                 )
         position = count()

@@ -79,7 +79,7 @@ class Flattened:
         if i == len(self.leaves):
             self.leaves.append(x)
             self.reads.append((holder, name))
-            self.structure += (name, *_layout(value_of(x)))
+            self.structure += (name, *_layout(plain_value(x)))
         else:
             self.structure += (name, i)
         self.places.append((holder, name, i))
@@ -265,7 +265,7 @@ class Contents:
         self.refresh()
 
     def refresh(self) -> None:
-        """Remember the objects that are there now."""
+        """Store the objects that are there now."""
         self._before = self._now()
 
     def _now(self) -> list[Any]:
@@ -332,7 +332,7 @@ def _layout(x: Array) -> tuple[Any, ...]:
     return type(x), x.shape, x.dtype, getattr(x, "device", None)
 
 
-def value_of(x: Any) -> Any:
+def plain_value(x: Any) -> Any:
     """Return the plain array that a traced one stands for, and anything else as it is."""
     while type(x) is Traced:
         x = x.value
@@ -408,7 +408,7 @@ def _find_kind(x: object) -> int:
 
 
 def _of_object(x: object) -> Any:
-    """Return a value that tells an object from others that reach the same arrays."""
+    """Return a value that differs between objects that reach the same arrays."""
     if isinstance(x, FunctionType):
         return x.__code__
     if isinstance(x, attrgetter | methodcaller):
@@ -424,7 +424,7 @@ def _of_object(x: object) -> Any:
 
 
 def _of_element(x: object) -> Any:
-    """Return a value that tells a scalar, a string or an array in a set from others."""
+    """Return a value that differs between scalars, strings or arrays in a set."""
     kind = _kind(x)
     if kind == _TEXT or (kind == _ARRAY and isinstance(x, Number)):
         return type(x), repr(x)

@@ -92,7 +92,7 @@ class Recorder:
         return CompilationError(
             f"{what} is unknown while a step is recorded, because later calls may have another "
             "value: use the functions of its namespace (where() for a choice), or leave this part "
-            "out of what is compiled"
+            "out of the compiled step"
         )
 
     def slot(self, x: Any) -> Any:
@@ -103,7 +103,7 @@ class Recorder:
             return Slot(x.node)
         if x.trace is not None:
             raise CompilationError(
-                f"{x!r} belongs to another trace: what is compiled cannot be differentiated"
+                f"{x!r} belongs to another trace: a compiled step cannot be differentiated"
             )
         return x.value
 
@@ -136,8 +136,8 @@ class Recorder:
         if self._closed:
             raise CompilationError(
                 f"{step.name}: an array of a compiled step was kept from when it was recorded: "
-                "return it, or hand what it is kept in (a network, an optimizer) to the step as an "
-                "argument"
+                "return it, or pass the object that keeps it (a network, an optimizer) to the step "
+                "as an argument"
             )
         if threading.get_ident() != self._thread:
             raise CompilationError(
@@ -147,8 +147,9 @@ class Recorder:
             )
         if step.name in _OPEN_ENDED or (step.name == "getitem_at" and any(map(_is_mask, args[1:]))):
             raise CompilationError(
-                f"{step.name}: how many elements come out depends on the values, and a compiled "
-                "step has fixed shapes: use where(), or leave this part out of what is compiled"
+                f"{step.name}: the number of resulting elements depends on the values, and a "
+                "compiled step has fixed shapes: use where(), or leave this part out of the "
+                "compiled step"
             )
 
     def _inline_users_code(
@@ -164,7 +165,7 @@ class Recorder:
             raise CompilationError(
                 f"{step.name} is code that a compiled step cannot call on this device, which runs "
                 f"steps without Python ({error!r}): write it in the functions of its arrays' "
-                "namespace, or leave this part out of what is compiled"
+                "namespace, or leave this part out of the compiled step"
             ) from error
 
     def emit(self, function: Function, *args: Any, **settings: Any) -> Any:

@@ -8,7 +8,7 @@ from anynet import tree
 from anynet.array import Array
 from anynet.callables import name_of, signature_of
 from anynet.compiler.device_graph import Carry
-from anynet.compiler.guards import Arguments, Flattened, Outside, arrays_in, map_arrays, value_of
+from anynet.compiler.guards import Arguments, Flattened, Outside, arrays_in, map_arrays, plain_value
 from anynet.compiler.program import Changes, Program
 from anynet.compiler.recorder import Recorder
 from anynet.compiler.source import Slot, input_names
@@ -58,7 +58,7 @@ def record(
                 "the step keeps a view of an array that it writes into; a compiled step has no "
                 "such views: keep a copy, such as x + 0"
             )
-        result = tree.map(value_of, result)
+        result = tree.map(plain_value, result)
         _check_result(result)
         accessed = next((x.name for x, before in accesses.items() if x.accesses != before), "")
         difference = accessed or parts[0].difference() or parts[1].difference()
@@ -163,7 +163,7 @@ class _Variables:
             for x, slot, original in zip(part.variables, part.slots, part.originals, strict=False):
                 if x.node != slot.number and id(x) not in self._written:
                     try:
-                        original[...] = value_of(x)
+                        original[...] = plain_value(x)
                         self._written[id(x)] = original
                     except TypeError:
                         # The library's arrays cannot be written into. Another one replaces it.
@@ -191,7 +191,7 @@ class _Variables:
             return self._written[id(x)]
         if id(_owner(x)) in self._written:
             self.keeps_view = True
-        return value_of(x)
+        return plain_value(x)
 
     def _original(self, x: Any) -> Any:
         return self._tuples.get(id(x), (None, x))[1]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Uninitialized:
-    """Stands for an array until `Module.initialize` draws it; made by `parameter`.
+    """A placeholder of an array until `Module.initialize` draws it. `parameter` makes it.
 
     >>> layers.Linear(784, 50).weight
     Uninitialized((784, 50))

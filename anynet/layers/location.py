@@ -1,4 +1,4 @@
-"""The layer in which an exception came up, for its message."""
+"""The layer in which an exception was raised, for its message."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING

@@ -49,7 +49,7 @@ class Module:
     tree_node = True
     ties = True
     BUFFERS: ClassVar[tuple[str, ...]] = ()
-    #: Whether this is the copy that `value_and_grad` hands to the function. Its copies are not.
+    #: Whether this is the copy that `value_and_grad` passes to the function. Its copies are not.
     _differentiated = False
     _fixed_training: bool | None = None
     _frozen: tuple[str, ...] = ()

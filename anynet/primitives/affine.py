@@ -29,7 +29,7 @@ def _affine_rule(
 
 
 def _explain(x: Array, weight: Array, bias: Array | None) -> None:
-    """Raise an error that names the shapes, and tells whether flattening some axes would help."""
+    """Raise an error that names the shapes, and says whether flattening some axes would help."""
     given, wanted = tuple(x.shape), weight.shape[0]
     if given[-1:] == (wanted,):
         return

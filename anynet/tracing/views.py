@@ -405,7 +405,7 @@ def write(x: "Traced", new: Any) -> None:
         node = node.base
         changed.append((node, new))
     before = _order(root.array)
-    # Before the values change, because the strides of the old values tell what is a view.
+    # Before the values change, because the strides of the old values show which arrays are views.
     others = [
         [view for view in node.in_use() if view not in (n for n, _ in changed)]
         for node, _ in changed

@@ -27,7 +27,7 @@ class Display:
         self._updated = -UPDATE_INTERVAL
 
     def _is_due(self) -> bool:
-        """Return whether it is time for an update, and remember this one."""
+        """Return whether an update is due, and store its time if so."""
         now = time.monotonic()
         due = now - self._updated >= UPDATE_INTERVAL
         if due:

@@ -43,7 +43,7 @@ class Task:
         """
         if not is_array(outputs):
             raise ArgumentError(
-                f"the network gives a {type(outputs).__name__}: {self.loss} wants an array; for "
+                f"the network gives a {type(outputs).__name__}: {self.loss} needs an array; for "
                 "more than one there is a loss of your own, loss(net, x, t)"
             )
         if tuple(outputs.shape[:1]) != (1,):
@@ -65,7 +65,7 @@ class Task:
         """Raise unless all labels are in 0 … 1."""
         if is_complex(labels):
             raise DTypeError(
-                f"the labels are of dtype {labels.dtype}: {self.loss} wants real numbers, as "
+                f"the labels are of dtype {labels.dtype}: {self.loss} needs real numbers, as "
                 "xp.real(t)"
             )
         xp = array_namespace(labels)
@@ -73,12 +73,12 @@ class Task:
         labels = xp.astype(labels, xp.float32)
         for label in (float(xp.min(labels)), float(xp.max(labels))):
             if not 0 <= label <= 1:
-                raise DataError(f"a label is {label:g}: {self.loss} wants {remedy}")
+                raise DataError(f"a label is {label:g}: {self.loss} needs {remedy}")
 
     def _misfit(self, outputs: tuple[Any, ...], labels: Array, wanted: str) -> ShapeError:
         return ShapeError(
             f"the network gives outputs of shape {_shape(outputs)} and the labels are of shape "
-            f"{tuple(labels.shape)}: {self.loss} wants {wanted}"
+            f"{tuple(labels.shape)}: {self.loss} needs {wanted}"
         )
 
 
@@ -115,7 +115,7 @@ class Classes(Task):
             )
         if not array_namespace(labels).isdtype(labels.dtype, "integral"):
             raise DataError(
-                f"the labels are of dtype {labels.dtype} and shape {given}: {self.loss} wants "
+                f"the labels are of dtype {labels.dtype} and shape {given}: {self.loss} needs "
                 "class indices of an integer dtype, by astype; for numbers that are to be "
                 "predicted there is mean_squared_error"
             )

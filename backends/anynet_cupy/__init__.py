@@ -78,7 +78,7 @@ class CupyBackend(Backend):
         return f"{self.device.id} ({properties['name'].decode()})"
 
     def from_host(self, obj: Any) -> Any:
-        """Read by way of NumPy, which reads every buffer."""
+        """Return an array, by way of NumPy, which reads every buffer."""
         with self._here():
             return self._cupy.asarray(portable(obj))
 

@@ -15,7 +15,7 @@ try:
     from anynet_torch.kernels import KERNELS
     from anynet_torch.target import TorchTarget
 except ImportError:
-    # Told when the backend is opened.
+    # The constructor of the backend raises the error.
     INSTALLED = False
 else:
     INSTALLED = True

@@ -136,7 +136,7 @@ def test_has_aux(backend):
     ):
         with pytest.raises(
             DifferentiationError,
-            match=f"has_aux wants .* a pair.*; this one returned {given}",
+            match=f"has_aux needs .* a pair.*; this one returned {given}",
         ):
             anynet.grad(returned, has_aux=True)(x)
 

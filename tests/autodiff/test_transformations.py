@@ -235,7 +235,7 @@ def test_jacobian_of_complex_values_raises(backend):
     ):
         with pytest.raises(
             DifferentiationError,
-            match="jacobian wants real values, and the function returned",
+            match="jacobian needs real values, and the function returned",
         ):
             transformation(z)
     modulus = lambda z: array_namespace(z).abs(z) ** 2
@@ -280,7 +280,7 @@ def test_cotangents_by_path(backend):
     assert_close(anynet.jvp(take, (x, indices), (u, indices))[1], host(u)[[2, 0]])
     with pytest.raises(
         DifferentiationError,
-        match=r"jacobian wants arrays, and the function returned 3\.0",
+        match=r"jacobian needs arrays, and the function returned 3\.0",
     ):
         anynet.jacobian(lambda x: 3.0)(x)
 

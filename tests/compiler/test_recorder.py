@@ -128,15 +128,15 @@ def test_arrays_as_indices_are_recorded(backend):
         ),
         (
             lambda x: x[x > 0],
-            "getitem_at: how many elements come out depends on the values",
+            "getitem_at: the number of resulting elements depends on the values",
         ),
         (
             lambda x: array_namespace(x).unique_values(x),
-            "unique_values: how many elements come out depends",
+            "unique_values: the number of resulting elements depends",
         ),
         (
             lambda x: array_namespace(x).nonzero(x)[0],
-            "nonzero: how many elements come out depends",
+            "nonzero: the number of resulting elements depends",
         ),
     ],
 )

@@ -555,7 +555,7 @@ def unchanged(net):
             lambda xp, t: column(xp, t),
             ShapeError,
             r"outputs of shape \(N, 3\) and the labels are of shape \(60, 1\): cross_entropy "
-            "wants class indices of "
+            "needs class indices of "
             r"shape \(N,\) or one-hot rows of \(N, 3\)",
         ),
         (
@@ -563,7 +563,7 @@ def unchanged(net):
             3,
             lambda xp, t: xp.astype(t, xp.float32),
             DataError,
-            r"dtype .*float32 and shape \(60,\): cross_entropy wants class indices of an integer "
+            r"dtype .*float32 and shape \(60,\): cross_entropy needs class indices of an integer "
             "dtype, by astype; .*"
             "mean_squared_error",
         ),
@@ -572,7 +572,7 @@ def unchanged(net):
             1,
             lambda xp, t: 0 * t,
             ShapeError,
-            r"outputs of shape \(N, 1\).*cross_entropy wants a last layer with one output for "
+            r"outputs of shape \(N, 1\).*cross_entropy needs a last layer with one output for "
             "each class.*"
             "binary_cross_entropy_with_logits",
         ),
@@ -581,7 +581,7 @@ def unchanged(net):
             1,
             lambda xp, t: column(xp, 0 * t),
             ShapeError,
-            "hinge wants a last layer with one output for",
+            "hinge needs a last layer with one output for",
         ),
         (
             losses.cross_entropy,
@@ -609,7 +609,7 @@ def unchanged(net):
             1,
             lambda xp, t: xp.astype(t, xp.float32),
             ShapeError,
-            r"labels are of shape \(60,\): mean_squared_error wants labels of shape \(N, 1\): "
+            r"labels are of shape \(60,\): mean_squared_error needs labels of shape \(N, 1\): "
             r"reshape\(labels, \(-1, 1",
         ),
         (
@@ -617,14 +617,14 @@ def unchanged(net):
             3,
             lambda xp, t: t,
             ShapeError,
-            r"huber wants labels of shape \(N, 3\); for class indices there is cross_entropy",
+            r"huber needs labels of shape \(N, 3\); for class indices there is cross_entropy",
         ),
         (
             losses.binary_cross_entropy_with_logits,
             1,
             lambda xp, t: column(xp, t),
             DataError,
-            "a label is 2: binary_cross_entropy_with_logits wants labels in 0 … 1, 0 for no and 1 "
+            "a label is 2: binary_cross_entropy_with_logits needs labels in 0 … 1, 0 for no and 1 "
             "for yes",
         ),
         (
@@ -632,14 +632,14 @@ def unchanged(net):
             3,
             lambda xp, t: xp.ones((60, 3), device=device(t)) * -1.5,
             DataError,
-            "a label is -1.5: cross_entropy wants one-hot rows, .*mean_squared_error",
+            "a label is -1.5: cross_entropy needs one-hot rows, .*mean_squared_error",
         ),
         (
             losses.binary_cross_entropy_with_logits,
             1,
             lambda xp, t: t,
             ShapeError,
-            r"binary_cross_entropy_with_logits wants labels of shape \(N, 1\): reshape",
+            r"binary_cross_entropy_with_logits needs labels of shape \(N, 1\): reshape",
         ),
     ],
 )
@@ -675,7 +675,7 @@ def test_network_without_an_axis_of_classes_raises(backend):
 
     with pytest.raises(
         ShapeError,
-        match=r"outputs of shape \(N,\) .*cross_entropy wants a last layer with one output",
+        match=r"outputs of shape \(N,\) .*cross_entropy needs a last layer with one output",
     ):
         anynet.fit(Squeezed(), (x, 0 * t), progress=False)
     bits = backend.xp.astype(t > 0, backend.xp.float32)
@@ -700,17 +700,17 @@ def test_outputs_that_are_not_rows_raise(backend):
         (
             lambda y: (y, y),
             ArgumentError,
-            r"gives a tuple: cross_entropy wants an array; .*loss\(net, x, t\)",
+            r"gives a tuple: cross_entropy needs an array; .*loss\(net, x, t\)",
         ),
         (
             flat,
             ShapeError,
-            r"outputs of shape \(3, 1\) .*cross_entropy wants one row of outputs for each row of x",
+            r"outputs of shape \(3, 1\) .*cross_entropy needs one row of outputs for each row of x",
         ),
         (
             backend.xp.sum,
             ShapeError,
-            r"outputs of shape \(\) .*cross_entropy wants one row of outputs",
+            r"outputs of shape \(\) .*cross_entropy needs one row of outputs",
         ),
     ):
         with pytest.raises(error, match=message):

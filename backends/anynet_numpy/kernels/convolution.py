@@ -111,7 +111,7 @@ def conv2d_input_gradient(
     n, channels, *positions = g.shape
     in_channels, *kernel = weight.shape[1:]
     rows = weight.reshape(groups, channels // groups, -1).swapaxes(-1, -2)
-    # From the first to the last pixel that windows with padding see, on each axis.
+    # From the first to the last pixel in windows with padding, on each axis.
     span = [(positions[i] - 1) * stride[i] + 1 for i in (0, 1)]
     reach = [span[i] + dilation[i] * (kernel[i] - 1) for i in (0, 1)]
     (above, _), (before, _) = padding
