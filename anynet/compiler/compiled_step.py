@@ -253,8 +253,8 @@ class CompiledStep:
             return True
         self._warn(
             f"a compiled step was called with more than {KEPT} kinds of arguments, and runs as if "
-            "it were not compiled with all others: bring shapes and settings to a few, as by "
-            "padding batches"
+            "it were not compiled with all others: use fewer shapes and settings, for example "
+            "by padding batches"
         )
         return False
 

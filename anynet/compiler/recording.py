@@ -108,7 +108,7 @@ class _Part:
             self.contents.append([numbers.get(id(x), -1) for x in arrays_in(container)])
 
     def difference(self) -> str:
-        """Return a change of the step beside arrays in words, "" if there is none."""
+        """Return a change by the step other than of arrays, in words, "" if there is none."""
         before, after, name = self.before, self.after, "its arguments"
         # No value equals the fill value.
         for x, y in zip_longest(before.structure, after.structure, fillvalue=object()):

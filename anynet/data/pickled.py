@@ -329,7 +329,7 @@ class _Reader:
         for name, value in zip(items[::2], items[1::2], strict=True):
             text = _text(name)
             if text in target:
-                raise DataError(f"the name {text[:40]!r} is there twice")
+                raise DataError(f"the name {text[:40]!r} occurs twice")
             target[text] = value
 
     def memoize(self) -> None:

@@ -36,7 +36,7 @@ class DynamicValue:
         #: Greater than that of a recorder if a step creates the value while it is recorded.
         self.level = next_level()
         #: How often code read or assigned ``value``. A step that does so while it is recorded
-        #: would differ at the next call, and the recording is not used again.
+        #: would differ at the next call, and its program is not used again.
         self.accesses = 0
 
     @property

@@ -72,7 +72,7 @@ class Trace(Protocol):
 class Primitive(Generic[P, R]):
     """A function that traces treat as one step.
 
-    It is a function of the standard, or one of ours with a reference in Array API code. The
+    It is a function of the standard, or one of anynet's with a reference in Array API code. The
     backend's kernel of the same name computes the result. The reference computes it where there is
     no kernel, or where the kernel returns NotImplemented. The reference of a function of the
     standard is the function in the namespace of the arguments.
@@ -315,8 +315,8 @@ def primitive(
         def decomposition(xp: Namespace, *args: P.args, **settings: P.kwargs) -> R:
             return reference(*args, **settings)
 
-        parts = decomposition if decomposed else None
-        step = Primitive(name, rule, reference, explain, parts, kind)
+        decomposed_by = decomposition if decomposed else None
+        step = Primitive(name, rule, reference, explain, decomposed_by, kind)
         update_wrapper(step, reference)
         return step
 

@@ -179,7 +179,7 @@ def returns_view(x: "Traced", name: str) -> bool:
 
 
 def _probe(xp: Namespace, name: str) -> bool:
-    """Call the function with a small array and tell whether it returns a view of the array."""
+    """Call the function with a small array and return whether it returns a view of the array."""
     function = FUNCTIONS[name]
     base = xp.zeros((2, 1, 3), dtype=getattr(xp, function.dtype))
     view = function.sample(xp, base)

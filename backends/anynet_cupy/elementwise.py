@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def declared(name: str, *arrays: ndarray, **others: Any) -> bool:
-    """Return whether a loop declares the one dtype of arrays as T, and the dtypes of others."""
+    """Return whether a loop declares the one dtype of arrays as T, and the dtypes of the others."""
     dtypes, dtype = SOURCES[name].dtypes, arrays[0].dtype
     if dtype.char not in dtypes["T"] or any(x.dtype != dtype for x in arrays[1:]):
         return False
