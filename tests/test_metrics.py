@@ -132,7 +132,7 @@ BY_NUMBER = [
 
 
 def over_batches(metric, outputs, labels, size):
-    """Return the score from the sums of batches of so many rows."""
+    """Return the score from the sums of batches of this many rows."""
     sums = None
     for i in range(0, outputs.shape[0], size):
         rows = slice(i, min(i + size, outputs.shape[0]))

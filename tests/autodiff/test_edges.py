@@ -430,7 +430,7 @@ LINEAR_ALGEBRA = {
     ),
 }
 
-# What a library refuses.
+# Arguments for which a library raises.
 LACKING = {"array_api_strict": {"clip by limits that cross": "the standard has no such clip"}}
 
 EDGES = {**ELEMENTWISE, **STATISTICAL, **LINEAR_ALGEBRA, **ACTIVATIONS}

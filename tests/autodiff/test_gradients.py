@@ -319,9 +319,9 @@ def test_several_outputs(backend):
 def test_wrap_of_several_arrays():
     x = np.ones(2)
     for several in ([x, 3], (x, 3)):
-        lifted = wrap(several)
-        assert type(lifted) is type(several)
-        assert [type(part) for part in lifted] == [Traced, int]
+        wrapped = wrap(several)
+        assert type(wrapped) is type(several)
+        assert [type(part) for part in wrapped] == [Traced, int]
 
 
 def test_the_differentiable_namespace(backend):

@@ -1,5 +1,6 @@
-"""A parameter that a differentiated function reaches past its arguments is refused, not a constant
-without a word."""
+"""A parameter that a differentiated function reaches past its arguments raises an error. It does
+not become a constant silently.
+"""
 
 import contextvars
 import copy

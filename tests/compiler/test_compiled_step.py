@@ -136,7 +136,7 @@ def test_compiled_fit_agrees_with_eager_fit(backend):
     same_bits(backend, *nets)
 
 
-def test_least_used_recordings_are_dropped():
+def test_least_used_programs_are_dropped():
     compiled = anynet.compile(lambda x: x + 1)
 
     def call(n):
@@ -152,7 +152,7 @@ def test_least_used_recordings_are_dropped():
         call(n)
     with pytest.warns(
         UserWarning,
-        match=r"with more than 32 kinds of arguments.*as by padding batches",
+        match=r"with more than 32 kinds of arguments.*by padding batches",
     ):
         call(compiled_step.KEPT)
     # Where all are used in turn, none is recorded again; and no warning a second time.
@@ -187,7 +187,7 @@ def doubled(x):
 
 
 def test_copies_of_compiled_steps():
-    """Copies start without recordings. A decorated function is pickled by name, a lambda is not."""
+    """Copies start without programs. A decorated function is pickled by name, a lambda is not."""
     net, x = plain_net("numpy"), np.ones((2, 3), "f4")
     infer = anynet.compile(net)
     infer(x)

@@ -188,20 +188,20 @@ def test_failed_replay_counts_one_update(backend):
     net, optimizer = plain_net(backend), optimizers.Adam(0.1)
     for _ in range(3):
         compiled(net, optimizer, x, t)
-    recording = compiled.programs[0]
-    run = recording._run
+    program = compiled.programs[0]
+    run = program._run
 
     def fail(leaves, scalars):
         run(leaves, scalars)
         raise MemoryError("no room for it")
 
-    recording._run = fail
+    program._run = fail
     with pytest.warns(
         UserWarning,
         match=r"failed, and did not when not compiled: MemoryError\('no room for it'\)",
     ):
         compiled(net, optimizer, x, t)
-    recording._run = run
+    program._run = run
     compiled(net, optimizer, x, t)
     other, other_optimizer = plain_net(backend), optimizers.Adam(0.1)
     for _ in range(5):
@@ -412,7 +412,7 @@ def test_call_after_a_loop_whose_schedule_raises_trains(backend, fails, error):
         except error:
             assert 0 <= optimizer.updates - start < stop - start
         start = optimizer.updates
-    assert not any(recording._lock.locked() for recording in step.programs)
+    assert not any(program._lock.locked() for program in step.programs)
     other, other_optimizer = plain_net(backend), optimizers.Momentum(0.1)
     for i in range(10):
         train(other, other_optimizer, *batch_of(x, t, rows[i, ...]))
@@ -444,7 +444,7 @@ def interrupted_everywhere(backend, call, steps):
             for i in range(optimizer.updates - before):
                 step(other, like, x, t, rows[2 + i, ...])
             same_bits(backend, (net, optimizer.state), (other, like.state))
-            assert not any(recording._lock.locked() for recording in compiled.programs)
+            assert not any(program._lock.locked() for program in compiled.programs)
             if not interrupted:
                 break
             interrupts += 1

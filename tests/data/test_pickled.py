@@ -275,11 +275,11 @@ def test_arrays_are_writable_and_share_no_memory(tmp_path, protocol):
             b"u.more",
             "ends at byte .* does not end with one dict there",
         ),
-        (b"U\x02W2", b"U\x02W1", "the name 'W1' is there twice"),
+        (b"U\x02W2", b"U\x02W1", "the name 'W1' occurs twice"),
         (
             b"U\x02W2",
             b"c_codecs\nencode\nX\x02\x00\x00\x00W1X\x06\x00\x00\x00latin1\x86R",
-            "'W1' is there twice",
+            "'W1' occurs twice",
         ),
         (
             b"\x01\x00",
@@ -337,7 +337,7 @@ def test_reads_a_name_of_the_largest_length(tmp_path):
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_reads_many_arrays(tmp_path, protocol):
-    """A pickle of so many has more than one batch of items on the stack."""
+    """A pickle of this many arrays has more than one batch of items on the stack."""
     arrays = {f"w{i}": np.full((1, 2), i, "float32") for i in range(2500)}
     path = tmp_path / "w.pkl"
     path.write_bytes(pickle.dumps(arrays, protocol))

@@ -134,8 +134,8 @@ def test_plain_beside_traced_arrays_in_third_party_code():
             match=r"xp = x.__array_namespace__\(\); y = xp.asarray\(y\)",
         ):
             run(x)
-    lifted = lambda x: total(special.rel_entr(x, array_namespace(x).asarray(np.array([0.5, 0.5]))))
-    assert_close(anynet.grad(lifted)(x), np.log(x / 0.5) + 1)
+    wrapped = lambda x: total(special.rel_entr(x, array_namespace(x).asarray(np.array([0.5, 0.5]))))
+    assert_close(anynet.grad(wrapped)(x), np.log(x / 0.5) + 1)
 
 
 def test_library_functions_raise_for_traced_arrays():

@@ -211,7 +211,7 @@ def test_table_names_every_metric(backend, capsys):
 
 
 def many(epochs):
-    """Return the history of so many epochs."""
+    """Return the history of this many epochs."""
     history = History()
     for number in range(1, epochs + 1):
         scores = {"accuracy": 1 - 1 / number}
@@ -857,7 +857,7 @@ def normalized(backend):
 
 
 def trained(backend, steps):
-    """Return a network after so many steps over the blobs in batches of 16, one after the other."""
+    """Return a network after this many steps over the blobs, in batches of 16 in order."""
     net, optimizer = normalized(backend), optimizers.Momentum(0.1)
     step = training_step(losses.cross_entropy)
     loader = Loader(*blobs(backend), batch_size=16)

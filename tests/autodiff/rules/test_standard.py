@@ -119,9 +119,9 @@ def test_writing_into_traced_arrays(backend):
     before = host(x).copy()
     agree(lambda point: f(point[0]), [x])
     z = backend.asarray(np.zeros(2))
-    lifted = wrap(z)
-    lifted[0] = 1.0
-    assert host(lifted.value).tolist() == [1, 0]
+    wrapped = wrap(z)
+    wrapped[0] = 1.0
+    assert host(wrapped.value).tolist() == [1, 0]
     assert host(z).tolist() == [0, 0]
     np.testing.assert_array_equal(host(x), before)
 
