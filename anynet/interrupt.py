@@ -68,7 +68,7 @@ class DeferredInterrupt:
             self._previous(*waiting)
 
     def undeferred(self, iterable: Iterable[T]) -> Iterator[T]:
-        """Yield the items of an iterable, and deliver a signal that arrives meanwhile at once."""
+        """Yield the items of an iterable. Signals do not wait while it computes an item."""
         try:
             self.deferring = False
             for item in iterable:
