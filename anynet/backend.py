@@ -423,7 +423,7 @@ def _default_device(name: str, x: Array) -> Device:
 def _named_device(name: str, xp: Namespace, device_name: str) -> Device:
     """Return the device of a library whose text is the name, or that ``Device(name)`` makes."""
     wanted: Any = device_name
-    with suppress(Exception):
+    with suppress(AttributeError, TypeError, ValueError, RuntimeError):
         # Not every library has this class, and it does not take every name.
         wanted = xp.Device(device_name)
     devices: list[Device] = list(xp.__array_namespace_info__().devices())

@@ -4,7 +4,6 @@ checked.
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from numbers import Real
 from typing import Any, TypeVar, cast
 
@@ -22,7 +21,7 @@ from anynet.array import (
 )
 from anynet.autodiff.reached import Guarded
 from anynet.autodiff.tape import TRAINING
-from anynet.errors import ArgumentError, DifferentiationError
+from anynet.errors import AnynetError, ArgumentError, DifferentiationError
 from anynet.optimizers.schedules import check_learning_rate
 from anynet.tracing.row_perturbation import RowPerturbation
 from anynet.tracing.trace import Traced, wrap
@@ -278,11 +277,12 @@ def _of_leaf(f: Callable[[Any], Any], x: Array, step: float | None, memory: int)
     if size(x) == 0:
         return xp.zeros_like(x)
     step = step or default_step(x)
-    # A function may permit one point, but not many at once: it may call NumPy, or branch by a
-    # value. The second attempt raises its other errors again.
-    with suppress(Exception):
+    try:
         return _at_many_points(f, x, step, memory)
-    return _one_by_one(f, x, step)
+    except (AnynetError, TypeError):
+        # The function permits one point and not many at once: it branches by a value, or it calls
+        # code that takes plain arrays only.
+        return _one_by_one(f, x, step)
 
 
 def _at_many_points(f: Callable[[Any], Any], x: Array, step: float, memory: int) -> Array:
@@ -316,7 +316,7 @@ def _check_same(f: Callable[[Any], Any], x: Array, step: float, found: Any) -> N
     first = xp.reshape(xp.arange(size(x), device=device(x)), x.shape) == 0
     try:
         alone = float(f(xp.where(first, x + _step(x, step), x)))
-    except Exception:
+    except (AnynetError, AttributeError, TypeError):
         # It takes traced arrays only, such as code that needs x.__array_namespace__ from PyTorch.
         return
     value, eps = float(found), float(xp.finfo(x.dtype).eps)

@@ -420,3 +420,15 @@ def test_functions_that_return_no_scalar(backend, f, given_):
         match=rf"returns a scalar.* this one returned {given_}: reduce it",
     ):
         numerical.numerical_gradient(f, backend.asarray(np.ones(2)))
+
+
+def test_an_error_of_the_function_is_raised_once(backend):
+    calls = []
+
+    def fail(x):
+        calls.append(x)
+        raise ValueError("an error of the user's code")
+
+    with pytest.raises(ValueError, match="an error of the user's code"):
+        anynet.numerical_gradient(fail, numbers(backend, 3))
+    assert len(calls) == 1

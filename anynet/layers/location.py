@@ -45,8 +45,8 @@ def locate(error: Exception, module: "Module") -> None:
         if isinstance(note, LayerNote):
             notes[i] = LayerNote(note.kind, _path(module, note), module)
             return
-    with suppress(Exception):
-        # Some exceptions of others cannot be changed.
+    with suppress(AttributeError, TypeError):
+        # Some exceptions of others are frozen.
         error.add_note(LayerNote(type(module).__name__, "", module))
 
 

@@ -97,6 +97,21 @@ def test_instructions_of_code_that_cannot_be_inlined_are_dropped(monkeypatch):
     assert recorder.instructions == before
 
 
+def test_an_error_of_inlined_code_is_raised_as_it_is(monkeypatch):
+    monkeypatch.setattr(CompilerTarget, "calls_python", lambda self, function, arguments: False)
+    calls = []
+
+    def fail(x):
+        calls.append(x)
+        raise ZeroDivisionError("an error of the user's code")
+
+    own = anynet.custom_vjp(fail, lambda g, out, x: g)
+    recorder = Recorder(np.ones(2))
+    with pytest.raises(ZeroDivisionError, match="an error of the user's code"):
+        own(recorder.variable(np.ones(2)))
+    assert len(calls) == 1
+
+
 def test_compiled_function_has_a_derivative(backend):
     cube = anynet.compile(lambda x: total(x**3))
     x = numbers(backend, 4)

@@ -163,7 +163,8 @@ def _regular(name: str, wanted: str, function: Callable[..., Array], *args: Arra
     """Call a function that raises at a singular matrix in some libraries."""
     try:
         return function(*args)
-    except Exception as error:
+    except (ValueError, RuntimeError) as error:
+        # The error of a singular matrix derives from one of these, by the library.
         raise DifferentiationError(
             f"{name} has no derivative at this matrix: {error}; wanted {wanted}"
         ) from error
