@@ -1,5 +1,4 @@
-"""What a newcomer types in place of an argument: the error says what was given, what was wanted,
-and the remedy."""
+"""Wrong types of arguments raise errors that say the given value, the wanted one and the remedy."""
 
 import numpy as np
 import pytest
@@ -26,7 +25,7 @@ def network():
     return layers.Sequential(layers.Linear(2, 3), seed=0, backend="numpy")
 
 
-def test_all_are_errors_that_a_caller_would_catch():
+def test_argument_type_error_is_a_value_and_type_error():
     assert issubclass(ArgumentTypeError, (ArgumentError, ValueError, TypeError))
 
 
@@ -158,7 +157,7 @@ def test_all_are_errors_that_a_caller_would_catch():
         ({"progress": X}, "progress is an array .*: wanted True or False"),
     ],
 )
-def test_settings_of_fit(settings, message):
+def test_wrong_settings_of_fit_raise(settings, message):
     net = network()
     before = net["layers.0.weight"].copy()
     with pytest.raises(ArgumentTypeError, match=f"^{message}"):
@@ -166,8 +165,7 @@ def test_settings_of_fit(settings, message):
     assert (net["layers.0.weight"] == before).all()
 
 
-def test_scalars_and_flags_of_a_library():
-    """NumPy's integers and booleans are whole numbers and flags."""
+def test_numpy_integers_and_booleans_are_accepted():
     history = anynet.fit(
         network(),
         (X, T),
@@ -181,7 +179,7 @@ def test_scalars_and_flags_of_a_library():
     assert len(Loader(X, T, np.int64(3), shuffle=np.True_, drop_last=1)) == 1
 
 
-def test_functions_that_take_other_arguments():
+def test_functions_with_other_parameters_raise():
     with pytest.raises(
         ArgumentError,
         match=r"^metric is <lambda>\(y\): wanted metric\(outputs, labels\)",
@@ -194,7 +192,7 @@ def test_functions_that_take_other_arguments():
         anynet.fit(network(), (X, T), loss=lambda: 1.0, progress=False)
 
 
-def test_a_metric_that_returns_no_scalar():
+def test_metric_that_returns_no_scalar_raises():
     with pytest.raises(ArgumentTypeError, match=r"^metric is 'good': wanted a scalar"):
         anynet.evaluate(network(), (X, T), lambda y, t: "good")
     assert anynet.evaluate(network(), (X, T), lambda y, t: 2) == 2.0
@@ -218,7 +216,7 @@ def test_a_metric_that_returns_no_scalar():
         ({"w": X}, r"net is .*: wanted a layers.Module"),
     ],
 )
-def test_networks(net, message):
+def test_values_that_are_not_networks_raise(net, message):
     with pytest.raises(ArgumentTypeError, match=f"^{message}"):
         anynet.fit(net, (X, T), progress=False)
     with pytest.raises(ArgumentTypeError, match=f"^{message}"):
@@ -227,7 +225,7 @@ def test_networks(net, message):
         anynet.summary(net)
 
 
-def test_a_function_cannot_be_trained_and_can_be_evaluated():
+def test_function_can_be_evaluated_but_not_trained():
     net = network()
     with pytest.raises(
         ArgumentTypeError,
@@ -237,7 +235,7 @@ def test_a_function_cannot_be_trained_and_can_be_evaluated():
     assert anynet.evaluate(lambda x: net(x), (X, T)) == anynet.evaluate(net, (X, T))
 
 
-def test_a_tree_of_arrays_is_a_network_for_a_loss_that_takes_it():
+def test_loss_of_three_arguments_trains_a_tree_of_arrays():
     net = {"w": np.zeros((2, 1), "float32")}
     x = np.random.default_rng(0).normal(size=(50, 2)).astype("float32")
     t = x[:, :1] * 2
@@ -252,7 +250,7 @@ def test_a_tree_of_arrays_is_a_network_for_a_loss_that_takes_it():
 
 
 @pytest.mark.parametrize("metric", ["accuracy", None, metrics.Accuracy])
-def test_metrics_of_evaluate(metric):
+def test_wrong_metrics_of_evaluate_raise(metric):
     with pytest.raises(
         ArgumentTypeError,
         match=r"^metric is .*: wanted one or several of anynet.metrics, such as metri",
@@ -288,12 +286,12 @@ def test_metrics_of_evaluate(metric):
         ),
     ],
 )
-def test_settings_of_a_loader(settings, message):
+def test_wrong_settings_of_a_loader_raise(settings, message):
     with pytest.raises(ArgumentTypeError, match=f"^{message}"):
         Loader(X, T, **settings)
 
 
-def test_other_arguments():
+def test_wrong_seed_size_dtype_and_shape_raise():
     with pytest.raises(
         ArgumentTypeError,
         match=r"^size is 2.0: wanted a whole number, 1 or more",
@@ -313,7 +311,7 @@ def test_other_arguments():
         anynet.summary(network(), X)
 
 
-def test_histories(tmp_path):
+def test_curve_without_scores_raises(tmp_path):
     history = anynet.fit(network(), (X, T), epochs=1, progress=False)
     with pytest.raises(ArgumentTypeError, match=r"^history is .*: wanted the result of fit"):
         plotting.accuracy_curve(history.epochs, tmp_path / "curve.png")
@@ -325,7 +323,7 @@ def test_histories(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_curve_of_test_data_alone(tmp_path):
+def test_curve_of_test_scores_alone(tmp_path):
     pytest.importorskip("matplotlib", reason="needs matplotlib")
     history = anynet.fit(network(), [(X, T)], (X, T), epochs=1, progress=False)
     assert history.epochs[0].train_scores == {}

@@ -20,7 +20,7 @@ def test_types_are_not_arrays(annotation):
 
 
 def test_compiled_step_that_names_generic_types(backend):
-    """The alias passes on the attributes of its class, so it looks like an array."""
+    """A generic alias has the attributes of its class, so it looks like an array."""
 
     def f(x):
         assert Floats is not Pair

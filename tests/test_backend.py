@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def registered(monkeypatch):
-    """Register entry points for a test; what was looked up is forgotten before and after."""
+    """Register entry points for a test. The cache of backends is empty before and after it."""
 
     def forget():
         for cached in (
@@ -54,7 +54,7 @@ def registered(monkeypatch):
     forget()
 
 
-def test_names_devices_and_the_environment(monkeypatch):
+def test_backend_by_name_device_and_environment(monkeypatch):
     monkeypatch.delenv("ANYNET_BACKEND", raising=False)
     assert get_backend().name == "numpy"
     assert get_backend("numpy:cpu").device_name == "cpu"
@@ -86,7 +86,7 @@ def test_unknown_backend_names(name, message):
     assert "\n" not in str(caught.value)
 
 
-def test_the_backend_of_an_array(backend):
+def test_backend_of_an_array(backend):
     x = numbers(backend, 2)
     assert get_backend(x).name == backend.name
     assert get_backend(x).device == backend.device
@@ -181,12 +181,12 @@ def test_python_floats_become_float32_by_default(backend):
 
 
 @pytest.mark.parametrize("other", ["numpy", "array_api_strict", "array_api_strict:device1"])
-def test_from_one_library_and_device_to_another(backend, other):
+def test_arrays_move_between_libraries_and_devices(backend, other):
     x = numbers(get_backend(other), 2, 3)
     assert_close(backend.asarray(x), host(x), like=numbers(backend, 1))
 
 
-def test_probe(backend):
+def test_probe_reports_whether_a_backend_works(backend):
     report = probe(backend.name)
     assert report.works
     assert report.version == backend.version
@@ -202,8 +202,8 @@ def test_configure_opens_a_backend_as_get_backend_does(backend, monkeypatch):
         anynet.configure("numpie")
 
 
-def test_a_third_partys_backend(registered, tmp_path, monkeypatch):
-    """A plug-in is a class in a package of its own, named in the entry-point group."""
+def test_third_party_backend_by_entry_point(registered, tmp_path, monkeypatch):
+    """The plug-in is a class in another package."""
     (tmp_path / "third_party.py").write_text(
         "import array_api_strict\n"
         "from anynet.backend import Backend\n"
@@ -221,7 +221,7 @@ def test_a_third_partys_backend(registered, tmp_path, monkeypatch):
     assert isinstance(get_backend("quick"), Backend)
 
 
-def test_a_broken_plug_in_is_named(registered):
+def test_error_names_a_broken_plug_in(registered):
     registered(broken="no_such_module:Backend", odd="math:no_such_thing")
     for name in ("broken", "odd"):
         with pytest.raises(
@@ -234,7 +234,7 @@ def test_a_broken_plug_in_is_named(registered):
     assert get_backend("numpy").name == "numpy"
 
 
-def test_a_library_whose_plug_in_is_broken_works_on_the_references(registered, monkeypatch):
+def test_library_with_a_broken_plug_in_uses_the_references(registered, monkeypatch):
     import array_api_strict
 
     real = importlib.metadata.EntryPoint(
@@ -247,7 +247,7 @@ def test_a_library_whose_plug_in_is_broken_works_on_the_references(registered, m
         assert kernels_for(array_api_strict) == {}
 
 
-def test_a_library_without_a_plug_in_is_served(registered, monkeypatch):
+def test_library_without_a_plug_in_works(registered, monkeypatch):
     import array_api_strict
 
     registered()
@@ -270,15 +270,15 @@ def test_a_library_without_a_plug_in_is_served(registered, monkeypatch):
         ("torch", "torch"),
     ],
 )
-def test_a_missing_library_is_named_by_its_own_package(monkeypatch, name, package):
-    """An extra of anynet's would be wrong: that name on the package index is another project's."""
+def test_error_names_the_package_of_a_missing_library(monkeypatch, name, package):
+    """An extra of anynet would name another project of the package index."""
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(BackendError, match=rf"pip install {re.escape(package)}(,|$)") as caught:
         get_backend(name)
     assert "\n" not in str(caught.value)
 
 
-def test_a_checkout_that_was_not_installed(registered, monkeypatch):
+def test_checkout_without_installation(registered, monkeypatch):
     registered()
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [])
     plugins.entry_points.cache_clear()
@@ -298,7 +298,7 @@ def test_no_message_installs_anynet_by_its_import_name():
             ), path
 
 
-def test_matplotlib_is_missing(monkeypatch, tmp_path):
+def test_error_without_matplotlib_names_the_package(monkeypatch, tmp_path):
     from anynet import History, plotting
     from anynet.training import Epoch
 
@@ -334,7 +334,7 @@ def test_importing_anynet_loads_no_array_library():
 
 
 def test_no_file_of_the_core_names_an_array_library():
-    """Not even inside a function, where the linter's rule could be switched off by a comment."""
+    """A comment could disable the linter's rule inside a function."""
     libraries = {
         "numpy",
         "cupy",

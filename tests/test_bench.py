@@ -52,12 +52,12 @@ def test_networks_by_name(file):
         ("{}:number", "which gives a int: wanted a layer or network"),
     ],
 )
-def test_names_without_a_network(file, name, message):
+def test_wrong_names_of_networks_raise(file, name, message):
     with pytest.raises(ArgumentError, match=message):
         bench.load(name.format(file))
 
 
-def test_every_candidate_takes_its_turns(file):
+def test_every_candidate_is_measured(file):
     seconds, failed = bench.measure(
         bench.Work(f"{file}:small", (3,), batch=4),
         ["numpy", "numpie"],
@@ -69,7 +69,7 @@ def test_every_candidate_takes_its_turns(file):
     assert failed["numpie"].startswith("unknown backend 'numpie'")
 
 
-def test_the_command(file, capsys):
+def test_command_prints_a_table(file, capsys):
     arguments = [
         f"{file}:letters",
         "--input-shape",
@@ -152,7 +152,7 @@ def test_comparison_with_a_commit(tmp_path):
     assert 0.2 < row["interval"][0] <= row["ratio"] <= row["interval"][1] < 5
 
 
-def test_comparison_with_no_commit():
+def test_comparison_with_an_unknown_commit_fails():
     command = [
         sys.executable,
         ROOT / "ci/bench",
@@ -189,7 +189,7 @@ def against(monkeypatch):
         ),
     ],
 )
-def test_a_row_above_the_threshold_is_measured_again(
+def test_row_above_the_threshold_is_measured_again(
     monkeypatch, tmp_path, against, ratios, again, verdict, code
 ):
     measured = []
@@ -236,7 +236,7 @@ def test_a_row_above_the_threshold_is_measured_again(
 
 
 @pytest.mark.parametrize(("side", "code"), [("before", 0), ("now", 1)])
-def test_work_that_one_commit_cannot_do(monkeypatch, tmp_path, against, side, code):
+def test_comparison_if_one_commit_fails(monkeypatch, tmp_path, against, side, code):
     def compare(*args):
         raise against.Failure(f"{side}: ImportError: no such thing")
 
@@ -274,7 +274,7 @@ def reservation():
 
 
 class Reserving:
-    """A candidate that works only in a process that leaves a GPU's memory to others."""
+    """A candidate that needs a process which reserves no GPU memory."""
 
     def __call__(self):
         if reservation() != "false":
@@ -282,7 +282,7 @@ class Reserving:
         return lambda calls: None
 
 
-def test_candidates_share_a_gpu_and_this_process_keeps_its_environment(
+def test_candidates_share_a_gpu(
     monkeypatch,
 ):
     monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)

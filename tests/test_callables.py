@@ -1,4 +1,4 @@
-"""Every transformation takes whatever can be called, and keeps the name of a function."""
+"""Every transformation takes any callable, and keeps the name of a function."""
 
 import copy
 import pickle
@@ -16,8 +16,10 @@ from anynet.errors import ArgumentTypeError
 
 
 class Foreign:
-    """A callable of another language: every attribute is something, and none is what Python
-    expects."""
+    """A callable of another language.
+
+    Every attribute exists, none has the type that Python expects.
+    """
 
     def __init__(self, f):
         self._f = f
@@ -93,7 +95,7 @@ TRANSFORMATIONS = {
 
 @pytest.mark.parametrize("transformation", TRANSFORMATIONS)
 @pytest.mark.parametrize("kind", CALLABLES)
-def test_a_transformation_of_any_callable(backend, kind, transformation):
+def test_transformations_take_any_callable(backend, kind, transformation):
     x = backend.asarray(np.array([1.0, 2.0, 3.0]))
     transform = TRANSFORMATIONS[transformation]
     assert np.array_equal(
@@ -116,7 +118,7 @@ def test_names_and_docstrings_are_kept():
         assert found.__wrapped__ is squares
 
 
-def test_names():
+def test_name_of_a_callable():
     assert name_of(squares) == "squares"
     assert name_of(Foreign(squares)) == name_of(Foreign) == "Foreign"
     assert name_of(partial(squares)) == "partial"
@@ -129,7 +131,7 @@ def test_compiled_steps_of_callables_are_copied():
 
 
 @pytest.mark.parametrize("wrong", [3, None, "f", np.ones(2)], ids=["int", "None", "str", "array"])
-def test_objects_that_are_not_callable(wrong):
+def test_objects_that_are_not_callable_raise(wrong):
     x = np.ones(2)
     message = r"f is .*: wanted a function, as lambda x: xp\.sum\(x\*\*2\)"
     for use in (

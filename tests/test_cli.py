@@ -19,7 +19,7 @@ def test_backends_are_listed():
     assert lines["numpy"].split() == ["numpy", version, "cpu", "yes"]
 
 
-def test_version(capsys):
+def test_version_is_printed(capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["--version"])
     assert stopped.value.code == 0
@@ -39,7 +39,7 @@ def test_version(capsys):
     ],
 )
 @pytest.mark.parametrize("example", ["mnist.py", "gradient_check.py", "mnist_inference.py"])
-def test_a_missing_backend_prints_one_line(example, arguments, environment, message):
+def test_error_of_a_missing_backend_is_one_line(example, arguments, environment, message):
     code, out, err = run(f"examples/{example}", *arguments, **environment)
     assert code == 2
     assert out == ""
@@ -74,8 +74,8 @@ def test_a_missing_backend_prints_one_line(example, arguments, environment, mess
         ),
     ],
 )
-def test_a_setting_that_cannot_be_ends_in_one_line(tmp_path, arguments, message):
-    """With nothing trained and nothing written."""
+def test_error_of_an_invalid_setting_is_one_line(tmp_path, arguments, message):
+    """No file is written."""
     picture = tmp_path / "curve.png"
     code, _, err = run(
         "-W", "ignore", "examples/mnist.py", *arguments, "--plot", str(picture),
@@ -87,7 +87,7 @@ def test_a_setting_that_cannot_be_ends_in_one_line(tmp_path, arguments, message)
     assert not picture.exists()
 
 
-def test_the_argument_wins_over_the_variable():
+def test_argument_takes_precedence_over_the_variable():
     code, out, err = run(
         "examples/gradient_check.py",
         "--backend",

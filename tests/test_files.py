@@ -15,7 +15,7 @@ from anynet.files import atomic_write, read_whole
 from anynet.training import checkpoint
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+def test_write_replaces_the_whole_file_or_nothing(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"before")
 
@@ -40,7 +40,7 @@ def write(path, content=b"new"):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not flush folders")
-def test_the_home_folder(tmp_path, monkeypatch):
+def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -57,8 +57,8 @@ def test_the_home_folder(tmp_path, monkeypatch):
     assert pickled.read_pickled_arrays("~/weights.pkl", "numpy")["w"].tolist() == [1.0, 1.0]
 
 
-def test_the_data_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
-    """After a power failure the name leads to the old file or to the whole new one."""
+def test_data_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
+    """After a power failure the name is that of the old file or of the complete new one."""
     calls = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)
@@ -75,7 +75,7 @@ def test_the_data_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege on Windows")
-def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path):
+def test_write_through_a_symbolic_link_keeps_the_link(tmp_path):
     (tmp_path / "runs").mkdir()
     target, link = tmp_path / "runs" / "net-17", tmp_path / "latest"
     target.write_bytes(b"old")
@@ -92,7 +92,7 @@ def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
-def test_permissions_are_those_of_any_new_file_or_of_the_old_one(tmp_path, umask):
+def test_permissions_follow_the_umask_or_the_old_file(tmp_path, umask):
     def mode(path):
         return stat.S_IMODE(path.stat().st_mode)
 
@@ -109,19 +109,19 @@ def test_permissions_are_those_of_any_new_file_or_of_the_old_one(tmp_path, umask
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows limits whole paths to 260 characters")
-def test_names_as_long_as_the_file_system_has_them(tmp_path):
+def test_longest_file_name_can_be_written(tmp_path):
     write(tmp_path / ("n" * 255))
     assert (tmp_path / ("n" * 255)).read_bytes() == b"new"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/null"), reason="needs /dev/null")
-def test_a_device_is_written_to_and_stays_one():
+def test_device_file_is_written_in_place():
     write("/dev/null")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_temporary_files_of_killed_processes_are_swept(tmp_path):
+def test_temporary_files_of_killed_processes_are_removed(tmp_path):
     program = (
         "import os, sys; from anynet.files import atomic_write\nwith atomic_write(sys.argv[1]) as "
         "file: file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)"
@@ -139,7 +139,7 @@ def test_temporary_files_of_killed_processes_are_swept(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".anynet-notes", "net"]
 
 
-def test_temporary_files_in_use_are_not_swept(tmp_path):
+def test_temporary_files_in_use_are_kept(tmp_path):
     with atomic_write(tmp_path / "a") as file:
         file.write(b"a")
         write(tmp_path / "b", b"b")
@@ -148,7 +148,7 @@ def test_temporary_files_in_use_are_not_swept(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
 
-def test_a_file_that_is_swept_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+def test_temporary_file_removed_before_its_lock_is_created_again(tmp_path, monkeypatch):
     fcntl = pytest.importorskip("fcntl", reason="the system has no such locks")
     real, swept = fcntl.flock, []
 
@@ -164,7 +164,7 @@ def test_a_file_that_is_swept_before_it_is_locked_is_made_again(tmp_path, monkey
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_the_limit_on_the_size_of_a_file(tmp_path):
+def test_file_above_the_size_limit_raises(tmp_path):
     (tmp_path / "file").write_bytes(b"12345")
     assert read_whole(tmp_path / "file", 5) == b"12345"
     with pytest.raises(DataError, match="has 5 bytes: the limit is max_bytes=4"):

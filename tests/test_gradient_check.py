@@ -34,7 +34,7 @@ def problem(backend, width=3, features=4):
     return lambda net: losses.cross_entropy(net(x), t), net
 
 
-def test_a_small_network_element_by_element(backend):
+def test_small_network_is_checked_element_by_element(backend):
     report = anynet.check_gradients(*problem(backend))
     assert report
     assert report.every_element
@@ -45,14 +45,14 @@ def test_a_small_network_element_by_element(backend):
     assert "every element" in str(report)
 
 
-def test_a_large_network_along_random_directions(backend):
+def test_large_network_is_checked_along_random_directions(backend):
     report = anynet.check_gradients(*problem(backend, width=40, features=50))
     assert not report.every_element
     assert all(check.error <= 1e-7 for check in report.checks)
     assert "random directions" in str(report)
 
 
-def test_the_manner_can_be_chosen(backend):
+def test_kind_of_check_can_be_chosen(backend):
     f, net = problem(backend)
     assert not anynet.check_gradients(f, net, every_element=False).every_element
     assert anynet.check_gradients(*problem(backend, 40, 50), every_element=True).every_element
@@ -77,7 +77,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("how", BROKEN)
 @pytest.mark.parametrize("every_element", [True, False])
-def test_a_broken_rule_is_caught(backend, monkeypatch, how, every_element):
+def test_broken_rule_fails(backend, monkeypatch, how, every_element):
     right = affine.rule
 
     def broken(xp, out, x, weight, bias):
@@ -100,7 +100,7 @@ def test_a_broken_rule_is_caught(backend, monkeypatch, how, every_element):
 
 
 @pytest.mark.parametrize("name", ["tanh", "exp", "multiply", "sum", "matmul"])
-def test_a_broken_rule_of_the_standard_is_caught(backend, monkeypatch, name):
+def test_broken_rule_of_the_standard_fails(backend, monkeypatch, name):
     def broken(xp, out, *args, **settings):
         pullbacks = RULES[name](xp, out, *args, **settings)
         several = pullbacks if isinstance(pullbacks, tuple) else (pullbacks,)
@@ -115,7 +115,7 @@ def test_a_broken_rule_of_the_standard_is_caught(backend, monkeypatch, name):
         anynet.check_gradients(f, numbers(backend, 3, 3))
 
 
-def test_the_worst_element_is_named(backend):
+def test_report_names_the_worst_element(backend):
     @primitive(lambda xp, out, x: lambda g: 2 * x * g + xp.astype(x > 2, x.dtype))
     def square(x):
         return x**2
@@ -131,8 +131,8 @@ def test_the_worst_element_is_named(backend):
 
 @pytest.mark.parametrize("every_element", [True, False])
 @pytest.mark.parametrize("place", [0, 2])
-def test_one_derivative_is_nan(backend, every_element, place):
-    """It fails the check wherever it is, and along whichever direction."""
+def test_one_nan_derivative_fails(backend, every_element, place):
+    """It may be any element, and any direction."""
     at = backend.asarray(np.arange(3) == place)
 
     @primitive(lambda xp, out, x: lambda g: xp.where(at, xp.full_like(g, float("nan")), 2 * x * g))
@@ -151,8 +151,8 @@ def test_one_derivative_is_nan(backend, every_element, place):
         assert check.worst == (place,)
 
 
-def test_a_value_is_nan_along_one_direction(backend):
-    """Most directions are right: the median would pass."""
+def test_nan_along_one_direction_fails(backend):
+    """Most directions are right. The median would pass."""
     calls = []
 
     def f(x):
@@ -174,13 +174,13 @@ def test_complex_points(backend):
             anynet.check_gradients(halved, z, every_element=every_element)
 
 
-def test_derivatives_of_zero_are_no_error(backend):
-    """Rounding in the differences of a large value is not taken for a wrong derivative."""
+def test_rounding_of_a_large_value_passes(backend):
+    """The derivative is zero, and the differences are not."""
     assert anynet.check_gradients(lambda x: total(x * 0) + 1e6, numbers(backend, 4))
     assert anynet.check_gradients(lambda x: total(relu(x - 100)), numbers(backend, 4))
 
 
-def test_nothing_to_check(backend):
+def test_arguments_without_parameters_raise(backend):
     with pytest.raises(
         DifferentiationError,
         match="nothing to check: list holds no floating array",
@@ -188,7 +188,7 @@ def test_nothing_to_check(backend):
         anynet.check_gradients(total, [backend.asarray([1, 2])])
 
 
-def test_the_check_uses_the_same_directions_on_every_backend(backend):
+def test_directions_are_the_same_on_every_backend(backend):
     reports = [
         anynet.check_gradients(*problem(b, 40, 50), directions=1)
         for b in (anynet.get_backend("numpy"), backend)

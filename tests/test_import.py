@@ -14,13 +14,13 @@ LAZY = "bench cli perceptron plotting".split()
 
 
 def test_all_public_names_exist():
-    """Also those of modules that are imported when they are used."""
+    """Modules that are imported on first use have their names, too."""
     for name in anynet.__all__:
         assert getattr(anynet, name) is not None
         assert name in dir(anynet)
 
 
-def test_modules_are_imported_when_they_are_used():
+def test_modules_are_imported_on_first_use():
     program = (
         f"import sys, anynet; names = {LAZY}; full = ['anynet.' + name for name in names]; assert "
         "not any(name in sys.modules for name in full); [getattr(anynet, name) for name in names]; "
@@ -50,7 +50,7 @@ def test_modules_are_imported_when_they_are_used():
         ("he_uniform", "initializers"),
     ],
 )
-def test_a_name_that_a_module_has(name, home):
+def test_error_names_the_module_that_has_the_name(name, home):
     with pytest.raises(
         AttributeError,
         match=f"^module 'anynet' has no attribute '{name}': wanted anynet.{home}.{name}$",
@@ -59,8 +59,8 @@ def test_a_name_that_a_module_has(name, home):
     assert hasattr(attrgetter(home)(anynet), name)
 
 
-def test_a_name_that_no_module_has():
-    """Python compares it with the names that there are."""
+def test_error_of_an_unknown_name_suggests_a_public_one():
+    """Python compares it with the names in ``dir(anynet)``."""
     with pytest.raises(AttributeError, match=r"^module 'anynet' has no attribute 'ftt'$") as caught:
         _ = anynet.ftt
     assert caught.value.name == "ftt"

@@ -22,8 +22,10 @@ def press():
 
 
 def interrupted(work):
-    """Do the work, a generator whose parts are named, until it is interrupted; return the names of
-    what was done."""
+    """Run a generator that yields the names of its parts until it is interrupted.
+
+    Return the names.
+    """
     done = []
     with pytest.raises(KeyboardInterrupt):
         deque(map(done.append, work()), maxlen=0)

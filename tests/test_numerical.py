@@ -32,7 +32,7 @@ def test_differences_of_scalars_and_arrays(backend):
     assert numerical.central_difference(lambda x: x**2, 1.0, 0.1) == pytest.approx(2.0)
 
 
-def test_the_books_partial_derivatives(backend):
+def test_partial_derivatives_of_the_book(backend):
     """f(x0, x1) = x0² + x1² at (3, 4), chapter 4.3.3."""
     x = backend.asarray(np.array([3.0, 4.0]))
     f = lambda x: total(x**2)
@@ -82,7 +82,7 @@ def network(x, t):
     return loss
 
 
-def test_a_network_at_any_memory(backend):
+def test_network_within_any_memory_limit(backend):
     x, t = numbers(backend, 6, 5), backend.asarray([0, 1, 2, 0, 1, 2])
     tree = {
         "w1": numbers(backend, 5, 7, seed=1),
@@ -109,7 +109,7 @@ def test_a_network_at_any_memory(backend):
             )
 
 
-def test_the_step_fits_the_dtype(backend):
+def test_step_depends_on_the_dtype(backend):
     x = numbers(backend, 5, dtype="float32")
     found = numerical.numerical_gradient(lambda x: total(array_namespace(x).sin(x)), x)
     assert_close(found, np.cos(host(x)), like=x, rtol=2e-3, atol=1e-3)
@@ -160,8 +160,10 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_many_points_together_equal_single_points(backend, name):
-    """Whatever a function does with its argument, batched or not, its differences are those of a
-    plain loop."""
+    """A function may write into its argument or reshape it.
+
+    Its differences equal a plain loop's.
+    """
     if name == "written into" and backend.name == "jax":
         pytest.skip("arrays of JAX never change")
     f = lambda x: FUNCTIONS[name](array_namespace(x), x)
@@ -239,9 +241,8 @@ def of_the_math_module(x):
         (of_the_math_module, [0.6, 0.8]),
     ],
 )
-def test_functions_that_want_plain_arrays(backend, f, expected):
-    """What many points at once do not allow is evaluated one element after the other, on arrays of
-    the library."""
+def test_functions_that_need_plain_arrays(backend, f, expected):
+    """They are evaluated for one element after the other, on arrays of the library."""
     if f is written_into and backend.name == "jax":
         pytest.skip("arrays of JAX never change")
     x = backend.asarray(np.array([3.0, 4.0]))
@@ -266,8 +267,7 @@ def test_functions_that_want_plain_arrays(backend, f, expected):
 
 
 def test_functions_that_check_the_type_of_their_argument(backend):
-    """The derivative is that of the function of plain arrays, which may go another way than with
-    traced ones."""
+    """The result is that of the function of plain arrays."""
     kind = type(numbers(backend, 1))
     x = backend.asarray(np.array([3.0, 4.0]))
     square = lambda x: array_namespace(x).sum(x**2)
@@ -279,7 +279,7 @@ def test_functions_that_check_the_type_of_their_argument(backend):
         assert_close(numerical.numerical_gradient(f, x), [6, 8], rtol=1e-7)
 
 
-def test_functions_of_numpy_and_methods():
+def test_numpy_functions_and_methods():
     x = np.array([3.0, 4.0])
     for f in (
         lambda x: np.sum(x**2),
@@ -290,7 +290,7 @@ def test_functions_of_numpy_and_methods():
         np.testing.assert_allclose(numerical.numerical_gradient(f, x), [6, 8], rtol=1e-8)
 
 
-def test_the_functions_own_error_is_raised(backend):
+def test_error_of_the_function_is_raised(backend):
     def broken(x):
         raise ZeroDivisionError("mine")
 
@@ -317,7 +317,7 @@ def test_integer_points(backend):
 
 
 @pytest.mark.parametrize("argument", [3.0, [3.0, 4.0], np.array([True]), {"n": np.array([1])}])
-def test_nothing_to_differentiate_with_respect_to(argument):
+def test_arguments_without_floating_arrays_raise(argument):
     with pytest.raises(
         DifferentiationError,
         match="nothing to differentiate with respect to",
@@ -336,7 +336,7 @@ def test_half_precision(backend, dtype):
         assert [float(found[i]) for i in (0, 1)] == pytest.approx([6, 8], rel=0.03)
 
 
-def test_dtypes_that_the_library_does_not_know():
+def test_unknown_dtypes_raise():
     ml_dtypes = pytest.importorskip("ml_dtypes", reason="needs ml_dtypes")
     with pytest.raises(
         DifferentiationError,
@@ -345,7 +345,7 @@ def test_dtypes_that_the_library_does_not_know():
         numerical.numerical_gradient(total, np.ones(2, ml_dtypes.bfloat16))
 
 
-def test_pytorch_records_no_derivatives():
+def test_torch_arrays_need_no_gradient():
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     x = torch.tensor([3.0, 4.0], dtype=torch.float64, requires_grad=True)
     for f in (
@@ -396,10 +396,7 @@ def test_products_of_sequences(backend):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_many_points_take_few_calls(name):
-    """All of these functions are evaluated at all points at once: twice, and not twice for each of
-    24 elements.
-
-    Once more, with a plain array, to see that this gives the same."""
+    """The function is called twice for all points, and once with a plain array."""
     calls = []
     f = lambda x: (calls.append(1), FUNCTIONS[name](array_namespace(x), x))[1]
     numerical.numerical_gradient(f, numbers(anynet.get_backend("numpy"), 4, 6))
@@ -414,7 +411,7 @@ def test_many_points_take_few_calls(name):
         (lambda x: x[:1] * 2, r"shape \(1,\)"),
     ],
 )
-def test_functions_that_return_no_scalar(backend, f, given_):
+def test_functions_that_return_no_scalar_raise(backend, f, given_):
     with pytest.raises(
         DifferentiationError,
         match=rf"returns a scalar.* this one returned {given_}: reduce it",

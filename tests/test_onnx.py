@@ -39,9 +39,8 @@ def operators(path):
 
 
 @pytest.mark.parametrize("name", layers.ACTIVATIONS)
-def test_every_activation(backend, tmp_path, name):
-    """The checker passes it, and for batches of several sizes the outputs are those on the
-    network's own library."""
+def test_every_activation_agrees_with_the_library(backend, tmp_path, name):
+    """The file is valid, and takes batches of several sizes."""
     net = layers.Sequential(
         layers.Linear(6, 5),
         layers.activation(name),
@@ -65,8 +64,8 @@ def test_every_activation(backend, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_every_layer(backend, tmp_path, name):
-    """In inference, so that dropout leaves nothing out; loops over a sequence are unrolled."""
+def test_every_layer_agrees_with_the_library(backend, tmp_path, name):
+    """Layers are in inference, without dropout. Loops over a sequence are unrolled."""
     net, x = example(name, backend, "float32")
     path = tmp_path / "net.onnx"
     anynet.export_onnx(net, path, tuple(x.shape[1:]))
@@ -120,8 +119,8 @@ def test_layers_of_onnx_export_as_one_node(tmp_path, layer, shape, wanted):
     assert operators(tmp_path / "net.onnx") == wanted
 
 
-def test_a_network_of_images(backend, tmp_path):
-    """The running statistics are those of the batches that were seen, and go into the file."""
+def test_convolutional_network_with_running_statistics(backend, tmp_path):
+    """The file contains the statistics of the training batches."""
     net = layers.Sequential(
         layers.Conv2d(1, 4, 3, padding=1),
         layers.BatchNorm(4),
@@ -176,8 +175,8 @@ def test_operators_of_onnx_export_as_one_node(tmp_path, name, operator):
 
 
 @pytest.mark.parametrize("name", layers.ACTIVATIONS)
-def test_networks_of_float64_run_too(tmp_path, name):
-    """Though onnxruntime has many operators for float32 only."""
+def test_networks_of_float64_run(tmp_path, name):
+    """onnxruntime has many operators for float32 only."""
     net = layers.Sequential(
         layers.Linear(6, 5),
         layers.activation(name),
@@ -190,8 +189,8 @@ def test_networks_of_float64_run_too(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_layers_of_float64_run_too(backend, tmp_path, name):
-    """onnxruntime convolves and averages in float32 only: other operators do it."""
+def test_layers_of_float64_run(backend, tmp_path, name):
+    """onnxruntime convolves and averages in float32 only, so other operators replace these."""
     net, x = example(name, backend, batch=3)
     # What has no parameters says nothing about its dtype.
     dtype = None if net.parameters() else x.dtype
@@ -266,7 +265,7 @@ def test_several_outputs(backend, tmp_path, build, names):
         np.testing.assert_allclose(y, host(wanted), rtol=1e-5, atol=1e-6)
 
 
-def test_outputs_that_cannot_be_named(tmp_path):
+def test_wrong_names_of_outputs_raise(tmp_path):
     for build, error, message in (
         (
             lambda h, y: {"input": y},
@@ -314,8 +313,8 @@ def test_several_inputs(backend, tmp_path):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_axes_with_names(tmp_path, name):
-    """A file that takes any length gives what the network gives; others are not written."""
+def test_named_axes_take_any_length(tmp_path, name):
+    """An export that needs the length of the axis raises."""
     net, x = example(name, anynet.get_backend("numpy"), "float32", batch=3)
     for axis in range(1, x.ndim):
         shape = tuple("length" if i == axis else n for i, n in enumerate(x.shape))[1:]
@@ -337,7 +336,7 @@ def test_axes_with_names(tmp_path, name):
             )
 
 
-def test_the_name_of_the_batch(tmp_path):
+def test_name_of_the_batch_axis(tmp_path):
     net = layers.Sequential(layers.LayerNorm(4), layers.Linear(4, 3), seed=0)
     anynet.export_onnx(net, tmp_path / "net.onnx", ("time", 4), batch="n")
     dims = onnx.load(tmp_path / "net.onnx").graph.input[0].type.tensor_type.shape.dim
@@ -352,7 +351,7 @@ def test_the_name_of_the_batch(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [6, (2.5,), ("",), (-1,), (None, 4), "time"])
-def test_shapes_that_are_none(tmp_path, shape):
+def test_wrong_input_shapes_raise(tmp_path, shape):
     net = layers.Sequential(layers.Linear(4, 3), seed=0)
     with pytest.raises(ArgumentError, match=r"input_shape is .*: wanted that of one input"):
         anynet.export_onnx(net, tmp_path / "net.onnx", shape)
@@ -406,7 +405,7 @@ def test_shapes_that_are_none(tmp_path, shape):
         ),
     ],
 )
-def test_arguments_that_cannot_be(tmp_path, args, settings, message):
+def test_wrong_arguments_raise(tmp_path, args, settings, message):
     net = layers.Sequential(layers.Linear(4, 3), seed=0)
     with pytest.raises(ArgumentError, match=message):
         anynet.export_onnx(net, tmp_path / "net.onnx", *args, **settings)
@@ -423,7 +422,7 @@ def test_export_raises_for_an_object_that_is_not_a_network(tmp_path):
         anynet.export_onnx("net.onnx", layers.Sequential(layers.Linear(4, 3), seed=0), (4,))
 
 
-def test_lengths_of_another_library(tmp_path):
+def test_lengths_may_be_integers_of_another_library(tmp_path):
     net = layers.Sequential(layers.Linear(4, 3), seed=0)
     anynet.export_onnx(net, tmp_path / "net.onnx", (np.int64(4),), batch=np.int32(2))
     assert (tmp_path / "net.onnx").exists()
@@ -434,8 +433,8 @@ def test_lengths_of_another_library(tmp_path):
     [layers.BatchNorm(4), layers.Dropout(0.5), layers.Linear(4, 4)],
     ids=repr,
 )
-def test_networks_in_training_are_not_exported(tmp_path, layer):
-    """The file would compute something else than the network does."""
+def test_network_in_training_mode_raises(tmp_path, layer):
+    """The file would compute other results than the network."""
     net = layers.Sequential(layers.Linear(4, 4), layer, seed=0)
     layer.set_training(True)
     with pytest.raises(
@@ -495,8 +494,8 @@ def test_inputs_of_more_axes(tmp_path):
         (layers.AvgPool2d(6), "a kernel of 6×6"),
     ],
 )
-def test_shapes_that_do_not_fit(tmp_path, layer, message):
-    """The file would be valid, and fail wherever it is run."""
+def test_shapes_that_do_not_fit_raise(tmp_path, layer, message):
+    """The file would be valid, and fail when it runs."""
     with pytest.raises(ShapeError, match=rf"layers\.0: {message}"):
         anynet.export_onnx(
             layers.Sequential(layer).initialize(0),
@@ -517,7 +516,7 @@ def test_embeddings_take_integers(tmp_path):
         anynet.export_onnx(net, tmp_path / "net.onnx", (4,), dtype="float32")
 
 
-def test_networks_that_cannot_be_exported(tmp_path):
+def test_networks_that_cannot_be_exported_raise(tmp_path):
     path = tmp_path / "net.onnx"
     with pytest.raises(DataError, match="not initialized"):
         anynet.export_onnx(layers.Sequential(layers.Linear(4, 3)), path, (4,))
@@ -550,9 +549,8 @@ class InNumPy(layers.Module):
         lambda x: x @ np.ones((3, 2), "float32") + np.arange(2, dtype="float32"),
     ],
 )
-def test_networks_in_numpys_functions(tmp_path, f):
-    """NumPy by itself takes what stands for arrays of the file for arrays of no axes, whose argmax
-    is 0."""
+def test_networks_written_with_numpy(tmp_path, f):
+    """NumPy alone treats the arrays of the file as arrays without axes, whose argmax is 0."""
     net = InNumPy(f).initialize(0)
     path = tmp_path / "net.onnx"
     anynet.export_onnx(net, path, (4,))
@@ -564,7 +562,7 @@ def test_networks_in_numpys_functions(tmp_path, f):
     "f",
     [lambda x: x if np.sum(x) > 0 else -x, lambda x: x * float(np.sum(x))],
 )
-def test_networks_that_use_values(tmp_path, f):
+def test_networks_that_use_values_raise(tmp_path, f):
     with pytest.raises(
         DataError,
         match=r"uses the value of an array, as `if x > 0` and float\(x\) do",
@@ -572,9 +570,9 @@ def test_networks_that_use_values(tmp_path, f):
         anynet.export_onnx(InNumPy(f).initialize(0), tmp_path / "net.onnx", (4,), batch=5)
 
 
-def test_a_network_that_needs_the_length_of_a_named_axis(tmp_path):
+def test_network_that_needs_the_length_of_a_named_axis_raises(tmp_path):
     class Halves(layers.Module):
-        """The first half of an axis, whose length is a number of Python's."""
+        """The first half of an axis, whose length is a Python integer."""
 
         def forward(self, x, y):
             return x[:, : x.shape[1] // 2] * y[:, :1]

@@ -19,12 +19,12 @@ def corners(backend, request):
 
 
 @pytest.mark.parametrize("name", perceptron.GATES)
-def test_gates(corners, name):
+def test_gates_have_their_truth_tables(corners, name):
     assert_close(perceptron.gate(name, corners)(corners), TRUTH[name])
     assert_close(perceptron.gate(name, corners)(corners[3, ...]), TRUTH[name][3])
 
 
-def test_xor_takes_two_layers(corners):
+def test_xor_needs_two_layers(corners):
     assert_close(perceptron.xor(corners), TRUTH["XOR"], like=corners[:, 0])
     with pytest.raises(
         ValueError,
@@ -33,8 +33,8 @@ def test_xor_takes_two_layers(corners):
         perceptron.gate("XOR", corners)
 
 
-def test_weights_of_a_gate_are_no_integers(backend):
-    """They would be cut off to 0."""
+def test_integer_arrays_raise(backend):
+    """Weights would be rounded to 0."""
     corners = backend.asarray(np.array([[0, 0], [1, 1]]))
     for refused in (
         lambda: perceptron.gate("AND", corners),
@@ -48,14 +48,14 @@ def test_weights_of_a_gate_are_no_integers(backend):
 
 
 @pytest.mark.parametrize("name", perceptron.GATES)
-def test_the_learning_rule_finds_separable_gates(backend, corners, name):
+def test_learning_rule_finds_separable_gates(backend, corners, name):
     t = backend.asarray(TRUTH[name])
     net = perceptron.learn(corners, t)
     assert_close(net(corners), TRUTH[name])
     assert host(net.weights).any()
 
 
-def test_the_learning_rule_says_that_it_did_not_find_xor(backend, corners):
+def test_learning_rule_raises_for_xor(backend, corners):
     with pytest.raises(
         perceptron.NotSeparableError,
         match=r"after 50 passes [1-4] of 4 examples are still wrong: no plane",
@@ -63,7 +63,7 @@ def test_the_learning_rule_says_that_it_did_not_find_xor(backend, corners):
         perceptron.learn(corners, backend.asarray(TRUTH["XOR"]), passes=50)
 
 
-def test_the_learning_rule_on_points_in_the_plane(backend):
+def test_learning_rule_separates_points_in_the_plane(backend):
     generator = np.random.default_rng(0)
     x = generator.normal(size=(80, 2))
     x = x[np.abs(x @ [1, -2] + 0.3) > 0.3]
@@ -72,7 +72,7 @@ def test_the_learning_rule_on_points_in_the_plane(backend):
     assert_close(net(backend.asarray(x)), t)
 
 
-def test_data_that_do_not_fit(backend, corners):
+def test_data_that_do_not_fit_raise(backend, corners):
     with pytest.raises(DataError, match=r"x has shape \(4, 2\) and t \(3,\)"):
         perceptron.learn(corners, backend.asarray([0, 1, 0]))
     with pytest.raises(DataError, match="N above 0"):

@@ -57,7 +57,7 @@ def train(backend):
     return history.epochs[-1].train_score, net, x, t
 
 
-def test_a_plugin_for_a_library_that_lacks_parts_of_the_standard(tinyarray):
+def test_plugin_adapts_a_library_that_lacks_parts_of_the_standard(tinyarray):
     score, net, x, t = train(get_backend("tinyarray"))
     assert type(x) is tinyarray.Array
     assert score > 0.9
@@ -65,7 +65,7 @@ def test_a_plugin_for_a_library_that_lacks_parts_of_the_standard(tinyarray):
     assert not hasattr(tinyarray.Array, "device")
 
 
-def test_arrays_of_a_library_find_its_plugin_before_it_is_opened(tinyarray):
+def test_arrays_find_the_plugin_of_their_library(tinyarray):
     x = tinyarray.asarray([1.0, -2.0])
     assert array.device(x) == "cpu"
     value, gradient = anynet.value_and_grad(lambda x: anynet.functions.relu(x)[0] ** 2)(x)
@@ -74,7 +74,7 @@ def test_arrays_of_a_library_find_its_plugin_before_it_is_opened(tinyarray):
     assert kernels_for(array.array_namespace(x))["relu"](x).shape == (2,)
 
 
-def test_arrays_go_to_the_library_and_back_without_dlpack(tinyarray):
+def test_arrays_are_transferred_without_dlpack(tinyarray):
     backend = get_backend("tinyarray")
     data = np.arange(6, dtype=np.int32).reshape(2, 3)
     x = backend.asarray(get_backend("array_api_strict:device1").asarray(data))
@@ -83,7 +83,7 @@ def test_arrays_go_to_the_library_and_back_without_dlpack(tinyarray):
     assert_close(get_backend("array_api_strict").asarray(x), data)
 
 
-def test_a_library_without_a_plugin(monkeypatch, tmp_path):
+def test_library_without_a_plugin_trains(monkeypatch, tmp_path):
     module = new_module("complete", COMPLETE, monkeypatch, tmp_path)
     monkeypatch.setenv("ANYNET_BACKEND", "complete:cpu")
     backend = get_backend()
@@ -98,13 +98,13 @@ def test_a_library_without_a_plugin(monkeypatch, tmp_path):
         get_backend("complete:gpu")
 
 
-def test_a_namespace_inside_a_package(monkeypatch, tmp_path):
+def test_namespace_inside_a_package(monkeypatch, tmp_path):
     new_module("complete", COMPLETE, monkeypatch, tmp_path)
     new_module("package", "import complete as array_api", monkeypatch, tmp_path)
     assert get_backend("package").name == "complete"
 
 
-def test_the_namespace_of_a_library_with_a_plugin():
+def test_namespace_of_a_library_with_a_plugin_uses_the_plugin():
     assert type(get_backend("array_api_compat.numpy")) is type(get_backend("numpy"))
 
 
@@ -125,7 +125,7 @@ def test_the_namespace_of_a_library_with_a_plugin():
         ),
     ],
 )
-def test_a_module_that_does_not_follow_the_standard(source, message, monkeypatch, tmp_path):
+def test_module_that_does_not_follow_the_standard_raises(source, message, monkeypatch, tmp_path):
     new_module("partial", source, monkeypatch, tmp_path)
     with pytest.raises(BackendError, match=f"^partial does not follow .*: {message}") as caught:
         get_backend("partial")
@@ -140,14 +140,14 @@ def test_a_module_that_does_not_follow_the_standard(source, message, monkeypatch
         ("import no_such_package", r"^failing cannot be imported \(No module named 'no_such_p"),
     ],
 )
-def test_a_module_that_cannot_be_imported(source, message, monkeypatch, tmp_path):
+def test_module_that_cannot_be_imported_raises(source, message, monkeypatch, tmp_path):
     (tmp_path / "failing.py").write_text(source, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(BackendError, match=message):
         get_backend("failing")
 
 
-def test_an_adapter_does_not_drop_a_copy():
+def test_adapter_raises_for_an_ignored_copy():
     xp = NamespaceAdapter(np, ignored=["copy", "device"])
     x = np.ones(3)
     assert xp.asarray(x, copy=False, device="gpu") is x
@@ -157,7 +157,7 @@ def test_an_adapter_does_not_drop_a_copy():
     assert xp.float32 is np.float32
 
 
-def test_the_guide_shows_the_plugin_as_it_is():
+def test_guide_contains_the_plugin():
     guide = (ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
     plugin = (FOLDER / "anynet_tinyarray.py").read_text(encoding="utf-8")
     project = (FOLDER / "pyproject.toml").read_text(encoding="utf-8")

@@ -41,7 +41,7 @@ def words(*values):
 
 
 @pytest.mark.parametrize(("counter", "key", "expected"), KNOWN)
-def test_known_answers(backend, counter, key, expected):
+def test_threefry_agrees_with_known_answers(backend, counter, key, expected):
     x0, x1 = (backend.asarray(words(c)) for c in counter)
     for function in (threefry, threefry.reference):
         out = function(backend.asarray(words(*key)), x0, x1)
@@ -184,9 +184,8 @@ def cipher(key, counter):
     return x, y
 
 
-def test_counters_against_integers_of_python(backend):
-    """The second word of the counter goes from 0 up; the first one says what the numbers are
-    for."""
+def test_counters_agree_with_python_integers(backend):
+    """The second word of the counter counts the samples. The first one is the domain."""
     for counter, key, expected in KNOWN:
         assert cipher(key, counter) == expected
     seed = (7 << 32) + 0x9ABCDEF0
@@ -201,7 +200,7 @@ def test_counters_against_integers_of_python(backend):
 
 
 @pytest.mark.parametrize("number", [-1, 2**32, 2**40])
-def test_fold_in_of_a_number_out_of_range(number):
+def test_fold_in_of_a_value_out_of_range_raises(number):
     with pytest.raises(
         ArgumentError,
         match=f"number is {number}: wanted an integer from 0 to 2\\*\\*32 - 1",
@@ -221,7 +220,7 @@ def test_float64_values(backend):
     )
 
 
-def test_distributions():
+def test_samples_follow_their_distributions():
     key = random.key(0)
     n = 200_000
     assert stats.kstest(random.uniform(key, (n,)), "uniform").pvalue > 1e-3
@@ -274,8 +273,7 @@ MANY = {
 
 @pytest.mark.parametrize("name", MANY)
 def test_compiled_code_draws_the_same_bits(backend, name):
-    """Compilers join products and sums, and merge constants; there is nothing that these could
-    round otherwise."""
+    """Compilers fuse products and sums and merge constants. Neither may change a sample."""
     expected = MANY[name](random.key(5, "numpy"))
     key, compiled = random.key(5, backend), anynet.compile(MANY[name])
     for draw in (MANY[name], compiled, compiled):
@@ -307,7 +305,7 @@ def test_compiled_code_draws_the_same_bits_of_float64(backend, name):
         (2.0, 1.0),
     ],
 )
-def test_uniform_in_a_range_is_the_unit_stretched(low, high):
+def test_uniform_in_a_range_is_affine_in_the_unit_sample(low, high):
     for dtype, eps in (("float32", 2.0**-23), ("float64", 2.0**-52)):
         unit = random.uniform(random.key(1), (10_000,), np.dtype(dtype)).astype("longdouble")
         found = random.uniform(random.key(1), (10_000,), np.dtype(dtype), low, high)
@@ -323,7 +321,7 @@ def test_uniform_in_a_range_is_the_unit_stretched(low, high):
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 400))
-def test_a_permutation_holds_every_number_once(seed, n):
+def test_permutation_has_every_index_once(seed, n):
     assert sorted(random.permutation(random.key(seed), n).tolist()) == list(range(n))
 
 
@@ -339,7 +337,7 @@ def test_integers_are_within_the_range(seed, low, span):
     assert drawn.max() < high
 
 
-def test_the_widest_range_of_integers():
+def test_widest_range_of_integers():
     drawn = random.integers(random.key(0), (50,), -(2**31), -1)
     assert drawn.min() < -(2**30) < drawn.max() < -1
 
@@ -356,7 +354,7 @@ def test_keys_are_independent():
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])
-def test_a_seed_out_of_range(seed):
+def test_seed_out_of_range_raises(seed):
     with pytest.raises(ValueError, match="wanted an integer from 0"):
         random.key(seed)
 

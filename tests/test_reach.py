@@ -1,4 +1,4 @@
-"""What a function reaches from outside its arguments."""
+"""The objects that a function reaches from outside its arguments."""
 
 import argparse
 import functools
@@ -87,7 +87,7 @@ class Slotted:
 
 
 class Scaled(layers.Module):
-    """A layer that takes something from outside."""
+    """A layer that uses a network from outside."""
 
     def forward(self, x):
         return NET(x)
@@ -99,7 +99,7 @@ class Settings:
 
 
 def over(value):
-    """A function that has the value in a closure."""
+    """Return a function with the value in its closure."""
     return lambda: value
 
 
@@ -182,11 +182,11 @@ def thread_local():
         anynet.training.training_step(lambda y, t: NET(y)),
     ],
 )
-def test_ways_of_reaching(function):
+def test_every_way_reaches_the_object_once(function):
     assert len([value for value in objects_of(function) if value is NET]) == 1
 
 
-def test_insides_are_reached_too():
+def test_arrays_of_a_reached_network_are_reached():
     net = layers.Sequential(layers.Linear(2, 2), seed=0)
     assert any(value is net["layers.0.weight"] for value in objects_of(over(net)))
 
@@ -210,7 +210,7 @@ def test_attributes_that_no_code_names_are_not_reached():
         assert not any(value is anynet for value in values) or function is not uses_module
 
 
-def test_circles_and_crowds(monkeypatch):
+def test_cycles_end_and_large_containers_are_incomplete(monkeypatch):
     circle = []
     circle += [circle, NET]
     assert [value for value in objects_of(over(circle)) if value is NET]
@@ -219,7 +219,7 @@ def test_circles_and_crowds(monkeypatch):
     assert not reach.Reach(over(list(range(1000)))).complete
 
 
-def test_an_empty_cell():
+def test_empty_cell_is_not_reached():
     def f():
         return later
 

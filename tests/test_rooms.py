@@ -39,7 +39,7 @@ def test_no_import_goes_up():
     assert up == {}
 
 
-def test_an_import_inside_a_function_counts(tmp_path):
+def test_import_inside_a_function_counts(tmp_path):
     file = tmp_path / "trace.py"
     file.write_text("def f():\n    from anynet.layers import Linear\n", encoding="utf-8")
     assert imports_up(file, "tracing") == ["anynet.layers.Linear"]

@@ -1,5 +1,4 @@
-"""Names, order and defaults of what users call: a default that changes, changes every network that
-relies on it."""
+"""Names, order and defaults of public functions. A changed default changes networks of users."""
 
 import importlib
 import inspect
@@ -180,7 +179,7 @@ def signatures(module):
 
 
 class Named:
-    """A function as a default, shown by its name; one with arguments bound to it, with them."""
+    """A function as a default, shown by its name and its bound arguments."""
 
     def __init__(self, name):
         self.name = name

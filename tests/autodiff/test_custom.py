@@ -1,4 +1,4 @@
-"""`anynet.custom_vjp` and `remat`: derivatives of a user's own, and functions that run again."""
+"""`anynet.custom_vjp` and `remat`: a user's derivatives, and functions that run again."""
 
 import tracemalloc
 
@@ -51,7 +51,7 @@ def test_remat_computes_the_same(backend):
     )
 
 
-def test_remat_keeps_less():
+def test_remat_lowers_the_peak_memory():
     """The peak memory of ten blocks is that of the arguments and one block."""
     x = np.ones(100_000)
 
@@ -154,7 +154,7 @@ def test_custom_vjp_wraps_compiled_code(backend):
         anynet.hessian(f)(x)
 
 
-def test_numpy_code_in_the_style_of_the_book():
+def test_numpy_class_with_forward_and_backward():
     x = np.ones(2)
     exp = anynet.custom_vjp(lambda a: np.exp(a), lambda g, out, a: g * out)
     np.testing.assert_allclose(exp(x), np.e)
@@ -168,7 +168,7 @@ def test_numpy_code_in_the_style_of_the_book():
     )
 
 
-def test_the_pullback_of_compiled_code_has_derivatives(backend):
+def test_pullback_of_compiled_code_has_derivatives(backend):
     """The pullback is traced when it is differentiated."""
     exp = anynet.custom_vjp(in_main_memory(backend, np.exp), lambda g, out, x: g * out)
     x = numbers(backend, 3)
@@ -182,7 +182,7 @@ def test_the_pullback_of_compiled_code_has_derivatives(backend):
 
 
 def test_compiled_code_in_a_compiled_step(backend):
-    """Each replay calls it. It raises where the device runs steps without Python."""
+    """Each replay calls it. It raises if the device runs steps without Python."""
     exp = compiled_exp(backend)
     step = anynet.compile(lambda x: anynet.value_and_grad(lambda x: total(exp(x) * x))(x))
     x = numbers(backend, 3)
@@ -217,7 +217,7 @@ def test_custom_function_with_the_name_of_a_kernel(backend):
     assert_close(anynet.custom_vjp(relu, lambda g, out, x: 10 * g)(x), 10 * host(x))
 
 
-def test_arguments_by_name(backend):
+def test_keyword_arguments(backend):
     x, w = numbers(backend, 3), numbers(backend, 3, seed=1)
     f = lambda x, w, *, scale=1.0: x * w * scale
     custom = anynet.custom_vjp(f, lambda g, out, x, w, *, scale=1.0: (g * w * scale, g * x * scale))
@@ -294,7 +294,7 @@ def test_arrays_of_another_library_raise():
             anynet.grad(lambda x, f=f: total(f(x)))(x)
 
 
-def test_a_network_inside_a_custom_derivative(backend):
+def test_network_inside_a_custom_derivative(backend):
     """Its buffers and parameters are arguments, also in a compiled step."""
     net = layers.Sequential(layers.Linear(3, 2), layers.BatchNorm(2), seed=0, backend=backend)
     x = numbers(backend, 4, 3, dtype="float32")

@@ -49,7 +49,7 @@ def test_gradients_of_trees(backend):
     assert g["none"] is None
 
 
-def test_a_class_with_tree_node_is_a_tree(backend):
+def test_class_with_tree_node_is_a_tree(backend):
     class Pair:
         tree_node = True
 
@@ -141,12 +141,12 @@ def test_has_aux(backend):
             anynet.grad(returned, has_aux=True)(x)
 
 
-def test_an_array_used_twice_gets_both_cotangents(backend):
+def test_array_used_twice_gets_both_cotangents(backend):
     x = numbers(backend, 3)
     assert_close(anynet.grad(lambda x: total(x * x + x))(x), 2 * host(x) + 1)
 
 
-def test_an_unused_array_of_a_tree_has_gradient_zero(backend):
+def test_unused_array_of_a_tree_has_gradient_zero(backend):
     g = anynet.grad(lambda p: total(p[0]))([numbers(backend, 2), numbers(backend, 2)])
     assert_close(g[1], np.zeros(2))
 
@@ -324,7 +324,7 @@ def test_wrap_of_several_arrays():
         assert [type(part) for part in wrapped] == [Traced, int]
 
 
-def test_the_differentiable_namespace(backend):
+def test_differentiable_namespace(backend):
     seen = {}
 
     def f(x):
@@ -350,7 +350,7 @@ def test_the_differentiable_namespace(backend):
     }
 
 
-def test_trees_that_differ():
+def test_trees_of_other_structure_raise():
     with pytest.raises(ValueError, match="'b' is in the first and not in the other"):
         tree.pairs({"b": np.ones(2)}, {"a": np.ones(2)})
     with pytest.raises(TypeError, match="make it a list"):

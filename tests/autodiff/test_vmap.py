@@ -429,7 +429,7 @@ def _entry(in_axes, args, i):
 
 
 def skip_most_on_jax(backend, names, name):
-    """Each of its functions is compiled first, which takes long."""
+    """Skip most cases on JAX, which compiles each function first."""
     if backend.name == "jax" and list(names).index(name) % 8:
         pytest.skip("one in eight on JAX")
 
@@ -501,7 +501,7 @@ def test_gradients_of_every_example(backend, name):
             assert_close(of_all[i, ...], host(expected), rtol=1e-8, atol=1e-10)
 
 
-def test_gradients_of_a_classifier_are_those_of_torch(backend):
+def test_gradients_of_a_classifier_agree_with_torch(backend):
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     net = layers.Sequential(
         layers.Linear(5, 6),
@@ -562,7 +562,7 @@ def test_nesting_with_gradients_in_either_order(backend):
         assert_close(step(y, w), (host(y) @ host(w)) ** 2, like=w, rtol=1e-8)
 
 
-def test_random_numbers_of_every_key(backend):
+def test_random_samples_of_every_key(backend):
     keys = random.split(random.key(3, backend), 3)
     draw = lambda key: (
         random.uniform(key, (4,)),
@@ -573,13 +573,13 @@ def test_random_numbers_of_every_key(backend):
             assert host(x)[i].tolist() == host(expected).tolist()
 
 
-def test_no_entries(backend):
+def test_vmap_over_no_entries(backend):
     nothing = backend.asarray(np.zeros((0, 4)))
     assert anynet.vmap(lambda x: total(x**2))(nothing).shape == (0,)
     assert anynet.vmap(anynet.grad(lambda x: total(x**2)))(nothing).shape == (0, 4)
 
 
-def test_results_that_are_the_same_for_all_entries(backend):
+def test_results_without_an_entry_axis_are_broadcast(backend):
     x, w = numbers(backend, 3, 2), numbers(backend, 4, seed=1)
     found = anynet.vmap(lambda x, w: (x, w * 2, 5), (0, None), (0, None, None))(x, w)
     assert_close(found[1], 2 * host(w), like=w)
@@ -815,8 +815,7 @@ def test_network_with_a_custom_derivative(backend):
     ],
 )
 def test_derivatives_at_kinks(backend, name):
-    """A tape outside sees the rule, as it does without vmap, and not the choices that the function
-    is made of."""
+    """An outer tape uses the rule, as it does without vmap, and not the decomposition."""
     f = getattr(functions, name)
     x, w = (
         backend.asarray([[0.0, 1.0, -1.0], [3.0, -3.0, 0.0]]),
@@ -876,8 +875,8 @@ def test_gradients_of_mapped_functions_with_custom_rules(backend):
             assert_close(g, host(h), rtol=1e-12)
 
 
-def test_an_axis_of_vecdot_counted_from_the_first():
-    """Which NumPy has, and the standard has not."""
+def test_vecdot_along_the_first_axis():
+    """NumPy accepts this axis. The standard does not."""
     x, y = A, A[::-1].copy()
     for in_axes, other in ((0, y), ((0, None), y[0])):
         found = anynet.vmap(lambda x, y: np.vecdot(x, y, axis=0), in_axes)(x, other)
@@ -904,9 +903,8 @@ def test_indices_out_of_range(backend):
             anynet.vmap(lambda x, axis=axis: ns(x).sum(x, axis=axis))(x)
 
 
-def test_a_constant_among_the_results_within_a_derivative(backend):
-    """It goes on with the traced arrays around it, also in code that compares namespaces as SciPy's
-    does."""
+def test_constant_result_inside_a_derivative_is_traced(backend):
+    """Code that compares namespaces, as SciPy's does, accepts it beside traced arrays."""
     w, k = numbers(backend, 3), numbers(backend, 4, seed=1)
 
     def loss(w, k, out_axis):
@@ -920,7 +918,7 @@ def test_a_constant_among_the_results_within_a_derivative(backend):
 
 
 def test_indices_with_a_slice_between_them(backend):
-    """Which go along one axis and along two, and are the same at every point."""
+    """The index arrays have one and two axes, and are the same for every entry."""
     x = numbers(backend, 4, 3, 5, 2)
     i, j = (backend.asarray(np.asarray(given)) for given in ([0, 2], [[0, 1], [1, 0], [1, 1]]))
     for read, key in (

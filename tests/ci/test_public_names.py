@@ -62,12 +62,12 @@ def test_public_names_of_anynet():
 
 
 @pytest.mark.parametrize("module", public_modules(), ids=lambda module: module.__name__)
-def test_a_public_module_states_its_names(module):
+def test_public_module_states_its_names(module):
     for name in module.__all__:
         assert not name.startswith("_")
         assert getattr(module, name).__doc__
     assert len(module.__all__) == len(set(module.__all__))
 
 
-def test_the_reference_lists_the_public_names():
+def test_reference_lists_the_public_names():
     assert PAGE.read_text(encoding="utf-8") == page(), "run python ci/public_names.py --write"

@@ -41,7 +41,7 @@ def test_hooks_run_the_tools_of_the_environment():
 
 @pytest.mark.parametrize("tool", PINS)
 def test_installed_versions_are_the_pins(tool):
-    """As ``pip install -e ".[dev]"`` leaves them; without the extra there is no tool to compare."""
+    """The extra ``dev`` installs them. Without it the test is skipped."""
     try:
         answer = subprocess.run(
             [tool, "--version"], capture_output=True, text=True, check=True

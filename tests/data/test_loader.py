@@ -24,7 +24,7 @@ def rows(backend, n):
     drop=st.booleans(),
     seed=st.integers(0, 9),
 )
-def test_an_epoch_has_each_row_once(n, size, shuffle, drop, seed):
+def test_epoch_has_each_row_once(n, size, shuffle, drop, seed):
     x, t = rows(anynet.get_backend("numpy"), n)
     if drop and size > n:
         with pytest.raises(ValueError, match="no batch would be left"):

@@ -42,7 +42,7 @@ def squares(net, x):
 
 
 @pytest.mark.parametrize("kind", [ZeroDivisionError, KeyError, OSError, StopIteration])
-def test_any_exception_has_one_note_with_the_full_path(backend, kind):
+def test_every_exception_has_one_note_with_the_full_path(backend, kind):
     x = numbers(backend, 2, 3)
     net = layers.Sequential(layers.Identity(), Outer(kind("a reason")))
     for call in (net, lambda x: anynet.grad(lambda x: squares(net, x))(x)):
@@ -61,7 +61,7 @@ def test_notes_of_others_are_kept(backend):
     assert error.__notes__ == ["a note of its own", "in Fails"]
 
 
-def test_an_exception_that_takes_no_notes(backend):
+def test_exception_that_takes_no_notes_is_raised(backend):
     with pytest.raises(Fixed, match="a reason"):
         layers.Sequential(Fails(Fixed("a reason")))(numbers(backend, 2, 3))
 
@@ -74,7 +74,7 @@ def test_errors_of_anynet_have_the_path_in_their_message(backend):
     assert not hasattr(caught.value, "__notes__")
 
 
-def test_a_pickled_exception_has_the_note_and_not_the_network(backend):
+def test_pickled_exception_has_the_note_and_not_the_network(backend):
     with pytest.raises(ValueError, match="a reason") as caught:
         layers.Sequential(Fails(ValueError("a reason")))(numbers(backend, 2, 3))
     copy = pickle.loads(pickle.dumps(caught.value))

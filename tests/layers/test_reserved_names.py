@@ -45,7 +45,7 @@ def assign_later(name):
         ("frozen", r"Call freeze\(\) .* choose another name, as is_frozen"),
     ],
 )
-def test_reserved_names(assign, name, remedy):
+def test_assignment_to_a_reserved_name_raises(assign, name, remedy):
     with pytest.raises(
         AttributeNameError,
         match=rf"Mine\.{name} was assigned, and is reserved: .*{remedy}",
@@ -53,7 +53,7 @@ def test_reserved_names(assign, name, remedy):
         assign(name)
 
 
-def test_methods_of_a_module_are_not_assigned():
+def test_assignment_to_a_method_raises():
     class Mine(layers.Module):
         def __init__(self):
             self.map = layers.Linear(3, 3)
@@ -62,7 +62,7 @@ def test_methods_of_a_module_are_not_assigned():
         Mine()
 
 
-def test_a_class_may_redefine_a_method_as_an_attribute():
+def test_class_may_redefine_a_method_as_an_attribute():
     class Mine(layers.Module):
         buffers: dict = None
 

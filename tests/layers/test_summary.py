@@ -1,5 +1,4 @@
-"""The table of a network: numbers that are known, and those that PyTorch counts while it
-computes."""
+"""The table of a network, beside known values and the multiply-adds that PyTorch counts."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Schedules beside PyTorch's; the cosine alone is in test_optimizers.py."""
+"""Schedules beside PyTorch's. The plain cosine is in test_optimizers.py."""
 
 import math
 

@@ -8,7 +8,7 @@ from anynet.primitives.indexing import getitem, index_add, put, scatter_add, sum
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
-def test_adding_at_indices(backend, dtype):
+def test_index_add_equals_a_loop(backend, dtype):
     """Kernel and reference equal a loop, for repeated and for negative indices."""
     g = np.random.default_rng(0).normal(size=(2, 5, 3)) * (1 + 2j if dtype == "complex128" else 1)
     g = g.astype(dtype)

@@ -33,7 +33,7 @@ def test_help_and_inspect_see_the_reference(name):
     assert pickle.loads(pickle.dumps(function)) is copy.deepcopy(function) is function
 
 
-def test_a_primitive_is_no_method():
+def test_primitive_in_a_class_is_not_bound():
     class Layer:
         activation = functions.relu
 
@@ -48,7 +48,7 @@ def test_every_kernel_belongs_to_a_primitive(backend):
     assert kernels_for(backend.xp).keys() <= {*PRIMITIVES, *STANDARD, *OTHERS}
 
 
-def test_a_kernel_stands_in_for_a_function_of_the_standard(monkeypatch):
+def test_kernel_replaces_a_function_of_the_standard(monkeypatch):
     monkeypatch.setattr(
         "anynet.tracing.trace.kernels_for",
         lambda xp: {"exp": lambda x: x + 1},
@@ -56,7 +56,7 @@ def test_a_kernel_stands_in_for_a_function_of_the_standard(monkeypatch):
     assert Primitive("exp")(np.ones(2)).tolist() == [2, 2]
 
 
-def test_what_is_no_array():
+def test_arguments_without_an_array_raise():
     with pytest.raises(
         TypeError,
         match=r"^relu: list was given: wanted an array, as get_backend\(\)\.asarray",

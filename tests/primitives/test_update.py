@@ -22,7 +22,7 @@ UPDATES = {
 }
 
 
-def test_an_update_writes_into_no_argument(backend):
+def test_update_writes_into_no_argument(backend):
     p, g = numbers(backend, 3, 2), numbers(backend, 3, 2, seed=1)
     before = host(p).copy(), host(g).copy()
     (new,) = primitive_of("sgd_update")(0.5, p, g)
@@ -49,7 +49,7 @@ def test_two_updates_in_one_compiled_step(backend, shape):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(), (3, 2), (0, 3), (300, 250)], ids=str)
 @pytest.mark.parametrize("name", UPDATES)
-def test_kernels_update_two_parameters_as_the_reference_does(backend, name, shape, dtype):
+def test_kernels_agree_with_the_reference_for_two_parameters(backend, name, shape, dtype):
     """Also transposed arrays, arrays larger than a block, and read-only ones."""
     count, scalars, settings = UPDATES[name]
     update = primitive_of(name.partition(" ")[0])
@@ -72,7 +72,7 @@ def test_kernels_update_two_parameters_as_the_reference_does(backend, name, shap
             np.testing.assert_array_equal(host(x), before)
 
 
-def test_an_update_that_returns_other_slots_or_shapes(backend):
+def test_update_with_other_slots_or_shapes_raises(backend):
     p, g = numbers(backend, 3), numbers(backend, 3, seed=1)
 
     def forgets(parameter, gradient, slots, scalars):

@@ -52,7 +52,7 @@ def batch(backend, rows=6):
 
 
 def same(backend, found, wanted):
-    """The same bits on NumPy; elsewhere a compiler may fuse, and round otherwise."""
+    """Compare bits on NumPy. Compilers of other libraries may fuse and round otherwise."""
     if backend.name == "numpy":
         assert found.dtype == wanted.dtype
         np.testing.assert_array_equal(host(found), host(wanted))
@@ -61,8 +61,7 @@ def same(backend, found, wanted):
 
 
 def same_bits(backend, found, wanted):
-    """The same arrays throughout, on NumPy; elsewhere small gradients are all rounding, which Adam
-    makes large."""
+    """Compare all arrays, on NumPy. Elsewhere Adam amplifies the rounding of small gradients."""
     for (_, x), (_, y) in zip(tree.leaves(found), tree.leaves(wanted), strict=True):
         assert x.dtype == y.dtype
         assert x.shape == y.shape
@@ -71,7 +70,7 @@ def same_bits(backend, found, wanted):
 
 
 class Trainer:
-    """A network and its optimizer, and what a user keeps beside them."""
+    """A network, its optimizer, and other state of a user."""
 
     kept: ClassVar[dict] = {}
 
@@ -106,8 +105,10 @@ def plain_net(backend):
 
 
 def both_ways(backend, step, calls, make=lambda: optimizers.Momentum(0.1)):
-    """Call a step and the compiled one; compare losses, errors, counts of updates and states after
-    each call."""
+    """Call a step and the compiled step.
+
+    Compare losses, errors, counts of updates and states after each call.
+    """
     runs = [(f, plain_net(backend), make()) for f in (step, anynet.compile(step))]
     for call in calls:
         found = []

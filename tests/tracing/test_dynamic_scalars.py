@@ -48,7 +48,7 @@ def test_compiled_and_eager_scalars_agree(backend):
     assert len(step.programs) == 1
 
 
-def test_an_assigned_value_is_used_at_the_next_call_without_a_new_recording(backend):
+def test_assigned_value_is_used_at_the_next_call(backend):
     scale, x = DynamicValue(2.0), ones(backend)
     step = compile(lambda x: x * dynamic_scalars(lambda s: (s,), scale, like=x)[0])
     for value in (2.0, 3.0, -1.0):
@@ -68,7 +68,7 @@ def test_scalars_are_found_through_a_derivative(backend):
     assert decay.calls.value == 5
 
 
-def test_a_call_that_fails_does_not_advance():
+def test_failed_call_does_not_advance():
     """The step calls a function of the user, which raises at the third call."""
     x = np.ones(3)
 
@@ -97,7 +97,7 @@ def test_a_call_that_fails_does_not_advance():
     assert compiled[1] == eager[1] == 5
 
 
-def test_a_replay_that_falls_back_advances_once(backend):
+def test_replay_that_falls_back_advances_once(backend):
     decay, x = Decay(), ones(backend)
     step = compile(lambda x: decay(x))
     for _ in range(2):
@@ -112,7 +112,7 @@ def test_a_replay_that_falls_back_advances_once(backend):
     assert decay.calls.value == 4
 
 
-def test_a_function_that_raises_does_not_advance(backend):
+def test_function_that_raises_does_not_advance(backend):
     def share(calls):
         if calls == 3:
             raise LookupError("no share")
@@ -132,7 +132,7 @@ def test_a_function_that_raises_does_not_advance(backend):
     assert calls.value == 2
 
 
-def test_a_value_that_the_step_reads_is_no_constant(backend):
+def test_value_that_the_step_reads_is_not_a_constant(backend):
     decay, x = Decay(), ones(backend)
     step = compile(lambda x: decay(x) * decay.calls.value)
     with pytest.warns(UserWarning, match=r"changes .* with every call \(the number of calls\)"):
@@ -140,7 +140,7 @@ def test_a_value_that_the_step_reads_is_no_constant(backend):
     assert found == pytest.approx([(n + 1) / n for n in range(1, 11)])
 
 
-def test_a_value_made_inside_the_step_begins_again_at_each_call(backend):
+def test_value_created_in_the_step_starts_again_at_each_call(backend):
     x = ones(backend)
 
     @compile
@@ -151,8 +151,8 @@ def test_a_value_made_inside_the_step_begins_again_at_each_call(backend):
     assert [first(step(x)) for _ in range(3)] == [1.5, 1.5, 1.5]
 
 
-def test_a_value_that_the_compiler_does_not_reach(monkeypatch):
-    """The code of installed packages is not read; a constant in its place would be wrong."""
+def test_unreachable_value_raises(monkeypatch):
+    """The compiler does not read the code of installed packages. A constant would be wrong."""
     package = ModuleType("a_package")
     package.__dict__.update(scale=DynamicValue(2.0, "the scale"), scalars=dynamic_scalars)
     code = "def scaled(x): return x * scalars(lambda s: (s,), scale, like=x)[0]"

@@ -445,7 +445,7 @@ def relu(x):
 
 
 @pytest.mark.parametrize("activation", [sigmoid, relu, lambda x: np.maximum(0, x)])
-def test_a_network_written_with_numpy(activation):
+def test_network_written_with_numpy(activation):
     """A two-layer network in plain NumPy, against its numerical gradient and PyTorch."""
     torch = pytest.importorskip("torch", reason="needs PyTorch")
     rng = np.random.default_rng(0)

@@ -137,7 +137,7 @@ WRITES = [
 @pytest.mark.parametrize("f", WRITES, ids=lambda f: f.__name__)
 def test_writes_show_in_views_as_in_the_library(backend, f):
     if backend.name == "jax":
-        pytest.skip("its arrays never change: test_a_library_without_views")
+        pytest.skip("its arrays never change: test_library_without_views")
     x = numbers(backend, 6)
     value, gradient = anynet.value_and_grad(f)(x)
     assert_close(value, host(f(x)))
@@ -164,7 +164,7 @@ def test_writes_show_in_views_as_in_the_library(backend, f):
     assert_close(nested(x), host(total(gradient * x)))
 
 
-def test_a_library_without_views():
+def test_library_without_views():
     pytest.importorskip("jax", reason="needs JAX")
     backend = get_backend("jax")
     x = numbers(backend, 6)
@@ -345,7 +345,7 @@ def test_views_of_a_library_without_in_place_operators(monkeypatch):
     assert_close(gradient, host(anynet.numerical_gradient(f, x)), rtol=1e-6)
 
 
-def test_an_error_of_the_library_is_no_view(monkeypatch):
+def test_error_of_the_library_is_raised(monkeypatch):
     """The probe of a library raises whatever the library raises."""
     strict = pytest.importorskip("array_api_strict", reason="needs array_api_strict")
 

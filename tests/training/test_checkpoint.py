@@ -131,8 +131,7 @@ def test_every_dtype_round_trips(backend, tmp_path, dtype, shape):
 
 
 def test_bfloat16_follows_the_format(backend, tmp_path):
-    """PyTorch's values by the format's own reader for PyTorch; in float32 where the library has no
-    bfloat16."""
+    """The values are PyTorch's, read by the format's reference reader."""
     torch = pytest.importorskip("torch", reason="needs torch")
     safetensors = pytest.importorskip("safetensors.torch", reason="needs torch")
     x = torch.tensor([1.0, -2.5, 3.1, 1e38, float("inf"), float("nan"), 1e-40]).to(torch.bfloat16)
@@ -344,7 +343,7 @@ def test_read_raises_for_unknown_dtypes(tmp_path):
 
 
 def test_library_without_a_dtype_raises():
-    """Another number of bits, or integers for floats, would not be what the file says."""
+    """Another width, or integers for floats, would change the values of the file."""
     small = SimpleNamespace(name="small", xp=SimpleNamespace())
     with pytest.raises(
         DataError,

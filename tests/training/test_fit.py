@@ -94,8 +94,7 @@ def test_evaluate_counts_every_row_once(backend, monkeypatch):
 
 
 def test_same_seed_trains_alike_on_every_backend(backend):
-    """A hundred steps; rounding differs between libraries, so the losses agree, they are not
-    equal."""
+    """Rounding differs between libraries, so losses agree within a tolerance."""
     runs = [
         anynet.fit(
             network(b, 3),
@@ -1042,9 +1041,8 @@ def test_nan_stops_inside_an_epoch(backend, monkeypatch, compile):
 
 
 @pytest.mark.parametrize("compile", [False, True])
-def test_fit_trains_on_what_augment_returns(backend, compile):
-    """It is called with a key and the rows of each batch, also where the device could repeat steps
-    by itself."""
+def test_fit_trains_on_augmented_batches(backend, compile):
+    """`augment` is called with a key and the rows of each batch, in device loops, too."""
     x, t = blobs(backend)
     calls = []
 
@@ -1102,8 +1100,7 @@ def test_losses_do_not_change_between_versions(backend):
 
 
 def test_step_never_waits_for_the_device(strictest):
-    """On the second device, without masks and data-dependent shapes, with reading numbers
-    forbidden."""
+    """The device has no masks and no data-dependent shapes, and reading a value raises."""
     net = network(strictest)
     x, t = (
         numbers(strictest, 10, 2, dtype="float32"),

@@ -1,4 +1,4 @@
-"""What `fit` shows in a terminal and in a notebook."""
+"""The display of `fit` in a terminal and in a notebook."""
 
 import sys
 import threading
@@ -103,7 +103,7 @@ def every_update(monkeypatch):
 @pytest.mark.usefixtures("without_threads", "every_update")
 @pytest.mark.parametrize("terminal", [False, True])
 def test_terminal_starts_no_thread(monkeypatch, capsys, terminal):
-    """The bar is drawn in a terminal only; the lines are the same."""
+    """A terminal has a bar. The lines are the same without one."""
     monkeypatch.setenv("TERM", "xterm")
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")

@@ -188,7 +188,7 @@ def test_every_function_has_a_rule_or_decomposition():
     assert set(known) <= {name for chapter in CHAPTERS.values() for name in chapter}
 
 
-def test_a_missing_rule_names_the_function_and_the_file(backend):
+def test_error_of_a_missing_rule_names_function_and_file(backend):
     unruled = Primitive("prod", rules._missing("prod", "statistical"))
     with pytest.raises(
         NoRuleError,
