@@ -1,8 +1,8 @@
 """Count the parameters whose annotation is ``Any``, in anynet and in its backends.
 
-    python ci/annotations.py                        anynet and its backends python ci/annotations.py
-    --list                 where each of them is python ci/annotations.py --check
-    fail where more are ``Any`` than the bound permits
+    python ci/annotations.py                    anynet and its backends
+    python ci/annotations.py --list             where each of them is
+    python ci/annotations.py --check            fail where more are ``Any`` than the bound permits
 
 A parameter counts when it has an annotation: positional, keyword-only, ``*args`` or ``**kwargs``,
 of a function, a method or a function inside one. It is ``Any`` when the annotation is that name, or

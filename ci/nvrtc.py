@@ -1,7 +1,8 @@
 """Compile each CUDA loop for each dtype that it declares, with NVIDIA's runtime compiler. It needs
 no GPU.
 
-    pip install cupy-cuda12x nvidia-cuda-nvrtc-cu12 nvidia-cuda-runtime-cu12 python ci/nvrtc.py
+    pip install cupy-cuda12x nvidia-cuda-nvrtc-cu12 nvidia-cuda-runtime-cu12
+    python ci/nvrtc.py
 
 CuPy generates the source of a kernel from a loop, and compiles it with its own headers and options.
 PyTorch instantiates a template. The instance here only resembles PyTorch's. Warnings of the

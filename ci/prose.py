@@ -1,10 +1,10 @@
 """Count habits of style in docstrings, code, documents and commit subjects.
 
-    python ci/prose.py                              anynet and its backends python ci/prose.py
-    anynet/layers                one part of it python ci/prose.py --peers DIR DIR
-    other packages in columns beside it python ci/prose.py --list                       every
-    sentence with a "what" clause or a semicolon python ci/prose.py --check
-    fail where a bound is exceeded
+    python ci/prose.py                          anynet and its backends
+    python ci/prose.py anynet/layers            one part of it
+    python ci/prose.py --peers DIR DIR          other packages in columns beside it
+    python ci/prose.py --list                   every sentence with a "what" clause or a semicolon
+    python ci/prose.py --check                  fail where a bound is exceeded
 
 - A "what" clause is the word "what" in a docstring outside of a question ("what happens?").
   Indirect questions ("says what was given") count too.

@@ -28,7 +28,7 @@ class Recorder:
     def __init__(self, like: Array | None = None) -> None:
         self.level = next_level()
         self.instructions: list[Instruction] = []
-        #: What each replay computes in Python before the calls, and the slots of its scalars.
+        #: The computations of each replay before its calls, and the slots of their scalars.
         self.prologue = Prologue()
         self.scalars: list[Slot] = []
         #: The dynamic values that the step reaches.

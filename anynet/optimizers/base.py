@@ -72,7 +72,7 @@ class Optimizer:
 
     A subclass is written for one parameter. It names its ``SLOTS``, the arrays that it keeps of a
     parameter from one update to the next. They have the shape of the parameter and begin as zeros.
-    It defines `apply`, and `scalars` where it needs more than the learning rate. That is all: it
+    It defines `apply`, and `scalars` where it needs more than the learning rate. It
     works on every array library, also in compiled steps.
 
     The state is kept under the path of the parameter, so an optimizer belongs to one network. A
@@ -100,13 +100,13 @@ class Optimizer:
     tree_node = True
     #: The names of the arrays that are kept of each parameter.
     SLOTS: ClassVar[tuple[str, ...]] = ()
-    #: The names of what `scalars` returns.
+    #: The names of the scalars of an update, see `scalars`.
     SCALARS: ClassVar[tuple[str, ...]] = ("rate",)
     #: The name of the kernel that updates all parameters in one call, and the attributes that it is
     #: given by name beside scalars and arrays; see `anynet.primitives.update`.
     KERNEL: ClassVar[str | None] = None
     SETTINGS: ClassVar[tuple[str, ...]] = ()
-    #: What checks an attribute when it is assigned.
+    #: The check of each attribute, which is called when it is assigned.
     CHECKS: ClassVar[Mapping[str, Check]] = {}
 
     state: dict[str, State]

@@ -11,7 +11,7 @@ def differentiation_error(what: str) -> DifferentiationError:
     return DifferentiationError(
         f"{what} would cut it out of the derivative: use the functions of its namespace (where() "
         "for a choice), anynet.stop_gradient(x) if no derivative is wanted, or "
-        "anynet.custom_vjp for compiled code with a derivative of your own"
+        "anynet.custom_vjp for compiled code with your own derivative"
     )
 
 
@@ -34,7 +34,7 @@ def call(f: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any]) -
 def explain(error: TypeError) -> None:
     """Raise a better error for an error of a function that was called with traced arrays.
 
-    Return where there is none.
+    Return if there is none.
     """
     if isinstance(error, AnynetError):
         return
@@ -47,5 +47,5 @@ def explain(error: TypeError) -> None:
         raise DifferentiationError(
             f"a function was given a traced array, which it does not take ({error}): use the "
             "functions of the array's namespace, as xp = x.__array_namespace__(); xp.exp(x), or "
-            "anynet.custom_vjp for compiled code with a derivative of your own"
+            "anynet.custom_vjp for compiled code with your own derivative"
         ) from error
