@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import backend as backends
@@ -87,7 +87,7 @@ def test_unknown_backend_names(name, message):
 
 
 def test_backend_of_an_array(backend):
-    x = numbers(backend, 2)
+    x = normal(backend, 2)
     assert get_backend(x).name == backend.name
     assert get_backend(x).device == backend.device
     assert get_backend(backend) is backend
@@ -182,8 +182,8 @@ def test_python_floats_become_float32_by_default(backend):
 
 @pytest.mark.parametrize("other", ["numpy", "array_api_strict", "array_api_strict:device1"])
 def test_arrays_move_between_libraries_and_devices(backend, other):
-    x = numbers(get_backend(other), 2, 3)
-    assert_close(backend.asarray(x), host(x), like=numbers(backend, 1))
+    x = normal(get_backend(other), 2, 3)
+    assert_close(backend.asarray(x), host(x), like=normal(backend, 1))
 
 
 def test_probe_reports_whether_a_backend_works(backend):

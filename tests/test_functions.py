@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
@@ -80,7 +80,7 @@ def test_approximate_gelu(backend):
     x = backend.asarray(np.array([-1e4, 1e4], "float32"))
     assert_close(function(x), [0, 1e4], like=x)
     assert_close(gradient(function, x), [0, 1], like=x)
-    x = numbers(backend, 3, 4)
+    x = normal(backend, 3, 4)
     assert np.max(np.abs(host(function(x)) - host(functions.gelu(x)))) < 5e-4
     assert anynet.check_gradients(lambda x: array_namespace(x).sum(function(x) ** 2), x)
 
@@ -194,7 +194,7 @@ def test_values_that_are_not_arrays_raise(name, wrong):
 
 @pytest.mark.parametrize("function", [functions.softmax, functions.log_softmax])
 def test_axis_out_of_range_raises(backend, function):
-    x = numbers(backend, 2, 3)
+    x = normal(backend, 2, 3)
     for axis in (2, -3):
         with pytest.raises(
             ShapeError,

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from helpers import host, numbers
+from helpers import host, normal
 
 import anynet
 from anynet import autodiff, layers, losses
@@ -28,7 +28,7 @@ def problem(backend, width=3, features=4):
         dtype=backend.xp.float64,
     )
     x, t = (
-        numbers(backend, 6, features),
+        normal(backend, 6, features),
         backend.asarray([0, 1, 2, 0, 1, 2]),
     )
     return lambda net: losses.cross_entropy(net(x), t), net
@@ -112,7 +112,7 @@ def test_broken_rule_of_the_standard_fails(backend, monkeypatch, name):
         "multiply": lambda x: total(x * x),
     }.get(name, lambda x: total(getattr(array_namespace(x), name)(x) ** 2))
     with pytest.raises(GradientError, match="argument"):
-        anynet.check_gradients(f, numbers(backend, 3, 3))
+        anynet.check_gradients(f, normal(backend, 3, 3))
 
 
 def test_report_names_the_worst_element(backend):
@@ -142,7 +142,7 @@ def test_one_nan_derivative_fails(backend, every_element, place):
     with pytest.raises(GradientError) as caught:
         anynet.check_gradients(
             lambda x: total(square(x)),
-            numbers(backend, 3),
+            normal(backend, 3),
             every_element=every_element,
         )
     (check,) = caught.value.report.checks
@@ -160,7 +160,7 @@ def test_nan_along_one_direction_fails(backend):
         return total(x**2) * (float("nan") if len(calls) == 6 else 1.0)
 
     with pytest.raises(GradientError):
-        anynet.check_gradients(f, numbers(backend, 3), every_element=False)
+        anynet.check_gradients(f, normal(backend, 3), every_element=False)
 
 
 def test_complex_points(backend):
@@ -176,8 +176,8 @@ def test_complex_points(backend):
 
 def test_rounding_of_a_large_value_passes(backend):
     """The derivative is zero, and the differences are not."""
-    assert anynet.check_gradients(lambda x: total(x * 0) + 1e6, numbers(backend, 4))
-    assert anynet.check_gradients(lambda x: total(relu(x - 100)), numbers(backend, 4))
+    assert anynet.check_gradients(lambda x: total(x * 0) + 1e6, normal(backend, 4))
+    assert anynet.check_gradients(lambda x: total(relu(x - 100)), normal(backend, 4))
 
 
 def test_arguments_without_parameters_raise(backend):
@@ -195,7 +195,7 @@ def test_directions_are_the_same_on_every_backend(backend):
     ]
     for ours, theirs in zip(reports[0].checks, reports[1].checks, strict=True):
         assert ours.analytic == pytest.approx(theirs.analytic, rel=1e-10)
-    assert host(autodiff.grad(total)(numbers(backend, 2))).tolist() == [
+    assert host(autodiff.grad(total)(normal(backend, 2))).tolist() == [
         1,
         1,
     ]

@@ -8,7 +8,7 @@ import math
 import derivatives
 import numpy as np
 import pytest
-from helpers import assert_close, checks_labels, host, numbers
+from helpers import assert_close, checks_labels, host, normal
 from scipy import special
 
 import anynet
@@ -115,7 +115,7 @@ def test_negative_log_likelihood(torch, backend, weighted):
 
 def test_ignore_index_of_a_class(backend):
     x, t = (
-        numbers(backend, 5, 3),
+        normal(backend, 5, 3),
         backend.asarray(np.array([0, 2, 1, 1, 0])),
     )
     kept = np.array([1, 2, 3])
@@ -128,14 +128,14 @@ def test_ignore_index_of_a_class(backend):
 
 
 def test_mean_of_no_example_is_nan(backend):
-    x, t = numbers(backend, 2, 3), backend.asarray(np.array([-1, -1]))
+    x, t = normal(backend, 2, 3), backend.asarray(np.array([-1, -1]))
     value, g = anynet.value_and_grad(losses.cross_entropy)(x, t, ignore_index=-1)
     assert np.isnan(host(value))
     assert_close(g, np.zeros((2, 3)))
 
 
 def test_label_that_is_no_class_raises_or_gives_nan(backend):
-    x, t = numbers(backend, 3, 3), backend.asarray(np.array([0, 3, 2]))
+    x, t = normal(backend, 3, 3), backend.asarray(np.array([0, 3, 2]))
     x = x * x
     for loss in (
         losses.cross_entropy,
@@ -154,7 +154,7 @@ def test_label_that_is_no_class_raises_or_gives_nan(backend):
 def test_negative_int8_label(backend):
     """As an unsigned byte, -1 would be class 255."""
     x, t = (
-        numbers(backend, 2, 300),
+        normal(backend, 2, 300),
         backend.asarray(np.array([0, -1], "int8")),
     )
     if checks_labels(backend):
@@ -181,7 +181,7 @@ def test_numpy_scalar_as_pos_weight(backend):
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64"])
 def test_labels_of_all_integer_dtypes(backend, dtype):
     """There are more rows than the smallest dtypes can count."""
-    x, t = numbers(backend, 300, 10), np.arange(300) % 10
+    x, t = normal(backend, 300, 10), np.arange(300) % 10
     wanted = host(losses.cross_entropy(x, backend.asarray(t)))
     assert_close(losses.cross_entropy(x, backend.asarray(t.astype(dtype))), wanted)
 
@@ -290,7 +290,7 @@ def test_multi_margin(torch, backend):
 
 def test_hinge(backend):
     metrics = pytest.importorskip("sklearn.metrics", reason="compares with scikit-learn")
-    x, t = numbers(backend, 6, 3), np.array([0, 2, 1, 1, 0, 2])
+    x, t = normal(backend, 6, 3), np.array([0, 2, 1, 1, 0, 2])
     labels = backend.asarray(t)
     assert_close(losses.hinge(x, labels), metrics.hinge_loss(t, host(x)))
     assert_close(
@@ -398,7 +398,7 @@ LOSSES = {
 def test_derivatives(backend, name):
     """First and second derivatives match, also by labels. In float32 they are finite."""
     loss, kind = LOSSES[name]
-    x, t = numbers(backend, 3, 4), numbers(backend, 3, 4, seed=1)
+    x, t = normal(backend, 3, 4), normal(backend, 3, 4, seed=1)
     t = {
         "unit": functions.softmax(t),
         "same": t,
@@ -418,7 +418,7 @@ def test_derivatives(backend, name):
 
 def test_neutral_settings_change_nothing(backend):
     x, t = (
-        numbers(backend, 5, 3),
+        normal(backend, 5, 3),
         backend.asarray(np.array([0, 2, 1, 1, 0])),
     )
     plain = host(losses.cross_entropy(x, t))
@@ -450,7 +450,7 @@ def test_neutral_settings_change_nothing(backend):
 
 def test_losses_read_no_value(strictest):
     x, t = (
-        numbers(strictest, 4, 3),
+        normal(strictest, 4, 3),
         strictest.asarray(np.array([0, 2, 1, -1])),
     )
     w = strictest.asarray(np.array([1.0, 2.0, 3.0]))
@@ -462,7 +462,7 @@ def test_losses_read_no_value(strictest):
 
 
 def test_wrong_arguments_raise(backend):
-    x, t = numbers(backend, 4, 3), backend.asarray(np.array([0, 2, 1, 1]))
+    x, t = normal(backend, 4, 3), backend.asarray(np.array([0, 2, 1, 1]))
     for loss in (
         losses.cross_entropy,
         losses.hinge,
@@ -607,7 +607,7 @@ def test_cosine_of_zero_vectors(backend):
 
 @pytest.mark.parametrize("margin", [0.0, -1.0, float("nan"), float("inf")])
 def test_margin_out_of_range_raises(backend, margin):
-    x, t = numbers(backend, 3, 4), backend.asarray([0, 1, 2])
+    x, t = normal(backend, 3, 4), backend.asarray([0, 1, 2])
     for loss, given in (
         (losses.hinge, (x, backend.asarray(np.sign(host(x))))),
         (losses.multi_margin, (x, t)),

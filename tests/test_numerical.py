@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ def total(x):
 def test_differences_of_scalars_and_arrays(backend):
     assert numerical.forward_difference(lambda x: x**2, 3.0) == pytest.approx(6, rel=1e-5)
     assert numerical.central_difference(math.sin, 0.5) == pytest.approx(math.cos(0.5), rel=1e-8)
-    x = numbers(backend, 4)
+    x = normal(backend, 4)
     assert_close(
         numerical.central_difference(lambda x: x**3, x),
         3 * host(x) ** 2,
@@ -39,7 +39,7 @@ def test_partial_derivatives_of_the_book(backend):
     assert_close(numerical.partial_derivative(f, x, 0), 6, rtol=1e-8)
     assert_close(numerical.partial_derivative(f, x, -1), 8, rtol=1e-8)
     assert_close(numerical.numerical_gradient(f, x), [6, 8], like=x, rtol=1e-8)
-    grid = numbers(backend, 2, 3)
+    grid = normal(backend, 2, 3)
     assert_close(
         numerical.partial_derivative(f, grid, (1, 2)),
         2 * host(grid)[1, 2],
@@ -83,12 +83,12 @@ def network(x, t):
 
 
 def test_network_within_any_memory_limit(backend):
-    x, t = numbers(backend, 6, 5), backend.asarray([0, 1, 2, 0, 1, 2])
+    x, t = normal(backend, 6, 5), backend.asarray([0, 1, 2, 0, 1, 2])
     tree = {
-        "w1": numbers(backend, 5, 7, seed=1),
-        "b1": numbers(backend, 7, seed=2),
-        "w2": numbers(backend, 7, 3, seed=3),
-        "b2": numbers(backend, 3, seed=4),
+        "w1": normal(backend, 5, 7, seed=1),
+        "b1": normal(backend, 7, seed=2),
+        "w2": normal(backend, 7, 3, seed=3),
+        "b2": normal(backend, 3, seed=4),
         "steps": backend.asarray([1, 2]),
         "name": "net",
     }
@@ -110,7 +110,7 @@ def test_network_within_any_memory_limit(backend):
 
 
 def test_step_depends_on_the_dtype(backend):
-    x = numbers(backend, 5, dtype="float32")
+    x = normal(backend, 5, dtype="float32")
     found = numerical.numerical_gradient(lambda x: total(array_namespace(x).sin(x)), x)
     assert_close(found, np.cos(host(x)), like=x, rtol=2e-3, atol=1e-3)
     far = backend.asarray(np.array([1e8]))
@@ -167,7 +167,7 @@ def test_many_points_together_equal_single_points(backend, name):
     if name == "written into" and backend.name == "jax":
         pytest.skip("arrays of JAX never change")
     f = lambda x: FUNCTIONS[name](array_namespace(x), x)
-    x = numbers(backend, 4, 6)
+    x = normal(backend, 4, 6)
     step = 1e-5
     expected = np.empty(24)
     for i in range(24):
@@ -200,8 +200,8 @@ sizes = st.integers(1, 6)
 def test_products_of_any_size_in_any_memory(rows, inner, columns, memory, seed):
     backend = anynet.get_backend("numpy")
     x, w = (
-        numbers(backend, rows, inner, seed=seed),
-        numbers(backend, inner, columns, seed=seed + 1),
+        normal(backend, rows, inner, seed=seed),
+        normal(backend, inner, columns, seed=seed + 1),
     )
     f = lambda w: total(array_namespace(x, w).matmul(x, w) ** 2)
     found = numerical.numerical_gradient(f, w, memory=memory)
@@ -268,7 +268,7 @@ def test_functions_that_need_plain_arrays(backend, f, expected):
 
 def test_functions_that_check_the_type_of_their_argument(backend):
     """The result is that of the function of plain arrays."""
-    kind = type(numbers(backend, 1))
+    kind = type(normal(backend, 1))
     x = backend.asarray(np.array([3.0, 4.0]))
     square = lambda x: array_namespace(x).sum(x**2)
     asks = [
@@ -377,9 +377,9 @@ def test_complex_points(backend):
 def test_products_of_sequences(backend):
     """(N, L, F) @ W, and with a vector."""
     x, weight, v = (
-        numbers(backend, 2, 4, 3),
-        numbers(backend, 3, 5),
-        numbers(backend, 3, seed=1),
+        normal(backend, 2, 4, 3),
+        normal(backend, 3, 5),
+        normal(backend, 3, seed=1),
     )
     for w in (weight, v):
         f = lambda w: total(array_namespace(x, w).matmul(x, w) ** 2)
@@ -399,7 +399,7 @@ def test_many_points_take_few_calls(name):
     """The function is called twice for all points, and once with a plain array."""
     calls = []
     f = lambda x: (calls.append(1), FUNCTIONS[name](array_namespace(x), x))[1]
-    numerical.numerical_gradient(f, numbers(anynet.get_backend("numpy"), 4, 6))
+    numerical.numerical_gradient(f, normal(anynet.get_backend("numpy"), 4, 6))
     assert len(calls) == 3
 
 
@@ -427,5 +427,5 @@ def test_an_error_of_the_function_is_raised_once(backend):
         raise ValueError("an error of the user's code")
 
     with pytest.raises(ValueError, match="an error of the user's code"):
-        anynet.numerical_gradient(fail, numbers(backend, 3))
+        anynet.numerical_gradient(fail, normal(backend, 3))
     assert len(calls) == 1

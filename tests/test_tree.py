@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import layers, losses, optimizers, tree
@@ -17,7 +17,7 @@ class Pair(NamedTuple):
 
 
 def test_map_of_several_trees(backend):
-    x, y = numbers(backend, 2), numbers(backend, 3, seed=1)
+    x, y = normal(backend, 2), normal(backend, 3, seed=1)
     one = {"a": [x, (y, Pair(x, 3))], "name": "one", "none": None}
     other = {
         "a": [2 * x, (3 * y, Pair(4 * x, 5))],
@@ -45,7 +45,7 @@ def test_add_accumulates_gradients(backend):
     )
     net["layers.0"].freeze("bias")
     x, t = (
-        numbers(backend, 6, 4, dtype="float32"),
+        normal(backend, 6, 4, dtype="float32"),
         backend.asarray(np.array([0, 1, 2] * 2)),
     )
     gradient = anynet.grad(lambda net, x, t: losses.cross_entropy(net(x), t))
@@ -80,7 +80,7 @@ def test_map_calls_once_for_a_tied_leaf(backend):
 
 
 def test_trees_of_different_structure_raise(backend):
-    x = numbers(backend, 2)
+    x = normal(backend, 2)
     for one, other, message in (
         (
             {"a": x},
@@ -104,11 +104,11 @@ def test_trees_of_different_structure_raise(backend):
         with pytest.raises(ArgumentError, match=message):
             tree.add(one, other)
     with pytest.raises(ShapeError, match=r"shapes \(2,\) and \(3,\) are at the same place"):
-        tree.add([x], [numbers(backend, 3)])
+        tree.add([x], [normal(backend, 3)])
 
 
 def test_none_counts_as_zero_in_add(backend):
-    x = numbers(backend, 2)
+    x = normal(backend, 2)
     assert tree.add({"a": None}, {"a": None})["a"] is None
     assert_close(tree.add([x], [None], [x])[0], 2 * host(x), like=x)
     assert tree.add([x])[0] is x
@@ -133,7 +133,7 @@ class Holding(layers.Module):
 
 @pytest.mark.parametrize("inside", [lambda state: state, lambda state: [state], Holding])
 def test_lists_and_dicts_tie_nothing(backend, inside):
-    x = numbers(backend, 2)
+    x = normal(backend, 2)
     state = State([x, x], State(x, x))
     whole = inside(state)
     count = iter(range(1, 9))
@@ -153,7 +153,7 @@ def test_lists_and_dicts_tie_nothing(backend, inside):
 def test_network_twice_in_a_list_has_two_gradients(backend):
     net, x = (
         layers.Sequential(layers.Linear(3, 3), seed=0, backend=backend),
-        numbers(backend, 5, 3, dtype="float32"),
+        normal(backend, 5, 3, dtype="float32"),
     )
     grads = anynet.grad(
         lambda nets: losses.mean_squared_error(nets[0](x), x) + 2 * nets[1]["layers.0.bias"][0]
@@ -232,7 +232,7 @@ def test_paths_of_leaves_and_modules_agree_and_lead_there(backend):
 
 
 def test_own_leaves_leave_modules_out(backend):
-    x, y = numbers(backend, 2), numbers(backend, 3)
+    x, y = normal(backend, 2), normal(backend, 3)
     value = [x, {"a": y}, layers.Linear(2, 2).initialize(0, backend), "text"]
     assert [path for path, _ in tree.own_leaves(value, "own")] == ["own.0", "own.1.a"]
     assert [path for path, _ in tree.own_leaves(x, "own")] == ["own"]

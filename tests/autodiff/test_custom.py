@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import autodiff, layers, losses, tree
@@ -31,7 +31,7 @@ def test_remat_computes_the_same(backend):
         backend=backend,
     )
     x, t = (
-        numbers(backend, 6, 4, dtype="float32"),
+        normal(backend, 6, 4, dtype="float32"),
         backend.asarray([0, 1, 2] * 2),
     )
     plain = anynet.value_and_grad(lambda net, x: losses.cross_entropy(net(x), t))(net, x)
@@ -40,7 +40,7 @@ def test_remat_computes_the_same(backend):
     assert_close(value, host(plain[0]), rtol=1e-6)
     for name, g in grads.parameters().items():
         assert_close(g, host(plain[1][name]), rtol=1e-5, atol=1e-7)
-    y = numbers(backend, 3)
+    y = normal(backend, 3)
     cubed = autodiff.remat(lambda x: {"cube": x**3, "twice": 2 * x})
     assert_close(cubed(y)["cube"], host(y) ** 3)
     g = lambda y: total(cubed(y)["cube"] * cubed(y)["twice"])
@@ -89,13 +89,13 @@ def test_remat_error_names_the_missing_argument(backend):
         DifferentiationError,
         match="remat: the function uses a traced array that is not among",
     ):
-        anynet.grad(leaking)(numbers(backend, 3))
+        anynet.grad(leaking)(normal(backend, 3))
 
 
 def test_custom_vjp(backend):
     """A straight-through estimator: it rounds, and passes the cotangent unchanged."""
     straight = anynet.custom_vjp(lambda x: array_namespace(x).round(x), lambda g, out, x: g)
-    x = numbers(backend, 4)
+    x = normal(backend, 4)
     assert_close(straight(x), np.round(host(x)))
     assert_close(
         anynet.grad(lambda x: total(straight(x) ** 2))(x),
@@ -105,7 +105,7 @@ def test_custom_vjp(backend):
         lambda p, k: {"y": p["a"] * p["b"] * k},
         lambda g, out, p, k: ({"a": 10 * g["y"] * p["b"]}, None),
     )
-    point = {"a": numbers(backend, 2), "b": numbers(backend, 2, seed=1)}
+    point = {"a": normal(backend, 2), "b": normal(backend, 2, seed=1)}
     g = anynet.grad(lambda p: total(several(p, 3)["y"]))(point)
     assert_close(g["a"], 10 * host(point["b"]))
     assert_close(g["b"], np.zeros(2))
@@ -135,7 +135,7 @@ def compiled_exp(backend):
 
 def test_custom_vjp_wraps_compiled_code(backend):
     exp = compiled_exp(backend)
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     f = lambda x: total(exp(x) * x)
     first = np.exp(host(x)) * (1 + host(x))
     assert type(exp(x)) is type(x)
@@ -171,7 +171,7 @@ def test_numpy_class_with_forward_and_backward():
 def test_pullback_of_compiled_code_has_derivatives(backend):
     """The pullback is traced when it is differentiated."""
     exp = anynet.custom_vjp(in_main_memory(backend, np.exp), lambda g, out, x: g * out)
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     assert_close(
         anynet.hessian(lambda x: total(exp(x)))(x),
         np.diag(np.exp(host(x))),
@@ -185,7 +185,7 @@ def test_compiled_code_in_a_compiled_step(backend):
     """Each replay calls it. It raises if the device runs steps without Python."""
     exp = compiled_exp(backend)
     step = anynet.compile(lambda x: anynet.value_and_grad(lambda x: total(exp(x) * x))(x))
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     if not target_of(backend).calls_python(lambda x: backend.asarray(host(x)), [x]):
         with pytest.raises(
             CompilationError,
@@ -205,7 +205,7 @@ def test_code_of_the_namespace_in_a_compiled_step(backend):
     tripled = anynet.custom_vjp(lambda x: array_namespace(x).exp(x), lambda g, out, x: 3 * g * out)
     step = anynet.compile(lambda x: anynet.grad(lambda x: total(tripled(x)))(x))
     for i in range(2):
-        x = numbers(backend, 3, seed=i)
+        x = normal(backend, 3, seed=i)
         assert_close(step(x), 3 * np.exp(host(x)), like=x)
 
 
@@ -213,12 +213,12 @@ def test_custom_function_with_the_name_of_a_kernel(backend):
     def relu(x):
         return 10 * x
 
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     assert_close(anynet.custom_vjp(relu, lambda g, out, x: 10 * g)(x), 10 * host(x))
 
 
 def test_keyword_arguments(backend):
-    x, w = numbers(backend, 3), numbers(backend, 3, seed=1)
+    x, w = normal(backend, 3), normal(backend, 3, seed=1)
     f = lambda x, w, *, scale=1.0: x * w * scale
     custom = anynet.custom_vjp(f, lambda g, out, x, w, *, scale=1.0: (g * w * scale, g * x * scale))
     for call in (custom, autodiff.remat(f)):
@@ -242,7 +242,7 @@ def test_keyword_arguments(backend):
 
 def test_float_results_of_compiled_code_have_derivatives(backend):
     square = anynet.custom_vjp(lambda x: float((host(x) ** 2).sum()), lambda g, out, x: 2 * g * x)
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     expected = 2 * host(x) * host(x).sum() + (host(x) ** 2).sum()
     assert_close(anynet.grad(lambda x: square(x) * total(x))(x), expected, like=x)
     inside = anynet.custom_vjp(lambda x: {"y": 2.0}, lambda g, out, x: g)
@@ -278,7 +278,7 @@ def test_float_results_of_compiled_code_have_derivatives(backend):
 def test_wrong_cotangents_raise(backend, cotangents, error, message):
     double = anynet.custom_vjp(lambda x: 2 * x, lambda g, out, x: cotangents(g))
     with pytest.raises(error, match=message):
-        anynet.grad(lambda x: total(double(x)))(numbers(backend, 3))
+        anynet.grad(lambda x: total(double(x)))(normal(backend, 3))
 
 
 def test_arrays_of_another_library_raise():
@@ -297,7 +297,7 @@ def test_arrays_of_another_library_raise():
 def test_network_inside_a_custom_derivative(backend):
     """Its buffers and parameters are arguments, also in a compiled step."""
     net = layers.Sequential(layers.Linear(3, 2), layers.BatchNorm(2), seed=0, backend=backend)
-    x = numbers(backend, 4, 3, dtype="float32")
+    x = normal(backend, 4, 3, dtype="float32")
     call = anynet.custom_vjp(
         lambda net, x: net(x),
         lambda g, out, net, x: anynet.vjp(lambda net, x: net(x), net, x)[1](g),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from derivatives import agree, weighted
-from helpers import host, numbers
+from helpers import host, normal
 
 import anynet
 from anynet import functions, losses
@@ -686,7 +686,7 @@ def test_wrong_arguments_of_fourier_transforms_raise(backend):
 )
 def test_wrong_axes_of_tensordot_raise(backend, shapes, axes):
     """The products of the lengths may be equal."""
-    x1, x2 = (numbers(backend, *shape) for shape in shapes)
+    x1, x2 = (normal(backend, *shape) for shape in shapes)
 
     def total(x1, x2):
         xp = x1.__array_namespace__()

@@ -3,7 +3,7 @@ import weakref
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import autodiff, tree
@@ -36,7 +36,7 @@ def test_float64_does_not_leak_into_float32_gradients(backend):
 
 def test_gradients_of_trees(backend):
     point = {
-        "a": [numbers(backend, 2), (numbers(backend, 3),)],
+        "a": [normal(backend, 2), (normal(backend, 3),)],
         "steps": 3,
         "n": backend.asarray([1, 2]),
         "none": None,
@@ -56,7 +56,7 @@ def test_class_with_tree_node_is_a_tree(backend):
         def __init__(self, first, second):
             self.first, self.second = first, second
 
-    pair = Pair(numbers(backend, 2), [numbers(backend, 2, seed=1)])
+    pair = Pair(normal(backend, 2), [normal(backend, 2, seed=1)])
     g = anynet.grad(lambda p: total(p.first * p.second[0]))(pair)
     assert_close(g.first, host(pair.second[0]))
     assert list(dict(tree.leaves(g, buffers=False))) == [
@@ -66,7 +66,7 @@ def test_class_with_tree_node_is_a_tree(backend):
 
 
 def test_argnums(backend):
-    x, y = numbers(backend, 2, seed=1), numbers(backend, 2, seed=2)
+    x, y = normal(backend, 2, seed=1), normal(backend, 2, seed=2)
     f = lambda x, y: total(x * y)
     assert_close(anynet.grad(f, 1)(x, y), host(x))
     assert_close(anynet.grad(f, -1)(x, y), host(x))
@@ -81,7 +81,7 @@ def test_argnums(backend):
 
 
 def test_argnames(backend):
-    x, y = numbers(backend, 2, seed=1), numbers(backend, 2, seed=2)
+    x, y = normal(backend, 2, seed=1), normal(backend, 2, seed=2)
     f = lambda x, y, k=1.0: k * total(x**2 * y)
     of_x, of_y = 2 * host(x) * host(y), host(x) ** 2
     assert_close(anynet.grad(f, argnames="y")(x, y=y, k=2.0), 2 * of_y)
@@ -111,7 +111,7 @@ def test_argnames(backend):
 
 
 def test_has_aux(backend):
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     f = lambda x: (
         total(x**2),
         {"cubes": [x**3], "x": x, "steps": 4, "none": None},
@@ -142,17 +142,17 @@ def test_has_aux(backend):
 
 
 def test_array_used_twice_gets_both_cotangents(backend):
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     assert_close(anynet.grad(lambda x: total(x * x + x))(x), 2 * host(x) + 1)
 
 
 def test_unused_array_of_a_tree_has_gradient_zero(backend):
-    g = anynet.grad(lambda p: total(p[0]))([numbers(backend, 2), numbers(backend, 2)])
+    g = anynet.grad(lambda p: total(p[0]))([normal(backend, 2), normal(backend, 2)])
     assert_close(g[1], np.zeros(2))
 
 
 def test_closed_over_arrays_are_constants(backend):
-    x, w = numbers(backend, 4, 3), numbers(backend, 3, 2)
+    x, w = normal(backend, 4, 3), normal(backend, 3, 2)
     xp = backend.xp
 
     def f(w):
@@ -165,7 +165,7 @@ def test_closed_over_arrays_are_constants(backend):
 
 def test_products_with_repeated_cotangents(backend):
     """The cotangent of a sum is a broadcast view, which takes no memory."""
-    x, w, b, v = (numbers(backend, *shape) for shape in ((5, 4, 3), (5, 3, 2), (2,), (5, 2)))
+    x, w, b, v = (normal(backend, *shape) for shape in ((5, 4, 3), (5, 3, 2), (2,), (5, 2)))
     product = lambda w: array_namespace(w).matmul(x, w)
     g = anynet.grad(lambda w: total(product(w)))(w)
     assert_close(g, np.repeat(host(x).sum(axis=1)[..., None], 2, axis=-1))
@@ -193,7 +193,7 @@ def test_nested_gradients_do_not_confuse_their_variables(backend):
 
 
 def test_stop_gradient(backend):
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     assert_close(
         anynet.grad(lambda x: total(x * anynet.stop_gradient(x)))(x),
         host(x),
@@ -229,7 +229,7 @@ def test_stop_gradient(backend):
 )
 def test_values_without_gradient_raise(backend, f, message):
     with pytest.raises((DifferentiationError, NoRuleError), match=message):
-        anynet.grad(f)(numbers(backend, 3))
+        anynet.grad(f)(normal(backend, 3))
 
 
 @pytest.mark.parametrize("argument", [2.0, 3, [], {"n": 1}])
@@ -250,7 +250,7 @@ def test_traced_arrays_after_the_call_raise(backend):
         kept.append(x)
         return total(x)
 
-    anynet.grad(f)(numbers(backend, 2))
+    anynet.grad(f)(normal(backend, 2))
     with pytest.raises(DifferentiationError, match="used after the call"):
         kept[0] + 1
 
@@ -273,8 +273,8 @@ def test_two_libraries_in_one_call_raise():
 
 def test_two_devices_in_one_call_raise():
     pytest.importorskip("array_api_strict", reason="needs a library with several devices")
-    x = numbers(anynet.get_backend("array_api_strict"), 4, 3)
-    w = numbers(anynet.get_backend("array_api_strict:device1"), 3, 2)
+    x = normal(anynet.get_backend("array_api_strict"), 4, 3)
+    w = normal(anynet.get_backend("array_api_strict:device1"), 3, 2)
     from anynet.primitives import affine
 
     with pytest.raises(MixedArraysError, match=r"affine: .*CPU_DEVICE.* and .*device1"):
@@ -308,7 +308,7 @@ def test_several_outputs(backend):
     def both(x):
         return 2 * x, 3 * x
 
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     assert_close(anynet.grad(lambda x: total(both(x)[0]))(x), np.full(3, 2.0))
     assert_close(
         anynet.grad(lambda x: total(both(x)[0] + both(x)[1]))(x),
@@ -338,7 +338,7 @@ def test_differentiable_namespace(backend):
         seen["eps"] = float(xp.finfo(x.dtype).eps)
         return total(x)
 
-    anynet.grad(f)(numbers(backend, 2))
+    anynet.grad(f)(normal(backend, 2))
     assert seen == {
         "same": True,
         "zeros": Traced,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet.array import array_namespace
@@ -34,7 +34,7 @@ def expected_jacobian(x):
 
 
 def test_jacobian(backend):
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     assert_close(anynet.jacobian(f)(x), expected_jacobian(host(x)), like=x)
     assert anynet.jacobian(lambda x: x[:0])(x).shape == (0, 3)
     second = anynet.jacobian(lambda y, x: x * y, argnums=1)(x, x)
@@ -42,7 +42,7 @@ def test_jacobian(backend):
 
 
 def test_jacobian_of_chosen_arguments(backend):
-    x, y = numbers(backend, 2), numbers(backend, 3, seed=1)
+    x, y = normal(backend, 2), normal(backend, 3, seed=1)
     product = lambda x, y, scale=1.0: scale * x**2 * total(y)
     of_x = np.diag(2 * host(x)) * host(y).sum()
     of_y = np.repeat(host(x)[:, None] ** 2, 3, axis=1)
@@ -57,7 +57,7 @@ def test_jacobian_of_chosen_arguments(backend):
 
 
 def test_hessian_of_chosen_arguments(backend):
-    x, y = numbers(backend, 2), numbers(backend, 3, seed=1)
+    x, y = normal(backend, 2), normal(backend, 3, seed=1)
     scalar = lambda x, y, k=1.0: k * total(x**2) * total(y)
     mixed = 2 * np.repeat(host(x)[:, None], 3, axis=1)
     (xx, xy), (yx, yy) = anynet.hessian(scalar, (0, -1))(x, y)
@@ -90,13 +90,13 @@ def test_hessian_of_chosen_arguments(backend):
     ],
 )
 def test_argnums_that_choose_nothing(backend, transformation, argnums, message):
-    x = numbers(backend, 2)
+    x = normal(backend, 2)
     with pytest.raises(DifferentiationError, match=message):
         transformation(lambda x, y: total(x * y), argnums)(x, x)
 
 
 def test_keyword_arguments_are_constants(backend):
-    x, w = numbers(backend, 3), numbers(backend, 3, seed=1)
+    x, w = normal(backend, 3), normal(backend, 3, seed=1)
     value, pullback = anynet.vjp(lambda x, *, w, power: w * x**power, x, w=w, power=2)
     assert_close(value, host(w) * host(x) ** 2, like=x)
     assert_close(pullback(x)[0], 2 * host(w) * host(x) ** 2)
@@ -115,9 +115,9 @@ def test_keyword_arguments_are_constants(backend):
 
 def test_vjp_and_jvp_are_products_with_the_jacobian(backend):
     x, g, v = (
-        numbers(backend, 3),
-        numbers(backend, 2, 3, seed=1),
-        numbers(backend, 3, seed=2),
+        normal(backend, 3),
+        normal(backend, 2, 3, seed=1),
+        normal(backend, 3, seed=2),
     )
     expected = expected_jacobian(host(x))
     value, pullback = anynet.vjp(f, x)
@@ -134,7 +134,7 @@ def test_vjp_and_jvp_are_products_with_the_jacobian(backend):
 
 
 def test_hessian_and_its_product(backend):
-    x, v = numbers(backend, 4), numbers(backend, 4, seed=1)
+    x, v = normal(backend, 4), normal(backend, 4, seed=1)
     g = lambda x: total(x**3) + total(x) ** 2
     expected = np.diag(6 * host(x)) + 2
     assert_close(anynet.hessian(g)(x), expected, like=x, atol=1e-12)
@@ -142,7 +142,7 @@ def test_hessian_and_its_product(backend):
 
 
 def test_trees(backend):
-    point = {"a": numbers(backend, 2), "b": [numbers(backend, 3, seed=1)]}
+    point = {"a": normal(backend, 2), "b": [normal(backend, 3, seed=1)]}
     g = lambda p: {"y": p["a"][0] * p["b"][0], "z": total(p["a"])}
     jacobian = anynet.jacobian(g)(point)
     assert jacobian["y"]["a"].shape == (3, 2)
@@ -153,8 +153,8 @@ def test_trees(backend):
     hessian = anynet.hessian(scalar)(point)
     assert_close(hessian["a"]["b"][0], np.tile(2 * host(point["b"][0]), (2, 1)))
     v = {
-        "a": numbers(backend, 2, seed=3),
-        "b": [numbers(backend, 3, seed=4)],
+        "a": normal(backend, 2, seed=3),
+        "b": [normal(backend, 3, seed=4)],
     }
     along = anynet.hvp(scalar, point, v)
     assert_close(
@@ -165,7 +165,7 @@ def test_trees(backend):
 
 
 def test_nesting_in_any_order(backend):
-    x, v = numbers(backend, 3), numbers(backend, 3, seed=1)
+    x, v = normal(backend, 3), normal(backend, 3, seed=1)
     g = lambda x: total(array_namespace(x).sin(x) * x)
     s, c = np.sin(host(x)), np.cos(host(x))
     second = 2 * c - host(x) * s
@@ -191,9 +191,9 @@ def test_nesting_in_any_order(backend):
 
 def test_complex_products_are_adjoint(backend):
     """⟨g, Jv⟩ = ⟨Jᴴg, v⟩ for a function that is not holomorphic, as real inner products."""
-    z = backend.asarray(host(numbers(backend, 3)) + 1j * host(numbers(backend, 3, seed=1)))
-    v = backend.asarray(host(numbers(backend, 3, seed=2)) + 1j * host(numbers(backend, 3, seed=3)))
-    g = backend.asarray(host(numbers(backend, 3, seed=4)) + 1j * host(numbers(backend, 3, seed=5)))
+    z = backend.asarray(host(normal(backend, 3)) + 1j * host(normal(backend, 3, seed=1)))
+    v = backend.asarray(host(normal(backend, 3, seed=2)) + 1j * host(normal(backend, 3, seed=3)))
+    g = backend.asarray(host(normal(backend, 3, seed=4)) + 1j * host(normal(backend, 3, seed=5)))
     h = lambda z: array_namespace(z).conj(z) * z * z + 2j * z
     forwards = host(anynet.jvp(h, (z,), (v,))[1])
     step = 1e-6
@@ -244,7 +244,7 @@ def test_jacobian_of_complex_values_raises(backend):
 
 def test_cotangents_by_path(backend):
     """The order of a dict does not matter. Another tree, dtype or library raises."""
-    x, u, v = (numbers(backend, 3, seed=i) for i in range(3))
+    x, u, v = (normal(backend, 3, seed=i) for i in range(3))
     _, pullback = anynet.vjp(lambda x: {"u": 2 * x, "v": 3 * x}, x)
     for g in ({"u": u, "v": v}, {"v": v, "u": u}):
         assert_close(pullback(g)[0], 2 * host(u) + 3 * host(v))
@@ -286,14 +286,14 @@ def test_cotangents_by_path(backend):
 
 
 def test_wrong_shapes_raise(backend):
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     with pytest.raises(
         ShapeError,
         match=r"cotangents of shapes \(2,\) were given: wanted .* \(2, 3\)",
     ):
-        anynet.vjp(f, x)[1](numbers(backend, 2))
+        anynet.vjp(f, x)[1](normal(backend, 2))
     with pytest.raises(ShapeError, match=r"tangents has the shapes \(2,\) \(0\): wanted"):
-        anynet.jvp(f, (x,), (numbers(backend, 2),))
+        anynet.jvp(f, (x,), (normal(backend, 2),))
     with pytest.raises(
         DifferentiationError,
         match=r"tangents is a .*: wanted a tuple with one tree",

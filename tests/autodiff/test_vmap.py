@@ -4,7 +4,7 @@ import array_api_compat
 import numpy as np
 import pytest
 from examples_of_layers import EXAMPLES, example
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import functions, layers, losses, random, tree
@@ -511,7 +511,7 @@ def test_gradients_of_a_classifier_agree_with_torch(backend):
         backend=backend,
         dtype=backend.xp.float64,
     )
-    x, t = numbers(backend, 4, 5), backend.asarray(np.array([0, 2, 1, 1]))
+    x, t = normal(backend, 4, 5), backend.asarray(np.array([0, 2, 1, 1]))
     found = anynet.vmap(
         anynet.grad(lambda net, x, t: losses.cross_entropy(net(x), t)),
         (None, 0, 0),
@@ -532,7 +532,7 @@ def test_gradients_of_a_classifier_agree_with_torch(backend):
 
 
 def test_nesting_with_gradients_in_either_order(backend):
-    x, w = numbers(backend, 4, 5), numbers(backend, 5, seed=1)
+    x, w = normal(backend, 4, 5), normal(backend, 5, seed=1)
     f = lambda x: total(ns(x).sin(x) * x)
     second = 2 * np.cos(host(x)) - host(x) * np.sin(host(x))
     assert_close(
@@ -580,7 +580,7 @@ def test_vmap_over_no_entries(backend):
 
 
 def test_results_without_an_entry_axis_are_broadcast(backend):
-    x, w = numbers(backend, 3, 2), numbers(backend, 4, seed=1)
+    x, w = normal(backend, 3, 2), normal(backend, 4, seed=1)
     found = anynet.vmap(lambda x, w: (x, w * 2, 5), (0, None), (0, None, None))(x, w)
     assert_close(found[1], 2 * host(w), like=w)
     assert found[2] == 5
@@ -594,7 +594,7 @@ def test_results_without_an_entry_axis_are_broadcast(backend):
 
 
 def test_wrong_axes_raise(backend):
-    x, y = numbers(backend, 3, 2), numbers(backend, 4, 2)
+    x, y = normal(backend, 3, 2), normal(backend, 4, 2)
     add = lambda x, y: x + y
     for in_axes, args, error, message in (
         (
@@ -641,7 +641,7 @@ def test_wrong_axes_raise(backend):
 
 
 def test_unsupported_functions_raise(backend):
-    x = numbers(backend, 3, 4)
+    x = normal(backend, 3, 4)
     for f in (lambda x: x if x[0] > 0 else -x, lambda x: x * float(x[0])):
         with pytest.raises(
             DifferentiationError,
@@ -672,7 +672,7 @@ def test_running_statistics(backend):
         backend=backend,
         dtype=backend.xp.float64,
     )
-    x = numbers(backend, 3, 5, 2)
+    x = normal(backend, 3, 5, 2)
     loss = anynet.grad(lambda net, x: total(net(x) ** 3))
     with pytest.raises(
         DifferentiationError,
@@ -690,7 +690,7 @@ def test_running_statistics(backend):
 
 def test_custom_derivatives(backend):
     """Outer tapes use the custom rule, which differs from the derivative of the function."""
-    x, w = numbers(backend, 3, 4), numbers(backend, 4, seed=1)
+    x, w = normal(backend, 3, 4), normal(backend, 4, seed=1)
     product = anynet.custom_vjp(
         lambda a, b: {"out": a * b},
         lambda g, out, a, b: (2 * g["out"] * b, 3 * g["out"] * a),
@@ -734,7 +734,7 @@ def test_users_code_under_vmap_is_called_at_each_point(backend):
         seen.append(type(a))
         return 2 * g * a
 
-    x = numbers(backend, 3, 4)
+    x = normal(backend, 3, 4)
     own = anynet.custom_vjp(square, pullback)
     assert_close(anynet.vmap(own)(x), host(x) ** 2)
     assert seen == [type(x)] * 3
@@ -769,7 +769,7 @@ def test_vectorized_users_code_is_called_once_for_all_points(backend):
         calls.append("pullback")
         return 2 * g * a
 
-    x = numbers(backend, 3, 4)
+    x = normal(backend, 3, 4)
     own = anynet.custom_vjp(square, pullback, vectorized=True)
     gradients = anynet.vmap(anynet.grad(lambda row: total(own(row))))(x)
     assert_close(gradients, 2 * host(x))
@@ -793,7 +793,7 @@ def test_vectorized_users_code_is_called_once_for_all_points(backend):
 def test_network_with_a_custom_derivative(backend):
     net = layers.Linear(4, 2).initialize(0, backend, dtype=backend.xp.float64)
     f = anynet.custom_vjp(lambda net, x: net(x), lambda g, out, net, x: (None, x))
-    x = numbers(backend, 3, 4)
+    x = normal(backend, 3, 4)
     assert_close(anynet.vmap(anynet.grad(lambda x: total(f(net, x))))(x), host(x))
     with pytest.raises(
         NoRuleError,
@@ -858,7 +858,7 @@ def test_gradients_of_mapped_functions_with_custom_rules(backend):
     def plain(x, y):
         return x * y * (x + y)
 
-    x, y = numbers(backend, 4, 2, 3), numbers(backend, 4, 3, seed=1)
+    x, y = normal(backend, 4, 2, 3), normal(backend, 4, 3, seed=1)
     for in_axes, point in (
         (0, y),
         ((0, None), y[0, ...]),
@@ -905,7 +905,7 @@ def test_indices_out_of_range(backend):
 
 def test_constant_result_inside_a_derivative_is_traced(backend):
     """Code that compares namespaces, as SciPy's does, accepts it beside traced arrays."""
-    w, k = numbers(backend, 3), numbers(backend, 4, seed=1)
+    w, k = normal(backend, 3), normal(backend, 4, seed=1)
 
     def loss(w, k, out_axis):
         constant = anynet.vmap(lambda w, k: k, (0, None), out_axis)(w, k)
@@ -919,7 +919,7 @@ def test_constant_result_inside_a_derivative_is_traced(backend):
 
 def test_indices_with_a_slice_between_them(backend):
     """The index arrays have one and two axes, and are the same for every entry."""
-    x = numbers(backend, 4, 3, 5, 2)
+    x = normal(backend, 4, 3, 5, 2)
     i, j = (backend.asarray(np.asarray(given)) for given in ([0, 2], [[0, 1], [1, 0], [1, 1]]))
     for read, key in (
         (lambda x: x[i, :, j], np.s_[:]),
@@ -937,7 +937,7 @@ def test_indices_with_a_slice_between_them(backend):
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_gradients_of_take_at_many_points(backend, axis):
-    x, weights = numbers(backend, 4, 3, 5), numbers(backend, 3, 5, seed=1)
+    x, weights = normal(backend, 4, 3, 5), normal(backend, 3, 5, seed=1)
     indices = backend.asarray(np.asarray([2, 0, 2]))
 
     def loss(x, weights):

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import host, numbers
+from helpers import host, normal
 
 import anynet
 from anynet import initializers, layers, losses, optimizers, random, tree
@@ -30,7 +30,7 @@ def test_training_step_under_jit():
     backend = anynet.get_backend("jax")
     net = network(backend)
     x, t = (
-        numbers(backend, 12, 4, dtype="float32"),
+        normal(backend, 12, 4, dtype="float32"),
         backend.asarray(np.arange(12) % 3),
     )
 

@@ -1,6 +1,6 @@
 """Buffers are not written while their contents are needed."""
 
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 
@@ -14,8 +14,8 @@ def test_result_is_not_written_over_a_view_of_another_argument(backend):
 
     compiled, x, w = (
         anynet.compile(f),
-        numbers(backend, 4, 4),
-        numbers(backend, 4, 4, seed=1),
+        normal(backend, 4, 4),
+        normal(backend, 4, 4, seed=1),
     )
     for _ in range(3):
         assert_close(compiled(x, w), host(f(x, w)), rtol=1e-6)
@@ -35,8 +35,8 @@ def test_buffers_are_not_written_while_a_result_needs_them(backend):
         return squares, kept, again + again, again, y.T, (y.T - 1) * 2
 
     compiled = anynet.compile(f)
-    w = numbers(backend, 6, 6, seed=1)
-    x = numbers(backend, 6, 6)
+    w = normal(backend, 6, 6, seed=1)
+    x = normal(backend, 6, 6)
     calls = []
     for _ in range(4):
         calls.append((x, compiled(x, w)))

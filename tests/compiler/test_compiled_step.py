@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from compiled_steps import OPTIMIZERS, Trainer, batch, plain_net, same, same_bits, small, total
 from examples_of_layers import everything
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import layers, losses, optimizers
@@ -85,7 +85,7 @@ def test_method_records_once_for_each_instance(backend):
 
 class Squared(layers.Module):
     def __init__(self, backend):
-        self.weight = numbers(backend, 3)
+        self.weight = normal(backend, 3)
         self.power = 2
 
     @anynet.compile
@@ -97,7 +97,7 @@ def test_forward_of_a_layer_compiles(backend):
     net, other, x = (
         Squared(backend),
         Squared(backend),
-        numbers(backend, 3, seed=1),
+        normal(backend, 3, seed=1),
     )
     other.weight = other.weight + 1
     for power in (2, 2, 3):

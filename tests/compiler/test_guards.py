@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from compiled_steps import Trainer, batch, same, same_bits, small, total
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 from numpy import random as np_random
 
 import anynet
@@ -322,7 +322,7 @@ NESTED = {
 @pytest.mark.parametrize("name", NESTED)
 def test_nested_tuples_compile(backend, name):
     """They are arguments, reached from outside, or replaced by the step."""
-    make, x = NESTED[name], numbers(backend, 3)
+    make, x = NESTED[name], normal(backend, 3)
     kept, made = {"given": make(x)}, {"made": make(x)}
     by_argument = anynet.compile(lambda x, given: x * sum(flat(given)))
     by_reach = anynet.compile(lambda x: x * sum(flat(kept["given"])))
@@ -347,7 +347,7 @@ def test_nested_tuples_compile(backend, name):
 def test_step_writes_into_arrays_in_nested_tuples(backend):
     if not hasattr(type(backend.asarray([1.0])), "__iadd__"):
         pytest.skip("the library's arrays never change")
-    first, second = numbers(backend, 3), numbers(backend, 3, seed=1)
+    first, second = normal(backend, 3), normal(backend, 3, seed=1)
     given = ((first,), [(second, (2.0,))])
     before = host(first).copy(), host(second).copy()
 
@@ -357,7 +357,7 @@ def test_step_writes_into_arrays_in_nested_tuples(backend):
         b *= 2.0
         return a + b
 
-    compiled, x = anynet.compile(step), numbers(backend, 3, seed=2)
+    compiled, x = anynet.compile(step), normal(backend, 3, seed=2)
     for i in range(1, 4):
         found = compiled(x, given)
         assert given[0][0] is first

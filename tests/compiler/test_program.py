@@ -17,7 +17,7 @@ from compiled_steps import (
     swapped,
     total,
 )
-from helpers import assert_close, checks_labels, host, numbers
+from helpers import assert_close, checks_labels, host, normal
 from pretended_graphs import Pretended
 
 import anynet
@@ -303,11 +303,11 @@ def handed_on(s, x):
 @pytest.mark.parametrize("step", [delayed, swapped, averaged, looked_ahead, spread, handed_on])
 def test_loop_moves_state_between_arrays(backend, step):
     """Target networks, averages and lookahead move new state to the old one's arrays."""
-    entries = numbers(backend, 6, 3)
+    entries = normal(backend, 6, 3)
     states = [
         {
-            "new": numbers(backend, 3, seed=1),
-            "old": numbers(backend, 3, seed=2),
+            "new": normal(backend, 3, seed=1),
+            "old": normal(backend, 3, seed=2),
         }
         for _ in range(2)
     ]
@@ -347,20 +347,20 @@ def test_loop_writes_into_the_arrays_of_the_user(backend, which):
 
     step, found = (added, replaced, entry, shared)[which], []
     for wrap in (lambda f: f, anynet.compile):
-        base = numbers(backend, 6)
+        base = normal(backend, 6)
         state = (
             {"sum": base[:3], "part": base[2:]}
             if which == 3 and backend.name == "torch"
             else {"sum": base[:3]}
         )
         if which == 3 and len(state) == 1:
-            state["part"] = numbers(backend, 3, seed=4)
-        entries, f = numbers(backend, 5, 3, seed=1), wrap(step)
+            state["part"] = normal(backend, 3, seed=4)
+        entries, f = normal(backend, 5, 3, seed=1), wrap(step)
         if isinstance(f, compiled_step.CompiledStep):
             if which == 3 and backend.name == "torch":
                 # Recorded with arrays that share no memory.
                 f(
-                    dict(state, part=numbers(backend, 4, seed=4)),
+                    dict(state, part=normal(backend, 4, seed=4)),
                     entries[0, ...] * 0.0,
                 )
             results = host(f.for_each(entries, state))
@@ -472,7 +472,7 @@ def test_loop_interrupted_anywhere_is_done_or_not(monkeypatch):
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 def test_learning_rate_has_the_precision_of_the_parameters(backend, dtype):
     """A rate of 0.1 is not rounded to float32 first."""
-    x = numbers(backend, 3, seed=1)
+    x = normal(backend, 3, seed=1)
     if str(x.dtype).rpartition(".")[2] != "float64":
         pytest.skip(reason="the library has no float64 by its settings")
     g = backend.xp.astype(x, getattr(backend.xp, dtype))

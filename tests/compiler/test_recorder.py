@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from compiled_steps import batch, plain_net, same, total
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import layers, losses, optimizers
@@ -114,7 +114,7 @@ def test_an_error_of_inlined_code_is_raised_as_it_is(monkeypatch):
 
 def test_compiled_function_has_a_derivative(backend):
     cube = anynet.compile(lambda x: total(x**3))
-    x = numbers(backend, 4)
+    x = normal(backend, 4)
     cube(x)
     assert_close(anynet.grad(cube)(x), 3 * host(x) ** 2)
     assert_close(anynet.compile(anynet.grad(cube))(x), 3 * host(x) ** 2)
@@ -122,7 +122,7 @@ def test_compiled_function_has_a_derivative(backend):
 
 def test_arrays_as_indices_are_recorded(backend):
     picked = anynet.compile(anynet.grad(lambda x, i: total(x[i, 0] ** 2)))
-    x = numbers(backend, 4, 2)
+    x = normal(backend, 4, 2)
     for places in ([0, 2, 2], [3, 1, 0]):
         wanted = np.zeros((4, 2))
         np.add.at(wanted[:, 0], places, 2 * host(x)[places, 0])
@@ -157,7 +157,7 @@ def test_arrays_as_indices_are_recorded(backend):
 )
 def test_control_flow_that_depends_on_values_raises(backend, f, message):
     with pytest.raises(CompilationError, match=message):
-        anynet.compile(f)(numbers(backend, 3))
+        anynet.compile(f)(normal(backend, 3))
 
 
 def test_arrays_kept_from_a_recording():
@@ -318,7 +318,7 @@ def test_compiled_step_inside_a_compiled_step(backend):
 
 def test_loop_is_recorded_by_a_step_and_differentiated(backend):
     inner = anynet.compile(lambda s, x: s * x + 1.0)
-    s, entries = numbers(backend, 3), numbers(backend, 4, 3, seed=1)
+    s, entries = normal(backend, 3), normal(backend, 4, 3, seed=1)
     wanted = host(s) * host(entries) + 1.0
     for _ in range(2):
         assert_close(inner.for_each(entries, s), wanted, rtol=1e-5)

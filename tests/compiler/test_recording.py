@@ -17,7 +17,7 @@ from compiled_steps import (
     small,
     total,
 )
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import layers, losses, optimizers, tree
@@ -138,7 +138,7 @@ class Recurrent(layers.Module):
     """State in a tuple and in a list. Each call replaces both."""
 
     def __init__(self, backend):
-        self.state = (numbers(backend, 3), [numbers(backend, 3, seed=1)])
+        self.state = (normal(backend, 3), [normal(backend, 3, seed=1)])
 
 
 def test_step_replaces_containers(backend):
@@ -147,7 +147,7 @@ def test_step_replaces_containers(backend):
         net.state = (c, [h + x])
         return h
 
-    compiled, x = anynet.compile(step), numbers(backend, 3, seed=2)
+    compiled, x = anynet.compile(step), normal(backend, 3, seed=2)
     net, other = Recurrent(backend), Recurrent(backend)
     seen = []
     for _ in range(5):
@@ -206,7 +206,7 @@ def test_user_optimizers_train_in_compiled_steps(keep):
 def test_step_that_appends_to_a_list(backend):
     compiled, x = (
         anynet.compile(lambda rows: sum(rows)),
-        numbers(backend, 3),
+        normal(backend, 3),
     )
     rows = [x]
     for i in range(3):
@@ -333,8 +333,8 @@ def test_network_is_an_argument_and_reached_from_outside(backend):
 def writing(backend):
     """Return steps that write into an argument, a view of it, and the arrays of a dict."""
     held = {
-        "sum": numbers(backend, 3),
-        "count": [numbers(backend, 3, seed=1)],
+        "sum": normal(backend, 3),
+        "count": [normal(backend, 3, seed=1)],
     }
 
     def whole(x, y):
@@ -365,9 +365,9 @@ def test_step_writes_into_the_arrays_of_the_user(backend, which):
     (held, steps), (other, like) = writing(backend), writing(backend)
     step, plain = anynet.compile(steps[which]), like[which]
     first, x, y = (
-        numbers(backend, 3),
-        numbers(backend, 3),
-        numbers(backend, 3, seed=5),
+        normal(backend, 3),
+        normal(backend, 3),
+        normal(backend, 3, seed=5),
     )
     arrays = held["sum"], held["count"][0]
     for _ in range(4):
@@ -426,15 +426,15 @@ def test_step_that_keeps_a_view_of_a_written_array_raises(backend, inside):
         s["sum"] += x
         s["part"] = part if inside == "a dict" else (part,)
 
-    compiled, x = anynet.compile(step), numbers(backend, 3)
-    part = numbers(backend, 2)
+    compiled, x = anynet.compile(step), normal(backend, 3)
+    part = normal(backend, 2)
     with pytest.raises(
         CompilationError,
         match=r"keeps a view of an array that it writes into.*keep a copy",
     ):
         compiled(
             {
-                "sum": numbers(backend, 3),
+                "sum": normal(backend, 3),
                 "part": part if inside == "a dict" else (part,),
             },
             x,
@@ -463,7 +463,7 @@ def test_step_that_keeps_and_writes_into_an_argument_raises(backend):
             CompilationError,
             match=r"keeps an array that it is given|keeps a view of an array",
         ):
-            anynet.compile(step)({"kept": numbers(backend, 3)}, numbers(backend, 3))
+            anynet.compile(step)({"kept": normal(backend, 3)}, normal(backend, 3))
 
 
 def test_recording_interrupted_anywhere_leaves_no_traced_array():

@@ -7,7 +7,7 @@ import traceback
 import numpy as np
 import pytest
 from compiled_steps import total
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet.compiler.source import function_of, input_names
@@ -69,11 +69,11 @@ def test_inputs_have_the_names_of_the_arguments():
 
 
 def test_argument_names_may_be_names_of_the_source(backend):
-    constant = numbers(backend, 3)
+    constant = normal(backend, 3)
     f = lambda c, v4, multiply, n2, slice: multiply * (c * constant + v4) - n2 / slice
     compiled, args = (
         anynet.compile(f),
-        [numbers(backend, 3, seed=i + 1) for i in range(5)],
+        [normal(backend, 3, seed=i + 1) for i in range(5)],
     )
     for _ in range(3):
         assert_close(compiled(*args), host(f(*args)), rtol=1e-6)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import host, numbers
+from helpers import host, normal
 from pretended_graphs import Pretended
 
 import anynet
@@ -12,7 +12,7 @@ from anynet.compiler.target import CompilerTarget, target_of
 
 
 def test_array_has_the_target_of_its_backend(backend):
-    target = target_of(numbers(backend, 2))
+    target = target_of(normal(backend, 2))
     assert type(target) is type(target_of(backend))
     assert target.backend.name == backend.name
 
@@ -25,7 +25,7 @@ def test_library_without_a_target_has_the_default():
 def test_plain_target_calls_the_function(backend):
     target = CompilerTarget(backend)
     assert not target.has_loop
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     run = target.compile(lambda x, y, k: [x + k * y], [])
     np.testing.assert_allclose(host(run([x, x], [2.0])[0]), 3 * host(x))
     assert target.shares_memory(x, x)
@@ -35,7 +35,7 @@ def test_plain_target_calls_the_function(backend):
 def test_memory_has_the_order_of_the_strides(backend):
     """Libraries round sums of rows and of columns differently."""
     target = target_of(backend)
-    x = backend.xp.permute_dims(numbers(backend, 4, 3, 2), (1, 2, 0))
+    x = backend.xp.permute_dims(normal(backend, 4, 3, 2), (1, 2, 0))
     memory = target.empty(x.shape, x.dtype, backend.strides(x))
     assert memory.shape == x.shape
     assert memory.dtype == x.dtype

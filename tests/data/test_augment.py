@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 from scipy import ndimage
 
 from anynet import random
@@ -19,7 +19,7 @@ COORDINATES = np.array(
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sample_agrees_with_scipy(backend, dtype):
-    x = numbers(backend, 2, 3, 5, 7, dtype=dtype)
+    x = normal(backend, 2, 3, 5, 7, dtype=dtype)
     grid = np.meshgrid(COORDINATES.astype(dtype), COORDINATES.astype(dtype), indexing="ij")
     # The second image has the coordinates swapped.
     rows, columns = np.stack(grid), np.stack(grid[::-1])
@@ -38,13 +38,13 @@ def test_sample_agrees_with_scipy(backend, dtype):
 def test_zero_amounts_return_the_images(backend, shape, dtype):
     if not hasattr(backend.xp, dtype):
         pytest.skip(reason="the library has no float16")
-    x = numbers(backend, *shape, dtype=dtype)
+    x = normal(backend, *shape, dtype=dtype)
     images = random_affine(shift=0, degrees=0, scale=0)(random.key(0, backend), x)
     assert_close(images, host(x), like=x, rtol=0)
 
 
 def test_images_depend_on_the_key_alone(backend):
-    x = numbers(backend, 4, 1, 6, 6, dtype="float32")
+    x = normal(backend, 4, 1, 6, 6, dtype="float32")
     change = random_affine()
     first = host(change(random.key(3, backend), x))
     second = host(change(random.key(3, backend), x))
@@ -56,7 +56,7 @@ def test_images_depend_on_the_key_alone(backend):
 
 
 def test_each_image_of_a_batch_changes_by_other_amounts(backend):
-    x = host(numbers(backend, 1, 1, 6, 6, dtype="float32"))
+    x = host(normal(backend, 1, 1, 6, 6, dtype="float32"))
     copies = backend.asarray(np.repeat(x, 4, axis=0))
     first, *others = host(random_affine()(random.key(3, backend), copies))
     assert all(np.abs(first - other).max() > 0.1 for other in others)
@@ -64,7 +64,7 @@ def test_each_image_of_a_batch_changes_by_other_amounts(backend):
 
 @pytest.mark.parametrize("size", [(9, 9), (6, 11)])
 def test_random_affine_agrees_with_scipy(backend, size):
-    x = numbers(backend, 5, 2, *size)
+    x = normal(backend, 5, 2, *size)
     key = random.key(7, backend)
     amounts = host(random.uniform(key, (4, 5), low=-1.0, high=1.0)).astype("float64")
     images = host(random_affine(shift=3.0, degrees=40.0, scale=0.3)(key, x))
@@ -159,7 +159,7 @@ def test_images_of_other_shapes_and_dtypes_raise(backend):
         ShapeError,
         match=r"images of shape \(3, 4, 4\): wanted \(N, channels, height, width\)",
     ):
-        change(key, numbers(backend, 3, 4, 4))
+        change(key, normal(backend, 3, 4, 4))
     with pytest.raises(
         DTypeError,
         match=r"random_affine: .*uint8 was given: wanted a floating dtype, such as xp\.astype",

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from helpers import host, numbers
+from helpers import host, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -145,6 +145,6 @@ def test_digits_are_scikit_learns(backend):
 
 
 def test_inputs_of_more_axes_are_gathered_by_rows(backend):
-    x, t = numbers(backend, 6, 2, 2), backend.asarray(np.arange(6))
+    x, t = normal(backend, 6, 2, 2), backend.asarray(np.arange(6))
     for xs, ts in Loader(x, t, 4, seed=1):
         np.testing.assert_array_equal(host(xs), host(x)[host(ts)])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import host, numbers
+from helpers import host, normal
 
 import anynet
 from anynet import layers, optimizers
@@ -35,8 +35,8 @@ class Lists(layers.Module):
     """A layer with a list and a dict of weights."""
 
     def __init__(self, backend):
-        self.weights = [numbers(backend, 3, 3, dtype="float32") for _ in range(2)]
-        self.more = {"a": numbers(backend, 3, 3, dtype="float32")}
+        self.weights = [normal(backend, 3, 3, dtype="float32") for _ in range(2)]
+        self.more = {"a": normal(backend, 3, 3, dtype="float32")}
         self.linear = layers.Linear(3, 3)
 
     def forward(self, x):
@@ -50,7 +50,7 @@ class Lists(layers.Module):
 
 
 def test_freeze_by_path(backend):
-    net, x = normed(backend), numbers(backend, 5, 3, dtype="float32")
+    net, x = normed(backend), normal(backend, 5, 3, dtype="float32")
     net.freeze("layers.0.weight").freeze("layers.1")
     grads = anynet.grad(squares)(net, x)
     assert list(grads.parameters()) == ["layers.0.bias"]
@@ -105,7 +105,7 @@ def test_freeze_by_path(backend):
 def test_freeze_lists_and_dicts_of_weights(backend, path, frozen):
     net = layers.Sequential(Lists(backend), layers.Linear(3, 3), seed=0, backend=backend)
     net.freeze(path).unfreeze("layers.1")
-    before, x = net.parameters(), numbers(backend, 5, 3, dtype="float32")
+    before, x = net.parameters(), normal(backend, 5, 3, dtype="float32")
     optimizers.Adam().update(net, anynet.grad(squares)(net, x))
     same = [
         name.removeprefix("layers.0.") for name, p in net.parameters().items() if p is before[name]
@@ -130,7 +130,7 @@ def test_frozen_layer_computes_as_in_inference(backend):
 
     net, x = (
         layers.Sequential(Shifted(), layers.Linear(3, 3), seed=0, backend=backend),
-        numbers(backend, 5, 3),
+        normal(backend, 5, 3),
     )
     x = backend.asarray(host(x).astype("float32"))
     value = float(squares(net, x))
@@ -155,7 +155,7 @@ def test_freeze_of_an_element_or_a_setting_raises(backend):
 
 
 def test_frozen_norm_keeps_its_statistics(backend):
-    net, x = normed(backend), numbers(backend, 5, 3, dtype="float32")
+    net, x = normed(backend), normal(backend, 5, 3, dtype="float32")
     net.freeze("layers.1")
     net["layers.2"].set_training(False)
     before = {path: host(b).copy() for path, b in net["layers.1"].buffers().items()}
@@ -185,7 +185,7 @@ def test_frozen_dropout_drops_nothing(backend):
     net = layers.Sequential(
         layers.Dropout(0.5), layers.Linear(3, 3), seed=0, backend=backend
     ).freeze("layers.0")
-    x = numbers(backend, 5, 3, dtype="float32")
+    x = normal(backend, 5, 3, dtype="float32")
     value, _ = anynet.value_and_grad(squares)(net, x)
     np.testing.assert_allclose(float(value), float(squares(net, x)), rtol=1e-6)
 

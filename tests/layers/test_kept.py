@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 import pytest
-from helpers import host, numbers
+from helpers import host, normal
 
 import anynet
 from anynet import layers
@@ -57,7 +57,7 @@ class Keeps(layers.Module):
     ],
 )
 def test_forward_that_keeps_an_array_raises(backend, how, name):
-    x = numbers(backend, 5, 3, dtype="float32")
+    x = normal(backend, 5, 3, dtype="float32")
     net = layers.Sequential(Keeps(how), seed=0, backend=backend)
     with pytest.raises(
         StateError,
@@ -104,7 +104,7 @@ def test_array_kept_deep_inside_raises_and_is_removed(backend, keep):
 
     net, x = (
         layers.Sequential(Deep(), seed=0, backend=backend),
-        numbers(backend, 5, 3, dtype="float32"),
+        normal(backend, 5, 3, dtype="float32"),
     )
     for _ in range(2):
         with pytest.raises(
@@ -122,7 +122,7 @@ def test_layer_is_restored_after_the_error(backend):
     for how in ("new", "pair", "list", "dict", "in place of None"):
         net = layers.Sequential(Keeps(how), seed=0, backend=backend)
         with pytest.raises(StateError):
-            net(numbers(backend, 5, 3, dtype="float32"))
+            net(normal(backend, 5, 3, dtype="float32"))
         assert list(net.parameters()) == list(
             layers.Sequential(Keeps(how), seed=0, backend=backend).parameters()
         )
@@ -139,7 +139,7 @@ def test_forward_may_create_layers(backend):
             return self.inner(x)
 
     net = layers.Sequential(Late())
-    net(numbers(backend, 5, 3, dtype="float32"))
+    net(normal(backend, 5, 3, dtype="float32"))
     assert list(net.parameters()) == [
         "layers.0.inner.weight",
         "layers.0.inner.bias",
@@ -159,7 +159,7 @@ def test_forward_may_keep_settings_and_buffers(backend):
             self.last = x[0, ...]
             return x * 2.0
 
-    net, x = Counts(), numbers(backend, 5, 3, dtype="float32")
+    net, x = Counts(), normal(backend, 5, 3, dtype="float32")
     net(x)
     anynet.grad(lambda x, net: squares(net, x))(x, net)
     assert net.calls >= 1
@@ -185,4 +185,4 @@ def test_buffer_that_begins_as_none_raises(backend):
         StateError,
         match=r"keeps an array in self\.last, .* set it in __init__",
     ):
-        anynet.grad(squares)(net, numbers(backend, 5, 3, dtype="float32"))
+        anynet.grad(squares)(net, normal(backend, 5, 3, dtype="float32"))

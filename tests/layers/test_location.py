@@ -3,7 +3,7 @@
 import pickle
 
 import pytest
-from helpers import numbers
+from helpers import normal
 
 import anynet
 from anynet import layers
@@ -43,7 +43,7 @@ def squares(net, x):
 
 @pytest.mark.parametrize("kind", [ZeroDivisionError, KeyError, OSError, StopIteration])
 def test_every_exception_has_one_note_with_the_full_path(backend, kind):
-    x = numbers(backend, 2, 3)
+    x = normal(backend, 2, 3)
     net = layers.Sequential(layers.Identity(), Outer(kind("a reason")))
     for call in (net, lambda x: anynet.grad(lambda x: squares(net, x))(x)):
         with pytest.raises(kind, match="a reason") as caught:
@@ -57,26 +57,26 @@ def test_notes_of_others_are_kept(backend):
     error = ValueError("a reason")
     error.add_note("a note of its own")
     with pytest.raises(ValueError, match="a reason"):
-        Fails(error)(numbers(backend, 2, 3))
+        Fails(error)(normal(backend, 2, 3))
     assert error.__notes__ == ["a note of its own", "in Fails"]
 
 
 def test_exception_that_takes_no_notes_is_raised(backend):
     with pytest.raises(Fixed, match="a reason"):
-        layers.Sequential(Fails(Fixed("a reason")))(numbers(backend, 2, 3))
+        layers.Sequential(Fails(Fixed("a reason")))(normal(backend, 2, 3))
 
 
 def test_errors_of_anynet_have_the_path_in_their_message(backend):
     net = layers.Sequential(layers.Identity(), layers.Sequential(layers.Linear(4, 3)), seed=0)
     net = net.map(backend.asarray)
     with pytest.raises(ShapeError, match=r"^layers\.1\.layers\.0: input of shape") as caught:
-        net(numbers(backend, 2, 3, dtype="float32"))
+        net(normal(backend, 2, 3, dtype="float32"))
     assert not hasattr(caught.value, "__notes__")
 
 
 def test_pickled_exception_has_the_note_and_not_the_network(backend):
     with pytest.raises(ValueError, match="a reason") as caught:
-        layers.Sequential(Fails(ValueError("a reason")))(numbers(backend, 2, 3))
+        layers.Sequential(Fails(ValueError("a reason")))(normal(backend, 2, 3))
     copy = pickle.loads(pickle.dumps(caught.value))
     assert copy.__notes__ == ["in layers.0 (Fails)"]
     assert type(copy.__notes__[0]) is str

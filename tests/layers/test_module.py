@@ -2,7 +2,7 @@ import html.parser
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import initializers, layers, tree
@@ -38,7 +38,7 @@ class Residual(layers.Module):
 
 def test_sequential_output(backend):
     net = network(backend, dtype=backend.xp.float64)
-    x = numbers(backend, 5, 4)
+    x = normal(backend, 5, 4)
     w1, b1, w2, b2 = (host(p) for p in net.parameters().values())
     assert_close(net(x), np.maximum(host(x) @ w1 + b1, 0) @ w2 + b2, like=x)
     assert_close(net(x[0, ...]), host(net(x))[0])
@@ -74,7 +74,7 @@ def test_parameters_have_paths_in_definition_order(backend):
 def test_user_network_trains(backend):
     net = Residual().initialize(0, backend)
     x, t = (
-        numbers(backend, 8, 4, dtype="float32"),
+        normal(backend, 8, 4, dtype="float32"),
         backend.asarray([0, 1] * 4),
     )
     history = anynet.fit(net, (x, t), epochs=30, batch_size=8, progress=False)
@@ -83,7 +83,7 @@ def test_user_network_trains(backend):
 
 def test_initialize_draws_only_uninitialized_parameters(backend):
     net = Residual()
-    net.blocks[0].weight = own = numbers(backend, 4, 4, dtype="float32")
+    net.blocks[0].weight = own = normal(backend, 4, 4, dtype="float32")
     net.initialize(3, backend)
     assert net.blocks[0].weight is own
     with pytest.raises(ValueError, match="is initialized already"):
@@ -105,7 +105,7 @@ def test_same_seed_gives_same_weights_on_every_backend(backend):
 
 def test_linear_without_bias(backend):
     net = layers.Linear(4, 3, bias=False).initialize(0, backend)
-    x = numbers(backend, 2, 4, dtype="float32")
+    x = normal(backend, 2, 4, dtype="float32")
     assert list(net.parameters()) == ["weight"]
     assert_close(net(x), host(x) @ host(net.weight), rtol=1e-6, atol=1e-6)
 
@@ -129,17 +129,17 @@ def test_shape_error_names_path_and_remedy(backend):
         ShapeError,
         match=r"^layers\.0: input of shape \(5, 3\) .* \(4, 3\): wanted \(…, 4\)$",
     ):
-        net(numbers(backend, 5, 3))
+        net(normal(backend, 5, 3))
     with pytest.raises(ShapeError, match=r"flattened to \(5, 4\) it would"):
-        net(numbers(backend, 5, 2, 2))
+        net(normal(backend, 5, 2, 2))
     with pytest.raises(ShapeError, match=r"input of shape \(\) does not fit"):
         net(backend.asarray(1.0))
     nested = Residual().initialize(0, backend)
-    nested.heads["out"].layers[2].weight = numbers(backend, 5, 2)
+    nested.heads["out"].layers[2].weight = normal(backend, 5, 2)
     with pytest.raises(ShapeError, match=r"^heads\.out\.layers\.2: input of shape \(6, 3\)"):
-        nested(numbers(backend, 6, 4))
+        nested(normal(backend, 6, 4))
     with pytest.raises(ShapeError, match=r"^layers\.0: input"):
-        anynet.grad(lambda net, x: tree.map(lambda y: y, net(x)))(net, numbers(backend, 5, 3))
+        anynet.grad(lambda net, x: tree.map(lambda y: y, net(x)))(net, normal(backend, 5, 3))
 
 
 def test_mixed_arrays_error_names_layer_and_libraries(backend):
@@ -148,7 +148,7 @@ def test_mixed_arrays_error_names_layer_and_libraries(backend):
         MixedArraysError,
         match=r"^layers\.0: affine: arrays of .* and .* met in one call; .*asarray",
     ):
-        network(other)(numbers(backend, 5, 4))
+        network(other)(normal(backend, 5, 4))
 
 
 def test_call_of_an_uninitialized_network_raises(backend):
@@ -156,7 +156,7 @@ def test_call_of_an_uninitialized_network_raises(backend):
         NotInitializedError,
         match=r"^layers\.0: Linear.* is not initialized: call initialize",
     ):
-        network(seed=None)(numbers(backend, 5, 4))
+        network(seed=None)(normal(backend, 5, 4))
 
 
 def test_value_that_is_no_layer_raises(backend):
@@ -168,7 +168,7 @@ def test_value_that_is_no_layer_raises(backend):
     ):
         layers.activation("rely")
     with pytest.raises(NotImplementedError, match="Module defines no forward"):
-        layers.Module()(numbers(backend, 1))
+        layers.Module()(normal(backend, 1))
 
 
 def test_repr():
@@ -231,7 +231,7 @@ def test_html_is_balanced_and_has_the_same_cells():
 
 @pytest.mark.parametrize("name", layers.ACTIVATIONS)
 def test_activation_layers_match_functions(backend, name):
-    x = numbers(backend, 3, 4)
+    x = normal(backend, 3, 4)
     assert_close(
         layers.activation(name)(x),
         host(getattr(anynet.functions, name)(x)),

@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import autodiff, layers, optimizers
@@ -46,7 +46,7 @@ def test_buffers_are_not_parameters(backend):
         "layers.1.running_variance",
         "layers.2.key",
     ]
-    grads = anynet.grad(squares)(net, numbers(backend, 5, 3, dtype="float32"))
+    grads = anynet.grad(squares)(net, normal(backend, 5, 3, dtype="float32"))
     assert list(grads.parameters()) == list(net.parameters())
     assert grads.buffers() == {}
     before = {path: host(x).copy() for path, x in net.buffers().items()}
@@ -56,7 +56,7 @@ def test_buffers_are_not_parameters(backend):
 
 
 def test_training_mode_by_differentiation(backend):
-    net, x = normed(backend), numbers(backend, 50, 3, dtype="float32")
+    net, x = normed(backend), normal(backend, 50, 3, dtype="float32")
     seen = []
 
     def f(net, x):
@@ -82,7 +82,7 @@ def test_training_mode_by_differentiation(backend):
 
 
 def test_buffers_are_written_back_as_plain_arrays(backend):
-    net, x = normed(backend), numbers(backend, 50, 3, dtype="float32")
+    net, x = normed(backend), normal(backend, 50, 3, dtype="float32")
     inner = host(net["layers.0"](x))
     keys = [host(net["layers.2.key"]).tolist()]
     for transform in (
@@ -102,7 +102,7 @@ def test_buffers_are_written_back_as_plain_arrays(backend):
 def test_set_training_overrides_the_mode(backend):
     net, x = (
         normed(backend).set_training(False),
-        numbers(backend, 5, 3, dtype="float32"),
+        normal(backend, 5, 3, dtype="float32"),
     )
     value = anynet.value_and_grad(squares)(net, x)[0]
     assert float(value) == pytest.approx(float(squares(net, x)), rel=1e-5)
@@ -155,7 +155,7 @@ def test_golden_masks(backend):
 
 def test_assignment_by_path(backend):
     net = normed(backend)
-    new = numbers(backend, 4, dtype="float32")
+    new = normal(backend, 4, dtype="float32")
     net["layers.0.bias"] = new
     assert net.layers[0].bias is new
     with pytest.raises(KeyError, match=r"nothing at 'layers\.0\.bas'"):
@@ -169,7 +169,7 @@ def test_map_moves_buffers(backend):
 
 
 def test_checkpoints_hold_buffers(backend, tmp_path):
-    net, x = normed(backend), numbers(backend, 5, 3, dtype="float32")
+    net, x = normed(backend), normal(backend, 5, 3, dtype="float32")
     anynet.grad(squares)(net, x)
     checkpoint.save(net, tmp_path / "net.safetensors")
     other = layers.Sequential(
@@ -198,7 +198,7 @@ def test_dropout_keeps_the_mean(backend):
 def test_gradient_check_leaves_the_state(backend):
     """Every evaluation begins with the same key and statistics, and the network is left as it
     was."""
-    net, x = normed(backend), numbers(backend, 5, 3)
+    net, x = normed(backend), normal(backend, 5, 3)
     before = {path: host(buffer).copy() for path, buffer in net.buffers().items()}
     assert anynet.check_gradients(lambda net: squares(net, x), net)
     for path, buffer in net.buffers().items():
@@ -206,7 +206,7 @@ def test_gradient_check_leaves_the_state(backend):
 
 
 def test_deep_copy_in_a_differentiated_function_is_plain(backend):
-    net, x = normed(backend), numbers(backend, 5, 3, dtype="float32")
+    net, x = normed(backend), normal(backend, 5, 3, dtype="float32")
     kept = []
 
     def loss(net, x):

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from examples_of_layers import EXAMPLES, example
-from helpers import cells, numbers
+from helpers import cells, normal
 
 import anynet
 from anynet import autodiff, layers
@@ -130,8 +130,8 @@ class Own(layers.Module):
 
     def __init__(self, backend):
         self.factors = [
-            numbers(backend, 6, 2, dtype="float32"),
-            numbers(backend, 2, 5, dtype="float32"),
+            normal(backend, 6, 2, dtype="float32"),
+            normal(backend, 2, 5, dtype="float32"),
         ]
         self.inner = layers.Linear(5, 3)
 

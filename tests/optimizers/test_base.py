@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet.array import array_namespace
@@ -125,7 +125,7 @@ def test_subclass_with_another_formula_does_not_use_the_kernel(backend):
         def scalars(self, rate, step):
             return tuple(x * y for x, y in zip(super().scalars(rate, step), (2, 1, 1), strict=True))
 
-    start, gradient = numbers(backend, 3), numbers(backend, 3, seed=1)
+    start, gradient = normal(backend, 3), normal(backend, 3, seed=1)
     net = {"w": start}
     Ascent(0.5).update(net, {"w": gradient})
     assert_close(net["w"], host(start) + 0.5 * host(gradient), rtol=1e-6)
@@ -160,7 +160,7 @@ def test_scalars_that_are_not_a_tuple_raise(backend):
         def scalars(self, rate, step):
             return rate
 
-    optimizer, net = Scalar(0.5), {"w": numbers(backend, 2)}
+    optimizer, net = Scalar(0.5), {"w": normal(backend, 2)}
     with pytest.raises(ArgumentTypeError, match=r"Scalar.scalars returned 0.5: wanted a tuple"):
         optimizer.update(net, net)
     assert optimizer.updates == 0

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import layers, optimizers, tree
@@ -20,9 +20,9 @@ from anynet.optimizers import schedules
 
 def test_sgd_updates_a_nested_tree(backend):
     tree = {
-        "w": numbers(backend, 3, 2),
-        "deep": [numbers(backend, 2, seed=1)],
-        "fixed": numbers(backend, 2),
+        "w": normal(backend, 3, 2),
+        "deep": [normal(backend, 2, seed=1)],
+        "fixed": normal(backend, 2),
     }
     before = {
         "w": host(tree["w"]).copy(),
@@ -30,8 +30,8 @@ def test_sgd_updates_a_nested_tree(backend):
     }
     old, fixed = tree["w"], tree["fixed"]
     grads = {
-        "w": numbers(backend, 3, 2, seed=2),
-        "deep": [numbers(backend, 2, seed=3)],
+        "w": normal(backend, 3, 2, seed=2),
+        "deep": [normal(backend, 2, seed=3)],
         "fixed": None,
     }
     optimizers.SGD(0.5).update(tree, grads)
@@ -117,12 +117,12 @@ def test_update_without_a_gradient_does_not_count(backend, name):
     rate, beta1, beta2, epsilon = 0.1, 0.9, 0.999, 1e-8
     decay = rate * 0.01 if name == "adamw" else 0.0
     optimizer = optimizers.AdamW(rate) if name == "adamw" else optimizers.Adam(rate)
-    net = {"a": numbers(backend, 2), "b": numbers(backend, 2, seed=1)}
+    net = {"a": normal(backend, 2), "b": normal(backend, 2, seed=1)}
     b, mean, square, t = host(net["b"]), 0.0, 0.0, 0
     for i, missing in enumerate([False, True, False, True, True, False]):
-        gradient = None if missing else host(numbers(backend, 2, seed=i + 2))
+        gradient = None if missing else host(normal(backend, 2, seed=i + 2))
         grads = {
-            "a": numbers(backend, 2, seed=9),
+            "a": normal(backend, 2, seed=9),
             "b": None if missing else backend.asarray(gradient),
         }
         optimizer.update(net, grads)
@@ -148,13 +148,13 @@ def test_wider_gradients_leave_the_dtype_of_parameters(backend, make):
     """Gradients of float64, as of a loss that is computed so, move float32 parameters as those of
     float32 would."""
     start = [
-        numbers(backend, 3, 2, dtype="float32"),
-        numbers(backend, 300, 40, dtype="float32"),
+        normal(backend, 3, 2, dtype="float32"),
+        normal(backend, 300, 40, dtype="float32"),
     ]
     wide, narrow = list(start), list(start)
     ours, same = make(0.1), make(0.1)
     for i in range(3):
-        grads = [numbers(backend, *x.shape, seed=i + 1, dtype="float32") for x in start]
+        grads = [normal(backend, *x.shape, seed=i + 1, dtype="float32") for x in start]
         ours.update(wide, [backend.xp.astype(g, backend.xp.float64) for g in grads])
         same.update(narrow, grads)
     for x, expected, before in zip(wide, narrow, start, strict=True):
@@ -267,7 +267,7 @@ def test_each_update_calls_the_schedule_once(backend):
         asked.append(step)
         return 0.5**step
 
-    point, gradient = [numbers(backend, 1)], [backend.asarray(np.ones(1))]
+    point, gradient = [normal(backend, 1)], [backend.asarray(np.ones(1))]
     start = host(point[0]).copy()
     optimizer = optimizers.SGD(halving)
     for _ in range(3):
@@ -368,8 +368,8 @@ def test_assigned_settings_take_effect_at_the_next_update(backend, make, setting
     step = anynet.compile(step) if compiled else step
     for name, value in {"learning_rate": 0.05, **settings}.items():
         net, grads = (
-            {"w": numbers(backend, 4)},
-            {"w": numbers(backend, 4, seed=1)},
+            {"w": normal(backend, 4)},
+            {"w": normal(backend, 4, seed=1)},
         )
         changed = make(0.1)
         for _ in range(3):
@@ -485,14 +485,14 @@ def test_mixed_dtypes_are_updated_like_each_alone(backend, make, dtypes):
 def test_gradient_of_another_shape_raises(backend, make, shape):
     """It is not broadcast, which would change the parameters by something else than their
     gradient."""
-    point = {"w": numbers(backend, 2, 3)}
+    point = {"w": normal(backend, 2, 3)}
     before = host(point["w"]).copy()
     optimizer = make(0.1)
     with pytest.raises(
         ShapeError,
         match=rf"the gradient of w has shape {re.escape(str(shape))}: wanted .*\(2, 3\)",
     ):
-        optimizer.update(point, {"w": numbers(backend, *shape)})
+        optimizer.update(point, {"w": normal(backend, *shape)})
     assert host(point["w"]).tolist() == before.tolist()
     assert optimizer.updates == 0
 

@@ -1,7 +1,7 @@
 """Affine maps, with and without bias, and their gradients."""
 
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import primitives
@@ -12,7 +12,7 @@ from anynet.array import array_namespace
 @pytest.mark.parametrize("shape", [(5, 3), (3,), (2, 4, 3), (0, 3)])
 def test_affine(implementation, backend, dtype, shape):
     x, w, b = (
-        numbers(backend, *s, seed=i, dtype=dtype) for i, s in enumerate([shape, (3, 2), (2,)])
+        normal(backend, *s, seed=i, dtype=dtype) for i, s in enumerate([shape, (3, 2), (2,)])
     )
     rtol = 1e-5 if dtype == "float32" else 1e-12
     assert_close(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import primitives
@@ -14,8 +14,8 @@ EPSILON = 1e-3
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(6, 4), (3, 4, 5), (3, 4, 5, 2)])
 def test_values(implementation, backend, dtype, shape):
-    x = numbers(backend, *shape, dtype=dtype)
-    weight, bias = (numbers(backend, 4, seed=seed, dtype=dtype) for seed in (1, 2))
+    x = normal(backend, *shape, dtype=dtype)
+    weight, bias = (normal(backend, 4, seed=seed, dtype=dtype) for seed in (1, 2))
     y, mean, variance = primitives.batch_norm(x, weight, bias, EPSILON)
     axis = (0, *range(2, len(shape)))
     plain = host(x).astype("float64")
@@ -32,8 +32,8 @@ def test_values(implementation, backend, dtype, shape):
 
 @pytest.mark.parametrize("shape", [(6, 4), (3, 4, 5, 2)])
 def test_derivatives(implementation, backend, shape):
-    x, g = numbers(backend, *shape), numbers(backend, *shape, seed=3)
-    weight, bias = (numbers(backend, 4, seed=seed) for seed in (1, 2))
+    x, g = normal(backend, *shape), normal(backend, *shape, seed=3)
+    weight, bias = (normal(backend, 4, seed=seed) for seed in (1, 2))
 
     def f(given):
         y, _, _ = primitives.batch_norm(*given, EPSILON)
@@ -43,8 +43,8 @@ def test_derivatives(implementation, backend, shape):
 
 
 def test_inference_scales_and_shifts(implementation, backend):
-    x = numbers(backend, 3, 4, 5, 2)
-    mean, weight, bias = (numbers(backend, 4, seed=seed) for seed in (1, 2, 3))
+    x = normal(backend, 3, 4, 5, 2)
+    mean, weight, bias = (normal(backend, 4, seed=seed) for seed in (1, 2, 3))
     variance = mean**2
     columns = [host(a)[:, None, None] for a in (mean, variance, weight, bias)]
     expected = (host(x) - columns[0]) / np.sqrt(columns[1] + EPSILON) * columns[2] + columns[3]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import primitives
@@ -44,9 +44,9 @@ def convolved(x, weight, bias, *, stride, padding, dilation, groups):
 
 
 def arguments(backend, groups, dtype="float64"):
-    x = numbers(backend, 2, 4, 7, 8, dtype=dtype)
-    weight = numbers(backend, 6, 4 // groups, 3, 2, seed=1, dtype=dtype)
-    return x, weight, numbers(backend, 6, seed=2, dtype=dtype)
+    x = normal(backend, 2, 4, 7, 8, dtype=dtype)
+    weight = normal(backend, 6, 4 // groups, 3, 2, seed=1, dtype=dtype)
+    return x, weight, normal(backend, 6, seed=2, dtype=dtype)
 
 
 @pytest.mark.parametrize("settings", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
@@ -66,7 +66,7 @@ def test_gradients_are_transposed_products(implementation, backend, settings):
     """A convolution is linear in images and in weights: <g, conv(x, w)> = <x, gx> = <w, gw>."""
     x, weight, _ = arguments(backend, settings["groups"])
     y = primitives.conv2d(x, weight, None, **settings)
-    g = numbers(backend, *y.shape, seed=3)
+    g = normal(backend, *y.shape, seed=3)
     product = np.vdot(host(g), host(y))
     of_x = primitives.conv2d_input_gradient(g, weight, tuple(x.shape[2:]), **settings)
     of_weight = primitives.conv2d_weight_gradient(g, x, tuple(weight.shape[2:]), **settings)
@@ -84,12 +84,12 @@ def test_derivatives(implementation, backend, settings):
 
 
 def test_error_for_a_kernel_larger_than_the_image(implementation, backend):
-    x, weight = numbers(backend, 1, 2, 3, 3), numbers(backend, 1, 2, 4, 4)
+    x, weight = normal(backend, 1, 2, 3, 3), normal(backend, 1, 2, 4, 4)
     with pytest.raises(ShapeError):
         primitives.conv2d(x, weight, None, **PLAIN)
 
 
 def test_error_for_channels_that_do_not_fit(implementation, backend):
-    x, weight = numbers(backend, 1, 3, 5, 5), numbers(backend, 1, 2, 2, 2)
+    x, weight = normal(backend, 1, 3, 5, 5), normal(backend, 1, 2, 2, 2)
     with pytest.raises(ShapeError):
         primitives.conv2d(x, weight, None, **PLAIN)

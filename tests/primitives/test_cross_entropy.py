@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_close, checks_labels, host, numbers
+from helpers import assert_close, checks_labels, host, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
@@ -48,20 +48,20 @@ def test_cross_entropy(name, n, classes, seed, scale, dtype, one_hot):
 
 
 def test_cross_entropy_second_derivative(implementation, backend):
-    x, t = numbers(backend, 4, 3), backend.asarray(np.array([0, 2, 1, 1]))
+    x, t = normal(backend, 4, 3), backend.asarray(np.array([0, 2, 1, 1]))
     norm = lambda x: array_namespace(x).sum(anynet.grad(losses.cross_entropy)(x, t) ** 2)
     assert anynet.check_gradients(norm, x)
 
 
 def test_cross_entropy_of_one_row(implementation, backend):
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     value, _ = expected_cross_entropy(host(x), np.array(1))
     assert_close(losses.cross_entropy(x, backend.asarray(np.array(1))), value)
 
 
 @pytest.mark.parametrize("label", [3, -1])
 def test_label_out_of_range_raises_or_gives_nan(implementation, backend, label):
-    x, t = numbers(backend, 2, 3), backend.asarray(np.array([0, label]))
+    x, t = normal(backend, 2, 3), backend.asarray(np.array([0, label]))
     if implementation == "kernel" and checks_labels(backend):
         with pytest.raises(
             DataError,
@@ -80,7 +80,7 @@ def test_labels_of_a_wrong_shape(backend):
     ):
         wanted = r"\(4, 3\) were given with labels of shape \(3,\); wanted .*\(4,\) or .*\(4, 3\)"
         with pytest.raises(ShapeError, match=wanted):
-            loss(numbers(backend, 4, 3), backend.asarray([0, 1, 2]))
+            loss(normal(backend, 4, 3), backend.asarray([0, 1, 2]))
 
 
 def test_losses_of_the_book(backend):
@@ -101,7 +101,7 @@ def test_losses_of_the_book(backend):
 
 def test_labels_as_indices_and_as_rows_agree(backend):
     y, labels = (
-        functions.softmax(numbers(backend, 5, 3)),
+        functions.softmax(normal(backend, 5, 3)),
         backend.asarray(np.array([0, 2, 1, 1, 0])),
     )
     rows = functions.one_hot(labels, 3, y.dtype)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import primitives
@@ -52,7 +52,7 @@ def gradient_of_largest(g, x, **window):
 
 
 def images(backend, dtype="float64"):
-    return numbers(backend, 2, 3, 6, 7, dtype=dtype)
+    return normal(backend, 2, 3, 6, 7, dtype=dtype)
 
 
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
@@ -70,7 +70,7 @@ def test_values(implementation, backend, dtype, window):
 def test_gradient_goes_to_the_largest(implementation, backend, window):
     x = images(backend)
     y = primitives.max_pool2d(x, **window)
-    g = numbers(backend, *y.shape, seed=1)
+    g = normal(backend, *y.shape, seed=1)
     found = anynet.grad(lambda x: array_namespace(x).sum(primitives.max_pool2d(x, **window) * g))(x)
     assert_close(found, gradient_of_largest(host(g), host(x), **window), like=x, rtol=1e-12)
 
@@ -80,7 +80,7 @@ def test_gradient_is_the_same_without_residuals(implementation, backend, window)
     x = images(backend)
     largest, *residuals = primitives.max_pool2d_with_residuals(x, **window)
     assert_close(largest, host(primitives.max_pool2d(x, **window)), like=x)
-    g = numbers(backend, *largest.shape, seed=1)
+    g = normal(backend, *largest.shape, seed=1)
     wanted = gradient_of_largest(host(g), host(x), **window)
     for results in ([largest], [largest, *residuals]):
         gradient = primitives.max_pool2d_gradient(g, x, *results, **window)
@@ -91,7 +91,7 @@ def test_gradient_is_the_same_without_residuals(implementation, backend, window)
 @pytest.mark.parametrize("name", ["max_pool2d", "max_pool2d_with_residuals"])
 def test_gradients_of_many_batches_at_once(implementation, backend, name, window):
     window = WINDOWS[window]
-    x = numbers(backend, 2, 2, 3, 6, 7)
+    x = normal(backend, 2, 2, 3, 6, 7)
     pool = getattr(primitives, name)
     first = lambda out: out if name == "max_pool2d" else out[0]
     f = lambda x: array_namespace(x).sum(first(pool(x, **window)) ** 2)

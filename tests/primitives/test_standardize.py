@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet import primitives
@@ -15,7 +15,7 @@ AXES = [(1,), (0, 2), (1, 2), (2,)]
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("axis", AXES)
 def test_values(implementation, backend, dtype, axis):
-    x = numbers(backend, 4, 5, 3, dtype=dtype)
+    x = normal(backend, 4, 5, 3, dtype=dtype)
     plain = host(x).astype("float64")
     mean, variance = (f(plain, axis=axis, keepdims=True) for f in (np.mean, np.var))
     expected = (plain - mean) / np.sqrt(variance + EPSILON)
@@ -27,7 +27,7 @@ def test_values(implementation, backend, dtype, axis):
 
 @pytest.mark.parametrize("axis", AXES)
 def test_derivatives(implementation, backend, axis):
-    x, weights = numbers(backend, 4, 5, 3), numbers(backend, 4, 5, 3, seed=1)
+    x, weights = normal(backend, 4, 5, 3), normal(backend, 4, 5, 3, seed=1)
 
     def f(x):
         xp = array_namespace(x)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 from kernels_and_references import primitive_of
 
 import anynet
@@ -23,7 +23,7 @@ UPDATES = {
 
 
 def test_update_writes_into_no_argument(backend):
-    p, g = numbers(backend, 3, 2), numbers(backend, 3, 2, seed=1)
+    p, g = normal(backend, 3, 2), normal(backend, 3, 2, seed=1)
     before = host(p).copy(), host(g).copy()
     (new,) = primitive_of("sgd_update")(0.5, p, g)
     assert_close(new, before[0] - 0.5 * before[1], like=p)
@@ -34,7 +34,7 @@ def test_update_writes_into_no_argument(backend):
 @pytest.mark.parametrize("shape", [(3, 2), (300, 300)], ids=str)
 def test_two_updates_in_one_compiled_step(backend, shape):
     """The second one may be written over its argument."""
-    p, g = numbers(backend, *shape, dtype="float32"), numbers(backend, *shape, dtype="float32")
+    p, g = normal(backend, *shape, dtype="float32"), normal(backend, *shape, dtype="float32")
 
     def descend(p, g):
         for _ in range(2):
@@ -73,7 +73,7 @@ def test_kernels_agree_with_the_reference_for_two_parameters(backend, name, shap
 
 
 def test_update_with_other_slots_or_shapes_raises(backend):
-    p, g = numbers(backend, 3), numbers(backend, 3, seed=1)
+    p, g = normal(backend, 3), normal(backend, 3, seed=1)
 
     def forgets(parameter, gradient, slots, scalars):
         return parameter, ()

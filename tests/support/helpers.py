@@ -37,7 +37,7 @@ def checks_labels(backend: Backend) -> bool:
     return backend.name == "numpy" or (backend.name == "torch" and not target_of(backend).has_loop)
 
 
-def numbers(backend: Backend, *shape: int, seed: int = 0, dtype: str = "float64") -> Any:
+def normal(backend: Backend, *shape: int, seed: int = 0, dtype: str = "float64") -> Any:
     """Return an array of samples of the standard normal distribution."""
     return backend.asarray(np.random.default_rng(seed).normal(size=shape).astype(dtype))
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet.array import array_namespace
@@ -223,7 +223,7 @@ def test_methods_that_differ_between_libraries():
     [lambda x: np.sum(np.exp(x) * x), lambda x: np.max(x) * np.dot(x, x)],
 )
 def test_in_compiled_steps_and_hessians(backend, f):
-    x = numbers(backend, 4)
+    x = normal(backend, 4)
     compiled = anynet.compile(anynet.value_and_grad(f))
     for _ in range(2):
         value, gradient = compiled(x)
@@ -237,7 +237,7 @@ def test_in_compiled_steps_and_hessians(backend, f):
 
 
 def test_numpy_arrays_beside_traced_arrays(backend):
-    x, y = numbers(backend, 3), np.array([1.0, 2.0, 3.0])
+    x, y = normal(backend, 3), np.array([1.0, 2.0, 3.0])
     functions = (
         lambda x: np.sum(y * x),
         lambda x: np.dot(y, x),
@@ -252,7 +252,7 @@ def test_numpy_arrays_beside_traced_arrays(backend):
 
 
 def test_numpy_functions_without_counterpart_raise(backend):
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     for name, f in {
         "einsum": lambda x: np.einsum("i,i->", x, x),
         "interp": lambda x: np.sum(np.interp(x, x, x)),
@@ -291,9 +291,9 @@ def test_numpy_functions_without_counterpart_raise(backend):
 
 
 def test_results_written_into_traced_arrays(backend):
-    if not hasattr(type(numbers(backend, 1)), "__iadd__"):
+    if not hasattr(type(normal(backend, 1)), "__iadd__"):
         pytest.skip("arrays never change")
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
 
     def f(x):
         out = np.zeros_like(x)
@@ -327,15 +327,15 @@ def test_results_written_into_traced_arrays(backend):
 )
 def test_add_at_repeated_indices(backend, key):
     """The result equals np.add.at of NumPy's arrays, for every kind of key."""
-    if not hasattr(type(numbers(backend, 1)), "__iadd__"):
+    if not hasattr(type(normal(backend, 1)), "__iadd__"):
         pytest.skip("arrays never change")
     if backend.name == "array_api_strict" and (
         key == -1 or (type(key) is tuple and slice(None) in key)
     ):
         pytest.skip("its keys name every axis, and have no slices beside arrays")
     x, values = (
-        numbers(backend, 2, 3),
-        numbers(backend, *np.zeros((2, 3))[key].shape, seed=1),
+        normal(backend, 2, 3),
+        normal(backend, *np.zeros((2, 3))[key].shape, seed=1),
     )
     for function in (np.add, np.subtract):
 
@@ -363,7 +363,7 @@ def test_add_at_repeated_indices(backend, key):
 
 def test_creation_with_like(backend):
     """With like=, NumPy creates arrays that traced arrays can be written into (NEP 35)."""
-    x = numbers(backend, 2, 3)
+    x = normal(backend, 2, 3)
 
     def f(x):
         made = [
@@ -405,7 +405,7 @@ def test_creation_with_like(backend):
 
 
 def test_any_numpy_function_takes_constants(backend):
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     try:
         np.asarray(x)
     except RuntimeError:

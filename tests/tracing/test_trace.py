@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 import anynet
 from anynet.array import array_namespace
@@ -22,7 +22,7 @@ def total(x):
 
 
 def test_sequences_of_traced_arrays(backend):
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     a, b, c = host(x)
     unpacked = lambda x: (lambda a, b, c: a * b * c)(*x)
     assert_close(anynet.grad(unpacked)(x), [b * c, a * c, a * b])
@@ -32,7 +32,7 @@ def test_sequences_of_traced_arrays(backend):
 
 
 def test_asarray_of_traced_scalars(backend):
-    x = numbers(backend, 2)
+    x = normal(backend, 2)
     a, b = host(x)
 
     def f(x):
@@ -49,7 +49,7 @@ def test_asarray_of_traced_scalars(backend):
 
 
 def test_numpy_scalars_beside_arrays_of_other_libraries(backend):
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     for f in (
         lambda x: total(x * np.float64(2)) + total(np.sqrt(4.0) * x),
         lambda x: total(x * 4 + array_namespace(x).finfo(x.dtype).eps * 0),
@@ -75,11 +75,11 @@ def test_namespace_has_only_names_of_the_standard(
             xp.einsum("i,i->", x, x)
         return total(x)
 
-    anynet.grad(f)(numbers(backend, 3))
+    anynet.grad(f)(normal(backend, 3))
 
 
 def test_compiled_code_takes_constants_only(backend):
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     constant = wrap(x)
     np.testing.assert_array_equal(np.asarray(constant), host(x))
     assert np.asarray(constant, dtype="float32").dtype == np.float32
@@ -98,11 +98,11 @@ def test_unknown_methods_raise(backend):
         AttributeError,
         match=r"'detach' is none of them: use a function of its namespace",
     ):
-        anynet.grad(lambda x: total(x.detach()))(numbers(backend, 3))
+        anynet.grad(lambda x: total(x.detach()))(normal(backend, 3))
 
 
 def test_functions_of_the_newest_standard(backend):
-    x = numbers(backend, 3, 3)
+    x = normal(backend, 3, 3)
 
     def f(x):
         xp = array_namespace(x)

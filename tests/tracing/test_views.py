@@ -5,7 +5,7 @@ import operator
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -138,7 +138,7 @@ WRITES = [
 def test_writes_show_in_views_as_in_the_library(backend, f):
     if backend.name == "jax":
         pytest.skip("its arrays never change: test_library_without_views")
-    x = numbers(backend, 6)
+    x = normal(backend, 6)
     value, gradient = anynet.value_and_grad(f)(x)
     assert_close(value, host(f(x)))
     assert_close(
@@ -152,7 +152,7 @@ def test_writes_show_in_views_as_in_the_library(backend, f):
         assert_close(compiled(x), host(value))
     if "into_" not in f.__name__:
         # x is the caller's.
-        assert_close(x, host(numbers(backend, 6)))
+        assert_close(x, host(normal(backend, 6)))
     nested = lambda x: total(anynet.grad(f)(x) * x)
     along = lambda x: total(anynet.grad(f)(x)) * 1.0
     assert_close(
@@ -167,14 +167,14 @@ def test_writes_show_in_views_as_in_the_library(backend, f):
 def test_library_without_views():
     pytest.importorskip("jax", reason="needs JAX")
     backend = get_backend("jax")
-    x = numbers(backend, 6)
+    x = normal(backend, 6)
     for f in (by_a_slice, into_another_name):
         assert_close(anynet.value_and_grad(f)(x)[0], host(f(x)))
         assert_close(anynet.compile(f)(x), host(f(x)))
 
 
 def test_arrays_of_the_caller_are_not_modified(backend):
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     before = host(x).copy()
 
     def f(x):
@@ -186,7 +186,7 @@ def test_arrays_of_the_caller_are_not_modified(backend):
 
 
 def test_writes_with_unknown_aliasing_raise(backend):
-    x = numbers(backend, 6)
+    x = normal(backend, 6)
     if not returns_view(wrap(x), "reshape"):
         pytest.skip("has no views")
 
@@ -218,7 +218,7 @@ def test_writes_with_unknown_aliasing_raise(backend):
 
 def test_in_place_results_keep_shape_and_dtype(backend):
     xp = backend.xp
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
     for wrong in (
         lambda y: operator.iadd(y, 1.5),
         lambda y: operator.itruediv(y, 2),
@@ -266,7 +266,7 @@ def test_rows_are_views_and_numpy_elements_are_not(library):
             last += x[1]
         return total(y * y)
 
-    x = numbers(get_backend(library), 3)
+    x = normal(get_backend(library), 3)
     assert_close(anynet.value_and_grad(f)(x)[0], host(f(x)))
     assert_close(
         anynet.numerical.numerical_gradient(f, x),
@@ -277,7 +277,7 @@ def test_rows_are_views_and_numpy_elements_are_not(library):
 
 def test_numpy_scalars_are_not_changed_in_place():
     backend = get_backend("numpy")
-    x = numbers(backend, 3)
+    x = normal(backend, 3)
 
     def f(x):
         first = x[0]
@@ -308,7 +308,7 @@ def test_writes_at_indices_that_are_arguments(library):
         y[mask] = 0.0
         return total(y * y)
 
-    x = numbers(backend, 4)
+    x = normal(backend, 4)
     compiled = anynet.compile(anynet.value_and_grad(f))
     for places, mask in (
         ([0, 0, 2], [True, False, False, False]),
@@ -339,7 +339,7 @@ def test_views_of_a_library_without_in_place_operators(monkeypatch):
         y += 1.0
         return total(y * y) + total(part)
 
-    x = numbers(get_backend("array_api_strict"), 4)
+    x = normal(get_backend("array_api_strict"), 4)
     value, gradient = anynet.value_and_grad(f)(x)
     assert float(value) == pytest.approx(float(f(x)), rel=1e-12)
     assert_close(gradient, host(anynet.numerical_gradient(f, x)), rtol=1e-6)
@@ -354,7 +354,7 @@ def test_error_of_the_library_is_raised(monkeypatch):
 
     monkeypatch.setattr(strict._array_object.Array, "__setitem__", fail)
     monkeypatch.setattr(views, "_known", {})
-    x = numbers(get_backend("array_api_strict"), 4)
+    x = normal(get_backend("array_api_strict"), 4)
     with pytest.raises(RuntimeError, match="out of memory"):
         anynet.grad(lambda x: total((x * 2)[1:]))(x)
 
@@ -449,9 +449,9 @@ def test_functions_table_lists_every_view(backend):
         "diff",
     }
     arrays = [
-        numbers(backend, 3, 3),
+        normal(backend, 3, 3),
         xp.reshape(xp.arange(9), (3, 3)),
-        numbers(backend, 3, 3) + 1j,
+        normal(backend, 3, 3) + 1j,
     ]
     for name in STANDARD:
         for array in arrays:
@@ -493,7 +493,7 @@ KEYS = {
 def test_indexing_returns_views_as_in_the_library(library, key):
     pytest.importorskip(library, reason=f"needs {library}")
     backend = get_backend(library)
-    x = numbers(backend, 2, 3)
+    x = normal(backend, 2, 3)
     parts = [
         backend.asarray(k) if isinstance(k, np.ndarray) else k
         for k in (key if type(key) is tuple else (key,))
@@ -529,7 +529,7 @@ def test_indexing_returns_views_as_in_the_library(library, key):
 def test_writing_one_part_into_another(library, to, of):
     pytest.importorskip(library, reason=f"needs {library}")
     backend = get_backend(library)
-    x = numbers(backend, 3, 2)
+    x = normal(backend, 3, 2)
 
     def f(x):
         y = array_namespace(x).concat([x, x * x])

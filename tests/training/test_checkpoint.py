@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import assert_close, host, numbers
+from helpers import assert_close, host, normal
 
 from anynet import layers
 from anynet.data.host import on_backend
@@ -66,7 +66,7 @@ def test_file_of_another_network_raises_and_changes_nothing(backend, tmp_path):
         match=r"layers\.0\.weight is \(4, 3\) in the network and \(4, 5\) in the file; ",
     ):
         checkpoint.load(net, tmp_path / "net")
-    checkpoint.save({"w": numbers(backend, 2)}, tmp_path / "other")
+    checkpoint.save({"w": normal(backend, 2)}, tmp_path / "other")
     with pytest.raises(
         ShapeError,
         match=r"layers\.0\.weight is missing in the file; .*w is in the file only",
@@ -230,7 +230,7 @@ def test_save_raises_for_dtypes_that_the_format_lacks(backend, tmp_path, dtype):
     wanted = getattr(backend.xp, dtype, None)
     if wanted is None:
         pytest.skip(f"{backend.name} has no {dtype}")
-    x = backend.xp.astype(numbers(backend, 3), wanted)
+    x = backend.xp.astype(normal(backend, 3), wanted)
     (tmp_path / "x").write_bytes(b"before")
     with pytest.raises(
         ArgumentError,

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from helpers import assert_close, cells, host, numbers
+from helpers import assert_close, cells, host, normal
 
 import anynet
 from anynet import layers, losses, metrics, optimizers
@@ -1103,7 +1103,7 @@ def test_step_never_waits_for_the_device(strictest):
     """The device has no masks and no data-dependent shapes, and reading a value raises."""
     net = network(strictest)
     x, t = (
-        numbers(strictest, 10, 2, dtype="float32"),
+        normal(strictest, 10, 2, dtype="float32"),
         strictest.asarray(np.arange(10) % 3),
     )
     optimizer = optimizers.SGD(0.1)
