@@ -279,9 +279,9 @@ def _of_leaf(f: Callable[[Any], Any], x: Array, step: float | None, memory: int)
     step = step or default_step(x)
     try:
         return _at_many_points(f, x, step, memory)
-    except (AnynetError, TypeError):
-        # The function permits one point and not many at once: it branches by a value, or it calls
-        # code that takes plain arrays only.
+    except (AnynetError, MemoryError, TypeError):
+        # The function permits one point and not many at once: it branches by a value, it calls
+        # code that takes plain arrays only, or it needs too much memory.
         return _one_by_one(f, x, step)
 
 

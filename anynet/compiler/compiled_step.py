@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from anynet import tree
 from anynet.array import Array, array_namespace
 from anynet.callables import name_of, named_like
-from anynet.compiler.guards import Arguments, Guards, Outside
+from anynet.compiler.flatten import Arguments, Outside
+from anynet.compiler.guards import Guards
 from anynet.compiler.program import Program, Write
 from anynet.compiler.recording import record
 from anynet.errors import ArgumentError

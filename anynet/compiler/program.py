@@ -10,7 +10,7 @@ from anynet import tree
 from anynet.array import Array, is_array
 from anynet.compiler.buffers import with_buffers
 from anynet.compiler.device_graph import Carry
-from anynet.compiler.guards import Arguments, Outside, map_arrays
+from anynet.compiler.flatten import Arguments, Outside, map_arrays
 from anynet.compiler.prologue import Contents
 from anynet.compiler.recorder import Recorder
 from anynet.compiler.source import function_of, generate_source, needed_instructions, slots_in

@@ -8,7 +8,14 @@ from anynet import tree
 from anynet.array import Array
 from anynet.callables import name_of, signature_of
 from anynet.compiler.device_graph import Carry
-from anynet.compiler.guards import Arguments, Flattened, Outside, arrays_in, map_arrays, plain_value
+from anynet.compiler.flatten import (
+    Arguments,
+    Flattened,
+    Outside,
+    arrays_in,
+    map_arrays,
+    plain_value,
+)
 from anynet.compiler.program import Changes, Program
 from anynet.compiler.recorder import Recorder
 from anynet.compiler.source import Slot, input_names
