@@ -31,7 +31,11 @@ def describe(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def whole_number(name: str, value: Any, least: int) -> int:
+def whole_number(
+    name: str,
+    value: Any,
+    least: int,
+) -> int:
     """Return an integer of any library's type as a Python int.
 
     Raises:
@@ -57,7 +61,11 @@ def sizes(**values: Any) -> tuple[int, ...]:
     return tuple([whole_number(name, value, 1) for name, value in values.items()])
 
 
-def check_function(name: str, f: Any, wanted: str) -> None:
+def check_function(
+    name: str,
+    f: Any,
+    wanted: str,
+) -> None:
     """Raise ArgumentTypeError unless f can be called."""
     if not callable(f):
         raise ArgumentTypeError(f"{name} is {describe(f)}: wanted {wanted}")
@@ -77,7 +85,13 @@ def check_flag(name: str, value: Any) -> None:
         raise ArgumentTypeError(f"{name} is {describe(value)}: wanted True or False")
 
 
-def example(value: Any, module: ModuleType, *, default: str, call: bool = False) -> str:
+def example(
+    value: Any,
+    module: ModuleType,
+    *,
+    default: str,
+    call: bool = False,
+) -> str:
     """Return an example of an object of a module for a user who gave a class or a string.
 
     A string is taken as a name, the beginning of one, or its initials, as "mse" for

@@ -420,7 +420,11 @@ def _default_device(name: str, x: Array) -> Device:
         raise _no_library(name, f"device of {type(x).__name__}", error) from error
 
 
-def _named_device(name: str, xp: Namespace, device_name: str) -> Device:
+def _named_device(
+    name: str,
+    xp: Namespace,
+    device_name: str,
+) -> Device:
     """Return the device of a library whose text is the name, or that ``Device(name)`` makes."""
     wanted: Any = device_name
     with suppress(AttributeError, TypeError, ValueError, RuntimeError):
@@ -448,7 +452,11 @@ _CALLS: tuple[tuple[str, Callable[[Namespace, Array, Device], Any]], ...] = (
 )
 
 
-def _check_calls(name: str, xp: Namespace, place: Device) -> None:
+def _check_calls(
+    name: str,
+    xp: Namespace,
+    place: Device,
+) -> None:
     try:
         x = xp.asarray([1.0], dtype=xp.float32, device=place)
     except Exception as error:
@@ -460,7 +468,11 @@ def _check_calls(name: str, xp: Namespace, place: Device) -> None:
             raise _no_library(name, call, error) from error
 
 
-def _no_library(name: str, missing: str, error: Exception | None = None) -> BackendError:
+def _no_library(
+    name: str,
+    missing: str,
+    error: Exception | None = None,
+) -> BackendError:
     reason = "" if error is None else f" ({type(error).__name__}: {_line(error)})"
     return BackendError(
         f"{name} does not follow the Array API standard: it lacks {missing}{reason}; a plug-in can "

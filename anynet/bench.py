@@ -178,7 +178,9 @@ def probe_all(names: Iterable[str]) -> list[Report]:
 
 
 def measure(
-    work: Work, backends: list[str], rounds: int = 10
+    work: Work,
+    backends: list[str],
+    rounds: int = 10,
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Return the median seconds of a step, plain and compiled, and the errors, by backend.
 

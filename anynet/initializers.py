@@ -141,7 +141,9 @@ def truncated_normal(standard_deviation: float = 0.01, cut: float = 2.0) -> Init
 
 
 def variance_scaling(
-    scale: float = 1.0, fan: str = "in", distribution: str = "normal"
+    scale: float = 1.0,
+    fan: str = "in",
+    distribution: str = "normal",
 ) -> Initializer:
     """Return an initializer that draws values of mean 0 and variance scale / fan.
 

@@ -384,7 +384,12 @@ def hinge(
     _check_above_zero("margin", margin)
     xp, x = array_namespace(outputs, labels), widened(outputs)
     wanted = targets(labels, x)
-    lowest = xp.full((), -math.inf, dtype=x.dtype, device=device(x))
+    lowest = xp.full(
+        (),
+        -math.inf,
+        dtype=x.dtype,
+        device=device(x),
+    )
     others = xp.max(xp.where(wanted > 0, lowest, x), axis=-1)
     at_label = xp.sum(_at_labels(wanted, x), axis=-1)
     return _reduce(relu(margin + others - at_label), reduction, outputs)
@@ -621,7 +626,11 @@ def _of_log_probabilities(
     return xp.where(nothing, xp.full_like(mean, math.nan), mean)
 
 
-def _class_weight(name: str, weight: Array, outputs: Array) -> Array:
+def _class_weight(
+    name: str,
+    weight: Array,
+    outputs: Array,
+) -> Array:
     given = getattr(weight, "shape", type(weight).__name__)
     wanted = outputs.shape[-1:]
     if given != wanted:
@@ -655,7 +664,11 @@ def _at_labels(wanted: Array, outputs: Array) -> Array:
     return wanted * xp.where(wanted == 0, xp.zeros_like(outputs), outputs)
 
 
-def _cosine(loss: str, x1: Array, x2: Array) -> Array:
+def _cosine(
+    loss: str,
+    x1: Array,
+    x2: Array,
+) -> Array:
     x1, x2 = map(widened, _alike(loss, x1, x2))
     xp = array_namespace(x1)
     # A vector of zeros has no direction. The small constant makes its cosine 0.
@@ -670,7 +683,11 @@ def _distance(x1: Array, x2: Array) -> Array:
     return xp.sqrt(xp.sum(difference * difference, axis=-1))
 
 
-def _reduce(losses: Array, reduction: str, outputs: Array) -> Array:
+def _reduce(
+    losses: Array,
+    reduction: str,
+    outputs: Array,
+) -> Array:
     """Return the losses, their mean or their sum, in the dtype of the outputs."""
     if reduction == "mean":
         losses = mean(losses)
@@ -707,13 +724,21 @@ def _check_above_zero(name: str, value: float) -> None:
         raise ArgumentError(f"{name} is {value}: wanted a finite number above 0")
 
 
-def _check_labels(loss: str, outputs: Array, labels: Array) -> None:
+def _check_labels(
+    loss: str,
+    outputs: Array,
+    labels: Array,
+) -> None:
     _check_outputs(loss, outputs)
     _check_real(loss, labels)
     _check_fit(loss, outputs, labels)
 
 
-def _check_fit(loss: str, outputs: Array, labels: Array) -> None:
+def _check_fit(
+    loss: str,
+    outputs: Array,
+    labels: Array,
+) -> None:
     try:
         given, wanted = labels.shape, outputs.shape
     except AttributeError:

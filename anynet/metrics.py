@@ -228,7 +228,11 @@ class _PerClass(Metric):
         classes = outputs.shape[-1]
         xp = array_namespace(answers, labels)
         none = xp.full_like(labels, classes)
-        labels = xp.where(labels < classes, xp.where(labels < 0, none, labels), none)
+        labels = xp.where(
+            labels < classes,
+            xp.where(labels < 0, none, labels),
+            none,
+        )
         answers = xp.where(xp.logical_or(labels == none, answers < 0), none, answers)
         return {
             "right": _histogram(xp.where(answers == labels, labels, none), classes),
@@ -412,7 +416,11 @@ class R2Score(Metric):
             )
         xp, rows = array_namespace(x, t), x.shape[0]
         # Differences from the first row, because squares of large labels lose small differences.
-        first = xp.zeros((1, *t.shape[1:]), dtype=t.dtype, device=device(t))
+        first = xp.zeros(
+            (1, *t.shape[1:]),
+            dtype=t.dtype,
+            device=device(t),
+        )
         if rows:
             first = t[:1, ...]
         shifted = t - first
@@ -455,7 +463,11 @@ class R2Score(Metric):
             score = xp.sum(score * weights) / xp.sum(weights)
         else:
             score = xp.mean(score)
-        return xp.where(sums["rows"] < 2, xp.full_like(score, math.nan), score)
+        return xp.where(
+            sums["rows"] < 2,
+            xp.full_like(score, math.nan),
+            score,
+        )
 
 
 class MeanSquaredError(Metric):
@@ -637,11 +649,19 @@ def confusion_matrix(outputs: Array, labels: Array) -> Array:
     classes = outputs.shape[-1]
     xp = array_namespace(answers, labels)
     known = xp.logical_and(xp.logical_and(labels >= 0, labels < classes), answers >= 0)
-    cells = xp.where(known, labels * classes + answers, xp.full_like(labels, classes**2))
+    cells = xp.where(
+        known,
+        labels * classes + answers,
+        xp.full_like(labels, classes**2),
+    )
     return xp.reshape(_histogram(cells, classes**2), (classes, classes))
 
 
-def _labels(name: str, outputs: Array, labels: Array) -> Array:
+def _labels(
+    name: str,
+    outputs: Array,
+    labels: Array,
+) -> Array:
     """Return the class index of each row, in the library's default integers.
 
     It is below 0, or too large, if the label is no class.
@@ -677,7 +697,11 @@ def _labels(name: str, outputs: Array, labels: Array) -> Array:
     return xp.astype(labels, _integers(labels), copy=False)
 
 
-def _check_arrays(name: str, outputs: Array, labels: Array) -> None:
+def _check_arrays(
+    name: str,
+    outputs: Array,
+    labels: Array,
+) -> None:
     for what, x in (("outputs", outputs), ("labels", labels)):
         if not is_array(x):
             raise DataError(f"{name}: {what} are {x!r:.60}: wanted an array, as backend.asarray(…)")

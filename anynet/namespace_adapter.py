@@ -33,7 +33,12 @@ class NamespaceAdapter(Namespace):
 
     """
 
-    def __init__(self, library: ModuleType, ignored: Collection[str] = (), **parts: Any) -> None:
+    def __init__(
+        self,
+        library: ModuleType,
+        ignored: Collection[str] = (),
+        **parts: Any,
+    ) -> None:
         self.__name__ = library.__name__
         self._library = library
         self._ignored = frozenset(ignored)

@@ -41,7 +41,11 @@ T = TypeVar("T")
 MEMORY = 64 * 2**20
 
 
-def forward_difference(f: Callable[[Any], Any], x: Any, step: float = 1e-6) -> Any:
+def forward_difference(
+    f: Callable[[Any], Any],
+    x: Any,
+    step: float = 1e-6,
+) -> Any:
     """Return the forward difference (f(x + step) - f(x)) / step, whose error grows with step.
 
     Args:
@@ -58,7 +62,11 @@ def forward_difference(f: Callable[[Any], Any], x: Any, step: float = 1e-6) -> A
     return (f(x + step) - f(x)) / step
 
 
-def central_difference(f: Callable[[Any], Any], x: Any, step: float = 1e-4) -> Any:
+def central_difference(
+    f: Callable[[Any], Any],
+    x: Any,
+    step: float = 1e-4,
+) -> Any:
     """Return the central difference (f(x + step) - f(x - step)) / (2·step), whose error grows with
     step².
 
@@ -111,7 +119,11 @@ def partial_derivative(
             )
         flat = flat * length + i % length
     chosen = xp.reshape(xp.arange(size(x), device=device(x)) == flat, x.shape)
-    difference: Array = central_difference(lambda h: f(xp.where(chosen, x + h, x)), 0.0, step)
+    difference: Array = central_difference(
+        lambda h: f(xp.where(chosen, x + h, x)),
+        0.0,
+        step,
+    )
     return difference
 
 
@@ -235,7 +247,11 @@ def as_floating(x: Array) -> Array:
     return xp.astype(x, dtypes.get("float64", xp.float32))
 
 
-def with_leaf(argument: T, place: int, x: Array) -> T:
+def with_leaf(
+    argument: T,
+    place: int,
+    x: Array,
+) -> T:
     """Return the tree, in training mode, with ``x`` as the leaf at an index.
 
     Beside a traced x, the other leaves are constants. Beside a plain one they are copies, into
@@ -254,25 +270,49 @@ def _copy(x: Array) -> Array:
     return array_namespace(x).asarray(unrecorded(x), copy=True)
 
 
-def _gradient(f: Callable[[Any], Any], x: Array, step: float | None, memory: int) -> Array | None:
+def _gradient(
+    f: Callable[[Any], Any],
+    x: Array,
+    step: float | None,
+    memory: int,
+) -> Array | None:
     if is_floating(x):
         return _of_leaf(f, x, step, memory)
     if not is_complex(x):
         return None
     xp = array_namespace(x)
     real, imag = xp.real(x), xp.imag(x)
-    of_real = _of_leaf(lambda y: f(as_complex(y, imag, x)), real, step, memory)
-    of_imag = _of_leaf(lambda y: f(as_complex(real, y, x)), imag, step, memory)
+    of_real = _of_leaf(
+        lambda y: f(as_complex(y, imag, x)),
+        real,
+        step,
+        memory,
+    )
+    of_imag = _of_leaf(
+        lambda y: f(as_complex(real, y, x)),
+        imag,
+        step,
+        memory,
+    )
     return as_complex(of_real, of_imag, x)
 
 
-def as_complex(real: Array, imag: Array, like: Array) -> Array:
+def as_complex(
+    real: Array,
+    imag: Array,
+    like: Array,
+) -> Array:
     """Return real + i·imag, of a complex array's dtype."""
     xp = array_namespace(real, imag)
     return xp.astype(real, like.dtype) + 1j * xp.astype(imag, like.dtype)
 
 
-def _of_leaf(f: Callable[[Any], Any], x: Array, step: float | None, memory: int) -> Array:
+def _of_leaf(
+    f: Callable[[Any], Any],
+    x: Array,
+    step: float | None,
+    memory: int,
+) -> Array:
     xp = array_namespace(x)
     if size(x) == 0:
         return xp.zeros_like(x)
@@ -285,7 +325,12 @@ def _of_leaf(f: Callable[[Any], Any], x: Array, step: float | None, memory: int)
         return _one_by_one(f, x, step)
 
 
-def _at_many_points(f: Callable[[Any], Any], x: Array, step: float, memory: int) -> Array:
+def _at_many_points(
+    f: Callable[[Any], Any],
+    x: Array,
+    step: float,
+    memory: int,
+) -> Array:
     """Perturb a block of elements at a time, one per point: whole rows, or a part of a long row."""
     xp = array_namespace(x)
     most = max(1, memory // (size(x) * _itemsize(x)))
@@ -299,7 +344,13 @@ def _at_many_points(f: Callable[[Any], Any], x: Array, step: float, memory: int)
         width = min(count, most)
         for start in range(0, count, width):
             points = min(width, count - start)
-            unit = xp.eye(points, count, k=start, dtype=x.dtype, device=device(x))
+            unit = xp.eye(
+                points,
+                count,
+                k=start,
+                dtype=x.dtype,
+                device=device(x),
+            )
             change = xp.reshape(unit, (points, -1, columns)) * moving
             above = _values(f, RowPerturbation(x, first, change))
             if not values and type(x) is not Traced:
@@ -308,7 +359,12 @@ def _at_many_points(f: Callable[[Any], Any], x: Array, step: float, memory: int)
     return _quotient(xp.reshape(xp.concat(values), x.shape), x, step)
 
 
-def _check_same(f: Callable[[Any], Any], x: Array, step: float, found: Any) -> None:
+def _check_same(
+    f: Callable[[Any], Any],
+    x: Array,
+    step: float,
+    found: Any,
+) -> None:
     """Check the first value of many against that of a plain array, for which the function may
     branch differently.
     """
@@ -340,7 +396,11 @@ def _values(f: Callable[[Any], Any], moved: RowPerturbation) -> Array:
     return out if out.ndim else array_namespace(out).broadcast_to(out, (points,))
 
 
-def _one_by_one(f: Callable[[Any], Any], x: Array, step: float) -> Array:
+def _one_by_one(
+    f: Callable[[Any], Any],
+    x: Array,
+    step: float,
+) -> Array:
     xp = array_namespace(x)
     places = xp.reshape(xp.arange(size(x), device=device(x)), x.shape)
     move = _step(x, step)
@@ -367,7 +427,11 @@ def _step(x: Array, step: float) -> Array:
     return step * xp.maximum(xp.abs(x), xp.ones_like(x))
 
 
-def _quotient(difference: Array, x: Array, step: float) -> Array:
+def _quotient(
+    difference: Array,
+    x: Array,
+    step: float,
+) -> Array:
     """Divide by the distance of the two points after rounding."""
     move = _step(x, step)
     distance = (x + move) - (x - move)

@@ -145,7 +145,13 @@ def _axis(name: str, n: Any) -> int | str:
         raise type(error)(f"{error}, or a name, as 'batch', for any length") from None
 
 
-def _argument(name: str, shape: Shape, dtype: DType, net: Module, backend: Backend) -> Array:
+def _argument(
+    name: str,
+    shape: Shape,
+    dtype: DType,
+    net: Module,
+    backend: Backend,
+) -> Array:
     """Return the array of the graph for an input."""
     chosen = dtype_name(dtype) if dtype is not None else _dtype_of(net)
     own = getattr(backend.xp, chosen, None)

@@ -111,7 +111,12 @@ def xor(x: Array) -> Array:
     return result
 
 
-def learn(x: Array, t: Array, learning_rate: float = 1.0, passes: int = 100) -> Perceptron:
+def learn(
+    x: Array,
+    t: Array,
+    learning_rate: float = 1.0,
+    passes: int = 100,
+) -> Perceptron:
     """Return a perceptron that gives t for every x, by the learning rule
     w ← w + learning_rate · (t - y) · x.
 

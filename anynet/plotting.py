@@ -17,7 +17,11 @@ __all__ = [
 ]
 
 
-def accuracy_curve(history: History, path: str | os.PathLike[str], title: str = "") -> None:
+def accuracy_curve(
+    history: History,
+    path: str | os.PathLike[str],
+    title: str = "",
+) -> None:
     """Plot the first metric on the training and the test data over the epochs, as a PNG file.
 
     Args:

@@ -84,7 +84,12 @@ def fold_in(key: Array, number: int) -> Array:
     if not 0 <= number < 2**32:
         raise ArgumentError(f"number is {number}: wanted an integer from 0 to 2**32 - 1")
     xp = array_namespace(key)
-    counter = xp.full((1,), _signed(number), dtype=xp.int32, device=device(key))
+    counter = xp.full(
+        (1,),
+        _signed(number),
+        dtype=xp.int32,
+        device=device(key),
+    )
     return xp.concat(threefry(key, xp.zeros_like(counter), counter))
 
 
@@ -179,7 +184,11 @@ def _halves(x: float, digits: int) -> tuple[float, float]:
     return first, second * unit * 2.0**-digits
 
 
-def normal(key: Array, shape: tuple[int, ...], dtype: DType = None) -> Array:
+def normal(
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DType = None,
+) -> Array:
     """Return values of the standard normal distribution, of the shape.
 
     Each value is the quantile at the middle of one of 2²³ cells of equal probability. It is
@@ -212,7 +221,12 @@ def quantile(cells: Array) -> Array:
     return xp.astype(normal_quantile(cells), xp.float32) * 2.0**-FRACTION
 
 
-def integers(key: Array, shape: tuple[int, ...], low: int, high: int) -> Array:
+def integers(
+    key: Array,
+    shape: tuple[int, ...],
+    low: int,
+    high: int,
+) -> Array:
     """Return int32 values drawn from low ≤ x < high, of the shape.
 
     The probability of each value is off by less than (high - low) / 2³¹.
@@ -237,7 +251,12 @@ def integers(key: Array, shape: tuple[int, ...], low: int, high: int) -> Array:
         )
     xp = array_namespace(key)
     ones = (1,) * max(len(shape), 1)
-    span = xp.full(ones, high - low, dtype=xp.int32, device=device(key))
+    span = xp.full(
+        ones,
+        high - low,
+        dtype=xp.int32,
+        device=device(key),
+    )
     words = shift_right(bits(key, shape), 1)
     return xp.reshape(xp.remainder(words, span) + low, shape)
 

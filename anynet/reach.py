@@ -139,7 +139,14 @@ class Reach:
         if not is_array(value):
             self._queue.append(value)
 
-    def _place(self, value: object, holder: object, name: object, *, single: bool = True) -> None:
+    def _place(
+        self,
+        value: object,
+        holder: object,
+        name: object,
+        *,
+        single: bool = True,
+    ) -> None:
         self.places.append(Reached(value, holder, name))
         if single:
             self.single.append((holder, name))
@@ -149,7 +156,12 @@ class Reach:
             # Code that reaches the class may call it. Code that reaches an object of it does not.
             self._add(vars(value).get("__init__"))
 
-    def _attribute(self, value: object, holder: object, name: str) -> None:
+    def _attribute(
+        self,
+        value: object,
+        holder: object,
+        name: str,
+    ) -> None:
         """Visit an attribute as soon as code that is reached names it."""
         if self._any_name or name in self._named:
             self._place(value, holder, name)

@@ -68,7 +68,11 @@ def check_arguments(
         ) from None
 
 
-def check_attribute(owner: object, name: str, base: type) -> None:
+def check_attribute(
+    owner: object,
+    name: str,
+    base: type,
+) -> None:
     """Check the name of a new attribute of an object.
 
     Raises:
@@ -135,7 +139,11 @@ def _settable(owner: object) -> list[str]:
     return [name for name in (*properties, *vars(owner)) if not name.startswith("_")]
 
 
-def declares(kind: type, name: str, base: type) -> bool:
+def declares(
+    kind: type,
+    name: str,
+    base: type,
+) -> bool:
     """Return whether a class, or one of its bases up to a base, declares an attribute."""
     declared = _declared(kind, base)
     return name in declared or not _ANY_NAME.isdisjoint(declared)

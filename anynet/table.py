@@ -57,7 +57,11 @@ class Table:
         return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
-def _html_row(tag: str, cells: Cells, styles: Sequence[str]) -> str:
+def _html_row(
+    tag: str,
+    cells: Cells,
+    styles: Sequence[str],
+) -> str:
     row = "".join(
         f"<{tag}{style}>{html.escape(cell)}</{tag}>"
         for cell, style in zip(cells, styles, strict=True)

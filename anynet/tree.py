@@ -62,7 +62,13 @@ def map(
         return _map(fn, tree, untrained, defaults, None)
     columns = [[*_beside(tree, other, "", None)] for other in others]
     rows = zip(*columns, strict=True)
-    return _map(lambda leaf: fn(leaf, *next(rows)), tree, None, None, None)
+    return _map(
+        lambda leaf: fn(leaf, *next(rows)),
+        tree,
+        None,
+        None,
+        None,
+    )
 
 
 def unflatten(tree: T, leaves: Iterable[Any]) -> T:
@@ -485,7 +491,10 @@ def ties(tree: object) -> dict[str, str]:
 
 
 def _places(
-    tree: object, path: str, buffers: bool, seen: dict[int, str] | None
+    tree: object,
+    path: str,
+    buffers: bool,
+    seen: dict[int, str] | None,
 ) -> Iterator[tuple[str, Array, str | None]]:
     """Yield (path, leaf, first path) of every place of a leaf. The first place has None there."""
     kind = _kind(tree)
@@ -552,7 +561,9 @@ def children(tree: object) -> Iterable[tuple[Any, Any]]:
 
 
 def own_leaves(
-    tree: object, path: str = "", is_leaf: Callable[[Any], bool] = is_array
+    tree: object,
+    path: str = "",
+    is_leaf: Callable[[Any], bool] = is_array,
 ) -> Iterator[tuple[str, Any]]:
     """Yield ``(path, leaf)`` of lists, tuples and dicts, without the leaves of modules in them.
 

@@ -419,7 +419,7 @@ def test_functions_that_return_no_scalar_raise(backend, f, given_):
         numerical.numerical_gradient(f, backend.asarray(np.ones(2)))
 
 
-def test_an_error_of_the_function_is_raised_once(backend):
+def test_errors_of_the_function_are_raised_once(backend):
     calls = []
 
     def fail(x):

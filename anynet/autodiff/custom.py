@@ -40,7 +40,12 @@ def remat(f: Callable[..., Any]) -> Callable[..., Any]:
 
     """
 
-    def again(g: Any, out: Any, args: Any, named: Any) -> Any:
+    def again(
+        g: Any,
+        out: Any,
+        args: Any,
+        named: Any,
+    ) -> Any:
         return vjp(_call, args, named)[1](g)
 
     return named_like(f)(
@@ -96,7 +101,12 @@ def custom_vjp(
         "a function pullback(g, out, *args), which returns a cotangent for each argument",
     )
 
-    def cotangents(g: Any, out: Any, args: Any, named: Any) -> Any:
+    def cotangents(
+        g: Any,
+        out: Any,
+        args: Any,
+        named: Any,
+    ) -> Any:
         result = pullback(g, out, *args, **named)
         several = result if isinstance(result, tuple) else (result,)
         if len(several) != len(args):
@@ -124,7 +134,11 @@ def custom_vjp(
     return named_like(f)(step)
 
 
-def _in_order(f: Callable[..., Any], args: Any, named: Any) -> tuple[Any, Any]:
+def _in_order(
+    f: Callable[..., Any],
+    args: Any,
+    named: Any,
+) -> tuple[Any, Any]:
     """Return the arguments with the keyword arguments that can be positional in their place."""
     signature = signature_of(f)
     if signature is None:
@@ -187,7 +201,11 @@ def _step(
         values = tuple(x.value if x.trace is None else x for x in outputs)
         return values if len(values) != 1 else values[0]
 
-    def rule(xp: Any, out: Any, *leaves: Array) -> Any:
+    def rule(
+        xp: Any,
+        out: Any,
+        *leaves: Array,
+    ) -> Any:
         several = out if isinstance(out, tuple) else (out,)
         value, values, count = of_value[0], len(several), len(leaves)
         trained = [i for i, x in enumerate(leaves) if is_floating(x) or is_complex(x)]
@@ -289,7 +307,11 @@ def _kept(old: Any, new: Any) -> Any:
     return wrap(new) if type(old) is Traced else unwrap(new)
 
 
-def _with_array(name: str, out: Any, leaves: Sequence[Array]) -> Any:
+def _with_array(
+    name: str,
+    out: Any,
+    leaves: Sequence[Array],
+) -> Any:
     """Return a float, as compiled code may return for a scalar, as an array."""
     if type(out) is not float:
         if _holds_float(out):
@@ -308,7 +330,12 @@ def _holds_float(out: Any) -> bool:
     return type(out) is float
 
 
-def _check_library(name: str, which: str, out: Any, leaves: Sequence[Array]) -> None:
+def _check_library(
+    name: str,
+    which: str,
+    out: Any,
+    leaves: Sequence[Array],
+) -> None:
     """Check that the returned arrays are of the library of the arguments."""
     known = set(map(type, leaves)) | {Traced}
     for _, x in tree.leaves(out):
@@ -321,7 +348,11 @@ def _check_library(name: str, which: str, out: Any, leaves: Sequence[Array]) -> 
                 )
 
 
-def _check_cotangent(name: str, argument: Any, cotangent: Any) -> None:
+def _check_cotangent(
+    name: str,
+    argument: Any,
+    cotangent: Any,
+) -> None:
     """Check that a cotangent has no scalar, and no array where the argument has none.
 
     Either would count as zero.
@@ -348,7 +379,11 @@ def _beside(argument: Any, cotangent: Any) -> list[Any]:
     return [by_path.get(path) for path, _ in tree.leaves(argument)]
 
 
-def _checked(name: str, x: Array, c: Array | None) -> Array:
+def _checked(
+    name: str,
+    x: Array,
+    c: Array | None,
+) -> Array:
     """Return the cotangent of an array, zeros for None.
 
     It may have more axes than the array. The walker sums over these.

@@ -32,7 +32,10 @@ class Withheld:
         self.name = name
 
     def apply(
-        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+        self,
+        step: Primitive[..., Any],
+        args: Sequence[Any],
+        settings: dict[str, Any],
     ) -> Any:
         """Return the array as a constant for `anynet.stop_gradient`, and raise otherwise."""
         if step.name == "stop_gradient":

@@ -96,7 +96,10 @@ class Tape:
         return Traced(unrecorded(x) if type(x) in RECORDING_TYPES else x, self, node)
 
     def apply(
-        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+        self,
+        step: Primitive[..., Any],
+        args: Sequence[Any],
+        settings: dict[str, Any],
     ) -> Any:
         """Evaluate the primitive and record its pullbacks."""
         steps = self.steps

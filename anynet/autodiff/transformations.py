@@ -29,7 +29,11 @@ from anynet.errors import (
 from anynet.tracing.trace import Traced, wrap
 
 
-def vjp(f: Callable[..., Any], *args: Any, **named: Any) -> tuple[Any, Callable[[Any], Any]]:
+def vjp(
+    f: Callable[..., Any],
+    *args: Any,
+    **named: Any,
+) -> tuple[Any, Callable[[Any], Any]]:
     """Return f(*args, **named) and its pullback, g ↦ gᵀ ∂f/∂x.
 
     The pullback takes a cotangent, a tree like the value, and returns the tuple of the cotangents
@@ -149,7 +153,11 @@ def jvp(
     zeros = tree.map(lambda x: array_namespace(x).zeros_like(x), value)
 
     def transpose(g: Any) -> Any:
-        _, pullback = vjp(f, *tree.map(wrap, args), **tree.map(wrap, named))
+        _, pullback = vjp(
+            f,
+            *tree.map(wrap, args),
+            **tree.map(wrap, named),
+        )
         return pullback(g)
 
     _, forwards = vjp(transpose, zeros)
@@ -248,7 +256,12 @@ def hessian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
     return jacobian(grad(f, argnums), argnums)
 
 
-def hvp(f: Callable[..., Any], x: Any, v: Any, **named: Any) -> Any:
+def hvp(
+    f: Callable[..., Any],
+    x: Any,
+    v: Any,
+    **named: Any,
+) -> Any:
     """Return the product of the Hessian of f with v, ∂²f/∂x² · v, without computing the matrix.
 
     For complex x it is the derivative of the gradient ∂f/∂x + i ∂f/∂y along v.
@@ -294,7 +307,11 @@ def _inner(g: Array, v: Array) -> Array:
     return xp.sum(xp.real(xp.conj(xp.astype(v, g.dtype)) * g))
 
 
-def _stacked(rows: list[Any], shape: tuple[int, ...], like: Any) -> Any:
+def _stacked(
+    rows: list[Any],
+    shape: tuple[int, ...],
+    like: Any,
+) -> Any:
     """Return a tree like a row, with each array stacked over all rows, (*shape, *x.shape).
 
     Without rows, the tree ``like`` has the shapes.
@@ -306,14 +323,22 @@ def _stacked(rows: list[Any], shape: tuple[int, ...], like: Any) -> Any:
         i = next(position)
         if not rows:
             xp = array_namespace(x)
-            return xp.zeros((*shape, *x.shape), dtype=x.dtype, device=device(x))
+            return xp.zeros(
+                (*shape, *x.shape),
+                dtype=x.dtype,
+                device=device(x),
+            )
         xp = array_namespace(columns[0][i])
         return xp.reshape(xp.stack([row[i] for row in columns]), (*shape, *x.shape))
 
     return tree.map(stacked, rows[0] if rows else like)
 
 
-def _check_like(name: str, given: Any, wanted: Any) -> None:
+def _check_like(
+    name: str,
+    given: Any,
+    wanted: Any,
+) -> None:
     shapes = [
         {path: tuple(x.shape) for path, x in tree.leaves(value, buffers=False)}
         for value in (given, wanted)

@@ -12,7 +12,11 @@ from anynet.tracing.trace import Traced, wrap
 from anynet.tracing.vectorize import Vectorizer
 
 
-def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
+def vmap(
+    f: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+) -> Callable[..., Any]:
     """Return a function that evaluates ``f`` for all entries along an axis of its arguments.
 
     The result is the same as the stacked results of a loop over the entries. `vmap` and
@@ -95,7 +99,11 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     return of_all
 
 
-def _of_leaves(name: str, axes: Any, argument: Any) -> list[int | None]:
+def _of_leaves(
+    name: str,
+    axes: Any,
+    argument: Any,
+) -> list[int | None]:
     """Return the axis of every leaf of a tree.
 
     The axes are one axis, or a tree of axes in which one axis may stand for a whole branch.
@@ -118,7 +126,11 @@ def _of_leaves(name: str, axes: Any, argument: Any) -> list[int | None]:
     return list(chain.from_iterable(_of_leaves(name, axis, child) for axis, child in children))
 
 
-def _place(name: str, axis: int | None, ndim: int) -> int | None:
+def _place(
+    name: str,
+    axis: int | None,
+    ndim: int,
+) -> int | None:
     """Return a non-negative axis."""
     if axis is None:
         return None
@@ -141,18 +153,30 @@ def _entries(mapped: list[tuple[str, Array, int | None]]) -> int:
     return next(iter(lengths.values()))
 
 
-def _moved(x: Array, source: int, destination: int | None) -> Array:
+def _moved(
+    x: Array,
+    source: int,
+    destination: int | None,
+) -> Array:
     return x if source == destination else array_namespace(x).moveaxis(x, source, destination)
 
 
-def _repeated(x: Array, axis: int | None, entries: int) -> Array:
+def _repeated(
+    x: Array,
+    axis: int | None,
+    entries: int,
+) -> Array:
     xp = array_namespace(x)
     wide = xp.expand_dims(x, axis=axis)
     shape = tuple(entries if i == axis else n for i, n in enumerate(wide.shape))
     return xp.broadcast_to(wide, shape)
 
 
-def _buffer(batch: Vectorizer, new: Any, axis: int | None) -> Any:
+def _buffer(
+    batch: Vectorizer,
+    new: Any,
+    axis: int | None,
+) -> Any:
     """Return the new value of a buffer, with the axis over the entries where it was."""
     if type(new) is not Traced:
         return new

@@ -19,7 +19,10 @@ _Roots = dict[int, set[int]]
 
 
 def with_buffers(
-    calls: list[Instruction], outputs: list[Any], target: CompilerTarget, kernels: Kernels
+    calls: list[Instruction],
+    outputs: list[Any],
+    target: CompilerTarget,
+    kernels: Kernels,
 ) -> list[Instruction]:
     """Return the calls, with an ``out=`` where the aliasing of the function allows it."""
     roots = _roots(calls, kernels)

@@ -136,7 +136,11 @@ class CompiledStep:
         return self._replay(known, [leaves[i] for i in used], args, named)
 
     def _replay(
-        self, known: _Known, leaves: list[Any], args: list[Any], named: dict[str, Any]
+        self,
+        known: _Known,
+        leaves: list[Any],
+        args: list[Any],
+        named: dict[str, Any],
     ) -> Any:
         def step() -> Any:
             # It may change what a replay does not.
@@ -160,7 +164,13 @@ class CompiledStep:
         """Return the step as a method of the instance, which is then its first argument."""
         return self if instance is None else MethodType(self, instance)
 
-    def for_each(self, entries: Array, *args: Any, start: int = 0, stop: int | None = None) -> Any:
+    def for_each(
+        self,
+        entries: Array,
+        *args: Any,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Any:
         """Call the step with each of the entries as its last argument. Return the results, stacked.
 
         Where the device can repeat a step without Python, all calls are one. Ctrl-C in that call
@@ -210,7 +220,13 @@ class CompiledStep:
         joined = iter([array_namespace(*column).concat(column) for column in columns])
         return tree.map(lambda _: next(joined), results[0])
 
-    def _loop(self, args: list[Any], entries: Array, start: int, stop: int) -> Any:
+    def _loop(
+        self,
+        args: list[Any],
+        entries: Array,
+        start: int,
+        stop: int,
+    ) -> Any:
         """Return the stacked results of a loop on the device, None where there cannot be one."""
         with self._lock:
             arguments, outside = self._flatten(args, {})
@@ -260,7 +276,11 @@ class CompiledStep:
         return False
 
     def _record(
-        self, args: list[Any], named: dict[str, Any], arguments: Arguments, outside: Outside
+        self,
+        args: list[Any],
+        named: dict[str, Any],
+        arguments: Arguments,
+        outside: Outside,
     ) -> Any:
         result, program = record(self._function, args, named, arguments, outside)
         if isinstance(program, Program):

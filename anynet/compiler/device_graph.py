@@ -85,7 +85,12 @@ class GraphDriver(ABC):
 class _Inputs:
     """The arrays that a graph reads: some arguments themselves, and copies of the others."""
 
-    def __init__(self, driver: GraphDriver, arguments: list[Array], copied: Iterable[int]) -> None:
+    def __init__(
+        self,
+        driver: GraphDriver,
+        arguments: list[Array],
+        copied: Iterable[int],
+    ) -> None:
         self._driver = driver
         self.copied = sorted(copied)
         self._memory = driver.memory([arguments[i] for i in self.copied])
@@ -115,7 +120,11 @@ class _Captured:
     function: Capturable
 
 
-def _scalar(value: float, like: Array, dtype: DType) -> Array:
+def _scalar(
+    value: float,
+    like: Array,
+    dtype: DType,
+) -> Array:
     xp = array_namespace(like)
     return xp.full((), value, dtype=dtype, device=device(like))
 
@@ -128,7 +137,12 @@ class _Capturing(ABC):
     this warns once and does not try again.
     """
 
-    def __init__(self, function: ArrayFunction, carry: list[Carry], driver: GraphDriver) -> None:
+    def __init__(
+        self,
+        function: ArrayFunction,
+        carry: list[Carry],
+        driver: GraphDriver,
+    ) -> None:
         self._function = function
         self._carry = carry
         self._driver = driver
@@ -239,7 +253,12 @@ class Loop(_Capturing):
     """
 
     def __call__(
-        self, arrays: list[Array], entries: Array, scalars: list[list[float]], start: int, stop: int
+        self,
+        arrays: list[Array],
+        entries: Array,
+        scalars: list[list[float]],
+        start: int,
+        stop: int,
     ) -> tuple[list[Array], list[Array]] | None:
         """Return the carried results, and the other results of all calls, stacked. Return None
         where the device cannot capture the function.

@@ -70,7 +70,13 @@ class Flattened:
         #: Whether a value may change and stay the same object.
         self.volatile = False
 
-    def _add_leaf(self, holder: object, name: object, x: Array, known: dict[int, int]) -> None:
+    def _add_leaf(
+        self,
+        holder: object,
+        name: object,
+        x: Array,
+        known: dict[int, int],
+    ) -> None:
         i = known.setdefault(id(x), len(self.leaves))
         if i == len(self.leaves):
             self.leaves.append(x)
@@ -109,7 +115,12 @@ class Arguments(Flattened):
         for root in (args, named):
             self._add(root, None, ())
 
-    def _add(self, x: Any, holder: object, path: tuple[Any, ...]) -> None:
+    def _add(
+        self,
+        x: Any,
+        holder: object,
+        path: tuple[Any, ...],
+    ) -> None:
         kind = _kinds.get(type(x)) or _kind(x)
         structure, number = self.structure, len(self._known)
         structure.append(type(x))
@@ -255,7 +266,12 @@ def plain_value(x: Any) -> Any:
     return x
 
 
-def map_arrays(function: Callable[[Any], Any], x: Any, *, only_tuples: bool = False) -> Any:
+def map_arrays(
+    function: Callable[[Any], Any],
+    x: Any,
+    *,
+    only_tuples: bool = False,
+) -> Any:
     """Return a copy of nested lists, tuples and dicts with function(array) for each array in it.
 
     A tuple in which nothing changes is returned itself.

@@ -15,7 +15,11 @@ class Guards:
     """The checks of a call that is like the last one, whose arguments need not be flattened."""
 
     def __init__(
-        self, used: list[int], args: list[Any], arguments: Arguments, outside: Outside
+        self,
+        used: list[int],
+        args: list[Any],
+        arguments: Arguments,
+        outside: Outside,
     ) -> None:
         self._count = len(args)
         self._trees: list[tuple[int, Any]] = []

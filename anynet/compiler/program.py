@@ -45,7 +45,12 @@ class Changes:
         """Whether any container is replaced."""
         return any(type(output) is list for _, _, output in self.places)
 
-    def writes(self, arguments: Arguments, outside: Outside, used: list[int]) -> list[Write]:
+    def writes(
+        self,
+        arguments: Arguments,
+        outside: Outside,
+        used: list[int],
+    ) -> list[Write]:
         """Return the writes of a call."""
         writes: list[Write] = [(None, used.index(leaf), output) for leaf, output in self.written]
         for is_outside, i, output in self.places:
@@ -54,7 +59,11 @@ class Changes:
         return writes
 
 
-def _with_outputs(container: Any, indices: list[int | None], outputs: list[Array]) -> Any:
+def _with_outputs(
+    container: Any,
+    indices: list[int | None],
+    outputs: list[Array],
+) -> Any:
     """Return a copy of a container with the output of each array that changes."""
     remaining = iter(indices)
 
@@ -128,7 +137,12 @@ class Program:
             if i != j and is_array(x)
         )
 
-    def replay(self, leaves: list[Any], writes: list[Write], step: Callable[[], Any]) -> Any:
+    def replay(
+        self,
+        leaves: list[Any],
+        writes: list[Write],
+        step: Callable[[], Any],
+    ) -> Any:
         """Make the calls and the writes, and return the step's result.
 
         Args:
@@ -167,7 +181,11 @@ class Program:
         return result
 
     def _finish(
-        self, writes: list[Write], leaves: list[Any], outputs: list[Array], contents: Contents
+        self,
+        writes: list[Write],
+        leaves: list[Any],
+        outputs: list[Array],
+        contents: Contents,
     ) -> None:
         """Put outputs where they belong, and advance dynamic values: the step has succeeded."""
         for holder, name, output in writes:
@@ -194,7 +212,12 @@ class Program:
         return not self._written or not self.shares_memory(leaves)
 
     def loop(
-        self, leaves: list[Any], writes: list[Write], entries: Array, start: int, stop: int
+        self,
+        leaves: list[Any],
+        writes: list[Write],
+        entries: Array,
+        start: int,
+        stop: int,
     ) -> Any:
         """Make the calls for each of the entries, which is the last leaf, and the writes.
 

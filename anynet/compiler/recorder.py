@@ -108,7 +108,10 @@ class Recorder:
         return x.value
 
     def apply(
-        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+        self,
+        step: Primitive[..., Any],
+        args: Sequence[Any],
+        settings: dict[str, Any],
     ) -> Any:
         """Compute the primitive and record the calls of its kernel's lowering, those of an inlined
         reference, or one call.
@@ -153,7 +156,10 @@ class Recorder:
             )
 
     def _inline_users_code(
-        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+        self,
+        step: Primitive[..., Any],
+        args: Sequence[Any],
+        settings: dict[str, Any],
     ) -> Any:
         """Record the calls of a user's own code, for a device that runs steps without Python."""
         before = len(self.instructions)
@@ -171,7 +177,12 @@ class Recorder:
                 "namespace, or leave this part out of the compiled step"
             ) from error
 
-    def emit(self, function: Function, *args: Any, **settings: Any) -> Any:
+    def emit(
+        self,
+        function: Function,
+        *args: Any,
+        **settings: Any,
+    ) -> Any:
         """Call a function of the library and record the call."""
         # The name of maximum.reduce is reduce.
         owner: Any = getattr(function, "__self__", None)

@@ -28,7 +28,11 @@ from anynet.tracing.trace import Traced
 
 
 def record(
-    step: Function, args: list[Any], named: dict[str, Any], arguments: Arguments, outside: Outside
+    step: Function,
+    args: list[Any],
+    named: dict[str, Any],
+    arguments: Arguments,
+    outside: Outside,
 ) -> tuple[Any, Program | str]:
     """Call the step. Return its result and its program, or the reason why no other call could use
     a program.
@@ -97,7 +101,12 @@ def record(
 class _Part:
     """The arguments of a call, or all that it reaches outside of them, before and after it."""
 
-    def __init__(self, before: Flattened, originals: list[Array], recorder: Recorder) -> None:
+    def __init__(
+        self,
+        before: Flattened,
+        originals: list[Array],
+        recorder: Recorder,
+    ) -> None:
         self.before = before
         self.originals = originals
         self.recorder = recorder
@@ -155,7 +164,11 @@ class _Variables:
             numbers = part.before.numbers(part.originals)
             known = {x: variables[i] for x, i in numbers.items()}
             for holder, name, x in _places(part.before, tuple):
-                new = map_arrays(lambda y: known.get(id(y), y), x, only_tuples=True)  # noqa: B023
+                new = map_arrays(
+                    lambda y, known=known: known.get(id(y), y),  # type: ignore[misc]
+                    x,
+                    only_tuples=True,
+                )
                 if new is not x:
                     self._tuples[id(new)] = new, x
                     holder[name] = new
@@ -254,7 +267,12 @@ class _Variables:
                     changes.places.append((is_outside, k, [changed.get(i) for i in contents]))
         return changes, outputs
 
-    def _check_kept(self, x: Any, variable: Traced, arguments: set[int]) -> None:
+    def _check_kept(
+        self,
+        x: Any,
+        variable: Traced,
+        arguments: set[int],
+    ) -> None:
         owner = id(_owner(x))
         if owner in arguments and not self._written.keys().isdisjoint((owner, id(variable))):
             raise CompilationError(

@@ -69,7 +69,9 @@ def needed_instructions(
 
 
 def generate_source(
-    instructions: list[Instruction], inputs: dict[int, str], outputs: list[Any]
+    instructions: list[Instruction],
+    inputs: dict[int, str],
+    outputs: list[Any],
 ) -> tuple[str, dict[str, Any]]:
     """Return the source of a function ``run``, and the values of its global names.
 
@@ -124,7 +126,11 @@ def generate_source(
 _next_number = count(1).__next__
 
 
-def function_of(source: str, names: dict[str, Any], title: str) -> ArrayFunction:
+def function_of(
+    source: str,
+    names: dict[str, Any],
+    title: str,
+) -> ArrayFunction:
     """Return the function ``run`` of a source, whose lines are shown as those of a file.
 
     The lines are known for as long as the function exists.
@@ -152,7 +158,11 @@ def input_names(wanted: Iterable[object]) -> list[str]:
     return inputs
 
 
-def free_name(names: dict[str, Any], wanted: str, value: object) -> str:
+def free_name(
+    names: dict[str, Any],
+    wanted: str,
+    value: object,
+) -> str:
     """Return the name of a value: the wanted one, with a number where it names another value."""
     name = wanted
     tries = count(1)

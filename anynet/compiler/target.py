@@ -30,7 +30,12 @@ class CompilerTarget:
         """Return whether a write into one array changes the other, as it does for a view."""
         return x is y
 
-    def empty(self, shape: tuple[int, ...], dtype: DType, strides: Any) -> Array:
+    def empty(
+        self,
+        shape: tuple[int, ...],
+        dtype: DType,
+        strides: Any,
+    ) -> Array:
         """Return an uninitialized array whose axes have the order in memory that strides give."""
         return self.backend.xp.empty(shape, dtype=dtype, device=self.backend.device)
 

@@ -11,7 +11,12 @@ from anynet.errors import ArgumentError, ShapeError
 Augmentation = Callable[[Array, Array], Array]
 
 
-def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0.1) -> Augmentation:
+def random_affine(
+    *,
+    shift: float = 2.0,
+    degrees: float = 10.0,
+    scale: float = 0.1,
+) -> Augmentation:
     """Return augment(key, x), which shifts, rotates and scales each image by random amounts.
 
     It takes floating images (N, channels, height, width) and returns images of the same shape and
@@ -49,7 +54,12 @@ def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0
             )
         check_floating("random_affine", x)
         xp = array_namespace(x)
-        drawn = random.uniform(key, (4, x.shape[0], 1, 1), low=-1.0, high=1.0)
+        drawn = random.uniform(
+            key,
+            (4, x.shape[0], 1, 1),
+            low=-1.0,
+            high=1.0,
+        )
         down, right = shift * drawn[0, ...], shift * drawn[1, ...]
         angle = math.radians(degrees) * drawn[2, ...]
         factor = 1 / (1 + scale * drawn[3, ...])
@@ -68,7 +78,11 @@ def random_affine(*, shift: float = 2.0, degrees: float = 10.0, scale: float = 0
     return augment
 
 
-def _check_amount(name: str, value: float, below: float) -> None:
+def _check_amount(
+    name: str,
+    value: float,
+    below: float,
+) -> None:
     """Raise ArgumentError unless an amount is 0 or more and below a limit."""
     if not 0 <= value < below:
         raise ArgumentError(f"{name} is {value}: wanted a number from 0 up to but not {below}")
@@ -79,7 +93,11 @@ def _indices(length: int, like: Array) -> Array:
     return array_namespace(like).arange(length, dtype=like.dtype, device=like.device)
 
 
-def sample(x: Array, rows: Array, columns: Array) -> Array:
+def sample(
+    x: Array,
+    rows: Array,
+    columns: Array,
+) -> Array:
     """Return images (N, channels, …) read between pixels, by bilinear interpolation.
 
     Outside an image all pixels are 0, also for the interpolation at its edges.
@@ -102,14 +120,22 @@ def sample(x: Array, rows: Array, columns: Array) -> Array:
     pixels = xp.reshape(xp.permute_dims(x, (0, 2, 3, 1)), (-1, channels))
 
     def at(offset: int, weight: Array) -> Array:
-        weight = xp.astype(xp.reshape(weight, (-1, 1)), x.dtype, copy=False)
+        weight = xp.astype(
+            xp.reshape(weight, (-1, 1)),
+            x.dtype,
+            copy=False,
+        )
         return xp.take(pixels, xp.reshape(corner + offset, (-1,)), axis=0) * weight
 
     mixed = at(0, (1 - down) * (1 - right))
     mixed = mixed + at(1, (1 - down) * right)
     mixed = mixed + at(width + 2, down * (1 - right))
     mixed = mixed + at(width + 3, down * right)
-    return xp.moveaxis(xp.reshape(mixed, (*rows.shape, channels)), -1, 1)
+    return xp.moveaxis(
+        xp.reshape(mixed, (*rows.shape, channels)),
+        -1,
+        1,
+    )
 
 
 def _with_frame(x: Array) -> Array:
@@ -119,9 +145,17 @@ def _with_frame(x: Array) -> Array:
     """
     xp = array_namespace(x)
     images, channels, height, width = x.shape
-    frame = xp.zeros((images, channels, height, 1), dtype=x.dtype, device=x.device)
+    frame = xp.zeros(
+        (images, channels, height, 1),
+        dtype=x.dtype,
+        device=x.device,
+    )
     x = xp.concat([frame, x, frame], axis=3)
-    frame = xp.zeros((images, channels, 1, width + 2), dtype=x.dtype, device=x.device)
+    frame = xp.zeros(
+        (images, channels, 1, width + 2),
+        dtype=x.dtype,
+        device=x.device,
+    )
     return xp.concat([frame, x, frame], axis=2)
 
 

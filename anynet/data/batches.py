@@ -36,7 +36,13 @@ class Batches:
 
     """
 
-    def __init__(self, name: str, source: Any, backend: Backend | None, passes: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        source: Any,
+        backend: Backend | None,
+        passes: int,
+    ) -> None:
         self._name = name
         self._source = source
         self._backend = backend

@@ -50,7 +50,11 @@ def load_digits(backend: Backend | str | None = None, *, flat: bool = True) -> D
     )
 
 
-def _interpolation(backend: Backend, given: int, wanted: int) -> Array:
+def _interpolation(
+    backend: Backend,
+    given: int,
+    wanted: int,
+) -> Array:
     """Return the matrix (wanted, given) that interpolates linearly between the middles of
     pixels.
     """

@@ -7,7 +7,11 @@ from anynet.backend import Backend
 from anynet.errors import DataError, DTypeError
 
 
-def on_backend(x: Any, dtype: str, backend: Backend) -> Array:
+def on_backend(
+    x: Any,
+    dtype: str,
+    backend: Backend,
+) -> Array:
     """Return a NumPy array on a backend, in the dtype of this name.
 
     If the library lacks float16 or bfloat16, the array is float32, which has all their values.

@@ -75,7 +75,11 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> memory
             raise DataError(f"{path} is a damaged gzip file ({error}): fetch it again") from error
 
 
-def _read(file: IO[bytes] | gzip.GzipFile, path: Path, max_bytes: int) -> memoryview:
+def _read(
+    file: IO[bytes] | gzip.GzipFile,
+    path: Path,
+    max_bytes: int,
+) -> memoryview:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES:
         raise DataError(

@@ -126,7 +126,12 @@ class Loader:
             )
 
 
-def random_batch(key: Array, size: int, x: Array, t: Array) -> tuple[Array, Array]:
+def random_batch(
+    key: Array,
+    size: int,
+    x: Array,
+    t: Array,
+) -> tuple[Array, Array]:
     """Return rows of x and t, sampled with replacement.
 
     Args:
@@ -154,12 +159,20 @@ def random_batch(key: Array, size: int, x: Array, t: Array) -> tuple[Array, Arra
     return batch(x, t, rows)
 
 
-def batch(x: Array, t: Array, rows: Array) -> tuple[Array, Array]:
+def batch(
+    x: Array,
+    t: Array,
+    rows: Array,
+) -> tuple[Array, Array]:
     """Return the rows of x and t at these indices."""
     return _take(x, rows, axis=0), _take(t, rows, axis=0)
 
 
-def check_rows(x: Any, t: Any, where: str = "") -> None:
+def check_rows(
+    x: Any,
+    t: Any,
+    where: str = "",
+) -> None:
     """Raise unless x and t are arrays of one library and device with the same number of rows.
 
     Args:
@@ -187,7 +200,11 @@ def check_rows(x: Any, t: Any, where: str = "") -> None:
         )
 
 
-def check_finite(x: Array, t: Array, where: str = "") -> None:
+def check_finite(
+    x: Array,
+    t: Array,
+    where: str = "",
+) -> None:
     """Raise DataError, whose message begins with ``where``, if a value is NaN or infinite."""
     xp = array_namespace(x, t)
     for name, value in (("x", x), ("t", t)):

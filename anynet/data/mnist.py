@@ -58,7 +58,11 @@ def load_mnist(backend: Backend | str | None = None, *, flat: bool = True) -> Da
     """
     read = {name: _read(name) for name in FILES}
     keys = [(part, what) for part in ("train", "test") for what in ("images", "labels")]
-    return to_dataset(dict(zip(keys, read.values(), strict=True)), backend, flat=flat)
+    return to_dataset(
+        dict(zip(keys, read.values(), strict=True)),
+        backend,
+        flat=flat,
+    )
 
 
 def cache_folder() -> Path:

@@ -428,7 +428,12 @@ class _Reader:
                 made[id(record)] = self.make(name, record, backend)
         return {name: made[id(record)] for name, record in found.items()}
 
-    def make(self, name: str, record: Any, backend: Backend) -> Array:
+    def make(
+        self,
+        name: str,
+        record: Any,
+        backend: Backend,
+    ) -> Array:
         """Make the array that a record describes."""
         match record:
             case _Array(shape, _DType(code, order), fortran, memoryview() as data):

@@ -308,7 +308,11 @@ def _settings(
     }
 
 
-def _around(layer: _Convolution, size: Shape, kernel: Shape) -> Padding:
+def _around(
+    layer: _Convolution,
+    size: Shape,
+    kernel: Shape,
+) -> Padding:
     """Return the padding before and after the rows, and before and after the columns."""
     if not isinstance(layer.padding, str):
         height, width = layer.padding

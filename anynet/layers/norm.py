@@ -267,7 +267,11 @@ def _scaled(
     return xp.add(xp.multiply(x, weight), bias)
 
 
-def _check_second(x: Array, length: int, noun: str) -> None:
+def _check_second(
+    x: Array,
+    length: int,
+    noun: str,
+) -> None:
     if x.ndim < 2 or x.shape[1] != length:
         raise ShapeError(
             f"input of shape {tuple(x.shape)}: wanted {length} {noun}, (N, {length}, …)"

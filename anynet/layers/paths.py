@@ -46,7 +46,11 @@ def get(net: "Module", path: object) -> Any:
     return value
 
 
-def put(net: "Module", path: str, value: object) -> None:
+def put(
+    net: "Module",
+    path: str,
+    value: object,
+) -> None:
     """Replace the parameter, buffer, setting or module at a path of a network.
 
     Raises:
@@ -101,7 +105,11 @@ def check_layer(path: str, layer: object) -> None:
     )
 
 
-def _check_fits(path: str, old: Any, new: Any) -> None:
+def _check_fits(
+    path: str,
+    old: Any,
+    new: Any,
+) -> None:
     """Compare an array with the one that it replaces. None replaces any, as a layer's bias."""
     is_open = is_uninitialized(old)
     if new is None or is_uninitialized(new) or not (is_open or is_array(old)):

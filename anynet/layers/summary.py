@@ -174,7 +174,10 @@ class Summary:
 
 
 def summary(
-    net: Module, input_shape: Shape | None = None, *, dtype: DType | None = None
+    net: Module,
+    input_shape: Shape | None = None,
+    *,
+    dtype: DType | None = None,
 ) -> Summary:
     """Return the table of a network's layers with the shapes and counts of their parameters.
 
@@ -263,7 +266,11 @@ def _run(
         if any(map(is_uninitialized, vars(module).values())):
             copy.initialize(0, backend)
     notes = _Notes()
-    zeros = backend.xp.zeros((1, *input_shape), dtype=dtype, device=backend.device)
+    zeros = backend.xp.zeros(
+        (1, *input_shape),
+        dtype=dtype,
+        device=backend.device,
+    )
     notes.observe(copy)(notes.counting.begin(zeros))
     return notes
 

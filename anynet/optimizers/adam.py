@@ -71,7 +71,11 @@ class Adam(Optimizer):
         return rate / (1 - self.beta1**step), correction, 1.0
 
     def apply(
-        self, parameter: Array, gradient: Array, slots: Slots, scalars: Scalars
+        self,
+        parameter: Array,
+        gradient: Array,
+        slots: Slots,
+        scalars: Scalars,
     ) -> tuple[Array, Slots]:
         """Return the new parameter, and the new mean and square."""
         if is_complex(parameter):

@@ -117,7 +117,12 @@ class Optimizer:
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
         if "KERNEL" in vars(cls) and cls.KERNEL is not None:
-            cls._fused = fused_update(cls.KERNEL, cls._apply_with, len(cls.SCALARS), len(cls.SLOTS))
+            cls._fused = fused_update(
+                cls.KERNEL,
+                cls._apply_with,
+                len(cls.SCALARS),
+                len(cls.SLOTS),
+            )
         elif not vars(cls).keys().isdisjoint(("apply", "SLOTS", "SCALARS", "SETTINGS")):
             # The inherited kernel computes another update.
             cls.KERNEL = cls._fused = None
@@ -173,7 +178,11 @@ class Optimizer:
         return (rate,)
 
     def apply(
-        self, parameter: Array, gradient: Array, slots: Slots, scalars: Scalars
+        self,
+        parameter: Array,
+        gradient: Array,
+        slots: Slots,
+        scalars: Scalars,
     ) -> tuple[Array, Slots]:
         """Return the new parameter and the new slots, without a write into the old ones.
 
@@ -222,7 +231,10 @@ class Optimizer:
         self._updates.advance(_next, like=pairs[0][2] if pairs else None)
 
     def _update_with_slots(
-        self, pairs: list[_Place], states: Mapping[str, State], arrays: list[Array]
+        self,
+        pairs: list[_Place],
+        states: Mapping[str, State],
+        arrays: list[Array],
     ) -> None:
         """Replace parameters and their slots.
 
@@ -279,7 +291,12 @@ class Optimizer:
             self.state = {path: self.state[path] for path in paths}
         return self.state
 
-    def _slots(self, path: str, state: State, parameter: Array) -> tuple[int, Slots]:
+    def _slots(
+        self,
+        path: str,
+        state: State,
+        parameter: Array,
+    ) -> tuple[int, Slots]:
         """Return how many updates a parameter has missed, and its slots."""
         if not state:
             zeros = array_namespace(parameter).zeros_like(widened(parameter))
@@ -388,7 +405,11 @@ def _rate_at(step: int, learning_rate: float | Schedule) -> float:
     return rate
 
 
-def _like(name: str | None, parameter: Array, gradient: Array) -> Array:
+def _like(
+    name: str | None,
+    parameter: Array,
+    gradient: Array,
+) -> Array:
     """Return the gradient in the dtype of its parameter, which would change to a wider one.
 
     Raises:

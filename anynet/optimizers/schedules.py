@@ -161,7 +161,11 @@ class OneCycle:
         return _between(self.learning_rate, start / self.end_divisor, share)
 
 
-def _between(start: float, end: float, share: float) -> float:
+def _between(
+    start: float,
+    end: float,
+    share: float,
+) -> float:
     """Return the value of half a cosine from start, at share 0, to end, at share 1 and above."""
     return end + 0.5 * (start - end) * (1 + math.cos(math.pi * min(share, 1)))
 

@@ -31,7 +31,11 @@ class SGD(Optimizer):
         super().__init__(learning_rate)
 
     def apply(
-        self, parameter: Array, gradient: Array, slots: Slots, scalars: Scalars
+        self,
+        parameter: Array,
+        gradient: Array,
+        slots: Slots,
+        scalars: Scalars,
     ) -> tuple[Array, Slots]:
         """Return the new parameter."""
         (rate,) = scalars
@@ -80,7 +84,11 @@ class Momentum(Optimizer):
         self.nesterov = nesterov
 
     def apply(
-        self, parameter: Array, gradient: Array, slots: Slots, scalars: Scalars
+        self,
+        parameter: Array,
+        gradient: Array,
+        slots: Slots,
+        scalars: Scalars,
     ) -> tuple[Array, Slots]:
         """Return the new parameter and the new velocity."""
         (rate,), (velocity,) = scalars, slots

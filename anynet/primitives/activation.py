@@ -9,7 +9,12 @@ from anynet.primitives.precision import REAL, in_float32
 from anynet.tracing.trace import primitive
 
 
-def _relu_gradient_rule(xp: Namespace, out: Array, g: Array, y: Array) -> Any:
+def _relu_gradient_rule(
+    xp: Namespace,
+    out: Array,
+    g: Array,
+    y: Array,
+) -> Any:
     return lambda h: relu_gradient(h, y), None
 
 
@@ -23,7 +28,11 @@ def relu_gradient(g: Array, y: Array) -> Array:
     return xp.where(y > 0, g, xp.zeros_like(g))
 
 
-def _relu_rule(xp: Namespace, out: Array, x: Array) -> Any:
+def _relu_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: relu_gradient(g, out)
 
 
@@ -42,7 +51,11 @@ def relu(x: Array) -> Array:
     return xp.maximum(x, xp.zeros_like(x))
 
 
-def _sigmoid_rule(xp: Namespace, out: Array, x: Array) -> Any:
+def _sigmoid_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g * out * (1 - out)
 
 
@@ -75,7 +88,12 @@ def _explain_axis(x: Array, axis: object = -1) -> None:
         )
 
 
-def _softmax_rule(xp: Namespace, out: Array, x: Array, axis: int = -1) -> Any:
+def _softmax_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    axis: int = -1,
+) -> Any:
     return lambda g: out * (g - xp.sum(g * out, axis=axis, keepdims=True)), None
 
 
@@ -110,7 +128,12 @@ def softmax(x: Array, axis: int = -1) -> Array:
     return e / xp.sum(e, axis=axis, keepdims=True)
 
 
-def _log_softmax_rule(xp: Namespace, out: Array, x: Array, axis: int = -1) -> Any:
+def _log_softmax_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    axis: int = -1,
+) -> Any:
     return lambda g: g - xp.exp(out) * xp.sum(g, axis=axis, keepdims=True), None
 
 

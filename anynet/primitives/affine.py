@@ -28,7 +28,11 @@ def _affine_rule(
     return lambda g: matmul(g, weight.T), to_weight, lambda g: g
 
 
-def _explain(x: Array, weight: Array, bias: Array | None) -> None:
+def _explain(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+) -> None:
     """Raise an error that names the shapes, and says whether flattening some axes would help."""
     given, wanted = tuple(x.shape), weight.shape[0]
     if given[-1:] == (wanted,):
@@ -45,7 +49,11 @@ def _explain(x: Array, weight: Array, bias: Array | None) -> None:
 
 
 @primitive(_affine_rule, _explain, kind=REAL_OR_COMPLEX)
-def affine(x: Array, weight: Array, bias: Array | None) -> Array:
+def affine(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+) -> Array:
     """Return x @ weight + bias, (…, m).
 
     Args:

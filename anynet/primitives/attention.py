@@ -9,7 +9,12 @@ from anynet.primitives.precision import REAL, in_float32
 from anynet.tracing.trace import primitive
 
 
-def _rule(xp: Namespace, out: Array, scores: Array, allowed: Array) -> Any:
+def _rule(
+    xp: Namespace,
+    out: Array,
+    scores: Array,
+    allowed: Array,
+) -> Any:
     return lambda g: out * (g - xp.sum(g * out, axis=-1, keepdims=True)), None
 
 
@@ -47,7 +52,12 @@ def masked_softmax(scores: Array, allowed: Array) -> Array:
 
     """
     xp = array_namespace(scores, allowed)
-    minus_infinity = xp.full((), -math.inf, dtype=scores.dtype, device=device(scores))
+    minus_infinity = xp.full(
+        (),
+        -math.inf,
+        dtype=scores.dtype,
+        device=device(scores),
+    )
     scores = xp.where(allowed, scores, minus_infinity)
     e = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
     return e / xp.sum(e, axis=-1, keepdims=True)

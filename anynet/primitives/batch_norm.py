@@ -17,7 +17,11 @@ def _axes(x: Array) -> tuple[int, ...]:
     return (0, *range(2, x.ndim))
 
 
-def _like(xp: Namespace, x: Array, of_features: Array) -> Array:
+def _like(
+    xp: Namespace,
+    x: Array,
+    of_features: Array,
+) -> Array:
     """Return an array (features,) in a shape that broadcasts to x."""
     return xp.reshape(of_features, (-1,) + (1,) * (x.ndim - 2))
 
@@ -37,7 +41,13 @@ def batch_norm_gradient(
     wide_mean = xp.expand_dims(_like(xp, x, mean), axis=0)
     wide_variance = xp.expand_dims(_like(xp, x, variance), axis=0)
     y = (x - wide_mean) / xp.sqrt(wide_variance + epsilon)
-    of_x = standardize_gradient(g * _like(xp, x, weight), y, wide_variance, _axes(x), epsilon)
+    of_x = standardize_gradient(
+        g * _like(xp, x, weight),
+        y,
+        wide_variance,
+        _axes(x),
+        epsilon,
+    )
     return of_x, xp.sum(g * y, axis=_axes(x)), xp.sum(g, axis=_axes(x))
 
 
@@ -71,7 +81,12 @@ def _rule(
 
 
 @primitive(_rule, kind=REAL)
-def batch_norm(x: Array, weight: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:
+def batch_norm(
+    x: Array,
+    weight: Array,
+    bias: Array,
+    epsilon: float,
+) -> tuple[Array, Array, Array]:
     """Return weight · (x - mean) / √(variance + epsilon) + bias, the mean and the variance.
 
     Mean and variance are those of the batch, over all axes but the second.

@@ -50,7 +50,12 @@ def check_images(x: Array) -> None:
         )
 
 
-def check_windows(size: Shape, kernel: Shape, padding: Padding, dilation: Pair) -> None:
+def check_windows(
+    size: Shape,
+    kernel: Shape,
+    padding: Padding,
+    dilation: Pair,
+) -> None:
     """Check that a window is not larger than the padded image.
 
     Raises:
@@ -91,7 +96,11 @@ def windows(
     return xp.stack(seen, axis=2)
 
 
-def pad(x: Array, padding: Padding, fill: float = 0.0) -> Array:
+def pad(
+    x: Array,
+    padding: Padding,
+    fill: float = 0.0,
+) -> Array:
     """Add rows and columns of a value around images. A negative padding removes them."""
     xp = array_namespace(x)
     for axis, (before, after) in zip((2, 3), padding, strict=True):
@@ -123,7 +132,12 @@ def _rule(
     )
 
 
-def _explain(x: Array, weight: Array, bias: Array | None, **settings: Any) -> None:
+def _explain(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    **settings: Any,
+) -> None:
     groups = settings["groups"]
     check_images(x)
     if x.shape[1] != weight.shape[1] * groups:

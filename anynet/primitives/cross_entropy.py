@@ -33,10 +33,19 @@ def targets(labels: Array, like: Array) -> Array:
         return xp.astype(labels, like.dtype, copy=False)
     # The dtype of the labels may hold fewer values than there are classes.
     labels = as_indices("labels", labels)
-    classes = xp.arange(like.shape[-1], dtype=labels.dtype, device=device(labels))
+    classes = xp.arange(
+        like.shape[-1],
+        dtype=labels.dtype,
+        device=device(labels),
+    )
     rows = xp.astype(xp.expand_dims(labels, axis=-1) == classes, like.dtype)
     no_class = xp.sum(rows, axis=-1, keepdims=True) == 0
-    nan = xp.full((), math.nan, dtype=rows.dtype, device=device(rows))
+    nan = xp.full(
+        (),
+        math.nan,
+        dtype=rows.dtype,
+        device=device(rows),
+    )
     return xp.where(no_class, nan, rows)
 
 
@@ -46,7 +55,12 @@ def mean(losses: Array) -> Array:
     return xp.mean(losses) if math.prod(losses.shape) else xp.sum(losses) * math.nan
 
 
-def _rule(xp: Namespace, out: tuple[Array, Array], logits: Array, labels: Array) -> Any:
+def _rule(
+    xp: Namespace,
+    out: tuple[Array, Array],
+    logits: Array,
+    labels: Array,
+) -> Any:
     _, difference = out
     rows = max(1, math.prod(difference.shape[:-1]))
 
@@ -119,7 +133,11 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     total = xp.sum(exponentials, axis=-1, keepdims=True)
     wanted = targets(labels, logits)
     # A class with a target of 0 may have a logit of -∞, and 0 · ∞ would be NaN.
-    surprise = xp.where(wanted == 0, xp.zeros_like(shifted), xp.log(total) - shifted)
+    surprise = xp.where(
+        wanted == 0,
+        xp.zeros_like(shifted),
+        xp.log(total) - shifted,
+    )
     losses = xp.sum(wanted * surprise, axis=-1)
     probabilities = exponentials / total
     if labels.ndim == logits.ndim:

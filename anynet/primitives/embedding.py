@@ -17,7 +17,12 @@ from anynet.primitives.precision import REAL_OR_COMPLEX
 from anynet.tracing.trace import primitive
 
 
-def _rule(xp: Namespace, out: Array, weight: Array, indices: Array) -> Any:
+def _rule(
+    xp: Namespace,
+    out: Array,
+    weight: Array,
+    indices: Array,
+) -> Any:
     rows, features = weight.shape
     places = xp.reshape(as_indices("indices", indices), (-1,))
 
@@ -61,7 +66,16 @@ def embedding(weight: Array, indices: Array) -> Array:
     xp = array_namespace(weight, indices)
     flat = xp.reshape(as_indices("indices", indices), (-1,))
     inside = xp.logical_and(flat >= 0, flat < weight.shape[0])
-    rows = xp.take(weight, xp.where(inside, flat, xp.zeros_like(flat)), axis=0)
-    nan = xp.full((), math.nan, dtype=rows.dtype, device=device(rows))
+    rows = xp.take(
+        weight,
+        xp.where(inside, flat, xp.zeros_like(flat)),
+        axis=0,
+    )
+    nan = xp.full(
+        (),
+        math.nan,
+        dtype=rows.dtype,
+        device=device(rows),
+    )
     rows = xp.where(xp.expand_dims(inside, axis=-1), rows, nan)
     return xp.reshape(rows, (*indices.shape, weight.shape[1]))

@@ -55,7 +55,11 @@ TAIL = (
 LIMIT = 6.0
 
 
-def _rule(xp: Namespace, out: Array, x: Array) -> Any:
+def _rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     wide = widened(x)
     return lambda g: g * ((2 / math.sqrt(math.pi)) * xp.exp(-wide * wide))
 
@@ -79,7 +83,11 @@ def erf(x: Array) -> Array:
     size, square = xp.abs(x), x * x
     centre = x * _ratio(CENTRE, square)
     tail = 1 - xp.exp(-square) * _ratio(TAIL, size)
-    return xp.where(size < 1, centre, xp.where(x < 0, -tail, tail))
+    return xp.where(
+        size < 1,
+        centre,
+        xp.where(x < 0, -tail, tail),
+    )
 
 
 def _ratio(polynomials: tuple[tuple[float, ...], tuple[float, ...]], x: Array) -> Array:

@@ -21,7 +21,12 @@ from anynet.tracing.standard import INDEXING, STANDARD
 from anynet.tracing.trace import Primitive, Traced, primitive
 
 
-def _sum_to_rule(xp: Namespace, out: Array, g: Array, shape: tuple[int, ...]) -> Any:
+def _sum_to_rule(
+    xp: Namespace,
+    out: Array,
+    g: Array,
+    shape: tuple[int, ...],
+) -> Any:
     given = g.shape
     return lambda h: STANDARD["broadcast_to"](h, given), None
 
@@ -39,7 +44,11 @@ def sum_to(g: Array, shape: tuple[int, ...]) -> Array:
     return xp.reshape(xp.sum(g, axis=(*range(extra), *stretched), dtype=dtype), shape)
 
 
-def _one_rule(xp: Namespace, out: Array, x: Array) -> Any:
+def _one_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: None
 
 
@@ -65,7 +74,11 @@ def _place_rule(
 
 
 @primitive(_place_rule)
-def place(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
+def place(
+    g: Array,
+    key: Any,
+    shape: tuple[int, ...],
+) -> Array:
     """Return zeros of the shape with ``g`` at a key that names no element twice."""
     xp = array_namespace(g)
     out = xp.zeros(shape, dtype=g.dtype, device=device(g))
@@ -79,7 +92,12 @@ def place(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
 _ONCE = (int, slice, type(None), type(...))
 
 
-def _getitem_rule(xp: Namespace, out: Array, x: Array, key: Any) -> Any:
+def _getitem_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    key: Any,
+) -> Any:
     """Add the cotangent at the elements that were read."""
     shape = x.shape
     parts = key if isinstance(key, tuple) else (key,)
@@ -128,7 +146,12 @@ def _index_add_rule(
 
 
 @primitive(_index_add_rule)
-def index_add(g: Array, indices: Array, axis: int, length: int) -> Array:
+def index_add(
+    g: Array,
+    indices: Array,
+    axis: int,
+    length: int,
+) -> Array:
     """Return zeros, ``length`` along an axis, with slice i of ``g`` added at indices[i].
 
     The reference is a product with the one-hot rows of the indices, which is slow for many indices.
@@ -148,7 +171,11 @@ def index_add(g: Array, indices: Array, axis: int, length: int) -> Array:
     last = xp.moveaxis(g, axis, 0)
     flat = xp.reshape(last, (last.shape[0], math.prod(last.shape[1:])))
     rows = xp.matmul(selection, flat)
-    return xp.moveaxis(xp.reshape(rows, (length, *last.shape[1:])), 0, axis)
+    return xp.moveaxis(
+        xp.reshape(rows, (length, *last.shape[1:])),
+        0,
+        axis,
+    )
 
 
 def _scatter_rule(
@@ -163,7 +190,12 @@ def _scatter_rule(
 
 
 @primitive(_scatter_rule)
-def scatter_add(g: Array, indices: Array, axis: int, length: int) -> Array:
+def scatter_add(
+    g: Array,
+    indices: Array,
+    axis: int,
+    length: int,
+) -> Array:
     """Return zeros, ``length`` along an axis, with each element of ``g`` added at its index.
 
     >>> import numpy as np
@@ -195,22 +227,39 @@ def _put_rule(
     parts = key if isinstance(key, tuple) else (key,)
 
     def pullback(g: Array) -> Array:
-        return _written(g, key, xp.zeros((), dtype=g.dtype, device=device(g)))
+        return _written(
+            g,
+            key,
+            xp.zeros((), dtype=g.dtype, device=device(g)),
+        )
 
     if all(isinstance(part, _ONCE) or _is_mask(part) for part in parts):
         return pullback, None, lambda g: g[key]
     shape = x[key].shape
     order = xp.reshape(xp.arange(math.prod(shape), device=device(x)), shape)
-    nothing = xp.full(x.shape, -1, dtype=order.dtype, device=device(x))
+    nothing = xp.full(
+        x.shape,
+        -1,
+        dtype=order.dtype,
+        device=device(x),
+    )
     stays = _written(nothing, key, order)[key] == order
 
     def to_value(g: Array) -> Array:
-        return xp.where(stays, g[key], xp.zeros((), dtype=g.dtype, device=device(g)))
+        return xp.where(
+            stays,
+            g[key],
+            xp.zeros((), dtype=g.dtype, device=device(g)),
+        )
 
     return pullback, None, to_value
 
 
-def _written(x: Array, key: Any, value: Array) -> Array:
+def _written(
+    x: Array,
+    key: Any,
+    value: Array,
+) -> Array:
     """Return a copy of x with the value at a key that may hold traced arrays."""
     traced = isinstance(key, tuple) and any(type(part) is Traced for part in key)
     return put_at(x, value, *key) if traced else put(x, key, value)
@@ -221,7 +270,11 @@ def _is_mask(part: Any) -> bool:
 
 
 @primitive(_put_rule)
-def put(x: Array, key: Any, value: Array) -> Array:
+def put(
+    x: Array,
+    key: Any,
+    value: Array,
+) -> Array:
     """Return a copy of x with the value at the key."""
     xp = array_namespace(x)
     out = xp.asarray(x, copy=True)
@@ -241,7 +294,11 @@ def _put_at_rule(
 
 
 @primitive(_put_at_rule)
-def put_at(x: Array, value: Array, *parts: Any) -> Array:
+def put_at(
+    x: Array,
+    value: Array,
+    *parts: Any,
+) -> Array:
     """Return a copy of x with the value at the key.
 
     The parts of the key are arguments, among them index arrays whose values may differ the next

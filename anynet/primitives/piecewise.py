@@ -15,7 +15,12 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
-def _leaky_relu_rule(xp: Namespace, out: Array, x: Array, negative_slope: float = 0.01) -> Any:
+def _leaky_relu_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    negative_slope: float = 0.01,
+) -> Any:
     def pullback(g: Array) -> Array:
         above = _above(xp, x)
         return g * (above + negative_slope * (1 - above))
@@ -40,7 +45,12 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     return _positive(xp, x) + negative_slope * _negative(xp, x)
 
 
-def _elu_rule(xp: Namespace, out: Array, x: Array, alpha: float = 1.0) -> Any:
+def _elu_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    alpha: float = 1.0,
+) -> Any:
     return lambda g: g * _exponential_slope(xp, x, alpha), None
 
 
@@ -61,7 +71,11 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
     return _positive(xp, x) + alpha * xp.expm1(_negative(xp, x))
 
 
-def _selu_rule(xp: Namespace, out: Array, x: Array) -> Any:
+def _selu_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g * (_SELU_SCALE * _exponential_slope(xp, x, _SELU_ALPHA))
 
 
@@ -82,7 +96,11 @@ def selu(x: Array) -> Array:
     return _SELU_SCALE * _positive(xp, x) + _SELU_SCALE * _SELU_ALPHA * xp.expm1(_negative(xp, x))
 
 
-def _hard_sigmoid_rule(xp: Namespace, out: Array, x: Array) -> Any:
+def _hard_sigmoid_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: xp.where(xp.logical_and(x > -3, x < 3), g / 6, xp.zeros_like(g))
 
 
@@ -116,7 +134,11 @@ def _above(xp: Namespace, x: Array) -> Array:
     return xp.astype(x > 0, x.dtype)
 
 
-def _exponential_slope(xp: Namespace, x: Array, alpha: float) -> Array:
+def _exponential_slope(
+    xp: Namespace,
+    x: Array,
+    alpha: float,
+) -> Array:
     """Return 1 where x > 0 and alpha · exp(x) elsewhere."""
     slope = xp.exp(_negative(xp, x))
     return slope if alpha == 1 else alpha * slope + (1 - alpha) * _above(xp, x)

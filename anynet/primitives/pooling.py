@@ -22,15 +22,31 @@ from anynet.tracing.trace import primitive
 
 def _explain(x: Array, **settings: Any) -> None:
     check_images(x)
-    check_windows(x.shape[2:], settings["kernel"], settings["padding"], (1, 1))
+    check_windows(
+        x.shape[2:],
+        settings["kernel"],
+        settings["padding"],
+        (1, 1),
+    )
 
 
-def _rule(xp: Namespace, out: Array, x: Array, **settings: Any) -> Any:
+def _rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    **settings: Any,
+) -> Any:
     return lambda g: max_pool2d_gradient(g, x, out, **settings)
 
 
 @primitive(_rule, _explain, kind=REAL)
-def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
+def max_pool2d(
+    x: Array,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> Array:
     """Return the largest element of every window over images.
 
     Padding does not count.
@@ -59,7 +75,12 @@ def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Arr
     return array_namespace(x).max(windows(x, kernel, stride, padding, (1, 1), fill), axis=2)
 
 
-def _residuals_rule(xp: Namespace, out: tuple[Array, ...], x: Array, **settings: Any) -> Any:
+def _residuals_rule(
+    xp: Namespace,
+    out: tuple[Array, ...],
+    x: Array,
+    **settings: Any,
+) -> Any:
     # There is no cotangent of residuals, which are constants.
     return lambda g: max_pool2d_gradient(g[0], x, *out, **settings)
 
@@ -118,7 +139,12 @@ def max_pool2d_gradient(
     """
     xp = array_namespace(g, x)
     places = _places(x, kernel, stride, padding)
-    flat = scatter_add(xp.reshape(g, places.shape), places, -1, x.shape[2] * x.shape[3])
+    flat = scatter_add(
+        xp.reshape(g, places.shape),
+        places,
+        -1,
+        x.shape[2] * x.shape[3],
+    )
     return xp.reshape(flat, x.shape)
 
 
@@ -150,7 +176,12 @@ def max_pool2d_gather(
     return xp.reshape(elements, largest.shape)
 
 
-def _places(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
+def _places(
+    x: Array,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> Array:
     """Return the index of the largest element of each window, (N, channels, windows).
 
     It is the index in an image that is read row by row.
@@ -170,7 +201,13 @@ def _places(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
 
 @primitive(None, _explain, decomposed=True, kind=REAL_OR_COMPLEX)
 @in_float32
-def avg_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Array:
+def avg_pool2d(
+    x: Array,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> Array:
     """Return the mean of every window over images. Padding counts as zeros.
 
     It is a convolution of every channel with equal weights. See `max_pool2d` for the arguments and
@@ -187,7 +224,12 @@ def avg_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Arr
     _explain(x, kernel=kernel, stride=stride, padding=padding)
     xp = array_namespace(x)
     n = math.prod(kernel)
-    weight = xp.full((1, 1, *kernel), 1 / n, dtype=x.dtype, device=device(x))
+    weight = xp.full(
+        (1, 1, *kernel),
+        1 / n,
+        dtype=x.dtype,
+        device=device(x),
+    )
     one_channel = xp.reshape(x, (-1, 1, *x.shape[2:]))
     out = conv2d(
         one_channel,

@@ -27,7 +27,11 @@ def in_float32(reference: F) -> F:
     """
 
     @wraps(reference)
-    def rounded_once(x: Array, *args: Any, **settings: Any) -> Any:
+    def rounded_once(
+        x: Array,
+        *args: Any,
+        **settings: Any,
+    ) -> Any:
         if not is_array(x) or not is_narrow(x):
             return reference(x, *args, **settings)
         wide = [widened(arg) if is_array(arg) else arg for arg in args]

@@ -12,7 +12,11 @@ from anynet.tracing.trace import primitive
 _GELU_CUBIC = 0.044715
 
 
-def _softplus_rule(xp: Namespace, out: Array, x: Array) -> Any:
+def _softplus_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g * sigmoid(x)
 
 
@@ -33,7 +37,11 @@ def softplus(x: Array) -> Array:
     return xp.maximum(x, xp.zeros_like(x)) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
-def _mish_rule(xp: Namespace, out: Array, x: Array) -> Any:
+def _mish_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     x = widened(x)
     t = xp.tanh(softplus(x))
     return lambda g: g * (t + x * (1 - t * t) * sigmoid(x))
@@ -54,7 +62,12 @@ def mish(x: Array) -> Array:
     return x * array_namespace(x).tanh(softplus(x))
 
 
-def _gelu_rule(xp: Namespace, out: Array, x: Array, approximate: bool = False) -> Any:
+def _gelu_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    approximate: bool = False,
+) -> Any:
     x = widened(x)
 
     def pullback(g: Array) -> Array:

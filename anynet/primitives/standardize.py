@@ -47,7 +47,11 @@ def _rule(
 
 
 @primitive(_rule, kind=REAL)
-def standardize(x: Array, axis: tuple[int, ...], epsilon: float) -> tuple[Array, Array, Array]:
+def standardize(
+    x: Array,
+    axis: tuple[int, ...],
+    epsilon: float,
+) -> tuple[Array, Array, Array]:
     """Return (x - mean) / √(variance + epsilon) over axes, the mean and the variance.
 
     The first result is of x's shape. Mean and variance keep the axes, with length one. They are

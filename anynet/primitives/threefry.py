@@ -9,7 +9,11 @@ PARITY = 0x1BD11BDA
 
 
 @primitive()
-def threefry(key: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
+def threefry(
+    key: Array,
+    x0: Array,
+    x1: Array,
+) -> tuple[Array, Array]:
     """Encipher counters x0, x1 (n,) with a key (2,), all int32, by Threefry-2x32 with 20 rounds.
 
     Sums wrap around. Source: Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1,

@@ -26,7 +26,12 @@ Slots = tuple[Array, ...]
 Apply = Callable[[Array, Array, Slots, Scalars], tuple[Array, Slots]]
 
 
-def apply_to_each(apply: Apply, slots: int, scalars: Scalars, arrays: Sequence[Array]) -> Slots:
+def apply_to_each(
+    apply: Apply,
+    slots: int,
+    scalars: Scalars,
+    arrays: Sequence[Array],
+) -> Slots:
     """Return the new parameter and slots of each parameter in turn.
 
     Args:
@@ -60,7 +65,10 @@ def apply_to_each(apply: Apply, slots: int, scalars: Scalars, arrays: Sequence[A
 
 
 def fused_update(
-    name: str, apply_with: Callable[..., Apply], scalars: int, slots: int
+    name: str,
+    apply_with: Callable[..., Apply],
+    scalars: int,
+    slots: int,
 ) -> Primitive[..., Slots]:
     """Return the primitive that updates many parameters. Its reference applies ``apply`` to each.
 

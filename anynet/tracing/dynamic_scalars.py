@@ -83,7 +83,9 @@ class DynamicValue:
 
 
 def dynamic_scalars(
-    compute: Callable[..., Sequence[float]], *values: DynamicValue, like: Array
+    compute: Callable[..., Sequence[float]],
+    *values: DynamicValue,
+    like: Array,
 ) -> Sequence[Any]:
     """Return compute(*contents of the values), which a compiled step calls again at each call.
 

@@ -15,7 +15,11 @@ def differentiation_error(what: str) -> DifferentiationError:
     )
 
 
-def call(f: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+def call(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    named: Mapping[str, Any],
+) -> Any:
     """Call a user's function with traced arrays.
 
     Raises:

@@ -34,7 +34,10 @@ class Counting:
         return tree.map(self._traced, argument)
 
     def apply(
-        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+        self,
+        step: Primitive[..., Any],
+        args: Sequence[Any],
+        settings: dict[str, Any],
     ) -> Any:
         """Evaluate the primitive and add its multiply-adds."""
         if step.inlined and step.name not in _OF_PRIMITIVES:
@@ -56,15 +59,30 @@ class Counting:
         return Traced(x, self) if is_array(x) and (is_floating(x) or is_complex(x)) else wrap(x)
 
 
-def _matmul(out: Array, x1: Array, x2: Array) -> int:
+def _matmul(
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> int:
     return int(math.prod(out.shape) * x1.shape[-1])
 
 
-def _vecdot(out: Array, x1: Array, x2: Array, *, axis: int = -1) -> int:
+def _vecdot(
+    out: Array,
+    x1: Array,
+    x2: Array,
+    *,
+    axis: int = -1,
+) -> int:
     return int(math.prod(out.shape) * x1.shape[axis])
 
 
-def _affine(out: Array, x: Array, weight: Array, bias: Array | None) -> int:
+def _affine(
+    out: Array,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+) -> int:
     return int(math.prod(out.shape) * weight.shape[0])
 
 

@@ -171,7 +171,11 @@ def _viewing(function: Callable[..., Any]) -> Callable[..., Any]:
     name = function.__name__
     copies = _COPIES.get(name)
 
-    def viewing(x: Any, *args: Any, **settings: Any) -> Any:
+    def viewing(
+        x: Any,
+        *args: Any,
+        **settings: Any,
+    ) -> Any:
         out = function(x, *args, **settings)
         if type(x) is not Traced or (copies is not None and copies(x, out, settings)):
             return out
@@ -191,7 +195,11 @@ def _viewing(function: Callable[..., Any]) -> Callable[..., Any]:
     return unstack if name == "unstack" else viewing
 
 
-def _rounds(x: Array, out: Array, settings: dict[str, Any]) -> bool:
+def _rounds(
+    x: Array,
+    out: Array,
+    settings: dict[str, Any],
+) -> bool:
     return is_floating(x)
 
 
@@ -290,7 +298,13 @@ def _of_dtypes(function: Callable[..., Any]) -> Callable[..., Any]:
 def _like(xp: DifferentiableNamespace, name: str) -> Callable[..., Any]:
     own = getattr(xp.plain_namespace, f"{name}_like", None)
 
-    def function(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Any:
+    def function(
+        x: Array,
+        /,
+        *,
+        dtype: DType | None = None,
+        device: Device | None = None,
+    ) -> Any:
         if own is not None and type(x) is Traced and x.trace is None:
             # An axis of an array in an ONNX graph may have no length: the library reads the shape.
             return wrap(own(x.value, dtype=dtype, device=device))
@@ -313,7 +327,11 @@ def _full_like(xp: DifferentiableNamespace) -> Callable[..., Any]:
     return full_like
 
 
-def _place(x: Array, dtype: DType | None, place: Device | None) -> dict[str, Any]:
+def _place(
+    x: Array,
+    dtype: DType | None,
+    place: Device | None,
+) -> dict[str, Any]:
     return {
         "dtype": x.dtype if dtype is None else dtype,
         "device": device(x) if place is None else place,

@@ -113,7 +113,11 @@ def composed(function: _F) -> _F:
 
 
 @composed
-def transpose(xp: Namespace, a: Array, axes: Sequence[int] | None = None) -> Array:
+def transpose(
+    xp: Namespace,
+    a: Array,
+    axes: Sequence[int] | None = None,
+) -> Array:
     if axes is None:
         return xp.permute_dims(a, tuple(range(a.ndim))[::-1])
     # Not every library takes negative axes here.
@@ -121,7 +125,12 @@ def transpose(xp: Namespace, a: Array, axes: Sequence[int] | None = None) -> Arr
 
 
 @composed
-def swapaxes(xp: Namespace, a: Array, axis1: int, axis2: int) -> Array:
+def swapaxes(
+    xp: Namespace,
+    a: Array,
+    axis1: int,
+    axis2: int,
+) -> Array:
     axes = list(range(a.ndim))
     axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
     return xp.permute_dims(a, tuple(axes))
@@ -157,14 +166,22 @@ def copy(xp: Namespace, a: Array) -> Array:
 
 
 @composed
-def squeeze(xp: Namespace, a: Array, axis: Axes = None) -> Array:
+def squeeze(
+    xp: Namespace,
+    a: Array,
+    axis: Axes = None,
+) -> Array:
     if axis is None:
         axis = tuple(i for i, n in enumerate(a.shape) if n == 1)
     return xp.squeeze(a, axis=axis)
 
 
 @composed
-def expand_dims(xp: Namespace, a: Array, axis: Lengths) -> Array:
+def expand_dims(
+    xp: Namespace,
+    a: Array,
+    axis: Lengths,
+) -> Array:
     axes = _lengths(axis)
     for i in sorted(i % (a.ndim + len(axes)) for i in axes):
         a = xp.expand_dims(a, axis=i)
@@ -182,12 +199,20 @@ def atleast_2d(xp: Namespace, a: Array) -> Array:
 
 
 @composed
-def concatenate(xp: Namespace, arrays: Arrays, axis: int | None = 0) -> Array:
+def concatenate(
+    xp: Namespace,
+    arrays: Arrays,
+    axis: int | None = 0,
+) -> Array:
     return xp.concat(arrays_of(xp, arrays), axis=axis)
 
 
 @composed
-def stack(xp: Namespace, arrays: Arrays, axis: int = 0) -> Array:
+def stack(
+    xp: Namespace,
+    arrays: Arrays,
+    axis: int = 0,
+) -> Array:
     return xp.stack(arrays_of(xp, arrays), axis=axis)
 
 
@@ -210,7 +235,10 @@ def column_stack(xp: Namespace, tup: Arrays) -> Array:
 
 @composed
 def array_split(
-    xp: Namespace, ary: Array, indices_or_sections: Lengths, axis: int = 0
+    xp: Namespace,
+    ary: Array,
+    indices_or_sections: Lengths,
+    axis: int = 0,
 ) -> list[Array]:
     length = ary.shape[axis]
     if isinstance(indices_or_sections, int):
@@ -223,7 +251,12 @@ def array_split(
 
 
 @composed
-def split(xp: Namespace, ary: Array, indices_or_sections: Lengths, axis: int = 0) -> list[Array]:
+def split(
+    xp: Namespace,
+    ary: Array,
+    indices_or_sections: Lengths,
+    axis: int = 0,
+) -> list[Array]:
     if isinstance(indices_or_sections, int) and ary.shape[axis] % indices_or_sections:
         raise ArgumentError(
             f"np.split: axis {axis} has length {ary.shape[axis]}, not {indices_or_sections} equal "
@@ -233,21 +266,39 @@ def split(xp: Namespace, ary: Array, indices_or_sections: Lengths, axis: int = 0
 
 
 @composed
-def tile(xp: Namespace, a: Array, reps: Lengths) -> Array:
+def tile(
+    xp: Namespace,
+    a: Array,
+    reps: Lengths,
+) -> Array:
     return views.twin(xp.tile(a, _lengths(reps)))
 
 
 @composed
-def repeat(xp: Namespace, a: Array, repeats: Array | int, axis: int | None = None) -> Array:
+def repeat(
+    xp: Namespace,
+    a: Array,
+    repeats: Array | int,
+    axis: int | None = None,
+) -> Array:
     return xp.repeat(a, repeats, axis=axis)
 
 
 @composed
-def take(xp: Namespace, a: Array, indices: Any, axis: int | None = None) -> Array:
+def take(
+    xp: Namespace,
+    a: Array,
+    indices: Any,
+    axis: int | None = None,
+) -> Array:
     indices = xp.asarray(indices, device=device(a))
     a, axis = _flattened(xp, a, axis)
     axis %= a.ndim
-    taken = xp.take(a, xp.reshape(indices, (-1,)), axis=axis)
+    taken = xp.take(
+        a,
+        xp.reshape(indices, (-1,)),
+        axis=axis,
+    )
     return xp.reshape(taken, (*a.shape[:axis], *indices.shape, *a.shape[axis + 1 :]))
 
 
@@ -278,7 +329,11 @@ def pad(
 
 
 @composed
-def where(xp: Namespace, condition: Array, *choices: Any) -> Any:
+def where(
+    xp: Namespace,
+    condition: Array,
+    *choices: Any,
+) -> Any:
     if not choices:
         return xp.nonzero(condition)
     if not xp.isdtype(condition.dtype, "bool"):
@@ -300,18 +355,30 @@ def clip(
 
 
 @composed
-def round_(xp: Namespace, a: Array, decimals: int = 0) -> Array:
+def round_(
+    xp: Namespace,
+    a: Array,
+    decimals: int = 0,
+) -> Array:
     return xp.round(a) if not decimals else xp.round(a * 10.0**decimals) / 10.0**decimals
 
 
 @composed
-def argsort(xp: Namespace, a: Array, axis: int | None = -1) -> Array:
+def argsort(
+    xp: Namespace,
+    a: Array,
+    axis: int | None = -1,
+) -> Array:
     a, axis = _flattened(xp, a, axis)
     return xp.argsort(a, axis=axis)
 
 
 @composed
-def sort(xp: Namespace, a: Array, axis: int | None = -1) -> Array:
+def sort(
+    xp: Namespace,
+    a: Array,
+    axis: int | None = -1,
+) -> Array:
     a, axis = _flattened(xp, a, axis)
     return xp.sort(a, axis=axis)
 
@@ -339,44 +406,78 @@ def trace(
 
 
 @composed
-def dot(xp: Namespace, a: Array, b: Array) -> Array:
+def dot(
+    xp: Namespace,
+    a: Array,
+    b: Array,
+) -> Array:
     a, b = listed(xp, a, b)
     if not axes_of(a) or not axes_of(b):
         return a * b
     if b.ndim <= 2:
         return xp.matmul(a, b)
-    return xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
+    return xp.tensordot(
+        a,
+        b,
+        axes=((a.ndim - 1,), (b.ndim - 2,)),
+    )
 
 
 @composed
-def inner(xp: Namespace, a: Array, b: Array) -> Array:
+def inner(
+    xp: Namespace,
+    a: Array,
+    b: Array,
+) -> Array:
     a, b = listed(xp, a, b)
     if not axes_of(a) or not axes_of(b):
         return a * b
-    return xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
+    return xp.tensordot(
+        a,
+        b,
+        axes=((a.ndim - 1,), (b.ndim - 1,)),
+    )
 
 
 @composed
-def tensordot(xp: Namespace, a: Array, b: Array, axes: Any = 2) -> Array:
+def tensordot(
+    xp: Namespace,
+    a: Array,
+    b: Array,
+    axes: Any = 2,
+) -> Array:
     if isinstance(axes, tuple | list):
         axes = tuple((i,) if isinstance(i, int) else tuple(i) for i in axes)
     return xp.tensordot(a, b, axes=axes)
 
 
 @composed
-def outer(xp: Namespace, a: Array, b: Array) -> Array:
+def outer(
+    xp: Namespace,
+    a: Array,
+    b: Array,
+) -> Array:
     a, b = listed(xp, a, b)
     return xp.reshape(a, (-1, 1)) * xp.reshape(b, (1, -1))
 
 
 @composed
-def vdot(xp: Namespace, a: Array, b: Array) -> Array:
+def vdot(
+    xp: Namespace,
+    a: Array,
+    b: Array,
+) -> Array:
     a, b = listed(xp, a, b)
     return xp.vecdot(xp.reshape(a, (-1,)), xp.reshape(b, (-1,)))
 
 
 @composed
-def average(xp: Namespace, a: Array, axis: Axes = None, weights: Any = None) -> Array:
+def average(
+    xp: Namespace,
+    a: Array,
+    axis: Axes = None,
+    weights: Any = None,
+) -> Array:
     if weights is None:
         return xp.mean(a, axis=axis)
     weights = xp.asarray(weights, dtype=a.dtype, device=device(a))
@@ -387,19 +488,35 @@ def average(xp: Namespace, a: Array, axis: Axes = None, weights: Any = None) -> 
 
 
 @composed
-def cumsum(xp: Namespace, a: Array, axis: int | None = None, dtype: DType | None = None) -> Array:
+def cumsum(
+    xp: Namespace,
+    a: Array,
+    axis: int | None = None,
+    dtype: DType | None = None,
+) -> Array:
     a, axis = _flattened(xp, a, axis)
     return xp.cumulative_sum(a, axis=axis, dtype=dtype)
 
 
 @composed
-def cumprod(xp: Namespace, a: Array, axis: int | None = None, dtype: DType | None = None) -> Array:
+def cumprod(
+    xp: Namespace,
+    a: Array,
+    axis: int | None = None,
+    dtype: DType | None = None,
+) -> Array:
     a, axis = _flattened(xp, a, axis)
     return xp.cumulative_prod(a, axis=axis, dtype=dtype)
 
 
 @composed
-def ptp(xp: Namespace, a: Array, axis: Axes = None, *, keepdims: bool = False) -> Array:
+def ptp(
+    xp: Namespace,
+    a: Array,
+    axis: Axes = None,
+    *,
+    keepdims: bool = False,
+) -> Array:
     return xp.max(a, axis=axis, keepdims=keepdims) - xp.min(a, axis=axis, keepdims=keepdims)
 
 
@@ -410,12 +527,28 @@ def unique(xp: Namespace, ar: Array) -> Array:
 
 
 @composed
-def diag(xp: Namespace, v: Array, k: int = 0) -> Array:
+def diag(
+    xp: Namespace,
+    v: Array,
+    k: int = 0,
+) -> Array:
     if v.ndim == 2:
         return xp.linalg.diagonal(v, offset=k)
     n = v.shape[0] + abs(k)
-    rows = xp.eye(n, v.shape[0], k=min(k, 0), dtype=v.dtype, device=v.device)
-    columns = xp.eye(v.shape[0], n, k=max(k, 0), dtype=v.dtype, device=v.device)
+    rows = xp.eye(
+        n,
+        v.shape[0],
+        k=min(k, 0),
+        dtype=v.dtype,
+        device=v.device,
+    )
+    columns = xp.eye(
+        v.shape[0],
+        n,
+        k=max(k, 0),
+        dtype=v.dtype,
+        device=v.device,
+    )
     return xp.matmul(rows * v, columns)
 
 
@@ -465,7 +598,12 @@ def fft_fft2(
     axes: Sequence[int] = (-2, -1),
     norm: str | None = None,
 ) -> Array:
-    return xp.fft.fftn(complex_of(xp, a), s=s, axes=axes, norm=norm or "backward")
+    return xp.fft.fftn(
+        complex_of(xp, a),
+        s=s,
+        axes=axes,
+        norm=norm or "backward",
+    )
 
 
 @composed
@@ -476,11 +614,20 @@ def fft_ifft2(
     axes: Sequence[int] = (-2, -1),
     norm: str | None = None,
 ) -> Array:
-    return xp.fft.ifftn(complex_of(xp, a), s=s, axes=axes, norm=norm or "backward")
+    return xp.fft.ifftn(
+        complex_of(xp, a),
+        s=s,
+        axes=axes,
+        norm=norm or "backward",
+    )
 
 
 @composed
-def divmod_(xp: Namespace, x1: Any, x2: Any) -> tuple[Array, Array]:
+def divmod_(
+    xp: Namespace,
+    x1: Any,
+    x2: Any,
+) -> tuple[Array, Array]:
     return xp.floor_divide(x1, x2), xp.remainder(x1, x2)
 
 
@@ -545,7 +692,11 @@ def shape(xp: Namespace, a: Array) -> tuple[int, ...]:
 
 
 @composed
-def size(xp: Namespace, a: Array, axis: int | None = None) -> int:
+def size(
+    xp: Namespace,
+    a: Array,
+    axis: int | None = None,
+) -> int:
     return math.prod(a.shape) if axis is None else int(a.shape[axis])
 
 
@@ -553,7 +704,11 @@ def _lengths(value: Lengths) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, Sequence) else (value,)
 
 
-def _flattened(xp: Namespace, a: Array, axis: int | None) -> tuple[Array, int]:
+def _flattened(
+    xp: Namespace,
+    a: Array,
+    axis: int | None,
+) -> tuple[Array, int]:
     """Return the array and the axis. Without an axis, return the flattened array and its axis."""
     return (xp.reshape(a, (-1,)), 0) if axis is None else (a, axis)
 

@@ -38,7 +38,12 @@ REDUCTIONS = {
 ACCUMULATIONS = {"add": "cumulative_sum", "multiply": "cumulative_prod"}
 
 
-def _call_method(name: str, x: Traced, *args: Any, **settings: Any) -> Any:
+def _call_method(
+    name: str,
+    x: Traced,
+    *args: Any,
+    **settings: Any,
+) -> Any:
     return call(name, (x, *args), settings)
 
 
@@ -68,8 +73,16 @@ def method(name: str) -> Callable[[_Function], _Function]:
 
 
 @method("reshape")
-def _reshape(x: Traced, *shape: Any, **settings: Any) -> Any:
-    return call("reshape", (x, *shape) if len(shape) == 1 else (x, shape), settings)
+def _reshape(
+    x: Traced,
+    *shape: Any,
+    **settings: Any,
+) -> Any:
+    return call(
+        "reshape",
+        (x, *shape) if len(shape) == 1 else (x, shape),
+        settings,
+    )
 
 
 @method("transpose")
@@ -86,7 +99,12 @@ def _flatten(x: Traced) -> Any:
 
 
 @method("astype")
-def _astype(x: Traced, dtype: Any, *, copy: bool = True) -> Any:
+def _astype(
+    x: Traced,
+    dtype: Any,
+    *,
+    copy: bool = True,
+) -> Any:
     xp = x.__array_namespace__()
     return xp.astype(x, _dtype(xp, dtype), copy=copy)
 
@@ -155,7 +173,11 @@ def array_ufunc(
     if method == "__call__":
         return _into(name, call(name, inputs, settings, ufunc), out)
     if method == "reduce" and name in REDUCTIONS:
-        return _into(name, call(REDUCTIONS[name], inputs, {"axis": 0, **settings}), out)
+        return _into(
+            name,
+            call(REDUCTIONS[name], inputs, {"axis": 0, **settings}),
+            out,
+        )
     x = next(_traced((inputs, settings)))
     xp = x.__array_namespace__()
     if method == "accumulate" and name in ACCUMULATIONS:
@@ -164,14 +186,24 @@ def array_ufunc(
         return _into(name, accumulate(*inputs, axis=axis, **settings), out)
     if method == "outer" and len(inputs) == 2:
         a, b = (xp.asarray(y, device=x.device) for y in inputs)
-        return call(name, (xp.reshape(a, (*a.shape, *(1,) * b.ndim)), b), settings)
+        return call(
+            name,
+            (xp.reshape(a, (*a.shape, *(1,) * b.ndim)), b),
+            settings,
+        )
     if method == "at" and name in ("add", "subtract") and type(inputs[0]) is Traced:
         _add_at(*inputs, subtract=name == "subtract")
         return None
     raise _without(f"{name}.{method}", inputs)
 
 
-def _add_at(a: Traced, indices: Any, values: Any, *, subtract: bool) -> None:
+def _add_at(
+    a: Traced,
+    indices: Any,
+    values: Any,
+    *,
+    subtract: bool,
+) -> None:
     """Add at a key that may name an element more than once."""
     xp = a.__array_namespace__()
     places = xp.reshape(xp.arange(a.size, device=a.device), a.shape)
@@ -185,7 +217,12 @@ def _add_at(a: Traced, indices: Any, values: Any, *, subtract: bool) -> None:
         places = places[tuple(arrays)]
     values = xp.broadcast_to(xp.asarray(values, dtype=a.dtype, device=a.device), places.shape)
     index_add = INDEXING["index_add"]
-    sums = index_add(xp.reshape(values, (-1,)), xp.reshape(places, (-1,)), 0, a.size)
+    sums = index_add(
+        xp.reshape(values, (-1,)),
+        xp.reshape(places, (-1,)),
+        0,
+        a.size,
+    )
     change = xp.reshape(sums, a.shape)
     a[...] = a - change if subtract else a + change
 
@@ -202,7 +239,10 @@ def _parts(key: Any) -> tuple[Any, ...]:
 
 
 def array_function(
-    x: Traced, function: _Function, args: tuple[Any, ...], settings: dict[str, Any]
+    x: Traced,
+    function: _Function,
+    args: tuple[Any, ...],
+    settings: dict[str, Any],
 ) -> Any:
     """Evaluate one of NumPy's other functions for the traced array x, as NEP 18 specifies."""
     name = function.__name__
@@ -215,7 +255,12 @@ def array_function(
 _DTYPE_SECOND = frozenset("array asanyarray asarray empty identity ones zeros".split())
 
 
-def _create(x: Traced, name: str, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+def _create(
+    x: Traced,
+    name: str,
+    args: tuple[Any, ...],
+    settings: dict[str, Any],
+) -> Any:
     """Return a new traced array. Traced arrays can be written into it."""
     xp: Any = x.__array_namespace__()
     settings = {
@@ -251,7 +296,11 @@ def _create(x: Traced, name: str, args: tuple[Any, ...], settings: dict[str, Any
         and next(_traced(args), None) is None
     ):
         # NumPy's default is the widest dtype. The default of other libraries is not.
-        out = xp.astype(out, xp.result_type(out.dtype, x.dtype), copy=False)
+        out = xp.astype(
+            out,
+            xp.result_type(out.dtype, x.dtype),
+            copy=False,
+        )
     return xp.asarray(out, copy=True) if copy else out
 
 
@@ -337,7 +386,11 @@ def call(
     return _into(name, result, out)
 
 
-def _not_taken(name: str, args: tuple[Any, ...], settings: dict[str, Any]) -> ArgumentError:
+def _not_taken(
+    name: str,
+    args: tuple[Any, ...],
+    settings: dict[str, Any],
+) -> ArgumentError:
     """Return the error for arguments that the standard's function does not accept."""
     given = f"the settings {', '.join(settings)}" if settings else f"{len(args)} arguments"
     return ArgumentError(
@@ -358,7 +411,11 @@ def _is_unset(value: Any) -> bool:
     return type(value).__name__ == "_NoValueType"
 
 
-def _into(name: str, result: Any, out: Any) -> Any:
+def _into(
+    name: str,
+    result: Any,
+    out: Any,
+) -> Any:
     """Return the result, written into ``out`` if that is given."""
     if out is None:
         return result

@@ -76,7 +76,11 @@ def _in_place(name: str, method: str) -> Any:
     return operate
 
 
-def _type_written(x: "Traced", name: str, method: str) -> type:
+def _type_written(
+    x: "Traced",
+    name: str,
+    method: str,
+) -> type:
     """Return the type of the library's array that an in-place operator writes into."""
     if x.trace is None or not x.trace.batch_axes:
         return type(x.plain)
@@ -95,7 +99,11 @@ def _types(xp: Namespace) -> tuple[type, type]:
     return type(x), type(xp.sum(x))
 
 
-def _raise_as_library(x: "Traced", other: Any, method: str) -> None:
+def _raise_as_library(
+    x: "Traced",
+    other: Any,
+    method: str,
+) -> None:
     """Apply the operator to small arrays of these dtypes, so that the library raises its error."""
     xp = x.library
     operands = [

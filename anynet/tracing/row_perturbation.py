@@ -11,7 +11,12 @@ class RowPerturbation:
     only. Other functions take the `whole` array.
     """
 
-    def __init__(self, base: Array, first: int, change: Array) -> None:
+    def __init__(
+        self,
+        base: Array,
+        first: int,
+        change: Array,
+    ) -> None:
         self.base = base
         self.first = first
         self.change = change

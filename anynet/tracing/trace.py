@@ -61,7 +61,10 @@ class Trace(Protocol):
     keeps_decompositions: bool
 
     def apply(
-        self, step: "Primitive[..., Any]", args: Sequence[Any], settings: dict[str, Any]
+        self,
+        step: "Primitive[..., Any]",
+        args: Sequence[Any],
+        settings: dict[str, Any],
     ) -> Any:
         """Return the result of the primitive. At least one argument belongs to this trace."""
 
@@ -312,7 +315,11 @@ def primitive(
     def of_reference(reference: Callable[P, R]) -> Primitive[P, R]:
         name = reference.__name__
 
-        def decomposition(xp: Namespace, *args: P.args, **settings: P.kwargs) -> R:
+        def decomposition(
+            xp: Namespace,
+            *args: P.args,
+            **settings: P.kwargs,
+        ) -> R:
             return reference(*args, **settings)
 
         decomposed_by = decomposition if decomposed else None
@@ -420,7 +427,12 @@ class Traced(Operators):
 
     __slots__ = ("__weakref__", "alias", "node", "trace", "value")
 
-    def __init__(self, value: Any, trace: Trace | None = None, node: int = -1) -> None:
+    def __init__(
+        self,
+        value: Any,
+        trace: Trace | None = None,
+        node: int = -1,
+    ) -> None:
         self.value: Array = value
         self.trace = trace
         self.node = node

@@ -46,7 +46,10 @@ class Vectorizer:
         )
 
     def apply(
-        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+        self,
+        step: Primitive[..., Any],
+        args: Sequence[Any],
+        settings: dict[str, Any],
     ) -> Any:
         """Evaluate the primitive at all points."""
         rule = BATCHERS.get(step.name)
@@ -65,7 +68,10 @@ class Vectorizer:
         return self._by_parts(step, args, settings)
 
     def _by_parts(
-        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+        self,
+        step: Primitive[..., Any],
+        args: Sequence[Any],
+        settings: dict[str, Any],
     ) -> Any:
         """Evaluate the decomposition or the reference. The functions in it have rules."""
         if step.decomposition is not None and not step.opaque:
@@ -78,7 +84,10 @@ class Vectorizer:
         )
 
     def _by_own_rule(
-        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+        self,
+        step: Primitive[..., Any],
+        args: Sequence[Any],
+        settings: dict[str, Any],
     ) -> Any:
         """Evaluate the primitive as one step of the tapes further out.
 
@@ -102,7 +111,12 @@ class Vectorizer:
             out = batch.apply(step, own, settings)
             return tuple(map(batch.value, out)) if isinstance(out, tuple) else batch.value(out)
 
-        def rule(xp: Any, out: Any, *values: Any, **settings: Any) -> Any:
+        def rule(
+            xp: Any,
+            out: Any,
+            *values: Any,
+            **settings: Any,
+        ) -> Any:
             batch, own = begin(values)
 
             def inside(x: Any) -> Any:
@@ -118,7 +132,11 @@ class Vectorizer:
             assert step.rule is not None
             pullbacks = step.rule(traced_namespace(own), inside(out), *own, **settings)
 
-            def through(pullback: Any, x: Any, b: bool) -> Any:
+            def through(
+                pullback: Any,
+                x: Any,
+                b: bool,
+            ) -> Any:
                 def of_all(g: Any) -> Any:
                     c = pullback(begun(g))
                     if c is None:
@@ -160,7 +178,10 @@ class Vectorizer:
         return array_namespace(plain).broadcast_to(plain, (self.points, *plain.shape))
 
     def _point_by_point(
-        self, step: Primitive[..., Any], args: Sequence[Any], settings: dict[str, Any]
+        self,
+        step: Primitive[..., Any],
+        args: Sequence[Any],
+        settings: dict[str, Any],
     ) -> Any:
         """Evaluate at the points one by one."""
         values, batched = self._values(args)

@@ -36,7 +36,11 @@ def _points(values: list[Any], batched: list[bool]) -> int:
     return int(lengths[0])
 
 
-def _at_every_point(xp: Namespace, values: list[Any], batched: list[bool]) -> list[Any]:
+def _at_every_point(
+    xp: Namespace,
+    values: list[Any],
+    batched: list[bool],
+) -> list[Any]:
     """Return every array with the points along axis 0."""
     points = _points(values, batched)
     return [
@@ -50,7 +54,11 @@ def _flat(xp: Namespace, x: Array) -> Array:
     return xp.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
-def _widen(xp: Namespace, x: Array, ndim: int) -> Array:
+def _widen(
+    xp: Namespace,
+    x: Array,
+    ndim: int,
+) -> Array:
     """Insert axes of length one after axis 0, so that there are ``ndim`` axes."""
     missing = ndim - x.ndim
     if missing <= 0:
@@ -58,7 +66,11 @@ def _widen(xp: Namespace, x: Array, ndim: int) -> Array:
     return xp.reshape(x, (x.shape[0], *(1,) * missing, *x.shape[1:]))
 
 
-def _aligned(xp: Namespace, values: list[Any], batched: list[bool]) -> list[Any]:
+def _aligned(
+    xp: Namespace,
+    values: list[Any],
+    batched: list[bool],
+) -> list[Any]:
     """Align the visible axes from the right, as broadcasting does, after the axis of points."""
     ndim = max(v.ndim - b for v, b in zip(values, batched, strict=True) if is_array(v))
     return [_widen(xp, v, ndim + 1) if b else v for v, b in zip(values, batched, strict=True)]
@@ -83,7 +95,11 @@ def _as_is(call: Call, **settings: Any) -> Any:
     return call.function(*call.values, **settings)
 
 
-def _reduction(call: Call, axis: Axes = None, **settings: Any) -> Any:
+def _reduction(
+    call: Call,
+    axis: Axes = None,
+    **settings: Any,
+) -> Any:
     (x,) = call.values
     return call.function(x, axis=_shift(axis, x.ndim - 1), **settings)
 
@@ -91,7 +107,11 @@ def _reduction(call: Call, axis: Axes = None, **settings: Any) -> Any:
 def _along_axis(default: int) -> Batcher:
     """Return the rule of a function along one axis, which is a setting or the second argument."""
 
-    def rule(call: Call, axis: int | None = default, **settings: Any) -> Any:
+    def rule(
+        call: Call,
+        axis: int | None = default,
+        **settings: Any,
+    ) -> Any:
         x, *rest = call.values
         if rest:
             axis, *rest = rest
@@ -109,7 +129,11 @@ def _flip(call: Call, axis: Axes = None) -> Any:
     return call.function(call.values[0], axis=_shift(axis, call.values[0].ndim - 1))
 
 
-def _arg_extreme(call: Call, axis: int | None = None, keepdims: bool = False) -> Any:
+def _arg_extreme(
+    call: Call,
+    axis: int | None = None,
+    keepdims: bool = False,
+) -> Any:
     (x,) = call.values
     if axis is not None:
         return call.function(x, axis=_shift(axis, x.ndim - 1), keepdims=keepdims)
@@ -185,7 +209,12 @@ def _product(
     return function(*_aligned(xp, [x1, x2], [b1, b2]))
 
 
-def _wide(xp: Namespace, function: Callable[..., Array], x1: Array, x2: Array) -> Array:
+def _wide(
+    xp: Namespace,
+    function: Callable[..., Array],
+    x1: Array,
+    x2: Array,
+) -> Array:
     """Multiply one matrix by the matrices of all points, side by side."""
     points, inner, columns = x2.shape
     wide = xp.reshape(xp.permute_dims(x2, (1, 0, 2)), (inner, points * columns))
@@ -245,7 +274,11 @@ def _permute_dims(call: Call) -> Any:
 
 def _moveaxis(call: Call) -> Any:
     x, source, destination = call.values
-    return call.function(x, _shift(source, x.ndim - 1), _shift(destination, x.ndim - 1))
+    return call.function(
+        x,
+        _shift(source, x.ndim - 1),
+        _shift(destination, x.ndim - 1),
+    )
 
 
 def _expand_dims(call: Call, axis: int = 0) -> Any:
@@ -320,10 +353,18 @@ def _are_apart(axes: list[int]) -> bool:
 def _getitem(call: Call) -> Any:
     x, key = call.values
     parts = list(key) if isinstance(key, tuple) else [key]
-    return _with_the_points_first(call.xp, call.function(x, (slice(None), *parts)), parts)
+    return _with_the_points_first(
+        call.xp,
+        call.function(x, (slice(None), *parts)),
+        parts,
+    )
 
 
-def _with_the_points_first(xp: Namespace, out: Array, key: list[Any]) -> Array:
+def _with_the_points_first(
+    xp: Namespace,
+    out: Array,
+    key: list[Any],
+) -> Array:
     """Move the points to axis 0, where a key puts the axes of its arrays before them.
 
     It does so where a slice separates the arrays.
@@ -372,7 +413,12 @@ def _getitem_at(call: Call) -> Any:
         xp.permute_dims(x, order),
         (*x.shape[:hidden], math.prod(lengths), *rest),
     )
-    index = _flat_index(xp, [key[i] for i in axes], [batched[i + 1] for i in axes], lengths)
+    index = _flat_index(
+        xp,
+        [key[i] for i in axes],
+        [batched[i + 1] for i in axes],
+        lengths,
+    )
     out = _rows_at(xp, x, index, batched=bool(hidden))
     # The axes of the indices come where the first index was.
     before = 0 if _are_apart(axes) else axes[0]
@@ -388,7 +434,12 @@ def _getitem_at(call: Call) -> Any:
     )
 
 
-def _flat_index(xp: Namespace, parts: list[Any], batched: list[bool], lengths: list[int]) -> Array:
+def _flat_index(
+    xp: Namespace,
+    parts: list[Any],
+    batched: list[bool],
+    lengths: list[int],
+) -> Array:
     """Return one index into the flattened axes in place of one index for each axis.
 
     It is past the end where an index is out of range.
@@ -408,7 +459,13 @@ def _flat_index(xp: Namespace, parts: list[Any], batched: list[bool], lengths: l
     return xp.where(outside, xp.full_like(index, math.prod(lengths)), index)
 
 
-def _rows_at(xp: Namespace, x: Array, index: Array, *, batched: bool) -> Array:
+def _rows_at(
+    xp: Namespace,
+    x: Array,
+    index: Array,
+    *,
+    batched: bool,
+) -> Array:
     """Return x[index], (points, …, …), for x of (rows, …).
 
     If x is batched, (points, rows, …), the index of a point reads the rows of that point.
@@ -418,7 +475,11 @@ def _rows_at(xp: Namespace, x: Array, index: Array, *, batched: bool) -> Array:
         points, rows = x.shape[:2]
         start = rows * xp.arange(points, dtype=index.dtype, device=device(index))
         start = xp.reshape(start, (points, *(1,) * (index.ndim - 1)))
-        index = xp.where(index == rows, xp.full_like(index, points * rows), index + start)
+        index = xp.where(
+            index == rows,
+            xp.full_like(index, points * rows),
+            index + start,
+        )
         x = xp.reshape(x, (points * rows, *x.shape[2:]))
     return xp.reshape(xp.take(x, xp.reshape(index, (-1,)), axis=0), shape)
 
@@ -431,7 +492,12 @@ def _take(call: Call, axis: int | None = None) -> Any:
     if not batched[1]:
         return function(x, indices, axis=along + 1)
     x = xp.moveaxis(x, along + batched[0], int(batched[0]))
-    index = _flat_index(xp, [indices], [True], [x.shape[int(batched[0])]])
+    index = _flat_index(
+        xp,
+        [indices],
+        [True],
+        [x.shape[int(batched[0])]],
+    )
     out = _rows_at(xp, x, index, batched=batched[0])
     width = index.ndim - 1
     return xp.permute_dims(
@@ -462,7 +528,11 @@ def _put(call: Call) -> Any:
     if not batched[0]:
         x = xp.broadcast_to(x, (_points(values, batched), *x.shape))
     key = (slice(None), *parts)
-    return function(x, key, _widen(xp, value, x[key].ndim) if batched[2] else value)
+    return function(
+        x,
+        key,
+        _widen(xp, value, x[key].ndim) if batched[2] else value,
+    )
 
 
 def _index_add(call: Call) -> Any:
@@ -480,7 +550,12 @@ def _scatter_add(call: Call) -> Any:
     return call.function(g, indices, _shift(axis, g.ndim - 1), length)
 
 
-def _images(call: Call, *, images: int | None, **settings: Any) -> Any:
+def _images(
+    call: Call,
+    *,
+    images: int | None,
+    **settings: Any,
+) -> Any:
     """Evaluate the images of all points as one batch.
 
     The first ``images`` arguments are images, all arguments for None.
@@ -489,7 +564,11 @@ def _images(call: Call, *, images: int | None, **settings: Any) -> Any:
     images = len(values) if images is None else images
     if any(batched[images:]):
         return NotImplemented
-    given = _at_every_point(xp, [_whole(x) for x in values[:images]], batched[:images])
+    given = _at_every_point(
+        xp,
+        [_whole(x) for x in values[:images]],
+        batched[:images],
+    )
     points, n = given[0].shape[:2]
     merged = [xp.reshape(x, (points * n, *x.shape[2:])) for x in given]
     out = function(*merged, *values[images:], **settings)

@@ -36,7 +36,12 @@ class Function(NamedTuple):
     dtype: str = "float32"
 
 
-def _put(xp: Namespace, base: "Traced", new: Array, key: Any) -> Array:
+def _put(
+    xp: Namespace,
+    base: "Traced",
+    new: Array,
+    key: Any,
+) -> Array:
     out = twin(base)
     # In the standard a key with None can only read.
     parts = key if isinstance(key, tuple) else (key,)
@@ -55,7 +60,12 @@ def _reshaped(
     return xp.reshape(new, base.shape)
 
 
-def _permuted(xp: Namespace, base: Array, new: Array, axes: Sequence[int]) -> Array:
+def _permuted(
+    xp: Namespace,
+    base: Array,
+    new: Array,
+    axes: Sequence[int],
+) -> Array:
     inverse = sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))
     return xp.permute_dims(new, tuple(inverse))
 
@@ -331,7 +341,11 @@ def note(
     return out
 
 
-def is_part(x: "Traced", base: "Traced", key: Any) -> bool:
+def is_part(
+    x: "Traced",
+    base: "Traced",
+    key: Any,
+) -> bool:
     """Return whether x is a view of ``base`` at a key."""
     memory = x.alias
     return (
@@ -424,7 +438,11 @@ def _holds_all(node: Memory, nodes: list[Memory]) -> bool:
     return all(id(other) in inside for other in nodes if other.handle() is not None)
 
 
-def _alone(x: "Traced", new: "Traced", moved: bool) -> None:
+def _alone(
+    x: "Traced",
+    new: "Traced",
+    moved: bool,
+) -> None:
     before = _order(x)
     _become(x, new)
     if moved or _order(x) != before:

@@ -301,7 +301,11 @@ def _stored(name: str, x: Array) -> Any:
         )
     host: Any = get_backend("numpy").xp
     if dtype != "bfloat16":
-        return host.asarray(get_backend(x).to_host(x), dtype=_DTYPES[dtype][1], order="C")
+        return host.asarray(
+            get_backend(x).to_host(x),
+            dtype=_DTYPES[dtype][1],
+            order="C",
+        )
     xp = array_namespace(x)
     wide = host.asarray(
         get_backend(x).to_host(xp.astype(x, xp.float32)),
@@ -344,7 +348,12 @@ def _read(
     return found, header.get("__metadata__") or {}
 
 
-def _problem(name: str, own: Array, x: Any, dtype: str) -> str:
+def _problem(
+    name: str,
+    own: Array,
+    x: Any,
+    dtype: str,
+) -> str:
     """Return why an array of the network cannot have the values of the file, "" if it can."""
     wanted = dtype_name(own.dtype)
     if wanted == dtype:

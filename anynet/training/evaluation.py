@@ -21,11 +21,19 @@ Score = Metric | Callable[[Array, Array], Any]
 
 
 @overload
-def evaluate(net: Module, data: Data, metric: Score = metrics.accuracy) -> float: ...
+def evaluate(
+    net: Module,
+    data: Data,
+    metric: Score = metrics.accuracy,
+) -> float: ...
 
 
 @overload
-def evaluate(net: Module, data: Data, metric: Sequence[Score]) -> dict[str, float]: ...
+def evaluate(
+    net: Module,
+    data: Data,
+    metric: Sequence[Score],
+) -> dict[str, float]: ...
 
 
 def evaluate(
@@ -96,7 +104,9 @@ def metrics_by_name(metric: Any) -> dict[str, Metric]:
 
 
 def compute_scores(
-    net: Module, batches: Loader | Batches, by_name: dict[str, Metric]
+    net: Module,
+    batches: Loader | Batches,
+    by_name: dict[str, Metric],
 ) -> dict[str, float]:
     """Return the scores of a network by the names of the metrics."""
     counts: dict[str, Any] = {}

@@ -45,7 +45,13 @@ class Display:
     ) -> None:
         pass
 
-    def show(self, epoch: int, step: int, steps: int | None, loss: float) -> None:
+    def show(
+        self,
+        epoch: int,
+        step: int,
+        steps: int | None,
+        loss: float,
+    ) -> None:
         """Show the progress of an epoch.
 
         Args:
@@ -105,7 +111,13 @@ class TerminalDisplay(Display):
         if kind is KeyboardInterrupt:
             self._write(INTERRUPTED)
 
-    def show(self, epoch: int, step: int, steps: int | None, loss: float) -> None:
+    def show(
+        self,
+        epoch: int,
+        step: int,
+        steps: int | None,
+        loss: float,
+    ) -> None:
         """Move the bar."""
         done = epoch - 1 + (min(1.0, step / steps) if steps else 0.0)
         self._move(done, epoch, loss)
@@ -115,7 +127,12 @@ class TerminalDisplay(Display):
         self._print(self._table.cells(epoch))
         self._move(epoch.number, epoch.number, epoch.loss)
 
-    def _move(self, done: float, epoch: int, loss: float) -> None:
+    def _move(
+        self,
+        done: float,
+        epoch: int,
+        loss: float,
+    ) -> None:
         description = f"epoch {epoch}, loss {loss:.4f}"
         self._bar.update(
             self._task,
@@ -173,7 +190,13 @@ class NotebookDisplay(Display):
             self._last_line = INTERRUPTED
         self._handle.update(self._data(), raw=True)
 
-    def show(self, epoch: int, step: int, steps: int | None, loss: float) -> None:
+    def show(
+        self,
+        epoch: int,
+        step: int,
+        steps: int | None,
+        loss: float,
+    ) -> None:
         """Write the progress of the epoch."""
         of_steps = f" of {steps}" if steps else ""
         self._last_line = f"epoch {epoch} of {self._epochs}, step {step}{of_steps}, loss {loss:.4f}"

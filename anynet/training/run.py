@@ -27,7 +27,11 @@ class Run:
     """A training run: the network, the optimizer, the batches, and the history so far."""
 
     def __init__(
-        self, net: Module, optimizer: SupportsUpdate, batches: Loader | Batches, step: Step
+        self,
+        net: Module,
+        optimizer: SupportsUpdate,
+        batches: Loader | Batches,
+        step: Step,
     ) -> None:
         self.net = net
         self.optimizer = optimizer
@@ -103,7 +107,12 @@ class Run:
         if len(self.batches) > whole:
             yield on_rows(*arguments, order[whole * size :])
 
-    def _stop(self, epoch: int, step: int, loss: float) -> NoReturn:
+    def _stop(
+        self,
+        epoch: int,
+        step: int,
+        loss: float,
+    ) -> NoReturn:
         error = NonFiniteError(
             f"the loss became {loss} in epoch {epoch}, step {step}: lower the learning rate "
             f"({self.optimizer!r}), or look for inputs or labels out of range"
@@ -115,7 +124,12 @@ class Run:
 class _Watch:
     """Reads a loss now and then while an epoch runs, for the display and to stop at NaN."""
 
-    def __init__(self, epoch: int, steps: int, display: Display) -> None:
+    def __init__(
+        self,
+        epoch: int,
+        steps: int,
+        display: Display,
+    ) -> None:
         self._epoch = epoch
         self._steps = steps or None
         self._display = display

@@ -17,7 +17,12 @@ Data: TypeAlias = Loader | tuple[Array, Array] | Source
 EVALUATION_BATCH = 1000
 
 
-def batches_of(name: str, data: Any, net: Module, epochs: int) -> Loader | Batches:
+def batches_of(
+    name: str,
+    data: Any,
+    net: Module,
+    epochs: int,
+) -> Loader | Batches:
     """Return the batches of data: a loader for a loader or a pair of arrays, `Batches` for others.
 
     A loader of a pair keeps the order of its rows. `Batches` are brought to the network's backend.

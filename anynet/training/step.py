@@ -48,7 +48,12 @@ def training_step(loss: Callable[..., Array]) -> Step:
     """
     both = value_and_grad(loss if takes_network(loss) else lambda net, x, t: loss(net(x), t))
 
-    def step(net: Module, optimizer: SupportsUpdate, x: Array, t: Array) -> Array:
+    def step(
+        net: Module,
+        optimizer: SupportsUpdate,
+        x: Array,
+        t: Array,
+    ) -> Array:
         value: Array
         value, grads = both(net, x, t)
         optimizer.update(net, grads)

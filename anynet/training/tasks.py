@@ -75,7 +75,12 @@ class Task:
             if not 0 <= label <= 1:
                 raise DataError(f"a label is {label:g}: {self.loss} needs {remedy}")
 
-    def _misfit(self, outputs: tuple[Any, ...], labels: Array, wanted: str) -> ShapeError:
+    def _misfit(
+        self,
+        outputs: tuple[Any, ...],
+        labels: Array,
+        wanted: str,
+    ) -> ShapeError:
         return ShapeError(
             f"the network gives outputs of shape {_shape(outputs)} and the labels are of shape "
             f"{tuple(labels.shape)}: {self.loss} needs {wanted}"

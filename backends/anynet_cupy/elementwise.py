@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from cupy import ndarray
 
 
-def declared(name: str, *arrays: ndarray, **others: Any) -> bool:
+def declared(
+    name: str,
+    *arrays: ndarray,
+    **others: Any,
+) -> bool:
     """Return whether a loop declares the one dtype of arrays as T, and the dtypes of the others."""
     dtypes, dtype = SOURCES[name].dtypes, arrays[0].dtype
     if dtype.char not in dtypes["T"] or any(x.dtype != dtype for x in arrays[1:]):

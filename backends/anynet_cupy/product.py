@@ -48,7 +48,11 @@ def is_multiplied(x1: ndarray, x2: ndarray) -> bool:
     return _cublas() is not None
 
 
-def sums(x: ndarray, axis: int, share: float = 1.0) -> Any:
+def sums(
+    x: ndarray,
+    axis: int,
+    share: float = 1.0,
+) -> Any:
     """Return the sums of a matrix over an axis, times a share.
 
     A product with ones is faster than a reduction.
@@ -87,7 +91,11 @@ def sums(x: ndarray, axis: int, share: float = 1.0) -> Any:
 
 
 @cache
-def _ones(count: int, char: str, device: int) -> Any:
+def _ones(
+    count: int,
+    char: str,
+    device: int,
+) -> Any:
     import cupy
 
     return cupy.ones(count, char)
@@ -120,7 +128,14 @@ def multiply(x1: ndarray, x2: ndarray) -> Any:
         end = _address(out), m, n * m, math.prod(batch)
         status = cublas.stack[char](*begin, *factors, zero, *end)
     else:
-        status = cublas.one[char](*begin, *second, *first, zero, _address(out), m)
+        status = cublas.one[char](
+            *begin,
+            *second,
+            *first,
+            zero,
+            _address(out),
+            m,
+        )
     _check(status, x1, x2)
     return out
 

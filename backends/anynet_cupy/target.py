@@ -150,7 +150,11 @@ class CudaGraphDriver(GraphDriver):
         # Complex arrays count by the dtype of their parts.
         dtypes = [x.real.dtype for x in arrays if x.dtype.kind in "fc"]
         wide = [dtype for dtype in dtypes if dtype.itemsize >= _NARROWEST]
-        return min(wide, key=lambda dtype: dtype.itemsize, default=self.cupy.dtype("float32"))
+        return min(
+            wide,
+            key=lambda dtype: dtype.itemsize,
+            default=self.cupy.dtype("float32"),
+        )
 
 
 @cache

@@ -22,7 +22,11 @@ def suits(name: str, *arrays: ndarray) -> bool:
     return bool(max(x.size for x in arrays) < COUNTED)
 
 
-def numbers_of_windows(size: Pair, out: Pair, padding: Padding) -> tuple[int, ...]:
+def numbers_of_windows(
+    size: Pair,
+    out: Pair,
+    padding: Padding,
+) -> tuple[int, ...]:
     """Return the integer arguments of loops over windows."""
     return (*size, *out, padding[0][0], padding[1][0])
 

@@ -64,7 +64,13 @@ class JaxTarget(CompilerTarget):
         carried = [result for _, result in carry]
         on_vector = _on_vector(function, carry)
 
-        def run(arrays: list[Any], entries: Any, rows: Any, start: int, stop: int) -> Any:
+        def run(
+            arrays: list[Any],
+            entries: Any,
+            rows: Any,
+            start: int,
+            stop: int,
+        ) -> Any:
             def call(i: Any, state: list[Any]) -> tuple[list[Any], list[Any]]:
                 arguments = [*arrays, entries[i]]
                 for (argument, _), x in zip(carry, state, strict=True):
@@ -88,7 +94,11 @@ class JaxTarget(CompilerTarget):
         part = jax.jit(jax.lax.dynamic_slice_in_dim, static_argnums=2)
 
         def loop(
-            arrays: list[Array], entries: Array, scalars: list[list[float]], start: int, stop: int
+            arrays: list[Array],
+            entries: Array,
+            scalars: list[list[float]],
+            start: int,
+            stop: int,
         ) -> Any:
             rows = _host_vector(scalars, arrays, carry)
             new, stacked = compiled(arrays, entries, rows, start, stop)
@@ -97,7 +107,11 @@ class JaxTarget(CompilerTarget):
         return loop
 
 
-def _host_vector(scalars: list[Any], arrays: list[Any], carry: list[Carry]) -> Any:
+def _host_vector(
+    scalars: list[Any],
+    arrays: list[Any],
+    carry: list[Carry],
+) -> Any:
     """Return scalars as an array on the host, of the precision of the carried arrays."""
     # Scalars of 64 bits would make parameters of 64 bits.
     wide = any(arrays[argument].dtype in ("float64", "complex128") for argument, _ in carry)

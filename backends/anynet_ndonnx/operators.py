@@ -8,7 +8,11 @@ if TYPE_CHECKING:
     from ndonnx import Array
 
 
-def operator(name: str, *arrays: Array, **settings: Any) -> Any:
+def operator(
+    name: str,
+    *arrays: Array,
+    **settings: Any,
+) -> Any:
     """Return the result of an operator."""
     import ndonnx
     import spox.opset.ai.onnx.v21 as operators
@@ -34,7 +38,11 @@ def is_single(x: Array) -> bool:
     return x.dtype in (ndonnx.float32, ndonnx.float16)
 
 
-def in_single(name: str, x: Array, **settings: Any) -> Any:
+def in_single(
+    name: str,
+    x: Array,
+    **settings: Any,
+) -> Any:
     """Return the result of an operator that runtimes have for float32 only."""
     import ndonnx
 

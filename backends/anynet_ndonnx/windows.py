@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from ndonnx import Array
 
 
-def check_windows(x: Array, kernel: Pair, padding: Padding, dilation: Pair = (1, 1)) -> None:
+def check_windows(
+    x: Array,
+    kernel: Pair,
+    padding: Padding,
+    dilation: Pair = (1, 1),
+) -> None:
     """Raise for windows larger than the image, which ONNX would report when the file is run."""
     if any(x.shape[2 + i] + sum(padding[i]) <= dilation[i] * (kernel[i] - 1) for i in (0, 1)):
         raise ValueError("the kernel is larger than the image")
@@ -28,5 +33,13 @@ def padded(x: Array, padding: Sequence[Pair]) -> Any:
     """Add zeros around the last axes. A negative padding removes elements."""
     import ndonnx
 
-    before, after = zip(*((0, 0),) * (x.ndim - len(padding)), *padding, strict=True)
-    return operator("pad", x, ndonnx.asarray([*before, *after], dtype=ndonnx.int64))
+    before, after = zip(
+        *((0, 0),) * (x.ndim - len(padding)),
+        *padding,
+        strict=True,
+    )
+    return operator(
+        "pad",
+        x,
+        ndonnx.asarray([*before, *after], dtype=ndonnx.int64),
+    )

@@ -30,7 +30,11 @@ def zeros(shape: tuple[int, ...], char: str) -> ndarray:
     return np.zeros(shape, char)
 
 
-def sums_of_products(x: ndarray, y: ndarray, axis: tuple[int, ...]) -> Any:
+def sums_of_products(
+    x: ndarray,
+    y: ndarray,
+    axis: tuple[int, ...],
+) -> Any:
     """Return the sums of x · y over axes, without an array of the products."""
     letters = "abcdefgh"[: x.ndim]
     kept = "".join(letter for i, letter in enumerate(letters) if i not in axis)

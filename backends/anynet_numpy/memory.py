@@ -98,7 +98,11 @@ def fresh(shape: Shape, dtype: np.dtype) -> ndarray:
     return _kept().find(shape, dtype)
 
 
-def scratch(purpose: str, shape: Shape, dtype: np.dtype) -> ndarray:
+def scratch(
+    purpose: str,
+    shape: Shape,
+    dtype: np.dtype,
+) -> ndarray:
     """Return an uninitialized array of this thread, in the same memory for the same purpose.
 
     A kernel uses it while it runs and never returns it.

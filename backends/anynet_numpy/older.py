@@ -35,7 +35,13 @@ def _from_dlpack(x: Any) -> ndarray:
         return np.array(x)
 
 
-def _take(x: ndarray, indices: ndarray, /, *, axis: int | None = None) -> ndarray:
+def _take(
+    x: ndarray,
+    indices: ndarray,
+    /,
+    *,
+    axis: int | None = None,
+) -> ndarray:
     # NumPy 2.0 does not convert unsigned 64-bit indices.
     return np.take(x, indices.astype(np.int64, copy=False), axis=axis)
 

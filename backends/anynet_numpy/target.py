@@ -15,7 +15,12 @@ class NumpyTarget(CompilerTarget):
         """Return whether the arrays have an element in common."""
         return bool(np.shares_memory(x, y))
 
-    def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
+    def empty(
+        self,
+        shape: tuple[int, ...],
+        dtype: Any,
+        strides: Any,
+    ) -> Any:
         """Return memory with the axes in the order of the strides, because sums of rows and of
         columns are rounded differently.
         """

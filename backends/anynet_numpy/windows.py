@@ -12,7 +12,11 @@ from anynet_numpy.memory import scratch
 _BLOCK = 1 << 20
 
 
-def padded(x: ndarray, padding: Padding, fill: float = 0.0) -> ndarray:
+def padded(
+    x: ndarray,
+    padding: Padding,
+    fill: float = 0.0,
+) -> ndarray:
     """Return images with rows and columns around them, in scratch memory.
 
     A negative padding removes rows and columns.
@@ -35,7 +39,12 @@ def padded(x: ndarray, padding: Padding, fill: float = 0.0) -> ndarray:
     return out
 
 
-def windows(x: ndarray, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> ndarray:
+def windows(
+    x: ndarray,
+    kernel: Pair,
+    stride: Pair,
+    dilation: Pair = (1, 1),
+) -> ndarray:
     """Return a view of all windows, (N, C, kernel height, kernel width, out height, out width)."""
     size = output_size(x.shape[2:], kernel, stride, NO_PADDING, dilation)
     if min(size) < 1:
@@ -43,7 +52,11 @@ def windows(x: ndarray, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> 
     image, channel, row, column = x.strides
     within = row * dilation[0], column * dilation[1]
     between = row * stride[0], column * stride[1]
-    return as_strided(x, (*x.shape[:2], *kernel, *size), (image, channel, *within, *between))
+    return as_strided(
+        x,
+        (*x.shape[:2], *kernel, *size),
+        (image, channel, *within, *between),
+    )
 
 
 def padded_size(x: ndarray, padding: Padding) -> Pair:

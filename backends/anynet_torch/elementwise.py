@@ -9,7 +9,11 @@ from anynet_cuda.sources import TORCH_SOURCES, template
 from torch import Tensor
 
 
-def elementwise(name: str, *arrays: Tensor, **scalars: float) -> Any:
+def elementwise(
+    name: str,
+    *arrays: Tensor,
+    **scalars: float,
+) -> Any:
     """Call a loop with its arrays in order, and its scalars by name."""
     return _compiled(name, tuple(scalars))(*arrays, **scalars)
 
@@ -18,5 +22,9 @@ def elementwise(name: str, *arrays: Tensor, **scalars: float) -> Any:
 def _compiled(name: str, scalars: tuple[str, ...]) -> Callable[..., Any]:
     outputs = len(TORCH_SOURCES[name].outputs.split(", "))
     compile_loop: Any = torch.cuda.jiterator._create_multi_output_jit_fn
-    loop: Callable[..., Any] = compile_loop(template(name), outputs, **dict.fromkeys(scalars, 0.0))
+    loop: Callable[..., Any] = compile_loop(
+        template(name),
+        outputs,
+        **dict.fromkeys(scalars, 0.0),
+    )
     return loop

@@ -12,7 +12,11 @@ def symmetric(padding: Padding) -> list[int] | None:
     return [top, left] if top == bottom >= 0 and left == right >= 0 else None
 
 
-def padded(x: Tensor, padding: Padding, fill: float = 0.0) -> Tensor:
+def padded(
+    x: Tensor,
+    padding: Padding,
+    fill: float = 0.0,
+) -> Tensor:
     """Return images with rows and columns around them. A negative padding removes some."""
     (top, bottom), (left, right) = padding
     return functional.pad(x, (left, right, top, bottom), value=fill)

@@ -25,7 +25,12 @@ class TorchTarget(CompilerTarget):
         """Return whether the tensors are views of the same memory."""
         return shares_storage(x, y)
 
-    def empty(self, shape: tuple[int, ...], dtype: Any, strides: Any) -> Any:
+    def empty(
+        self,
+        shape: tuple[int, ...],
+        dtype: Any,
+        strides: Any,
+    ) -> Any:
         """Use the same strides: a call that reads two orders takes several times as long."""
         return torch.empty_strided(shape, strides, dtype=dtype, device=self.backend.device)
 

@@ -97,7 +97,7 @@ def test_instructions_of_code_that_cannot_be_inlined_are_dropped(monkeypatch):
     assert recorder.instructions == before
 
 
-def test_an_error_of_inlined_code_is_raised_as_it_is(monkeypatch):
+def test_errors_of_inlined_code_are_raised_unchanged(monkeypatch):
     monkeypatch.setattr(CompilerTarget, "calls_python", lambda self, function, arguments: False)
     calls = []
 

@@ -9,7 +9,11 @@ DECOMPOSITIONS = decomposition = Table()
 
 
 @decomposition
-def meshgrid(xp: Namespace, *arrays: Array, indexing: str = "xy") -> Any:
+def meshgrid(
+    xp: Namespace,
+    *arrays: Array,
+    indexing: str = "xy",
+) -> Any:
     axes = list(range(len(arrays)))
     if indexing == "xy" and len(arrays) > 1:
         axes[0], axes[1] = 1, 0
@@ -24,10 +28,30 @@ def meshgrid(xp: Namespace, *arrays: Array, indexing: str = "xy") -> Any:
 
 
 @decomposition
-def tril(xp: Namespace, x: Array, /, *, k: int = 0) -> Array:
-    return xp.where(xp.tril(xp.ones_like(x, dtype=xp.bool), k=k), x, xp.zeros_like(x))
+def tril(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    k: int = 0,
+) -> Array:
+    return xp.where(
+        xp.tril(xp.ones_like(x, dtype=xp.bool), k=k),
+        x,
+        xp.zeros_like(x),
+    )
 
 
 @decomposition
-def triu(xp: Namespace, x: Array, /, *, k: int = 0) -> Array:
-    return xp.where(xp.triu(xp.ones_like(x, dtype=xp.bool), k=k), x, xp.zeros_like(x))
+def triu(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    k: int = 0,
+) -> Array:
+    return xp.where(
+        xp.triu(xp.ones_like(x, dtype=xp.bool), k=k),
+        x,
+        xp.zeros_like(x),
+    )

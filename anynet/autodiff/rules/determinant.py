@@ -12,7 +12,11 @@ from anynet.array import Array, Namespace, array_namespace, conj, device
 from anynet.tracing.trace import primitive
 
 
-def _cofactors_rule(xp: Namespace, out: Array, x: Array) -> Any:
+def _cofactors_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     # The second derivative of a determinant is symmetric.
     return lambda g: cofactors_along(x, g)
 
@@ -25,7 +29,12 @@ def cofactors(x: Array) -> Array:
     return phase * xp.matmul(conj(u) * xp.expand_dims(_without_one(xp, s), axis=-2), conj(v))
 
 
-def _cofactors_along_rule(xp: Namespace, out: Array, x: Array, h: Array) -> Any:
+def _cofactors_along_rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    h: Array,
+) -> Any:
     return lambda g: _third(xp, x, h, g), lambda g: cofactors_along(x, g)
 
 
@@ -36,7 +45,11 @@ def cofactors_along(x: Array, h: Array) -> Array:
     u, s, v, phase = _factors(xp, x)
     inner = xp.matmul(conj(u).mT, xp.matmul(h, conj(v).mT))
     products = xp.astype(_without_two(xp, s), x.dtype)
-    eye = xp.eye(x.shape[-1], dtype=x.dtype, device=device(x))
+    eye = xp.eye(
+        x.shape[-1],
+        dtype=x.dtype,
+        device=device(x),
+    )
     traces = xp.matmul(products, xp.sum(eye * inner, axis=-1, keepdims=True))
     return phase * xp.matmul(conj(u), xp.matmul(eye * traces - products * inner.mT, conj(v)))
 
@@ -67,7 +80,11 @@ def _without_two(xp: Namespace, s: Array) -> Array:
     # Divide the product of all but the smaller value by the larger value.
     product = xp.maximum(xp.expand_dims(rest, axis=-1), xp.expand_dims(rest, axis=-2))
     # Both values may be 0. The product is not 0 only if these are the last two.
-    of_zeros = xp.prod(s[..., : max(n - 2, 0), None], axis=-2, keepdims=True)
+    of_zeros = xp.prod(
+        s[..., : max(n - 2, 0), None],
+        axis=-2,
+        keepdims=True,
+    )
     nothing = larger == 0
     divisor = xp.where(nothing, xp.ones_like(larger), larger)
     products = xp.where(nothing, of_zeros, product / divisor)
@@ -75,12 +92,21 @@ def _without_two(xp: Namespace, s: Array) -> Array:
     return xp.where(on_diagonal, xp.zeros_like(products), products)
 
 
-def _third(xp: Namespace, x: Array, h: Array, g: Array) -> Array:
+def _third(
+    xp: Namespace,
+    x: Array,
+    h: Array,
+    g: Array,
+) -> Array:
     """Return the third derivative of det at x along h and g. x must have an inverse."""
     inverse = xp.linalg.inv(x)
     a, b = xp.matmul(inverse, g), xp.matmul(inverse, h)
     ab = xp.matmul(a, b)
-    eye = xp.eye(x.shape[-1], dtype=x.dtype, device=device(x))
+    eye = xp.eye(
+        x.shape[-1],
+        dtype=x.dtype,
+        device=device(x),
+    )
 
     def trace(m: Array) -> Array:
         return xp.sum(eye * m, axis=(-2, -1), keepdims=True)

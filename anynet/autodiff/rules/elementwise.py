@@ -25,41 +25,71 @@ def _nonzero(xp: Namespace, x: Array) -> Array:
     return xp.where(x == 0, xp.ones_like(x), x)
 
 
-def _share(xp: Namespace, wins: Array, ties: Array, dtype: Any) -> Array:
+def _share(
+    xp: Namespace,
+    wins: Array,
+    ties: Array,
+    dtype: Any,
+) -> Array:
     """Return 1 where an argument wins, ½ where two are equal, 0 elsewhere."""
     return xp.astype(wins, dtype) + 0.5 * xp.astype(ties, dtype)
 
 
 @rule
-def abs_(xp: Namespace, out: Array, x: Array) -> Any:
+def abs_(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     # The sign of a complex number is the number over its modulus.
     return lambda g: g * array.conj(xp.sign(x))
 
 
 @rule
-def acos(xp: Namespace, out: Array, x: Array) -> Any:
+def acos(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: -g / xp.sqrt(1 - x * x)
 
 
 @rule
-def acosh(xp: Namespace, out: Array, x: Array) -> Any:
+def acosh(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     # The root of the product has the other sign for half of all complex values, so there are two
     # roots. A sum would lose the negative zero, which tells the side of the branch cut.
     return lambda g: g / xp.sqrt(x - 1) / xp.sqrt(x - -1)
 
 
 @rule
-def add(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+def add(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     return lambda g: g, lambda g: g
 
 
 @rule
-def asin(xp: Namespace, out: Array, x: Array) -> Any:
+def asin(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g / xp.sqrt(1 - x * x)
 
 
 @rule
-def asinh(xp: Namespace, out: Array, x: Array) -> Any:
+def asinh(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     if is_complex(x):
         return lambda g: g / xp.sqrt(x * x + 1)
     # x * x would overflow.
@@ -67,12 +97,21 @@ def asinh(xp: Namespace, out: Array, x: Array) -> Any:
 
 
 @rule
-def atan(xp: Namespace, out: Array, x: Array) -> Any:
+def atan(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g / (1 + x * x)
 
 
 @rule
-def atan2(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+def atan2(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     # Divide by the length twice, because its square would overflow or underflow.
     length = _nonzero(xp, xp.hypot(x1, x2))
     return (
@@ -82,7 +121,11 @@ def atan2(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
 
 
 @rule
-def atanh(xp: Namespace, out: Array, x: Array) -> Any:
+def atanh(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g / (1 - x * x)
 
 
@@ -113,73 +156,133 @@ def clip(
 
 
 @rule
-def conj(xp: Namespace, out: Array, x: Array) -> Any:
+def conj(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return array.conj
 
 
 @rule
-def copysign(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+def copysign(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     return lambda g: g * xp.sign(x1) * xp.sign(out), None
 
 
 @rule
-def cos(xp: Namespace, out: Array, x: Array) -> Any:
+def cos(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: -g * xp.sin(x)
 
 
 @rule
-def cosh(xp: Namespace, out: Array, x: Array) -> Any:
+def cosh(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g * xp.sinh(x)
 
 
 @rule
-def divide(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+def divide(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     return lambda g: g / x2, lambda g: -g * (out / x2)
 
 
 @rule
-def exp(xp: Namespace, out: Array, x: Array) -> Any:
+def exp(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g * out
 
 
 @rule
-def expm1(xp: Namespace, out: Array, x: Array) -> Any:
+def expm1(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g * (out + 1)
 
 
 @rule
-def hypot(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+def hypot(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     length = _nonzero(xp, out)
     return lambda g: g * (x1 / length), lambda g: g * (x2 / length)
 
 
 @rule
-def imag(xp: Namespace, out: Array, x: Array) -> Any:
+def imag(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g * -1j * xp.ones_like(x)
 
 
 @rule
-def log(xp: Namespace, out: Array, x: Array) -> Any:
+def log(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g / x
 
 
 @rule
-def log1p(xp: Namespace, out: Array, x: Array) -> Any:
+def log1p(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g / (1 + x)
 
 
 @rule
-def log2(xp: Namespace, out: Array, x: Array) -> Any:
+def log2(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g / (x * math.log(2))
 
 
 @rule
-def log10(xp: Namespace, out: Array, x: Array) -> Any:
+def log10(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g / (x * math.log(10))
 
 
 @rule
-def logaddexp(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+def logaddexp(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     """Pass σ(x1 - x2) to x1 and σ(x2 - x1) to x2."""
     # The difference of two equal infinities counts as 0.
     same, zero = xp.logical_and(x1 == x2, xp.isinf(out)), xp.zeros_like(out)
@@ -196,7 +299,12 @@ def _sigmoid(xp: Namespace, x: Array) -> Array:
 
 
 @rule
-def maximum(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+def maximum(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     return (
         lambda g: g * _share(xp, x1 > x2, x1 == x2, g.dtype),
         lambda g: g * _share(xp, x2 > x1, x1 == x2, g.dtype),
@@ -204,7 +312,12 @@ def maximum(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
 
 
 @rule
-def minimum(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+def minimum(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     return (
         lambda g: g * _share(xp, x1 < x2, x1 == x2, g.dtype),
         lambda g: g * _share(xp, x2 < x1, x1 == x2, g.dtype),
@@ -212,22 +325,40 @@ def minimum(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
 
 
 @rule
-def multiply(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+def multiply(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     return lambda g: g * x2, lambda g: g * x1
 
 
 @rule
-def negative(xp: Namespace, out: Array, x: Array) -> Any:
+def negative(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: -g
 
 
 @rule
-def positive(xp: Namespace, out: Array, x: Array) -> Any:
+def positive(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g
 
 
 @rule
-def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+def pow(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     """Differentiate x1 ** x2.
 
     At a base of 0, the derivative by the exponent is 0 for exponents of 0 and more, and -∞ for
@@ -251,7 +382,11 @@ def pow(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
     return to_x1, to_x2
 
 
-def _slope(xp: Namespace, x: Array, n: Array | float) -> Array:
+def _slope(
+    xp: Namespace,
+    x: Array,
+    n: Array | float,
+) -> Array:
     """Return n xⁿ⁻¹, n ≠ 0, without x⁰, which is not 1 for a complex 0 in every library."""
     if n == 1:
         return xp.ones_like(x)
@@ -259,18 +394,31 @@ def _slope(xp: Namespace, x: Array, n: Array | float) -> Array:
 
 
 @rule
-def real(xp: Namespace, out: Array, x: Array) -> Any:
+def real(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     """Pass the cotangent on. The walker makes it complex."""
     return lambda g: g
 
 
 @rule
-def reciprocal(xp: Namespace, out: Array, x: Array) -> Any:
+def reciprocal(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: -g * out * out
 
 
 @rule
-def remainder(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+def remainder(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     def to_x2(g: Array) -> Array:
         # The multiple of x2 that was subtracted. The floor of x1 / x2 is one more where the
         # division rounds up. For an infinite x2 it is 0, or -1 if the result has the sign of x2.
@@ -281,7 +429,11 @@ def remainder(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
 
 
 @rule
-def sign(xp: Namespace, out: Array, x: Array) -> Any:
+def sign(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     """Differentiate z / |z|, with 0 at 0. The sign of a real value is constant."""
     if not is_complex(x):
         return None
@@ -294,35 +446,64 @@ def sign(xp: Namespace, out: Array, x: Array) -> Any:
 
 
 @rule
-def sin(xp: Namespace, out: Array, x: Array) -> Any:
+def sin(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g * xp.cos(x)
 
 
 @rule
-def sinh(xp: Namespace, out: Array, x: Array) -> Any:
+def sinh(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g * xp.cosh(x)
 
 
 @rule
-def square(xp: Namespace, out: Array, x: Array) -> Any:
+def square(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: 2 * g * x
 
 
 @rule
-def sqrt(xp: Namespace, out: Array, x: Array) -> Any:
+def sqrt(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: 0.5 * g / out
 
 
 @rule
-def subtract(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+def subtract(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     return lambda g: g, lambda g: -g
 
 
 @rule
-def tan(xp: Namespace, out: Array, x: Array) -> Any:
+def tan(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g * (1 + out * out)
 
 
 @rule
-def tanh(xp: Namespace, out: Array, x: Array) -> Any:
+def tanh(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: g * (1 - out * out)

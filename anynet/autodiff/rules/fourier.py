@@ -16,7 +16,12 @@ DECOMPOSITIONS = decomposition = Table("fft.")
 _SWAPPED = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
 
 
-def _resize(xp: Namespace, x: Array, n: int | None, axis: int) -> Array:
+def _resize(
+    xp: Namespace,
+    x: Array,
+    n: int | None,
+    axis: int,
+) -> Array:
     """Cut an axis off after n elements, or pad it with zeros."""
     length = x.shape[axis]
     if n is None or n == length:
@@ -67,7 +72,9 @@ def _complex(xp: Namespace, x: Array) -> Array:
 
 
 def _sizes(
-    x: Array, s: Sequence[int] | None, axes: Sequence[int] | None
+    x: Array,
+    s: Sequence[int] | None,
+    axes: Sequence[int] | None,
 ) -> list[tuple[int, int | None]]:
     """Return (axis, length) for each axis of a transform. None keeps the length."""
     if axes is None:
@@ -125,7 +132,12 @@ def rfft(
             f"rfft: {x.dtype} was given: wanted a real dtype; fft takes complex arrays"
         )
     n = x.shape[axis] if n is None else n
-    full = xp.fft.fft(_complex(xp, x), n=n, axis=axis, norm=norm)
+    full = xp.fft.fft(
+        _complex(xp, x),
+        n=n,
+        axis=axis,
+        norm=norm,
+    )
     return _resize(xp, full, n // 2 + 1, axis)
 
 
@@ -195,7 +207,12 @@ def hfft(
     axis: int = -1,
     norm: str = "backward",
 ) -> Array:
-    return xp.fft.irfft(xp.conj(_complex(xp, x)), n=n, axis=axis, norm=_SWAPPED[norm])
+    return xp.fft.irfft(
+        xp.conj(_complex(xp, x)),
+        n=n,
+        axis=axis,
+        norm=_SWAPPED[norm],
+    )
 
 
 @decomposition
@@ -212,15 +229,35 @@ def ihfft(
 
 
 @decomposition
-def fftshift(xp: Namespace, x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
+def fftshift(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    axes: int | Sequence[int] | None = None,
+) -> Array:
     every = _every(x, axes)
-    return xp.roll(x, tuple(x.shape[i] // 2 for i in every), axis=every)
+    return xp.roll(
+        x,
+        tuple(x.shape[i] // 2 for i in every),
+        axis=every,
+    )
 
 
 @decomposition
-def ifftshift(xp: Namespace, x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
+def ifftshift(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    axes: int | Sequence[int] | None = None,
+) -> Array:
     every = _every(x, axes)
-    return xp.roll(x, tuple(-(x.shape[i] // 2) for i in every), axis=every)
+    return xp.roll(
+        x,
+        tuple(-(x.shape[i] // 2) for i in every),
+        axis=every,
+    )
 
 
 def _every(x: Array, axes: int | Sequence[int] | None) -> tuple[int, ...]:

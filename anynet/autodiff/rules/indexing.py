@@ -26,7 +26,12 @@ def take(
     def pullback(g: Array) -> Array:
         rows = (*shape[:along], math.prod(indices.shape), *shape[along + 1 :])
         flat = xp.reshape(widened(g), rows)
-        return index_add(flat, xp.reshape(indices, (-1,)), along, shape[along])
+        return index_add(
+            flat,
+            xp.reshape(indices, (-1,)),
+            along,
+            shape[along],
+        )
 
     return pullback, None
 

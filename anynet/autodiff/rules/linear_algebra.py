@@ -35,7 +35,12 @@ linalg_decomposition = Table("linalg.")
 
 
 @rule
-def matmul(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
+def matmul(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+) -> Any:
     """Differentiate x1 @ x2: g @ x2ᵀ and x1ᵀ @ g.
 
     A vector counts as a matrix of one row or one column.
@@ -61,7 +66,11 @@ def matmul(xp: Namespace, out: Array, x1: Array, x2: Array) -> Any:
 
 
 @rule
-def matrix_transpose(xp: Namespace, out: Array, x: Array) -> Any:
+def matrix_transpose(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+) -> Any:
     return lambda g: xp.matrix_transpose(g)
 
 
@@ -82,7 +91,14 @@ def vecdot(
 
 
 @decomposition
-def tensordot(xp: Namespace, x1: Array, x2: Array, /, *, axes: Any = 2) -> Array:
+def tensordot(
+    xp: Namespace,
+    x1: Array,
+    x2: Array,
+    /,
+    *,
+    axes: Any = 2,
+) -> Array:
     """Move the summed axes together, for one product of matrices."""
     if isinstance(axes, int):
         axes = tuple(range(x1.ndim - axes, x1.ndim)), tuple(range(axes))
@@ -112,12 +128,23 @@ def tensordot(xp: Namespace, x1: Array, x2: Array, /, *, axes: Any = 2) -> Array
 
 
 @linalg_rule
-def inv(xp: Namespace, out: Array, x: Array, /) -> Any:
+def inv(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    /,
+) -> Any:
     return lambda g: -xp.matmul(out.mT, xp.matmul(g, out.mT))
 
 
 @linalg_rule
-def solve(xp: Namespace, out: Array, x1: Array, x2: Array, /) -> Any:
+def solve(
+    xp: Namespace,
+    out: Array,
+    x1: Array,
+    x2: Array,
+    /,
+) -> Any:
     """Differentiate x1⁻¹ x2. A vector counts as a matrix of one column."""
     vector = x2.ndim == 1
 
@@ -135,13 +162,23 @@ def solve(xp: Namespace, out: Array, x1: Array, x2: Array, /) -> Any:
 
 
 @linalg_rule
-def det(xp: Namespace, out: Array, x: Array, /) -> Any:
+def det(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    /,
+) -> Any:
     """Differentiate the determinant, also of a matrix that has no inverse."""
     return lambda g: _column(xp, _column(xp, g)) * cofactors(x)
 
 
 @linalg_rule
-def slogdet(xp: Namespace, out: Any, x: Array, /) -> Any:
+def slogdet(
+    xp: Namespace,
+    out: Any,
+    x: Array,
+    /,
+) -> Any:
     """Differentiate log abs det of a matrix that has an inverse.
 
     The sign of a real determinant is constant.
@@ -159,7 +196,12 @@ def slogdet(xp: Namespace, out: Any, x: Array, /) -> Any:
     return pullback
 
 
-def _regular(name: str, wanted: str, function: Callable[..., Array], *args: Array) -> Array:
+def _regular(
+    name: str,
+    wanted: str,
+    function: Callable[..., Array],
+    *args: Array,
+) -> Array:
     """Call a function that raises at a singular matrix in some libraries."""
     try:
         return function(*args)
@@ -188,7 +230,11 @@ def _hermitian(x: Array) -> Array:
 
 
 def _eye(xp: Namespace, like: Array) -> Array:
-    return xp.eye(like.shape[-1], dtype=like.dtype, device=device(like))
+    return xp.eye(
+        like.shape[-1],
+        dtype=like.dtype,
+        device=device(like),
+    )
 
 
 def _diagonal(xp: Namespace, x: Array) -> Array:
@@ -210,7 +256,14 @@ def _of_conjugates(pullback: Callable[..., Array]) -> Callable[..., Array]:
 
 
 @linalg_rule
-def cholesky(xp: Namespace, out: Array, x: Array, /, *, upper: bool = False) -> Any:
+def cholesky(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    /,
+    *,
+    upper: bool = False,
+) -> Any:
     """Differentiate with respect to a Hermitian matrix. Its cotangent is Hermitian too."""
     lower = _adjoint(out) if upper else out
 
@@ -237,7 +290,12 @@ def _inverse_differences(xp: Namespace, w: Array) -> Array:
 
 
 @linalg_rule
-def eigh(xp: Namespace, out: Any, x: Array, /) -> Any:
+def eigh(
+    xp: Namespace,
+    out: Any,
+    x: Array,
+    /,
+) -> Any:
     """Differentiate with respect to a Hermitian matrix. Its cotangent is Hermitian too.
 
     A complex eigenvector is unique up to a factor of modulus 1.
@@ -256,7 +314,12 @@ def eigh(xp: Namespace, out: Any, x: Array, /) -> Any:
 
 
 @linalg_rule
-def eig(xp: Namespace, out: Any, x: Array, /) -> Any:
+def eig(
+    xp: Namespace,
+    out: Any,
+    x: Array,
+    /,
+) -> Any:
     """Differentiate the eigenvalues, and the eigenvectors of length 1.
 
     A vector is unique up to a factor of modulus 1. A function that depends on that factor has no
@@ -292,7 +355,14 @@ def eigvalsh(xp: Namespace, x: Array, /) -> Array:
 
 
 @linalg_rule
-def svd(xp: Namespace, out: Any, x: Array, /, *, full_matrices: bool = True) -> Any:
+def svd(
+    xp: Namespace,
+    out: Any,
+    x: Array,
+    /,
+    *,
+    full_matrices: bool = True,
+) -> Any:
     """Differentiate the reduced decomposition.
 
     The vectors of singular values of 0 are not unique.
@@ -300,7 +370,11 @@ def svd(xp: Namespace, out: Any, x: Array, /, *, full_matrices: bool = True) -> 
     rows, columns = x.shape[-2:]
     beyond = full_matrices and rows != columns
 
-    def pullback(of_u: Any, of_s: Any, of_vh: Any) -> Array:
+    def pullback(
+        of_u: Any,
+        of_s: Any,
+        of_vh: Any,
+    ) -> Array:
         if beyond and (of_u is not None or of_vh is not None):
             raise NoRuleError(
                 "the vectors of svd have a derivative for full_matrices=False only, where the "
@@ -335,7 +409,14 @@ def svdvals(xp: Namespace, x: Array, /) -> Array:
 
 
 @linalg_rule
-def qr(xp: Namespace, out: Any, x: Array, /, *, mode: str = "reduced") -> Any:
+def qr(
+    xp: Namespace,
+    out: Any,
+    x: Array,
+    /,
+    *,
+    mode: str = "reduced",
+) -> Any:
     """Differentiate the reduced decomposition of a matrix whose first columns are independent."""
     rows, columns = x.shape[-2:]
     if mode != "reduced" and rows > columns:
@@ -362,7 +443,14 @@ def qr(xp: Namespace, out: Any, x: Array, /, *, mode: str = "reduced") -> Any:
 
 
 @linalg_rule
-def pinv(xp: Namespace, out: Array, x: Array, /, *, rtol: Array | float | None = None) -> Any:
+def pinv(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    /,
+    *,
+    rtol: Array | float | None = None,
+) -> Any:
     """Differentiate where the rank does not change."""
 
     def pullback(g: Array) -> Array:
@@ -376,19 +464,37 @@ def pinv(xp: Namespace, out: Array, x: Array, /, *, rtol: Array | float | None =
 
 
 @linalg_decomposition
-def outer(xp: Namespace, x1: Array, x2: Array, /) -> Array:
+def outer(
+    xp: Namespace,
+    x1: Array,
+    x2: Array,
+    /,
+) -> Array:
     return xp.expand_dims(x1, axis=-1) * xp.expand_dims(x2, axis=0)
 
 
 @linalg_decomposition
-def cross(xp: Namespace, x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
+def cross(
+    xp: Namespace,
+    x1: Array,
+    x2: Array,
+    /,
+    *,
+    axis: int = -1,
+) -> Array:
     a, b = (xp.moveaxis(x, axis, -1) for x in (x1, x2))
     parts = [a[..., i] * b[..., j] - a[..., j] * b[..., i] for i, j in ((1, 2), (2, 0), (0, 1))]
     return xp.moveaxis(xp.stack(parts, axis=-1), -1, axis)
 
 
 @linalg_decomposition
-def diagonal(xp: Namespace, x: Array, /, *, offset: int = 0) -> Array:
+def diagonal(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    offset: int = 0,
+) -> Array:
     """Take every (columns + 1)-th element of the flattened matrix."""
     rows, columns = x.shape[-2:]
     length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
@@ -401,12 +507,28 @@ def diagonal(xp: Namespace, x: Array, /, *, offset: int = 0) -> Array:
 
 
 @linalg_decomposition
-def trace(xp: Namespace, x: Array, /, *, offset: int = 0, dtype: DType | None = None) -> Array:
-    return xp.sum(xp.linalg.diagonal(x, offset=offset), axis=-1, dtype=dtype)
+def trace(
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    offset: int = 0,
+    dtype: DType | None = None,
+) -> Array:
+    return xp.sum(
+        xp.linalg.diagonal(x, offset=offset),
+        axis=-1,
+        dtype=dtype,
+    )
 
 
 @linalg_decomposition
-def matrix_power(xp: Namespace, x: Array, n: int, /) -> Array:
+def matrix_power(
+    xp: Namespace,
+    x: Array,
+    n: int,
+    /,
+) -> Array:
     """Square repeatedly."""
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(
@@ -447,7 +569,11 @@ def vector_norm(
         x, axis = xp.reshape(x, (-1,)), 0
     size = xp.abs(x)
     if ord == 0:
-        return xp.sum(xp.astype(size != 0, size.dtype), axis=axis, keepdims=keepdims)
+        return xp.sum(
+            xp.astype(size != 0, size.dtype),
+            axis=axis,
+            keepdims=keepdims,
+        )
     if ord == 1:
         return xp.sum(size, axis=axis, keepdims=keepdims)
     extreme = _largest(xp, size, axis) if ord > 0 else xp.min(size, axis=axis, keepdims=True)
@@ -486,7 +612,11 @@ def _scaled_norm(
     return xp.where(nothing, xp.zeros_like(total), scale * root)
 
 
-def _largest(xp: Namespace, x: Array, axis: Axes) -> Array:
+def _largest(
+    xp: Namespace,
+    x: Array,
+    axis: Axes,
+) -> Array:
     """Return the largest element along axes, which keep length one. It is 0 for no elements."""
     if 0 in x.shape:
         return xp.sum(x, axis=axis, keepdims=True)
@@ -495,7 +625,12 @@ def _largest(xp: Namespace, x: Array, axis: Axes) -> Array:
 
 @linalg_decomposition
 def matrix_norm(
-    xp: Namespace, x: Array, /, *, keepdims: bool = False, ord: float | str = "fro"
+    xp: Namespace,
+    x: Array,
+    /,
+    *,
+    keepdims: bool = False,
+    ord: float | str = "fro",
 ) -> Array:
     if ord == "fro":
         norm = xp.linalg.vector_norm(x, axis=(-2, -1), keepdims=True)
@@ -506,7 +641,11 @@ def matrix_norm(
         if abs(order) == 2:
             sizes = xp.expand_dims(xp.linalg.svdvals(x), axis=-1)
         else:
-            sizes = xp.sum(xp.abs(x), axis=-2 if abs(order) == 1 else -1, keepdims=True)
+            sizes = xp.sum(
+                xp.abs(x),
+                axis=-2 if abs(order) == 1 else -1,
+                keepdims=True,
+            )
         axes = (-2, -1)
         norm = _largest(xp, sizes, axes) if order > 0 else xp.min(sizes, axis=axes, keepdims=True)
     return norm if keepdims else xp.squeeze(norm, axis=(-2, -1))

@@ -26,13 +26,23 @@ def astype(
 
 
 @rule
-def broadcast_to(xp: Namespace, out: Array, x: Array, shape: Shape) -> Any:
+def broadcast_to(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    shape: Shape,
+) -> Any:
     """Pass the cotangent on. The walker sums it over the axes that were broadcast."""
     return lambda g: g, None
 
 
 @rule
-def concat(xp: Namespace, out: Array, *arrays: Array, axis: int | None = 0) -> Any:
+def concat(
+    xp: Namespace,
+    out: Array,
+    *arrays: Array,
+    axis: int | None = 0,
+) -> Any:
     """Pass each array its slice of the cotangent."""
     if axis is None:
         shapes = [x.shape for x in arrays]
@@ -54,13 +64,26 @@ def _starts(lengths: list[int]) -> list[int]:
 
 
 @rule
-def expand_dims(xp: Namespace, out: Array, x: Array, /, *, axis: int = 0) -> Any:
+def expand_dims(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    /,
+    *,
+    axis: int = 0,
+) -> Any:
     shape = x.shape
     return lambda g: xp.reshape(g, shape)
 
 
 @rule
-def flip(xp: Namespace, out: Array, x: Array, *, axis: Axes = None) -> Any:
+def flip(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    *,
+    axis: Axes = None,
+) -> Any:
     return lambda g: xp.flip(g, axis=axis)
 
 
@@ -76,7 +99,12 @@ def moveaxis(
 
 
 @rule
-def permute_dims(xp: Namespace, out: Array, x: Array, axes: Shape) -> Any:
+def permute_dims(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    axes: Shape,
+) -> Any:
     inverse = sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))
     return lambda g: xp.permute_dims(g, tuple(inverse)), None
 
@@ -108,13 +136,23 @@ def roll(
 
 
 @rule
-def squeeze(xp: Namespace, out: Array, x: Array, axis: Axes) -> Any:
+def squeeze(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    axis: Axes,
+) -> Any:
     shape = x.shape
     return lambda g: xp.reshape(g, shape), None
 
 
 @rule
-def stack(xp: Namespace, out: Array, *arrays: Array, axis: int = 0) -> Any:
+def stack(
+    xp: Namespace,
+    out: Array,
+    *arrays: Array,
+    axis: int = 0,
+) -> Any:
     before = (slice(None),) * (axis % out.ndim)
     return tuple(lambda g, i=i: g[(*before, i, ...)] for i in range(len(arrays)))
 
@@ -135,7 +173,14 @@ def broadcast_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @decomposition
-def repeat(xp: Namespace, x: Array, repeats: Array | int, /, *, axis: int | None = None) -> Array:
+def repeat(
+    xp: Namespace,
+    x: Array,
+    repeats: Array | int,
+    /,
+    *,
+    axis: int | None = None,
+) -> Array:
     if axis is None:
         x, axis = xp.reshape(x, (-1,)), 0
     places = xp.arange(x.shape[axis], device=device(x))
@@ -143,7 +188,12 @@ def repeat(xp: Namespace, x: Array, repeats: Array | int, /, *, axis: int | None
 
 
 @decomposition
-def tile(xp: Namespace, x: Array, repetitions: tuple[int, ...], /) -> Array:
+def tile(
+    xp: Namespace,
+    x: Array,
+    repetitions: tuple[int, ...],
+    /,
+) -> Array:
     ndim = max(x.ndim, len(repetitions))
     repetitions = (1,) * (ndim - len(repetitions)) + tuple(repetitions)
     shape = (1,) * (ndim - x.ndim) + tuple(x.shape)
@@ -154,7 +204,14 @@ def tile(xp: Namespace, x: Array, repetitions: tuple[int, ...], /) -> Array:
 
 
 @rule
-def unstack(xp: Namespace, out: tuple[Array, ...], x: Array, /, *, axis: int = 0) -> Any:
+def unstack(
+    xp: Namespace,
+    out: tuple[Array, ...],
+    x: Array,
+    /,
+    *,
+    axis: int = 0,
+) -> Any:
     def pullback(g: tuple[Array | None, ...]) -> Array:
         parts = [xp.zeros_like(y) if c is None else c for y, c in zip(out, g, strict=True)]
         return xp.stack(parts, axis=axis)

@@ -25,7 +25,11 @@ def unique_inverse(xp: Namespace, x: Array, /) -> Any:
     result = _constant(xp, "unique_inverse", x)
     inverse = xp.reshape(result.inverse_indices, (-1,))
     order = xp.argsort(inverse, stable=True)
-    classes = xp.arange(result.values.shape[0], dtype=inverse.dtype, device=device(inverse))
+    classes = xp.arange(
+        result.values.shape[0],
+        dtype=inverse.dtype,
+        device=device(inverse),
+    )
     first = xp.take(order, xp.searchsorted(xp.take(inverse, order), classes))
     return result._replace(values=xp.take(xp.reshape(x, (-1,)), first))
 
@@ -36,6 +40,10 @@ def unique_values(xp: Namespace, x: Array, /) -> Array:
     return values
 
 
-def _constant(xp: Namespace, name: str, x: Array) -> Any:
+def _constant(
+    xp: Namespace,
+    name: str,
+    x: Array,
+) -> Any:
     """Return the result of a function as constants."""
     return getattr(xp, name)(stop_gradient(x))

@@ -21,7 +21,12 @@ def _axes(axis: Axes, ndim: int) -> tuple[int, ...]:
     return tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
-def _restore(xp: Namespace, reduced: Array, shape: Shape, axis: Axes) -> Array:
+def _restore(
+    xp: Namespace,
+    reduced: Array,
+    shape: Shape,
+    axis: Axes,
+) -> Array:
     """Return a reduced array with the reduced axes as axes of length one."""
     gone = _axes(axis, len(shape))
     return xp.reshape(reduced, tuple(1 if i in gone else n for i, n in enumerate(shape)))
@@ -191,7 +196,11 @@ def prod(
     count = math.prod(x.shape[i] for i in gone)
     flat = xp.reshape(xp.permute_dims(x, (*left, *gone)), (*shape, count))
     if not count:
-        one = xp.ones((*shape, 1), dtype=x.dtype, device=device(x))
+        one = xp.ones(
+            (*shape, 1),
+            dtype=x.dtype,
+            device=device(x),
+        )
         flat = xp.concat([flat, one], axis=-1)
     while flat.shape[-1] > 1:
         half, rest = divmod(flat.shape[-1], 2)
@@ -227,12 +236,20 @@ def cumulative_prod(
         x = x * xp.concat([ones[..., :distance], x[..., :-distance]], axis=-1)
         distance *= 2
     if include_initial:
-        one = xp.ones((*x.shape[:-1], 1), dtype=x.dtype, device=device(x))
+        one = xp.ones(
+            (*x.shape[:-1], 1),
+            dtype=x.dtype,
+            device=device(x),
+        )
         x = xp.concat([one, x], axis=-1)
     return xp.moveaxis(x, -1, along)
 
 
-def _in_dtype(xp: Namespace, x: Array, dtype: DType | None) -> Array:
+def _in_dtype(
+    xp: Namespace,
+    x: Array,
+    dtype: DType | None,
+) -> Array:
     return x if dtype is None else xp.astype(x, dtype)
 
 

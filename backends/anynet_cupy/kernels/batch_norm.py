@@ -25,7 +25,12 @@ def _sums_of_features(x: ndarray, share: float = 1.0) -> ndarray:
 
 
 @kernels.register()
-def batch_norm(x: ndarray, weight: ndarray, bias: ndarray, epsilon: float) -> Any:
+def batch_norm(
+    x: ndarray,
+    weight: ndarray,
+    bias: ndarray,
+    epsilon: float,
+) -> Any:
     """Pass over the batch for the means, for the variances, and for the result."""
     import cupy
 
@@ -44,7 +49,12 @@ def batch_norm(x: ndarray, weight: ndarray, bias: ndarray, epsilon: float) -> An
 
 @kernels.register()
 def batch_norm_gradient(
-    g: ndarray, x: ndarray, weight: ndarray, mean: ndarray, variance: ndarray, epsilon: float
+    g: ndarray,
+    x: ndarray,
+    weight: ndarray,
+    mean: ndarray,
+    variance: ndarray,
+    epsilon: float,
 ) -> Any:
     """Pass over the batch for each of two sums, and for the result."""
     import cupy

@@ -21,7 +21,12 @@ kernels = Kernels()
 
 
 def _unfold(
-    x: ndarray, kernel: Pair, out: Pair, stride: Pair, padding: Padding, dilation: Pair
+    x: ndarray,
+    kernel: Pair,
+    out: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
 ) -> ndarray:
     """Return the elements of all windows.
 
@@ -39,7 +44,11 @@ def _unfold(
 
 def _channels_first(g: ndarray, groups: int) -> Any:
     """Return images (N, channels, h, w) as (groups, channels / groups, N · h · w)."""
-    return g.swapaxes(0, 1).reshape(groups, g.shape[1] // groups, -1)
+    return g.swapaxes(0, 1).reshape(
+        groups,
+        g.shape[1] // groups,
+        -1,
+    )
 
 
 @kernels.register()
@@ -71,7 +80,11 @@ def conv2d(
     out = out.reshape(channels, x.shape[0], *size).swapaxes(0, 1)
     if bias is None:
         return cupy.ascontiguousarray(out)
-    return cupy.add(out, bias[:, None, None], out=cupy.empty(out.shape, out.dtype))
+    return cupy.add(
+        out,
+        bias[:, None, None],
+        out=cupy.empty(out.shape, out.dtype),
+    )
 
 
 @kernels.register()

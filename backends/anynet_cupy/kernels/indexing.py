@@ -17,14 +17,24 @@ kernels = Kernels()
 
 
 @kernels.register()
-def index_add(g: ndarray, indices: ndarray, axis: int, length: int) -> Any:
+def index_add(
+    g: ndarray,
+    indices: ndarray,
+    axis: int,
+    length: int,
+) -> Any:
     """Add slices at their indices. See `scatter_add`."""
     ones = (1,) * (g.ndim - axis - 1)
     return scatter_add(g, indices.reshape(-1, *ones), axis, length)
 
 
 @kernels.register()
-def scatter_add(g: ndarray, indices: ndarray, axis: int, length: int) -> Any:
+def scatter_add(
+    g: ndarray,
+    indices: ndarray,
+    axis: int,
+    length: int,
+) -> Any:
     """Add elements at their indices in one launch.
 
     The order of additions is arbitrary, so the last bits of a sum may differ between calls.
@@ -42,7 +52,14 @@ def scatter_add(g: ndarray, indices: ndarray, axis: int, length: int) -> Any:
     after = g.shape[axis + 1 :]
     out = cupy.zeros((*g.shape[:axis], length, *after), g.dtype)
     g = cupy.ascontiguousarray(g)
-    return elementwise("scatter_add")(g, indices, g.shape[axis], math.prod(after), length, out)
+    return elementwise("scatter_add")(
+        g,
+        indices,
+        g.shape[axis],
+        math.prod(after),
+        length,
+        out,
+    )
 
 
 @kernels.register()

@@ -16,7 +16,13 @@ kernels = Kernels()
 
 
 @kernels.register()
-def max_pool2d(x: ndarray, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
+def max_pool2d(
+    x: ndarray,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> Any:
     """Read every window in one launch."""
     import cupy
 
@@ -31,7 +37,13 @@ def max_pool2d(x: ndarray, *, kernel: Pair, stride: Pair, padding: Padding) -> A
 
 @kernels.register()
 def max_pool2d_gradient(
-    g: ndarray, x: ndarray, largest: ndarray, *, kernel: Pair, stride: Pair, padding: Padding
+    g: ndarray,
+    x: ndarray,
+    largest: ndarray,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
 ) -> Any:
     """Let every pixel find the windows whose largest element it is.
 

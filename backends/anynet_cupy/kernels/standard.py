@@ -17,7 +17,11 @@ kernels = Kernels()
 
 
 @kernels.register()
-def clip(x: ndarray, min: Any = None, max: Any = None) -> Any:
+def clip(
+    x: ndarray,
+    min: Any = None,
+    max: Any = None,
+) -> Any:
     """Call ``maximum`` and ``minimum``.
 
     The wrapper of array-api-compat indexes with masks, which waits for the GPU.
@@ -87,7 +91,11 @@ def product(x1: ndarray, x2: ndarray) -> Any:
 
 @kernels.register()
 def tensordot(
-    x1: ndarray, x2: ndarray, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
+    x1: ndarray,
+    x2: ndarray,
+    /,
+    *,
+    axes: int | tuple[Sequence[int], Sequence[int]] = 2,
 ) -> Any:
     """Bring the summed axes together, and compute one product of matrices."""
     if isinstance(axes, int):
@@ -115,7 +123,13 @@ def _are_axes(x: ndarray, axes: Sequence[int]) -> bool:
 
 
 @kernels.register()
-def vecdot(x1: ndarray, x2: ndarray, /, *, axis: int = -1) -> Any:
+def vecdot(
+    x1: ndarray,
+    x2: ndarray,
+    /,
+    *,
+    axis: int = -1,
+) -> Any:
     """Multiply and sum, since cuBLAS would compute one product for each pair of vectors."""
     import cupy
 

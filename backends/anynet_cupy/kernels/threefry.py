@@ -14,7 +14,11 @@ kernels = Kernels()
 
 
 @kernels.register()
-def threefry(key: ndarray, x0: ndarray, x1: ndarray) -> Any:
+def threefry(
+    key: ndarray,
+    x0: ndarray,
+    x1: ndarray,
+) -> Any:
     """Use one launch instead of 180."""
     if not declared("threefry", key, x0, x1):
         return NotImplemented

@@ -21,7 +21,12 @@ def sgd_update(rate: float, *arrays: ndarray) -> Any:
 
 
 @kernels.register()
-def momentum_update(rate: float, *arrays: ndarray, momentum: float, nesterov: bool) -> Any:
+def momentum_update(
+    rate: float,
+    *arrays: ndarray,
+    momentum: float,
+    nesterov: bool,
+) -> Any:
     """Use one launch for each parameter instead of four or six."""
     return _each("momentum_update", 3, arrays, (rate, momentum, nesterov))
 
@@ -41,7 +46,12 @@ def adam_update(
     return _each("adam_update", 4, arrays, scalars)
 
 
-def _each(name: str, count: int, arrays: Sequence[ndarray], scalars: Sequence[float]) -> Any:
+def _each(
+    name: str,
+    count: int,
+    arrays: Sequence[ndarray],
+    scalars: Sequence[float],
+) -> Any:
     """Update each parameter in one launch. The count is that of its arrays."""
     results: list[Any] = []
     for i in range(0, len(arrays), count):

@@ -14,7 +14,11 @@ kernels = Kernels()
 
 
 @kernels.register()
-def place(g: Array, key: Any, shape: tuple[int, ...]) -> Any:
+def place(
+    g: Array,
+    key: Any,
+    shape: tuple[int, ...],
+) -> Any:
     """Return zeros with a slice set."""
     import jax.numpy as jnp
 
@@ -26,13 +30,22 @@ def place(g: Array, key: Any, shape: tuple[int, ...]) -> Any:
 
 
 @kernels.register()
-def put(x: Array, key: Any, value: Any) -> Any:
+def put(
+    x: Array,
+    key: Any,
+    value: Any,
+) -> Any:
     """Return x with elements set."""
     return x.at[key].set(value)
 
 
 @kernels.register()
-def index_add(g: Array, indices: Array, axis: int, length: int) -> Any:
+def index_add(
+    g: Array,
+    indices: Array,
+    axis: int,
+    length: int,
+) -> Any:
     """Add slices at their indices."""
     import jax.numpy as jnp
 
@@ -43,7 +56,12 @@ def index_add(g: Array, indices: Array, axis: int, length: int) -> Any:
 
 
 @kernels.register()
-def scatter_add(g: Array, indices: Array, axis: int, length: int) -> Any:
+def scatter_add(
+    g: Array,
+    indices: Array,
+    axis: int,
+    length: int,
+) -> Any:
     """Add elements at their indices."""
     import jax.numpy as jnp
 

@@ -13,15 +13,33 @@ if TYPE_CHECKING:
 kernels = Kernels()
 
 
-def _pool(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> Any:
+def _pool(
+    x: Array,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> Any:
     from jax import lax, numpy
 
     windows, strides = (1, 1, *kernel), (1, 1, *stride)
-    return lax.reduce_window(x, -numpy.inf, lax.max, windows, strides, ((0, 0), (0, 0), *padding))
+    return lax.reduce_window(
+        x,
+        -numpy.inf,
+        lax.max,
+        windows,
+        strides,
+        ((0, 0), (0, 0), *padding),
+    )
 
 
 @kernels.register()
-def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
+def max_pool2d(
+    x: Array,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> Any:
     """Reduce every window."""
     if x.dtype.kind != "f":
         return NotImplemented
@@ -33,7 +51,13 @@ def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Any
 
 @kernels.register()
 def max_pool2d_gradient(
-    g: Array, x: Array, largest: Array, *, kernel: Pair, stride: Pair, padding: Padding
+    g: Array,
+    x: Array,
+    largest: Array,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
 ) -> Any:
     """Call XLA's select and scatter, which takes the first of equal elements."""
     from jax import vjp

@@ -14,7 +14,12 @@ kernels = Kernels()
 
 
 @kernels.register()
-def take(x: Array, indices: Array, *, axis: int | None = None) -> Any:
+def take(
+    x: Array,
+    indices: Array,
+    *,
+    axis: int | None = None,
+) -> Any:
     """Convert indices, since JAX adds the length to negative ones in their own dtype."""
     import jax.numpy as jnp
 
@@ -22,7 +27,12 @@ def take(x: Array, indices: Array, *, axis: int | None = None) -> Any:
 
 
 @kernels.register()
-def take_along_axis(x: Array, indices: Array, *, axis: int = -1) -> Any:
+def take_along_axis(
+    x: Array,
+    indices: Array,
+    *,
+    axis: int = -1,
+) -> Any:
     """Convert indices as `take` does."""
     import jax.numpy as jnp
 

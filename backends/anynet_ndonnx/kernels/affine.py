@@ -14,7 +14,11 @@ kernels = Kernels()
 
 
 @kernels.register()
-def affine(x: Array, weight: Array, bias: Array | None) -> Any:
+def affine(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+) -> Any:
     """Write Gemm for matrices, MatMul and Add for more axes.
 
     The product of ndonnx would write a check for rows into the file.

@@ -14,7 +14,12 @@ kernels = Kernels()
 
 @kernels.register()
 def scale_shift(
-    x: Array, mean: Array, variance: Array, weight: Array, bias: Array, epsilon: float
+    x: Array,
+    mean: Array,
+    variance: Array,
+    weight: Array,
+    bias: Array,
+    epsilon: float,
 ) -> Any:
     """Write BatchNormalization with its one output in inference.
 
@@ -39,6 +44,11 @@ def scale_shift(
         for name, a in {**arrays, "y": x}.items()
     }
     node = helper.make_node("BatchNormalization", [*arrays], ["y"], epsilon=epsilon)
-    graph = helper.make_graph([node], "scale_shift", [info[name] for name in arrays], [info["y"]])
+    graph = helper.make_graph(
+        [node],
+        "scale_shift",
+        [info[name] for name in arrays],
+        [info["y"]],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
     return ndonnx.asarray(spox.inline(model)(*(a.unwrap_spox() for a in arrays.values()))["y"])

@@ -76,7 +76,12 @@ def conv2d_input_gradient(
 
 
 def _conv2d_by_product(
-    x: Array, weight: Array, bias: Array | None, stride: Pair, dilation: Pair, groups: int
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Pair,
+    dilation: Pair,
+    groups: int,
 ) -> Any:
     """Convolve padded images of float64 as the reference does, since runtimes lack Conv for it."""
     import ndonnx
@@ -150,4 +155,8 @@ def _reshaped(x: Array, shape: tuple[int, ...]) -> Any:
     """Change all axes but the first, whose length is open in the file and is written as 0."""
     import ndonnx
 
-    return operator("reshape", x, ndonnx.asarray([0, *shape], dtype=ndonnx.int64))
+    return operator(
+        "reshape",
+        x,
+        ndonnx.asarray([0, *shape], dtype=ndonnx.int64),
+    )

@@ -16,7 +16,13 @@ kernels = Kernels()
 
 
 @kernels.register()
-def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
+def max_pool2d(
+    x: Array,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> Any:
     """Write MaxPool."""
     check_windows(x, kernel, padding)
     import ndonnx
@@ -32,7 +38,13 @@ def max_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Any
 
 
 @kernels.register()
-def avg_pool2d(x: Array, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
+def avg_pool2d(
+    x: Array,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> Any:
     """Write AveragePool."""
     if not is_single(x):
         return NotImplemented

@@ -13,7 +13,11 @@ kernels = Kernels()
 
 
 @kernels.register()
-def standardize(x: Array, axis: tuple[int, ...], epsilon: float) -> Any:
+def standardize(
+    x: Array,
+    axis: tuple[int, ...],
+    epsilon: float,
+) -> Any:
     """Write LayerNormalization for the last axis.
 
     The moments are written to the file only if they are used.

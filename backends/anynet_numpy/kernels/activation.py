@@ -51,7 +51,11 @@ def relu_gradient(g: ndarray, y: ndarray) -> Any:
 
 
 @kernels.lowering(relu_gradient)
-def lower_relu_gradient(emit: Emit, g: ndarray, y: ndarray) -> Any:
+def lower_relu_gradient(
+    emit: Emit,
+    g: ndarray,
+    y: ndarray,
+) -> Any:
     """Multiply by a mask."""
     return emit(np.multiply, g, emit(above_zero, y))
 

@@ -12,7 +12,11 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def affine(x: ndarray, weight: ndarray, bias: ndarray | None) -> Any:
+def affine(
+    x: ndarray,
+    weight: ndarray,
+    bias: ndarray | None,
+) -> Any:
     """Add the bias in place."""
     y = matmul(x, weight)
     if bias is None:
@@ -22,7 +26,12 @@ def affine(x: ndarray, weight: ndarray, bias: ndarray | None) -> Any:
 
 
 @kernels.lowering(affine)
-def lower_affine(emit: Emit, x: ndarray, weight: ndarray, bias: ndarray | None) -> Any:
+def lower_affine(
+    emit: Emit,
+    x: ndarray,
+    weight: ndarray,
+    bias: ndarray | None,
+) -> Any:
     """Multiply and add."""
     y = lower_matmul(emit, x, weight)
     return y if bias is None else emit(np.add, y, bias)

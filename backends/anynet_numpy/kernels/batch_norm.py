@@ -13,7 +13,12 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def batch_norm(x: ndarray, weight: ndarray, bias: ndarray, epsilon: float) -> Any:
+def batch_norm(
+    x: ndarray,
+    weight: ndarray,
+    bias: ndarray,
+    epsilon: float,
+) -> Any:
     """Scale and shift in place."""
     results = standardize(x, (0, *range(2, x.ndim)), epsilon)
     if results is NotImplemented or not suits(x, weight, bias):

@@ -120,8 +120,17 @@ def conv2d_input_gradient(
         out = fresh((n, groups * in_channels, *size), g.dtype)
     count = math.prod(positions)
     for block in image_blocks(n, groups * rows.shape[1] * count * g.itemsize):
-        part = np.ascontiguousarray(g[block]).reshape(-1, groups, channels // groups, count)
-        columns = scratch("columns", (len(part), groups, rows.shape[1], count), g.dtype)
+        part = np.ascontiguousarray(g[block]).reshape(
+            -1,
+            groups,
+            channels // groups,
+            count,
+        )
+        columns = scratch(
+            "columns",
+            (len(part), groups, rows.shape[1], count),
+            g.dtype,
+        )
         np.matmul(rows, part, out=columns)
         columns = columns.reshape(-1, groups, in_channels, *kernel, *positions)
         pixels = scratch("pixels", (len(part), groups, in_channels, *reach), g.dtype)

@@ -35,7 +35,11 @@ def softmax_cross_entropy(logits: ndarray, labels: ndarray) -> Any:
 
 
 @kernels.lowering(softmax_cross_entropy)
-def lower_softmax_cross_entropy(emit: Emit, logits: ndarray, labels: ndarray) -> Any:
+def lower_softmax_cross_entropy(
+    emit: Emit,
+    logits: ndarray,
+    labels: ndarray,
+) -> Any:
     """Make the same calls."""
     rows, classes = logits.shape
     places = emit(places_of_labels, labels, classes)
@@ -69,7 +73,11 @@ def places_of_labels(labels: ndarray, classes: int) -> ndarray:
 kernels.declare(Aliasing.FRESH, places_of_labels)
 
 
-def less_one_at(x: ndarray, places: ndarray, out: ndarray | None = None) -> ndarray:
+def less_one_at(
+    x: ndarray,
+    places: ndarray,
+    out: ndarray | None = None,
+) -> ndarray:
     """Return x with 1 subtracted at flat indices."""
     if out is not x:
         out = np.positive(x, out=out)

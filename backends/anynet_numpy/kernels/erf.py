@@ -44,7 +44,11 @@ def _erf(x: ndarray, out: ndarray) -> None:
     np.copyto(out, tail, where=size >= 1)
 
 
-def _polynomial(coefficients: Sequence[float], x: ndarray, out: ndarray) -> ndarray:
+def _polynomial(
+    coefficients: Sequence[float],
+    x: ndarray,
+    out: ndarray,
+) -> ndarray:
     np.multiply(x, coefficients[0], out=out)
     out += coefficients[1]
     for coefficient in coefficients[2:]:

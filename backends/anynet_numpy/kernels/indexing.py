@@ -12,7 +12,12 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def index_add(g: ndarray, indices: ndarray, axis: int, length: int) -> ndarray:
+def index_add(
+    g: ndarray,
+    indices: ndarray,
+    axis: int,
+    length: int,
+) -> ndarray:
     """Add slices at their indices."""
     out = np.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype)
     at: Any = (slice(None),) * axis + (indices,)
@@ -21,7 +26,12 @@ def index_add(g: ndarray, indices: ndarray, axis: int, length: int) -> ndarray:
 
 
 @kernels.register(Aliasing.FRESH)
-def scatter_add(g: ndarray, indices: ndarray, axis: int, length: int) -> ndarray:
+def scatter_add(
+    g: ndarray,
+    indices: ndarray,
+    axis: int,
+    length: int,
+) -> ndarray:
     """Add elements at their indices."""
     axis %= g.ndim
     out = np.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype)
@@ -43,6 +53,14 @@ def sum_to(g: ndarray, shape: tuple[int, ...]) -> Any:
 
 
 @kernels.lowering(sum_to)
-def lower_sum_to(emit: Emit, g: ndarray, shape: tuple[int, ...]) -> Any:
+def lower_sum_to(
+    emit: Emit,
+    g: ndarray,
+    shape: tuple[int, ...],
+) -> Any:
     """Multiply with ones."""
-    return emit(np.dot, ones(g.shape[0], g.dtype.char), g)
+    return emit(
+        np.dot,
+        ones(g.shape[0], g.dtype.char),
+        g,
+    )

@@ -17,7 +17,11 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.OUT)
-def matmul(x1: ndarray, x2: ndarray, out: ndarray | None = None) -> ndarray:
+def matmul(
+    x1: ndarray,
+    x2: ndarray,
+    out: ndarray | None = None,
+) -> ndarray:
     """Multiply into reused memory by ``dot``, which checks less than ``matmul``.
 
     A stack of matrices by one matrix is one product of all rows. NumPy computes it as many small
@@ -31,12 +35,20 @@ def matmul(x1: ndarray, x2: ndarray, out: ndarray | None = None) -> ndarray:
     if x1.ndim == 2:
         return np.dot(x1, x2, out=out)
     rows = math.prod(shape[:-1])
-    np.dot(x1.reshape(rows, x1.shape[-1]), x2, out=out.reshape(rows, shape[-1]))
+    np.dot(
+        x1.reshape(rows, x1.shape[-1]),
+        x2,
+        out=out.reshape(rows, shape[-1]),
+    )
     return out
 
 
 @kernels.lowering(matmul)
-def lower_matmul(emit: Emit, x1: ndarray, x2: ndarray) -> Any:
+def lower_matmul(
+    emit: Emit,
+    x1: ndarray,
+    x2: ndarray,
+) -> Any:
     """Multiply. Small matrices do not need the kernel's reused memory."""
     function = np.dot if _is_small(x1, x2) else matmul
     return emit(function, x1, x2)
@@ -64,5 +76,11 @@ _ELEMENTWISE = [getattr(xp, name) for name in CHAPTERS["elementwise"]]
 
 kernels.declare(Aliasing.IN_PLACE, *[f for f in _ELEMENTWISE if isinstance(f, np.ufunc)])
 kernels.declare(Aliasing.OUT, np.dot, np.maximum.reduce)
-kernels.declare(Aliasing.FRESH, xp.mean, xp.sum, np.add.reduce, np.ndarray.take)
+kernels.declare(
+    Aliasing.FRESH,
+    xp.mean,
+    xp.sum,
+    np.add.reduce,
+    np.ndarray.take,
+)
 kernels.update(older.KERNELS)

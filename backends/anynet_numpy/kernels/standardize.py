@@ -13,7 +13,11 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def standardize(x: ndarray, axis: tuple[int, ...], epsilon: float) -> Any:
+def standardize(
+    x: ndarray,
+    axis: tuple[int, ...],
+    epsilon: float,
+) -> Any:
     """Compute the mean and the variance in one pass each."""
     if x.dtype not in ZERO or not x.size:
         return NotImplemented

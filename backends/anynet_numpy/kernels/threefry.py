@@ -16,7 +16,11 @@ _ROTATIONS = [[(np.uint32(n), np.uint32(32 - n)) for n in group] for group in RO
 
 
 @kernels.register(Aliasing.FRESH)
-def threefry(key: ndarray, x0: ndarray, x1: ndarray) -> Any:
+def threefry(
+    key: ndarray,
+    x0: ndarray,
+    x1: ndarray,
+) -> Any:
     """Compute in place, in blocks that fit a cache."""
     words = np.uint32
     if not key.dtype == x0.dtype == x1.dtype == np.int32:

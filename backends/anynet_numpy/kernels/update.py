@@ -31,7 +31,11 @@ def sgd_update(rate: float, *arrays: ndarray) -> Any:
 
 
 @kernels.lowering(sgd_update)
-def lower_sgd_update(emit: Emit, rate: float, *arrays: ndarray) -> Any:
+def lower_sgd_update(
+    emit: Emit,
+    rate: float,
+    *arrays: ndarray,
+) -> Any:
     """Multiply and subtract. Large parameters are updated in blocks."""
     factor = emit(np.array, rate, arrays[0].dtype)
     results = []
@@ -43,7 +47,12 @@ def lower_sgd_update(emit: Emit, rate: float, *arrays: ndarray) -> Any:
     return tuple(results)
 
 
-def descended(p: ndarray, g: ndarray, rate: Any, out: ndarray | None = None) -> ndarray:
+def descended(
+    p: ndarray,
+    g: ndarray,
+    rate: Any,
+    out: ndarray | None = None,
+) -> ndarray:
     """Return p - rate · g, computed in blocks that fit a cache."""
     over_p = out is p
     out = fresh(p.shape, p.dtype) if out is None else out
@@ -59,7 +68,12 @@ kernels.declare(Aliasing.IN_PLACE, descended)
 
 
 @kernels.register(Aliasing.FRESH)
-def momentum_update(rate: float, *arrays: ndarray, momentum: float, nesterov: bool) -> Any:
+def momentum_update(
+    rate: float,
+    *arrays: ndarray,
+    momentum: float,
+    nesterov: bool,
+) -> Any:
     """Use the memory of the new arrays for the products."""
 
     def update(block: Sequence[ndarray]) -> None:
@@ -109,7 +123,9 @@ def adam_update(
 
 
 def _update_each(
-    update: Callable[[Sequence[ndarray]], None], count: int, arrays: Sequence[ndarray]
+    update: Callable[[Sequence[ndarray]], None],
+    count: int,
+    arrays: Sequence[ndarray],
 ) -> Any:
     """Update each parameter block by block. The count is that of its arrays.
 

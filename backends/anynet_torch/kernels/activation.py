@@ -23,7 +23,11 @@ def lower_relu(emit: Emit, x: Tensor) -> Any:
 
 
 @kernels.register(Aliasing.IN_PLACE)
-def relu_gradient(g: Tensor, y: Tensor, out: Tensor | None = None) -> Any:
+def relu_gradient(
+    g: Tensor,
+    y: Tensor,
+    out: Tensor | None = None,
+) -> Any:
     """Compare and select in one call."""
     if g.dtype is not y.dtype:
         return NotImplemented

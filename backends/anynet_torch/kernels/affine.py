@@ -15,7 +15,11 @@ kernels.declare(Aliasing.OUT, torch.addmm)
 
 
 @kernels.register(Aliasing.FRESH)
-def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Any:
+def affine(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+) -> Any:
     """Multiply and add in one call."""
     if x.dtype is not weight.dtype:
         return matmul(x, weight) if bias is None else matmul(x, weight) + bias
@@ -27,7 +31,12 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Any:
 
 
 @kernels.lowering(affine)
-def lower_affine(emit: Emit, x: Tensor, weight: Tensor, bias: Tensor | None) -> Any:
+def lower_affine(
+    emit: Emit,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+) -> Any:
     """Multiply and add in one call on a CPU, in two on a GPU."""
     if x.dtype is not weight.dtype or is_narrow(x, weight):
         return NotImplemented

@@ -12,17 +12,36 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Any:
+def batch_norm(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    epsilon: float,
+) -> Any:
     """Compute the variance from the inverse standard deviation that PyTorch returns."""
     if not x.dtype is weight.dtype is bias.dtype or rounds_statistics(x):
         return NotImplemented
-    y, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, epsilon)
+    y, mean, inverse = torch.native_batch_norm(
+        x,
+        weight,
+        bias,
+        None,
+        None,
+        True,
+        0.0,
+        epsilon,
+    )
     return y, mean, torch.clamp(inverse**-2 - epsilon, 0)
 
 
 @kernels.register(Aliasing.FRESH)
 def batch_norm_gradient(
-    g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, epsilon: float
+    g: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    epsilon: float,
 ) -> Any:
     """Give PyTorch the inverse standard deviation."""
     if not g.dtype is x.dtype is weight.dtype or rounds_statistics(x):

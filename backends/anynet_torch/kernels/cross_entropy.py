@@ -54,5 +54,9 @@ def _compared(logarithms: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def _range(classes: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _range(
+    classes: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
     return torch.arange(classes, dtype=dtype, device=device)

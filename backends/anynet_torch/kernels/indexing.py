@@ -21,7 +21,11 @@ def getitem(x: Tensor, key: Any) -> Tensor:
 
 
 @kernels.register(Aliasing.FRESH)
-def place(g: Tensor, key: Any, shape: tuple[int, ...]) -> Tensor:
+def place(
+    g: Tensor,
+    key: Any,
+    shape: tuple[int, ...],
+) -> Tensor:
     """Set a slice of zeros, also one with a negative step."""
     # None adds an axis when an array is read, and has no meaning when it is written.
     written = tuple(part for part in _parts(key) if part is not None)
@@ -34,7 +38,12 @@ def place(g: Tensor, key: Any, shape: tuple[int, ...]) -> Tensor:
 
 
 @kernels.register(Aliasing.FRESH)
-def index_add(g: Tensor, indices: Tensor, axis: int, length: int) -> Tensor:
+def index_add(
+    g: Tensor,
+    indices: Tensor,
+    axis: int,
+    length: int,
+) -> Tensor:
     """Add slices at their indices."""
     out = g.new_zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]))
     places = indices if indices.dtype in (torch.int32, torch.int64) else indices.long()
@@ -42,7 +51,12 @@ def index_add(g: Tensor, indices: Tensor, axis: int, length: int) -> Tensor:
 
 
 @kernels.register(Aliasing.FRESH)
-def scatter_add(g: Tensor, indices: Tensor, axis: int, length: int) -> Tensor:
+def scatter_add(
+    g: Tensor,
+    indices: Tensor,
+    axis: int,
+    length: int,
+) -> Tensor:
     """Add elements at their indices."""
     axis %= g.ndim
     out = g.new_zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]))

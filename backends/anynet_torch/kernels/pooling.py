@@ -29,7 +29,13 @@ def _supported(kernel: Pair, padding: Padding) -> list[int] | None:
 
 
 @kernels.register(Aliasing.FRESH)
-def max_pool2d(x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
+def max_pool2d(
+    x: Tensor,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> Any:
     """Return the maxima of pairs, or call PyTorch's function."""
     even = _supported(kernel, padding)
     if even is None:
@@ -40,7 +46,14 @@ def max_pool2d(x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> An
 
 
 @kernels.lowering(max_pool2d)
-def lower_max_pool2d(emit: Emit, x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
+def lower_max_pool2d(
+    emit: Emit,
+    x: Tensor,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> Any:
     """Compute maxima of pairs."""
     if in_pairs(value_of(x), kernel, stride, padding):
         return largest_in_pairs(emit, x)
@@ -48,7 +61,13 @@ def lower_max_pool2d(emit: Emit, x: Tensor, *, kernel: Pair, stride: Pair, paddi
 
 
 @kernels.register(Aliasing.FRESH)
-def max_pool2d_with_residuals(x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
+def max_pool2d_with_residuals(
+    x: Tensor,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> Any:
     """Return the indices of the largest elements too. PyTorch finds them in the same pass."""
     even = _supported(kernel, padding)
     if even is None or in_pairs(x, kernel, stride, padding):
@@ -95,7 +114,12 @@ def lower_max_pool2d_gradient(
     return NotImplemented
 
 
-def in_pairs(x: Tensor, kernel: Pair, stride: Pair, padding: Padding) -> bool:
+def in_pairs(
+    x: Tensor,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> bool:
     """Return whether windows are of 2×2 and side by side, on a CPU."""
     sides = tuple(kernel) == tuple(stride) == (2, 2) and not any(map(any, padding))
     return sides and min(x.shape[2:]) > 1 and devices.device_type(x) == "cpu"
@@ -107,11 +131,21 @@ def largest_in_pairs(emit: Emit, x: Tensor) -> Any:
     return emit(larger, rows, -2)
 
 
-def spread_in_pairs(emit: Emit, g: Tensor, x: Tensor) -> Any:
+def spread_in_pairs(
+    emit: Emit,
+    g: Tensor,
+    x: Tensor,
+) -> Any:
     """Return the gradient: first to one of two in a column, then to one of two in a row."""
     below = emit(second, emit(larger, x, -1), -2)
     rows = emit(spread, g, below, -2, x.shape[-2])
-    return emit(spread, rows, emit(second, x, -1), -1, x.shape[-1])
+    return emit(
+        spread,
+        rows,
+        emit(second, x, -1),
+        -1,
+        x.shape[-1],
+    )
 
 
 def _pairs(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
@@ -122,18 +156,32 @@ def _pairs(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     return even[..., ::2, :], even[..., 1::2, :]
 
 
-def larger(x: Tensor, axis: int, out: Tensor | None = None) -> Tensor:
+def larger(
+    x: Tensor,
+    axis: int,
+    out: Tensor | None = None,
+) -> Tensor:
     """Return the larger of each two along an axis."""
     return torch.maximum(*_pairs(x, axis), out=out)
 
 
-def second(x: Tensor, axis: int, out: Tensor | None = None) -> Tensor:
+def second(
+    x: Tensor,
+    axis: int,
+    out: Tensor | None = None,
+) -> Tensor:
     """Return 1 for each two along an axis where the second is larger, and 0 elsewhere."""
     first, other = _pairs(x, axis)
     return torch.gt(other, first, out=torch.empty_like(first) if out is None else out)
 
 
-def spread(g: Tensor, seconds: Tensor, axis: int, length: int, out: Tensor | None = None) -> Tensor:
+def spread(
+    g: Tensor,
+    seconds: Tensor,
+    axis: int,
+    length: int,
+    out: Tensor | None = None,
+) -> Tensor:
     """Return each cotangent at the first or the second of two along an axis of this length.
 
     The other elements are zero.
@@ -156,7 +204,13 @@ kernels.declare(Aliasing.OUT, larger, second, spread)
 
 
 @kernels.register(Aliasing.FRESH)
-def avg_pool2d(x: Tensor, *, kernel: Pair, stride: Pair, padding: Padding) -> Any:
+def avg_pool2d(
+    x: Tensor,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+) -> Any:
     """Call PyTorch's function, which supports real images."""
     even = _supported(kernel, padding)
     if even is None or x.dtype.is_complex:

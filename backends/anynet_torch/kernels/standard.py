@@ -97,7 +97,11 @@ def matmul(x1: Tensor, x2: Tensor) -> Tensor:
 
 
 @kernels.lowering(matmul)
-def lower_matmul(emit: Emit, x1: Tensor, x2: Tensor) -> Any:
+def lower_matmul(
+    emit: Emit,
+    x1: Tensor,
+    x2: Tensor,
+) -> Any:
     """Call PyTorch's function."""
     if x1.dtype is not x2.dtype or is_narrow(x1, x2):
         return NotImplemented
@@ -111,7 +115,12 @@ def sign(x: Tensor) -> Any:
 
 
 @kernels.register(Aliasing.FRESH)
-def take(x: Tensor, indices: Tensor, *, axis: int | None = None) -> Any:
+def take(
+    x: Tensor,
+    indices: Tensor,
+    *,
+    axis: int | None = None,
+) -> Any:
     """Index with a vector."""
     if axis is None or indices.ndim != 1 or not is_integer(indices):
         return NotImplemented
@@ -121,7 +130,12 @@ def take(x: Tensor, indices: Tensor, *, axis: int | None = None) -> Any:
 
 
 @kernels.register(Aliasing.FRESH)
-def take_along_axis(x: Tensor, indices: Tensor, *, axis: int = -1) -> Any:
+def take_along_axis(
+    x: Tensor,
+    indices: Tensor,
+    *,
+    axis: int = -1,
+) -> Any:
     """Convert indices to int64, which PyTorch requires."""
     if not is_integer(indices):
         return NotImplemented
@@ -129,7 +143,11 @@ def take_along_axis(x: Tensor, indices: Tensor, *, axis: int = -1) -> Any:
 
 
 @kernels.register(Aliasing.FRESH)
-def where(condition: Tensor, x1: Tensor, x2: Tensor) -> Any:
+def where(
+    condition: Tensor,
+    x1: Tensor,
+    x2: Tensor,
+) -> Any:
     """Select from arrays of one dtype."""
     if type(x1) is type(x2) is torch.Tensor and x1.dtype is x2.dtype:
         return torch.where(condition, x1, x2)

@@ -14,7 +14,11 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def threefry(key: Tensor, x0: Tensor, x1: Tensor) -> Any:
+def threefry(
+    key: Tensor,
+    x0: Tensor,
+    x1: Tensor,
+) -> Any:
     """Compute in place on a CPU, and in one loop on a GPU."""
     k0, k1 = key[0:1], key[1:2]
     if devices.device_type(key) == "cuda":

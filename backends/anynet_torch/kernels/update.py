@@ -34,13 +34,22 @@ def sgd_update(rate: float, *arrays: Tensor) -> Any:
 
 
 @kernels.lowering(sgd_update)
-def lower_sgd_update(emit: Emit, rate: float, *arrays: Tensor) -> Any:
+def lower_sgd_update(
+    emit: Emit,
+    rate: float,
+    *arrays: Tensor,
+) -> Any:
     """Multiply and subtract in one call for each parameter."""
     pairs = zip(arrays[::2], arrays[1::2], strict=True)
     return tuple([emit(descend, p, g, rate) for p, g in pairs])
 
 
-def descend(p: Tensor, g: Tensor, rate: float, out: Tensor | None = None) -> Any:
+def descend(
+    p: Tensor,
+    g: Tensor,
+    rate: float,
+    out: Tensor | None = None,
+) -> Any:
     """Return p - rate · g."""
     if isinstance(rate, torch.Tensor):
         return torch.addcmul(p, g, rate, value=-1, out=out)
@@ -50,7 +59,11 @@ def descend(p: Tensor, g: Tensor, rate: float, out: Tensor | None = None) -> Any
 kernels.declare(Aliasing.IN_PLACE, descend)
 
 
-def _descend(parameters: Sequence[Tensor], along: Sequence[Tensor], rate: Any) -> Any:
+def _descend(
+    parameters: Sequence[Tensor],
+    along: Sequence[Tensor],
+    rate: Any,
+) -> Any:
     """Return p - rate · along for all parameters.
 
     In a device graph, the rate is an array without axes.
@@ -61,7 +74,12 @@ def _descend(parameters: Sequence[Tensor], along: Sequence[Tensor], rate: Any) -
 
 
 @kernels.register(Aliasing.FRESH)
-def momentum_update(rate: float, *arrays: Tensor, momentum: float, nesterov: bool) -> Any:
+def momentum_update(
+    rate: float,
+    *arrays: Tensor,
+    momentum: float,
+    nesterov: bool,
+) -> Any:
     """Multiply and add all parameters in one call each."""
     if not _of_one(arrays, WIDE):
         step = partial(momentum_update, rate, momentum=momentum, nesterov=nesterov)
@@ -131,7 +149,11 @@ def _by_parameter(*kinds: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return tuple(chain.from_iterable(zip(*kinds, strict=True)))
 
 
-def _in_float32(step: Callable[..., Any], count: int, arrays: Sequence[Tensor]) -> Any:
+def _in_float32(
+    step: Callable[..., Any],
+    count: int,
+    arrays: Sequence[Tensor],
+) -> Any:
     """Update 16-bit parameters, whose slots are float32, in float32, and round them once.
 
     The count is that of the arrays of each parameter.
