@@ -13,6 +13,18 @@ class CompilerTarget:
     """The functions of a library for compiled steps on one device. This class serves every library.
 
     A plug-in derives a class from it and names that class in its backend, as ``Backend.target``.
+
+    Args:
+        backend: the library and device.
+
+    >>> import anynet
+    >>> from anynet.compiler import CompilerTarget
+    >>> class Target(CompilerTarget):
+    ...     def compile(self, function, carry):
+    ...         return lambda arrays, scalars: function(*arrays, *scalars)
+    >>> Target(anynet.get_backend("numpy")).has_loop
+    False
+
     """
 
     #: How the device captures graphs. Without one, a compiled step makes its calls one by one.

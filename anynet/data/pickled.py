@@ -29,6 +29,8 @@ from anynet.data.host import on_backend
 from anynet.errors import DataError
 from anynet.files import read_whole
 
+__all__ = ["read_pickled_arrays"]
+
 #: The default limit on the size of a file.
 MAX_BYTES = 2**28
 
