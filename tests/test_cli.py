@@ -123,6 +123,9 @@ sys.path.insert(0, "examples")
 import mnist
 from anynet import cli, data
 
+# A shell lets its background jobs ignore the signal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def load(backend):
     signal.raise_signal(signal.SIGINT)
 
