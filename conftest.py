@@ -20,6 +20,9 @@ MODULES = [
     "optimizers",
 ]
 
+#: Examples that need an optional package.
+PACKAGES = {"anynet.onnx.export_onnx": "ndonnx"}
+
 
 @pytest.fixture(scope="session", autouse=True)
 def names_of_examples(doctest_namespace: dict[str, Any]) -> None:
@@ -32,5 +35,7 @@ def names_of_examples(doctest_namespace: dict[str, Any]) -> None:
 def folder_of_examples(request: pytest.FixtureRequest) -> None:
     """Run every example in an empty folder, where it may write files."""
     if isinstance(request.node, pytest.DoctestItem):
+        if package := PACKAGES.get(request.node.name):
+            pytest.importorskip(package, reason=f"needs {package}")
         folder: Path = request.getfixturevalue("tmp_path")
         request.getfixturevalue("monkeypatch").chdir(folder)
