@@ -8,7 +8,7 @@ from anynet.array import Array, array_namespace, is_array, unrecorded
 from anynet.compiler.prologue import Prologue
 from anynet.compiler.source import Instruction, Slot
 from anynet.compiler.target import target_of
-from anynet.errors import AnynetError, CompilationError
+from anynet.errors import CompilationError
 from anynet.kernel import Function, Kernels
 from anynet.tracing.dynamic_scalars import DynamicValue
 from anynet.tracing.trace import Primitive, Traced, next_level
@@ -168,9 +168,6 @@ class Recorder:
             return reference(*args, **settings)
         except Exception as error:
             del self.instructions[before:]
-            if not isinstance(error, AnynetError | TypeError):
-                # An error of the code itself, and not of an array that it cannot take.
-                raise
             raise CompilationError(
                 f"{step.name} is code that a compiled step cannot call on this device, which runs "
                 f"steps without Python ({error!r}): write it in the functions of its arrays' "

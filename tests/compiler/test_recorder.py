@@ -97,7 +97,7 @@ def test_instructions_of_code_that_cannot_be_inlined_are_dropped(monkeypatch):
     assert recorder.instructions == before
 
 
-def test_errors_of_inlined_code_are_raised_unchanged(monkeypatch):
+def test_errors_of_inlined_code_are_causes_and_it_is_called_once(monkeypatch):
     monkeypatch.setattr(CompilerTarget, "calls_python", lambda self, function, arguments: False)
     calls = []
 
@@ -107,8 +107,9 @@ def test_errors_of_inlined_code_are_raised_unchanged(monkeypatch):
 
     own = anynet.custom_vjp(fail, lambda g, out, x: g)
     recorder = Recorder(np.ones(2))
-    with pytest.raises(ZeroDivisionError, match="an error of the user's code"):
+    with pytest.raises(CompilationError, match="an error of the user's code") as caught:
         own(recorder.variable(np.ones(2)))
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert len(calls) == 1
 
 
