@@ -21,7 +21,7 @@ MODULES = [
 ]
 
 #: Examples that need an optional package.
-PACKAGES = {"anynet.onnx.export_onnx": "ndonnx"}
+PACKAGES = {"anynet.interop.onnx.export_onnx": "ndonnx"}
 
 
 @pytest.fixture(scope="session", autouse=True)

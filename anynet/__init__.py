@@ -16,6 +16,7 @@ from anynet import (
     functions,
     gradient_check,
     initializers,
+    interop,
     kernel,
     layers,
     losses,
@@ -40,9 +41,9 @@ from anynet.autodiff import (
 from anynet.backend import Backend, configure, get_backend
 from anynet.compiler.compiled_step import compile
 from anynet.gradient_check import check_gradients
+from anynet.interop.onnx import export_onnx
 from anynet.layers import summary
 from anynet.numerical import numerical_gradient
-from anynet.onnx import export_onnx
 from anynet.training import History, checkpoint, evaluate
 from anynet.training.fit import fit
 
@@ -76,6 +77,7 @@ __all__ = [
     "hessian",
     "hvp",
     "initializers",
+    "interop",
     "jacobian",
     "jvp",
     "kernel",

@@ -62,7 +62,7 @@ def _working() -> list[str]:
     names = []
     for name in backend_names():
         with contextlib.suppress(BackendError):
-            # A lazy backend does not compute. tests/test_onnx.py tests it.
+            # A lazy backend does not compute. tests/interop/test_onnx.py tests it.
             if not get_backend(name).lazy:
                 names.append(name)
     names.sort()
