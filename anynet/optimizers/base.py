@@ -6,11 +6,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from anynet import tree
 from anynet.arguments import check_flag
-from anynet.array import RECORDING_TYPES, Array, array_namespace, number, unrecorded, widened
+from anynet.array import (
+    RECORDING_TYPES,
+    Array,
+    array_namespace,
+    is_array,
+    number,
+    unrecorded,
+    widened,
+)
 from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from anynet.optimizers.schedules import Schedule, check_learning_rate
 from anynet.primitives.update import Apply, Scalars, Slots, apply_to_each, fused_update
 from anynet.spelling import check_arguments, check_attribute, no_attribute
+from anynet.state import check_count, check_state
 from anynet.tracing.dynamic_scalars import DynamicValue, dynamic_scalars
 from anynet.tracing.trace import Primitive
 
@@ -356,6 +365,82 @@ class Optimizer:
         vars(optimizer).update(settings)
         return optimizer.apply
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the optimizer resumes from: its count of updates, the state of each parameter
+        by its path, and the learning rate, or the state of a schedule that has one.
+
+        >>> import numpy as np
+        >>> from anynet.optimizers import Momentum
+        >>> optimizer = Momentum(0.5)
+        >>> optimizer.update({"w": np.ones(1)}, {"w": np.ones(1)})
+        >>> optimizer.state_dict()["state"]
+        {'w': {'velocity': array([1.]), 'missed': 0}}
+
+        """
+        rate = self._learning_rate.peek()
+        return {
+            "updates": self._updates.peek(),
+            "state": {path: dict(state) for path, state in self.state.items()},
+            "learning_rate": _rate_state(rate) if callable(rate) else rate,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state. The arrays are taken as they are, on the network's library and
+        device.
+
+        Args:
+            state: what `state_dict` of an optimizer with the same settings returned.
+
+        Raises:
+            ArgumentError: it is another optimizer's state. Nothing has changed then.
+
+        >>> import numpy as np
+        >>> from anynet.optimizers import Momentum
+        >>> first, second, net = Momentum(0.5), Momentum(0.5), {"w": np.ones(1)}
+        >>> first.update(net, {"w": np.ones(1)})
+        >>> second.load_state_dict(first.state_dict())
+        >>> second.updates, second.state
+        (1, {'w': {'velocity': array([1.]), 'missed': 0}})
+
+        """
+        kind = type(self).__name__
+        check_state(kind, state, ("updates", "state", "learning_rate"))
+        updates = check_count(f"the updates of {kind}", state["updates"])
+        check_state(f"{kind}'s parameters", state["state"], (), state["state"])
+        states = {path: self._checked_state(path, own) for path, own in state["state"].items()}
+        rate = self._learning_rate.peek()
+        if not callable(rate):
+            rate = check_learning_rate(state["learning_rate"])
+        elif hasattr(rate, "load_state_dict"):
+            rate.load_state_dict(state["learning_rate"])
+        elif state["learning_rate"] is not None:
+            raise ArgumentError(
+                f"the state has the learning rate {state['learning_rate']!r:.60}, and that of "
+                f"{kind} is a schedule without a state: {rate!r:.60}"
+            )
+        self.state = states
+        self._learning_rate.value = rate
+        self._updates.value = updates
+
+    def _checked_state(self, path: str, state: Any) -> State:
+        """Return a copy of the state of one parameter.
+
+        Raises:
+            ArgumentError: it has other slots, or no arrays of one shape in them.
+
+        """
+        name = f"{type(self).__name__} for {path}"
+        if state == {}:
+            return {}
+        check_state(name, state, (*self.SLOTS, "missed"))
+        check_count(f"the missed updates of {name}", state["missed"])
+        shapes = {slot: getattr(state[slot], "shape", None) for slot in self.SLOTS}
+        if not all(is_array(state[slot]) for slot in self.SLOTS) or len({*shapes.values()}) > 1:
+            raise ArgumentError(
+                f"the slots of {name} have the shapes {shapes}: wanted arrays of one shape"
+            )
+        return dict(state)
+
     def __repr__(self) -> str:
         settings = [
             f"{name}={value!r}"
@@ -403,6 +488,12 @@ def _rate_at(step: int, learning_rate: float | Schedule) -> float:
             "number of 0 or more"
         )
     return rate
+
+
+def _rate_state(schedule: Schedule) -> Any:
+    """Return the state of a schedule, None if it has none."""
+    state_dict = getattr(schedule, "state_dict", None)
+    return None if state_dict is None else state_dict()
 
 
 def _like(
