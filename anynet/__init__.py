@@ -44,7 +44,7 @@ from anynet.gradient_check import check_gradients
 from anynet.interop.onnx import export_onnx
 from anynet.layers import summary
 from anynet.numerical import numerical_gradient
-from anynet.training import History, checkpoint, evaluate
+from anynet.training import History, callbacks, checkpoint, evaluate
 from anynet.training.fit import fit
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ __all__ = [
     "autodiff",
     "backend",
     "bench",
+    "callbacks",
     "check_gradients",
     "checkpoint",
     "cli",

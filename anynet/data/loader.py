@@ -32,7 +32,7 @@ class Loader:
     """An iterable of mini-batches (rows of x, rows of t), in a new order at each pass.
 
     The order of an epoch depends only on the seed and the number of the epoch. All arrays stay on
-    the device of the data.
+    the device of the data. `state_dict` returns the position, also in the middle of an epoch.
 
     Args:
         x: floating, (N, …).
@@ -91,10 +91,15 @@ class Loader:
         self.x = x
         self.t = t
         self.batch_size = batch_size
+        self.seed = seed
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.augment = augment
+        #: The number of the epoch, from 0, and the index of its next batch.
         self.epoch = 0
+        self.batch = 0
+        # Whether an epoch runs, which the next one would cut short.
+        self._is_open = False
         self._key = random.key(seed, get_backend(x))
 
     def __len__(self) -> int:
@@ -103,27 +108,120 @@ class Loader:
         return whole if self.drop_last or not rest else whole + 1
 
     def start_epoch(self) -> Array | None:
-        """Begin an epoch and return the indices of its rows, None for the order of the data."""
+        """Begin an epoch and return the indices of its rows, None for the order of the data.
+
+        After `load_state_dict` and `resume` it is the epoch of that position, and its next batch is
+        ``loader.batch``. Set ``loader.batch`` after each batch, and call `end_epoch` at the end.
+        """
         return self._begin()[1]
 
-    def _begin(self) -> tuple[Array, Array | None]:
-        key = random.fold_in(self._key, self.epoch)
+    def end_epoch(self) -> None:
+        """End the epoch. The next one begins at its first batch."""
         self.epoch += 1
+        self.batch = 0
+        self._is_open = False
+
+    def resume(self) -> None:
+        """Let the next epoch go on with the rest of an epoch that was cut short."""
+        self._is_open = False
+
+    @property
+    def first(self) -> int:
+        """The index of the batch that the next epoch begins with: 0, or the position to go on."""
+        return 0 if self._is_open else self.batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position, and the settings that decide the order of the batches.
+
+        >>> import numpy as np
+        >>> from anynet.data import Loader
+        >>> loader = Loader(np.ones((4, 2)), np.arange(4), batch_size=2)
+        >>> _ = next(iter(loader))
+        >>> loader.state_dict()["epoch"], loader.state_dict()["batch"]
+        (0, 1)
+
+        """
+        return {"epoch": self.epoch, "batch": self.batch, **self._settings()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on at the position of another loader. The next epoch begins with its next batch.
+
+        Args:
+            state: from `state_dict` of a loader with the same settings and number of rows.
+
+        Raises:
+            ArgumentError: the settings differ, or there is no such position.
+
+        >>> import numpy as np
+        >>> from anynet.data import Loader
+        >>> first, second = [Loader(np.ones((4, 2)), np.arange(4), batch_size=2) for _ in "ab"]
+        >>> batches = iter(first)
+        >>> _ = next(batches)
+        >>> second.load_state_dict(first.state_dict())
+        >>> [t.tolist() for _, t in batches] == [t.tolist() for _, t in second]
+        True
+
+        """
+        wanted = {"epoch", "batch", *self._settings()}
+        if not isinstance(state, dict) or state.keys() != wanted:
+            raise ArgumentError(
+                f"the state of a loader is {describe(state)}: wanted a dict from state_dict() with "
+                f"{', '.join(sorted(wanted))}"
+            )
+        different = [
+            f"{name} is {value!r} here and {state[name]!r} in the state"
+            for name, value in self._settings().items()
+            if state[name] != value
+        ]
+        if different:
+            raise ArgumentError(
+                f"the state is of another loader: {', '.join(different)}: make the loader with the "
+                "same data and settings"
+            )
+        epoch = whole_number("the epoch of the state", state["epoch"], 0)
+        batch = whole_number("the batch of the state", state["batch"], 0)
+        if batch > len(self):
+            raise ArgumentError(
+                f"the batch of the state is {batch}: wanted 0 to {len(self)}, the number of batches"
+            )
+        self.epoch = epoch
+        self.batch = batch
+        self._is_open = False
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "rows": int(self.x.shape[0]),
+            "batch_size": self.batch_size,
+            "seed": int(self.seed),
+            "shuffle": bool(self.shuffle),
+            "drop_last": bool(self.drop_last),
+        }
+
+    def _begin(self) -> tuple[Array, Array | None]:
+        if self._is_open:
+            self.end_epoch()
+        self._is_open = True
+        key = random.fold_in(self._key, self.epoch)
         return key, random.permutation(key, self.x.shape[0]) if self.shuffle else None
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         rows = self.x.shape[0]
         key, order = self._begin()
-        for i in range(len(self)):
+        epoch = self.epoch
+        for i in range(self.batch, len(self)):
             here = slice(i * self.batch_size, min((i + 1) * self.batch_size, rows))
             if order is None:
                 x, t = self.x[here, ...], self.t[here, ...]
             else:
                 x, t = batch(self.x, self.t, order[here])
-            yield (
-                x if self.augment is None else self.augment(random.fold_in(key, i), x),
-                t,
-            )
+            if self.augment is not None:
+                x = self.augment(random.fold_in(key, i), x)
+            # Another pass may have begun since.
+            if self.epoch == epoch:
+                self.batch = i + 1
+            yield x, t
+        if self.epoch == epoch:
+            self.end_epoch()
 
 
 def random_batch(

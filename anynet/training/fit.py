@@ -13,6 +13,7 @@ from anynet.data.loader import Loader
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers import Module
 from anynet.metrics import Metric
+from anynet.training.callbacks.callback import Callback, Callbacks
 from anynet.training.evaluation import Score, compute_scores, metrics_by_name, read_score
 from anynet.training.history import Epoch, History
 from anynet.training.progress import Display, display_of_run
@@ -33,6 +34,8 @@ def fit(
     batch_size: int | None = None,
     seed: int | None = None,
     metric: Score | Sequence[Score] | str | None = "auto",
+    callbacks: Sequence[Callback] = (),
+    history: History | None = None,
     compile: bool = False,
     progress: bool = True,
 ) -> History:
@@ -63,7 +66,7 @@ def fit(
         loss: called as loss(net(x), t) or, if it needs three arguments, as loss(net, x, t). Returns
             a scalar.
         optimizer: SGD(0.1) by default.
-        epochs: 0 or more.
+        epochs: how many the history has at the end, 0 or more.
         batch_size: 1 or more, 100 by default. Only if train is (x, t).
         seed: for the shuffles, 0 by default. Only if train is (x, t).
         metric: one metric or several, computed from sums over all rows. Their names appear in the
@@ -71,6 +74,11 @@ def fit(
             rows at once. By default the loss decides: accuracy for losses of classes, binary
             accuracy for `losses.binary_cross_entropy_with_logits`, R² for losses of real targets,
             and none for a loss that is not in `anynet.losses`. None computes nothing.
+        callbacks: called in order at named moments of the run, see
+            `anynet.callbacks.Callback`.
+        history: the History of an earlier call, to go on with it: its epochs count, and the new
+            ones are added to it. With 3 epochs in the history, ``epochs=5`` trains epochs 4 and 5,
+            on the batches that they have in a run of 5 epochs.
         compile: record the step and replay it, see `anynet.compile`. The optimizer is one of
             `anynet.optimizers`, or another whose state is a tree of arrays.
         progress: show a line for each epoch and the progress of the next one: a bar in a terminal,
@@ -104,13 +112,25 @@ def fit(
     epochs = whole_number("epochs", epochs, 0)
     check_flag("compile", compile)
     check_flag("progress", progress)
-    batches = _training_batches(net, train, epochs, batch_size, seed)
+    history = _checked_history(history)
+    done = len(history.epochs)
+    batches = _training_batches(net, train, epochs - done, batch_size, seed)
+    if batches is not train and isinstance(batches, Loader):
+        batches.epoch = done
     data: dict[str, Loader | Batches] = {"train": rows_of(batches)}
     if test is not None:
-        data["test"] = rows_of(batches_of("test", test, net, epochs))
+        data["test"] = rows_of(batches_of("test", test, net, epochs - done))
     # Training alone reads an iterable of training data.
     measured = {part: rows for part, rows in data.items() if rows is not batches}
-    run = Run(net, optimizers.SGD() if optimizer is None else optimizer, batches, step)
+    run = Run(
+        net,
+        optimizers.SGD() if optimizer is None else optimizer,
+        batches,
+        step,
+        history,
+        Callbacks(callbacks),
+    )
+    history.interrupted = False
     try:
         by_name = _checked_metrics(net, loss, metric, data.values())
         if by_name and metric != "auto" and not measured:
@@ -118,24 +138,56 @@ def fit(
                 f"metric is {', '.join(by_name)} and there are no data to measure it on: train is "
                 "an iterable, which is read once per epoch. Pass test as well"
             )
+        if done >= epochs:
+            return history
         if compile:
             run.compile()
         headings = [f"{part} {name}" for name in by_name for part in measured]
         with display_of_run(epochs, headings) if progress else Display() as display:
-            for number in range(1, epochs + 1):
-                start = time.perf_counter()
-                mean = run.train(number, display)
-                seconds = time.perf_counter() - start
-                scores = {
-                    part: compute_scores(net, rows, by_name) for part, rows in measured.items()
-                }
-                parts = scores.get("train", {}), scores.get("test", {})
-                epoch = Epoch(number, mean, *parts, seconds)
-                run.history.epochs.append(epoch)
-                display.finish(epoch)
+            run.call("on_train_begin")
+            while len(history.epochs) < epochs and not run.is_stopping:
+                _train_epoch(run, measured, by_name, display)
     except KeyboardInterrupt:
-        run.history.interrupted = True
-    return run.history
+        history.interrupted = True
+    run.call("on_train_end")
+    return history
+
+
+def _train_epoch(
+    run: Run,
+    measured: dict[str, Loader | Batches],
+    by_name: dict[str, Metric],
+    display: Display,
+) -> None:
+    """Train one epoch, evaluate the network, and add both to the history."""
+    start = time.perf_counter()
+    run.begin_epoch(len(run.history.epochs) + 1)
+    run.call("on_epoch_begin")
+    mean = run.train(display)
+    seconds = time.perf_counter() - start
+    scores = {part: compute_scores(run.net, rows, by_name) for part, rows in measured.items()}
+    parts = scores.get("train", {}), scores.get("test", {})
+    epoch = Epoch(run.epoch, mean, *parts, seconds)
+    run.history.epochs.append(epoch)
+    display.finish(epoch)
+    run.call("on_epoch_end")
+
+
+def _checked_history(history: History | None) -> History:
+    """Return the history to go on with, a new one for None.
+
+    Raises:
+        ArgumentTypeError: it is something else.
+
+    """
+    if history is None:
+        return History()
+    if not isinstance(history, History):
+        raise ArgumentTypeError(
+            f"history is {describe(history)}: wanted the History that an earlier call of fit "
+            "returned"
+        )
+    return history
 
 
 def _check_network(net: Any, loss: Callable[..., Array]) -> None:

@@ -15,6 +15,7 @@ from anynet.data.loader import Loader
 from anynet.errors import NonFiniteError
 from anynet.interrupt import DeferredInterrupt
 from anynet.layers import Module
+from anynet.training.callbacks.callback import Callbacks
 from anynet.training.history import History
 from anynet.training.progress import Display
 from anynet.training.step import Step, SupportsUpdate, on_rows
@@ -24,7 +25,10 @@ READ_INTERVAL = 0.2
 
 
 class Run:
-    """A training run: the network, the optimizer, the batches, and the history so far."""
+    """A training run: the network, the optimizer, the batches, and the history so far.
+
+    Callbacks read its attributes, see `anynet.training.callbacks.Callback`.
+    """
 
     def __init__(
         self,
@@ -32,23 +36,68 @@ class Run:
         optimizer: SupportsUpdate,
         batches: Loader | Batches,
         step: Step,
+        history: History,
+        callbacks: Callbacks,
     ) -> None:
         self.net = net
         self.optimizer = optimizer
         self.batches = batches
-        self.step = step
-        self.history = History()
+        self.history = history
+        self.callbacks = callbacks
+        #: The number of the epoch, from 1.
+        self.epoch = len(history.epochs)
+        #: How many steps of the epoch were made.
+        self.step = 0
+        #: The last batch, None where the device takes the rows of the data itself.
+        self.batch: tuple[Array, Array] | None = None
+        #: Whether the run ends after this step.
+        self.is_stopping = False
+        #: Whether a step was begun and has not ended, because a second Ctrl-C cut it.
+        self.in_step = False
+        self._step = step
         #: A step on rows of the data, if the device can repeat it.
         self._on_rows: CompiledStep | None = None
+        #: Losses of this epoch that are not in the history yet, each of one step or of several.
+        self._unread: list[Array] = []
+        self._before = len(history.losses)
+        #: The losses of the last call of the device, or their values, and the index of the last.
+        self._last: Array | list[float] = history.losses[-1:] or [math.nan]
+        self._index = 0
+
+    @property
+    def updates(self) -> int:
+        """How many steps were made, over all epochs."""
+        return self._before + self.step
+
+    @property
+    def loss(self) -> float:
+        """The loss of the last step, NaN before the first. To read it waits for the device."""
+        if not isinstance(self._last, list):
+            self._last = _read([self._last])
+        return self._last[self._index]
+
+    def stop(self) -> None:
+        """End the run after this step."""
+        self.is_stopping = True
+
+    def call(self, moment: str) -> None:
+        """Call a moment of the callbacks."""
+        self.callbacks.call(moment, self)
 
     def compile(self) -> None:
         """Record the step and replay it from now on."""
         if _can_loop(self.batches):
-            self._on_rows = compile(on_rows(self.step))
-        self.step = compile(self.step)
+            self._on_rows = compile(on_rows(self._step))
+        self._step = compile(self._step)
 
-    def train(self, epoch: int, display: Display) -> float:
-        """Train on every batch once and return the mean loss.
+    def begin_epoch(self, epoch: int) -> None:
+        """Begin an epoch, or go on with one at the position of the loader."""
+        self.epoch = epoch
+        self.step = self.batches.first if isinstance(self.batches, Loader) else 0
+        self._before = len(self.history.losses) - self.step
+
+    def train(self, display: Display) -> float:
+        """Train on every batch once and return the mean loss of the epoch.
 
         The losses stay on the device while the epoch runs, but for one that the display shows now
         and then. An interrupt waits for the end of a step, and the losses of the steps that were
@@ -59,62 +108,87 @@ class Run:
             KeyboardInterrupt: Ctrl-C was pressed.
 
         """
-        losses: list[Array] = []
-        watch = _Watch(epoch, length_hint(self.batches), display)
+        watch = _Watch(self.epoch, length_hint(self.batches), display)
         with DeferredInterrupt() as interrupt:
             steps = self._steps(interrupt) if self._on_rows is None else self._loops(self._on_rows)
             try:
                 for loss in steps:
-                    losses.append(loss)
+                    self._unread.append(loss)
+                    self._end_steps(loss)
                     interrupt.deliver()
-                    if not watch.is_finite(loss):
+                    if self.is_stopping or not watch.is_finite(self.step, loss):
                         break
             finally:
-                values = _read(losses)
-                self.history.losses += values
+                self.read_losses()
+        if self.is_stopping and isinstance(self.batches, Loader) and self.batches.batch:
+            self.batches.end_epoch()
+        values = self.history.losses[self._before :]
         for i, value in enumerate(values):
             if not math.isfinite(value):
-                self._stop(epoch, i + 1, value)
+                self._stop(i + 1, value)
         return math.fsum(values) / len(values)
+
+    def read_losses(self) -> None:
+        """Bring the losses of the steps so far into the history. This waits for the device."""
+        unread, self._unread = self._unread, []
+        self.history.losses += _read(unread)
+
+    def _end_steps(self, losses: Array) -> None:
+        """Count one step or several, and call the callbacks for each."""
+        self._last, self._index = losses, 0
+        count = losses.shape[0] if losses.ndim else 1
+        if not self.callbacks.at_steps:
+            self.step += count
+            self._index = count - 1
+            return
+        for i in range(count):
+            self.step += 1
+            self._index = i
+            self.call("on_step_end")
 
     def _steps(self, interrupt: DeferredInterrupt) -> Iterator[Array]:
         """Train on every batch and yield the loss of each."""
-        for x, t in interrupt.undeferred(self.batches):
-            yield self.step(self.net, self.optimizer, x, t)
+        for batch in interrupt.undeferred(self.batches):
+            self.batch = batch
+            self.in_step = True
+            loss = self._step(self.net, self.optimizer, *batch)
+            self.in_step = False
+            yield loss
 
     def _loops(self, on_rows: CompiledStep) -> Iterator[Array]:
         """Train on every batch and yield the losses of many at once.
 
         One call makes as many steps as the device can do between two reads of the loss.
         """
-        assert isinstance(self.batches, Loader)
-        x, t, size = self.batches.x, self.batches.t, self.batches.batch_size
-        xp, order = array_namespace(x), self.batches.start_epoch()
+        loader = self.batches
+        assert isinstance(loader, Loader)
+        x, t, size = loader.x, loader.t, loader.batch_size
+        xp, order = array_namespace(x), loader.start_epoch()
         if order is None:
             order = xp.arange(x.shape[0], device=device(x))
         whole = x.shape[0] // size
         rows = xp.reshape(order[: whole * size], (whole, size))
         arguments = self.net, self.optimizer, x, t
-        start, count = 0, 1
+        start, count = loader.batch, 1
         while start < whole:
             began = time.perf_counter()
-            losses = on_rows.for_each(rows, *arguments, start=start, stop=start + count)
-            yield losses
+            stop = start + self.callbacks.steps_until_stop(self.updates, count)
+            losses = on_rows.for_each(rows, *arguments, start=start, stop=stop)
+            start = min(stop, whole)
+            loader.batch = start
             # To read one waits for the device.
             float(losses[-1])
-            start += count
-            count = _steps_in_time(count, time.perf_counter() - began)
-        if len(self.batches) > whole:
-            yield on_rows(*arguments, order[whole * size :])
+            count = _steps_in_time(losses.shape[0], time.perf_counter() - began)
+            yield losses
+        if loader.batch < len(loader):
+            losses = on_rows(*arguments, order[whole * size :])
+            loader.batch = len(loader)
+            yield losses
+        loader.end_epoch()
 
-    def _stop(
-        self,
-        epoch: int,
-        step: int,
-        loss: float,
-    ) -> NoReturn:
+    def _stop(self, step: int, loss: float) -> NoReturn:
         error = NonFiniteError(
-            f"the loss became {loss} in epoch {epoch}, step {step}: lower the learning rate "
+            f"the loss became {loss} in epoch {self.epoch}, step {step}: lower the learning rate "
             f"({self.optimizer!r}), or look for inputs or labels out of range"
         )
         error.history = self.history
@@ -133,18 +207,16 @@ class _Watch:
         self._epoch = epoch
         self._steps = steps or None
         self._display = display
-        self._done = 0
         self._last_read = time.perf_counter()
 
-    def is_finite(self, losses: Array) -> bool:
+    def is_finite(self, done: int, losses: Array) -> bool:
         """Return whether the last of these losses is finite, True if it is not read now."""
-        self._done += math.prod(losses.shape)
         now = time.perf_counter()
         if now - self._last_read <= READ_INTERVAL:
             return True
         self._last_read = now
         loss = float(losses[-1] if losses.ndim else losses)
-        self._display.show(self._epoch, self._done, self._steps, loss)
+        self._display.show(self._epoch, done, self._steps, loss)
         return math.isfinite(loss)
 
 

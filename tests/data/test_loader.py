@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import anynet
 from anynet import random
 from anynet.data import Loader, load_digits, random_batch
-from anynet.errors import DataError, MixedArraysError
+from anynet.errors import ArgumentError, DataError, MixedArraysError
 
 
 def rows(backend, n):
@@ -148,3 +148,55 @@ def test_inputs_of_more_axes_are_gathered_by_rows(backend):
     x, t = normal(backend, 6, 2, 2), backend.asarray(np.arange(6))
     for xs, ts in Loader(x, t, 4, seed=1):
         np.testing.assert_array_equal(host(xs), host(x)[host(ts)])
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_loader_goes_on_in_the_middle_of_an_epoch(backend, shuffle):
+    """The rest of the epoch, the augmentation and all later epochs are the same."""
+
+    def make():
+        augment = lambda key, x: x + random.uniform(key, tuple(x.shape), dtype=x.dtype)
+        return Loader(*rows(backend, 10), 4, seed=5, shuffle=shuffle, augment=augment)
+
+    def read(batches):
+        return [(host(x).tolist(), host(t).tolist()) for x, t in batches]
+
+    expected = make()
+    passes = [read(expected) for _ in range(3)]
+    for done in range(4):
+        first, second = make(), make()
+        read(first)
+        batches = iter(first)
+        for _ in range(done):
+            next(batches)
+        state = first.state_dict()
+        assert (state["epoch"], state["batch"]) == (1, done)
+        second.load_state_dict(state)
+        assert second.first == done
+        assert read(second) == passes[1][done:]
+        assert second.first == 0
+        assert read(second) == passes[2]
+
+
+def test_loader_begins_a_new_epoch_after_one_that_was_cut_short(backend):
+    loader, expected = [Loader(*rows(backend, 6), 2, seed=1) for _ in range(2)]
+    next(iter(loader))
+    passes = [[host(t).tolist() for _, t in expected] for _ in range(2)]
+    assert [host(t).tolist() for _, t in loader] == passes[1]
+
+
+def test_state_of_another_loader_raises(backend):
+    loader = Loader(*rows(backend, 6), 2, seed=1)
+    state = loader.state_dict()
+    for wrong, message in (
+        ({}, "wanted a dict from state_dict"),
+        (3, "the state of a loader is 3"),
+        ({**state, "more": 1}, "the state of a loader is a dict"),
+        ({**state, "seed": 2, "rows": 7}, "rows is 6 here and 7 in the state, seed is 1 here and"),
+        ({**state, "batch": 4}, "the batch of the state is 4: wanted 0 to 3"),
+        ({**state, "batch": -1}, "the batch of the state is -1"),
+        ({**state, "epoch": "x"}, "the epoch of the state is 'x'"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            loader.load_state_dict(wrong)
+    assert loader.state_dict() == state

@@ -1,0 +1,160 @@
+"""The base of callbacks, and the moments at which `anynet.fit` calls them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from anynet.arguments import describe
+from anynet.array import Array
+from anynet.errors import ArgumentTypeError
+from anynet.layers import Module
+from anynet.training.history import History
+from anynet.training.step import SupportsUpdate
+
+#: The methods of a callback, in the order of a run.
+MOMENTS = ("on_train_begin", "on_epoch_begin", "on_step_end", "on_epoch_end", "on_train_end")
+
+
+class RunView(Protocol):
+    """What a callback reads of a run, and how it ends one."""
+
+    @property
+    def net(self) -> Module:
+        """The network."""
+
+    @property
+    def optimizer(self) -> SupportsUpdate:
+        """The optimizer."""
+
+    @property
+    def history(self) -> History:
+        """The finished epochs, and the losses of their steps."""
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch, from 1."""
+
+    @property
+    def step(self) -> int:
+        """How many steps of the epoch were made."""
+
+    @property
+    def updates(self) -> int:
+        """How many steps of the run were made, over all epochs."""
+
+    @property
+    def loss(self) -> float:
+        """The loss of the last step, NaN before the first. To read it waits for the device."""
+
+    @property
+    def batch(self) -> tuple[Array, ...] | None:
+        """The last batch, None where the device takes the rows of the data itself."""
+
+    def stop(self) -> None:
+        """End the run after this step. The epoch then ends as usual, with its scores."""
+
+
+class Callback:
+    """The base of callbacks. Override the methods of the moments that you need.
+
+    Each is called with the run, which has the attributes ``net``, ``optimizer``, ``history``,
+    ``epoch`` (from 1), ``step`` (of the epoch, from 1), ``updates`` (steps of the whole run),
+    ``loss`` (of the last step, a float) and ``batch``, and a method ``stop()``.
+
+    Where the device makes many steps at once, `on_step_end` is called for each of them in order
+    after the last one, and the network is that of the last one. With ``every = N`` the device stops
+    at each multiple of N updates, so that the network is that of the step.
+
+    A callback with state has `state_dict` and `load_state_dict`, which checkpoints use.
+
+    >>> import numpy as np
+    >>> from anynet import callbacks
+    >>> class Losses(callbacks.Callback):
+    ...     def on_epoch_end(self, run):
+    ...         print(run.epoch, run.updates, len(run.history.losses))
+    >>> net = layers.Sequential(layers.Linear(2, 2), seed=0, backend="numpy")
+    >>> data = np.ones((6, 2), "float32"), np.asarray([0, 1] * 3)
+    >>> _ = anynet.fit(net, data, batch_size=2, epochs=2, callbacks=[Losses()], progress=False)
+    1 3 3
+    2 6 6
+
+    """
+
+    #: At which updates the device stops for `on_step_end`: each multiple of this, None for no need.
+    every: int | None = None
+
+    def on_train_begin(self, run: RunView) -> None:
+        """Act before the first epoch."""
+
+    def on_epoch_begin(self, run: RunView) -> None:
+        """Act before the first step of each epoch."""
+
+    def on_step_end(self, run: RunView) -> None:
+        """Act after each step."""
+
+    def on_epoch_end(self, run: RunView) -> None:
+        """Act after each epoch. Its scores are in ``run.history.epochs[-1]``."""
+
+    def on_train_end(self, run: RunView) -> None:
+        """Act after the last epoch, and after Ctrl-C, but not after an error."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a continued run needs, empty by default."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned."""
+
+
+class Callbacks:
+    """The callbacks of a run, by moment.
+
+    Args:
+        callbacks: called in this order at each moment.
+
+    Raises:
+        ArgumentTypeError: one of them is not a callback.
+
+    """
+
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
+            raise ArgumentTypeError(
+                f"callbacks is {describe(callbacks)}: wanted a list, such as "
+                "[callbacks.EarlyStopping()]"
+            )
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise ArgumentTypeError(
+                    f"a callback is {describe(callback)}: wanted an object of a subclass of "
+                    "anynet.callbacks.Callback"
+                )
+        self._all = tuple(callbacks)
+        self._by_moment = {
+            moment: [callback for callback in callbacks if _overrides(callback, moment)]
+            for moment in MOMENTS
+        }
+        #: Whether one needs the end of each step.
+        self.at_steps = bool(self._by_moment["on_step_end"])
+        self._every = [c.every for c in self._by_moment["on_step_end"] if c.every is not None]
+
+    def call(self, moment: str, run: RunView) -> None:
+        """Call a moment of each callback. An error says in a note where it was raised."""
+        for callback in self._by_moment[moment]:
+            try:
+                getattr(callback, moment)(run)
+            except Exception as error:
+                error.add_note(f"in {moment} of the callback {describe(callback)}")
+                raise
+
+    def steps_until_stop(self, updates: int, most: int) -> int:
+        """Return how many steps the device may make after this many updates, at least 1.
+
+        It is a power of two if ``most`` is one, because the device compiles a loop for each count.
+        """
+        left = [every - updates % every for every in self._every]
+        return min([most, *(1 << (steps.bit_length() - 1) for steps in left)])
+
+
+def _overrides(callback: Callback, moment: str) -> bool:
+    method: Callable[..., Any] = getattr(callback, moment)
+    return getattr(method, "__func__", method) is not getattr(Callback, moment)
