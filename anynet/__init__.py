@@ -42,7 +42,7 @@ from anynet.backend import Backend, configure, get_backend
 from anynet.compiler.compiled_step import compile
 from anynet.gradient_check import check_gradients
 from anynet.interop.onnx import export_onnx
-from anynet.layers import summary
+from anynet.layers import capture, summary
 from anynet.numerical import numerical_gradient
 from anynet.training import History, callbacks, checkpoint, evaluate
 from anynet.training.fit import fit
@@ -59,6 +59,7 @@ __all__ = [
     "backend",
     "bench",
     "callbacks",
+    "capture",
     "check_gradients",
     "checkpoint",
     "cli",

@@ -28,6 +28,7 @@ from anynet.layers.attention import (
     MultiHeadAttention,
     TransformerEncoderLayer,
 )
+from anynet.layers.capture import capture
 from anynet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
 from anynet.layers.dropout import Dropout
 from anynet.layers.embedding import Embedding
@@ -90,6 +91,7 @@ __all__ = [
     "TransformerEncoderLayer",
     "Uninitialized",
     "activation",
+    "capture",
     "parameter",
     "summary",
 ]

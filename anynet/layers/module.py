@@ -134,7 +134,7 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes that a copy or a pickle keeps. It is not being differentiated."""
-        return {name: value for name, value in vars(self).items() if name != "_differentiated"}
+        return {name: value for name, value in vars(self).items() if name not in _TEMPORARY}
 
     def initialize(
         self,
@@ -243,7 +243,8 @@ class Module:
         return True
 
     def __repr__(self) -> str:
-        parts = [f"{name}={_show(value)}" for name, value in vars(self).items()]
+        shown = self.__getstate__()
+        parts = [f"{name}={_show(value)}" for name, value in shown.items()]
         has_modules = any(_has_modules(value) for value in vars(self).values())
         return f"{type(self).__name__}({_indent(parts) if has_modules else ', '.join(parts)})"
 
@@ -252,6 +253,9 @@ class Module:
 
         return Summary(self)._repr_html_()
 
+
+#: Attributes of a copy that is being differentiated or observed.
+_TEMPORARY = frozenset(("_differentiated", "_observer"))
 
 #: Names that every module reads itself, and the remedy for a class that assigns one.
 _REMEDIES = {
