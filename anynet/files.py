@@ -33,60 +33,151 @@ def read_whole(path: Path, max_bytes: int) -> bytes:
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+def atomic_write(
+    path: str | os.PathLike[str],
+    previous: str | os.PathLike[str] | None = None,
+) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path``. It gets the name after a success, and is removed after
     an error.
 
     A ``~`` is the home folder. The data is on the disk before the file has its name. For a symbolic
     link, the file behind it is written. A file that is replaced keeps its permissions. Temporary
     files of killed processes are removed. Devices and pipes are written to directly.
+
+    Args:
+        path: the file.
+        previous: a path in the same folder, or None. It gets the file that is replaced. There is a
+            complete file at ``path`` at each moment.
+
     """
-    path = Path(os.path.realpath(os.path.expanduser(path)))
+    path = real_path(path)
     if path.exists() and not path.is_file():
         with path.open("wb") as file:
             yield file
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
-    temporary, lock = _temporary(path.parent)
+    sweep(path.parent)
+    temporary = _Temporary(path.parent)
     try:
-        with temporary as file:
+        with temporary.file as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+            temporary.link()
         if path.exists():
-            os.chmod(temporary.name, stat.S_IMODE(path.stat().st_mode))
-        os.replace(temporary.name, path)
+            os.chmod(temporary.path, stat.S_IMODE(path.stat().st_mode))
+            if previous is not None:
+                _keep(path, real_path(previous))
+        os.replace(temporary.path, path)
         _sync_folder(path.parent)
-    except BaseException:
-        Path(temporary.name).unlink(missing_ok=True)
-        raise
     finally:
-        if lock is not None:
-            os.close(lock)
+        temporary.close()
 
 
-def _temporary(folder: Path) -> tuple[IO[bytes], int | None]:
-    """Create a file with a short name, and lock it until the process ends."""
-    while True:
-        # `open` gives it the permissions of new files, which tempfile does not.
-        file = open(folder / f"{_PREFIX}{os.urandom(4).hex()}{_SUFFIX}", "xb")  # noqa: SIM115
-        if fcntl is None:
-            return file, None
-        # A second descriptor holds the lock until the file has its name. Not every file system has
-        # locks.
-        lock = os.dup(file.fileno())
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path without symbolic links. A ``~`` is the home folder."""
+    return Path(os.path.realpath(os.path.expanduser(path)))
+
+
+class _Temporary:
+    """A file in a folder that is locked until it is closed, and removed then if it still has its
+    temporary name.
+
+    On Linux the file has no name before `link`, so a killed process leaves nothing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = _new_name(folder)
+        self._lock: int | None = None
+        self.file = self._without_name() or self._with_name()
+        # A file that is being written need not be linked.
+        self._is_named = self.path.exists()
+
+    def _without_name(self) -> IO[bytes] | None:
+        """Create a file without a name, or return None if the system has no such files."""
+        flag = getattr(os, "O_TMPFILE", None)
+        if flag is None or fcntl is None or not os.path.isdir("/proc/self/fd"):
+            return None
         with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        # Another process may have swept it before it was locked.
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(lock), os.stat(file.name)):
-                return file, lock
-        file.close()
-        os.close(lock)
+            descriptor = os.open(self.path.parent, flag | os.O_RDWR, 0o666)
+            self._hold(descriptor)
+            return os.fdopen(descriptor, "w+b")
+        return None
+
+    def _with_name(self) -> IO[bytes]:
+        while True:
+            # `open` gives it the permissions of new files, which tempfile does not.
+            file = open(self.path, "xb")  # noqa: SIM115
+            if fcntl is None:
+                return file
+            self._hold(file.fileno())
+            # Another process may have swept it before it was locked.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)):
+                    return file
+            file.close()
+            self._release()
+            self.path = _new_name(self.path.parent)
+
+    def _hold(self, descriptor: int) -> None:
+        """Lock the file until it is closed. Not every file system has locks."""
+        self._lock = os.dup(descriptor)
+        with suppress(OSError):
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def link(self) -> None:
+        """Give the file its temporary name, if it has none."""
+        if self._is_named:
+            return
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            # With a folder's descriptor Python calls linkat, which follows the link to the file.
+            os.link(
+                f"/proc/self/fd/{self.file.fileno()}",
+                self.path,
+                src_dir_fd=folder,
+                follow_symlinks=True,
+            )
+        finally:
+            os.close(folder)
+        self._is_named = True
+
+    def close(self) -> None:
+        """Remove the temporary name, if the file was not renamed, and release the lock."""
+        try:
+            if self._is_named:
+                self.path.unlink(missing_ok=True)
+        finally:
+            self._release()
 
 
-def _sweep(folder: Path) -> None:
+def _new_name(folder: Path) -> Path:
+    return folder / f"{_PREFIX}{os.urandom(4).hex()}{_SUFFIX}"
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """Give a file a second name, in place of the file that has this name."""
+    link = _new_name(path.parent)
+    try:
+        os.link(path, link)
+        os.replace(link, previous)
+    except FileNotFoundError:
+        # Another process has swept the link.
+        _keep(path, previous)
+    except OSError:
+        # Not every file system has links. Until the new file has its name, there is only this one.
+        os.replace(path, previous)
+    finally:
+        # Nothing is renamed if both names are of one file.
+        link.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
     """Remove the temporary files that no process has locked."""
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         # One that is in use, or another user's, stays.

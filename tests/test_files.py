@@ -4,6 +4,7 @@ import signal
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -120,23 +121,95 @@ def test_device_file_is_written_in_place():
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
+@pytest.fixture(params=["named", "unnamed"])
+def temporary(request, monkeypatch):
+    """Both kinds of temporary files, where the system has them."""
+    if request.param == "named":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    elif not hasattr(os, "O_TMPFILE"):
+        pytest.skip("the system has no files without a name")
+    return request.param
+
+
+HALF_WRITTEN = """
+import os, sys
+if sys.argv[2] == "named" and hasattr(os, "O_TMPFILE"):
+    del os.O_TMPFILE
+from anynet.files import atomic_write
+with atomic_write(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), 9)
+"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_temporary_files_of_killed_processes_are_removed(tmp_path):
-    program = (
-        "import os, sys; from anynet.files import atomic_write\nwith atomic_write(sys.argv[1]) as "
-        "file: file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)"
-    )
+def test_temporary_files_of_killed_processes_are_removed(tmp_path, temporary):
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "net")],
+        [sys.executable, "-c", HALF_WRITTEN, str(tmp_path / "net"), temporary],
         timeout=60,
         check=False,
     )
     assert done.returncode == -signal.SIGKILL
-    (left,) = tmp_path.iterdir()
-    assert left.read_bytes() == b"half"
+    left = [path.read_bytes() for path in tmp_path.iterdir()]
+    assert left == ([b"half"] if temporary == "named" else [])
     (tmp_path / ".anynet-notes").write_bytes(b"someone's own")
     write(tmp_path / "net")
     assert sorted(os.listdir(tmp_path)) == [".anynet-notes", "net"]
+
+
+def test_replaced_file_is_kept_as_the_previous_one(tmp_path, temporary):
+    for content in (b"1", b"2", b"3"):
+        with atomic_write(tmp_path / "net", tmp_path / "net.previous") as file:
+            file.write(content)
+    assert (tmp_path / "net").read_bytes() == b"3"
+    assert (tmp_path / "net.previous").read_bytes() == b"2"
+    assert sorted(os.listdir(tmp_path)) == ["net", "net.previous"]
+
+
+def test_previous_file_is_kept_on_file_systems_without_links(tmp_path, monkeypatch):
+    def link(*args, **settings):
+        raise PermissionError("no links")
+
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    monkeypatch.setattr(os, "link", link)
+    test_replaced_file_is_kept_as_the_previous_one(tmp_path, "named")
+
+
+@pytest.mark.skipif(not hasattr(os, "link"), reason="the system has no links")
+@pytest.mark.parametrize("killed_before", range(1, 9))
+def test_complete_file_exists_at_each_moment(tmp_path, monkeypatch, temporary, killed_before):
+    """The process ends before a system call, and the next one goes on from what is left."""
+    paths = tmp_path / "net", tmp_path / "net.previous"
+    for content in (b"1", b"2"):
+        with atomic_write(*paths) as file:
+            file.write(content)
+    calls = []
+
+    class Killed(BaseException):
+        pass
+
+    def counted(real):
+        def call(*args, **settings):
+            calls.append(real)
+            if len(calls) >= killed_before:
+                raise Killed
+            return real(*args, **settings)
+
+        return call
+
+    with monkeypatch.context() as patch, suppress(Killed):
+        for name in ("link", "replace", "unlink", "fsync"):
+            patch.setattr(os, name, counted(getattr(os, name)))
+        with atomic_write(*paths) as file:
+            file.write(b"3")
+    assert paths[0].read_bytes() in (b"2", b"3")
+    assert paths[1].read_bytes() in (b"1", b"2")
+    with atomic_write(*paths) as file:
+        file.write(b"4")
+    assert paths[0].read_bytes() == b"4"
+    assert paths[1].read_bytes() in (b"2", b"3")
+    assert sorted(os.listdir(tmp_path)) == ["net", "net.previous"]
 
 
 def test_temporary_files_in_use_are_kept(tmp_path):
@@ -150,6 +223,7 @@ def test_temporary_files_in_use_are_kept(tmp_path):
 
 def test_temporary_file_removed_before_its_lock_is_created_again(tmp_path, monkeypatch):
     fcntl = pytest.importorskip("fcntl", reason="the system has no such locks")
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     real, swept = fcntl.flock, []
 
     def flock(descriptor, how):
