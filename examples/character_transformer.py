@@ -97,7 +97,9 @@ def main() -> None:
     print(f"{len(text):,} characters, {len(alphabet)} different ones, {count:,} parameters")
 
     steps = options.epochs * math.ceil(len(starts) / 32)
-    optimizer = optimizers.AdamW(schedules.WarmupCosine(0.003, steps, steps // 10))
+    warmup = steps // 10
+    cosine = schedules.Cosine(0.003, steps - warmup)
+    optimizer = optimizers.AdamW(schedules.Warmup(cosine, warmup))
     history = anynet.fit(
         net,
         (x, t),

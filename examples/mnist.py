@@ -94,7 +94,9 @@ def load(backend: anynet.Backend) -> tuple[str, data.Dataset, float]:
 def make_optimizer(model: str, rate: float, steps: int) -> Any:
     if model == "mlp":
         return optimizers.SGD(schedules.Cosine(rate, steps))
-    return optimizers.Adam(schedules.WarmupCosine(rate, steps, steps // 20))
+    warmup = steps // 20
+    cosine = schedules.Cosine(rate, steps - warmup)
+    return optimizers.Adam(schedules.Warmup(cosine, warmup))
 
 
 def main() -> None:

