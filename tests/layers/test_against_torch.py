@@ -186,24 +186,37 @@ def rms_norm(draw):
     )
 
 
+def recurrent_names(count, bidirectional, bias=True):
+    names = {}
+    for i in range(count):
+        for cells, end in [("cells", ""), ("reverse_cells", "_reverse")][: 1 + bidirectional]:
+            for ours, theirs in (("input", "ih"), ("hidden", "hh")):
+                weight = f"weight_{theirs}_l{i}{end}"
+                names[f"{cells}.{i}.{ours}_weight"] = (weight, transposed)
+                if bias:
+                    names[f"{cells}.{i}.{ours}_bias"] = (f"bias_{theirs}_l{i}{end}", same)
+    return names
+
+
 def recurrent(name):
     def build(draw):
-        n, m = draw(few), draw(few)
-        ours, theirs = (
-            getattr(layers, name)(n, m),
-            getattr(nn, name)(n, m, batch_first=True),
+        n, m, count, two, bias = (
+            draw(few),
+            draw(few),
+            draw(few),
+            draw(st.booleans()),
+            draw(st.booleans()),
         )
-        names = {
-            "input_weight": ("weight_ih_l0", transposed),
-            "hidden_weight": ("weight_hh_l0", transposed),
-            "input_bias": ("bias_ih_l0", same),
-            "hidden_bias": ("bias_hh_l0", same),
-        }
+        config = {"bidirectional": two, "bias": bias}
+        if name == "RNN":
+            config["nonlinearity"] = draw(st.sampled_from(["tanh", "relu"]))
+        ours = getattr(layers, name)(n, m, layers=count, **config)
+        theirs = getattr(nn, name)(n, m, count, batch_first=True, **config)
         return (
             ours,
             lambda x: theirs(x)[0],
             (2, draw(few), n),
-            names,
+            recurrent_names(count, two, bias),
             theirs,
         )
 
@@ -445,13 +458,7 @@ def test_state_continues_a_sequence(backend, name):
         getattr(layers, name)(2, 3),
         getattr(nn, name)(2, 3, batch_first=True),
     )
-    names = {
-        "input_weight": ("weight_ih_l0", transposed),
-        "hidden_weight": ("weight_hh_l0", transposed),
-        "input_bias": ("bias_ih_l0", same),
-        "hidden_bias": ("bias_hh_l0", same),
-    }
-    with_weights_of(theirs, ours, names, backend)
+    with_weights_of(theirs, ours, recurrent_names(1, False), backend)
     generator = np.random.default_rng(1)
     x, h, c = (generator.normal(size=shape) for shape in ((4, 7, 2), (4, 3), (4, 3)))
     start = (h, c) if name == "LSTM" else h
@@ -471,6 +478,39 @@ def test_state_continues_a_sequence(backend, name):
         parts = zip(state, last, strict=True) if name == "LSTM" else [(state, last)]
         for part, wanted in parts:
             close(part, wanted[0])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("two", [False, True])
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_states_of_several_layers(backend, name, two, compiled):
+    """States have PyTorch's shape and order, and so have their gradients."""
+    theirs = getattr(nn, name)(2, 3, 2, batch_first=True, bidirectional=two)
+    ours = getattr(layers, name)(2, 3, layers=2, bidirectional=two)
+    with_weights_of(theirs, ours, recurrent_names(2, two), backend)
+    generator = np.random.default_rng(1)
+    data = [generator.normal(size=(4, 5, 2))]
+    data += [generator.normal(size=(4 if two else 2, 4, 3)) for _ in range(1 + (name == "LSTM"))]
+    tensors = [torch.tensor(part, requires_grad=True) for part in data]
+    expected, last = theirs(tensors[0], tuple(tensors[1:]) if name == "LSTM" else tensors[1])
+    last = last if name == "LSTM" else (last,)
+    (expected.sum() + sum((part**2).sum() for part in last)).backward()
+
+    def loss(x, *state):
+        out, end = ours.run(x, state if name == "LSTM" else state[0])
+        end = end if name == "LSTM" else (end,)
+        xp = array_namespace(out)
+        return xp.sum(out) + sum(xp.sum(part**2) for part in end), (out, end)
+
+    step = anynet.value_and_grad(loss, tuple(range(len(data))), has_aux=True)
+    step = anynet.compile(step) if compiled else step
+    for _ in range(1 + compiled):
+        (_, (out, end)), grads = step(*map(backend.asarray, data))
+        close(out, expected.detach())
+        for part, wanted in zip(end, last, strict=True):
+            close(part, wanted.detach())
+        for g, tensor in zip(grads, tensors, strict=True):
+            close(g, tensor.grad)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 2, 2), (1, 3, 5), (1, 3)])

@@ -51,6 +51,10 @@ EXAMPLES = {
     "RNN": (lambda: layers.RNN(3, 4), (3, 3)),
     "LSTM": (lambda: layers.LSTM(3, 4), (3, 3)),
     "GRU": (lambda: layers.GRU(3, 4), (3, 3)),
+    "LSTM of two layers": (
+        lambda: layers.LSTM(3, 2, layers=2, bidirectional=True, dropout=0.3),
+        (2, 3),
+    ),
     "Residual": (
         lambda: layers.Residual(layers.Linear(4, 4), layers.Tanh()),
         (4,),
