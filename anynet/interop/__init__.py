@@ -8,9 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anynet.interop import onnx
+    from anynet.interop import onnx, sklearn
 
-__all__ = ["onnx"]
+__all__ = ["onnx", "sklearn"]
 
 # Type checkers find these names above, and report all others.
 if not TYPE_CHECKING:
