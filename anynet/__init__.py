@@ -45,6 +45,7 @@ from anynet.interop.onnx import export_onnx
 from anynet.layers import capture, summary
 from anynet.numerical import numerical_gradient
 from anynet.training import History, callbacks, checkpoint, evaluate
+from anynet.training.checkpoint import load, save
 from anynet.training.fit import fit
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ __all__ = [
     "jvp",
     "kernel",
     "layers",
+    "load",
     "losses",
     "metrics",
     "numerical",
@@ -92,6 +94,7 @@ __all__ = [
     "perceptron",
     "plotting",
     "random",
+    "save",
     "stop_gradient",
     "summary",
     "tree",

@@ -7,16 +7,17 @@ path. The metadata of the file contain its other paths.
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
 
 from anynet import tree
 from anynet.array import Array, array_namespace, dtype_name, is_array
 from anynet.backend import Backend, get_backend
 from anynet.data.host import on_backend
 from anynet.errors import ArgumentError, DataError, ShapeError
-from anynet.files import atomic_write
+from anynet.training.safetensors import OWN, Stored, read_arrays, write_arrays
+
+T = TypeVar("T")
 
 __all__ = [
     "load",
@@ -28,24 +29,11 @@ __all__ = [
 #: The entry of the metadata for tied arrays: a JSON object from each other path to the first one.
 TIED = "anynet.tied"
 
-# A dtype's name, the code of the format for it, and NumPy's for the stored bytes: little-endian.
-# bfloat16 is stored as the upper halves of float32.
-_DTYPES = {
-    "bool": ("BOOL", "|b1"),
-    "uint8": ("U8", "|u1"),
-    "uint16": ("U16", "<u2"),
-    "uint32": ("U32", "<u4"),
-    "uint64": ("U64", "<u8"),
-    "int8": ("I8", "|i1"),
-    "int16": ("I16", "<i2"),
-    "int32": ("I32", "<i4"),
-    "int64": ("I64", "<i8"),
-    "float16": ("F16", "<f2"),
-    "bfloat16": ("BF16", "<u2"),
-    "float32": ("F32", "<f4"),
-    "float64": ("F64", "<f8"),
-    "complex64": ("C64", "<c8"),
-}
+#: The entry of a file that `anynet.fit` wrote, in which the names of the network's arrays have this
+#: prefix.
+RUN = "anynet.run"
+NETWORK = "net."
+
 _KINDS = {
     "bool": "bool",
     "uint": "integer",
@@ -54,7 +42,6 @@ _KINDS = {
     "float": "floating",
 }
 _KINDS["complex"] = "complex"
-_NAMES = {code: name for name, (code, _) in _DTYPES.items()}
 
 
 def save(
@@ -90,32 +77,11 @@ def save(
         raise DataError(
             "there are no arrays to save: the network is not initialized, or has no parameters"
         )
-    header: dict[str, Any] = {"__metadata__": _checked_metadata(metadata or {}, tree.ties(net))}
-    stored = {name: _stored(name, x) for name, x in own.items()}
-    # The widest dtypes first, as the format's own package does, so that each array is aligned.
-    names = sorted(stored, key=lambda name: (-stored[name].itemsize, name))
-    end = 0
-    for name in names:
-        start, end = end, end + stored[name].nbytes
-        code = _DTYPES[dtype_name(own[name].dtype)][0]
-        header[name] = {
-            "dtype": code,
-            "shape": list(own[name].shape),
-            "data_offsets": [start, end],
-        }
-    if not header["__metadata__"]:
-        del header["__metadata__"]
-    try:
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError as error:
-        raise ArgumentError(
-            f"a path or a text of the metadata is not Unicode that can be written: {error}"
-        ) from error
-    text += b" " * (-len(text) % 8)
-    with atomic_write(path) as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name in names:
-            file.write(stored[name].reshape(-1).view("u1"))
+    texts = _checked_metadata(metadata or {})
+    ties = tree.ties(net)
+    if ties:
+        texts |= {TIED: json.dumps(ties)}
+    write_arrays(path, own, texts)
 
 
 def read(path: str | os.PathLike[str], backend: Backend | str | None = None) -> dict[str, Array]:
@@ -142,7 +108,9 @@ def read(path: str | os.PathLike[str], backend: Backend | str | None = None) -> 
 
     """
     backend = get_backend(backend)
-    return {name: on_backend(x, dtype, backend) for name, (x, dtype) in _read(path)[0].items()}
+    return {
+        name: on_backend(x, dtype, backend) for name, (x, dtype) in read_arrays(path)[0].items()
+    }
 
 
 def metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -164,8 +132,8 @@ def metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     {'epoch': '3'}
 
     """
-    texts = _read(path)[1]
-    return {key: text for key, text in sorted(texts.items()) if key != TIED}
+    texts = read_arrays(path)[1]
+    return {key: text for key, text in sorted(texts.items()) if not key.startswith(OWN)}
 
 
 def load(net: Any, path: str | os.PathLike[str]) -> None:
@@ -173,7 +141,7 @@ def load(net: Any, path: str | os.PathLike[str]) -> None:
     dtypes.
 
     Arrays that were tied when they were saved are tied again. After an error the network is as it
-    was.
+    was. From the file of a run, see `anynet.fit`, it reads the network only.
 
     Args:
         net: an initialized network of the same architecture.
@@ -196,19 +164,41 @@ def load(net: Any, path: str | os.PathLike[str]) -> None:
     array([1., 1.], dtype=float32)
 
     """
-    own = _by_path(net)
-    if not own:
-        raise DataError(
-            "the network has no arrays yet: call initialize() before loading others in their place"
-        )
-    found, texts = _read(path)
-    # The name of each path's array in the file.
-    known = {name: name for name in found}
-    known |= {
-        name: first
-        for name, first in _tied(path, texts).items()
-        if name not in found and first in found
+    _check_initialized(net)
+    arrays, texts = read_arrays(path)
+    if RUN in texts:
+        arrays = network_part(arrays)
+    replace_arrays(net, arrays, tied_paths(path, texts), str(path))
+
+
+def network_part(by_name: Mapping[str, T]) -> dict[str, T]:
+    """Return the entries of a run's file that are of the network, by their paths in it."""
+    return {
+        name.removeprefix(NETWORK): value
+        for name, value in by_name.items()
+        if name.startswith(NETWORK)
     }
+
+
+def replace_arrays(
+    net: Any,
+    arrays: Mapping[str, Stored],
+    tied: Mapping[str, str],
+    source: str,
+) -> None:
+    """Replace the arrays of a network by arrays of a file, see `load`.
+
+    Args:
+        net: an initialized network.
+        arrays: by path.
+        tied: the path of the array that each other path shares.
+        source: the name of the file, for errors.
+
+    """
+    own = _by_path(net)
+    # The name of each path's array in the file.
+    known = {name: name for name in arrays}
+    known |= {name: first for name, first in tied.items() if name not in arrays and first in arrays}
     ties = tree.ties(net)
     wrong = [f"{name} is missing in the file" for name in own if name not in known]
     wrong += [
@@ -218,26 +208,33 @@ def load(net: Any, path: str | os.PathLike[str]) -> None:
         if name not in own and known[name] != known.get(ties.get(name, ""))
     ]
     wrong += [
-        f"{name} is {tuple(x.shape)} in the network and {found[known[name]][0].shape} in the file"
+        f"{name} is {tuple(x.shape)} in the network and {arrays[known[name]][0].shape} in the file"
         for name, x in own.items()
-        if name in known and tuple(x.shape) != found[known[name]][0].shape
+        if name in known and tuple(x.shape) != arrays[known[name]][0].shape
     ]
     if wrong:
-        raise ShapeError(f"{path} does not fit the network: {'; '.join(wrong)}")
+        raise ShapeError(f"{source} does not fit the network: {'; '.join(wrong)}")
     wrong = [
-        problem for name, x in own.items() if (problem := _problem(name, x, *found[known[name]]))
+        problem for name, x in own.items() if (problem := _problem(name, x, *arrays[known[name]]))
     ]
     if wrong:
-        raise DataError(f"{path} does not fit the network's dtypes: {'; '.join(wrong)}")
+        raise DataError(f"{source} does not fit the network's dtypes: {'; '.join(wrong)}")
     # Paths with one array in the file share one array: they are tied again.
     new: dict[str, Array] = {}
     for name, x in own.items():
         if known[name] not in new:
-            wanted, value = dtype_name(x.dtype), found[known[name]][0]
+            wanted, value = dtype_name(x.dtype), arrays[known[name]][0]
             value = value.astype("float32" if wanted == "bfloat16" else wanted)
             new[known[name]] = on_backend(value, wanted, get_backend(x))
     for (holder, place, _, _), name in zip(tree.pairs(net, net), own, strict=True):
         holder[place] = new[known[name]]
+
+
+def _check_initialized(net: Any) -> None:
+    if next(tree.leaves(net), None) is None:
+        raise DataError(
+            "the network has no arrays yet: call initialize() before loading others in their place"
+        )
 
 
 def _by_path(net: Any) -> dict[str, Array]:
@@ -277,75 +274,20 @@ def _keys(node: Any) -> Iterator[tuple[Any, ...]]:
             yield from ((key, *rest) for rest in _keys(child))
 
 
-def _checked_metadata(texts: Any, ties: dict[str, str]) -> dict[str, str]:
+def _checked_metadata(texts: Any) -> dict[str, str]:
     if not isinstance(texts, dict) or not all(
         isinstance(t, str) for item in texts.items() for t in item
     ):
         raise ArgumentError(
             f"metadata={texts!r:.80} was given: wanted a dict of strings, such as {{'epoch': '3'}}"
         )
-    if TIED in texts:
+    own = [key for key in texts if key.startswith(OWN)]
+    if own:
         raise ArgumentError(
-            f"the metadata have an entry {TIED!r}, which anynet writes itself: rename it"
+            f"the metadata have an entry {own[0]!r:.40}, and anynet writes those that begin with "
+            f"{OWN!r} itself: rename it"
         )
-    return {**texts, TIED: json.dumps(ties)} if ties else texts
-
-
-def _stored(name: str, x: Array) -> Any:
-    """Return the stored form of an array: a NumPy array, contiguous and little-endian."""
-    dtype = dtype_name(x.dtype)
-    if dtype not in _DTYPES:
-        raise ArgumentError(
-            f"{name} is of dtype {dtype}, which a safetensors file cannot store: convert it with "
-            f"astype to one of {', '.join(_DTYPES)}"
-        )
-    host: Any = get_backend("numpy").xp
-    if dtype != "bfloat16":
-        return host.asarray(
-            get_backend(x).to_host(x),
-            dtype=_DTYPES[dtype][1],
-            order="C",
-        )
-    xp = array_namespace(x)
-    wide = host.asarray(
-        get_backend(x).to_host(xp.astype(x, xp.float32)),
-        dtype="<f4",
-        order="C",
-    )
-    return host.ascontiguousarray(wide.reshape(-1).view("<u2")[1::2])
-
-
-def _read(
-    path: str | os.PathLike[str],
-) -> tuple[dict[str, tuple[Any, str]], dict[str, str]]:
-    """Return the arrays of a file as NumPy's, with the names of their dtypes, and the metadata.
-
-    Arrays of bfloat16 are float32.
-    """
-    from safetensors import SafetensorError, deserialize
-
-    content = Path(path).expanduser().read_bytes()
-    try:
-        entries = deserialize(content)  # type: ignore[no-untyped-call]
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        host: Any = get_backend("numpy").xp
-        found = {}
-        for name, entry in sorted(entries):
-            dtype = _NAMES.get(entry["dtype"])
-            if dtype is None:
-                raise DataError(
-                    f"{path}: {name!r:.40} is of dtype {entry['dtype']}: wanted one of "
-                    f"{', '.join(_NAMES)}"
-                )
-            x = host.frombuffer(entry["data"], dtype=_DTYPES[dtype][1]).reshape(entry["shape"])
-            if dtype == "bfloat16":
-                x = host.left_shift(x.astype("<u4"), 16).view("<f4")
-            found[name] = x, dtype
-    except (SafetensorError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} is not a safetensors file, or a damaged one ({error})") from error
-    return found, header.get("__metadata__") or {}
+    return dict(texts)
 
 
 def _problem(
@@ -374,7 +316,7 @@ def _problem(
     return f"{problem}, where a value is {outside[0]}" if outside.size else ""
 
 
-def _tied(path: str | os.PathLike[str], texts: dict[str, str]) -> dict[str, str]:
+def tied_paths(path: str | os.PathLike[str], texts: dict[str, str]) -> dict[str, str]:
     text = texts.get(TIED, "{}")
     try:
         tied = json.loads(text)

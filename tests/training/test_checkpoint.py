@@ -1,9 +1,15 @@
+import errno
+import json
+import os
+import signal
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from helpers import assert_close, host, normal
 
+import anynet
 from anynet import layers
 from anynet.data.host import on_backend
 from anynet.errors import ArgumentError, DataError, ShapeError
@@ -80,17 +86,20 @@ def test_damaged_files_and_empty_networks_raise(backend, tmp_path):
     path = tmp_path / "net"
     checkpoint.save(network("numpy"), path)
     whole = path.read_bytes()
-    for damaged in (
-        b"",
-        whole[:20],
-        whole[:-5],
-        b"\xff" * 100,
-        whole + b"more",
-    ):
+    flipped = whole[:-1] + bytes([whole[-1] ^ 1])
+    for damaged, message in {
+        b"": "is not a safetensors file, or a damaged one",
+        whole[:20]: "is not a safetensors file, or a damaged one",
+        whole[:-5]: "is not a safetensors file, or a damaged one",
+        b"\xff" * 100: "is not a safetensors file, or a damaged one",
+        whole + b"more": "is not a safetensors file, or a damaged one",
+        flipped: "is damaged, or another program has changed it",
+        whole.replace(b"sha256", b"sha257"): "is damaged, or another program has changed it",
+    }.items():
         path.write_bytes(damaged)
-        with pytest.raises(DataError, match="is not a safetensors file, or a damaged one"):
+        with pytest.raises(DataError, match=message):
             checkpoint.read(path, backend)
-        with pytest.raises(DataError, match="is not a safetensors file, or a damaged one"):
+        with pytest.raises(DataError, match=message):
             checkpoint.metadata(path)
     with pytest.raises(FileNotFoundError):
         checkpoint.read(tmp_path / "none")
@@ -112,7 +121,7 @@ DTYPES = (
     "int32",
     "int64",
 )
-DTYPES += ("float16", "bfloat16", "float32", "float64", "complex64")
+DTYPES += ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -155,7 +164,15 @@ def test_header_agrees_with_safetensors(tmp_path):
         "é": np.ones(3, "u1"),
     }
     checkpoint.save(arrays, tmp_path / "x", {"epoch": "3"})
-    assert (tmp_path / "x").read_bytes() == save(arrays, {"epoch": "3"})
+    content = (tmp_path / "x").read_bytes()
+    length = 8 + int.from_bytes(content[:8], "little")
+    texts = json.loads(content[8:length])["__metadata__"]
+    assert texts.keys() == {"epoch", "anynet.sha256", "anynet.version", "anynet.format"}
+    assert texts["anynet.version"] == anynet.__version__
+    theirs = save(arrays, texts)
+    # Theirs has the texts in random order.
+    assert json.loads(content[8:length]) == json.loads(theirs[8:length])
+    assert content[length:] == theirs[length:]
 
 
 def test_float16_becomes_float32_if_the_library_lacks_it(backend, tmp_path):
@@ -206,7 +223,7 @@ def test_read_returns_writable_arrays(tmp_path):
         (
             {"a": 1},
             {"anynet.tied": "{}"},
-            "which anynet writes itself: rename it",
+            "an entry 'anynet.tied', and anynet writes those that begin with 'anynet.' itself",
         ),
     ],
 )
@@ -225,7 +242,7 @@ def _with_arrays(tree):
     return found if isinstance(tree, dict) else list(found.values())
 
 
-@pytest.mark.parametrize("dtype", ["complex128", "float8_e4m3fn"])
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn"])
 def test_save_raises_for_dtypes_that_the_format_lacks(backend, tmp_path, dtype):
     wanted = getattr(backend.xp, dtype, None)
     if wanted is None:
@@ -386,3 +403,50 @@ def test_metadata_leaves_out_tied_arrays(tmp_path):
     net["layers.1.weight"] = net["layers.0.weight"]
     checkpoint.save(net, tmp_path / "x", {"epoch": "3"})
     assert checkpoint.metadata(tmp_path / "x") == {"epoch": "3"}
+
+
+def test_save_and_load_are_public_names():
+    assert anynet.save is checkpoint.save
+    assert anynet.load is checkpoint.load
+
+
+def test_file_in_a_newer_format_raises(tmp_path):
+    checkpoint.save({"x": np.ones(2)}, tmp_path / "x")
+    content = (tmp_path / "x").read_bytes()
+    newer = content.replace(b'"anynet.format":"1"', b'"anynet.format":"2"')
+    (tmp_path / "x").write_bytes(newer)
+    with pytest.raises(
+        DataError,
+        match=rf"by anynet {anynet.__version__} in format 2, and this version reads format 1",
+    ):
+        checkpoint.read(tmp_path / "x")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a device that is full")
+def test_full_disk_is_an_error_with_the_path(tmp_path):
+    with pytest.raises(
+        OSError, match=r"full was not written \(\d+ bytes\): No space left"
+    ) as caught:
+        checkpoint.save({"x": np.ones(2)}, "/dev/full")
+    assert caught.value.errno == errno.ENOSPC
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of the size of a file")
+def test_error_while_writing_keeps_the_old_file(tmp_path):
+    import resource
+
+    path = tmp_path / "x"
+    checkpoint.save({"x": np.zeros(2)}, path)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"File too large\. A file that was there before is intact"
+        ):
+            checkpoint.save({"x": np.ones(10_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["x"]
