@@ -9,6 +9,7 @@ is (N, hidden_features), or (layers · directions, N, hidden_features) if there 
 two directions, with the directions of one layer side by side.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from anynet import initializers, tree
@@ -96,16 +97,7 @@ class RNNCell(_Cell):
 
     GATES: ClassVar[int] = 1
 
-    def __init__(
-        self,
-        in_features: int,
-        hidden_features: int,
-        *,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-    ) -> None:
-        super().__init__(in_features, hidden_features, bias=bias)
-        self.nonlinearity = nonlinearity
+    nonlinearity: str = "tanh"
 
     def step(
         self,
@@ -165,6 +157,8 @@ class _Recurrent(Module):
     CELL: ClassVar[type[_Cell]]
     #: Whether the state is a pair of arrays.
     HAS_PAIR: ClassVar[bool] = False
+    cells: Sequence[_Cell]
+    reverse_cells: Sequence[_Cell]
 
     def __init__(
         self,
@@ -175,7 +169,6 @@ class _Recurrent(Module):
         bidirectional: bool = False,
         dropout: float = 0.0,
         bias: bool = True,
-        **settings: Any,
     ) -> None:
         in_features, hidden_features, layers = sizes(
             in_features=in_features,
@@ -188,7 +181,7 @@ class _Recurrent(Module):
         widths = [in_features] + [directions * hidden_features] * (layers - 1)
 
         def cells() -> list[_Cell]:
-            return [self.CELL(n, hidden_features, bias=bias, **settings) for n in widths]
+            return [self.CELL(n, hidden_features, bias=bias) for n in widths]
 
         self.cells = cells()
         self.reverse_cells = cells() if bidirectional else []
@@ -220,6 +213,12 @@ class _Recurrent(Module):
             raise ShapeError(
                 f"sequences of shape {tuple(x.shape)}: wanted (N, length, features), length 1 or "
                 "more"
+            )
+        features = self.cells[0].input_weight.shape[0]
+        if x.shape[2] != features:
+            raise ShapeError(
+                f"input of shape {tuple(x.shape)} does not fit a layer of {features} features: "
+                f"wanted (N, length, {features})"
             )
         states = iter(self._states(x, state))
         last = []
@@ -304,6 +303,8 @@ class RNN(_Recurrent):
     """
 
     CELL = RNNCell
+    cells: Sequence[RNNCell]
+    reverse_cells: Sequence[RNNCell]
 
     def __init__(
         self,
@@ -327,8 +328,9 @@ class RNN(_Recurrent):
             bidirectional=bidirectional,
             dropout=dropout,
             bias=bias,
-            nonlinearity=nonlinearity,
         )
+        for cell in (*self.cells, *self.reverse_cells):
+            cell.nonlinearity = nonlinearity
 
 
 class LSTM(_Recurrent):
