@@ -140,11 +140,11 @@ metrics.precision(outputs, labels, *args, **settings)
 metrics.r2_score(outputs, labels, *args, **settings)
 metrics.recall(outputs, labels, *args, **settings)
 metrics.top_k_accuracy(outputs, labels, *args, **settings)
-optimizers.Adam(learning_rate=0.001, *, beta1=0.9, beta2=0.999, epsilon=1e-08)
-optimizers.AdamW(learning_rate=0.001, *, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.01)
-optimizers.Momentum(learning_rate=0.01, momentum=0.9, *, nesterov=False)
+optimizers.Adam(learning_rate=0.001, *, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, amsgrad=False)
+optimizers.AdamW(learning_rate=0.001, *, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01, amsgrad=False)
+optimizers.Momentum(learning_rate=0.001, momentum=0.9, *, dampening=0.0, nesterov=False, weight_decay=0.0)
 optimizers.Optimizer(*args, **named)
-optimizers.SGD(learning_rate=0.1)
+optimizers.SGD(learning_rate=0.001, *, weight_decay=0.0)
 optimizers.schedules.Constant(learning_rate)
 optimizers.schedules.Cosine(learning_rate, steps, min_lr=0.0)
 optimizers.schedules.CosineRestarts(learning_rate, steps, multiplier=1, min_lr=0.0)
@@ -219,9 +219,7 @@ def test_signatures(module):
 THEIRS = [
     ("optimizers.AdamW", "weight_decay", "optim.AdamW", "weight_decay"),
     ("optimizers.AdamW", "learning_rate", "optim.AdamW", "lr"),
-    ("optimizers.AdamW", "epsilon", "optim.AdamW", "eps"),
     ("optimizers.Adam", "learning_rate", "optim.Adam", "lr"),
-    ("optimizers.Adam", "epsilon", "optim.Adam", "eps"),
     ("layers.BatchNorm", "epsilon", "nn.BatchNorm1d", "eps"),
     ("layers.BatchNorm", "momentum", "nn.BatchNorm1d", "momentum"),
     ("layers.LayerNorm", "epsilon", "nn.LayerNorm", "eps"),
@@ -284,9 +282,19 @@ def test_defaults_against_pytorch(ours, parameter, theirs, name):
     assert default(anynet, ours, parameter) == default(torch, theirs, name)
 
 
-def test_betas_against_pytorch():
+#: Settings that differ from PyTorch's on purpose: without momentum, Momentum would be SGD.
+OUR_OWN = {("Momentum", "momentum")}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("SGD", "SGD"), ("Momentum", "SGD"), ("Adam", "Adam"), ("AdamW", "AdamW")],
+)
+def test_settings_of_optimizers_against_pytorch(ours, theirs):
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    anynet = importlib.import_module("anynet")
-    for optimizer in ("Adam", "AdamW"):
-        betas = [default(anynet, f"optimizers.{optimizer}", name) for name in ("beta1", "beta2")]
-        assert betas == list(default(torch, f"optim.{optimizer}", "betas"))
+    optimizers = importlib.import_module("anynet.optimizers")
+    expected = inspect.signature(getattr(torch.optim, theirs)).parameters
+    for name, parameter in inspect.signature(getattr(optimizers, ours)).parameters.items():
+        wanted = expected["lr" if name == "learning_rate" else name].default
+        if (ours, name) not in OUR_OWN:
+            assert parameter.default == wanted, name

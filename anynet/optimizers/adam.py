@@ -3,9 +3,15 @@
 import math
 from typing import ClassVar
 
-from anynet.array import Array, array_namespace, is_complex
-from anynet.errors import DTypeError
-from anynet.optimizers.base import Optimizer, below_one, not_negative
+from anynet.array import Array, array_namespace
+from anynet.optimizers.base import (
+    Optimizer,
+    check_real,
+    decay_rates,
+    flag,
+    not_negative,
+    penalized,
+)
 from anynet.optimizers.schedules import Schedule
 from anynet.primitives.update import Scalars, Slots
 
@@ -15,20 +21,22 @@ class Adam(Optimizer):
     squares.
 
     mean ← beta1 · mean + (1 - beta1) · gradient, square ← beta2 · square + (1 - beta2) · gradient²,
-    parameter ← parameter - learning_rate · mean / (√square + epsilon), where mean and square are
+    parameter ← parameter - learning_rate · mean / (√square + eps), where mean and square are
     divided by 1 - betaᵗ after t updates.
 
     Args:
         learning_rate: a number above 0, or a schedule from `anynet.optimizers.schedules`.
-        beta1: the decay of the mean, 0 or more and below 1.
-        beta2: the decay of the square, 0 or more and below 1.
-        epsilon: 0 or more.
+        betas: the decay rates of mean and square, 0 or more and below 1.
+        eps: 0 or more.
+        weight_decay: 0 or more. weight_decay · parameter is added to the gradient.
+        amsgrad: divide by the root of the largest square so far.
 
     Raises:
         DTypeError: a parameter is complex (raised by ``update``).
 
-    Source: Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015, algorithm 1; Deep
-    Learning from Scratch, chapter 6.1.6.
+    Source: PyTorch's Adam; Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015,
+    algorithm 1; Reddi, Kale and Kumar, On the convergence of Adam and beyond, ICLR 2018, for
+    ``amsgrad``; Deep Learning from Scratch, chapter 6.1.6.
 
     >>> import numpy as np
     >>> from anynet.optimizers import Adam
@@ -39,36 +47,40 @@ class Adam(Optimizer):
 
     """
 
-    SLOTS = ("mean", "square")
-    SCALARS = ("rate", "correction", "decay")
+    SLOTS = ("mean", "square", "largest")
+    SCALARS: ClassVar[tuple[str, ...]] = ("rate", "correction")
     KERNEL = "adam_update"
-    SETTINGS = ("beta1", "beta2", "epsilon")
+    SETTINGS: ClassVar[tuple[str, ...]] = ("betas", "eps", "weight_decay", "amsgrad")
     CHECKS: ClassVar = {
-        "beta1": below_one,
-        "beta2": below_one,
-        "epsilon": not_negative,
+        "betas": decay_rates,
+        "eps": not_negative,
         "weight_decay": not_negative,
+        "amsgrad": flag,
     }
 
     def __init__(
         self,
-        learning_rate: float | Schedule = 0.001,
+        learning_rate: float | Schedule = 1e-3,
         *,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-8,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
     ) -> None:
         super().__init__(learning_rate)
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.epsilon = epsilon
+        self.betas = betas
+        self.eps = eps
+        self.weight_decay = weight_decay
+        self.amsgrad = amsgrad
+
+    def slot_names(self) -> tuple[str, ...]:
+        """Return the names of the slots: the largest squares only with ``amsgrad``."""
+        return self.SLOTS if self.amsgrad else self.SLOTS[:2]
 
     def scalars(self, rate: float, step: int) -> Scalars:
-        """Return the rate and the correction, which compensate for slots that begin as zeros, and
-        the decay of the parameter.
-        """
-        correction = 1 / math.sqrt(1 - self.beta2**step)
-        return rate / (1 - self.beta1**step), correction, 1.0
+        """Return the rate and the correction, which compensate for slots that begin as zeros."""
+        beta1, beta2 = self.betas
+        return rate / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
 
     def apply(
         self,
@@ -77,37 +89,47 @@ class Adam(Optimizer):
         slots: Slots,
         scalars: Scalars,
     ) -> tuple[Array, Slots]:
-        """Return the new parameter, and the new mean and square."""
-        if is_complex(parameter):
-            raise DTypeError(
-                f"{self.KERNEL}: a parameter of {parameter.dtype} was given: wanted real ones, "
-                "since Adam divides by the root of squared gradients; SGD and Momentum train "
-                "complex parameters"
-            )
-        (rate, correction, decay), (mean, square) = scalars, slots
-        mean = self.beta1 * mean + (1 - self.beta1) * gradient
-        square = self.beta2 * square + (1 - self.beta2) * (gradient * gradient)
-        root = correction * array_namespace(square).sqrt(square) + self.epsilon
-        return decay * parameter - rate * (mean / root), (mean, square)
+        """Return the new parameter and the new slots."""
+        check_real(self, parameter)
+        rate, correction = scalars
+        gradient = penalized(gradient, parameter, self.weight_decay)
+        along, slots = self._along(gradient, slots, correction)
+        return parameter - rate * along, slots
+
+    def _along(
+        self,
+        gradient: Array,
+        slots: Slots,
+        correction: float,
+    ) -> tuple[Array, Slots]:
+        """Return the mean divided by the root of the square, and the new slots."""
+        (beta1, beta2), (mean, square, *largest) = self.betas, slots
+        xp = array_namespace(gradient)
+        mean = beta1 * mean + (1 - beta1) * gradient
+        square = beta2 * square + (1 - beta2) * (gradient * gradient)
+        largest = [xp.maximum(x, square) for x in largest]
+        root = correction * xp.sqrt(largest[0] if largest else square) + self.eps
+        return mean / root, (mean, square, *largest)
 
 
 class AdamW(Adam):
     """Adam with decoupled weight decay: parameter ← parameter - learning_rate · weight_decay ·
     parameter, before the step of `Adam`.
 
-    All parameters that have a gradient decay, biases too.
+    All parameters that have a gradient decay, biases too. `Groups` gives them other settings.
 
     Args:
         learning_rate: a number above 0, or a schedule from `anynet.optimizers.schedules`.
-        beta1: the decay of the mean, 0 or more and below 1.
-        beta2: the decay of the square, 0 or more and below 1.
-        epsilon: 0 or more.
+        betas: the decay rates of mean and square, 0 or more and below 1.
+        eps: 0 or more.
         weight_decay: 0 or more.
+        amsgrad: divide by the root of the largest square so far.
 
     Raises:
         DTypeError: a parameter is complex (raised by ``update``).
 
-    Source: Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019, algorithm 2.
+    Source: PyTorch's AdamW; Loshchilov and Hutter, Decoupled weight decay regularization, ICLR
+    2019, algorithm 2.
 
     >>> import numpy as np
     >>> from anynet.optimizers import AdamW
@@ -118,19 +140,40 @@ class AdamW(Adam):
 
     """
 
+    SCALARS = ("rate", "correction", "decay")
+    KERNEL = "adamw_update"
+    SETTINGS = ("betas", "eps", "amsgrad")
+
     def __init__(
         self,
-        learning_rate: float | Schedule = 0.001,
+        learning_rate: float | Schedule = 1e-3,
         *,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-8,
-        weight_decay: float = 0.01,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
     ) -> None:
-        super().__init__(learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon)
-        self.weight_decay = weight_decay
+        super().__init__(
+            learning_rate,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+        )
 
     def scalars(self, rate: float, step: int) -> Scalars:
-        """Return the rate, the correction and the decay."""
-        corrected, correction, _ = super().scalars(rate, step)
-        return corrected, correction, 1 - rate * self.weight_decay
+        """Return the rate, the correction, and the factor of the parameter."""
+        return *super().scalars(rate, step), 1 - rate * self.weight_decay
+
+    def apply(
+        self,
+        parameter: Array,
+        gradient: Array,
+        slots: Slots,
+        scalars: Scalars,
+    ) -> tuple[Array, Slots]:
+        """Return the new parameter and the new slots."""
+        check_real(self, parameter)
+        rate, correction, decay = scalars
+        along, slots = self._along(gradient, slots, correction)
+        return decay * parameter - rate * along, slots

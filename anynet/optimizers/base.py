@@ -5,19 +5,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from anynet import tree
-from anynet.arguments import check_flag
+from anynet.arguments import check_flag, describe
 from anynet.array import (
     RECORDING_TYPES,
     Array,
     array_namespace,
+    dtype_name,
     is_array,
+    is_complex,
     number,
     unrecorded,
     widened,
 )
-from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
+from anynet.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from anynet.optimizers.schedules import Schedule, check_learning_rate
-from anynet.primitives.update import Apply, Scalars, Slots, apply_to_each, fused_update
+from anynet.primitives.update import Scalars, Slots, apply_to_each
 from anynet.spelling import check_arguments, check_attribute, no_attribute
 from anynet.state import check_count, check_state
 from anynet.tracing.dynamic_scalars import DynamicValue, dynamic_scalars
@@ -44,7 +46,7 @@ def below_one(name: str, value: Any) -> Any:
         ArgumentError: the value is out of range.
 
     """
-    value = number(name, value)
+    value = plain_number(name, value)
     if not 0 <= value < 1:
         raise ArgumentError(
             f"{name} is {value!r}: wanted a number of 0 or more and below 1, such as 0.9"
@@ -59,10 +61,25 @@ def not_negative(name: str, value: Any) -> Any:
         ArgumentError: the value is out of range.
 
     """
-    value = number(name, value)
+    value = plain_number(name, value)
     if not 0 <= value < math.inf:
         raise ArgumentError(f"{name} is {value!r}: wanted a finite number of 0 or more")
     return value
+
+
+def decay_rates(name: str, value: Any) -> Any:
+    """Return the decay rates of two running means, such as ``(0.9, 0.999)``, as a tuple.
+
+    Raises:
+        ArgumentTypeError: the value is no pair.
+        ArgumentError: a rate is not 0 or more and below 1.
+
+    """
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ArgumentTypeError(
+            f"{name} is {describe(value)}: wanted a pair of numbers, such as (0.9, 0.999)"
+        )
+    return tuple([below_one(f"{name}[{i}]", rate) for i, rate in enumerate(value)])
 
 
 def flag(name: str, value: Any) -> Any:
@@ -76,13 +93,44 @@ def flag(name: str, value: Any) -> Any:
     return bool(value)
 
 
+def plain_number(name: str, value: Any) -> Any:
+    """Return a real number of any library as a Python int or float.
+
+    Raises:
+        ArgumentTypeError: the value is something else.
+
+    """
+    value = number(name, value)
+    return value if type(value) in (int, float) else float(value)
+
+
+def check_real(optimizer: object, parameter: Array) -> None:
+    """Raise DTypeError if a parameter is complex."""
+    if is_complex(parameter):
+        name = type(optimizer).__name__
+        raise DTypeError(
+            f"{name}: a parameter of {dtype_name(parameter.dtype)} was given: wanted real ones, "
+            f"because {name} is not defined for complex ones; SGD and Momentum train complex "
+            "parameters"
+        )
+
+
+def penalized(
+    gradient: Array,
+    parameter: Array,
+    weight_decay: float,
+) -> Array:
+    """Return the gradient of the loss with the penalty ½ · weight_decay · ‖parameter‖²."""
+    return gradient + weight_decay * parameter if weight_decay else gradient
+
+
 class Optimizer:
     """The base of optimizers: a learning rate, a count of updates, and the state of each parameter.
 
     A subclass is written for one parameter. It names its ``SLOTS``, the arrays that it keeps of a
-    parameter from one update to the next. They have the shape of the parameter and begin as zeros.
-    It defines `apply`, and `scalars` where it needs more than the learning rate. It
-    works on every array library, also in compiled steps.
+    parameter from one update to the next. They have the shape of the parameter and begin as zeros,
+    unless the subclass overrides `initial_slot`. It defines `apply`, and `scalars` where it needs
+    more than the learning rate. It works on every array library, also in compiled steps.
 
     The state is kept under the path of the parameter, so an optimizer belongs to one network. A
     parameter has no state before its first gradient.
@@ -126,12 +174,7 @@ class Optimizer:
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
         if "KERNEL" in vars(cls) and cls.KERNEL is not None:
-            cls._fused = fused_update(
-                cls.KERNEL,
-                cls._apply_with,
-                len(cls.SCALARS),
-                len(cls.SLOTS),
-            )
+            cls._fused = Primitive(cls.KERNEL, reference=cls._apply_with)
         elif not vars(cls).keys().isdisjoint(("apply", "SLOTS", "SCALARS", "SETTINGS")):
             # The inherited kernel computes another update.
             cls.KERNEL = cls._fused = None
@@ -185,6 +228,23 @@ class Optimizer:
 
         """
         return (rate,)
+
+    def slot_names(self) -> tuple[str, ...]:
+        """Return the names of the slots that the current settings need: by default all ``SLOTS``.
+
+        An optimizer overrides this if it keeps an array for some settings only.
+        """
+        return self.SLOTS
+
+    def initial_slot(self, name: str, parameter: Array) -> Array:
+        """Return a slot before the first update of a parameter: by default zeros of its shape.
+
+        Args:
+            name: one of ``SLOTS``.
+            parameter: an array. A parameter narrower than float32 comes in float32.
+
+        """
+        return array_namespace(parameter).zeros_like(parameter)
 
     def apply(
         self,
@@ -254,6 +314,7 @@ class Optimizer:
 
         """
         given = iter(arrays)
+        names = self.slot_names()
         groups: dict[int, _Group] = {}
         without: list[State] = []
         for pair, (path, state) in zip(pairs, states.items(), strict=False):
@@ -261,7 +322,7 @@ class Optimizer:
             if gradient is None:
                 without.append(state)
                 continue
-            missed, slots = self._slots(path, state, parameter)
+            missed, slots = self._slots(path, state, parameter, names)
             if missed not in groups:
                 groups[missed] = [], []
             places, own = groups[missed]
@@ -273,7 +334,7 @@ class Optimizer:
             new = iter(result)
             for holder, name, state in places:
                 holder[name] = next(new)
-                for slot in self.SLOTS:
+                for slot in names:
                     state[slot] = next(new)
                 state["missed"] = missed
         for state in without:
@@ -305,12 +366,21 @@ class Optimizer:
         path: str,
         state: State,
         parameter: Array,
+        names: tuple[str, ...],
     ) -> tuple[int, Slots]:
-        """Return how many updates a parameter has missed, and its slots."""
+        """Return how many updates a parameter has missed, and its slots of these names."""
         if not state:
-            zeros = array_namespace(parameter).zeros_like(widened(parameter))
-            return self._updates.peek(), (zeros,) * len(self.SLOTS)
-        slots = tuple([state[name] for name in self.SLOTS])
+            wide = widened(parameter)
+            slots = tuple([self.initial_slot(name, wide) for name in names])
+            return self._updates.peek(), slots
+        try:
+            slots = tuple([state[name] for name in names])
+        except KeyError:
+            # A setting that needs another slot was changed since.
+            wide = widened(parameter)
+            slots = tuple(
+                [state[name] if name in state else self.initial_slot(name, wide) for name in names]
+            )
         if slots[0].shape != parameter.shape:
             raise ShapeError(
                 f"{path} is of shape {tuple(parameter.shape)}, its state of "
@@ -349,21 +419,24 @@ class Optimizer:
 
     def _apply_to_all(self, scalars: Sequence[float], arrays: list[Array]) -> Slots:
         if self._fused is None:
-            return apply_to_each(self.apply, len(self.SLOTS), tuple(scalars), arrays)
+            return apply_to_each(self.apply, len(self.slot_names()), tuple(scalars), arrays)
         if not self.SETTINGS:
             return self._fused(*scalars, *arrays)
         settings = {name: getattr(self, name) for name in self.SETTINGS}
         return self._fused(*scalars, *arrays, **settings)
 
     @classmethod
-    def _apply_with(cls, **settings: Any) -> Apply:
-        """Return `apply` of an optimizer with these settings and no state.
+    def _apply_with(cls, *args: Any, **settings: Any) -> Slots:
+        """Return the results of `apply` of an optimizer with these settings and no state.
 
-        A kernel is given the settings by name, and no optimizer. So is the reference.
+        A kernel is called with the scalars and arrays, and the settings by name. So is this, its
+        reference.
         """
         optimizer = object.__new__(cls)
         vars(optimizer).update(settings)
-        return optimizer.apply
+        count = len(cls.SCALARS)
+        slots = len(optimizer.slot_names())
+        return apply_to_each(optimizer.apply, slots, args[:count], args[count:])
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the optimizer resumes from: its count of updates, the state of each parameter
@@ -432,10 +505,13 @@ class Optimizer:
         name = f"{type(self).__name__} for {path}"
         if state == {}:
             return {}
-        check_state(name, state, (*self.SLOTS, "missed"))
+        names = self.slot_names()
+        check_state(name, state, (*names, "missed"))
         check_count(f"the missed updates of {name}", state["missed"])
-        shapes = {slot: getattr(state[slot], "shape", None) for slot in self.SLOTS}
-        if not all(is_array(state[slot]) for slot in self.SLOTS) or len({*shapes.values()}) > 1:
+        shapes = {slot: getattr(state[slot], "shape", None) for slot in names}
+        # A slot without axes belongs to the whole parameter.
+        wide = {*shapes.values()} - {()}
+        if not all(is_array(state[slot]) for slot in names) or len(wide) > 1:
             raise ArgumentError(
                 f"the slots of {name} have the shapes {shapes}: wanted arrays of one shape"
             )

@@ -1,7 +1,7 @@
 """The update of all parameters of a network in one call.
 
-An optimizer defines the update of one parameter. `fused_update` turns it into a primitive that
-updates many, and a backend can have a kernel of that name, in its ``kernels/update.py``.
+An optimizer defines the update of one parameter. The primitive of its ``KERNEL`` updates many, and
+a backend can have a kernel of that name, in its ``kernels/update.py``.
 
 The primitive is called as ``update(*scalars, *arrays, **settings)``. The arrays are a parameter,
 its gradient and its slots, then those of the next parameter. The results are the new parameter and
@@ -11,12 +11,10 @@ steps would be lost in it.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from anynet.array import Array, widened
 from anynet.errors import ArgumentError, ShapeError
 from anynet.primitives.precision import rounded
-from anynet.tracing.trace import Primitive
 
 Scalars = tuple[float, ...]
 Slots = tuple[Array, ...]
@@ -62,25 +60,3 @@ def apply_to_each(
                 )
             results.append(rounded(after, before))
     return tuple(results)
-
-
-def fused_update(
-    name: str,
-    apply_with: Callable[..., Apply],
-    scalars: int,
-    slots: int,
-) -> Primitive[..., Slots]:
-    """Return the primitive that updates many parameters. Its reference applies ``apply`` to each.
-
-    Args:
-        name: the name of the primitive, and of kernels for it.
-        apply_with: called with the settings by name, returns ``apply``.
-        scalars: how many scalars come before the arrays.
-        slots: how many slots each parameter has.
-
-    """
-
-    def reference(*args: Any, **settings: Any) -> Slots:
-        return apply_to_each(apply_with(**settings), slots, args[:scalars], args[scalars:])
-
-    return Primitive(name, reference=reference)

@@ -124,7 +124,7 @@ def fit(
     measured = {part: rows for part, rows in data.items() if rows is not batches}
     run = Run(
         net,
-        optimizers.SGD() if optimizer is None else optimizer,
+        optimizers.SGD(0.1) if optimizer is None else optimizer,
         batches,
         step,
         history,

@@ -43,12 +43,21 @@ WINDOW = (
 
 SOURCES = {
     "adam_update": Source(
+        "T parameter, T gradient, T mean, T square, T rate, T correction, T beta1, T beta2, T eps, "
+        "T weight_decay",
+        "T out, T new_mean, T new_square",
+        "T penalized = gradient + weight_decay * parameter; "
+        "new_mean = beta1 * mean + (T(1) - beta1) * penalized; "
+        "new_square = beta2 * square + (T(1) - beta2) * penalized * penalized; "
+        "out = parameter - rate * (new_mean / (sqrt(new_square) * correction + eps))",
+    ),
+    "adamw_update": Source(
         "T parameter, T gradient, T mean, T square, T rate, T correction, T decay, T beta1, T "
-        "beta2, T epsilon",
+        "beta2, T eps",
         "T out, T new_mean, T new_square",
         "new_mean = beta1 * mean + (T(1) - beta1) * gradient; "
         "new_square = beta2 * square + (T(1) - beta2) * gradient * gradient; "
-        "out = decay * parameter - rate * (new_mean / (sqrt(new_square) * correction + epsilon))",
+        "out = decay * parameter - rate * (new_mean / (sqrt(new_square) * correction + eps))",
     ),
     # Images are (N, features, pixels). of_weight sums the products of g with the standardized
     # images, and of_bias sums g.
@@ -124,10 +133,12 @@ SOURCES = {
         """,
     ),
     "momentum_update": Source(
-        "T parameter, T gradient, T velocity, T learning_rate, T momentum, T nesterov",
+        "T parameter, T gradient, T velocity, T learning_rate, T gain, T momentum, T nesterov, T "
+        "weight_decay",
         "T out, T new_velocity",
-        "new_velocity = momentum * velocity + gradient; out = parameter - learning_rate * "
-        "(nesterov > 0 ? gradient + momentum * new_velocity : new_velocity)",
+        "T penalized = gradient + weight_decay * parameter; "
+        "new_velocity = momentum * velocity + gain * penalized; out = parameter - learning_rate * "
+        "(nesterov > 0 ? penalized + momentum * new_velocity : new_velocity)",
     ),
     "normalize": Source(
         f"T x, raw T weight, raw T bias, raw T mean, raw T variance, {_FEATURES}, T epsilon",
@@ -159,9 +170,9 @@ SOURCES = {
         {"T": _WIDE, "L": _INTEGERS},
     ),
     "sgd_update": Source(
-        "T parameter, T gradient, T learning_rate",
+        "T parameter, T gradient, T learning_rate, T weight_decay",
         "T out",
-        "out = parameter - learning_rate * gradient",
+        "out = parameter - learning_rate * (gradient + weight_decay * parameter)",
     ),
     "square_around": Source(
         f"T x, raw T mean, {_FEATURES}",
@@ -251,6 +262,7 @@ SOURCES = {
 #: The loops that PyTorch compiles.
 TORCH_SOURCES = {
     "adam_update": SOURCES["adam_update"],
+    "adamw_update": SOURCES["adamw_update"],
     # Inputs are the logarithms of a softmax, the labels, and the indices of the classes.
     "cross_entropy": Source(
         "T logarithm, T label, T number, T classes, T share",

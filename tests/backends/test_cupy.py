@@ -267,16 +267,18 @@ def spread(*shape, seed=0):
 def test_elementwise_kernels_agree_with_the_references(on_a_cpu, dtype):
     p, g, m, s = (np.abs(spread(3, 5, seed=i)).astype(dtype) for i in range(4))
     x = np.array([-2.0, -0.0, 0.0, 0.5, 3.0, np.nan, np.inf], dtype)
-    adam = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    adamw = {"betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False}
+    adam = {**adamw, "weight_decay": 0.1}
+    momentum = {"momentum": 0.9, "dampening": 0.3, "nesterov": False, "weight_decay": 0.1}
     for name, args, settings in (
-        ("adam_update", (0.01, 1.5, 1.0, p, g, m, s), adam),
-        ("adam_update", (0.01, 1.5, 0.99, p, g, m, s, s, m, p, g), adam),
+        ("adam_update", (0.01, 1.5, p, g, m, s), adam),
+        ("adamw_update", (0.01, 1.5, 0.99, p, g, m, s, s, m, p, g), adamw),
         ("erf", (x,), {}),
-        ("momentum_update", (0.1, p, g, m), {"momentum": 0.9, "nesterov": False}),
-        ("momentum_update", (0.1, p, g, m), {"momentum": 0.9, "nesterov": True}),
+        ("momentum_update", (0.1, 0.7, p, g, m), momentum),
+        ("momentum_update", (0.1, 1.0, p, g, m), {**momentum, "dampening": 0.0, "nesterov": True}),
         ("relu", (x,), {}),
         ("relu_gradient", (np.ones(7, dtype), x), {}),
-        ("sgd_update", (0.1, p, g), {}),
+        ("sgd_update", (0.1, p, g), {"weight_decay": 0.1}),
     ):
         same(
             KERNELS[name](*args, **settings),

@@ -102,6 +102,8 @@ def test_lowerings_agree_with_their_kernels(backend, dtype):
 
 
 F32, F64 = np.ones((4, 6), "float32"), np.ones((4, 6))
+ADAMW = {"betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False}
+MOMENTUM = {"momentum": 0.9, "dampening": 0.0, "nesterov": False, "weight_decay": 0.1}
 IMAGE32, IMAGE64 = np.ones((1, 2, 4, 4), "float32"), np.ones((1, 2, 4, 4))
 
 #: What NumPy's kernels leave to the references: arrays of two dtypes, scalars, empty arrays, other
@@ -114,20 +116,20 @@ LEFT = [
     ("softmax_cross_entropy", (F32, np.ones(4)), {}),
     ("softmax_cross_entropy", (F32, F32), {}),
     ("softmax_cross_entropy", (F32[:0], np.ones(0, "int64")), {}),
-    ("sgd_update", (0.5, F32, F64), {}),
-    ("sgd_update", (0.5, np.array(1.0), np.array(1.0)), {}),
-    ("momentum_update", (0.5, F32, F64, F32), {"momentum": 0.9, "nesterov": False}),
-    ("momentum_update", (0.5, *[np.array(1.0)] * 3), {"momentum": 0.9, "nesterov": False}),
+    ("sgd_update", (0.5, F32, F64), {"weight_decay": 0.1}),
+    ("sgd_update", (0.5, np.array(1.0), np.array(1.0)), {"weight_decay": 0.1}),
+    ("momentum_update", (0.5, 1.0, F32, F64, F32), MOMENTUM),
+    ("momentum_update", (0.5, 1.0, *[np.array(1.0)] * 3), MOMENTUM),
+    ("momentum_update", (0.5, 0.7, F32, F32, F32), {**MOMENTUM, "dampening": 0.3}),
+    ("adam_update", (0.1, 1.0, F32, F64, F32, F32), {**ADAMW, "weight_decay": 0.1}),
+    ("adam_update", (0.1, 1.0, *[np.array(1.0)] * 4), {**ADAMW, "weight_decay": 0.1}),
     (
         "adam_update",
-        (0.1, 1.0, 1.0, F32, F64, F32, F32),
-        {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
+        (0.1, 1.0, *[F32] * 5),
+        {**ADAMW, "weight_decay": 0.1, "amsgrad": True},
     ),
-    (
-        "adam_update",
-        (0.1, 1.0, 1.0, *[np.array(1.0)] * 4),
-        {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
-    ),
+    ("adamw_update", (0.1, 1.0, 0.9, F32, F64, F32, F32), ADAMW),
+    ("adamw_update", (0.1, 1.0, 0.9, *[F32] * 5), {**ADAMW, "amsgrad": True}),
     ("sum_to", (np.ones((2, 3, 4)), (4,)), {}),
     ("sum_to", (F32, (1, 6)), {}),
     ("sum_to", (np.ones((2, 3), "int64"), (3,)), {}),

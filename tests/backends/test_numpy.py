@@ -1,6 +1,7 @@
 """NumPy's memory is used again once no object refers to it, and kernels agree with lowerings."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -148,6 +149,12 @@ FLOATS, SMALL = (
 )
 
 
+SETTINGS = {
+    "sgd_update": {"weight_decay": 0.0},
+    "sgd_update with decay": {"weight_decay": 0.1},
+}
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("name", "args"),
@@ -163,7 +170,9 @@ FLOATS, SMALL = (
         ("relu", (FLOATS,)),
         ("relu_gradient", (FLOATS, np.maximum(FLOATS, 0))),
         ("sgd_update", (0.3, FLOATS, FLOATS + 1, SMALL, SMALL + 1)),
+        ("sgd_update with decay", (0.3, FLOATS, FLOATS + 1, SMALL, SMALL + 1)),
         ("sgd_update", (0.3, np.ones((300, 300)), np.ones((300, 300)))),
+        ("sgd_update with decay", (0.3, np.ones((300, 300)), np.ones((300, 300)))),
         ("softmax_cross_entropy", (FLOATS, np.arange(7) % 5)),
         (
             "softmax_cross_entropy",
@@ -173,7 +182,8 @@ FLOATS, SMALL = (
     ],
 )
 def test_kernels_and_lowerings_agree_to_the_last_bit(name, args, dtype):
-    function = primitive_of(name)
+    settings = SETTINGS.get(name, {})
+    function = partial(primitive_of(name.partition(" ")[0]), **settings)
     args = [
         x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in args
     ]

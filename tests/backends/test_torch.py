@@ -179,8 +179,8 @@ def test_configured_process_uses_freed_memory_again():
 def test_adam_accepts_every_memory_layout():
     rng = np.random.default_rng(0)
     square = torch.tensor(rng.random((4, 3, 5, 5)))
-    update = partial(primitive_of("adam_update"), 0.1, 1.5, 0.99)
-    settings = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+    update = partial(primitive_of("adamw_update"), 0.1, 1.5, 0.99)
+    settings = {"betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False}
     other = square.contiguous(memory_format=torch.channels_last)
     wanted = update(square, square, square, square, **settings)
     for given in [

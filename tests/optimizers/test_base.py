@@ -123,7 +123,7 @@ def test_subclass_with_another_formula_does_not_use_the_kernel(backend):
         """The kernel takes the scalars as they are."""
 
         def scalars(self, rate, step):
-            return tuple(x * y for x, y in zip(super().scalars(rate, step), (2, 1, 1), strict=True))
+            return tuple(x * y for x, y in zip(super().scalars(rate, step), (2, 1), strict=True))
 
     start, gradient = normal(backend, 3), normal(backend, 3, seed=1)
     net = {"w": start}

@@ -53,7 +53,7 @@ STATEFUL = {
         {"momentum": 0.8, "nesterov": True},
     ),
     "adam": (
-        lambda rate: optimizers.Adam(rate, beta1=0.8, beta2=0.95),
+        lambda rate: optimizers.Adam(rate, betas=(0.8, 0.95)),
         "Adam",
         {"betas": (0.8, 0.95)},
     ),
@@ -225,9 +225,13 @@ def test_second_network_raises():
 
 
 def test_repr_shows_settings():
-    assert repr(optimizers.Momentum()) == "Momentum(0.01, momentum=0.9, nesterov=False)"
-    assert repr(optimizers.Adam()) == "Adam(0.001, beta1=0.9, beta2=0.999, epsilon=1e-08)"
-    assert repr(optimizers.AdamW(0.1)).endswith("weight_decay=0.01)")
+    assert repr(optimizers.Momentum()) == (
+        "Momentum(0.001, momentum=0.9, dampening=0.0, nesterov=False, weight_decay=0.0)"
+    )
+    assert repr(optimizers.Adam()) == (
+        "Adam(0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, amsgrad=False)"
+    )
+    assert repr(optimizers.AdamW(0.1)).endswith("weight_decay=0.01, amsgrad=False)")
 
 
 @pytest.mark.parametrize(
@@ -238,16 +242,16 @@ def test_repr_shows_settings():
             "momentum is 1.0: wanted a number of 0 or more and below 1",
         ),
         (
-            lambda: optimizers.Adam(beta1=-0.1),
-            "beta1 is -0.1: wanted a number of 0 or more and below 1",
+            lambda: optimizers.Adam(betas=(-0.1, 0.9)),
+            r"betas\[0\] is -0.1: wanted a number of 0 or more and below 1",
         ),
         (
-            lambda: optimizers.Adam(beta2=1),
-            "beta2 is 1: wanted a number of 0 or more and below 1",
+            lambda: optimizers.Adam(betas=(0.9, 1)),
+            r"betas\[1\] is 1: wanted a number of 0 or more and below 1",
         ),
         (
-            lambda: optimizers.Adam(epsilon=-1e-8),
-            "epsilon is -1e-08: wanted a finite number of 0 or more",
+            lambda: optimizers.Adam(eps=-1e-8),
+            "eps is -1e-08: wanted a finite number of 0 or more",
         ),
         (
             lambda: optimizers.AdamW(weight_decay=math.nan),
@@ -352,9 +356,9 @@ def test_learning_rate_of_another_type_raises(wrong):
 @pytest.mark.parametrize(
     ("make", "settings"),
     [
-        (optimizers.SGD, {}),
+        (optimizers.SGD, {"weight_decay": 0.5}),
         (optimizers.Momentum, {"momentum": 0.5, "nesterov": True}),
-        (optimizers.Adam, {"beta1": 0.5, "beta2": 0.9, "epsilon": 0.1}),
+        (optimizers.Adam, {"betas": (0.5, 0.9), "eps": 0.1, "weight_decay": 0.5, "amsgrad": True}),
         (optimizers.AdamW, {"weight_decay": 0.5}),
     ],
 )
@@ -449,7 +453,7 @@ def test_gradients_of_another_type_raise(wrong):
     [
         optimizers.SGD,
         optimizers.Momentum,
-        partial(optimizers.Adam, epsilon=1e-3),
+        partial(optimizers.Adam, eps=1e-3),
     ],
 )
 def test_mixed_dtypes_are_updated_like_each_alone(backend, make, dtypes):

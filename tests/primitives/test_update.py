@@ -10,22 +10,36 @@ from anynet.array import array_namespace
 from anynet.errors import ArgumentError, ShapeError
 from anynet.primitives.update import apply_to_each
 
-ADAM = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+ADAMW = {"betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False}
+ADAM = {**ADAMW, "weight_decay": 0.0}
+MOMENTUM = {"momentum": 0.9, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0}
 
 #: Arrays of a parameter, scalars and settings.
 UPDATES = {
-    "sgd_update": (2, (0.5,), {}),
-    "momentum_update": (3, (0.5,), {"momentum": 0.9, "nesterov": False}),
-    "momentum_update by Nesterov": (3, (0.5,), {"momentum": 0.9, "nesterov": True}),
-    "adam_update": (4, (0.1, 1.5, 1.0), ADAM),
-    "adam_update with decay": (4, (0.1, 1.5, 0.99), ADAM),
+    "sgd_update": (2, (0.5,), {"weight_decay": 0.0}),
+    "sgd_update with decay": (2, (0.5,), {"weight_decay": 0.1}),
+    "momentum_update": (3, (0.5, 1.0), MOMENTUM),
+    "momentum_update with decay": (3, (0.5, 1.0), {**MOMENTUM, "weight_decay": 0.1}),
+    "momentum_update with dampening": (3, (0.5, 0.7), {**MOMENTUM, "dampening": 0.3}),
+    "momentum_update by Nesterov": (3, (0.5, 1.0), {**MOMENTUM, "nesterov": True}),
+    "momentum_update by Nesterov with decay": (
+        3,
+        (0.5, 1.0),
+        {**MOMENTUM, "nesterov": True, "weight_decay": 0.1},
+    ),
+    "adam_update": (4, (0.1, 1.5), ADAM),
+    "adam_update with decay": (4, (0.1, 1.5), {**ADAM, "weight_decay": 0.1}),
+    "adam_update with amsgrad": (5, (0.1, 1.5), {**ADAM, "amsgrad": True}),
+    "adamw_update": (4, (0.1, 1.5, 1.0), ADAMW),
+    "adamw_update with decay": (4, (0.1, 1.5, 0.99), ADAMW),
+    "adamw_update with amsgrad": (5, (0.1, 1.5, 0.99), {**ADAMW, "amsgrad": True}),
 }
 
 
 def test_update_writes_into_no_argument(backend):
     p, g = normal(backend, 3, 2), normal(backend, 3, 2, seed=1)
     before = host(p).copy(), host(g).copy()
-    (new,) = primitive_of("sgd_update")(0.5, p, g)
+    (new,) = primitive_of("sgd_update")(0.5, p, g, weight_decay=0.0)
     assert_close(new, before[0] - 0.5 * before[1], like=p)
     np.testing.assert_array_equal(host(p), before[0])
     np.testing.assert_array_equal(host(g), before[1])
@@ -38,7 +52,7 @@ def test_two_updates_in_one_compiled_step(backend, shape):
 
     def descend(p, g):
         for _ in range(2):
-            (p,) = primitive_of("sgd_update")(0.25, p, g)
+            (p,) = primitive_of("sgd_update")(0.25, p, g, weight_decay=0.1)
         return array_namespace(p).sum(p, axis=0)
 
     compiled = anynet.compile(descend)

@@ -183,15 +183,43 @@ def adam_update(
     square: Any,
     rate: Any,
     correction: Any,
+    *,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+) -> tuple[Any, ...]:
+    g = g + weight_decay * p
+    return adamw_update(
+        p,
+        g,
+        mean,
+        square,
+        rate,
+        correction,
+        1.0,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+    )
+
+
+def adamw_update(
+    p: Any,
+    g: Any,
+    mean: Any,
+    square: Any,
+    rate: Any,
+    correction: Any,
     decay: Any,
     *,
     beta1: float,
     beta2: float,
-    epsilon: float,
+    eps: float,
 ) -> tuple[Any, ...]:
     mean = beta1 * mean + (1 - beta1) * g
     square = beta2 * square + (1 - beta2) * g * g
-    change = mean / (torch.sqrt(square) * correction + epsilon)
+    change = mean / (torch.sqrt(square) * correction + eps)
     return decay * p - rate * change, mean, square
 
 
@@ -213,6 +241,7 @@ def threefry(k0: Any, k1: Any, x0: Any, x1: Any) -> Any:
 #: Functions in place of the loops of these names.
 LOOPS: dict[str, Callable[..., Any]] = {
     "adam_update": adam_update,
+    "adamw_update": adamw_update,
     "cross_entropy": cross_entropy,
     "threefry": threefry,
 }

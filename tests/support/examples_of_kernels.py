@@ -72,6 +72,8 @@ def cases(dtype):
         ((f(2, 3, 4),), {}),
         ((large.T,), {}),
     ]
+    adam = {"betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False}
+    momentum = {"momentum": 0.9, "dampening": 0.0, "weight_decay": 0.1}
     with_number = [*pairs, ((f(4, 6), 0.5), {})]
     return {
         **dict.fromkeys(
@@ -107,14 +109,18 @@ def cases(dtype):
         "matrix_transpose": [((x,), {}), ((f(2, 3, 4),), {})],
         "affine": [((f(4, 6), f(6, 3), f(3)), {}), ((f(2000, 50), f(50, 3), f(3)), {})],
         "adam_update": [
-            ((0.1, 1.5, decay, *of_parameters(4)), {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8})
-            for decay in (1.0, 0.99)
+            ((0.1, 1.5, *of_parameters(4)), {**adam, "weight_decay": weight_decay})
+            for weight_decay in (0.0, 0.1)
         ],
+        "adamw_update": [((0.1, 1.5, decay, *of_parameters(4)), adam) for decay in (1.0, 0.99)],
         "momentum_update": [
-            ((0.5, *of_parameters(3)), {"momentum": 0.9, "nesterov": nesterov})
+            ((0.5, 1.0, *of_parameters(3)), {**momentum, "nesterov": nesterov})
             for nesterov in (False, True)
         ],
-        "sgd_update": [((0.5, *of_parameters(2)), {})],
+        "sgd_update": [
+            ((0.5, *of_parameters(2)), {"weight_decay": weight_decay})
+            for weight_decay in (0.0, 0.1)
+        ],
         "softmax_cross_entropy": [
             ((x, labels.astype(kind)), {})
             for labels in (integers(4, below=6),)

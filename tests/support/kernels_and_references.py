@@ -8,7 +8,7 @@ from examples_of_kernels import cases
 from helpers import host
 
 from anynet import primitives
-from anynet.optimizers import SGD, Adam, Momentum
+from anynet.optimizers import SGD, Adam, AdamW, Momentum
 from anynet.primitives.indexing import (
     getitem,
     index_add,
@@ -27,7 +27,7 @@ PRIMITIVES = {
 
 #: Primitives that are neither hot operations nor functions of the standard.
 OTHERS = {step.name: step for step in (getitem, index_add, place, put, scatter_add, sum_to)}
-OTHERS |= {kind._fused.name: kind._fused for kind in (SGD, Momentum, Adam)}
+OTHERS |= {kind._fused.name: kind._fused for kind in (SGD, Momentum, Adam, AdamW)}
 
 DTYPES = """
     bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64

@@ -15,35 +15,62 @@ kernels = Kernels()
 
 
 @kernels.register()
-def sgd_update(rate: float, *arrays: ndarray) -> Any:
-    """Use one launch for each parameter instead of two."""
-    return _each("sgd_update", 2, arrays, (rate,))
+def sgd_update(
+    rate: float,
+    *arrays: ndarray,
+    weight_decay: float,
+) -> Any:
+    """Use one launch for each parameter instead of two or four."""
+    return _each("sgd_update", 2, arrays, (rate, weight_decay))
 
 
 @kernels.register()
 def momentum_update(
     rate: float,
+    gain: float,
     *arrays: ndarray,
     momentum: float,
+    dampening: float,
     nesterov: bool,
+    weight_decay: float,
 ) -> Any:
-    """Use one launch for each parameter instead of four or six."""
-    return _each("momentum_update", 3, arrays, (rate, momentum, nesterov))
+    """Use one launch for each parameter instead of four to nine."""
+    scalars = rate, gain, momentum, nesterov, weight_decay
+    return _each("momentum_update", 3, arrays, scalars)
 
 
 @kernels.register()
 def adam_update(
     rate: float,
     correction: float,
-    decay: float,
     *arrays: ndarray,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+    amsgrad: bool,
 ) -> Any:
     """Use one launch for each parameter instead of fourteen."""
-    scalars = rate, correction, decay, beta1, beta2, epsilon
+    if amsgrad:
+        return NotImplemented
+    scalars = rate, correction, *betas, eps, weight_decay
     return _each("adam_update", 4, arrays, scalars)
+
+
+@kernels.register()
+def adamw_update(
+    rate: float,
+    correction: float,
+    decay: float,
+    *arrays: ndarray,
+    betas: tuple[float, float],
+    eps: float,
+    amsgrad: bool,
+) -> Any:
+    """Use one launch for each parameter instead of fourteen."""
+    if amsgrad:
+        return NotImplemented
+    scalars = rate, correction, decay, *betas, eps
+    return _each("adamw_update", 4, arrays, scalars)
 
 
 def _each(

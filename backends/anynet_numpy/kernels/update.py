@@ -17,7 +17,11 @@ kernels = Kernels()
 
 
 @kernels.register(Aliasing.FRESH)
-def sgd_update(rate: float, *arrays: ndarray) -> Any:
+def sgd_update(
+    rate: float,
+    *arrays: ndarray,
+    weight_decay: float,
+) -> Any:
     """Call `descended` for each parameter."""
     dtype = arrays[0].dtype
     if dtype not in ZERO:
@@ -27,7 +31,7 @@ def sgd_update(rate: float, *arrays: ndarray) -> Any:
             return NotImplemented
     factor = np.array(rate, dtype)
     pairs = zip(arrays[::2], arrays[1::2], strict=True)
-    return tuple([descended(p, g, factor) for p, g in pairs])
+    return tuple([descended(p, g, factor, weight_decay) for p, g in pairs])
 
 
 @kernels.lowering(sgd_update)
@@ -35,15 +39,17 @@ def lower_sgd_update(
     emit: Emit,
     rate: float,
     *arrays: ndarray,
+    weight_decay: float,
 ) -> Any:
     """Multiply and subtract. Large parameters are updated in blocks."""
     factor = emit(np.array, rate, arrays[0].dtype)
     results = []
     for p, g in zip(arrays[::2], arrays[1::2], strict=True):
         if p.size > BLOCK:
-            results.append(emit(descended, p, g, factor))
-        else:
-            results.append(emit(np.subtract, p, emit(np.multiply, g, factor)))
+            results.append(emit(descended, p, g, factor, weight_decay))
+            continue
+        along = g if not weight_decay else emit(np.add, emit(np.multiply, p, weight_decay), g)
+        results.append(emit(np.subtract, p, emit(np.multiply, along, factor)))
     return tuple(results)
 
 
@@ -51,15 +57,16 @@ def descended(
     p: ndarray,
     g: ndarray,
     rate: Any,
+    weight_decay: float,
     out: ndarray | None = None,
 ) -> ndarray:
-    """Return p - rate · g, computed in blocks that fit a cache."""
+    """Return p - rate · (g + weight_decay · p), computed in blocks that fit a cache."""
     over_p = out is p
     out = fresh(p.shape, p.dtype) if out is None else out
     for old, change, new in ((p, g, out),) if p.size <= BLOCK else blocks(p, g, out):
         # Written over p, the products would replace elements that are still to be read.
         product = scratch("product", old.shape, old.dtype) if over_p else new
-        np.multiply(change, rate, out=product)
+        np.multiply(_penalized(change, old, weight_decay), rate, out=product)
         np.subtract(old, product, out=new)
     return out
 
@@ -70,14 +77,20 @@ kernels.declare(Aliasing.IN_PLACE, descended)
 @kernels.register(Aliasing.FRESH)
 def momentum_update(
     rate: float,
+    gain: float,
     *arrays: ndarray,
     momentum: float,
+    dampening: float,
     nesterov: bool,
+    weight_decay: float,
 ) -> Any:
     """Use the memory of the new arrays for the products."""
+    if dampening:
+        return NotImplemented
 
     def update(block: Sequence[ndarray]) -> None:
         p, g, velocity, new_p, new_velocity = block
+        g = _penalized(g, p, weight_decay)
         np.multiply(velocity, momentum, out=new_velocity)
         new_velocity += g
         np.multiply(new_velocity, momentum * rate if nesterov else rate, out=new_p)
@@ -93,16 +106,49 @@ def momentum_update(
 def adam_update(
     rate: float,
     correction: float,
+    *arrays: ndarray,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+    amsgrad: bool,
+) -> Any:
+    """Update block by block."""
+    if amsgrad:
+        return NotImplemented
+    return _adam(rate, correction, 1.0, arrays, betas, eps, weight_decay)
+
+
+@kernels.register(Aliasing.FRESH)
+def adamw_update(
+    rate: float,
+    correction: float,
     decay: float,
     *arrays: ndarray,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
+    betas: tuple[float, float],
+    eps: float,
+    amsgrad: bool,
+) -> Any:
+    """Update block by block."""
+    if amsgrad:
+        return NotImplemented
+    return _adam(rate, correction, decay, arrays, betas, eps, 0.0)
+
+
+def _adam(
+    rate: float,
+    correction: float,
+    decay: float,
+    arrays: Sequence[ndarray],
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
 ) -> Any:
     """Use one block of other memory for the products."""
+    beta1, beta2 = betas
 
     def update(block: Sequence[ndarray]) -> None:
         p, g, mean, square, new_p, new_mean, new_square = block
+        g = _penalized(g, p, weight_decay)
         work = scratch("product", g.shape, g.dtype)
         np.multiply(g, 1 - beta1, out=work)
         np.multiply(mean, beta1, out=new_mean)
@@ -113,13 +159,27 @@ def adam_update(
         new_square += work
         np.sqrt(new_square, out=work)
         work *= correction
-        work += epsilon
+        work += eps
         np.divide(new_mean, work, out=work)
         work *= rate
         decayed = p if decay == 1 else np.multiply(p, decay, out=new_p)
         np.subtract(decayed, work, out=new_p)
 
     return _update_each(update, 4, arrays)
+
+
+def _penalized(
+    g: ndarray,
+    p: ndarray,
+    weight_decay: float,
+) -> ndarray:
+    """Return g + weight_decay · p."""
+    if not weight_decay:
+        return g
+    out = scratch("penalized", p.shape, p.dtype)
+    np.multiply(p, weight_decay, out=out)
+    out += g
+    return out
 
 
 def _update_each(

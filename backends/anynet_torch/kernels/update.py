@@ -26,11 +26,16 @@ _dtype_of = attrgetter("dtype")
 
 
 @kernels.register(Aliasing.FRESH)
-def sgd_update(rate: float, *arrays: Tensor) -> Any:
+def sgd_update(
+    rate: float,
+    *arrays: Tensor,
+    weight_decay: float,
+) -> Any:
     """Multiply and subtract all parameters in one call."""
     if not _of_one(arrays, FLOATING):
         return NotImplemented
-    return tuple(_descend(arrays[::2], arrays[1::2], rate))
+    parameters, gradients = arrays[::2], arrays[1::2]
+    return tuple(_descend(parameters, _penalized(gradients, parameters, weight_decay), rate))
 
 
 @kernels.lowering(sgd_update)
@@ -38,10 +43,14 @@ def lower_sgd_update(
     emit: Emit,
     rate: float,
     *arrays: Tensor,
+    weight_decay: float,
 ) -> Any:
     """Multiply and subtract in one call for each parameter."""
-    pairs = zip(arrays[::2], arrays[1::2], strict=True)
-    return tuple([emit(descend, p, g, rate) for p, g in pairs])
+    results = []
+    for p, g in zip(arrays[::2], arrays[1::2], strict=True):
+        along = emit(torch.add, g, p, alpha=weight_decay) if weight_decay else g
+        results.append(emit(descend, p, along, rate))
+    return tuple(results)
 
 
 def descend(
@@ -76,15 +85,29 @@ def _descend(
 @kernels.register(Aliasing.FRESH)
 def momentum_update(
     rate: float,
+    gain: float,
     *arrays: Tensor,
     momentum: float,
+    dampening: float,
     nesterov: bool,
+    weight_decay: float,
 ) -> Any:
     """Multiply and add all parameters in one call each."""
+    if dampening:
+        return NotImplemented
     if not _of_one(arrays, WIDE):
-        step = partial(momentum_update, rate, momentum=momentum, nesterov=nesterov)
+        step = partial(
+            momentum_update,
+            rate,
+            gain,
+            momentum=momentum,
+            dampening=dampening,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+        )
         return _in_float32(step, 3, arrays)
     parameters, gradients, velocities = (arrays[i::3] for i in range(3))
+    gradients = _penalized(gradients, parameters, weight_decay)
     velocities = torch._foreach_add(gradients, velocities, alpha=momentum)
     along = torch._foreach_add(gradients, velocities, alpha=momentum) if nesterov else velocities
     return _by_parameter(_descend(parameters, along, rate), velocities)
@@ -94,54 +117,146 @@ def momentum_update(
 def adam_update(
     rate: float,
     correction: float,
-    decay: float,
     *arrays: Tensor,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+    amsgrad: bool,
 ) -> Any:
     """Update copies by PyTorch's fused step on a CPU, and make a call for each operation elsewhere.
 
     In a device graph, the scalars are arrays, and one loop updates each parameter.
     """
-    settings = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon}
+    if amsgrad:
+        return NotImplemented
     if not _of_one(arrays, WIDE):
-        step = partial(adam_update, rate, correction, decay, **settings)
+        step = partial(
+            adam_update,
+            rate,
+            correction,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=False,
+        )
         return _in_float32(step, 4, arrays)
     if isinstance(rate, torch.Tensor):
-        results: list[Any] = []
-        for i in range(0, len(arrays), 4):
-            own = arrays[i : i + 4]
-            results += elementwise("adam_update", *own, rate, correction, decay, **settings)
-        return tuple(results)
+        numbers = {"beta1": betas[0], "beta2": betas[1], "eps": eps, "weight_decay": weight_decay}
+        return _by_loop("adam_update", arrays, (rate, correction), numbers)
+    if rate and devices.device_type(arrays[0]) == "cpu":
+        step = partial(torch._fused_adam_, weight_decay=weight_decay)
+        return _fused_adam(step, rate / correction, eps / correction, betas, arrays)
     parameters, gradients, means, squares = (arrays[i::4] for i in range(4))
-    if rate and devices.device_type(parameters[0]) == "cpu":
-        new, new_means, new_squares = map(_copies, (parameters, means, squares))
-        torch._fused_adamw_(
-            new,
-            [g.contiguous() for g in gradients],
-            new_means,
-            new_squares,
-            [],
-            [_MANY] * len(new),
-            lr=rate / correction,
-            beta1=beta1,
-            beta2=beta2,
-            weight_decay=(1 - decay) * correction / rate,
-            eps=epsilon / correction,
+    gradients = _penalized(gradients, parameters, weight_decay)
+    return _adam(rate, correction, betas, eps, parameters, gradients, means, squares)
+
+
+@kernels.register(Aliasing.FRESH)
+def adamw_update(
+    rate: float,
+    correction: float,
+    decay: float,
+    *arrays: Tensor,
+    betas: tuple[float, float],
+    eps: float,
+    amsgrad: bool,
+) -> Any:
+    """Update as `adam_update` does."""
+    if amsgrad:
+        return NotImplemented
+    if not _of_one(arrays, WIDE):
+        step = partial(
+            adamw_update,
+            rate,
+            correction,
+            decay,
+            betas=betas,
+            eps=eps,
             amsgrad=False,
-            maximize=False,
         )
-        return _by_parameter(new, new_means, new_squares)
+        return _in_float32(step, 4, arrays)
+    if isinstance(rate, torch.Tensor):
+        numbers = {"beta1": betas[0], "beta2": betas[1], "eps": eps}
+        return _by_loop("adamw_update", arrays, (rate, correction, decay), numbers)
+    if rate and devices.device_type(arrays[0]) == "cpu":
+        step = partial(torch._fused_adamw_, weight_decay=(1 - decay) * correction / rate)
+        return _fused_adam(step, rate / correction, eps / correction, betas, arrays)
+    parameters, *others = (arrays[i::4] for i in range(4))
+    decayed = parameters if decay == 1 else torch._foreach_mul(parameters, decay)
+    return _adam(rate, correction, betas, eps, decayed, *others)
+
+
+def _by_loop(
+    name: str,
+    arrays: Sequence[Tensor],
+    scalars: Sequence[Tensor],
+    numbers: dict[str, float],
+) -> tuple[Tensor, ...]:
+    """Update each parameter of Adam by one loop."""
+    results: list[Tensor] = []
+    for i in range(0, len(arrays), 4):
+        results += elementwise(name, *arrays[i : i + 4], *scalars, **numbers)
+    return tuple(results)
+
+
+def _fused_adam(
+    step: Callable[..., Any],
+    rate: float,
+    eps: float,
+    betas: tuple[float, float],
+    arrays: Sequence[Tensor],
+) -> tuple[Tensor, ...]:
+    """Update copies by a fused step of PyTorch's."""
+    parameters, gradients, means, squares = (arrays[i::4] for i in range(4))
+    new, new_means, new_squares = map(_copies, (parameters, means, squares))
+    step(
+        new,
+        [g.contiguous() for g in gradients],
+        new_means,
+        new_squares,
+        [],
+        [_MANY] * len(new),
+        lr=rate,
+        beta1=betas[0],
+        beta2=betas[1],
+        eps=eps,
+        amsgrad=False,
+        maximize=False,
+    )
+    return _by_parameter(new, new_means, new_squares)
+
+
+def _adam(
+    rate: float,
+    correction: float,
+    betas: tuple[float, float],
+    eps: float,
+    parameters: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    means: Sequence[Tensor],
+    squares: Sequence[Tensor],
+) -> tuple[Tensor, ...]:
+    """Make one call for each operation of Adam."""
+    beta1, beta2 = betas
     means = torch._foreach_lerp(means, gradients, 1 - beta1)
     squares = torch._foreach_mul(squares, beta2)
     torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
     roots = torch._foreach_sqrt(squares)
     torch._foreach_mul_(roots, correction)
-    torch._foreach_add_(roots, epsilon)
-    decayed = parameters if decay == 1 else torch._foreach_mul(parameters, decay)
-    new = torch._foreach_addcdiv(decayed, means, roots, -rate)
+    torch._foreach_add_(roots, eps)
+    new = torch._foreach_addcdiv(parameters, means, roots, -rate)
     return _by_parameter(new, means, squares)
+
+
+def _penalized(
+    gradients: tuple[Tensor, ...],
+    parameters: tuple[Tensor, ...],
+    weight_decay: float,
+) -> tuple[Tensor, ...]:
+    """Return gradient + weight_decay · parameter for all parameters."""
+    if not weight_decay:
+        return gradients
+    return tuple(torch._foreach_add(gradients, parameters, alpha=weight_decay))
 
 
 def _by_parameter(*kinds: Sequence[Tensor]) -> tuple[Tensor, ...]:
