@@ -53,6 +53,10 @@ class Chosen:
             self.positions[0] if self.one_position and self.positions and not self.names else None
         )
 
+    def guard_key(self) -> Any:
+        """Return what a compiled step compares. It reaches the function in another place."""
+        return self.one_position, self.one_name, self.positions, self.names
+
     def keys(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Key]:
         """Return the keys of the chosen arguments in a call.
 

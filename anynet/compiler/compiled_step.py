@@ -8,6 +8,7 @@ which the backend may compile further.
 import sys
 import threading
 import warnings
+from collections.abc import Sequence
 from operator import is_
 from types import MethodType
 from typing import Any, NamedTuple
@@ -15,12 +16,13 @@ from typing import Any, NamedTuple
 from anynet import tree
 from anynet.array import Array, array_namespace
 from anynet.callables import name_of, named_like
-from anynet.compiler.flatten import Arguments, Outside
+from anynet.compiler.flatten import Arguments, Outside, structure_of
 from anynet.compiler.guards import Guards
 from anynet.compiler.program import Program, Write
 from anynet.compiler.recording import record
 from anynet.errors import ArgumentError
 from anynet.kernel import Function
+from anynet.tracing.dynamic_scalars import DynamicValue
 from anynet.tracing.trace import Traced
 
 
@@ -64,10 +66,11 @@ _USELESS = KEPT // 4
 
 
 class _Known(NamedTuple):
-    """The last call: its program, writes and guards."""
+    """The last call: its program, writes, dynamic values and guards."""
 
     program: Program
     writes: list[Write]
+    values: list[DynamicValue]
     guards: Guards
 
 
@@ -76,6 +79,8 @@ class CompiledStep:
 
     Args:
         step: see `compile`.
+        programs: those of another step like this one, to use again. They fit the same code and
+            settings, and other arrays.
 
     >>> import numpy as np
     >>> from anynet.compiler import CompiledStep
@@ -87,10 +92,12 @@ class CompiledStep:
 
     """
 
-    def __init__(self, step: Function) -> None:
+    def __init__(self, step: Function, programs: Sequence[Program] = ()) -> None:
         self.step = step
         #: The last one was used last.
-        self.programs: list[Program] = []
+        self.programs = [*programs]
+        for program in programs:
+            program.last_use = 0
         # A network is an argument of its own call.
         self._bound = (step,) if tree.is_node(step) else ()
         self._function: Any = type(step).__call__ if self._bound else step
@@ -131,7 +138,8 @@ class CompiledStep:
             return self._record(args, named, arguments, outside)
         used = program.used
         writes = program.changes.writes(arguments, outside, used)
-        known = _Known(program, writes, Guards(used, args, arguments, outside))
+        values = program.values([*outside.dynamic, *arguments.dynamic])
+        known = _Known(program, writes, values, Guards(used, args, arguments, outside))
         self._known = None if named or arguments.volatile or outside.volatile else known
         return self._replay(known, [leaves[i] for i in used], args, named)
 
@@ -147,8 +155,8 @@ class CompiledStep:
             self._known = self._outside = None
             return self._function(*args, **named)
 
-        program, writes, guards = known
-        result = program.replay(leaves, writes, step)
+        program, writes, values, guards = known
+        result = program.replay(leaves, writes, values, step)
         if writes and self._known is known:
             if program.changes.outside:
                 # It would keep old arrays.
@@ -238,7 +246,8 @@ class CompiledStep:
         if not program.can_loop(leaves):
             return None
         writes = program.changes.writes(arguments, outside, program.used)
-        return program.loop(leaves, writes, entries, start, stop)
+        values = program.values([*outside.dynamic, *arguments.dynamic])
+        return program.loop(leaves, writes, values, entries, start, stop)
 
     def _flatten(self, args: list[Any], named: dict[str, Any]) -> tuple[Arguments, Outside]:
         arguments, outside = Arguments(args, named), self._outside
@@ -254,7 +263,7 @@ class CompiledStep:
 
     def _find(self, arguments: Arguments, outside: Outside) -> Program | None:
         """Return the program for a call, which is then the last one."""
-        structure = arguments.structure, outside.structure
+        structure = structure_of(arguments, outside)
         for i, program in reversed([*enumerate(self.programs)]):
             if program.structure == structure:
                 self._waste = 0

@@ -100,6 +100,9 @@ class Flattened:
             return type(x), _state(x)
         if kind == _DYNAMIC:
             self.dynamic.append(x)
+        if kind == _OPAQUE and hasattr(type(x), "guard_key"):
+            # Programs keep the key, and not the object.
+            return type(x), x.guard_key()
         return type(x), x
 
 
@@ -159,11 +162,22 @@ class Arguments(Flattened):
                 structure += (name, type(child), _of_object(child))
                 self.objects.append(child)
                 self.fixed.append(child)
+            elif of == _DYNAMIC:
+                # Its place alone: a program also fits another optimizer with the same settings.
+                structure += (name, type(child), self._number(child))
+                self.fixed.append(child)
             else:
                 structure += (name, *self._setting(child, of))
         if kind != _NODE and getattr(x, "__dict__", None):
             self._add(vars(x), None, (*path, "__dict__"))
         structure.append(None)
+
+    def _number(self, x: DynamicValue) -> int:
+        """Return the index of a dynamic value, which is added where it is new."""
+        i = next((i for i, known in enumerate(self.dynamic) if known is x), len(self.dynamic))
+        if i == len(self.dynamic):
+            self.dynamic.append(x)
+        return i
 
     def _add_set(self, x: Set[Any]) -> None:
         elements = []
@@ -252,6 +266,23 @@ class Outside(Flattened):
     def is_unchanged(self) -> bool:
         """Return whether all places hold the same objects as before."""
         return not self.volatile and self._contents.are_unchanged()
+
+
+#: What a program is recorded for, see `structure_of`.
+Structure = tuple[list[Any], list[Any], list[tuple[int, int]]]
+
+
+def structure_of(arguments: Arguments, outside: Outside) -> Structure:
+    """Return the structure of a call: of its arguments, of all that the step reaches outside of
+    them, and the pairs of indices of what is in both.
+    """
+    leaves = arguments.numbers(arguments.leaves)
+    shared = [(i, leaves[id(x)]) for i, x in enumerate(outside.read()) if id(x) in leaves]
+    if outside.dynamic:
+        dynamic = {id(x): i for i, x in enumerate(arguments.dynamic)}
+        both = [(~i, dynamic.get(id(x))) for i, x in enumerate(outside.dynamic)]
+        shared += [(i, j) for i, j in both if j is not None]
+    return arguments.structure, outside.structure, shared
 
 
 def layout(x: Array) -> tuple[Any, ...]:

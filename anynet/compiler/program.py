@@ -10,12 +10,13 @@ from anynet import tree
 from anynet.array import Array, is_array
 from anynet.compiler.buffers import with_buffers
 from anynet.compiler.device_graph import Carry
-from anynet.compiler.flatten import Arguments, Outside, map_arrays
+from anynet.compiler.flatten import Arguments, Outside, Structure, map_arrays
 from anynet.compiler.prologue import Contents
 from anynet.compiler.recorder import Recorder
 from anynet.compiler.source import function_of, generate_source, needed_instructions, slots_in
 from anynet.interrupt import DeferredInterrupt
 from anynet.kernel import Function
+from anynet.tracing.dynamic_scalars import DynamicValue
 from anynet.tracing.trace import Traced
 
 #: (holder, name, output) of a place, where the output belongs; of a container, the outputs of the
@@ -78,8 +79,9 @@ class Program:
     """The calls of a step for arguments of one structure.
 
     Args:
-        structure: of the arguments, and of all that the step reaches outside of them.
+        structure: of the call, see `structure_of`.
         recorder: has recorded the calls.
+        dynamic: all dynamic values of the call, see `values`.
         names: of the leaves, which are the first slots.
         outputs: slots or constants, those of the changes first.
         changes: where these outputs belong.
@@ -90,8 +92,9 @@ class Program:
 
     def __init__(
         self,
-        structure: tuple[list[Any], list[Any]],
+        structure: Structure,
         recorder: Recorder,
+        dynamic: list[DynamicValue],
         names: list[str],
         outputs: list[Any],
         changes: Changes,
@@ -105,6 +108,9 @@ class Program:
         self.last_use = 0
         self.target = recorder.target
         self._prologue = recorder.prologue
+        self._dynamic = [dynamic.index(x) for x in self._prologue.values]
+        # A program keeps nothing of the call that it was recorded from.
+        self._prologue.values = []
         calls = needed_instructions(recorder.instructions, outputs)
         #: Whether an error leaves nothing to repeat, because no user's code was called.
         self._can_repeat = not any(call.is_users for call in calls)
@@ -127,6 +133,15 @@ class Program:
         # Two calls at once would write into the same buffers.
         self._lock = threading.Lock()
 
+    def values(self, dynamic: list[DynamicValue]) -> list[DynamicValue]:
+        """Return the dynamic values that the program takes.
+
+        Args:
+            dynamic: all of a call, those outside of the arguments first.
+
+        """
+        return [dynamic[i] for i in self._dynamic]
+
     def shares_memory(self, leaves: list[Any]) -> bool:
         """Return whether a write into one of the leaves changes another one."""
         share = self.target.shares_memory
@@ -141,6 +156,7 @@ class Program:
         self,
         leaves: list[Any],
         writes: list[Write],
+        values: list[DynamicValue],
         step: Callable[[], Any],
     ) -> Any:
         """Make the calls and the writes, and return the step's result.
@@ -148,6 +164,7 @@ class Program:
         Args:
             leaves: the arrays that the program takes.
             writes: see `Changes.writes`.
+            values: the dynamic values that the program takes.
             step: the call without the program, for calls that the program cannot make.
 
         """
@@ -155,7 +172,7 @@ class Program:
         if (self._written and self.shares_memory(leaves)) or self._lock.locked():
             return step()
         with self._lock:
-            contents = self._prologue.contents()
+            contents = [x.peek() for x in values]
             scalars = self._prologue.run(contents)
             try:
                 outputs = self._run(leaves, scalars)
@@ -165,10 +182,10 @@ class Program:
                 failure = error
             else:
                 try:
-                    self._finish(writes, leaves, outputs, contents)
+                    self._finish(writes, values, leaves, outputs, contents)
                 except KeyboardInterrupt:
                     # Half of the writes are done. Do them all.
-                    self._finish(writes, leaves, outputs, contents)
+                    self._finish(writes, values, leaves, outputs, contents)
                     raise
                 if type(self.result) is Traced:
                     return outputs[self.result.node]
@@ -183,6 +200,7 @@ class Program:
     def _finish(
         self,
         writes: list[Write],
+        values: list[DynamicValue],
         leaves: list[Any],
         outputs: list[Array],
         contents: Contents,
@@ -195,7 +213,7 @@ class Program:
                 holder[name] = outputs[output]
             else:
                 holder[name] = _with_outputs(holder[name], output, outputs)
-        self._prologue.commit(contents)
+        self._prologue.commit(values, contents)
 
     @cached_property
     def _loop(self) -> Function:
@@ -215,6 +233,7 @@ class Program:
         self,
         leaves: list[Any],
         writes: list[Write],
+        values: list[DynamicValue],
         entries: Array,
         start: int,
         stop: int,
@@ -223,7 +242,7 @@ class Program:
 
         Return the results, stacked, or None where the device cannot do it.
         """
-        contents = self._prologue.contents()
+        contents = [x.peek() for x in values]
         scalars = [self._prologue.run(contents) for _ in range(start, stop)]
         # A loop is compiled for the number of entries, not for that of the steps.
         rows = [scalars[0]] * start + scalars + [scalars[0]] * (entries.shape[0] - stop)
@@ -234,5 +253,5 @@ class Program:
             return None
         carried, others = results
         with DeferredInterrupt():
-            self._finish(writes, leaves, carried, contents)
+            self._finish(writes, values, leaves, carried, contents)
         return tree.map(lambda leaf: others[leaf.node - len(carried)], self.result)

@@ -23,15 +23,16 @@ class Prologue:
     """Functions of dynamic values, in the order in which the step called them."""
 
     def __init__(self) -> None:
-        self._values: list[DynamicValue] = []
+        #: The values that the functions take, of the call that is recorded.
+        self.values: list[DynamicValue] = []
         self._entries: list[_Entry] = []
         #: The indices of the values that the steps advance.
         self._advanced: list[int] = []
 
     def _index(self, value: DynamicValue) -> int:
-        if value not in self._values:
-            self._values.append(value)
-        return self._values.index(value)
+        if value not in self.values:
+            self.values.append(value)
+        return self.values.index(value)
 
     def scalars(
         self, compute: Callable[..., Sequence[float]], values: tuple[DynamicValue, ...]
@@ -48,10 +49,6 @@ class Prologue:
             self._advanced.append(index)
         value.commit(function(value.peek()))
 
-    def contents(self) -> Contents:
-        """Return the current contents of the values that the functions take."""
-        return [x.peek() for x in self._values]
-
     def run(self, contents: Contents) -> list[float]:
         """Return the scalars of one step. Change the contents, and no dynamic value."""
         scalars: list[float] = []
@@ -63,7 +60,7 @@ class Prologue:
                 contents[target] = result
         return scalars
 
-    def commit(self, contents: Contents) -> None:
-        """Put the changed contents into the dynamic values that the steps advance."""
+    def commit(self, values: list[DynamicValue], contents: Contents) -> None:
+        """Put the changed contents into those of a call's values that the steps advance."""
         for i in self._advanced:
-            self._values[i].commit(contents[i])
+            values[i].commit(contents[i])

@@ -15,6 +15,7 @@ from anynet.compiler.flatten import (
     arrays_in,
     map_arrays,
     plain_value,
+    structure_of,
 )
 from anynet.compiler.program import Changes, Program
 from anynet.compiler.recorder import Recorder
@@ -42,6 +43,7 @@ def record(
             f"the step reaches more than {LIMIT} values: give it what it needs as arguments"
         )
     outer = outside.read()
+    structure = structure_of(arguments, outside)
     recorder = Recorder(next(iter((*arguments.leaves, *outer)), None))
     parts = [_Part(outside, outer, recorder), _Part(arguments, arguments.leaves, recorder)]
     accesses = {x: x.accesses for part in parts for x in part.before.dynamic}
@@ -78,8 +80,9 @@ def record(
         changes, changed = variables.changes(recorder, arguments.direct())
         shift = len(changed)
         program = Program(
-            (arguments.structure, outside.structure),
+            structure,
             recorder,
+            [*outside.dynamic, *arguments.dynamic],
             input_names([name for _, name in outside.reads] + arguments.names(_parameters(step))),
             changed + outputs,
             changes,

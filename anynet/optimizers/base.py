@@ -23,7 +23,7 @@ from anynet.primitives.update import Scalars, Slots, apply_to_each
 from anynet.spelling import check_arguments, check_attribute, no_attribute
 from anynet.state import check_count, check_state
 from anynet.tracing.dynamic_scalars import DynamicValue, dynamic_scalars
-from anynet.tracing.trace import Primitive
+from anynet.tracing.trace import Primitive, Traced
 
 #: The slots of one parameter by name, and under "missed" how many updates it had no gradient for.
 State = dict[str, Any]
@@ -401,21 +401,29 @@ class Optimizer:
 
     def _scalars(self, counts: list[int], like: Array) -> Sequence[float]:
         """Return the scalars for parameters that have missed each of these counts of updates."""
+        # A program keeps the function, which is why it takes no state.
+        own = self._without_state() if type(like) is Traced else self
 
         def compute(learning_rate: float | Schedule, updates: int) -> list[float]:
             rate = _rate_at(updates, learning_rate)
             scalars: list[float] = []
             for missed in counts:
-                own = self.scalars(rate, updates + 1 - missed)
-                if not isinstance(own, tuple):
+                some = own.scalars(rate, updates + 1 - missed)
+                if not isinstance(some, tuple):
                     raise ArgumentTypeError(
-                        f"{type(self).__name__}.scalars returned {own!r:.60}: wanted a tuple, such "
+                        f"{type(own).__name__}.scalars returned {some!r:.60}: wanted a tuple, such "
                         "as (rate,)"
                     )
-                scalars += own
+                scalars += some
             return scalars
 
         return dynamic_scalars(compute, self._learning_rate, self._updates, like=like)
+
+    def _without_state(self) -> Self:
+        """Return an optimizer with the same settings and counters, and no state."""
+        optimizer = object.__new__(type(self))
+        vars(optimizer).update(vars(self), state={})
+        return optimizer
 
     def _apply_to_all(self, scalars: Sequence[float], arrays: list[Array]) -> Slots:
         if self._fused is None:

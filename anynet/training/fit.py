@@ -16,6 +16,7 @@ from anynet.metrics import Metric
 from anynet.training.callbacks.callback import Callback, Callbacks
 from anynet.training.evaluation import Score, compute_scores, metrics_by_name, read_score
 from anynet.training.history import Epoch, History
+from anynet.training.programs import keep_programs, take_programs
 from anynet.training.progress import Display, display_of_run
 from anynet.training.run import Run
 from anynet.training.sources import Data, batches_of, is_pair, rows_of
@@ -141,7 +142,7 @@ def fit(
         if done >= epochs:
             return history
         if compile:
-            run.compile()
+            run.compile(take_programs(loss))
         headings = [f"{part} {name}" for name in by_name for part in measured]
         with display_of_run(epochs, headings) if progress else Display() as display:
             run.call("on_train_begin")
@@ -149,6 +150,8 @@ def fit(
                 _train_epoch(run, measured, by_name, display)
     except KeyboardInterrupt:
         history.interrupted = True
+    finally:
+        keep_programs(loss, run.programs())
     run.call("on_train_end")
     return history
 

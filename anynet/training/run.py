@@ -2,13 +2,15 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from operator import length_hint
 from typing import NoReturn
 
 from anynet.array import Array, array_namespace, device
 from anynet.backend import get_backend
-from anynet.compiler import CompiledStep, compile
+from anynet.compiler import CompiledStep
+from anynet.compiler.program import Program
 from anynet.compiler.target import target_of
 from anynet.data.batches import Batches
 from anynet.data.loader import Loader
@@ -84,11 +86,22 @@ class Run:
         """Call a moment of the callbacks."""
         self.callbacks.call(moment, self)
 
-    def compile(self) -> None:
-        """Record the step and replay it from now on."""
+    def compile(self, programs: Sequence[Program]) -> None:
+        """Record the step and replay it from now on.
+
+        Args:
+            programs: those of another run, see `programs`.
+
+        """
         if _can_loop(self.batches):
-            self._on_rows = compile(on_rows(self._step))
-        self._step = compile(self._step)
+            self._on_rows = CompiledStep(on_rows(self._step), programs)
+        self._step = CompiledStep(self._step, programs)
+
+    def programs(self) -> list[Program]:
+        """Return the programs of compiled steps, the last used last."""
+        steps = self._step, self._on_rows
+        programs = [step.programs for step in steps if isinstance(step, CompiledStep)]
+        return list(dict.fromkeys(chain.from_iterable(programs)))
 
     def begin_epoch(self, epoch: int) -> None:
         """Begin an epoch, or go on with one at the position of the loader."""

@@ -145,7 +145,7 @@ def test_least_used_programs_are_dropped():
     def sizes():
         return {
             structure[structure.index(0) + 2]
-            for structure, _ in (x.structure for x in compiled.programs)
+            for structure, *_ in (x.structure for x in compiled.programs)
         }
 
     for n in range(compiled_step.KEPT):

@@ -1,0 +1,56 @@
+"""The programs of compiled training steps, kept from one call of `fit` to the next.
+
+A program fits every call of its structure, see `anynet.compiler`. It keeps no network, no optimizer
+and no loss, so another call with the same loss, shapes and settings can use it again.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+from weakref import ref
+
+from anynet.compiler.program import Program
+
+#: Programs that are kept. Each may hold memory for its intermediate results.
+KEPT = 8
+
+
+class _Kept(NamedTuple):
+    loss: "ref[Any]"
+    program: Program
+
+
+#: The last one was used last.
+_kept: list[_Kept] = []
+
+
+def take_programs(loss: Callable[..., Any]) -> list[Program]:
+    """Return the programs of a loss, which nobody else then has, because each has one memory."""
+    found = [kept for kept in _kept if kept.loss() is _owner(loss)]
+    for kept in found:
+        _kept.remove(kept)
+    return [program for _, program in found]
+
+
+def keep_programs(loss: Callable[..., Any], programs: Sequence[Program]) -> None:
+    """Keep programs for the next call with a loss, at most until the loss is deleted."""
+    try:
+        owner = ref(_owner(loss), _forget)
+    except TypeError:
+        # An object that nothing can watch.
+        return
+    _kept.extend(_Kept(owner, program) for program in programs[-KEPT:])
+    del _kept[:-KEPT]
+
+
+def _forget(owner: "ref[Any]") -> None:
+    _kept[:] = [kept for kept in _kept if kept.loss is not owner]
+
+
+def _owner(loss: Any) -> Any:
+    """Return the object that a loss lives as long as: the function of a partial, the object of a
+    bound method, which both are made again and again, and the loss itself else.
+    """
+    while isinstance(loss, partial):
+        loss = loss.func
+    return getattr(loss, "__self__", None) or loss
