@@ -21,7 +21,10 @@ MODULES = [
 ]
 
 #: Examples that need an optional package.
-PACKAGES = {"anynet.interop.onnx.export_onnx": "ndonnx"}
+PACKAGES = {
+    "anynet.interop.onnx.export_onnx": "ndonnx",
+    "anynet.interop.torch.state_dict": "torch",
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
