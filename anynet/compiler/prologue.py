@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from anynet.array import Array
+from anynet.errors import CompilationError
 from anynet.kernel import Function
-from anynet.tracing.dynamic_scalars import DynamicValue
+from anynet.tracing.dynamic_scalars import DynamicValue, Undecided
 
 #: The contents of the dynamic values of a prologue, which it changes; they are committed after the
 #: calls.
@@ -28,6 +30,8 @@ class Prologue:
         self._entries: list[_Entry] = []
         #: The indices of the values that the steps advance.
         self._advanced: list[int] = []
+        #: Those that advance only if a flag is true, with the index of the flag.
+        self.conditions: dict[int, int] = {}
 
     def _index(self, value: DynamicValue) -> int:
         if value not in self.values:
@@ -41,13 +45,33 @@ class Prologue:
         self._entries.append(_Entry(compute, [self._index(x) for x in values], None))
         return compute(*[x.peek() for x in values])
 
-    def advance(self, value: DynamicValue, function: Callable[[Any], Any]) -> None:
-        """Add a function that replaces a value, and replace it now."""
+    def advance(
+        self,
+        value: DynamicValue,
+        function: Callable[[Any], Any],
+        flag: tuple[int, Array] | None = None,
+    ) -> None:
+        """Add a function that replaces a value, and replace it now.
+
+        Args:
+            value: the value.
+            function: see `DynamicValue.advance`.
+            flag: the index and the value of an array that says whether to do so.
+
+        """
         index = self._index(value)
+        if index in self._advanced and (flag is not None or index in self.conditions):
+            raise CompilationError(
+                f"{value.name} advances twice in a compiled step that may skip updates: update "
+                "once in a step, or use a loss_scale that is not dynamic"
+            )
         self._entries.append(_Entry(function, [index], index))
         if index not in self._advanced:
             self._advanced.append(index)
-        value.commit(function(value.peek()))
+        if flag is not None:
+            self.conditions[index] = flag[0]
+        if flag is None or bool(flag[1]):
+            value.commit(function(value.peek()))
 
     def run(self, contents: Contents) -> list[float]:
         """Return the scalars of one step. Change the contents, and no dynamic value."""
@@ -60,7 +84,22 @@ class Prologue:
                 contents[target] = result
         return scalars
 
-    def commit(self, values: list[DynamicValue], contents: Contents) -> None:
-        """Put the changed contents into those of a call's values that the steps advance."""
+    def commit(
+        self,
+        values: list[DynamicValue],
+        contents: Contents,
+        flags: Sequence[Array],
+    ) -> None:
+        """Put the changed contents into those of a call's values that the steps advance.
+
+        Args:
+            values: of the call.
+            contents: from `run`.
+            flags: the values of the flags of this step.
+
+        """
         for i in self._advanced:
-            values[i].commit(contents[i])
+            new = contents[i]
+            if i in self.conditions:
+                new = Undecided(values[i].peek(), new, flags[self.conditions[i]])
+            values[i].commit(new)

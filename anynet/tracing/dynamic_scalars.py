@@ -7,10 +7,23 @@ them changes.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from anynet.array import Array
 from anynet.tracing.trace import Traced, next_level
+
+
+class Undecided(NamedTuple):
+    """The value after a step that a device may have skipped."""
+
+    before: Any
+    after: Any
+    #: Whether the step was made, an array of no axes.
+    made: Array
+
+    def decide(self) -> Any:
+        """Return the value, which waits for the device."""
+        return self.after if bool(self.made) else self.before
 
 
 class DynamicValue:
@@ -43,7 +56,7 @@ class DynamicValue:
     def value(self) -> Any:
         """The current value."""
         self.accesses += 1
-        return self._current
+        return self.peek()
 
     @value.setter
     def value(self, value: Any) -> None:
@@ -52,6 +65,8 @@ class DynamicValue:
 
     def peek(self) -> Any:
         """Return the current value without counting the access."""
+        if type(self._current) is Undecided:
+            self._current = self._current.decide()
         return self._current
 
     def commit(self, value: Any) -> None:
@@ -70,7 +85,7 @@ class DynamicValue:
         recorder = _recorder(like, (self,)) if type(like) is Traced else None
         if recorder is None:
             self.accesses += 1
-            self._current = function(self._current)
+            self._current = function(self.peek())
         else:
             recorder.advance(self, function)
 
@@ -116,6 +131,11 @@ def dynamic_scalars(
     if recorder is None:
         return compute(*[x.value for x in values])
     return recorder.dynamic_scalars(compute, values)  # type: ignore[no-any-return]
+
+
+def recorder_of(x: Any) -> Any:
+    """Return the trace that records x for a compiled step, None where there is none."""
+    return _recorder(x, ())
 
 
 def _recorder(x: Any, values: tuple[DynamicValue, ...]) -> Any:
