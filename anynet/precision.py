@@ -18,7 +18,13 @@ from anynet.array import (
     widened,
 )
 from anynet.callables import check_callable, named_like
-from anynet.errors import ArgumentError, ArgumentTypeError, DifferentiationError, DTypeError, PathError
+from anynet.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DifferentiationError,
+    DTypeError,
+    PathError,
+)
 from anynet.tracing.dynamic_scalars import recorder_of
 from anynet.tracing.mixed import MixedTrace
 from anynet.tracing.trace import Traced
@@ -27,6 +33,7 @@ __all__ = ["MixedPrecision"]
 
 R = TypeVar("R")
 
+_DYNAMIC = ("initial_scale", "growth_factor", "backoff_factor", "growth_interval")
 _DTYPES = ("bfloat16", "float16")
 
 
@@ -60,7 +67,8 @@ class MixedPrecision:
 
     >>> net = layers.Sequential(layers.Linear(2, 1), seed=0, backend="numpy")
     >>> loss = lambda net, x: (net(x) ** 2).mean()
-    >>> step = anynet.value_and_grad(loss, precision=anynet.MixedPrecision("float16"))
+    >>> policy = anynet.MixedPrecision("float16", initial_scale=1024.0)
+    >>> step = anynet.value_and_grad(loss, precision=policy)
     >>> value, grads = step(net, np.ones((4, 2), "float32"))
     >>> value.dtype, grads[0].weight.dtype
     (dtype('float32'), dtype('float32'))
@@ -218,7 +226,7 @@ class MixedPrecision:
                 )
         if self.loss_scale is None:
             return [*gradients], None
-        scale = self._scale if self.is_dynamic else self.loss_scale
+        scale: Any = self._scale if self.is_dynamic else self.loss_scale
         unscaled = [None if g is None else g * (1 / scale) for g in gradients]
         if not self.is_dynamic:
             return unscaled, None
@@ -331,8 +339,7 @@ class MixedPrecision:
         if self.keep:
             settings.append(f"keep={self.keep!r}")
         if self.is_dynamic:
-            for name in ("initial_scale", "growth_factor", "backoff_factor", "growth_interval"):
-                settings.append(f"{name}={getattr(self, name)!r}")
+            settings += [f"{name}={getattr(self, name)!r}" for name in _DYNAMIC]
         return f"MixedPrecision({', '.join(settings)})"
 
 
@@ -377,9 +384,7 @@ def _checked_scale(value: Any) -> float | str | None:
     if value is None or value == "dynamic":
         return value  # type: ignore[no-any-return]
     if isinstance(value, str):
-        raise ArgumentError(
-            f"loss_scale is {value!r}: wanted 'dynamic', a number above 0, or None"
-        )
+        raise ArgumentError(f"loss_scale is {value!r}: wanted 'dynamic', a number above 0, or None")
     return _in_range("loss_scale", value, 0.0, math.inf)
 
 

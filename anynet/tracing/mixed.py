@@ -11,6 +11,7 @@ from typing import Any
 from anynet.array import (
     Array,
     DType,
+    Namespace,
     array_namespace,
     is_array,
     is_floating,
@@ -19,7 +20,7 @@ from anynet.array import (
 )
 from anynet.tracing.errors import differentiation_error
 from anynet.tracing.standard import CHAPTERS, STANDARD
-from anynet.tracing.trace import Primitive, Traced, next_level
+from anynet.tracing.trace import Primitive, Traced, next_level, primitive
 
 #: Calls whose arguments are cast to the narrow dtype: products with parameters.
 NARROW = frozenset(
@@ -93,10 +94,13 @@ class MixedTrace:
             kept: whether calls with it stay in float32.
 
         """
-        is_constant = type(x) is Traced and x.trace is None
-        if not is_floating(x) or (is_constant and not kept):
+        if not is_floating(x):
             return x
-        value = x.value if is_constant else unrecorded(x)
+        value = unrecorded(x)
+        if type(x) is Traced and x.trace is None:
+            if not kept:
+                return x
+            value = x.value
         return Traced(value, self, _Leaf(kept=kept))  # type: ignore[arg-type]
 
     def value(self, x: Array) -> Array:
@@ -147,7 +151,8 @@ class MixedTrace:
         Each use of the copy is its own step of a tape, so that the tape adds up the cotangents of
         all uses in float32.
         """
-        value, node = self._plain(x), x.node if type(x) is Traced else None
+        value = self._plain(x)
+        node: Any = x.node if type(x) is Traced else None
         if not is_array(value) or not is_floating(value) or value.dtype == self.dtype:
             return value
         if type(node) is not _Leaf:
@@ -186,15 +191,22 @@ def _wide(x: Any) -> Any:
 
 
 # Without a rule it has no derivative.
-_constant_cast: Primitive[..., Array] = Primitive(
-    "constant_cast",
-    None,
-    lambda x, dtype: array_namespace(x).astype(x, dtype),
-)
+@primitive()
+def _constant_cast(x: Array, dtype: DType) -> Array:
+    """Return an array in a dtype."""
+    return array_namespace(x).astype(x, dtype)
 
-#: Return the narrow copy of x, whose cotangent goes to x.
-_use: Primitive[..., Array] = Primitive(
-    "use_of_cast",
-    lambda xp, out, x, narrow: (lambda g: g, None),
-    lambda x, narrow: narrow,
-)
+
+def _rule(
+    xp: Namespace,
+    out: Array,
+    x: Array,
+    narrow: Array,
+) -> Any:
+    return lambda g: g, None
+
+
+@primitive(_rule)
+def _use(x: Array, narrow: Array) -> Array:
+    """Return the narrow copy of x, whose cotangent goes to x."""
+    return narrow
