@@ -591,3 +591,25 @@ def test_losses_follow_autocast_of_torch(compiled):
     exact = anynets(None)
     assert np.abs(ours / theirs - 1).max() < 2.0**-7
     assert np.abs(ours / exact - 1).max() < 2.0**-6
+
+
+def test_second_fit_takes_another_policy(backend):
+    """Programs are kept from one call to the next, and each policy keeps its own scale."""
+    skip_without(backend, "float16")
+    x, t = data(backend)
+    settings = {"batch_size": 8, "epochs": 1, "compile": True, "progress": False}
+    first = anynet.MixedPrecision("float16", initial_scale=2.0, growth_interval=2)
+    second = anynet.MixedPrecision("float16", initial_scale=8.0, growth_interval=2)
+    runs = []
+    for policy in (first, second, None):
+        net = network(backend)
+        history = anynet.fit(net, (x, t), loss=loss_of_outputs, precision=policy, **settings)
+        runs.append((history.losses, net))
+    assert (first.scale, second.scale) == (8.0, 32.0)
+    assert runs[0][0] == pytest.approx(runs[1][0], rel=1e-3)
+    plain = anynet.fit(network(backend), (x, t), **{**settings, "compile": False})
+    assert runs[2][0] == pytest.approx(plain.losses, rel=1e-6)
+
+
+def loss_of_outputs(y, t):
+    return losses.cross_entropy(y, t)
