@@ -144,6 +144,11 @@ class Program:
         """
         return [dynamic[i] for i in self._dynamic]
 
+    def takes_branches(self, values: list[DynamicValue]) -> bool:
+        """Return whether the values that the program takes lead to its branches."""
+        prologue = self._prologue
+        return not prologue.has_branches or prologue.takes_branches([x.peek() for x in values])
+
     def shares_memory(self, leaves: list[Any]) -> bool:
         """Return whether a write into one of the leaves changes another one."""
         share = self.target.shares_memory
@@ -227,6 +232,9 @@ class Program:
             return False
         if self._prologue.conditions:
             # The scalars of a step depend on the flags of the steps before it.
+            return False
+        if self._prologue.has_branches:
+            # The next entry may need another program.
             return False
         carried = [i for i, _ in self._carry]
         # An entry that is written into, and an array that is written into and then replaced.

@@ -18,7 +18,9 @@ class _Entry(NamedTuple):
     #: The indices of the values that the function takes.
     arguments: list[int]
     #: The index of the value that the result replaces; None where the results are scalars.
-    target: int | None
+    target: int | None = None
+    #: The result for which the program is good, in a tuple; None where any is.
+    wanted: tuple[Any] | None = None
 
 
 class Prologue:
@@ -32,6 +34,8 @@ class Prologue:
         self._advanced: list[int] = []
         #: Those that advance only if a flag is true, with the index of the flag.
         self.conditions: dict[int, int] = {}
+        #: Whether the program is good for some contents of the values only.
+        self.has_branches = False
 
     def _index(self, value: DynamicValue) -> int:
         if value not in self.values:
@@ -42,8 +46,18 @@ class Prologue:
         self, compute: Callable[..., Sequence[float]], values: tuple[DynamicValue, ...]
     ) -> Sequence[float]:
         """Add a function that computes scalars, and return those of now."""
-        self._entries.append(_Entry(compute, [self._index(x) for x in values], None))
+        self._entries.append(_Entry(compute, [self._index(x) for x in values]))
         return compute(*[x.peek() for x in values])
+
+    def branch(self, value: DynamicValue, function: Callable[[Any], Any]) -> Any:
+        """Add a function whose result a replay has to repeat, and return that of now."""
+        index = self._index(value)
+        if index in self.conditions:
+            raise _twice(value)
+        result = function(value.peek())
+        self._entries.append(_Entry(function, [index], wanted=(result,)))
+        self.has_branches = True
+        return result
 
     def advance(
         self,
@@ -61,10 +75,7 @@ class Prologue:
         """
         index = self._index(value)
         if index in self._advanced and (flag is not None or index in self.conditions):
-            raise CompilationError(
-                f"{value.name} advances twice in a compiled step that may skip updates: update "
-                "once in a step, or use a loss_scale that is not dynamic"
-            )
+            raise _twice(value)
         self._entries.append(_Entry(function, [index], index))
         if index not in self._advanced:
             self._advanced.append(index)
@@ -73,10 +84,24 @@ class Prologue:
         if flag is None or bool(flag[1]):
             value.commit(function(value.peek()))
 
+    def takes_branches(self, contents: Contents) -> bool:
+        """Return whether contents lead to the results that the program is good for. Change them."""
+        for function, arguments, target, wanted in self._entries:
+            if wanted is None and target is None:
+                continue
+            result = function(*[contents[i] for i in arguments])
+            if wanted is None:
+                contents[target] = result  # type: ignore[index]
+            elif result != wanted[0]:
+                return False
+        return True
+
     def run(self, contents: Contents) -> list[float]:
         """Return the scalars of one step. Change the contents, and no dynamic value."""
         scalars: list[float] = []
-        for function, arguments, target in self._entries:
+        for function, arguments, target, wanted in self._entries:
+            if wanted is not None:
+                continue
             result = function(*[contents[i] for i in arguments])
             if target is None:
                 scalars += result
@@ -103,3 +128,10 @@ class Prologue:
             if i in self.conditions:
                 new = Undecided(values[i].peek(), new, flags[self.conditions[i]])
             values[i].commit(new)
+
+
+def _twice(value: DynamicValue) -> CompilationError:
+    return CompilationError(
+        f"{value.name} advances twice in a compiled step that may skip updates: update "
+        "once in a step, or use a loss_scale that is not dynamic"
+    )

@@ -82,6 +82,10 @@ class Recorder:
         self.scalars += [Slot(x.node) for x in scalars]
         return scalars
 
+    def branch(self, value: DynamicValue, function: Callable[[Any], Any]) -> Any:
+        """Return function(value), on which replays of the program depend."""
+        return self.prologue.branch(value, function)
+
     def advance(self, value: DynamicValue, function: Callable[[Any], Any]) -> None:
         """Replace a dynamic value, now and after each replay that succeeds."""
         self.prologue.advance(value, function, self._flag)

@@ -2,8 +2,8 @@
 
 A compiled step replays library calls and runs no Python code in between. Scalars from
 `dynamic_scalars` are the exception: each replay computes them again, from the current contents of
-`DynamicValue` objects. All other settings are constants, and a step is recorded again when one of
-them changes.
+`DynamicValue` objects. Where the control flow depends on such a value, each branch has a program.
+All other settings are constants, and a step is recorded again when one of them changes.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,6 +72,39 @@ class DynamicValue:
     def commit(self, value: Any) -> None:
         """Set the value without counting the access."""
         self._current = value
+
+    def branch(self, function: Callable[[Any], Any], *, like: Array | None) -> Any:
+        """Return function(value), which may decide the control flow of a step.
+
+        A compiled step keeps a program for each course of such results, and replays the one that
+        the current values lead to.
+
+        Args:
+            function: called with the value, returns any value that can be compared. It has no side
+                effects.
+            like: an array that the step computes with, such as a parameter.
+
+        Raises:
+            CompilationError: a compiled step does not reach the value before it runs.
+
+        >>> import numpy as np
+        >>> from anynet.compiler import DynamicValue, compile
+        >>> calls = DynamicValue(0, "the number of calls")
+        >>> @compile
+        ... def every_third(x, calls):
+        ...     out = -x if calls.branch(lambda calls: calls % 3 == 2, like=x) else x
+        ...     calls.advance(lambda calls: calls + 1, like=x)
+        ...     return out
+        >>> [float(every_third(np.ones(1), calls)[0]) for _ in range(6)]
+        [1.0, 1.0, -1.0, 1.0, 1.0, -1.0]
+        >>> len(every_third.programs)
+        2
+
+        """
+        recorder = _recorder(like, (self,)) if type(like) is Traced else None
+        if recorder is None:
+            return function(self.value)
+        return recorder.branch(self, function)
 
     def advance(self, function: Callable[[Any], Any], *, like: Array | None) -> None:
         """Replace the value by function(value). A compiled step does so after each replay that
