@@ -140,11 +140,19 @@ metrics.precision(outputs, labels, *args, **settings)
 metrics.r2_score(outputs, labels, *args, **settings)
 metrics.recall(outputs, labels, *args, **settings)
 metrics.top_k_accuracy(outputs, labels, *args, **settings)
+optimizers.AdaGrad(learning_rate=0.01, *, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10)
 optimizers.Adam(learning_rate=0.001, *, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, amsgrad=False)
 optimizers.AdamW(learning_rate=0.001, *, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01, amsgrad=False)
+optimizers.Adamax(learning_rate=0.002, *, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)
 optimizers.Clipping(optimizer, max_norm=None, max_value=None)
+optimizers.Groups(*groups)
+optimizers.LAMB(learning_rate=0.001, *, betas=(0.9, 0.999), eps=1e-06, weight_decay=0.01)
+optimizers.Lion(learning_rate=0.0001, *, betas=(0.9, 0.99), weight_decay=0.0)
 optimizers.Momentum(learning_rate=0.001, momentum=0.9, *, dampening=0.0, nesterov=False, weight_decay=0.0)
+optimizers.Muon(learning_rate=0.001, *, weight_decay=0.1, momentum=0.95, nesterov=True, ns_coefficients=(3.4445, -4.775, 2.0315), eps=1e-07, ns_steps=5, adjust_lr_fn=None, rest=None)
+optimizers.NAdam(learning_rate=0.002, *, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, momentum_decay=0.004, decoupled_weight_decay=False)
 optimizers.Optimizer(*args, **named)
+optimizers.RMSprop(learning_rate=0.01, *, alpha=0.99, eps=1e-08, weight_decay=0.0, momentum=0.0, centered=False)
 optimizers.SGD(learning_rate=0.001, *, weight_decay=0.0)
 optimizers.Wrapper(*args, **named)
 optimizers.clip_by_global_norm(grads, max_norm, *, error_if_nonfinite=False)
@@ -288,18 +296,30 @@ def test_defaults_against_pytorch(ours, parameter, theirs, name):
 
 
 #: Settings that differ from PyTorch's on purpose: without momentum, Momentum would be SGD.
-OUR_OWN = {("Momentum", "momentum")}
+OUR_OWN = {("Momentum", "momentum"), ("Muon", "rest")}
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs"),
-    [("SGD", "SGD"), ("Momentum", "SGD"), ("Adam", "Adam"), ("AdamW", "AdamW")],
+    [
+        ("SGD", "SGD"),
+        ("Momentum", "SGD"),
+        ("AdaGrad", "Adagrad"),
+        ("RMSprop", "RMSprop"),
+        ("Adam", "Adam"),
+        ("AdamW", "AdamW"),
+        ("NAdam", "NAdam"),
+        ("Adamax", "Adamax"),
+        ("Muon", "Muon"),
+    ],
 )
 def test_settings_of_optimizers_against_pytorch(ours, theirs):
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     optimizers = importlib.import_module("anynet.optimizers")
+    if not hasattr(torch.optim, theirs):
+        pytest.skip(reason="this PyTorch has no such optimizer")
     expected = inspect.signature(getattr(torch.optim, theirs)).parameters
     for name, parameter in inspect.signature(getattr(optimizers, ours)).parameters.items():
-        wanted = expected["lr" if name == "learning_rate" else name].default
         if (ours, name) not in OUR_OWN:
+            wanted = expected["lr" if name == "learning_rate" else name].default
             assert parameter.default == wanted, name

@@ -3,10 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from anynet.array import Array
-from anynet.errors import CompilationError
 from anynet.kernel import Function
-from anynet.tracing.dynamic_scalars import DynamicValue, Undecided
+from anynet.tracing.dynamic_scalars import DynamicValue
 
 #: The contents of the dynamic values of a prologue, which it changes; they are committed after the
 #: calls.
@@ -18,9 +16,7 @@ class _Entry(NamedTuple):
     #: The indices of the values that the function takes.
     arguments: list[int]
     #: The index of the value that the result replaces; None where the results are scalars.
-    target: int | None = None
-    #: The result for which the program is good, in a tuple; None where any is.
-    wanted: tuple[Any] | None = None
+    target: int | None
 
 
 class Prologue:
@@ -32,10 +28,6 @@ class Prologue:
         self._entries: list[_Entry] = []
         #: The indices of the values that the steps advance.
         self._advanced: list[int] = []
-        #: Those that advance only if a flag is true, with the index of the flag.
-        self.conditions: dict[int, int] = {}
-        #: Whether the program is good for some contents of the values only.
-        self.has_branches = False
 
     def _index(self, value: DynamicValue) -> int:
         if value not in self.values:
@@ -46,62 +38,21 @@ class Prologue:
         self, compute: Callable[..., Sequence[float]], values: tuple[DynamicValue, ...]
     ) -> Sequence[float]:
         """Add a function that computes scalars, and return those of now."""
-        self._entries.append(_Entry(compute, [self._index(x) for x in values]))
+        self._entries.append(_Entry(compute, [self._index(x) for x in values], None))
         return compute(*[x.peek() for x in values])
 
-    def branch(self, value: DynamicValue, function: Callable[[Any], Any]) -> Any:
-        """Add a function whose result a replay has to repeat, and return that of now."""
+    def advance(self, value: DynamicValue, function: Callable[[Any], Any]) -> None:
+        """Add a function that replaces a value, and replace it now."""
         index = self._index(value)
-        if index in self.conditions:
-            raise _twice(value)
-        result = function(value.peek())
-        self._entries.append(_Entry(function, [index], wanted=(result,)))
-        self.has_branches = True
-        return result
-
-    def advance(
-        self,
-        value: DynamicValue,
-        function: Callable[[Any], Any],
-        flag: tuple[int, Array] | None = None,
-    ) -> None:
-        """Add a function that replaces a value, and replace it now.
-
-        Args:
-            value: the value.
-            function: see `DynamicValue.advance`.
-            flag: the index and the value of an array that says whether to do so.
-
-        """
-        index = self._index(value)
-        if index in self._advanced and (flag is not None or index in self.conditions):
-            raise _twice(value)
         self._entries.append(_Entry(function, [index], index))
         if index not in self._advanced:
             self._advanced.append(index)
-        if flag is not None:
-            self.conditions[index] = flag[0]
-        if flag is None or bool(flag[1]):
-            value.commit(function(value.peek()))
-
-    def takes_branches(self, contents: Contents) -> bool:
-        """Return whether contents lead to the results that the program is good for. Change them."""
-        for function, arguments, target, wanted in self._entries:
-            if wanted is None and target is None:
-                continue
-            result = function(*[contents[i] for i in arguments])
-            if wanted is None:
-                contents[target] = result  # type: ignore[index]
-            elif result != wanted[0]:
-                return False
-        return True
+        value.commit(function(value.peek()))
 
     def run(self, contents: Contents) -> list[float]:
         """Return the scalars of one step. Change the contents, and no dynamic value."""
         scalars: list[float] = []
-        for function, arguments, target, wanted in self._entries:
-            if wanted is not None:
-                continue
+        for function, arguments, target in self._entries:
             result = function(*[contents[i] for i in arguments])
             if target is None:
                 scalars += result
@@ -109,29 +60,7 @@ class Prologue:
                 contents[target] = result
         return scalars
 
-    def commit(
-        self,
-        values: list[DynamicValue],
-        contents: Contents,
-        flags: Sequence[Array],
-    ) -> None:
-        """Put the changed contents into those of a call's values that the steps advance.
-
-        Args:
-            values: of the call.
-            contents: from `run`.
-            flags: the values of the flags of this step.
-
-        """
+    def commit(self, values: list[DynamicValue], contents: Contents) -> None:
+        """Put the changed contents into those of a call's values that the steps advance."""
         for i in self._advanced:
-            new = contents[i]
-            if i in self.conditions:
-                new = Undecided(values[i].peek(), new, flags[self.conditions[i]])
-            values[i].commit(new)
-
-
-def _twice(value: DynamicValue) -> CompilationError:
-    return CompilationError(
-        f"{value.name} advances twice in a compiled step that may skip updates: update "
-        "once in a step, or use a loss_scale that is not dynamic"
-    )
+            values[i].commit(contents[i])

@@ -1,7 +1,9 @@
 """Optimizers: how gradients change parameters."""
 
 from anynet.optimizers import schedules
+from anynet.optimizers.adagrad import AdaGrad
 from anynet.optimizers.adam import Adam, AdamW
+from anynet.optimizers.adamax import Adamax
 from anynet.optimizers.base import Optimizer
 from anynet.optimizers.clipping import (
     Clipping,
@@ -9,16 +11,30 @@ from anynet.optimizers.clipping import (
     clip_by_value,
     global_norm,
 )
+from anynet.optimizers.groups import Groups
+from anynet.optimizers.lamb import LAMB
+from anynet.optimizers.lion import Lion
+from anynet.optimizers.muon import Muon
+from anynet.optimizers.nadam import NAdam
+from anynet.optimizers.rmsprop import RMSprop
 from anynet.optimizers.sgd import SGD, Momentum
 from anynet.optimizers.wrapper import Wrapper
 
 __all__ = [
+    "LAMB",
     "SGD",
+    "AdaGrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "Clipping",
+    "Groups",
+    "Lion",
     "Momentum",
+    "Muon",
+    "NAdam",
     "Optimizer",
+    "RMSprop",
     "Wrapper",
     "clip_by_global_norm",
     "clip_by_value",

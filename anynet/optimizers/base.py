@@ -17,6 +17,7 @@ from anynet.array import (
     unrecorded,
     widened,
 )
+from anynet.callables import name_of
 from anynet.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from anynet.optimizers.schedules import Schedule, check_learning_rate
 from anynet.primitives.update import Scalars, Slots, apply_to_each
@@ -104,6 +105,12 @@ def plain_number(name: str, value: Any) -> Any:
     return value if type(value) in (int, float) else float(value)
 
 
+def shown(setting: Any) -> str:
+    """Return the text of a setting in a repr, without the address of a function or object."""
+    text = repr(setting)
+    return name_of(setting) if callable(setting) and " at 0x" in text else text
+
+
 def check_real(optimizer: object, parameter: Array) -> None:
     """Raise DTypeError if a parameter is complex."""
     if is_complex(parameter):
@@ -169,6 +176,7 @@ class Optimizer:
     state: dict[str, State]
     _learning_rate: DynamicValue
     _updates: DynamicValue
+    _is_in_order: bool
     _fused: ClassVar[Primitive[..., Slots] | None] = None
 
     def __init_subclass__(cls, **named: Any) -> None:
@@ -187,7 +195,9 @@ class Optimizer:
 
     def __init__(self, learning_rate: float | Schedule) -> None:
         self.state = {}
-        self._learning_rate = DynamicValue(_checked_rate(learning_rate), "the learning rate")
+        #: Whether the paths of the state are in the order of the network's. Loaded ones may not be.
+        self._is_in_order = True
+        self._learning_rate = DynamicValue(checked_rate(learning_rate), "the learning rate")
         self._updates = DynamicValue(0, "the number of updates")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -209,7 +219,7 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value: float | Schedule) -> None:
-        self._learning_rate.value = _checked_rate(value)
+        self._learning_rate.value = checked_rate(value)
 
     @property
     def updates(self) -> int:
@@ -277,6 +287,13 @@ class Optimizer:
             ShapeError: a gradient, or the state, has another shape than its parameter.
 
         """
+        self._prepare(net, grads)()
+
+    def _prepare(self, net: Any, grads: Any) -> Callable[[], None]:
+        """Compute an update, and return a function without arguments that carries it out.
+
+        All errors come before anything has changed, also where `Groups` prepares several updates.
+        """
         pairs = tree.pairs(net, grads)
         places: list[_Place] = []
         arrays: list[Array] = []
@@ -290,27 +307,33 @@ class Optimizer:
                 parameter = unrecorded(parameter)
             places.append(pair)
             arrays += (parameter, gradient)
+        like = pairs[0][2] if pairs else None
         if self.SLOTS:
-            self._update_with_slots(pairs, self._states(net, len(pairs)), arrays)
-        elif arrays:
-            scalars = self._scalars([0], arrays[0])
-            new = iter(self._apply_to_all(scalars, arrays))
-            for holder, name, _, _ in places:
-                holder[name] = next(new)
-        self._updates.advance(_next, like=pairs[0][2] if pairs else None)
+            states = self._states(net, len(pairs))
+            return self._prepare_with_slots(pairs, states, arrays, like)
+        results = self._apply_to_all(self._scalars([0], arrays[0]), arrays) if arrays else ()
 
-    def _update_with_slots(
+        def carry_out() -> None:
+            for (holder, name, _, _), new in zip(places, results, strict=True):
+                holder[name] = new
+            self._updates.advance(_next, like=like)
+
+        return carry_out
+
+    def _prepare_with_slots(
         self,
         pairs: list[_Place],
-        states: Mapping[str, State],
+        states: dict[str, State],
         arrays: list[Array],
-    ) -> None:
-        """Replace parameters and their slots.
+        like: Array | None,
+    ) -> Callable[[], None]:
+        """Compute the new parameters and slots.
 
         Args:
             pairs: from `anynet.tree.pairs`.
             states: the state of each parameter by its path, in the order of the pairs.
             arrays: the parameter and gradient of each pair in turn, without those that have None.
+            like: the first parameter, if there is one.
 
         """
         given = iter(arrays)
@@ -329,17 +352,24 @@ class Optimizer:
             places.append((holder, name, state))
             own += (next(given), next(given), *slots)
         results = self._results(groups) if groups else []
-        # An error comes before anything has changed.
-        for (missed, (places, _)), result in zip(groups.items(), results, strict=True):
-            new = iter(result)
-            for holder, name, state in places:
-                holder[name] = next(new)
-                for slot in names:
-                    state[slot] = next(new)
-                state["missed"] = missed
-        for state in without:
-            if state:
-                state["missed"] += 1
+
+        def carry_out() -> None:
+            if states is not self.state:
+                self.state = states
+                self._is_in_order = True
+            for (missed, (places, _)), result in zip(groups.items(), results, strict=True):
+                new = iter(result)
+                for holder, name, state in places:
+                    holder[name] = next(new)
+                    for slot in names:
+                        state[slot] = next(new)
+                    state["missed"] = missed
+            for state in without:
+                if state:
+                    state["missed"] += 1
+            self._updates.advance(_next, like=like)
+
+        return carry_out
 
     def _states(self, net: Any, count: int) -> dict[str, State]:
         """Return the state of each of ``count`` parameters by its path, in order.
@@ -349,17 +379,17 @@ class Optimizer:
 
         """
         if not self.state:
-            self.state = {path: {} for path, _ in tree.leaves(net)}
-        elif count != len(self.state):
-            paths = [path for path, _ in tree.leaves(net)]
-            if {*paths, *tree.ties(net)} != self.state.keys():
-                raise ArgumentError(
-                    f"there is state for {len(self.state)} parameters, the network has "
-                    f"{len(paths)}, or others: {_REMEDY}"
-                )
-            # Parameters that were tied since keep the state of the first place.
-            self.state = {path: self.state[path] for path in paths}
-        return self.state
+            return {path: {} for path, _ in tree.leaves(net)}
+        if count == len(self.state) and self._is_in_order:
+            return self.state
+        paths = [path for path, _ in tree.leaves(net)]
+        if not {*paths} <= self.state.keys() <= {*paths, *tree.ties(net)}:
+            raise ArgumentError(
+                f"there is state for {len(self.state)} parameters, the network has "
+                f"{len(paths)}, or others: {_REMEDY}"
+            )
+        # Parameters that were tied since keep the state of the first place.
+        return {path: self.state[path] for path in paths}
 
     def _slots(
         self,
@@ -500,6 +530,7 @@ class Optimizer:
                 f"{kind} is a schedule without a state: {rate!r:.60}"
             )
         self.state = states
+        self._is_in_order = False
         self._learning_rate.value = rate
         self._updates.value = updates
 
@@ -531,13 +562,14 @@ class Optimizer:
             for name, value in vars(self).items()
             if name != "state" and not name.startswith("_")
         ]
-        return f"{type(self).__name__}({', '.join([repr(self.learning_rate), *settings])})"
+        rate = shown(self._learning_rate.peek())
+        return f"{type(self).__name__}({', '.join([rate, *settings])})"
 
 
 _REMEDY = "an optimizer belongs to one network, make a new one for another"
 
 
-def _checked_rate(learning_rate: float | Schedule) -> float | Schedule:
+def checked_rate(learning_rate: float | Schedule) -> float | Schedule:
     """Return a learning rate, or a schedule, as it was given.
 
     Raises:
