@@ -44,6 +44,7 @@ from anynet.gradient_check import check_gradients
 from anynet.interop.onnx import export_onnx
 from anynet.layers import capture, summary
 from anynet.numerical import numerical_gradient
+from anynet.precision import MixedPrecision
 from anynet.training import History, callbacks, checkpoint, evaluate
 from anynet.training.checkpoint import load, save
 from anynet.training.fit import fit
@@ -56,6 +57,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Backend",
     "History",
+    "MixedPrecision",
     "autodiff",
     "backend",
     "bench",

@@ -6,8 +6,8 @@ examples.
 
 Outputs are floating. Integers, booleans and complex numbers raise a `DTypeError`. Class indices are
 of any integer dtype. Labels and weights of other dtypes are cast to the dtype of the outputs, which
-is that of the loss. Sums over 16-bit outputs are computed in float32 and rounded once. The mean of
-no example is NaN, the sum 0.
+is that of the loss. Sums over 16-bit outputs are computed in float32 and rounded once, or not at
+all under `anynet.MixedPrecision`. The mean of no example is NaN, the sum 0.
 """
 
 import math
@@ -32,7 +32,7 @@ from anynet.primitives import (
     softplus,
 )
 from anynet.primitives.cross_entropy import mean, targets
-from anynet.primitives.precision import rounded
+from anynet.primitives.precision import in_wide_dtype, rounded
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 
+@in_wide_dtype
 def cross_entropy(
     logits: Array,
     labels: Array,
@@ -110,6 +111,7 @@ def cross_entropy(
     return rounded(loss, logits)
 
 
+@in_wide_dtype
 def negative_log_likelihood(
     log_probabilities: Array,
     labels: Array,
@@ -148,6 +150,7 @@ def negative_log_likelihood(
     return rounded(loss, log_probabilities)
 
 
+@in_wide_dtype
 def cross_entropy_of_probabilities(
     probabilities: Array,
     labels: Array,
@@ -183,6 +186,7 @@ def cross_entropy_of_probabilities(
     return _reduce(losses, reduction, probabilities)
 
 
+@in_wide_dtype
 def binary_cross_entropy_with_logits(
     logits: Array,
     labels: Array,
@@ -224,6 +228,7 @@ def binary_cross_entropy_with_logits(
     return _reduce(missed + (1 - t) * softplus(x), reduction, x)
 
 
+@in_wide_dtype
 def sum_of_squares(
     outputs: Array,
     labels: Array,
@@ -256,6 +261,7 @@ def sum_of_squares(
     return _reduce(0.5 * xp.sum(squares, axis=-1), reduction, outputs)
 
 
+@in_wide_dtype
 def mean_squared_error(
     outputs: Array,
     labels: Array,
@@ -285,6 +291,7 @@ def mean_squared_error(
     return _reduce(squares, reduction, outputs)
 
 
+@in_wide_dtype
 def mean_absolute_error(
     outputs: Array,
     labels: Array,
@@ -313,6 +320,7 @@ def mean_absolute_error(
     return _reduce(array_namespace(outputs).abs(outputs - labels), reduction, outputs)
 
 
+@in_wide_dtype
 def huber(
     outputs: Array,
     labels: Array,
@@ -351,6 +359,7 @@ def huber(
     return _reduce(losses, reduction, outputs)
 
 
+@in_wide_dtype
 def hinge(
     outputs: Array,
     labels: Array,
@@ -395,6 +404,7 @@ def hinge(
     return _reduce(relu(margin + others - at_label), reduction, outputs)
 
 
+@in_wide_dtype
 def multi_margin(
     outputs: Array,
     labels: Array,
@@ -432,6 +442,7 @@ def multi_margin(
     return _reduce(xp.mean(of_classes, axis=-1), reduction, outputs)
 
 
+@in_wide_dtype
 def kl_divergence(
     log_probabilities: Array,
     labels: Array,
@@ -467,6 +478,7 @@ def kl_divergence(
     return _reduce(xp.sum(t * difference, axis=-1), reduction, log_probabilities)
 
 
+@in_wide_dtype
 def cosine(
     x1: Array,
     x2: Array,
@@ -492,6 +504,7 @@ def cosine(
     return _reduce(1 - _cosine("cosine", x1, x2), reduction, x1)
 
 
+@in_wide_dtype
 def cosine_embedding(
     x1: Array,
     x2: Array,
@@ -536,6 +549,7 @@ def cosine_embedding(
     return _reduce(losses, reduction, x1)
 
 
+@in_wide_dtype
 def triplet_margin(
     anchor: Array,
     positive: Array,

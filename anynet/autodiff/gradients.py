@@ -1,7 +1,7 @@
 """Gradients of scalar functions of trees of arrays, with or without the value."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anynet import tree
 from anynet.array import (
@@ -19,6 +19,9 @@ from anynet.primitives.indexing import one
 from anynet.tracing.trace import Primitive, Trace, Traced, wrap
 from anynet.tracing.views import note
 
+if TYPE_CHECKING:
+    from anynet.precision import MixedPrecision
+
 T = TypeVar("T")
 
 
@@ -28,6 +31,7 @@ def value_and_grad(
     *,
     argnames: Argnames = None,
     has_aux: bool = False,
+    precision: "MixedPrecision | None" = None,
 ) -> Callable[..., tuple[Any, Any]]:
     """Return a function that computes the value of ``f`` and its gradient, ∂f/∂argument.
 
@@ -47,6 +51,7 @@ def value_and_grad(
             by name. With ``argnums`` too, it is a pair of both.
         has_aux: whether ``f`` returns a pair of the scalar and a tree that is not differentiated.
             The value is then this pair.
+        precision: computes ``f`` in mixed precision. Value and gradient are float32.
 
     Raises:
         DifferentiationError: ``f`` does not return a floating scalar that depends on the arguments,
@@ -62,7 +67,8 @@ def value_and_grad(
     ((np.float64(7.0), {'rows': 2}), array([3., 4.]))
 
     """
-    chosen, guarded = Chosen(f, argnums, argnames), Guarded(f)
+    chosen = Chosen(f, argnums, argnames)
+    guarded = Guarded(f if precision is None else precision.apply(f))
 
     @named_like(f)
     def value_and_gradient(*args: Any, **named: Any) -> tuple[Any, Any]:
@@ -84,11 +90,15 @@ def value_and_grad(
         if has_aux:
             out, aux = _with_aux(out)
         _check_output(out, tape)
-        cotangents = tape.backward({out.node: _one(out.value)})
+        seed = None if precision is None else precision.seed(out.value)
+        cotangents = tape.backward({out.node: _one(out.value) if seed is None else seed})
+        finite = None
+        if precision is not None:
+            cotangents, finite = precision.unscale(cotangents)
         gradients = tape.gradients(arguments, cotangents)
         if tape.buffers:
             for argument, copy in zip(arguments, begun.values(), strict=True):
-                tape.finish(argument, copy)
+                tape.finish(argument, copy, finite)
         value = (out.value, tree.map(tape.value, aux)) if has_aux else out.value
         return value, chosen.structure(gradients)
 

@@ -68,10 +68,30 @@ class Tape:
             defaults=TRAINING,
         )
 
-    def finish(self, argument: Any, begun: Any) -> None:
-        """Write the updated buffers of a tree that began into the argument, detached."""
-        if self.buffers:
-            tree.update_buffers(lambda _, new: self.value(new), argument, begun)
+    def finish(
+        self,
+        argument: Any,
+        begun: Any,
+        finite: Array | None = None,
+    ) -> None:
+        """Write the updated buffers of a tree that began into the argument, detached.
+
+        Args:
+            argument: the tree.
+            begun: from `begin`.
+            finite: if given, the buffers are updated where it is true.
+
+        """
+        if not self.buffers:
+            return
+
+        def updated(old: Array, new: Array) -> Array:
+            new = self.value(new)
+            if finite is None or new is old:
+                return new
+            return array_namespace(finite, new).where(finite, new, old)
+
+        tree.update_buffers(updated, argument, begun)
 
     def value(self, x: Array) -> Array:
         """Return the value of a variable or a constant of this tape."""

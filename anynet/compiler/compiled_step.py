@@ -117,7 +117,7 @@ class CompiledStep:
         known = self._known
         if known is not None and not named:
             leaves = known.guards.leaves(self._bound + args)
-            if leaves is not None:
+            if leaves is not None and known.program.takes_branches(known.values):
                 return self._replay(known, leaves, [*self._bound, *args], named)
         with self._lock:
             return self._call_unknown([*self._bound, *args], named)
@@ -265,7 +265,9 @@ class CompiledStep:
         """Return the program for a call, which is then the last one."""
         structure = structure_of(arguments, outside)
         for i, program in reversed([*enumerate(self.programs)]):
-            if program.structure == structure:
+            if program.structure != structure:
+                continue
+            if program.takes_branches(program.values([*outside.dynamic, *arguments.dynamic])):
                 self._waste = 0
                 program.last_use = self._calls
                 # Another list, because other threads read this one.

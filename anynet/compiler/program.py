@@ -83,7 +83,7 @@ class Program:
         recorder: has recorded the calls.
         dynamic: all dynamic values of the call, see `values`.
         names: of the leaves, which are the first slots.
-        outputs: slots or constants, those of the changes first.
+        outputs: slots or constants, those of the changes first, flags of the recorder last.
         changes: where these outputs belong.
         result: the step's result, with the index of an output for each array.
         title: of the source.
@@ -111,6 +111,8 @@ class Program:
         self._dynamic = [dynamic.index(x) for x in self._prologue.values]
         # A program keeps nothing of the call that it was recorded from.
         self._prologue.values = []
+        #: Where the flags begin among the outputs.
+        self._flags = len(outputs) - len(recorder.flags)
         calls = needed_instructions(recorder.instructions, outputs)
         #: Whether an error leaves nothing to repeat, because no user's code was called.
         self._can_repeat = not any(call.is_users for call in calls)
@@ -141,6 +143,11 @@ class Program:
 
         """
         return [dynamic[i] for i in self._dynamic]
+
+    def takes_branches(self, values: list[DynamicValue]) -> bool:
+        """Return whether the values that the program takes lead to its branches."""
+        prologue = self._prologue
+        return not prologue.has_branches or prologue.takes_branches([x.peek() for x in values])
 
     def shares_memory(self, leaves: list[Any]) -> bool:
         """Return whether a write into one of the leaves changes another one."""
@@ -213,7 +220,7 @@ class Program:
                 holder[name] = outputs[output]
             else:
                 holder[name] = _with_outputs(holder[name], output, outputs)
-        self._prologue.commit(values, contents)
+        self._prologue.commit(values, contents, outputs[self._flags :])
 
     @cached_property
     def _loop(self) -> Function:
@@ -222,6 +229,12 @@ class Program:
     def can_loop(self, leaves: list[Any]) -> bool:
         """Return whether a loop on the device has the same effect as the calls for each entry."""
         if not self.target.has_loop or self._loop_failed or any(type(x) is Traced for x in leaves):
+            return False
+        if self._prologue.conditions:
+            # The scalars of a step depend on the flags of the steps before it.
+            return False
+        if self._prologue.has_branches:
+            # The next entry may need another program.
             return False
         carried = [i for i, _ in self._carry]
         # An entry that is written into, and an array that is written into and then replaced.

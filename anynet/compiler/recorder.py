@@ -1,7 +1,8 @@
 """The recorder: a trace that computes and records each call."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from anynet.array import Array, array_namespace, is_array, unrecorded
@@ -33,6 +34,9 @@ class Recorder:
         self.scalars: list[Slot] = []
         #: The dynamic values that the step reaches.
         self.dynamic: set[DynamicValue] = set()
+        #: Whether the updates of a step are made, as flags of the device.
+        self.flags: list[Slot] = []
+        self._flag: tuple[int, Array] | None = None
         self._slots = 0
         self._closed = False
         self._thread = threading.get_ident()
@@ -78,9 +82,29 @@ class Recorder:
         self.scalars += [Slot(x.node) for x in scalars]
         return scalars
 
+    def branch(self, value: DynamicValue, function: Callable[[Any], Any]) -> Any:
+        """Return function(value), on which replays of the program depend."""
+        return self.prologue.branch(value, function)
+
     def advance(self, value: DynamicValue, function: Callable[[Any], Any]) -> None:
         """Replace a dynamic value, now and after each replay that succeeds."""
-        self.prologue.advance(value, function)
+        self.prologue.advance(value, function, self._flag)
+
+    @contextmanager
+    def advancing_if(self, flag: Array) -> Iterator[None]:
+        """Let dynamic values advance only in replays where the flag is true.
+
+        Args:
+            flag: an array of no axes, which this recorder records.
+
+        """
+        outer = self._flag
+        self._flag = len(self.flags), value_of(flag)
+        self.flags.append(self.slot(flag))
+        try:
+            yield
+        finally:
+            self._flag = outer
 
     def close(self) -> None:
         """End the recording. Traced arrays that are left raise when they are used."""

@@ -84,7 +84,7 @@ def record(
             recorder,
             [*outside.dynamic, *arguments.dynamic],
             input_names([name for _, name in outside.reads] + arguments.names(_parameters(step))),
-            changed + outputs,
+            [*changed, *outputs, *recorder.flags],
             changes,
             tree.map(lambda x: Traced(None, None, shift + x.node), template),
             name_of(step),

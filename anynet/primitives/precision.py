@@ -11,6 +11,8 @@ from anynet.array import (
     is_narrow,
     widened,
 )
+from anynet.tracing.mixed import is_mixed_precision
+from anynet.tracing.trace import Traced
 
 #: Kinds of dtypes; see `anynet.tracing.trace.Primitive`.
 REAL = "real floating"
@@ -41,6 +43,26 @@ def in_float32(reference: F) -> F:
         return rounded(out, x)
 
     return cast(F, rounded_once)
+
+
+def in_wide_dtype(loss: F) -> F:
+    """Return a loss that takes the outputs and labels of mixed precision in float32.
+
+    Then its result is float32, too.
+    """
+
+    @wraps(loss)
+    def of_wide(*args: Any, **settings: Any) -> Any:
+        return loss(
+            *map(_unmixed, args),
+            **{name: _unmixed(x) for name, x in settings.items()},
+        )
+
+    return cast(F, of_wide)
+
+
+def _unmixed(x: Any) -> Any:
+    return widened(x) if type(x) is Traced and is_mixed_precision(x) else x
 
 
 def rounded(x: Array, like: Array) -> Array:

@@ -2,15 +2,28 @@
 
 A compiled step replays library calls and runs no Python code in between. Scalars from
 `dynamic_scalars` are the exception: each replay computes them again, from the current contents of
-`DynamicValue` objects. All other settings are constants, and a step is recorded again when one of
-them changes.
+`DynamicValue` objects. Where the control flow depends on such a value, each branch has a program.
+All other settings are constants, and a step is recorded again when one of them changes.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from anynet.array import Array
 from anynet.tracing.trace import Traced, next_level
+
+
+class Undecided(NamedTuple):
+    """The value after a step that a device may have skipped."""
+
+    before: Any
+    after: Any
+    #: Whether the step was made, an array of no axes.
+    made: Array
+
+    def decide(self) -> Any:
+        """Return the value, which waits for the device."""
+        return self.after if bool(self.made) else self.before
 
 
 class DynamicValue:
@@ -43,7 +56,7 @@ class DynamicValue:
     def value(self) -> Any:
         """The current value."""
         self.accesses += 1
-        return self._current
+        return self.peek()
 
     @value.setter
     def value(self, value: Any) -> None:
@@ -52,11 +65,46 @@ class DynamicValue:
 
     def peek(self) -> Any:
         """Return the current value without counting the access."""
+        if type(self._current) is Undecided:
+            self._current = self._current.decide()
         return self._current
 
     def commit(self, value: Any) -> None:
         """Set the value without counting the access."""
         self._current = value
+
+    def branch(self, function: Callable[[Any], Any], *, like: Array | None) -> Any:
+        """Return function(value), which may decide the control flow of a step.
+
+        A compiled step keeps a program for each course of such results, and replays the one that
+        the current values lead to.
+
+        Args:
+            function: called with the value, returns any value that can be compared. It has no side
+                effects.
+            like: an array that the step computes with, such as a parameter.
+
+        Raises:
+            CompilationError: a compiled step does not reach the value before it runs.
+
+        >>> import numpy as np
+        >>> from anynet.compiler import DynamicValue, compile
+        >>> calls = DynamicValue(0, "the number of calls")
+        >>> @compile
+        ... def every_third(x, calls):
+        ...     out = -x if calls.branch(lambda calls: calls % 3 == 2, like=x) else x
+        ...     calls.advance(lambda calls: calls + 1, like=x)
+        ...     return out
+        >>> [float(every_third(np.ones(1), calls)[0]) for _ in range(6)]
+        [1.0, 1.0, -1.0, 1.0, 1.0, -1.0]
+        >>> len(every_third.programs)
+        2
+
+        """
+        recorder = _recorder(like, (self,)) if type(like) is Traced else None
+        if recorder is None:
+            return function(self.value)
+        return recorder.branch(self, function)
 
     def advance(self, function: Callable[[Any], Any], *, like: Array | None) -> None:
         """Replace the value by function(value). A compiled step does so after each replay that
@@ -70,7 +118,7 @@ class DynamicValue:
         recorder = _recorder(like, (self,)) if type(like) is Traced else None
         if recorder is None:
             self.accesses += 1
-            self._current = function(self._current)
+            self._current = function(self.peek())
         else:
             recorder.advance(self, function)
 
@@ -116,6 +164,11 @@ def dynamic_scalars(
     if recorder is None:
         return compute(*[x.value for x in values])
     return recorder.dynamic_scalars(compute, values)  # type: ignore[no-any-return]
+
+
+def recorder_of(x: Any) -> Any:
+    """Return the trace that records x for a compiled step, None where there is none."""
+    return _recorder(x, ())
 
 
 def _recorder(x: Any, values: tuple[DynamicValue, ...]) -> Any:

@@ -13,6 +13,7 @@ from anynet.data.loader import Loader
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers import Module
 from anynet.metrics import Metric
+from anynet.precision import MixedPrecision
 from anynet.training.callbacks.callback import Callback, Callbacks
 from anynet.training.evaluation import Score, compute_scores, metrics_by_name, read_score
 from anynet.training.history import Epoch, History
@@ -37,6 +38,7 @@ def fit(
     metric: Score | Sequence[Score] | str | None = "auto",
     callbacks: Sequence[Callback] = (),
     history: History | None = None,
+    precision: MixedPrecision | None = None,
     compile: bool = False,
     progress: bool = True,
 ) -> History:
@@ -80,6 +82,7 @@ def fit(
         history: the History of an earlier call, to go on with it: its epochs count, and the new
             ones are added to it. With 3 epochs in the history, ``epochs=5`` trains epochs 4 and 5,
             on the batches that they have in a run of 5 epochs.
+        precision: trains in mixed precision. `fit` evaluates in float32.
         compile: record the step and replay it, see `anynet.compile`. The optimizer is one of
             `anynet.optimizers`, or another whose state is a tree of arrays.
         progress: show a line for each epoch and the progress of the next one: a bar in a terminal,
@@ -96,7 +99,7 @@ def fit(
         ShapeError: labels have a shape that does not fit the outputs. `fit` checks this before it
             changes a parameter.
         NonFiniteError: the loss became infinite or NaN. The attribute ``history`` of the error is
-            the run so far.
+            the run so far. The same for gradients of float16 at any loss scale.
 
     >>> import numpy as np
     >>> from anynet import layers, optimizers
@@ -107,7 +110,7 @@ def fit(
     1.0
 
     """
-    step = training_step(loss)
+    step = training_step(loss, precision=precision)
     _check_network(net, loss)
     _check_optimizer(optimizer)
     epochs = whole_number("epochs", epochs, 0)
@@ -130,6 +133,7 @@ def fit(
         step,
         history,
         Callbacks(callbacks),
+        precision,
     )
     history.interrupted = False
     try:

@@ -17,6 +17,7 @@ from anynet.data.loader import Loader
 from anynet.errors import NonFiniteError
 from anynet.interrupt import DeferredInterrupt
 from anynet.layers import Module
+from anynet.precision import MixedPrecision
 from anynet.training.callbacks.callback import Callbacks
 from anynet.training.history import History
 from anynet.training.progress import Display
@@ -24,6 +25,10 @@ from anynet.training.step import Step, SupportsUpdate, on_rows
 
 #: Seconds between two reads of the loss while an epoch runs. Each read waits for the device.
 READ_INTERVAL = 0.2
+
+#: The smallest normal value of float16. Gradients that overflow at a smaller loss scale are not
+#: those of a network that trains.
+SMALLEST_SCALE = 2.0**-14
 
 
 class Run:
@@ -40,12 +45,14 @@ class Run:
         step: Step,
         history: History,
         callbacks: Callbacks,
+        precision: MixedPrecision | None = None,
     ) -> None:
         self.net = net
         self.optimizer = optimizer
         self.batches = batches
         self.history = history
         self.callbacks = callbacks
+        self.precision = precision
         #: The number of the epoch, from 1.
         self.epoch = len(history.epochs)
         #: How many steps of the epoch were made.
@@ -139,6 +146,8 @@ class Run:
         for i, value in enumerate(values):
             if not math.isfinite(value):
                 self._stop(i + 1, value)
+        if self.precision is not None:
+            self._check_scale(self.precision)
         return math.fsum(values) / len(values)
 
     def read_losses(self) -> None:
@@ -199,11 +208,23 @@ class Run:
             yield losses
         loader.end_epoch()
 
+    def _check_scale(self, precision: MixedPrecision) -> None:
+        """Raise NonFiniteError if the gradients are not finite at any loss scale."""
+        if precision.is_dynamic and precision.scale < SMALLEST_SCALE:
+            self._fail(
+                f"{precision.skipped} gradients were infinite or NaN, and the loss scale became "
+                f"{precision.scale:g} in epoch {self.epoch}: use MixedPrecision('bfloat16'), or "
+                "look for inputs or labels out of range"
+            )
+
     def _stop(self, step: int, loss: float) -> NoReturn:
-        error = NonFiniteError(
+        self._fail(
             f"the loss became {loss} in epoch {self.epoch}, step {step}: lower the learning rate "
             f"({self.optimizer!r}), or look for inputs or labels out of range"
         )
+
+    def _fail(self, message: str) -> NoReturn:
+        error = NonFiniteError(message)
         error.history = self.history
         raise error
 

@@ -11,6 +11,7 @@ from anynet.callables import show_call, takes
 from anynet.data.loader import batch
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers import Module
+from anynet.precision import MixedPrecision
 
 
 class SupportsUpdate(Protocol):
@@ -24,15 +25,20 @@ class SupportsUpdate(Protocol):
 Step = Callable[[Module, SupportsUpdate, Array, Array], Array]
 
 
-def training_step(loss: Callable[..., Array]) -> Step:
+def training_step(
+    loss: Callable[..., Array],
+    *,
+    precision: MixedPrecision | None = None,
+) -> Step:
     """Return step(net, optimizer, x, t), which trains the network on one batch and returns the
     loss.
 
     Args:
         loss: called as loss(net(x), t) or, if it needs three arguments, as loss(net, x, t).
+        precision: computes the loss and its gradient in mixed precision.
 
     Raises:
-        ArgumentTypeError: the loss is not a function.
+        ArgumentTypeError: the loss is not a function, or the precision is no policy.
         ArgumentError: the loss takes neither two arguments nor three.
 
     >>> import numpy as np
@@ -46,7 +52,14 @@ def training_step(loss: Callable[..., Array]) -> Step:
     True
 
     """
-    both = value_and_grad(loss if takes_network(loss) else lambda net, x, t: loss(net(x), t))
+    if precision is not None and not isinstance(precision, MixedPrecision):
+        raise ArgumentTypeError(
+            f"precision is {describe(precision)}: wanted anynet.MixedPrecision('bfloat16') or None"
+        )
+    both = value_and_grad(
+        loss if takes_network(loss) else lambda net, x, t: loss(net(x), t),
+        precision=precision,
+    )
 
     def step(
         net: Module,
@@ -59,7 +72,19 @@ def training_step(loss: Callable[..., Array]) -> Step:
         optimizer.update(net, grads)
         return value
 
-    return step
+    def guarded_step(
+        net: Module,
+        optimizer: SupportsUpdate,
+        x: Array,
+        t: Array,
+    ) -> Array:
+        assert precision is not None
+        value: Array
+        value, grads = both(net, x, t)
+        precision.update(optimizer, net, grads)
+        return value
+
+    return step if precision is None else guarded_step
 
 
 def on_rows(step: Step) -> Callable[..., Array]:

@@ -170,3 +170,126 @@ def test_copies_have_the_content_and_the_name():
         other.value += 1
         assert (other.value, other.name, value.value) == (4, "the count", 3)
     assert repr(value) == "DynamicValue(3, 'the count')"
+
+
+def is_third(calls):
+    return calls % 3 == 2
+
+
+class EveryThird:
+    """Keeps a sum, and returns and clears it at every third call."""
+
+    tree_node = True
+
+    def __init__(self, backend):
+        self.calls = DynamicValue(0, "the number of calls")
+        self.sum = backend.asarray(np.zeros(3, np.float32))
+
+    def __call__(self, x):
+        total = self.sum + x
+        is_last = self.calls.branch(is_third, like=x)
+        self.sum = total * 0 if is_last else total
+        self.calls.advance(lambda calls: calls + 1, like=x)
+        return total if is_last else x * 0
+
+
+def counting(backend, count):
+    return [backend.asarray(np.full(3, i, np.float32)) for i in range(count)]
+
+
+def test_each_branch_of_a_value_has_a_program(backend):
+    eager, compiled, entries = EveryThird(backend), EveryThird(backend), counting(backend, 9)
+    step = compile(lambda every, x: every(x))
+    for x in entries:
+        np.testing.assert_array_equal(host(step(compiled, x)), host(eager(x)))
+        assert compiled.calls.value == eager.calls.value
+        np.testing.assert_array_equal(host(compiled.sum), host(eager.sum))
+    assert len(step.programs) == 2
+
+
+def test_a_branch_outside_of_the_arguments(backend):
+    every, eager = EveryThird(backend), EveryThird(backend)
+    step = compile(lambda x: every(x))
+    for x in counting(backend, 9):
+        assert first(step(x)) == first(eager(x))
+    assert len(step.programs) == 2
+    every.calls.value = 2
+    assert first(step(ones(backend))) == 1
+    assert len(step.programs) == 2
+
+
+def test_a_loop_over_branches_makes_the_same_calls(backend):
+    every, eager, entries = EveryThird(backend), EveryThird(backend), counting(backend, 10)
+    step = compile(lambda every, x: every(x))
+    results = step.for_each(backend.xp.stack(entries), every)
+    for x, result in zip(entries, results, strict=True):
+        np.testing.assert_array_equal(host(result), host(eager(x)))
+    results = step.for_each(backend.xp.stack(entries), every)
+    for x, result in zip(entries, results, strict=True):
+        np.testing.assert_array_equal(host(result), host(eager(x)))
+    assert len(step.programs) == 2
+
+
+def test_a_failed_call_does_not_change_the_branch():
+    every, calls = EveryThird(anynet.get_backend("numpy")), queue.SimpleQueue()
+
+    def report(x):
+        calls.put(None)
+        if calls.qsize() == 3:
+            raise OSError("full")
+        return x + 0
+
+    report = anynet.custom_vjp(report, lambda g, out, x: g)
+    step = compile(lambda x: every(report(x)))
+    x = np.ones(3, np.float32)
+    assert [first(step(x)) for _ in range(2)] == [0, 0]
+    with pytest.raises(OSError, match="full"):
+        step(x)
+    assert [first(step(x)) for _ in range(4)] == [3, 0, 0, 3]
+
+
+def test_a_branch_that_a_step_does_not_reach_raises():
+    values = queue.SimpleQueue()
+
+    def hidden(x):
+        value = values.get()
+        values.put(value)
+        return x if value.branch(is_third, like=x) else -x
+
+    values.put(DynamicValue(0, "the hidden value"))
+    with pytest.raises(CompilationError, match="a scalar depends on the hidden value"):
+        compile(hidden)(np.ones(3))
+
+
+def test_a_step_with_several_branches_takes_each_of_them(backend):
+    """The results of later branches in a step depend on the value, too."""
+    eager, compiled = EveryThird(backend), EveryThird(backend)
+    step = compile(lambda every, x: (every(x), every(x)))
+    for x in counting(backend, 9):
+        expected = eager(x), eager(x)
+        for result, out in zip(step(compiled, x), expected, strict=True):
+            np.testing.assert_array_equal(host(result), host(out))
+    assert len(step.programs) == 3
+
+
+def test_a_branch_without_a_recorder_is_not_replayed():
+    """A step that reads a branch without an array differs at the next call."""
+    calls = DynamicValue(0, "the number of calls")
+    step = compile(lambda x: -x if calls.branch(is_third, like=None) else x)
+    for value in (0, 2, 1):
+        calls.value = value
+        assert first(step(np.ones(3))) == (-1 if value == 2 else 1)
+
+
+def test_programs_with_branches_serve_another_object(backend):
+    first_step = compile(lambda every, x: every(x))
+    every = EveryThird(backend)
+    for x in counting(backend, 4):
+        first_step(every, x)
+    other, eager = EveryThird(backend), EveryThird(backend)
+    step = compile(first_step.step)
+    step.programs = [*first_step.programs]
+    for x in counting(backend, 9):
+        np.testing.assert_array_equal(host(step(other, x)), host(eager(x)))
+    assert len(step.programs) == 2
+    assert every.calls.value == 4
