@@ -1,6 +1,7 @@
 """Optimizers: how gradients change parameters."""
 
 from anynet.optimizers import schedules
+from anynet.optimizers.accumulation import Accumulation
 from anynet.optimizers.adagrad import AdaGrad
 from anynet.optimizers.adam import Adam, AdamW
 from anynet.optimizers.adamax import Adamax
@@ -23,6 +24,7 @@ from anynet.optimizers.wrapper import Wrapper
 __all__ = [
     "LAMB",
     "SGD",
+    "Accumulation",
     "AdaGrad",
     "Adam",
     "AdamW",

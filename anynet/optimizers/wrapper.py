@@ -1,14 +1,17 @@
 """The base of optimizers around another optimizer."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from anynet import tree
 from anynet.arguments import describe
-from anynet.errors import ArgumentTypeError
+from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.optimizers.base import Check
 from anynet.optimizers.schedules import Schedule
 from anynet.spelling import check_arguments, check_attribute, no_attribute
 from anynet.state import State, check_state
+
+T = TypeVar("T")
 
 
 class Wrapper:
@@ -134,3 +137,31 @@ class Wrapper:
     def __repr__(self) -> str:
         settings = [f"{name}={getattr(self, name)!r}" for name in self.SETTINGS]
         return f"{type(self).__name__}({', '.join([repr(self.optimizer), *settings])})"
+
+
+def by_path(
+    values: dict[str, T | None],
+    net: Any,
+    count: int,
+) -> dict[str, T | None]:
+    """Return values by the paths of a network's arrays, in order, with None for each at first.
+
+    Args:
+        values: those of the call before, empty before the first call.
+        net: the network.
+        count: how many arrays it has.
+
+    Raises:
+        ArgumentError: the network has other arrays than that of the call before.
+
+    """
+    if len(values) == count:
+        return values
+    paths = [path for path, _ in tree.leaves(net)]
+    if values and {*paths, *tree.ties(net)} != values.keys():
+        raise ArgumentError(
+            f"there is state for {len(values)} parameters, the network has {len(paths)}, or "
+            "others: an optimizer belongs to one network, make a new one for another"
+        )
+    # Parameters that were tied since keep the value of the first place.
+    return {path: values.get(path) for path in paths}

@@ -1,0 +1,186 @@
+"""Accumulation: an update with the gradients of several batches."""
+
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+from anynet import tree
+from anynet.arguments import whole_number
+from anynet.array import Array, array_namespace, is_array, widened
+from anynet.errors import ArgumentError
+from anynet.optimizers.base import _like
+from anynet.optimizers.wrapper import Wrapper, by_path
+from anynet.primitives.precision import rounded
+from anynet.state import State, check_count, check_state
+from anynet.tracing.dynamic_scalars import DynamicValue
+
+
+class _Progress(NamedTuple):
+    #: How many calls are left until the update, this one included.
+    remaining: int
+    #: The paths of sums that have had no gradient since the last update.
+    stale: frozenset[str]
+
+
+def _steps(name: str, value: Any) -> int:
+    return whole_number(name, value, 1)
+
+
+class Accumulation(Wrapper):
+    """An optimizer that updates at every ``steps``-th call, with the mean of the gradients.
+
+    A batch that is split into equal parts has the same update as the whole batch, in less memory. A
+    gradient that is None counts as zero, unless all of them are None, which stays None. A schedule
+    counts the updates, and not the calls. Gradients after the last update are kept for the next
+    one.
+
+    Args:
+        optimizer: makes the updates.
+        steps: how many calls make an update, 1 or more.
+
+    Raises:
+        ArgumentError: ``steps`` is out of range.
+        ArgumentTypeError: the optimizer is something else.
+
+    >>> import numpy as np
+    >>> from anynet.optimizers import SGD, Accumulation
+    >>> net, optimizer = {"w": np.array([1.0])}, Accumulation(SGD(0.5), steps=2)
+    >>> for gradient in (1.0, 3.0):
+    ...     optimizer.update(net, {"w": np.array([gradient])})
+    ...     print(net["w"])
+    [1.]
+    [0.]
+
+    """
+
+    SETTINGS = ("steps",)
+    CHECKS: ClassVar = {"steps": _steps}
+
+    #: The sum of the gradients of each parameter by its path, None before the first one.
+    sums: dict[str, Array | None]
+    _progress: DynamicValue
+
+    def __init__(self, optimizer: Any, steps: int) -> None:
+        super().__init__(optimizer)
+        self.steps = steps
+        self.sums = {}
+        start = _Progress(self.steps, frozenset())
+        self._progress = DynamicValue(start, "the progress of the accumulation")
+
+    def update(self, net: Any, grads: Any) -> None:
+        """Add the gradients, and update the parameters at every ``steps``-th call.
+
+        Args:
+            net: a network, or another tree of arrays.
+            grads: a tree of the same structure, with None for a parameter that does not change.
+
+        Raises:
+            ArgumentError: the network and the gradients differ in structure, or the network has
+                other parameters than the one of the first call. Nothing has changed then.
+            ShapeError: a gradient has another shape than its parameter.
+
+        """
+        pairs = tree.pairs(net, grads)
+        before = by_path(self.sums, net, len(pairs))
+        sums = dict(before)
+        given: set[str] = set()
+        for path, (_, _, parameter, gradient) in zip(sums, pairs, strict=True):
+            if gradient is None:
+                continue
+            if gradient.dtype != parameter.dtype or gradient.shape != parameter.shape:
+                gradient = _like(path, parameter, gradient)
+            wide, total = widened(gradient), sums[path]
+            # A copy, because the caller may write into the gradient.
+            xp = array_namespace(wide)
+            sums[path] = xp.astype(wide, wide.dtype) if total is None else total + wide
+            given.add(path)
+        like = pairs[0][2] if pairs else None
+        # None until the call of the update, so that the calls before have one program.
+        stale = self._progress.branch(_stale_at_update, like=like)
+        if stale is not None:
+            stale = stale - given
+            self._update_inside(net, pairs, sums, stale)
+            for path, total in sums.items():
+                if total is not None and path not in stale:
+                    sums[path] = array_namespace(total).zeros_like(total)
+        # The same dict, because compiled steps flatten their arguments again where one is new.
+        before.update(sums)
+        self.sums = before
+        summed = frozenset(path for path, total in sums.items() if total is not None)
+        advance = partial(
+            _advance,
+            steps=self.steps,
+            summed=summed,
+            given=frozenset(given),
+        )
+        self._progress.advance(advance, like=like)
+
+    def _update_inside(
+        self,
+        net: Any,
+        pairs: list[tuple[Any, Any, Array, Any]],
+        sums: dict[str, Array | None],
+        stale: frozenset[str],
+    ) -> None:
+        means: list[Array | None] = []
+        for (path, total), (_, _, parameter, _) in zip(sums.items(), pairs, strict=True):
+            if total is None or path in stale:
+                means.append(None)
+            else:
+                means.append(rounded(total / self.steps, parameter))
+        self.optimizer.update(net, tree.unflatten(net, means))
+
+    def own_state(self) -> State:
+        """Return the sums, the number of calls until the update, and the paths of sums that have
+        had no gradient since the last one.
+        """
+        progress = self._progress.peek()
+        return {
+            "sums": dict(self.sums),
+            "remaining": progress.remaining,
+            "stale": sorted(progress.stale),
+        }
+
+    def load_own_state(self, state: State) -> None:
+        """Go on from a state that `own_state` returned, or raise and change nothing."""
+        sums, remaining, stale = state["sums"], state["remaining"], state["stale"]
+        check_state("the sums of Accumulation", sums, (), sums)
+        wrong = [path for path, x in sums.items() if x is not None and not is_array(x)]
+        if wrong:
+            raise ArgumentError(f"the sum of Accumulation for {wrong[0]} is no array")
+        check_count("the remaining calls of Accumulation", remaining)
+        if not 1 <= remaining <= self.steps:
+            raise ArgumentError(
+                f"the state of Accumulation has {remaining} remaining calls: wanted 1 to "
+                f"{self.steps}, which is steps"
+            )
+        if not isinstance(stale, list) or not set(stale) <= set(sums):
+            raise ArgumentError(
+                f"the stale sums of Accumulation are {stale!r:.60}: wanted paths of sums"
+            )
+        self.sums = dict(sums)
+        self._progress.value = _Progress(remaining, frozenset(stale))
+
+
+def _stale_at_update(progress: _Progress) -> frozenset[str] | None:
+    """Return the paths of stale sums if this call makes an update, None if it does not."""
+    return progress.stale if progress.remaining <= 1 else None
+
+
+def _advance(
+    progress: _Progress,
+    steps: int,
+    summed: frozenset[str],
+    given: frozenset[str],
+) -> _Progress:
+    """Return the progress after a call.
+
+    Args:
+        progress: before the call.
+        steps: how many calls make an update.
+        summed: the paths that have sums.
+        given: the paths that had a gradient in this call.
+
+    """
+    if progress.remaining <= 1:
+        return _Progress(steps, summed)
+    return _Progress(progress.remaining - 1, progress.stale - given)
