@@ -1,47 +1,45 @@
-"""Mini-batches: rows of the data, gathered on the device."""
+"""Mini-batches: rows of the data, taken on the device."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from anynet import random
 from anynet.arguments import check_flag, describe, whole_number
-from anynet.array import (
-    Array,
-    array_namespace,
-    is_array,
-    is_floating,
-    is_mixed,
-    mixed_message,
-)
+from anynet.array import Array, array_namespace, device
 from anynet.backend import get_backend
 from anynet.callables import takes
 from anynet.data.augment import Augmentation
-from anynet.errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    DataError,
-    MixedArraysError,
+from anynet.data.rows import (
+    Rows,
+    check_finite,
+    check_rows,
+    check_weights,
+    first_array,
+    map_rows,
+    slice_rows,
+    take_rows,
 )
-from anynet.tracing.standard import STANDARD
-
-#: The function of the standard, by a kernel if the backend has one.
-_take = STANDARD["take"]
+from anynet.errors import ArgumentError, ArgumentTypeError, DataError
 
 
 class Loader:
     """An iterable of mini-batches (rows of x, rows of t), in a new order at each pass.
 
+    With weights a batch is (rows of x, rows of t, their weights).
+
     The order of an epoch depends only on the seed and the number of the epoch. All arrays stay on
     the device of the data. `state_dict` returns the position, also in the middle of an epoch.
 
     Args:
-        x: floating, (N, …).
-        t: class indices, integers (N,), or targets (N, …). `anynet.fit` checks whether they fit the
-            loss.
+        x: floating, (N, …), or a tuple or dict of arrays with N rows, for a network with several
+            inputs.
+        t: class indices, integers (N,), or targets (N, …), or a tuple or dict of such arrays.
+            `anynet.fit` checks whether they fit the loss.
         batch_size: 1 or more. The last batch is shorter if it does not divide N.
         seed: for the shuffles.
         shuffle: False keeps the order of the data.
         drop_last: leave out a shorter last batch.
+        weights: of the rows, (N,), each 0 or more.
         augment: called as augment(key, rows of x) for each batch, returns the rows to train on; see
             `random_affine`.
 
@@ -64,10 +62,11 @@ class Loader:
 
     def __init__(
         self,
-        x: Array,
-        t: Array,
+        x: Rows,
+        t: Rows,
         batch_size: int = 100,
         *,
+        weights: Array | None = None,
         seed: int = 0,
         shuffle: bool = True,
         drop_last: bool = False,
@@ -81,15 +80,20 @@ class Loader:
                 f"augment is {describe(augment)}: wanted a function augment(key, x), such as "
                 "data.random_affine()"
             )
-        check_rows(x, t)
+        check_rows(x, t, "", weights)
         check_finite(x, t)
-        if drop_last and batch_size > x.shape[0]:
+        if weights is not None:
+            check_weights(weights)
+        #: The number of rows.
+        self.rows = int(first_array(x).shape[0])
+        if drop_last and batch_size > self.rows:
             raise ArgumentError(
-                f"batch_size is {batch_size} and there are {x.shape[0]} rows: no batch would be "
-                "left"
+                f"batch_size is {batch_size} and there are {self.rows} rows: no batch would be left"
             )
-        self.x = x
-        self.t = t
+        # Lists become tuples, which nobody changes.
+        self.x = map_rows(lambda array: array, x)
+        self.t = map_rows(lambda array: array, t)
+        self.weights = weights
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
@@ -100,11 +104,15 @@ class Loader:
         self.batch = 0
         # Whether an epoch runs, which the next one would cut short.
         self._is_open = False
-        self._key = random.key(seed, get_backend(x))
+        self._key = random.key(seed, get_backend(first_array(x)))
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """All rows: (x, t), or (x, t, weights)."""
+        return (self.x, self.t) if self.weights is None else (self.x, self.t, self.weights)
 
     def __len__(self) -> int:
-        rows: int = self.x.shape[0]
-        whole, rest = divmod(rows, self.batch_size)
+        whole, rest = divmod(self.rows, self.batch_size)
         return whole if self.drop_last or not rest else whole + 1
 
     def start_epoch(self) -> Array | None:
@@ -190,7 +198,7 @@ class Loader:
 
     def _settings(self) -> dict[str, Any]:
         return {
-            "rows": int(self.x.shape[0]),
+            "rows": self.rows,
             "batch_size": self.batch_size,
             "seed": int(self.seed),
             "shuffle": bool(self.shuffle),
@@ -202,24 +210,44 @@ class Loader:
             self.end_epoch()
         self._is_open = True
         key = random.fold_in(self._key, self.epoch)
-        return key, random.permutation(key, self.x.shape[0]) if self.shuffle else None
+        order = random.permutation(key, self.rows) if self.shuffle else None
+        if self.weights is not None:
+            self._check_weights(self.weights, order)
+        return key, order
 
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        rows = self.x.shape[0]
+    def _check_weights(self, weights: Array, order: Array | None) -> None:
+        """Raise DataError if all weights of a batch of this epoch are 0."""
+        xp = array_namespace(weights)
+        positive = xp.astype(weights > 0, xp.float32)
+        if order is not None:
+            positive = take_rows(positive, order)
+        # The last batch may be shorter.
+        missing = (-self.rows % self.batch_size,)
+        padding = xp.zeros(missing, dtype=xp.float32, device=device(weights))
+        batches = xp.reshape(xp.concat([positive, padding]), (-1, self.batch_size))
+        counts = xp.sum(batches, axis=1)[: len(self)]
+        if float(xp.min(counts)) == 0:
+            raise DataError(
+                f"all weights of batch {int(xp.argmin(counts)) + 1} of pass {self.epoch + 1} are "
+                "0: leave out rows of weight 0, or make the batches larger"
+            )
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         key, order = self._begin()
-        epoch = self.epoch
+        epoch, parts = self.epoch, self.parts
         for i in range(self.batch, len(self)):
-            here = slice(i * self.batch_size, min((i + 1) * self.batch_size, rows))
+            here = slice(i * self.batch_size, min((i + 1) * self.batch_size, self.rows))
             if order is None:
-                x, t = self.x[here, ...], self.t[here, ...]
+                x, *others = [slice_rows(part, here) for part in parts]
             else:
-                x, t = batch(self.x, self.t, order[here])
+                rows = order[here]
+                x, *others = [take_rows(part, rows) for part in parts]
             if self.augment is not None:
                 x = self.augment(random.fold_in(key, i), x)
             # Another pass may have begun since.
             if self.epoch == epoch:
                 self.batch = i + 1
-            yield x, t
+            yield x, *others
         if self.epoch == epoch:
             self.end_epoch()
 
@@ -254,60 +282,4 @@ def random_batch(
     """
     size = whole_number("size", size, 1)
     rows = random.integers(key, (size,), 0, x.shape[0])
-    return batch(x, t, rows)
-
-
-def batch(
-    x: Array,
-    t: Array,
-    rows: Array,
-) -> tuple[Array, Array]:
-    """Return the rows of x and t at these indices."""
-    return _take(x, rows, axis=0), _take(t, rows, axis=0)
-
-
-def check_rows(
-    x: Any,
-    t: Any,
-    where: str = "",
-) -> None:
-    """Raise unless x and t are arrays of one library and device with the same number of rows.
-
-    Args:
-        x: any value.
-        t: any value.
-        where: the beginning of error messages.
-
-    Raises:
-        DataError: one is not an array with rows, there are no rows, or the numbers differ.
-        MixedArraysError: they are on two libraries or devices.
-
-    """
-    for name, value in (("x", x), ("t", t)):
-        if not is_array(value) or value.ndim == 0:
-            raise DataError(
-                f"{where}{name} is {describe(value)}: wanted an array with one row per example, as "
-                "backend.asarray(…)"
-            )
-    if is_mixed((x, t)):
-        raise MixedArraysError(where + mixed_message((x, t)))
-    if x.shape[0] == 0 or x.shape[0] != t.shape[0]:
-        raise DataError(
-            f"{where}x has {x.shape[0]} rows and t has {t.shape[0]}: wanted the same number, and "
-            "at least one"
-        )
-
-
-def check_finite(
-    x: Array,
-    t: Array,
-    where: str = "",
-) -> None:
-    """Raise DataError, whose message begins with ``where``, if a value is NaN or infinite."""
-    xp = array_namespace(x, t)
-    for name, value in (("x", x), ("t", t)):
-        if is_floating(value) and not bool(xp.all(xp.isfinite(value))):
-            raise DataError(
-                f"{where}{name} has values that are not finite (NaN or infinity): replace or drop "
-                "those rows"
-            )
+    return take_rows(x, rows), take_rows(t, rows)

@@ -14,6 +14,7 @@ from anynet.data.loader import Loader
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers import Module
 from anynet.metrics import Metric
+from anynet.training.inputs import call_network
 from anynet.training.sources import Data, batches_of
 
 #: A metric, or a function of the outputs and labels of all rows.
@@ -43,10 +44,11 @@ def evaluate(
 ) -> float | dict[str, float]:
     """Return the score of a network on all rows of the data, or several scores by name.
 
-    Metrics add up their counts over batches, on the device, and read them once at the end.
+    Metrics add up their counts over batches, on the device, and read them once at the end. All rows
+    count the same: metrics use no weights.
 
     Args:
-        net: called as net(x).
+        net: called as net(x), or with several inputs, see `fit`.
         data: a pair (x, t), a loader, or another iterable of batches (x, t), see `fit`.
         metric: one of `anynet.metrics`, or several. Another function is called as
             metric(outputs, labels) with all rows at once.
@@ -110,8 +112,8 @@ def compute_scores(
 ) -> dict[str, float]:
     """Return the scores of a network by the names of the metrics."""
     counts: dict[str, Any] = {}
-    for x, t in batches if by_name else ():
-        outputs = net(x)
+    for x, t, *_ in batches if by_name else ():
+        outputs = call_network(net, x)
         for name, metric in by_name.items():
             count = metric.count(outputs, t)
             counts[name] = metric.add(counts[name], count) if name in counts else count

@@ -10,6 +10,7 @@ from anynet.array import Array, is_array
 from anynet.callables import takes
 from anynet.data.batches import Batches
 from anynet.data.loader import Loader
+from anynet.data.rows import slice_rows
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers import Module
 from anynet.metrics import Metric
@@ -17,11 +18,12 @@ from anynet.precision import MixedPrecision
 from anynet.training.callbacks.callback import Callback, Callbacks
 from anynet.training.evaluation import Score, compute_scores, metrics_by_name, read_score
 from anynet.training.history import Epoch, History
+from anynet.training.inputs import call_network
 from anynet.training.programs import keep_programs, take_programs
 from anynet.training.progress import Display, display_of_run
 from anynet.training.run import Run
-from anynet.training.sources import Data, batches_of, is_pair, rows_of
-from anynet.training.step import SupportsUpdate, takes_network, training_step
+from anynet.training.sources import Data, batches_of, is_rows, rows_of, split_rows
+from anynet.training.step import SupportsUpdate, check_loss, takes_network, training_step
 from anynet.training.tasks import task_of
 
 
@@ -36,6 +38,8 @@ def fit(
     batch_size: int | None = None,
     seed: int | None = None,
     metric: Score | Sequence[Score] | str | None = "auto",
+    validation_split: float | None = None,
+    steps_per_epoch: int | None = None,
     callbacks: Sequence[Callback] = (),
     history: History | None = None,
     precision: MixedPrecision | None = None,
@@ -53,7 +57,13 @@ def fit(
     as a list or a PyTorch DataLoader. The batches of an iterable are brought to the network's
     library and device. `fit` reads an iterable once per epoch, so there are no scores on it as
     training data. A generator can be read only once. For more epochs, pass the function that makes
-    it: ``fit(net, batches)``.
+    it, ``fit(net, batches)``, or steps_per_epoch.
+
+    x may be a tuple or a dict of arrays with the same number of rows. A network whose forward takes
+    these arguments is called as net(*x) or net(**x), another one as net(x).
+
+    With weights of the rows, (x, t, weights), the loss of a batch is the weighted mean
+    sum(w · l) / sum(w) over the losses l of its rows. Metrics count all rows alike.
 
     A loss with three arguments takes the network and is differentiated in all of it, for example to
     add a weight penalty:
@@ -63,11 +73,13 @@ def fit(
     ...     return losses.cross_entropy(net(x), t) + 0.0005 * penalty
 
     Args:
-        net: called as net(x). Its parameters are initialized.
-        train: (x, t), shuffled by the seed, a loader, or another iterable of batches.
+        net: called as net(x), or with several inputs. Its parameters are initialized.
+        train: (x, t) or (x, t, weights), shuffled by the seed, a loader, or another iterable of
+            batches.
         test: the same, or None. Only x and t of a loader are used.
         loss: called as loss(net(x), t) or, if it needs three arguments, as loss(net, x, t). Returns
-            a scalar.
+            a scalar. For data with weights, a loss of `anynet.losses`, another that takes
+            ``reduction="none"``, or loss(net, x, t, weights).
         optimizer: SGD(0.1) by default.
         epochs: how many the history has at the end, 0 or more.
         batch_size: 1 or more, 100 by default. Only if train is (x, t).
@@ -77,6 +89,12 @@ def fit(
             rows at once. By default the loss decides: accuracy for losses of classes, binary
             accuracy for `losses.binary_cross_entropy_with_logits`, R² for losses of real targets,
             and none for a loss that is not in `anynet.losses`. None computes nothing.
+        validation_split: the share of the rows that are left out of the training and used as test
+            data, above 0 and below 1. The seed chooses them. Only if train is (x, t), and without
+            test.
+        steps_per_epoch: how many batches an epoch has. The next epoch goes on where the last one
+            stopped, also in a generator. Data that end begin again, except for a generator, which
+            raises. By default an epoch is one pass over the data.
         callbacks: called in order at named moments of the run, see
             `anynet.callbacks.Callback`.
         history: the History of an earlier call, to go on with it: its epochs count, and the new
@@ -112,15 +130,20 @@ def fit(
     """
     step = training_step(loss, precision=precision)
     _check_network(net, loss)
+    if steps_per_epoch is not None:
+        steps_per_epoch = whole_number("steps_per_epoch", steps_per_epoch, 1)
+    if validation_split is not None:
+        train, test = _split(train, test, validation_split, seed)
     _check_optimizer(optimizer)
     epochs = whole_number("epochs", epochs, 0)
     check_flag("compile", compile)
     check_flag("progress", progress)
     history = _checked_history(history)
     done = len(history.epochs)
-    batches = _training_batches(net, train, epochs - done, batch_size, seed)
+    batches = _training_batches(net, train, epochs - done, batch_size, seed, steps_per_epoch)
     if batches is not train and isinstance(batches, Loader):
-        batches.epoch = done
+        steps = steps_per_epoch or len(batches)
+        batches.epoch, batches.batch = divmod(done * steps, len(batches))
     data: dict[str, Loader | Batches] = {"train": rows_of(batches)}
     if test is not None:
         data["test"] = rows_of(batches_of("test", test, net, epochs - done))
@@ -134,9 +157,12 @@ def fit(
         history,
         Callbacks(callbacks),
         precision,
+        steps_per_epoch,
     )
     history.interrupted = False
     try:
+        batch = batches.first() if isinstance(batches, Batches) else batches.parts
+        check_loss(loss, has_weights=len(batch) == 3)
         by_name = _checked_metrics(net, loss, metric, data.values())
         if by_name and metric != "auto" and not measured:
             raise ArgumentError(
@@ -229,6 +255,7 @@ def _training_batches(
     epochs: int,
     batch_size: int | None,
     seed: int | None,
+    steps: int | None,
 ) -> Loader | Batches:
     """Return a shuffled loader for a pair of arrays, and other data as `batches_of` does.
 
@@ -236,16 +263,41 @@ def _training_batches(
         ArgumentError: a batch size or a seed for data that make their own batches.
 
     """
-    if is_pair(data):
+    if is_rows(data):
         size = 100 if batch_size is None else batch_size
-        return Loader(*data, size, seed=0 if seed is None else seed)
+        x, t, *weights = data
+        return Loader(
+            x, t, size, weights=next(iter(weights), None), seed=0 if seed is None else seed
+        )
     for name, value in (("batch_size", batch_size), ("seed", seed)):
         if value is not None:
             raise ArgumentError(
                 f"{name} is {describe(value)} and train is {describe(data)}, which makes its own "
                 "batches: set it there instead"
             )
-    return batches_of("train", data, net, epochs)
+    return batches_of("train", data, net, epochs, steps)
+
+
+def _split(
+    train: Data,
+    test: Data | None,
+    share: float,
+    seed: int | None,
+) -> tuple[Data, Data]:
+    """Return the training data and the test data that are a share of their rows.
+
+    Raises:
+        ArgumentError: there are test data, or train makes its own batches.
+
+    """
+    if test is not None:
+        raise ArgumentError("validation_split and test were given: wanted one of them")
+    if not is_rows(train):
+        raise ArgumentError(
+            f"validation_split is {share!r:.40} and train is {describe(train)}, which makes its "
+            "own batches: pass arrays (x, t), or test data as test"
+        )
+    return split_rows(train, share, 0 if seed is None else seed)
 
 
 def _checked_metrics(
@@ -265,9 +317,9 @@ def _checked_metrics(
         # The network need not be a function of x alone.
         return chosen
     for batches in data:
-        x, labels = batches.first() if isinstance(batches, Batches) else (batches.x, batches.t)
-        x, t = x[:1, ...], labels[:1, ...]
-        outputs = net(x)
+        x, labels, *_ = batches.first() if isinstance(batches, Batches) else batches.parts
+        x, t = slice_rows(x, slice(1)), slice_rows(labels, slice(1))
+        outputs = call_network(net, x)
         if task is not None:
             task.check(outputs, labels)
             if by_loss and not chosen:

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, count, islice
 from operator import length_hint
 from typing import NoReturn
 
@@ -12,8 +12,9 @@ from anynet.backend import get_backend
 from anynet.compiler import CompiledStep
 from anynet.compiler.program import Program
 from anynet.compiler.target import target_of
-from anynet.data.batches import Batches
+from anynet.data.batches import Batch, Batches
 from anynet.data.loader import Loader
+from anynet.data.rows import first_array
 from anynet.errors import NonFiniteError
 from anynet.interrupt import DeferredInterrupt
 from anynet.layers import Module
@@ -46,6 +47,7 @@ class Run:
         history: History,
         callbacks: Callbacks,
         precision: MixedPrecision | None = None,
+        steps_per_epoch: int | None = None,
     ) -> None:
         self.net = net
         self.optimizer = optimizer
@@ -58,11 +60,13 @@ class Run:
         #: How many steps of the epoch were made.
         self.step = 0
         #: The last batch, None where the device takes the rows of the data itself.
-        self.batch: tuple[Array, Array] | None = None
+        self.batch: Batch | None = None
         #: Whether the run ends after this step.
         self.is_stopping = False
         #: Whether a step was begun and has not ended, because a second Ctrl-C cut it.
         self.in_step = False
+        #: The number of steps of an epoch, None for a pass over the batches.
+        self._steps_per_epoch = steps_per_epoch
         self._step = step
         #: A step on rows of the data, if the device can repeat it.
         self._on_rows: CompiledStep | None = None
@@ -110,11 +114,22 @@ class Run:
         programs = [step.programs for step in steps if isinstance(step, CompiledStep)]
         return list(dict.fromkeys(chain.from_iterable(programs)))
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Begin an epoch, or go on with one at the position of the loader."""
+    def begin_epoch(self, epoch: int, step: int | None = None) -> None:
+        """Begin an epoch, or go on with one.
+
+        Args:
+            epoch: from 1.
+            step: how many steps of it are in the history. By default it goes on at the position of
+                the loader, or begins where an epoch is not a pass over the loader.
+
+        """
         self.epoch = epoch
-        self.step = self.batches.first if isinstance(self.batches, Loader) else 0
-        self._before = len(self.history.losses) - self.step
+        if step is None:
+            step = 0
+            if isinstance(self.batches, Loader) and self._steps_per_epoch is None:
+                step = self.batches.first
+        self.step = step
+        self._before = len(self.history.losses) - step
 
     def train(self, display: Display) -> float:
         """Train on every batch once and return the mean loss of the epoch.
@@ -128,7 +143,8 @@ class Run:
             KeyboardInterrupt: Ctrl-C was pressed.
 
         """
-        watch = _Watch(self.epoch, length_hint(self.batches), display)
+        steps_hint = self._steps_per_epoch or length_hint(self.batches)
+        watch = _Watch(self.epoch, steps_hint, display)
         with DeferredInterrupt() as interrupt:
             steps = self._steps(interrupt) if self._on_rows is None else self._loops(self._on_rows)
             try:
@@ -140,8 +156,11 @@ class Run:
                         break
             finally:
                 self.read_losses()
-        if self.is_stopping and isinstance(self.batches, Loader) and self.batches.batch:
-            self.batches.end_epoch()
+        if isinstance(self.batches, Loader):
+            if self._steps_per_epoch is not None:
+                self.batches.resume()
+            elif self.is_stopping and self.batches.batch:
+                self.batches.end_epoch()
         values = self.history.losses[self._before :]
         for i, value in enumerate(values):
             if not math.isfinite(value):
@@ -170,43 +189,68 @@ class Run:
 
     def _steps(self, interrupt: DeferredInterrupt) -> Iterator[Array]:
         """Train on every batch and yield the loss of each."""
-        for batch in interrupt.undeferred(self.batches):
+        for batch in interrupt.undeferred(self._batches()):
             self.batch = batch
             self.in_step = True
             loss = self._step(self.net, self.optimizer, *batch)
             self.in_step = False
             yield loss
 
+    def _batches(self) -> Iterable[Batch]:
+        """Return the batches of the rest of the epoch."""
+        if isinstance(self.batches, Loader) and self._steps_per_epoch is not None:
+            passes = (batch for _ in count() for batch in self._rest_of_pass())
+            return islice(passes, self._steps_per_epoch - self.step)
+        return self.batches
+
+    def _rest_of_pass(self) -> Iterable[Batch]:
+        """Return the batches of the loader from where it stopped."""
+        assert isinstance(self.batches, Loader)
+        self.batches.resume()
+        return self.batches
+
     def _loops(self, on_rows: CompiledStep) -> Iterator[Array]:
-        """Train on every batch and yield the losses of many at once.
+        """Train on every batch and yield the losses of many at once."""
+        if self._steps_per_epoch is None:
+            yield from self._loop_over_pass(on_rows, len(self.batches))  # type: ignore[arg-type]
+            return
+        while self.step < self._steps_per_epoch:
+            self._rest_of_pass()
+            yield from self._loop_over_pass(on_rows, self._steps_per_epoch - self.step)
+
+    def _loop_over_pass(self, on_rows: CompiledStep, most: int) -> Iterator[Array]:
+        """Train on the rest of a pass over the loader, but on no more than ``most`` batches.
 
         One call makes as many steps as the device can do between two reads of the loss.
         """
         loader = self.batches
         assert isinstance(loader, Loader)
-        x, t, size = loader.x, loader.t, loader.batch_size
-        xp, order = array_namespace(x), loader.start_epoch()
+        size, like = loader.batch_size, first_array(loader.x)
+        xp, order = array_namespace(like), loader.start_epoch()
         if order is None:
-            order = xp.arange(x.shape[0], device=device(x))
-        whole = x.shape[0] // size
+            order = xp.arange(loader.rows, device=device(like))
+        whole = loader.rows // size
         rows = xp.reshape(order[: whole * size], (whole, size))
-        arguments = self.net, self.optimizer, x, t
-        start, count = loader.batch, 1
-        while start < whole:
+        arguments = self.net, self.optimizer, *loader.parts
+        start, steps = loader.batch, 1
+        end = min(len(loader), start + most)
+        while start < min(whole, end):
             began = time.perf_counter()
-            stop = start + self.callbacks.steps_until_stop(self.updates, count)
+            stop = start + self.callbacks.steps_until_stop(self.updates, steps)
+            stop = min(stop, whole, end)
             losses = on_rows.for_each(rows, *arguments, start=start, stop=stop)
-            start = min(stop, whole)
+            start = stop
             loader.batch = start
             # To read one waits for the device.
             float(losses[-1])
-            count = _steps_in_time(losses.shape[0], time.perf_counter() - began)
+            steps = _steps_in_time(losses.shape[0], time.perf_counter() - began)
             yield losses
-        if loader.batch < len(loader):
+        if loader.batch < end:
             losses = on_rows(*arguments, order[whole * size :])
-            loader.batch = len(loader)
+            loader.batch = end
             yield losses
-        loader.end_epoch()
+        if end == len(loader):
+            loader.end_epoch()
 
     def _check_scale(self, precision: MixedPrecision) -> None:
         """Raise NonFiniteError if the gradients are not finite at any loss scale."""
@@ -258,7 +302,7 @@ def _can_loop(batches: Loader | Batches) -> bool:
     """Return whether the device can repeat a step on the rows of these batches."""
     if not isinstance(batches, Loader) or batches.augment is not None:
         return False
-    return target_of(batches.x).has_loop
+    return target_of(first_array(batches.x)).has_loop
 
 
 def _steps_in_time(count: int, seconds: float) -> int:

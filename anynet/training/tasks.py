@@ -46,6 +46,11 @@ class Task:
                 f"the network gives a {type(outputs).__name__}: {self.loss} needs an array; for "
                 "more than one there is a loss of your own, loss(net, x, t)"
             )
+        if not is_array(labels):
+            raise ArgumentError(
+                f"the labels are a {type(labels).__name__}: {self.loss} needs an array; for more "
+                "than one there is a loss of your own, loss(net, x, t)"
+            )
         if tuple(outputs.shape[:1]) != (1,):
             raise self._misfit(
                 tuple(outputs.shape),
@@ -214,13 +219,19 @@ _TASKS: dict[Any, Callable[[str, dict[str, Any]], Task]] = {
 
 def task_of(loss: Callable[..., Array]) -> Task | None:
     """Return the task of a loss with the settings of its `functools.partial`, None if unknown."""
+    loss, settings = settings_of(loss)
+    # Compared one by one, because some callables are not hashable.
+    kind = next((kind for known, kind in _TASKS.items() if known is loss), None)
+    return None if kind is None else kind(loss.__name__, settings)
+
+
+def settings_of(loss: Callable[..., Array]) -> tuple[Any, dict[str, Any]]:
+    """Return the function and the settings of a loss that is a `functools.partial`."""
     settings: dict[str, Any] = {}
     while isinstance(loss, partial) and not loss.args:
         settings = loss.keywords | settings
         loss = loss.func
-    # Compared one by one, because some callables are not hashable.
-    kind = next((kind for known, kind in _TASKS.items() if known is loss), None)
-    return None if kind is None else kind(loss.__name__, settings)
+    return loss, settings
 
 
 def _shape(shape: tuple[Any, ...]) -> str:

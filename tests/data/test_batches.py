@@ -242,15 +242,15 @@ X, T = np.zeros((4, 2), "float32"), np.zeros(4, "int64")
     [
         (
             X,
-            r"train is an array of shape \(4, 2\): wanted two arrays in one tuple \(x, t\), a "
-            "Loader, or an iterable",
+            r"train is an array of shape \(4, 2\): wanted two arrays in one tuple \(x, t\), or "
+            r"\(x, t, weights\), a Loader, or an iterable",
         ),
         (
-            (X, T, T),
-            r"train is a tuple of 3: wanted two arrays in one tuple \(x, t\)",
+            (X, T, T, T),
+            r"train is a tuple of 4: wanted two arrays in one tuple \(x, t\)",
         ),
         ((X,), r"train is a tuple of 1: wanted two arrays"),
-        ([X, X, X], "train is a list of 3: wanted two arrays"),
+        ([X, X, X, X], "train is a list of 4: wanted two arrays"),
         ({"x": X, "t": T}, "train is a dict of 2: wanted two arrays"),
         ("mnist", "train is 'mnist': wanted two arrays"),
         (None, "train is None: wanted two arrays"),
@@ -301,9 +301,9 @@ def examples():
             r"batch 1 of train is a dict: wanted \(x, t\), two arrays",
         ),
         (
-            [(X, T, T)],
+            [(X, T, T, T)],
             DataError,
-            r"batch 1 of train is a tuple, of 3: wanted \(x, t\), two arrays",
+            r"batch 1 of train is a tuple, of 4: wanted \(x, t\), two arrays",
         ),
         (
             [(X, T), None],
