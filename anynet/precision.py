@@ -157,14 +157,8 @@ class MixedPrecision:
         if like is None:
             return function(*args, **named)
         trace = MixedTrace(self._dtype_of(array_namespace(like)))
-        if self.keep:
-            kept = self._kept(arguments)
-            begun = tree.map(lambda x: trace.variable(x, kept=id(x) in kept), arguments)
-        else:
-            begun = tree.map(trace.variable, arguments)
-        out = function(*begun[0], **begun[1])
-        tree.update_buffers(lambda _, new: trace.value(new), arguments, begun)
-        return tree.map(lambda x: trace.value(widened(x)), out)
+        kept = dict.fromkeys(self._kept(arguments), True) if self.keep else {}
+        return tree.map(widened, trace.call(function, args, named, kept))
 
     def _dtype_of(self, xp: Namespace) -> DType:
         library: Any = getattr(xp, "plain_namespace", xp)

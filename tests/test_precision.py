@@ -375,6 +375,71 @@ def test_convolutions_and_pooling(backend, dtype):
 
 
 @BOTH
+def test_function_that_is_computed_again(backend, dtype):
+    """`remat` computes in mixed precision forward and again backward, and keeps paths."""
+    skip_without(backend, dtype)
+    dtypes = []
+    probe = Probe(dtypes.append)
+    net = layers.Sequential(
+        *(layers.Linear(8, 8), probe, layers.BatchNorm(8), layers.Linear(8, 4), probe),
+        seed=0,
+        backend=backend,
+    )
+    x, t = data(backend)
+
+    def again(net, x, t):
+        return losses.cross_entropy(anynet.autodiff.remat(net)(x), t)
+
+    policy = anynet.MixedPrecision(dtype, keep=["layers.3"], loss_scale=16.0)
+    value, grads = anynet.value_and_grad(again, precision=policy)(copy.deepcopy(net), x, t)
+    assert dtypes == 2 * [dtype, "float32"]
+    expected, exact = anynet.value_and_grad(loss_of, precision=policy)(net, x, t)
+    assert float(value) == pytest.approx(float(expected), rel=1e-6)
+    for a, b in zip(arrays_of(grads), arrays_of(exact), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3)
+
+
+@BOTH
+def test_own_derivatives_take_float32(backend, dtype):
+    skip_without(backend, dtype)
+    dtypes = []
+
+    def cube(x):
+        dtypes.append(dtype_name(x.dtype))
+        return x**3
+
+    cube_of = anynet.custom_vjp(cube, lambda g, out, x: 3 * x**2 * g)
+    net, (x, t) = layers.Linear(8, 4).initialize(0, backend), data(backend)
+    policy = anynet.MixedPrecision(dtype, loss_scale=16.0)
+
+    def loss(net, x, t):
+        return losses.cross_entropy(cube_of(net(x)), t)
+
+    _, grads = anynet.value_and_grad(loss, precision=policy)(net, x, t)
+    assert dtypes == ["float32"]
+    exact = anynet.grad(loss)(net, x, t)
+    a, b = host(grads.weight), host(exact.weight)
+    assert np.linalg.norm(a - b) < 0.05 * np.linalg.norm(b)
+
+
+@BOTH
+def test_penalty_of_a_gradient(backend, dtype):
+    skip_without(backend, dtype)
+    net, (x, _) = layers.Linear(8, 4).initialize(0, backend), data(backend)
+
+    def penalty(net, x):
+        xp = array_namespace(net.weight)
+        slope = anynet.grad(lambda x: xp.sum(xp.tanh(net(x))))(x)
+        return xp.mean(slope**2)
+
+    policy = anynet.MixedPrecision(dtype, loss_scale=16.0)
+    _, grads = anynet.value_and_grad(penalty, precision=policy)(net, x)
+    exact = anynet.grad(penalty)(net, x)
+    a, b = host(grads.weight), host(exact.weight)
+    assert np.linalg.norm(a - b) < 0.05 * np.linalg.norm(b)
+
+
+@BOTH
 def test_inference_under_a_policy(backend, dtype):
     skip_without(backend, dtype)
     net, (x, _) = network(backend), data(backend)

@@ -23,6 +23,7 @@ from anynet.errors import (
     MixedArraysError,
     ShapeError,
 )
+from anynet.tracing.mixed import mixed_like
 from anynet.tracing.trace import Primitive, Traced, shared, unwrap, wrap
 
 
@@ -40,17 +41,22 @@ def remat(f: Callable[..., Any]) -> Callable[..., Any]:
 
     """
 
-    def again(
-        g: Any,
-        out: Any,
-        args: Any,
-        named: Any,
-    ) -> Any:
-        return vjp(_call, args, named)[1](g)
+    @named_like(f)
+    def step(*args: Any, **named: Any) -> Any:
+        args = (f, *args)
+        call = mixed_like(_call, (args, named))
 
-    return named_like(f)(
-        lambda *args, **named: _step("remat", _call, again, (f, *args), named, plain=False)
-    )
+        def again(
+            g: Any,
+            out: Any,
+            args: Any,
+            named: Any,
+        ) -> Any:
+            return vjp(call, args, named)[1](g)
+
+        return _step("remat", call, again, args, named, plain=False)
+
+    return step
 
 
 def _call(args: Any, named: Any) -> Any:

@@ -5,7 +5,7 @@ records the casts. So gradients come back in float32. Source: Micikevicius et al
 training, ICLR 2018; the lists of PyTorch's autocast.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from anynet.array import (
@@ -21,6 +21,8 @@ from anynet.array import (
 from anynet.tracing.errors import differentiation_error
 from anynet.tracing.standard import CHAPTERS, STANDARD
 from anynet.tracing.trace import Primitive, Traced, next_level, primitive
+from anynet.tree import leaves, update_buffers
+from anynet.tree import map as map_leaves
 
 #: Calls whose arguments are cast to the narrow dtype: products with parameters.
 NARROW = frozenset(
@@ -87,7 +89,7 @@ class MixedTrace:
         self.dtype = dtype
 
     def variable(self, x: Array, *, kept: bool = False) -> Array:
-        """Return a traced array for a floating array. Other arrays and constants stay.
+        """Return a traced array for a floating array. Other arrays stay.
 
         Args:
             x: an array, which may belong to a trace further out.
@@ -96,16 +98,43 @@ class MixedTrace:
         """
         if not is_floating(x):
             return x
-        value = unrecorded(x)
-        if type(x) is Traced and x.trace is None:
-            if not kept:
-                return x
-            value = x.value
+        is_constant = type(x) is Traced and x.trace is None
+        value = x.value if is_constant else unrecorded(x)  # type: ignore[attr-defined]
         return Traced(value, self, _Leaf(kept=kept))  # type: ignore[arg-type]
 
     def value(self, x: Array) -> Array:
         """Return the array that a traced one of this trace stands for."""
         return x.value if type(x) is Traced and x.trace is self else x
+
+    def call(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        named: dict[str, Any],
+        kept: Mapping[int, bool],
+    ) -> Any:
+        """Return the value of a function in mixed precision, as arrays of the traces further out.
+
+        Args:
+            function: of trees of arrays. It returns a tree.
+            args: its arguments.
+            named: its keyword arguments.
+            kept: by the identity of an array, whether calls with it stay in float32. Constants
+                that are not among them stay constants.
+
+        """
+
+        def begin(x: Array) -> Array:
+            if id(x) in kept:
+                return self.variable(x, kept=kept[id(x)])
+            is_constant = type(x) is Traced and x.trace is None
+            return x if is_constant else self.variable(x)
+
+        arguments = (args, named)
+        begun = map_leaves(begin, arguments)
+        out = function(*begun[0], **begun[1])
+        update_buffers(lambda _, new: self.value(new), arguments, begun)
+        return map_leaves(self.value, out)
 
     def apply(
         self,
@@ -121,7 +150,7 @@ class MixedTrace:
             values = [_cast(self._plain(x), first.dtype) for x in args]
         elif step.name in NARROW and all(map(self._can_be_narrow, floating)):
             values = [self._narrow(x) for x in args]
-        elif step.name in ANY_DTYPE and not _differ(floating):
+        elif step.name == "remat" or (step.name in ANY_DTYPE and not _differ(floating)):
             values = [self._plain(x) for x in args]
         else:
             values = [_wide(self._plain(x)) for x in args]
@@ -140,8 +169,7 @@ class MixedTrace:
 
     def _can_be_narrow(self, x: Array) -> bool:
         """Return whether a floating argument may be cast to the narrow dtype."""
-        node: Any = x.node if type(x) is Traced and x.trace is self else None
-        if type(node) is _Leaf and node.kept:
+        if type(x) is Traced and x.trace is self and _is_kept(x.node):
             return False
         return is_narrow(x) or x.dtype == array_namespace(x).float32
 
@@ -160,6 +188,38 @@ class MixedTrace:
         if node.narrow is None:
             node.narrow = _constant_cast(value, self.dtype)
         return _use(value, node.narrow)
+
+
+def mixed_like(function: Callable[..., Any], arguments: Any) -> Callable[..., Any]:
+    """Return a function of arrays further out, in the mixed precision of these arguments.
+
+    Without mixed precision it is the function itself.
+
+    Args:
+        function: of trees of arrays.
+        arguments: a tree that has the arrays in the order in which the function will get them.
+
+    """
+    arrays: list[Any] = [x for _, x in leaves(arguments)]
+    trace = next((x.trace for x in arrays if _is_of_mixed_trace(x)), None)
+    if trace is None:
+        return function
+    dtype = trace.dtype
+    kept = {i: _is_kept(x.node) for i, x in enumerate(arrays) if _is_of_mixed_trace(x)}
+
+    def mixed(*args: Any) -> Any:
+        own = {id(x): kept[i] for i, (_, x) in enumerate(leaves(args)) if i in kept}
+        return MixedTrace(dtype).call(function, args, {}, own)
+
+    return mixed
+
+
+def _is_of_mixed_trace(x: Any) -> bool:
+    return type(x) is Traced and type(x.trace) is MixedTrace
+
+
+def _is_kept(node: Any) -> bool:
+    return type(node) is _Leaf and node.kept
 
 
 def is_mixed_precision(x: object) -> bool:
