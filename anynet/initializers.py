@@ -19,6 +19,7 @@ from anynet.errors import ArgumentError, ShapeError
 from anynet.primitives.normal import CELLS
 
 __all__ = [
+    "constant",
     "he",
     "he_uniform",
     "normal",
@@ -71,6 +72,24 @@ def ones(
 
     """
     return array_namespace(key).ones(shape, dtype=dtype, device=device(key))
+
+
+def constant(value: float) -> Initializer:
+    """Return an initializer that fills an array with a value.
+
+    Args:
+        value: finite.
+
+    Raises:
+        ArgumentError: the value is not finite.
+
+    >>> initializers.constant(0.25)(anynet.random.key(0), (2,), np.float32)
+    array([0.25, 0.25], dtype=float32)
+
+    """
+    if not -math.inf < value < math.inf:
+        raise ArgumentError(f"value is {value}: wanted a finite number")
+    return partial(_constant, value)
 
 
 def normal(standard_deviation: float = 0.01) -> Initializer:
@@ -322,6 +341,16 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 # Initializers are partial functions of these, which can be copied and pickled.
+def _constant(
+    value: float,
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DType,
+) -> Array:
+    xp = array_namespace(key)
+    return xp.full(shape, value, dtype=dtype, device=device(key))
+
+
 def _normal(
     standard_deviation: float,
     key: Array,

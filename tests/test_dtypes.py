@@ -42,8 +42,11 @@ LINEAR = (
     "Conv1d",
     "Conv2d",
     "Conv2d strided",
+    "Conv3d",
+    "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose2d same",
+    "AvgPool1d",
     "AvgPool2d",
 )
 #: Layers that compute nothing, and take any dtype.

@@ -15,6 +15,7 @@ from anynet.layers.activations import (
     LeakyReLU,
     LogSoftmax,
     Mish,
+    PReLU,
     ReLU,
     Sigmoid,
     SiLU,
@@ -26,10 +27,12 @@ from anynet.layers.activations import (
 )
 from anynet.layers.attention import (
     MultiHeadAttention,
+    TransformerDecoderLayer,
     TransformerEncoderLayer,
 )
 from anynet.layers.capture import capture
-from anynet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
+from anynet.layers.conv import Conv1d, Conv2d, Conv3d
+from anynet.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d
 from anynet.layers.dropout import Dropout
 from anynet.layers.embedding import Embedding
 from anynet.layers.initialization import Uninitialized, parameter
@@ -37,16 +40,19 @@ from anynet.layers.linear import Linear
 from anynet.layers.module import Module
 from anynet.layers.norm import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from anynet.layers.pool import (
+    AvgPool1d,
     AvgPool2d,
     Flatten,
     GlobalAvgPool2d,
     GlobalMaxPool2d,
+    MaxPool1d,
     MaxPool2d,
 )
 from anynet.layers.recurrent import GRU, LSTM, RNN
 from anynet.layers.residual import Residual
 from anynet.layers.sequential import Sequential
 from anynet.layers.summary import Summary, summary
+from anynet.layers.upsample import Upsample
 
 __all__ = [
     "ACTIVATIONS",
@@ -56,10 +62,13 @@ __all__ = [
     "LSTM",
     "RNN",
     "SELU",
+    "AvgPool1d",
     "AvgPool2d",
     "BatchNorm",
     "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
     "ConvTranspose2d",
     "Dropout",
     "Embedding",
@@ -73,10 +82,12 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
+    "MaxPool1d",
     "MaxPool2d",
     "Mish",
     "Module",
     "MultiHeadAttention",
+    "PReLU",
     "RMSNorm",
     "ReLU",
     "Residual",
@@ -88,8 +99,10 @@ __all__ = [
     "Step",
     "Summary",
     "Tanh",
+    "TransformerDecoderLayer",
     "TransformerEncoderLayer",
     "Uninitialized",
+    "Upsample",
     "activation",
     "capture",
     "parameter",

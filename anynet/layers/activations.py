@@ -3,10 +3,11 @@
 Each takes a floating array of any shape and returns one of the same shape and dtype.
 """
 
-from anynet import functions
-from anynet.arguments import check_flag
-from anynet.array import Array, number
-from anynet.errors import ArgumentError
+from anynet import functions, initializers
+from anynet.arguments import check_flag, sizes
+from anynet.array import Array, array_namespace, check_floating, number
+from anynet.errors import ArgumentError, ShapeError
+from anynet.layers.initialization import parameter
 from anynet.layers.module import Module
 
 
@@ -57,6 +58,51 @@ class LeakyReLU(Module):
     def forward(self, x: Array) -> Array:
         """Return x with the negative elements scaled."""
         return functions.leaky_relu(x, self.negative_slope)
+
+
+class PReLU(Module):
+    """Return x where x > 0 and weight · x elsewhere. Training changes the weight.
+
+    Input is (N, features, …) with a weight for each feature, or of any shape with one weight.
+
+    Args:
+        features: the number of weights, 1 or more. One weight is that of all elements.
+        negative_slope: the first value of the weights.
+
+    Attributes:
+        weight: (features,).
+
+    Raises:
+        ArgumentError: a setting out of range.
+        ShapeError: when called, an input of other features.
+        DTypeError: when called, an input that is not floating.
+
+    >>> layer = layers.PReLU().initialize(seed=0, backend="numpy")
+    >>> layer(np.asarray([-1.0, 0.0, 2.0], dtype="float32"))
+    array([-0.25,  0.  ,  2.  ], dtype=float32)
+
+    Source: He, Zhang, Ren and Sun, Delving deep into rectifiers, ICCV 2015; PyTorch's PReLU.
+
+    """
+
+    def __init__(self, features: int = 1, *, negative_slope: float = 0.25) -> None:
+        (features,) = sizes(features=features)
+        slope = number("negative_slope", negative_slope)
+        self.weight = parameter((features,), initializers.constant(slope))
+
+    def forward(self, x: Array) -> Array:
+        """Return x with the negative elements scaled."""
+        check_floating("PReLU", x)
+        weight, features = self.weight, self.weight.shape[0]
+        xp = array_namespace(x, weight)
+        if features > 1:
+            if x.ndim < 2 or x.shape[1] != features:
+                raise ShapeError(
+                    f"input of shape {tuple(x.shape)}: wanted {features} features, (N, "
+                    f"{features}, …)"
+                )
+            weight = xp.reshape(weight, (features,) + (1,) * (x.ndim - 2))
+        return xp.multiply(x, xp.where(x > 0, xp.ones_like(weight), weight))
 
 
 class ELU(Module):

@@ -1,6 +1,7 @@
-"""Attention, and the encoder layer of a transformer."""
+"""Attention, and the encoder and decoder layers of a transformer."""
 
 import math
+from collections.abc import Callable
 from functools import reduce
 
 from anynet.arguments import sizes, whole_number
@@ -90,7 +91,8 @@ class MultiHeadAttention(Module):
         xp = array_namespace(q)
         scale = 1 / math.sqrt(q.shape[-1])
         scores = xp.matmul(q, xp.matrix_transpose(k)) * scale
-        allowed = self._allowed(scores, mask, key_mask, causal=causal)
+        lengths = (query.shape[1], key.shape[1]) if causal else None
+        allowed = self._allowed(scores, mask, key_mask, lengths)
         weights = softmax(scores) if allowed is None else masked_softmax(scores, allowed)
         heads = xp.matmul(self.dropout(weights), v)
         heads = xp.permute_dims(heads, (0, 2, 1, 3))
@@ -112,10 +114,12 @@ class MultiHeadAttention(Module):
         scores: Array,
         mask: Array | None,
         key_mask: Array | None,
-        *,
-        causal: bool,
+        lengths: tuple[int, int] | None,
     ) -> Array | None:
-        """Return where a key counts, in all of the masks, None if there is none."""
+        """Return where a key counts, in all of the masks, None if there is none.
+
+        A causal mask is that of these lengths.
+        """
         xp = array_namespace(scores)
         for name, given in (("mask", mask), ("key_mask", key_mask)):
             if given is not None and not array_namespace(given).isdtype(given.dtype, "bool"):
@@ -127,9 +131,8 @@ class MultiHeadAttention(Module):
         if key_mask is not None:
             n, length = key_mask.shape
             parts.append(xp.reshape(key_mask, (n, 1, 1, length)))
-        if causal:
-            shape = scores.shape[-2:]
-            ones = xp.ones(shape, dtype=xp.bool, device=device(scores))
+        if lengths is not None:
+            ones = xp.ones(lengths, dtype=xp.bool, device=device(scores))
             parts.append(xp.tril(ones))
         return reduce(xp.logical_and, parts) if parts else None
 
@@ -169,12 +172,7 @@ class TransformerEncoderLayer(Module):
         norm_first: bool = False,
     ) -> None:
         self.attention = MultiHeadAttention(features, heads, dropout=dropout)
-        self.maps = Sequential(
-            Linear(features, hidden),
-            activation or ReLU(),
-            Dropout(dropout),
-            Linear(hidden, features),
-        )
+        self.maps = _maps(features, hidden, activation, dropout)
         self.norms = [LayerNorm(features), LayerNorm(features)]
         self.dropouts = [Dropout(dropout), Dropout(dropout)]
         self.norm_first = norm_first
@@ -200,3 +198,103 @@ class TransformerEncoderLayer(Module):
             mapped = self.maps(x)
             x = self.norms[1](self.dropouts[1](mapped) + x)
         return x
+
+
+class TransformerDecoderLayer(Module):
+    """Return x after attention to itself, attention to a memory, and two linear maps.
+
+    Each has a residual connection: h = norm(x + attention(x)), then k = norm(h + cross_attention(h,
+    memory)), then norm(k + maps(k)). With ``norm_first`` it is h = x + attention(norm(x)), and so
+    on. Each norm is a `LayerNorm`. Input is (N, length, features) and a memory (N, other length,
+    features), such as the output of an encoder. Output is (N, length, features).
+
+    Args:
+        features: of the input and the memory, 1 or more.
+        heads: a number that divides the features.
+        hidden: the features between the two linear maps, 1 or more.
+        dropout: the rate at which elements are set to 0 in training, in 0 ≤ rate < 1.
+        activation: between the two linear maps, `ReLU` by default.
+        norm_first: whether the norms come before attention and maps.
+
+    >>> layer = layers.TransformerDecoderLayer(8, 2, 16).initialize(seed=0, backend="numpy")
+    >>> x, memory = np.zeros((3, 5, 8), dtype="float32"), np.zeros((3, 7, 8), dtype="float32")
+    >>> layer(x, memory, causal=True).shape
+    (3, 5, 8)
+
+    Source: Vaswani et al., Attention is all you need, NeurIPS 2017; PyTorch's
+    TransformerDecoderLayer.
+
+    """
+
+    def __init__(
+        self,
+        features: int,
+        heads: int,
+        hidden: int,
+        *,
+        dropout: float = 0.1,
+        activation: Module | None = None,
+        norm_first: bool = False,
+    ) -> None:
+        self.attention = MultiHeadAttention(features, heads, dropout=dropout)
+        self.cross_attention = MultiHeadAttention(features, heads, dropout=dropout)
+        self.maps = _maps(features, hidden, activation, dropout)
+        self.norms = [LayerNorm(features) for _ in range(3)]
+        self.dropouts = [Dropout(dropout) for _ in range(3)]
+        self.norm_first = norm_first
+
+    def forward(
+        self,
+        x: Array,
+        memory: Array,
+        *,
+        mask: Array | None = None,
+        key_mask: Array | None = None,
+        causal: bool = False,
+        memory_mask: Array | None = None,
+        memory_key_mask: Array | None = None,
+    ) -> Array:
+        """Return x after attention and maps. Masks are boolean, True where a key counts.
+
+        Args:
+            x: (N, length, features).
+            memory: (N, other length, features).
+            mask: of the attention of x to itself, see `MultiHeadAttention`.
+            key_mask: (N, length), False for padding of x.
+            causal: whether position i of x attends to the positions up to i of x only.
+            memory_mask: of the attention to the memory, of a shape that broadcasts to (N, heads,
+                length, other length).
+            memory_key_mask: (N, other length), False for padding of the memory.
+
+        """
+
+        def attend(x: Array) -> Array:
+            out: Array = self.attention(x, mask=mask, key_mask=key_mask, causal=causal)
+            return out
+
+        def cross(x: Array) -> Array:
+            out: Array = self.cross_attention(x, memory, mask=memory_mask, key_mask=memory_key_mask)
+            return out
+
+        parts: list[Callable[[Array], Array]] = [attend, cross, self.maps]
+        for part, norm, dropout in zip(parts, self.norms, self.dropouts, strict=True):
+            if self.norm_first:
+                x = dropout(part(norm(x))) + x
+            else:
+                x = norm(dropout(part(x)) + x)
+        return x
+
+
+def _maps(
+    features: int,
+    hidden: int,
+    activation: Module | None,
+    dropout: float,
+) -> Sequential:
+    """Return the two linear maps of a layer."""
+    return Sequential(
+        Linear(features, hidden),
+        activation or ReLU(),
+        Dropout(dropout),
+        Linear(hidden, features),
+    )

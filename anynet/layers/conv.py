@@ -1,22 +1,34 @@
-"""Convolutions of images (N, channels, height, width) and of sequences (N, channels, length).
+"""Convolutions of sequences, images and volumes.
 
-Kernel size, stride, padding and dilation of images are a whole number, or a pair for height and
-width. Padding is zeros on both sides. The padding "same" keeps the size, which the stride then
-divides, and in a transposed convolution multiplies.
+Sequences are (N, channels, length), images (N, channels, height, width), volumes (N, channels,
+depth, height, width). Kernel size, stride, padding and dilation are a whole number, or one for each
+of these axes. Padding is zeros on both sides. The padding "same" keeps the size, which the stride
+then divides.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 from anynet import initializers
-from anynet.arguments import check_flag, sizes, whole_number
+from anynet.arguments import check_flag, sizes
 from anynet.array import Array, array_namespace
-from anynet.errors import ArgumentError, ShapeError
+from anynet.errors import ShapeError
 from anynet.initializers import Initializer
 from anynet.layers.initialization import parameter
 from anynet.layers.module import Module
-from anynet.primitives import conv2d, conv2d_input_gradient
-from anynet.primitives.convolution import Padding, Pair, Shape, check_images
+from anynet.layers.windows import (
+    in_a_row,
+    numbers,
+    padding_of,
+    settings_of,
+    sides,
+    two,
+    weight_shape,
+)
+from anynet.primitives import conv2d
+from anynet.primitives.convolution import (
+    Pair,
+    Shape,
+    check_images,
+    check_windows,
+)
 
 
 class Conv2d(Module):
@@ -67,19 +79,19 @@ class Conv2d(Module):
     ) -> None:
         in_channels, out_channels = sizes(in_channels=in_channels, out_channels=out_channels)
         check_flag("bias", bias)
-        kernel = pair("kernel_size", kernel_size)
-        shape = _weight_shape(out_channels, in_channels, kernel, groups)
+        kernel = numbers("kernel_size", kernel_size, 2)
+        shape = weight_shape(out_channels, in_channels, kernel, groups)
         self.weight = parameter(shape, initializer)
         self.bias = parameter((out_channels,), initializers.zeros) if bias else None
-        self.stride = pair("stride", stride)
-        self.dilation = pair("dilation", dilation)
+        self.stride = numbers("stride", stride, 2)
+        self.dilation = numbers("dilation", dilation, 2)
         self.groups = groups
-        self.padding = _padding(padding)
+        self.padding = padding_of(padding, 2)
 
     def forward(self, x: Array) -> Array:
         """Return the convolution of images."""
         check_images(x)
-        settings = _settings(self, x.shape[2:])
+        settings = settings_of(self, x.shape[2:])
         return conv2d(x, self.weight, self.bias, **settings)
 
 
@@ -128,14 +140,14 @@ class Conv1d(Module):
     ) -> None:
         in_channels, out_channels = sizes(in_channels=in_channels, out_channels=out_channels)
         check_flag("bias", bias)
-        kernel = pair("kernel_size", kernel_size)[:1]
-        shape = _weight_shape(out_channels, in_channels, kernel, groups)
+        kernel = numbers("kernel_size", kernel_size, 1)
+        shape = weight_shape(out_channels, in_channels, kernel, groups)
         self.weight = parameter(shape, initializer)
         self.bias = parameter((out_channels,), initializers.zeros) if bias else None
-        self.stride = pair("stride", (1, stride))
-        self.dilation = pair("dilation", (1, dilation))
+        self.stride = numbers("stride", stride, 1)
+        self.dilation = numbers("dilation", dilation, 1)
         self.groups = groups
-        self.padding = _padding(padding, height=0)
+        self.padding = padding_of(padding, 1)
 
     def forward(self, x: Array) -> Array:
         """Return the convolution of sequences, as images of one row."""
@@ -146,41 +158,43 @@ class Conv1d(Module):
         xp = array_namespace(x, self.weight)
         row = xp.expand_dims(x, axis=2)
         weight = xp.expand_dims(self.weight, axis=2)
-        settings = _settings(self, row.shape[2:], weight.shape[2:])
+        settings = in_a_row(settings_of(self, x.shape[2:]))
         return xp.squeeze(conv2d(row, weight, self.bias, **settings), axis=2)
 
 
-class ConvTranspose2d(Module):
-    """Return bias + the transpose of a convolution, for images.
+class Conv3d(Module):
+    """Return bias + the convolution of volumes with the weight.
 
-    Input is (N, in_channels, h, w), output (N, out_channels, h', w') with h' = (h - 1) stride -
-    2 padding + dilation (kernel - 1) + 1 + output_padding.
+    Input is (N, in_channels, d, h, w), output (N, out_channels, d', h', w') with d' = (d +
+    2 padding - dilation (kernel - 1) - 1) // stride + 1. It is a convolution of images whose
+    channels are those of all slices that a window reaches.
 
     Args:
         in_channels: of the input, 1 or more.
         out_channels: of the output, 1 or more.
-        kernel_size: of the weight, a whole number of 1 or more, or a pair for height and width.
-        stride: the step between windows of the output, 1 or more.
-        padding: pixels removed on each side of the output, 0 or more, or "same".
-        output_padding: rows and columns added at the end, 0 or more.
+        kernel_size: of the weight, a whole number of 1 or more, or three for depth, height and
+            width.
+        stride: the step between windows, 1 or more.
+        padding: zeros on each side, 0 or more, or "same".
         dilation: the step between the elements of a window, 1 or more.
         groups: a number that divides the channels. Each group of inputs has its own outputs.
         bias: whether there is a bias.
         initializer: of the weight. The bias begins with zeros.
 
     Attributes:
-        weight: (in_channels, out_channels / groups, kernel height, kernel width).
+        weight: (out_channels, in_channels / groups, kernel depth, kernel height, kernel width).
         bias: (out_channels,), or None.
 
     Raises:
         ArgumentError: a setting out of range.
         ShapeError: when called, an input of another shape.
 
-    >>> layer = layers.ConvTranspose2d(8, 1, 2, stride=2).initialize(seed=0, backend="numpy")
-    >>> layer(np.zeros((100, 8, 14, 14), dtype="float32")).shape
-    (100, 1, 28, 28)
+    >>> layer = layers.Conv3d(1, 8, 3, padding=1).initialize(seed=0, backend="numpy")
+    >>> layer(np.zeros((2, 1, 10, 16, 16), dtype="float32")).shape
+    (2, 8, 10, 16, 16)
 
-    Source: Zeiler, Krishnan, Taylor and Fergus, Deconvolutional networks, CVPR 2010.
+    Source: Ji, Xu, Yang and Yu, 3D convolutional neural networks for human action recognition, PAMI
+    2013; PyTorch's Conv3d.
 
     """
 
@@ -188,139 +202,71 @@ class ConvTranspose2d(Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | Pair,
+        kernel_size: int | Shape,
         *,
-        stride: int | Pair = 1,
-        padding: int | Pair | str = 0,
-        output_padding: int | Pair = 0,
-        dilation: int | Pair = 1,
+        stride: int | Shape = 1,
+        padding: int | Shape | str = 0,
+        dilation: int | Shape = 1,
         groups: int = 1,
         bias: bool = True,
         initializer: Initializer = initializers.he,
     ) -> None:
         in_channels, out_channels = sizes(in_channels=in_channels, out_channels=out_channels)
         check_flag("bias", bias)
-        kernel = pair("kernel_size", kernel_size)
-        shape = _weight_shape(in_channels, out_channels, kernel, groups)
+        kernel = numbers("kernel_size", kernel_size, 3)
+        shape = weight_shape(out_channels, in_channels, kernel, groups)
         self.weight = parameter(shape, initializer)
         self.bias = parameter((out_channels,), initializers.zeros) if bias else None
-        self.stride = pair("stride", stride)
-        self.dilation = pair("dilation", dilation)
+        self.stride = numbers("stride", stride, 3)
+        self.dilation = numbers("dilation", dilation, 3)
         self.groups = groups
-        self.padding = _padding(padding)
-        self.output_padding = pair("output_padding", output_padding, least=0)
+        self.padding = padding_of(padding, 3)
 
     def forward(self, x: Array) -> Array:
-        """Return the images whose convolution has the shape of x."""
-        channels = self.weight.shape[0]
-        if x.ndim != 4 or x.shape[1] != channels:
+        """Return the convolution of volumes."""
+        out_channels, in_channels, *kernel = self.weight.shape
+        wanted = in_channels * self.groups
+        if x.ndim != 5 or x.shape[1] != wanted:
             raise ShapeError(
-                f"input of shape {tuple(x.shape)}: wanted images of {channels} channels, (N, "
-                f"{channels}, h, w)"
+                f"input of shape {tuple(x.shape)}: wanted volumes of {wanted} channels, (N, "
+                f"{wanted}, depth, height, width)"
             )
-        kernel = self.weight.shape[2:]
-        height, width = (x.shape[2 + i] * self.stride[i] for i in (0, 1))
-        settings = _settings(self, (height, width), kernel)
-        if not isinstance(self.padding, str):
-            # No window reaches the rows and columns that the output padding adds at the end.
-            extra = self.output_padding
-            padding = [(self.padding[i], self.padding[i] - extra[i]) for i in (0, 1)]
-            settings["padding"] = tuple(padding)
-            height, width = (
-                (x.shape[2 + i] - 1) * self.stride[i]
-                + self.dilation[i] * (kernel[i] - 1)
-                + 1
-                - sum(padding[i])
-                for i in (0, 1)
-            )
-        y = conv2d_input_gradient(x, self.weight, (height, width), **settings)
-        if self.bias is None:
-            return y
-        return y + array_namespace(self.bias).reshape(self.bias, (-1, 1, 1))
-
-
-_Convolution = Conv1d | Conv2d | ConvTranspose2d
-
-
-def pair(
-    name: str,
-    value: int | Pair,
-    least: int = 1,
-) -> Pair:
-    """Return a setting as a pair of whole numbers, for height and width.
-
-    Raises:
-        ArgumentError: not whole numbers, or smaller than the least.
-
-    """
-    is_pair = isinstance(value, Sequence) and not isinstance(value, str)
-    try:
-        height, width = value if is_pair else (value, value)  # type: ignore[misc]
-        return whole_number(name, height, least), whole_number(name, width, least)
-    except ValueError:
-        # Also an ArgumentError.
-        raise ArgumentError(
-            f"{name} is {value!r}: wanted a whole number of {least} or more, or two for height and "
-            "width"
-        ) from None
-
-
-def _padding(value: int | Pair | str, height: int | None = None) -> Pair | str:
-    """Return the padding as a pair, or "same". A number for a sequence has another height."""
-    if value == "same":
-        return value
-    if isinstance(value, str):
-        raise ArgumentError(
-            f"padding is {value!r}: wanted a whole number of 0 or more, two, or 'same'"
+        padding = sides(self, x.shape[2:])
+        check_windows(
+            x.shape[2:],
+            tuple(kernel),
+            padding,
+            self.dilation,
         )
-    if height is not None and isinstance(value, int):
-        value = (height, value)
-    return pair("padding", value, least=0)
-
-
-def _weight_shape(
-    rows: int,
-    columns: int,
-    kernel: Shape,
-    groups: int,
-) -> Shape:
-    """Return (rows, columns / groups, *kernel)."""
-    groups = whole_number("groups", groups, 0)
-    if not groups or rows % groups or columns % groups:
-        raise ArgumentError(
-            f"{rows} and {columns} channels in {groups} groups: wanted numbers that the groups "
-            "divide"
+        images, depth = self._images(x, padding[0])
+        xp = array_namespace(images, self.weight)
+        out = conv2d(
+            images,
+            xp.reshape(self.weight, (out_channels, -1, *kernel[1:])),
+            self.bias,
+            stride=two(self.stride[1:]),
+            padding=two(padding[1:]),
+            dilation=two(self.dilation[1:]),
+            groups=self.groups,
         )
-    return (rows, columns // groups, *kernel)
+        volumes = xp.reshape(out, (-1, depth, *out.shape[1:]))
+        return xp.permute_dims(volumes, (0, 2, 1, 3, 4))
 
+    def _images(self, x: Array, front: Pair) -> tuple[Array, int]:
+        """Return an image for each window along the depth, (N · depth', …, h, w), and depth'.
 
-def _settings(
-    layer: _Convolution,
-    size: Shape,
-    kernel: Shape | None = None,
-) -> dict[str, Any]:
-    """Return the settings of the primitive for images of a size."""
-    return {
-        "stride": layer.stride,
-        "padding": _around(layer, size, kernel or layer.weight.shape[2:]),
-        "dilation": layer.dilation,
-        "groups": layer.groups,
-    }
-
-
-def _around(
-    layer: _Convolution,
-    size: Shape,
-    kernel: Shape,
-) -> Padding:
-    """Return the padding before and after the rows, and before and after the columns."""
-    if not isinstance(layer.padding, str):
-        height, width = layer.padding
-        return (height, height), (width, width)
-    sides = []
-    for n, step, dilation, k in zip(size, layer.stride, layer.dilation, kernel, strict=True):
-        # The last of ⌈n / step⌉ windows ends where the padded image does.
-        windows = -(-n // step)
-        padding = max(0, (windows - 1) * step + dilation * (k - 1) + 1 - n)
-        sides.append((padding // 2, padding - padding // 2))
-    return sides[0], sides[1]
+        Its channels are those of all slices that the window reaches.
+        """
+        xp = array_namespace(x)
+        _, channels, depth, height, width = x.shape
+        if max(front):
+            # A batch of any length, as in an ONNX file, has no shape for zeros().
+            zeros = xp.zeros_like(x[:, :, :1, :, :])
+            x = xp.concat([zeros] * front[0] + [x] + [zeros] * front[1], axis=2)
+        length, step, dilation = self.weight.shape[2], self.stride[0], self.dilation[0]
+        count = (depth + sum(front) - dilation * (length - 1) - 1) // step + 1
+        reach = (count - 1) * step + 1
+        starts = range(0, length * dilation, dilation)
+        slices = [x[:, :, i : i + reach : step, :, :] for i in starts]
+        seen = xp.permute_dims(xp.stack(slices, axis=2), (0, 3, 1, 2, 4, 5))
+        return xp.reshape(seen, (-1, channels * length, height, width)), count

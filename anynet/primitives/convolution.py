@@ -53,22 +53,22 @@ def check_images(x: Array) -> None:
 def check_windows(
     size: Shape,
     kernel: Shape,
-    padding: Padding,
-    dilation: Pair,
+    padding: tuple[Pair, ...],
+    dilation: Shape,
 ) -> None:
-    """Check that a window is not larger than the padded image.
+    """Check that a window is not larger than the padded image or volume.
 
     Raises:
         ShapeError: it is larger.
 
     """
-    padded = tuple(size[i] + sum(padding[i]) for i in (0, 1))
-    reach = tuple(dilation[i] * (kernel[i] - 1) + 1 for i in (0, 1))
-    if reach[0] > padded[0] or reach[1] > padded[1]:
+    padded = [n + sum(around) for n, around in zip(size, padding, strict=True)]
+    reach = [step * (n - 1) + 1 for n, step in zip(kernel, dilation, strict=True)]
+    if any(n > most for n, most in zip(reach, padded, strict=True)):
+        shown = ["×".join(map(str, lengths)) for lengths in (kernel, reach, padded)]
         raise ShapeError(
-            f"a kernel of {kernel[0]}×{kernel[1]}, which reaches over {reach[0]}×{reach[1]}, is "
-            f"larger than the padded image of {padded[0]}×{padded[1]}: wanted a smaller kernel or "
-            "dilation, or more padding"
+            f"a kernel of {shown[0]}, which reaches over {shown[1]}, is larger than the padded "
+            f"image of {shown[2]}: wanted a smaller kernel or dilation, or more padding"
         )
 
 

@@ -96,6 +96,82 @@ def conv1d(draw):
     return ours, theirs, (2, n, draw(st.integers(5, 8))), dict(WEIGHTS)
 
 
+def conv3d(draw):
+    groups, n, m = channels(draw)
+    three = st.tuples(few, few, few)
+    config = {
+        "stride": draw(three),
+        "padding": draw(st.tuples(*[st.integers(0, 1)] * 3)),
+        "dilation": draw(st.tuples(*[st.integers(1, 2)] * 3)),
+        "groups": groups,
+        "bias": draw(st.booleans()),
+    }
+    kernel = draw(three)
+    # PyTorch warns of a copy for kernels of even length.
+    if draw(st.booleans()) and all(length % 2 for length in kernel):
+        config |= {"padding": "same", "stride": 1}
+    ours, theirs = layers.Conv3d(n, m, kernel, **config), nn.Conv3d(n, m, kernel, **config)
+    names = dict(WEIGHTS) if config["bias"] else {"weight": WEIGHTS["weight"]}
+    return ours, theirs, (2, n, *draw(st.tuples(*[st.integers(4, 5)] * 3))), names
+
+
+def conv_transpose1d(draw):
+    groups, n, m = channels(draw)
+    stride, dilation = draw(few), draw(st.integers(1, 2))
+    config = {
+        "stride": stride,
+        "padding": draw(st.integers(0, 1)),
+        "output_padding": draw(st.integers(0, max(stride, dilation) - 1)),
+        "dilation": dilation,
+        "groups": groups,
+    }
+    kernel = draw(st.integers(2, 3))
+    ours, theirs = (
+        layers.ConvTranspose1d(n, m, kernel, **config),
+        nn.ConvTranspose1d(n, m, kernel, **config),
+    )
+    return ours, theirs, (2, n, draw(st.integers(3, 6))), dict(WEIGHTS)
+
+
+def prelu(draw):
+    n = draw(few)
+    shape = draw(st.sampled_from([(4, n), (3, n, 2), (2, n, 2, 3)]))
+    slope = draw(st.sampled_from([0.25, -0.5]))
+    return (
+        layers.PReLU(n, negative_slope=slope),
+        nn.PReLU(n, slope),
+        shape,
+        {"weight": ("weight", same)},
+    )
+
+
+def pool1d(name):
+    def build(draw):
+        kernel, stride = draw(few), draw(st.none() | few)
+        padding = draw(st.integers(0, kernel // 2))
+        ours = getattr(layers, name)(kernel, stride=stride, padding=padding)
+        theirs = getattr(nn, name)(kernel, stride=stride, padding=padding)
+        return ours, theirs, (2, draw(few), draw(st.integers(3, 7))), {}
+
+    return build
+
+
+def upsample(draw):
+    axes = draw(few)
+    mode = draw(st.sampled_from(["nearest", ["linear", "bilinear", "trilinear"][axes - 1]]))
+    config = {"mode": mode}
+    if mode != "nearest":
+        config["align_corners"] = draw(st.booleans())
+    if draw(st.booleans()):
+        config["size"] = draw(st.tuples(*[st.integers(1, 7)] * axes))
+    else:
+        # Half of a length of 2 or more is an element.
+        scales = st.sampled_from([0.5, 1, 1.5, 1.7, 2, 2.5, 3])
+        config["scale_factor"] = draw(st.tuples(*[scales] * axes))
+    shape = draw(st.tuples(*[st.integers(2, 5)] * axes))
+    return layers.Upsample(**config), nn.Upsample(**config), (2, draw(few), *shape), {}
+
+
 def conv_transpose2d(draw):
     groups, n, m = channels(draw)
     stride, dilation = (
@@ -284,11 +360,64 @@ def encoder_layer(draw):
     return ours, theirs, (2, draw(few), width), names
 
 
+def decoder_layer(draw):
+    heads = draw(st.integers(1, 2))
+    width, hidden, first = heads * 2, draw(few), draw(st.booleans())
+    length, causal = draw(few), draw(st.booleans())
+    ours = Decoder(
+        layers.TransformerDecoderLayer(width, heads, hidden, dropout=0.0, norm_first=first)
+    )
+    theirs = nn.TransformerDecoderLayer(
+        width,
+        heads,
+        hidden,
+        dropout=0.0,
+        batch_first=True,
+        norm_first=first,
+    )
+    mask = nn.Transformer.generate_square_subsequent_mask(length) if causal else None
+    mask = mask.double() if causal else None
+    # The memory is the sequence from its end, and longer by one.
+    call = lambda x: theirs(x, torch.cat([x.flip(1), x[:, :1]], 1), tgt_mask=mask)
+    names = {}
+    for ours_name, theirs_name in (
+        ("attention", "self_attn"),
+        ("cross_attention", "multihead_attn"),
+    ):
+        for path, source in attention_names(f"{theirs_name}.", width).items():
+            names[f"layer.{ours_name}.{path}"] = source
+    for i, name in ((0, "linear1"), (3, "linear2")):
+        names[f"layer.maps.layers.{i}.weight"] = (f"{name}.weight", transposed)
+        names[f"layer.maps.layers.{i}.bias"] = (f"{name}.bias", same)
+    for i in range(3):
+        names[f"layer.norms.{i}.weight"] = (f"norm{i + 1}.weight", same)
+        names[f"layer.norms.{i}.bias"] = (f"norm{i + 1}.bias", same)
+    return ours, call, (2, length, width), names, theirs, {"causal": causal}
+
+
+class Decoder(layers.Module):
+    """A decoder layer whose memory is its input from the end, and the first position again."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def forward(self, x, *, causal):
+        xp = array_namespace(x)
+        memory = xp.concat([xp.flip(x, axis=1), x[:, :1, :]], axis=1)
+        return self.layer(x, memory, causal=causal)
+
+
 BUILDERS = {
     "Linear": linear,
     "Conv2d": conv2d,
     "Conv1d": conv1d,
+    "Conv3d": conv3d,
+    "ConvTranspose1d": conv_transpose1d,
     "ConvTranspose2d": conv_transpose2d,
+    "MaxPool1d": pool1d("MaxPool1d"),
+    "AvgPool1d": pool1d("AvgPool1d"),
+    "PReLU": prelu,
+    "Upsample": upsample,
     "MaxPool2d": pool("MaxPool2d"),
     "AvgPool2d": pool("AvgPool2d"),
     "GlobalMaxPool2d": global_pool("Max"),
@@ -302,6 +431,7 @@ BUILDERS = {
     "GRU": recurrent("GRU"),
     "MultiHeadAttention": attention,
     "TransformerEncoderLayer": encoder_layer,
+    "TransformerDecoderLayer": decoder_layer,
 }
 
 

@@ -5,6 +5,18 @@ import math
 import numpy as np
 
 from anynet import layers
+from anynet.array import array_namespace
+
+
+class OnItself(layers.Module):
+    """A decoder layer whose memory is its input, backwards."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x, array_namespace(x).flip(x, axis=1), causal=True)
+
 
 #: Name: (function that returns the layer, shape of its input without the batch).
 EXAMPLES = {
@@ -51,13 +63,33 @@ EXAMPLES = {
     "RNN": (lambda: layers.RNN(3, 4), (3, 3)),
     "LSTM": (lambda: layers.LSTM(3, 4), (3, 3)),
     "GRU": (lambda: layers.GRU(3, 4), (3, 3)),
+    "Residual": (
+        lambda: layers.Residual(layers.Linear(4, 4), layers.Tanh()),
+        (4,),
+    ),
     "LSTM of two layers": (
         lambda: layers.LSTM(3, 2, layers=2, bidirectional=True, dropout=0.3),
         (2, 3),
     ),
-    "Residual": (
-        lambda: layers.Residual(layers.Linear(4, 4), layers.Tanh()),
-        (4,),
+    "Conv3d": (
+        lambda: layers.Conv3d(2, 4, (2, 3, 1), padding=(1, 0, 1), stride=(2, 1, 1), groups=2),
+        (2, 2, 3, 2),
+    ),
+    "ConvTranspose1d": (
+        lambda: layers.ConvTranspose1d(2, 3, 3, stride=2, padding=1, output_padding=1),
+        (2, 4),
+    ),
+    "MaxPool1d": (lambda: layers.MaxPool1d(3, stride=2, padding=1), (2, 6)),
+    "AvgPool1d": (lambda: layers.AvgPool1d(2), (2, 5)),
+    "Upsample": (lambda: layers.Upsample(scale_factor=1.5), (2, 3, 4)),
+    "Upsample linear": (
+        lambda: layers.Upsample(scale_factor=(2, 1.5), mode="bilinear"),
+        (2, 3, 4),
+    ),
+    "PReLU": (lambda: layers.PReLU(3), (3, 2)),
+    "TransformerDecoderLayer": (
+        lambda: OnItself(layers.TransformerDecoderLayer(4, 2, 6)),
+        (3, 4),
     ),
 }
 
