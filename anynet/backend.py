@@ -26,8 +26,15 @@ from anynet.array import (
     is_array,
     library_name,
     own_device,
+    unrecorded,
 )
-from anynet.errors import BackendError, DTypeError
+from anynet.errors import (
+    AnynetError,
+    BackendError,
+    DataError,
+    DifferentiationError,
+    DTypeError,
+)
 from anynet.namespace_adapter import NamespaceAdapter
 from anynet.plugins import entry_points, plugin, plugin_of
 
@@ -120,21 +127,31 @@ class Backend:
         """Return a scalar, nested lists, a buffer or any library's array as an array on this
         device.
 
-        Python floats become float32. Arrays and buffers keep their dtype unless ``dtype`` is given.
+        Python floats become float32. Arrays, buffers and objects with ``__dlpack__`` keep their
+        dtype unless ``dtype`` is given. The memory is shared or copied: docs/interop.md has a
+        table.
+
+        Raises:
+            DataError: the array has no values that can be copied, as a sparse one.
+            DifferentiationError: another library records derivatives of the array.
+            DTypeError: the dtype is not numeric, or the library lacks it.
 
         >>> anynet.get_backend("numpy").asarray([[1.0, 2.0]])
         array([[1., 2.]], dtype=float32)
+
         """
         if is_array(obj):
-            x = self.from_array(obj)
+            x = self._moved(obj, self.from_array)
         else:
             x = self.from_host(obj)
-            if dtype is None and not is_buffer(obj) and self.xp.isdtype(x.dtype, "real floating"):
+            if dtype is None and not has_dtype(obj) and self.xp.isdtype(x.dtype, "real floating"):
                 dtype = self.xp.float32
         return x if dtype is None else self.xp.astype(x, dtype, copy=False)
 
     def from_host(self, obj: Any) -> Array:
-        """Return a scalar, nested lists or an object with a buffer as an array."""
+        """Return a scalar, nested lists or an object with a buffer or DLPack as an array."""
+        if hasattr(obj, "__dlpack__") and hasattr(self.xp, "from_dlpack"):
+            return self.xp.from_dlpack(obj, device=self.device)
         return self.xp.asarray(obj, device=self.device)
 
     def from_array(self, x: Array) -> Array:
@@ -149,6 +166,25 @@ class Backend:
         if hasattr(x, "__dlpack__") and hasattr(self.xp, "from_dlpack"):
             return self.xp.from_dlpack(x, device=self.device)
         return self.through_host(x)
+
+    def _moved(self, x: Array, move: Callable[[Array], Any]) -> Any:
+        """Return ``move(x)`` for an array of any library, with errors that say what x is."""
+        library = library_name(array_namespace(x))
+        if library != self.name and unrecorded(x) is not x:
+            raise DifferentiationError(
+                f"{library} records derivatives of the array that {self.name} was given, and they "
+                "would be lost: pass x.detach()"
+            )
+        try:
+            return move(x)
+        except (BufferError, NotImplementedError, TypeError, ValueError) as error:
+            if isinstance(error, AnynetError):
+                raise
+            line = str(error).partition("\n")[0]
+            raise DataError(
+                f"an array of {library} on {device(x)} cannot be brought to {self.name} "
+                f"({type(error).__name__}: {line}): wanted a dense array that has values"
+            ) from error
 
     def to_host(self, x: Array) -> Any:
         """Return the values as a NumPy array in main memory, after waiting for the device.
@@ -325,10 +361,12 @@ def kernels_for(xp: Namespace) -> Mapping[str, Callable[..., Any]]:
     return kernels
 
 
-def is_buffer(obj: Any) -> bool:
-    """Return whether the object has a buffer, which has a dtype, unlike Python scalars and
-    lists.
+def has_dtype(obj: Any) -> bool:
+    """Return whether the object has a buffer or DLPack's methods, and so a dtype, unlike Python
+    scalars and lists.
     """
+    if hasattr(obj, "__dlpack__"):
+        return True
     try:
         memoryview(obj)
     except TypeError:

@@ -10,7 +10,7 @@ from typing import Any
 from anynet_numpy import portable
 
 from anynet.array import is_array, is_narrow, own_device
-from anynet.backend import Backend, check_dtype, get_backend, is_buffer
+from anynet.backend import Backend, check_dtype, get_backend, has_dtype
 from anynet.errors import BackendError, DTypeError
 from anynet_jax.kernels import KERNELS
 from anynet_jax.target import JaxTarget
@@ -82,7 +82,7 @@ class JaxBackend(Backend):
             check_dtype(self.xp, dtype)
             if not isinstance(obj, self._jax.Array):
                 x: Any = (
-                    get_backend(obj).to_host(obj)
+                    self._moved(obj, get_backend(obj).to_host)
                     if is_array(obj)
                     else get_backend("numpy").from_host(obj)
                 )
@@ -92,9 +92,12 @@ class JaxBackend(Backend):
     def from_host(self, obj: Any) -> Any:
         """Copy to the device, by way of NumPy, which reads every buffer."""
         x = portable(obj)
+        if has_dtype(obj):
+            # JAX may use the same memory, which another program may change later.
+            x = x.copy()
         # Python's floats have no dtype to keep.
         wide = x.dtype.name in ("int64", "uint64") or (
-            x.dtype.name in ("float64", "complex128") and is_buffer(obj)
+            x.dtype.name in ("float64", "complex128") and has_dtype(obj)
         )
         if wide and not self.supports(x.dtype):
             x = _narrowed(x)

@@ -5,9 +5,10 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 
+from anynet.arguments import describe
 from anynet.array import widened
 from anynet.backend import Backend
-from anynet.errors import BackendError, DTypeError
+from anynet.errors import BackendError, DataError, DTypeError
 from anynet_numpy import older
 from anynet_numpy.kernels import KERNELS
 from anynet_numpy.target import NumpyTarget
@@ -31,7 +32,7 @@ class NumpyBackend(Backend):
 
     def from_host(self, obj: Any) -> Any:
         """Return a scalar, nested lists or an object with a buffer as an array."""
-        return checked(np.asarray(obj))
+        return in_numpy(obj)
 
     def from_array(self, x: Any) -> Any:
         """Return any library's array, copied if its device is not the CPU.
@@ -42,8 +43,31 @@ class NumpyBackend(Backend):
             return checked(x)
         if not hasattr(x, "__dlpack__"):
             return checked(np.asarray(x))
+        if hasattr(x, "resolve_neg"):
+            # PyTorch exports a tensor that is the negative of its memory without the sign, and none
+            # that is the conjugate.
+            x = x.resolve_conj().resolve_neg()
         known = hasattr(np, str(x.dtype).rpartition(".")[2])
         return older.from_dlpack(x if known else widened(x))
+
+
+def in_numpy(obj: Any) -> Any:
+    """Return a scalar, lists, a buffer or an object with ``__dlpack__`` as a NumPy array.
+
+    Raises:
+        DTypeError: as for `checked`.
+        DataError: the memory of the object cannot be read by DLPack.
+
+    """
+    if isinstance(obj, np.ndarray | np.generic) or not hasattr(obj, "__dlpack__"):
+        return checked(np.asarray(obj))
+    try:
+        return checked(older.from_dlpack(obj))
+    except (BufferError, RuntimeError, TypeError) as error:
+        raise DataError(
+            f"DLPack cannot read the memory of {describe(obj)} ({type(error).__name__}: {error}): "
+            "convert it to a NumPy array first"
+        ) from error
 
 
 def checked(x: Any) -> Any:
@@ -78,7 +102,7 @@ def portable(obj: Any) -> Any:
         DTypeError: as for `checked`, or a real dtype has more than 64 bits.
 
     """
-    x = checked(np.asarray(obj))
+    x = in_numpy(obj)
     if x.dtype.kind == "V":
         return x.astype("float32")
     if x.dtype.kind in "fc" and x.dtype.itemsize > (8 if x.dtype.kind == "f" else 16):
