@@ -8,6 +8,7 @@ Source: LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to do
 import hashlib
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from anynet.backend import Backend
 from anynet.data.dataset import Dataset
@@ -142,10 +143,12 @@ def _fetch(name: str) -> Path:
     for mirror in MIRRORS:
         try:
             downloader = pooch.HTTPDownloader(timeout=TIMEOUT)
-            with atomic_write(target) as file:
-                downloader(f"{mirror}{name}.gz", file, None)
-                file.flush()
-                _checked(Path(file.name), name)
+            with TemporaryDirectory() as folder:
+                path = Path(folder) / f"{name}.gz"
+                downloader(f"{mirror}{name}.gz", str(path), None)
+                _checked(path, name)
+                with atomic_write(target) as file:
+                    file.write(path.read_bytes())
         except (OSError, DataError, ValueError) as error:
             reasons.append(f"{mirror}: {type(error).__name__}")
         else:
