@@ -3,7 +3,19 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from anynet.data.augment import random_affine
+from anynet.data.augment import (
+    compose,
+    cutmix,
+    mixup,
+    random_affine,
+    random_crop,
+    random_erase,
+    random_flip,
+    random_resized_crop,
+    random_rotate,
+    random_scale,
+    random_shift,
+)
 from anynet.data.dataset import Dataset
 from anynet.data.digits import load_digits
 from anynet.data.idx import read_idx, write_idx
@@ -17,12 +29,22 @@ if TYPE_CHECKING:
 __all__ = [
     "Dataset",
     "Loader",
+    "compose",
+    "cutmix",
     "load_digits",
     "load_idx_pairs",
     "load_mnist",
+    "mixup",
     "pickled",
     "random_affine",
     "random_batch",
+    "random_crop",
+    "random_erase",
+    "random_flip",
+    "random_resized_crop",
+    "random_rotate",
+    "random_scale",
+    "random_shift",
     "read_idx",
     "write_idx",
 ]

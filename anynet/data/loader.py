@@ -7,8 +7,7 @@ from anynet import random
 from anynet.arguments import check_flag, describe, whole_number
 from anynet.array import Array, array_namespace, device
 from anynet.backend import get_backend
-from anynet.callables import takes
-from anynet.data.augment import Augmentation
+from anynet.data.augment.call import Augmentation, needs_labels, with_labels
 from anynet.data.rows import (
     Rows,
     check_finite,
@@ -19,7 +18,7 @@ from anynet.data.rows import (
     slice_rows,
     take_rows,
 )
-from anynet.errors import ArgumentError, ArgumentTypeError, DataError
+from anynet.errors import ArgumentError, DataError
 
 
 class Loader:
@@ -41,7 +40,8 @@ class Loader:
         drop_last: leave out a shorter last batch.
         weights: of the rows, (N,), each 0 or more.
         augment: called as augment(key, rows of x) for each batch, returns the rows to train on; see
-            `random_affine`.
+            `random_affine`. If it needs three arguments, called as augment(key, rows of x, rows of
+            t), returns both; see `mixup`.
 
     Raises:
         DataError: there are no data, x and t differ in length, or a value is NaN or infinite.
@@ -75,10 +75,10 @@ class Loader:
         batch_size = whole_number("batch_size", batch_size, 1)
         check_flag("shuffle", shuffle)
         check_flag("drop_last", drop_last)
-        if augment is not None and (not callable(augment) or not takes(augment, 2)):
-            raise ArgumentTypeError(
-                f"augment is {describe(augment)}: wanted a function augment(key, x), such as "
-                "data.random_affine()"
+        if augment is not None and needs_labels("augment", augment) and weights is not None:
+            raise ArgumentError(
+                "augment changes labels, as of several rows at once, and weights are of single "
+                "rows: leave one of the two out"
             )
         check_rows(x, t, "", weights)
         check_finite(x, t)
@@ -235,6 +235,7 @@ class Loader:
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         key, order = self._begin()
         epoch, parts = self.epoch, self.parts
+        augment = None if self.augment is None else with_labels(self.augment)
         for i in range(self.batch, len(self)):
             here = slice(i * self.batch_size, min((i + 1) * self.batch_size, self.rows))
             if order is None:
@@ -242,8 +243,8 @@ class Loader:
             else:
                 rows = order[here]
                 x, *others = [take_rows(part, rows) for part in parts]
-            if self.augment is not None:
-                x = self.augment(random.fold_in(key, i), x)
+            if augment is not None:
+                x, others[0] = augment(random.fold_in(key, i), x, others[0])
             # Another pass may have begun since.
             if self.epoch == epoch:
                 self.batch = i + 1

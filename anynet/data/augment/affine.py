@@ -1,14 +1,10 @@
-"""Augmentation: small random changes of images, on their device."""
+"""Shifts, rotations and changes of scale, read between pixels."""
 
 import math
-from collections.abc import Callable
 
 from anynet import random
-from anynet.array import Array, array_namespace, check_floating
-from anynet.errors import ArgumentError, ShapeError
-
-#: Takes a key and a batch of inputs, and returns the batch to train on.
-Augmentation = Callable[[Array, Array], Array]
+from anynet.array import Array, array_namespace
+from anynet.data.augment.call import Augmentation, check_amount, check_images
 
 
 def random_affine(
@@ -43,16 +39,12 @@ def random_affine(
     (2, 1, 5, 5)
 
     """
-    _check_amount("shift", shift, math.inf)
-    _check_amount("degrees", degrees, 360.0)
-    _check_amount("scale", scale, 1.0)
+    check_amount("shift", shift, math.inf)
+    check_amount("degrees", degrees, 360.0)
+    check_amount("scale", scale, 1.0)
 
     def augment(key: Array, x: Array) -> Array:
-        if x.ndim != 4:
-            raise ShapeError(
-                f"images of shape {tuple(x.shape)}: wanted (N, channels, height, width)"
-            )
-        check_floating("random_affine", x)
+        check_images("random_affine", x)
         xp = array_namespace(x)
         drawn = random.uniform(
             key,
@@ -65,8 +57,8 @@ def random_affine(
         factor = 1 / (1 + scale * drawn[3, ...])
         height, width = x.shape[2:]
         top, left = (height - 1) / 2, (width - 1) / 2
-        rows = _indices(height, like=drawn) - top
-        columns = _indices(width, like=drawn) - left
+        rows = indices(height, like=drawn) - top
+        columns = indices(width, like=drawn) - left
         rows = xp.reshape(rows, (1, -1, 1))
         columns = xp.reshape(columns, (1, 1, -1))
         # The place that each pixel comes from.
@@ -78,17 +70,43 @@ def random_affine(
     return augment
 
 
-def _check_amount(
-    name: str,
-    value: float,
-    below: float,
-) -> None:
-    """Raise ArgumentError unless an amount is 0 or more and below a limit."""
-    if not 0 <= value < below:
-        raise ArgumentError(f"{name} is {value}: wanted a number from 0 up to but not {below}")
+def random_rotate(degrees: float = 10.0) -> Augmentation:
+    """Return augment(key, x), which rotates each image around its center by a random angle.
+
+    See `random_affine`, which does the same with other changes at once.
+
+    Args:
+        degrees: the most degrees, both ways, 0 or more and below 360.
+
+    >>> from anynet import random
+    >>> from anynet.data import random_rotate
+    >>> images = np.ones((2, 1, 5, 5), "float32")
+    >>> random_rotate(30.0)(random.key(0, "numpy"), images).shape
+    (2, 1, 5, 5)
+
+    """
+    return random_affine(shift=0.0, degrees=degrees, scale=0.0)
 
 
-def _indices(length: int, like: Array) -> Array:
+def random_scale(scale: float = 0.1) -> Augmentation:
+    """Return augment(key, x), which scales each image around its center by a random factor.
+
+    See `random_affine`, which does the same with other changes at once.
+
+    Args:
+        scale: the factor is from 1 - scale to 1 + scale. 0 or more and below 1.
+
+    >>> from anynet import random
+    >>> from anynet.data import random_scale
+    >>> images = np.ones((2, 1, 5, 5), "float32")
+    >>> random_scale(0.2)(random.key(0, "numpy"), images).shape
+    (2, 1, 5, 5)
+
+    """
+    return random_affine(shift=0.0, degrees=0.0, scale=scale)
+
+
+def indices(length: int, like: Array) -> Array:
     """Return 0, 1, … in the dtype and on the device of an array."""
     return array_namespace(like).arange(length, dtype=like.dtype, device=like.device)
 
@@ -110,7 +128,7 @@ def sample(
     """
     xp = array_namespace(x, rows)
     images, channels, height, width = x.shape
-    x = _with_frame(x)
+    x = with_frame(x, 1)
     top, down = _between(rows, height)
     left, right = _between(columns, width)
     # The index of the pixel above and to the left of each place, among all pixels of the batch.
@@ -138,21 +156,20 @@ def sample(
     )
 
 
-def _with_frame(x: Array) -> Array:
-    """Return images in a frame of zeros one pixel wide.
-
-    All that is read outside an image is read from its frame.
-    """
+def with_frame(x: Array, thickness: int) -> Array:
+    """Return images in a frame of zeros, of this many pixels at each side."""
+    if thickness == 0:
+        return x
     xp = array_namespace(x)
     images, channels, height, width = x.shape
     frame = xp.zeros(
-        (images, channels, height, 1),
+        (images, channels, height, thickness),
         dtype=x.dtype,
         device=x.device,
     )
     x = xp.concat([frame, x, frame], axis=3)
     frame = xp.zeros(
-        (images, channels, 1, width + 2),
+        (images, channels, thickness, width + 2 * thickness),
         dtype=x.dtype,
         device=x.device,
     )

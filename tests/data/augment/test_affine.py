@@ -1,4 +1,4 @@
-"""Augmentation beside SciPy's interpolation, and the range of its random changes."""
+"""Shifts, rotations and scales beside SciPy, and the range of their random changes."""
 
 import math
 
@@ -8,7 +8,8 @@ from helpers import assert_close, host, normal
 from scipy import ndimage
 
 from anynet import random
-from anynet.data import augment, random_affine
+from anynet.data import random_affine, random_rotate, random_scale
+from anynet.data.augment import sample
 from anynet.errors import ArgumentError, DTypeError, ShapeError
 
 #: Coordinates for an image of 5 × 7: on pixels, between them, at the edges, and outside.
@@ -27,7 +28,7 @@ def test_sample_agrees_with_scipy(backend, dtype):
         [ndimage.map_coordinates(image, both, order=1, mode="grid-constant") for image in images]
         for images, *both in zip(host(x), rows, columns, strict=True)
     ]
-    sampled = augment.sample(x, backend.asarray(rows), backend.asarray(columns))
+    sampled = sample(x, backend.asarray(rows), backend.asarray(columns))
     assert_close(sampled, expected, like=x, rtol=1e-5, atol=1e-6)
     outside = (rows <= -1) | (rows >= 5) | (columns <= -1) | (columns >= 7)
     assert not np.moveaxis(host(sampled), 1, -1)[outside].any()
@@ -79,6 +80,15 @@ def test_random_affine_agrees_with_scipy(backend, size):
                 image, matrix, offset, order=1, mode="grid-constant"
             )
             np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_rotations_and_scales_are_affine_changes(backend):
+    x, key = normal(backend, 3, 1, 6, 6, dtype="float32"), random.key(2, backend)
+    for change, same in (
+        (random_rotate(20.0), random_affine(shift=0, degrees=20.0, scale=0)),
+        (random_scale(0.3), random_affine(shift=0, degrees=0, scale=0.3)),
+    ):
+        np.testing.assert_array_equal(host(change(key, x)), host(same(key, x)))
 
 
 def blobs(backend, n=200):
