@@ -9,11 +9,13 @@ import pytest
 from helpers import host
 
 import anynet
-from anynet import layers
+from anynet import layers, losses, optimizers
+from anynet.array import array_namespace
 from anynet.errors import (
     ArgumentTypeError,
     DTypeError,
     MixedArraysError,
+    NotInitializedError,
     PathError,
     ShapeError,
 )
@@ -261,3 +263,126 @@ def test_misspelt_path_suggests_the_nearest():
         "nothing at 'layers.3.wieght' (did you mean 'layers.3.weight'?); parameters"
     )
     assert message.endswith("layers.9.bias and 40 more")
+
+
+def test_layers_attribute_changes_the_network(backend):
+    """A head is replaced in one line, and drawn like the rest of the network."""
+    net = layers.Sequential(
+        layers.Linear(4, 3),
+        layers.ReLU(),
+        layers.Linear(3, 2),
+        seed=0,
+        backend=backend,
+        dtype=backend.xp.float64,
+    )
+    first = net[0].weight
+    net.layers[-1] = layers.Linear(3, 5)
+    x = backend.asarray(np.ones((6, 4)))
+    with pytest.raises(NotInitializedError, match=r"layers\.2: .*call initialize"):
+        net(x)
+    assert net.initialize(seed=1) is net
+    assert net[0].weight is first
+    assert net[2].weight.dtype == backend.xp.float64
+    assert tuple(net(x).shape) == (6, 5)
+    assert [*net.parameters()][-1] == "layers.2.bias"
+
+
+def test_layers_attribute_is_a_list():
+    net = made("numpy")
+    own = net.layers
+    old = list(net)
+    assert len(own) == 3
+    assert own == old
+    assert own == tuple(old)
+    assert own != old[:2]
+    assert own[1] is old[1]
+    assert own[:2] == old[:2]
+    assert old[0] in own
+    assert layers.Linear(4, 3) not in own
+    assert own.index(old[2]) == 2
+    own.append(layers.Softmax())
+    own.insert(0, layers.Identity())
+    own[1:2] = [layers.Linear(4, 4), old[0]]
+    del own[0]
+    own += [layers.Tanh()]
+    assert [type(own.pop()).__name__ for _ in range(2)] == ["Tanh", "Softmax"]
+    kinds = [type(layer).__name__ for layer in net.layers]
+    assert kinds == ["Linear", "Linear", "ReLU", "Linear"]
+    assert repr(own) == repr(list(net))
+    net.layers = [*net.layers, layers.Tanh()]
+    assert len(net) == len(own) == 5
+    net.layers = reversed(old)
+    assert own == old[::-1]
+
+
+def test_frozen_network_with_a_new_head_trains_the_head_only(backend):
+    net = made(backend).freeze()
+    net.layers[-1] = layers.Linear(3, 5)
+    net.initialize(seed=1)
+    before = {path: host(x).copy() for path, x in net.parameters().items()}
+    x = backend.asarray(np.ones((6, 4), np.float32))
+    t = backend.asarray(np.arange(6) % 5)
+    loss = lambda net, x, t: losses.cross_entropy(net(x), t)
+    optimizers.Adam(0.1).update(net, anynet.grad(loss)(net, x, t))
+    changed = [path for path, x in net.parameters().items() if (host(x) != before[path]).any()]
+    assert changed == ["layers.2.weight", "layers.2.bias"]
+
+
+def test_state_of_an_old_head_raises(backend):
+    net, optimizer = made(backend), optimizers.Adam(0.1)
+    x = backend.asarray(np.ones((6, 4), np.float32))
+    step = anynet.grad(lambda net, x: array_namespace(net(x)).sum(net(x)))
+    optimizer.update(net, step(net, x))
+    net.layers[-1] = layers.Linear(3, 5)
+    net.initialize(seed=1)
+    with pytest.raises(ShapeError, match=r"layers\.2\.weight is of shape \(3, 5\), its state of"):
+        optimizer.update(net, step(net, x))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            lambda net: net.layers.__setitem__(-1, layers.Linear),
+            ArgumentTypeError,
+            r"layers\.2 is the class Linear: wanted a layer, as Linear\(…\)",
+        ),
+        (
+            lambda net: net.layers.append("relu"),
+            ArgumentTypeError,
+            r"layers\.3 is 'relu': wanted a layer",
+        ),
+        (
+            lambda net: net.layers.__setitem__(3, layers.ReLU()),
+            PathError,
+            "no layer has the index 3; the network has 3",
+        ),
+        (lambda net: net.layers[7], PathError, "no layer has the index 7"),
+        (lambda net: net.layers["0"], ArgumentTypeError, r"wanted .* as net\['layers\.0'\]"),
+        (
+            lambda net: setattr(net, "layers", layers.ReLU()),
+            ArgumentTypeError,
+            r"layers was assigned ReLU\(\): wanted a list of layers",
+        ),
+        (
+            lambda net: setattr(net, "layers", 3),
+            ArgumentTypeError,
+            "layers was assigned 3: wanted a list",
+        ),
+    ],
+)
+def test_wrong_changes_of_layers_raise(change, error, message):
+    net = made("numpy")
+    old = list(net)
+    with pytest.raises(error, match=message):
+        change(net)
+    assert net.layers == old
+
+
+def test_subclass_without_layers():
+    class Broken(layers.Sequential):
+        def __init__(self):
+            pass
+
+    with pytest.raises(AttributeError, match="Broken has no attribute 'layers'"):
+        Broken()(np.ones(3))
