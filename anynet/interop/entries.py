@@ -231,7 +231,7 @@ def _extended(new: NewName, rest: list[str]) -> NewName:
         return None
     if isinstance(new, str):
         return ".".join([new, *rest] if new else rest)
-    return [".".join([one, *rest]) for one in new]
+    return [".".join([one, *rest] if one else rest) for one in new]
 
 
 def _renamed_by_user(found: list[Entry], names: Names) -> list[Entry]:

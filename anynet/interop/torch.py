@@ -18,6 +18,7 @@ from anynet.layers import (
     Module,
     MultiHeadAttention,
     Sequential,
+    TransformerDecoderLayer,
     TransformerEncoderLayer,
 )
 from anynet.layers.initialization import is_uninitialized
@@ -47,6 +48,19 @@ def _of_recurrent(name: str) -> str:
 
 _RECURRENT = Rule(names=_of_recurrent)
 
+_TRANSFORMER = Rule(
+    names={
+        "attention": "self_attn",
+        "cross_attention": "multihead_attn",
+        "maps.0": "linear1",
+        "maps.1": "activation",
+        "maps.3": "linear2",
+        "norms.0": "norm1",
+        "norms.1": "norm2",
+        "norms.2": "norm3",
+    },
+)
+
 #: PyTorch's names and layouts. A class without a rule has the names and the layouts of anynet.
 RULES: dict[type, Rule] = {
     Sequential: Rule(names={"layers": ""}),
@@ -69,16 +83,8 @@ RULES: dict[type, Rule] = {
             "in_proj_bias": ("query.bias", "key.bias", "value.bias"),
         },
     ),
-    TransformerEncoderLayer: Rule(
-        names={
-            "attention": "self_attn",
-            "maps.0": "linear1",
-            "maps.1": "activation",
-            "maps.3": "linear2",
-            "norms.0": "norm1",
-            "norms.1": "norm2",
-        },
-    ),
+    TransformerEncoderLayer: _TRANSFORMER,
+    TransformerDecoderLayer: _TRANSFORMER,
 }
 
 

@@ -78,6 +78,17 @@ LAYERS = {
         lambda: nn.ConvTranspose2d(3, 3, 2, stride=2),
         (2, 3, 4, 4),
     ),
+    "ConvTranspose1d": (
+        lambda: layers.ConvTranspose1d(3, 3, 2, stride=2),
+        lambda: nn.ConvTranspose1d(3, 3, 2, stride=2),
+        (2, 3, 4),
+    ),
+    "Conv3d": (
+        lambda: layers.Conv3d(2, 2, 2, padding=1),
+        lambda: nn.Conv3d(2, 2, 2, padding=1),
+        (2, 2, 3, 3, 3),
+    ),
+    "PReLU": (lambda: layers.PReLU(3), lambda: nn.PReLU(3), (2, 3, 4)),
     "BatchNorm": (lambda: layers.BatchNorm(3), lambda: nn.BatchNorm2d(3), (2, 3, 4, 4)),
     "LayerNorm": (lambda: layers.LayerNorm(4), lambda: nn.LayerNorm(4), (2, 3, 4)),
     "GroupNorm": (lambda: layers.GroupNorm(2, 4), lambda: nn.GroupNorm(2, 4), (2, 4, 3)),
@@ -108,6 +119,11 @@ LAYERS = {
     "TransformerEncoderLayer with norms first": (
         lambda: layers.TransformerEncoderLayer(4, 2, 6, norm_first=True),
         lambda: nn.TransformerEncoderLayer(4, 2, 6, norm_first=True, batch_first=True),
+        (2, 3, 4),
+    ),
+    "TransformerEncoderLayer with a trained activation": (
+        lambda: layers.TransformerEncoderLayer(4, 2, 6, activation=layers.PReLU()),
+        lambda: nn.TransformerEncoderLayer(4, 2, 6, activation=nn.PReLU(), batch_first=True),
         (2, 3, 4),
     ),
     "nested Sequential": (
@@ -364,6 +380,35 @@ def test_transformer_gives_the_same_logits(backend):
     indices = np.random.default_rng(0).integers(0, 11, (3, 7))
     names = {"encoder": "encoder.layers", "norm": "encoder.norm"}
     same_outputs(Transformer, TheirTransformer, backend, indices, names=names)
+
+
+class Translator(layers.Module):
+    def __init__(self, *, norm_first):
+        encoder = [layers.TransformerEncoderLayer(8, 2, 16, norm_first=norm_first)]
+        decoder = layers.TransformerDecoderLayer(8, 2, 16, norm_first=norm_first)
+        self.encoder = {"layers": encoder, "norm": layers.LayerNorm(8)}
+        self.decoder = {"layers": [decoder], "norm": layers.LayerNorm(8)}
+
+    def forward(self, x):
+        memory = self.encoder["norm"](self.encoder["layers"][0](x))
+        decoded = self.decoder["layers"][0](x, memory, causal=True)
+        return self.decoder["norm"](decoded)
+
+
+class TheirTranslator(nn.Transformer):
+    def __init__(self, *, norm_first):
+        super().__init__(8, 2, 1, 1, 16, norm_first=norm_first, batch_first=True)
+
+    def forward(self, x):
+        mask = self.generate_square_subsequent_mask(x.shape[1])
+        return super().forward(x, x, tgt_mask=mask, tgt_is_causal=True)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True:UserWarning")
+def test_encoder_and_decoder_give_the_same_outputs(backend, norm_first):
+    build = lambda kind: lambda: kind(norm_first=norm_first)
+    same_outputs(build(Translator), build(TheirTranslator), backend, data(2, 3, 8))
 
 
 class Blocks(layers.Module):
