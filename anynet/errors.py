@@ -150,7 +150,10 @@ class NotInitializedError(AnynetError, RuntimeError):
 
 
 class StateError(AnynetError, RuntimeError):
-    """A layer stored an array of a computation as an attribute, where it would go stale.
+    """A call does not fit the state of an object.
+
+    A layer stored an array of a computation as an attribute, where it would go stale, or an
+    optimizer was called while its averages are in the network.
 
     >>> issubclass(anynet.errors.StateError, RuntimeError)
     True

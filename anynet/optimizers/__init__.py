@@ -5,6 +5,7 @@ from anynet.optimizers.accumulation import Accumulation
 from anynet.optimizers.adagrad import AdaGrad
 from anynet.optimizers.adam import Adam, AdamW
 from anynet.optimizers.adamax import Adamax
+from anynet.optimizers.averages import Averages, ExponentialAverage, StochasticAverage
 from anynet.optimizers.base import Optimizer
 from anynet.optimizers.clipping import (
     Clipping,
@@ -29,7 +30,9 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "Averages",
     "Clipping",
+    "ExponentialAverage",
     "Groups",
     "Lion",
     "Momentum",
@@ -37,6 +40,7 @@ __all__ = [
     "NAdam",
     "Optimizer",
     "RMSprop",
+    "StochasticAverage",
     "Wrapper",
     "clip_by_global_norm",
     "clip_by_value",

@@ -77,8 +77,10 @@ class Accumulation(Wrapper):
             ArgumentError: the network and the gradients differ in structure, or the network has
                 other parameters than the one of the first call. Nothing has changed then.
             ShapeError: a gradient has another shape than its parameter.
+            StateError: the averages of an optimizer inside are in the network.
 
         """
+        self.check_not_swapped()
         pairs = tree.pairs(net, grads)
         before = by_path(self.sums, net, len(pairs))
         sums = dict(before)

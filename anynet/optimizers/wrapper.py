@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from anynet import tree
 from anynet.arguments import describe
-from anynet.errors import ArgumentError, ArgumentTypeError
+from anynet.errors import ArgumentError, ArgumentTypeError, StateError
 from anynet.optimizers.base import Check
 from anynet.optimizers.schedules import Schedule
 from anynet.spelling import check_arguments, check_attribute, no_attribute
@@ -94,6 +94,14 @@ class Wrapper:
 
         """
         raise NotImplementedError(f"{type(self).__name__} defines no update()")
+
+    def check_not_swapped(self) -> None:
+        """Raise StateError if averages are in the network, see `Averages`."""
+        if getattr(self, "swapped", False):
+            raise StateError(
+                f"the network has the averages of {self!r:.80}, and an update would train them: "
+                "call swap(net) before the gradients are computed"
+            )
 
     def own_state(self) -> State:
         """Return the state of the wrapper itself, empty by default."""
