@@ -6,13 +6,43 @@ None, booleans, integers, floats, strings, or lists of these.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from anynet.arguments import describe
-from anynet.errors import ArgumentError
+from anynet.errors import ArgumentError, ArgumentTypeError
 
 #: The state of an object.
 State = dict[str, Any]
+
+
+class Stateful(Protocol):
+    """An object that has something to resume."""
+
+    def state_dict(self) -> State:
+        """Return the state."""
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from a state."""
+
+
+def stateful(name: str, part: Any) -> Stateful:
+    """Return an object that has methods to save and load its state.
+
+    Raises:
+        ArgumentTypeError: it has none.
+
+    >>> from anynet.state import stateful
+    >>> stateful("optimizer", optimizers.SGD(0.1))
+    SGD(0.1, weight_decay=0.0)
+
+    """
+    methods = [getattr(part, method, None) for method in ("state_dict", "load_state_dict")]
+    if not all(map(callable, methods)):
+        raise ArgumentTypeError(
+            f"{name} is {describe(part)}, which has no state_dict() and load_state_dict(state): "
+            "wanted both, to go on from a checkpoint"
+        )
+    return part  # type: ignore[no-any-return]
 
 
 def check_state(

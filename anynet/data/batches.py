@@ -54,6 +54,9 @@ class Batches:
         self._backend = backend
         self._steps = steps
         self._first: Batch | None = None
+        # Whether it is a generator that was read from before.
+        is_generator = inspect.isgenerator(source)
+        self._is_begun = is_generator and inspect.getgeneratorstate(source) != inspect.GEN_CREATED
         #: The rest of the iterable, None before it is read.
         self._rest: Iterator[Batch] | None = None
         #: How many batches were read in all, and in the last pass over the iterable.
@@ -111,15 +114,23 @@ class Batches:
     def _steps_on(self, steps: int) -> Iterator[Batch]:
         """Yield this many batches, which go on from one pass to the next."""
         for _ in range(steps):
-            batch = self._first or self._next()
-            self._first = None
-            if batch is None and not isinstance(self._source, Iterator):
-                # The iterable begins again.
-                self._rest = None
-                batch = self._next()
-            if batch is None:
-                raise self._empty()
-            yield batch
+            yield self._step()
+
+    def _step(self) -> Batch:
+        """Return the next batch of an iterable that begins again at its end."""
+        batch = self._first or self._next()
+        self._first = None
+        if batch is None and not isinstance(self._source, Iterator):
+            self._rest = None
+            batch = self._next()
+        if batch is None:
+            raise self._empty()
+        return batch
+
+    def skip(self, count: int) -> None:
+        """Read this many batches that an earlier run has used, unless a generator is past them."""
+        for _ in range(0 if self._is_begun else count):
+            self._step()
 
     def _next(self) -> Batch | None:
         """Return the next batch of the iterable, None at its end."""

@@ -1,5 +1,6 @@
 """`fit`: train a network in epochs of mini-batches, and evaluate it after each."""
 
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
@@ -15,13 +16,16 @@ from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers import Module
 from anynet.metrics import Metric
 from anynet.precision import MixedPrecision
+from anynet.state import stateful
 from anynet.training.callbacks.callback import Callback, Callbacks
 from anynet.training.evaluation import Score, compute_scores, metrics_by_name, read_score
 from anynet.training.history import Epoch, History
 from anynet.training.inputs import call_network
 from anynet.training.programs import keep_programs, take_programs
 from anynet.training.progress import Display, display_of_run
+from anynet.training.resume import open_run
 from anynet.training.run import Run
+from anynet.training.settings import run_settings
 from anynet.training.sources import Data, batches_of, is_rows, rows_of, split_rows
 from anynet.training.step import SupportsUpdate, check_loss, takes_network, training_step
 from anynet.training.tasks import task_of
@@ -41,6 +45,8 @@ def fit(
     validation_split: float | None = None,
     steps_per_epoch: int | None = None,
     callbacks: Sequence[Callback] = (),
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
     history: History | None = None,
     precision: MixedPrecision | None = None,
     compile: bool = False,
@@ -97,6 +103,9 @@ def fit(
             raises. By default an epoch is one pass over the data.
         callbacks: called in order at named moments of the run, see
             `anynet.callbacks.Callback`.
+        checkpoint: a file, by convention ``….safetensors``, to which the run is written. If it
+            exists, the run goes on from it, see [Checkpoints](checkpoints.md).
+        checkpoint_every: after how many steps the file is written, None for the end of each epoch.
         history: the History of an earlier call, to go on with it: its epochs count, and the new
             ones are added to it. With 3 epochs in the history, ``epochs=5`` trains epochs 4 and 5,
             on the batches that they have in a run of 5 epochs.
@@ -139,7 +148,8 @@ def fit(
     check_flag("compile", compile)
     check_flag("progress", progress)
     history = _checked_history(history)
-    done = len(history.epochs)
+    file = open_run(checkpoint, checkpoint_every)
+    done = len(history.epochs if file is None else file.history(history).epochs)
     batches = _training_batches(net, train, epochs - done, batch_size, seed, steps_per_epoch)
     if batches is not train and isinstance(batches, Loader):
         steps = steps_per_epoch or len(batches)
@@ -149,13 +159,30 @@ def fit(
         data["test"] = rows_of(batches_of("test", test, net, epochs - done))
     # Training alone reads an iterable of training data.
     measured = {part: rows for part, rows in data.items() if rows is not batches}
+    optimizer = optimizers.SGD(0.1) if optimizer is None else optimizer
+    writer = None
+    if file is not None:
+        stateful("optimizer", optimizer)
+        settings = run_settings(
+            net,
+            {"train": batches, "test": data.get("test")},
+            optimizer,
+            loss=loss,
+            metric=metric,
+            validation_split=validation_split,
+            steps_per_epoch=steps_per_epoch,
+            precision=precision,
+            compile=compile,
+        )
+        writer = file.writer(settings, callbacks, epochs, batches)
+        file.begin(history)
     run = Run(
         net,
-        optimizers.SGD(0.1) if optimizer is None else optimizer,
+        optimizer,
         batches,
         step,
         history,
-        Callbacks(callbacks),
+        Callbacks(callbacks if writer is None else [*callbacks, writer]),
         precision,
         steps_per_epoch,
     )
@@ -169,7 +196,9 @@ def fit(
                 f"metric is {', '.join(by_name)} and there are no data to measure it on: train is "
                 "an iterable, which is read once per epoch. Pass test as well"
             )
-        if done >= epochs:
+        if writer is not None:
+            writer.resume(run, progress)
+        elif done >= epochs:
             return history
         if compile:
             run.compile(take_programs(loss))
@@ -182,6 +211,8 @@ def fit(
         history.interrupted = True
     finally:
         keep_programs(loss, run.programs())
+    if writer is not None:
+        writer.finish(run)
     run.call("on_train_end")
     return history
 

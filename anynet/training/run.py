@@ -65,8 +65,10 @@ class Run:
         self.is_stopping = False
         #: Whether a step was begun and has not ended, because a second Ctrl-C cut it.
         self.in_step = False
+        #: How many steps of the next epoch are in the history, if a checkpoint has decided that.
+        self.resumed_step: int | None = None
         #: The number of steps of an epoch, None for a pass over the batches.
-        self._steps_per_epoch = steps_per_epoch
+        self.steps_per_epoch = steps_per_epoch
         self._step = step
         #: A step on rows of the data, if the device can repeat it.
         self._on_rows: CompiledStep | None = None
@@ -125,8 +127,10 @@ class Run:
         """
         self.epoch = epoch
         if step is None:
+            step, self.resumed_step = self.resumed_step, None
+        if step is None:
             step = 0
-            if isinstance(self.batches, Loader) and self._steps_per_epoch is None:
+            if isinstance(self.batches, Loader) and self.steps_per_epoch is None:
                 step = self.batches.first
         self.step = step
         self._before = len(self.history.losses) - step
@@ -143,7 +147,7 @@ class Run:
             KeyboardInterrupt: Ctrl-C was pressed.
 
         """
-        steps_hint = self._steps_per_epoch or length_hint(self.batches)
+        steps_hint = self.steps_per_epoch or length_hint(self.batches)
         watch = _Watch(self.epoch, steps_hint, display)
         with DeferredInterrupt() as interrupt:
             steps = self._steps(interrupt) if self._on_rows is None else self._loops(self._on_rows)
@@ -157,7 +161,7 @@ class Run:
             finally:
                 self.read_losses()
         if isinstance(self.batches, Loader):
-            if self._steps_per_epoch is not None:
+            if self.steps_per_epoch is not None:
                 self.batches.resume()
             elif self.is_stopping and self.batches.batch:
                 self.batches.end_epoch()
@@ -182,10 +186,12 @@ class Run:
             self.step += count
             self._index = count - 1
             return
+        self.in_step = True
         for i in range(count):
             self.step += 1
             self._index = i
             self.call("on_step_end")
+        self.in_step = False
 
     def _steps(self, interrupt: DeferredInterrupt) -> Iterator[Array]:
         """Train on every batch and yield the loss of each."""
@@ -198,9 +204,9 @@ class Run:
 
     def _batches(self) -> Iterable[Batch]:
         """Return the batches of the rest of the epoch."""
-        if isinstance(self.batches, Loader) and self._steps_per_epoch is not None:
+        if isinstance(self.batches, Loader) and self.steps_per_epoch is not None:
             passes = (batch for _ in count() for batch in self._rest_of_pass())
-            return islice(passes, self._steps_per_epoch - self.step)
+            return islice(passes, self.steps_per_epoch - self.step)
         return self.batches
 
     def _rest_of_pass(self) -> Iterable[Batch]:
@@ -211,12 +217,12 @@ class Run:
 
     def _loops(self, on_rows: CompiledStep) -> Iterator[Array]:
         """Train on every batch and yield the losses of many at once."""
-        if self._steps_per_epoch is None:
+        if self.steps_per_epoch is None:
             yield from self._loop_over_pass(on_rows, len(self.batches))  # type: ignore[arg-type]
             return
-        while self.step < self._steps_per_epoch:
+        while self.step < self.steps_per_epoch:
             self._rest_of_pass()
-            yield from self._loop_over_pass(on_rows, self._steps_per_epoch - self.step)
+            yield from self._loop_over_pass(on_rows, self.steps_per_epoch - self.step)
 
     def _loop_over_pass(self, on_rows: CompiledStep, most: int) -> Iterator[Array]:
         """Train on the rest of a pass over the loader, but on no more than ``most`` batches.
