@@ -101,7 +101,9 @@ class _Temporary:
         with suppress(OSError):
             descriptor = os.open(self.path.parent, flag | os.O_RDWR, 0o666)
             self._hold(descriptor)
-            return os.fdopen(descriptor, "w+b")
+            # Its name is a path, as that of other files.
+            return open(f"/proc/self/fd/{descriptor}", "w+b")
+        self._release()
         return None
 
     def _with_name(self) -> IO[bytes]:
@@ -110,7 +112,7 @@ class _Temporary:
             file = open(self.path, "xb")  # noqa: SIM115
             if fcntl is None:
                 return file
-            self._hold(file.fileno())
+            self._hold(os.dup(file.fileno()))
             # Another process may have swept it before it was locked.
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)):
@@ -120,8 +122,8 @@ class _Temporary:
             self.path = _new_name(self.path.parent)
 
     def _hold(self, descriptor: int) -> None:
-        """Lock the file until it is closed. Not every file system has locks."""
-        self._lock = os.dup(descriptor)
+        """Lock the file, and own its descriptor until `close`. Not every file system has locks."""
+        self._lock = descriptor
         with suppress(OSError):
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
@@ -138,7 +140,7 @@ class _Temporary:
         try:
             # With a folder's descriptor Python calls linkat, which follows the link to the file.
             os.link(
-                f"/proc/self/fd/{self.file.fileno()}",
+                self.file.name,
                 self.path,
                 src_dir_fd=folder,
                 follow_symlinks=True,

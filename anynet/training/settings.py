@@ -66,7 +66,11 @@ def _show_arguments(function: "partial[Any]", outer: tuple[int, ...]) -> str:
 
 
 def _show_closure(function: FunctionType, outer: tuple[int, ...]) -> str:
-    """Return the values that a function closes over in brackets, "" for none."""
+    """Return the values that a function closes over in brackets, "" for none, or if it wraps
+    another function, whose name it has.
+    """
+    if hasattr(function, "__wrapped__"):
+        return ""
     values = []
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
