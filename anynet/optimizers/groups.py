@@ -3,15 +3,15 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anynet import tree
 from anynet.arguments import describe
 from anynet.array import Array
 from anynet.callables import takes
-from anynet.errors import ArgumentError, ArgumentTypeError
+from anynet.errors import ArgumentError, ArgumentTypeError, AttributeNameError
 from anynet.optimizers.base import shown
-from anynet.spelling import did_you_mean
+from anynet.spelling import check_attribute, did_you_mean, no_attribute
 from anynet.state import State, check_state
 
 #: A path or pattern, or a function of a parameter's path and array that returns whether the
@@ -24,6 +24,8 @@ _SHOWN_PATHS = 20
 
 class Groups:
     """Optimizers for groups of parameters. The first group that matches a parameter updates it.
+
+    Each optimizer has its own learning rate: ``groups.optimizers[0].learning_rate = 1e-4``.
 
     Args:
         groups: pairs ``(where, optimizer)``, and at the end the optimizer of all other parameters.
@@ -74,6 +76,19 @@ class Groups:
                 "each group"
             )
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in vars(self):
+            raise AttributeNameError(
+                f"Groups.{name} was assigned, and can only be read: make other Groups"
+            )
+        check_attribute(self, name, Groups)
+        super().__setattr__(name, value)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name)
+
     @property
     def optimizers(self) -> list[Any]:
         """The optimizers in order, without None."""
@@ -114,6 +129,7 @@ class Groups:
         further: dict[str, list[str]] = {}
         for path, first in tree.ties(net).items():
             further.setdefault(first, []).append(path)
+        parameters = {path for path, _ in tree.leaves(net, buffers=False)}
         numbers: list[int] = []
         unused = {i for i, (where, _) in enumerate(self.groups) if isinstance(where, str)}
         for (path, parameter), gradient in zip(tree.leaves(net), gradients, strict=True):
@@ -127,7 +143,8 @@ class Groups:
                     )
                 if is_match:
                     numbers.append(i)
-                    unused.discard(i)
+                    if path in parameters:
+                        unused.discard(i)
                     break
             else:
                 numbers.append(len(self.groups))
@@ -261,14 +278,20 @@ def _check_pair(number: int, pair: Any) -> None:
     check_optimizer(f"the optimizer of group {number}", optimizer)
 
 
-def check_optimizer(name: str, optimizer: Any) -> None:
-    """Raise ArgumentTypeError unless a value is an optimizer or None."""
+def check_optimizer(name: str, optimizer: Any) -> Any:
+    """Return an optimizer or None.
+
+    Raises:
+        ArgumentTypeError: it is something else.
+
+    """
     # Dicts and sets have another update.
     is_other = isinstance(optimizer, type | dict | set)
     if optimizer is not None and (is_other or not callable(getattr(optimizer, "update", None))):
         raise ArgumentTypeError(
             f"{name} is {describe(optimizer)}: wanted one such as Adam(1e-3), or None"
         )
+    return optimizer
 
 
 def _matches(where: str, path: str) -> bool:

@@ -76,8 +76,8 @@ class Muon(Optimizer):
         eps: 0 or more. The norm of the step is at least eps when it is divided by it.
         ns_steps: 1 or more.
         adjust_lr_fn: "original" or "match_rms_adamw", None for the first of them.
-        rest: the optimizer of all other parameters, by default `AdamW` with the learning rate and
-            the weight decay of Muon. A new ``learning_rate`` of Muon is then that of the rest, too.
+        rest: the optimizer of all other parameters, None for `AdamW` with the learning rate and the
+            weight decay of Muon. It has its own learning rate.
 
     Raises:
         DTypeError: a parameter is complex (raised by ``update``).
@@ -106,10 +106,10 @@ class Muon(Optimizer):
         "eps": not_negative,
         "ns_steps": _count,
         "adjust_lr_fn": _adjustment,
+        "rest": check_optimizer,
     }
 
-    rest: Any
-    _rest_has_own_rate: bool
+    _adamw: AdamW
 
     def __init__(
         self,
@@ -132,9 +132,8 @@ class Muon(Optimizer):
         self.eps = eps
         self.ns_steps = ns_steps
         self.adjust_lr_fn = adjust_lr_fn
-        check_optimizer("rest", rest)
-        self.rest = AdamW(learning_rate, weight_decay=weight_decay) if rest is None else rest
-        self._rest_has_own_rate = rest is not None
+        self.rest = rest
+        self._adamw = AdamW(learning_rate, weight_decay=self.weight_decay)
 
     @property
     def learning_rate(self) -> float | Schedule:
@@ -144,8 +143,7 @@ class Muon(Optimizer):
     @learning_rate.setter
     def learning_rate(self, value: float | Schedule) -> None:
         self._learning_rate.value = checked_rate(value)
-        if not self._rest_has_own_rate:
-            self.rest.learning_rate = value
+        self._adamw.learning_rate = value
 
     def scalars(self, rate: float, step: int) -> Scalars:
         """Return the rate, and the factor of the parameter."""
@@ -193,11 +191,15 @@ class Muon(Optimizer):
         pairs = tree.pairs(net, grads)
         gradients = [gradient for *_, gradient in pairs]
         numbers = [0 if parameter.ndim == 2 else 1 for _, _, parameter, _ in pairs]
-        return prepare_parts(net, gradients, numbers, [super(), self.rest])
+        return prepare_parts(net, gradients, numbers, [super(), self._others()])
+
+    def _others(self) -> Any:
+        """Return the optimizer of the other parameters."""
+        return self._adamw if self.rest is None else self.rest
 
     def state_dict(self) -> State:
         """Return the state of the matrices as that of any optimizer, and that of the rest."""
-        return {**super().state_dict(), "rest": state_of(self.rest)}
+        return {**super().state_dict(), "rest": state_of(self._others())}
 
     def load_state_dict(self, state: State) -> None:
         """Go on from a state.
@@ -211,4 +213,4 @@ class Muon(Optimizer):
         """
         check_state("Muon", state, ("rest",), state)
         own = {name: value for name, value in state.items() if name != "rest"}
-        load_states([(super(), own), (self.rest, state["rest"])])
+        load_states([(super(), own), (self._others(), state["rest"])])

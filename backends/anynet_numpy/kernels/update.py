@@ -61,6 +61,12 @@ def descended(
     out: ndarray | None = None,
 ) -> ndarray:
     """Return p - rate · (g + weight_decay · p), computed in blocks that fit a cache."""
+    if out is None and not weight_decay and p.size <= BLOCK:
+        # Most parameters are small, and a call costs as much as its work.
+        out = fresh(p.shape, p.dtype)
+        np.multiply(g, rate, out)
+        np.subtract(p, out, out)
+        return out
     over_p = out is p
     out = fresh(p.shape, p.dtype) if out is None else out
     for old, change, new in ((p, g, out),) if p.size <= BLOCK else blocks(p, g, out):
@@ -90,7 +96,8 @@ def momentum_update(
 
     def update(block: Sequence[ndarray]) -> None:
         p, g, velocity, new_p, new_velocity = block
-        g = _penalized(g, p, weight_decay)
+        if weight_decay:
+            g = _penalized(g, p, weight_decay)
         np.multiply(velocity, momentum, out=new_velocity)
         new_velocity += g
         np.multiply(new_velocity, momentum * rate if nesterov else rate, out=new_p)
@@ -148,7 +155,8 @@ def _adam(
 
     def update(block: Sequence[ndarray]) -> None:
         p, g, mean, square, new_p, new_mean, new_square = block
-        g = _penalized(g, p, weight_decay)
+        if weight_decay:
+            g = _penalized(g, p, weight_decay)
         work = scratch("product", g.shape, g.dtype)
         np.multiply(g, 1 - beta1, out=work)
         np.multiply(mean, beta1, out=new_mean)
@@ -206,7 +214,11 @@ def _update_each(
 
 def _are_alike(arrays: Sequence[ndarray]) -> bool:
     """Return whether the arrays of a parameter have axes and one dtype, which kernels support."""
-    first = arrays[0]
-    if first.dtype not in ZERO or not first.ndim:
+    dtype = arrays[0].dtype
+    if dtype not in ZERO or not arrays[0].ndim:
         return False
-    return all(x.dtype == first.dtype for x in arrays)
+    # Dtypes are mostly one object, and a comparison is slower.
+    for x in arrays:  # noqa: SIM110 - quicker
+        if x.dtype is not dtype and x.dtype != dtype:
+            return False
+    return True

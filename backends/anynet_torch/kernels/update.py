@@ -32,10 +32,13 @@ def sgd_update(
     weight_decay: float,
 ) -> Any:
     """Multiply and subtract all parameters in one call."""
-    if not _of_one(arrays, FLOATING):
+    # A sum in a narrow dtype would be rounded twice.
+    if not _of_one(arrays, WIDE if weight_decay else FLOATING):
         return NotImplemented
-    parameters, gradients = arrays[::2], arrays[1::2]
-    return tuple(_descend(parameters, _penalized(gradients, parameters, weight_decay), rate))
+    parameters, along = arrays[::2], arrays[1::2]
+    if weight_decay:
+        along = _penalized(along, parameters, weight_decay)
+    return tuple(_descend(parameters, along, rate))
 
 
 @kernels.lowering(sgd_update)
@@ -107,7 +110,8 @@ def momentum_update(
         )
         return _in_float32(step, 3, arrays)
     parameters, gradients, velocities = (arrays[i::3] for i in range(3))
-    gradients = _penalized(gradients, parameters, weight_decay)
+    if weight_decay:
+        gradients = _penalized(gradients, parameters, weight_decay)
     velocities = torch._foreach_add(gradients, velocities, alpha=momentum)
     along = torch._foreach_add(gradients, velocities, alpha=momentum) if nesterov else velocities
     return _by_parameter(_descend(parameters, along, rate), velocities)
@@ -147,7 +151,8 @@ def adam_update(
         step = partial(torch._fused_adam_, weight_decay=weight_decay)
         return _fused_adam(step, rate / correction, eps / correction, betas, arrays)
     parameters, gradients, means, squares = (arrays[i::4] for i in range(4))
-    gradients = _penalized(gradients, parameters, weight_decay)
+    if weight_decay:
+        gradients = _penalized(gradients, parameters, weight_decay)
     return _adam(rate, correction, betas, eps, parameters, gradients, means, squares)
 
 
@@ -254,8 +259,6 @@ def _penalized(
     weight_decay: float,
 ) -> tuple[Tensor, ...]:
     """Return gradient + weight_decay · parameter for all parameters."""
-    if not weight_decay:
-        return gradients
     return tuple(torch._foreach_add(gradients, parameters, alpha=weight_decay))
 
 
