@@ -116,6 +116,21 @@ class Accumulation(Wrapper):
         )
         self._progress.advance(advance, like=like)
 
+    def check_schedule(self, calls: int) -> None:
+        """Raise an error if a schedule ends before this many further calls of `update`.
+
+        Args:
+            calls: 1 or more. Each ``steps`` of them make one update.
+
+        Raises:
+            ArgumentError: a schedule has no rate for the last update.
+
+        """
+        taken = self.steps - self._progress.peek().remaining
+        updates = (taken + calls) // self.steps
+        if updates:
+            super().check_schedule(updates)
+
     def _update_inside(
         self,
         net: Any,

@@ -225,6 +225,23 @@ class Optimizer:
         """How many updates were made."""
         return self._updates.value  # type: ignore[no-any-return]
 
+    def check_schedule(self, calls: int) -> None:
+        """Raise an error if the schedule ends before this many further calls of `update`.
+
+        Args:
+            calls: 1 or more.
+
+        Raises:
+            ArgumentError: the schedule has no rate for the last of the calls.
+
+        >>> from anynet.optimizers import SGD, schedules
+        >>> SGD(schedules.Cosine(0.1, 10)).check_schedule(20)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        anynet.errors.ArgumentError: Cosine(...) ends with step 10, ...
+
+        """
+        _rate_at(self._updates.peek() + calls - 1, self._learning_rate.peek())
+
     def scalars(self, rate: float, step: int) -> Scalars:
         """Return the scalars of an update: by default its learning rate alone.
 

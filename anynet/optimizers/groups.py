@@ -99,6 +99,20 @@ class Groups:
         """How many updates were made."""
         return max([getattr(x, "updates", 0) for x in self.optimizers], default=0)
 
+    def check_schedule(self, calls: int) -> None:
+        """Raise an error if a schedule ends before this many further calls of `update`.
+
+        Args:
+            calls: 1 or more.
+
+        Raises:
+            ArgumentError: a schedule has no rate for the last of the calls.
+
+        """
+        for optimizer in self.optimizers:
+            if hasattr(optimizer, "check_schedule"):
+                optimizer.check_schedule(calls)
+
     def update(self, net: Any, grads: Any) -> None:
         """Update each group by its optimizer.
 

@@ -95,6 +95,19 @@ class Wrapper:
         """
         raise NotImplementedError(f"{type(self).__name__} defines no update()")
 
+    def check_schedule(self, calls: int) -> None:
+        """Raise an error if a schedule ends before this many further calls of `update`.
+
+        Args:
+            calls: 1 or more.
+
+        Raises:
+            ArgumentError: a schedule has no rate for the last of the calls.
+
+        """
+        if hasattr(self.optimizer, "check_schedule"):
+            self.optimizer.check_schedule(calls)
+
     def check_not_swapped(self) -> None:
         """Raise StateError if averages are in the network, see `Averages`."""
         if getattr(self, "swapped", False):

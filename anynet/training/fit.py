@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from operator import length_hint
 from typing import Any
 
 from anynet import losses, metrics, optimizers, tree
@@ -200,6 +201,7 @@ def fit(
             writer.resume(run, progress)
         elif done >= epochs:
             return history
+        _check_schedule(run, epochs * (steps_per_epoch or length_hint(batches)))
         if compile:
             run.compile(take_programs(loss))
         headings = [f"{part} {name}" for name in by_name for part in measured]
@@ -235,6 +237,19 @@ def _train_epoch(
     run.history.epochs.append(epoch)
     display.finish(epoch)
     run.call("on_epoch_end")
+
+
+def _check_schedule(run: Run, steps: int) -> None:
+    """Raise ArgumentError if a schedule ends before the run.
+
+    Args:
+        run: the run, before its first step.
+        steps: all steps of the run, 0 if they are not known.
+
+    """
+    check = getattr(run.optimizer, "check_schedule", None)
+    if check is not None and steps > run.updates:
+        check(steps - run.updates)
 
 
 def _checked_history(history: History | None) -> History:

@@ -409,3 +409,41 @@ def test_settings_out_of_range_raise(make, message):
 def test_a_score_that_is_no_number_raises():
     with pytest.raises(ArgumentTypeError, match="the score is 'low'"):
         schedules.Plateau(0.1).step("low")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "steps"),
+    [
+        (lambda rate: optimizers.SGD(rate), 6),
+        (lambda rate: optimizers.Clipping(optimizers.Adam(rate), max_norm=1.0), 6),
+        (lambda rate: optimizers.Accumulation(optimizers.SGD(rate), 2), 12),
+        (lambda rate: optimizers.Groups(("layers.0", optimizers.SGD(rate)), None), 6),
+    ],
+)
+def test_fit_checks_the_end_of_a_schedule_first(optimizer, steps):
+    data = np.ones((4, 2), "float32"), np.asarray([0, 1, 0, 1])
+
+    def train(net, epochs):
+        rate = schedules.OneCycle(0.1, 6)
+        return anynet.fit(net, data, optimizer=optimizer(rate), epochs=epochs, progress=False)
+
+    net = layers.Sequential(layers.Linear(2, 2), seed=0, backend="numpy")
+    before = net[0].weight
+    with pytest.raises(ArgumentError, match="ends with step 5"):
+        train(net, steps + 2)
+    assert net[0].weight is before
+    assert len(train(net, steps).epochs) == steps
+
+
+def test_fit_goes_on_with_a_schedule():
+    net = layers.Sequential(layers.Linear(2, 2), seed=0, backend="numpy")
+    data = np.ones((4, 2), "float32"), np.asarray([0, 1, 0, 1])
+    optimizer, history = optimizers.SGD(schedules.OneCycle(0.1, 6)), None
+    for epochs in (2, 4, 6):
+        history = anynet.fit(
+            net, data, optimizer=optimizer, epochs=epochs, history=history, progress=False
+        )
+    assert optimizer.updates == 6
+    with pytest.raises(ArgumentError, match="the rate of step 6 was wanted"):
+        anynet.fit(net, data, optimizer=optimizer, epochs=7, history=history, progress=False)
+    assert len(history.epochs) == 6
