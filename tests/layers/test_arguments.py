@@ -12,11 +12,16 @@ SIZES = {
     layers.Linear: {"in_features": 4, "out_features": 3},
     layers.Conv2d: {"in_channels": 2, "out_channels": 4, "kernel_size": 3},
     layers.Conv1d: {"in_channels": 2, "out_channels": 4, "kernel_size": 3},
+    layers.Conv3d: {"in_channels": 2, "out_channels": 4, "kernel_size": 3},
+    layers.ConvTranspose1d: {"in_channels": 2, "out_channels": 4, "kernel_size": 3},
     layers.ConvTranspose2d: {
         "in_channels": 2,
         "out_channels": 4,
         "kernel_size": 3,
     },
+    layers.PReLU: {"features": 3},
+    layers.MaxPool1d: {"kernel_size": 2},
+    layers.AvgPool1d: {"kernel_size": 2},
     layers.MaxPool2d: {"kernel_size": 2},
     layers.AvgPool2d: {"kernel_size": 2},
     layers.BatchNorm: {"features": 4},
@@ -28,6 +33,11 @@ SIZES = {
     layers.GRU: {"in_features": 4, "hidden_features": 3},
     layers.LSTM: {"in_features": 4, "hidden_features": 3},
     layers.MultiHeadAttention: {"features": 8, "heads": 2},
+    layers.TransformerDecoderLayer: {
+        "features": 8,
+        "heads": 2,
+        "hidden": 16,
+    },
     layers.TransformerEncoderLayer: {
         "features": 8,
         "heads": 2,
@@ -45,7 +55,7 @@ def test_size_of_a_wrong_type_raises(layer, name):
         -1,
         0,
         2.5,
-        (1, 2, 3),
+        (1, 2, 3, 4),
         [3],
         np.array([1, 2]),
         True,
@@ -74,6 +84,18 @@ def test_sizes_may_be_integers_of_another_library(layer):
         (
             lambda: layers.Linear(4, 3, initializer="he"),
             "initializer is 'he': wanted one of anynet.initializers",
+        ),
+        (
+            lambda: layers.Conv1d(2, 3, (3, 5)),
+            r"kernel_size is \(3, 5\): wanted a whole number, 1 or more",
+        ),
+        (
+            lambda: layers.Conv1d(2, 3, 3, stride=(1, 2)),
+            r"stride is \(1, 2\): wanted a whole number, 1 or more",
+        ),
+        (
+            lambda: layers.PReLU(negative_slope="0.5"),
+            "negative_slope is '0.5', of type str: wanted a number",
         ),
         (
             lambda: layers.Dropout("0.5"),
@@ -152,3 +174,25 @@ def test_dtype_that_is_not_floating_raises(backend, dtype):
         match=f"dtype is .*: wanted a floating one of {backend.name}, such as 'float32'",
     ):
         layers.Sequential(layers.Linear(2, 2), seed=0, backend=backend, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: layers.Conv3d(2, 3, (3, 5)),
+            r"kernel_size is \(3, 5\): .*or three for depth, height and width",
+        ),
+        (
+            lambda: layers.Conv3d(2, 3, 3, padding="valid"),
+            "padding is 'valid': wanted a whole number of 0 or more, three, or 'same'",
+        ),
+        (
+            lambda: layers.MaxPool1d(2, padding=2),
+            "padding is 2 for a kernel of 2: wanted at most half of the kernel",
+        ),
+    ],
+)
+def test_windows_out_of_range_raise(make, message):
+    with pytest.raises(ArgumentError, match=message):
+        make()

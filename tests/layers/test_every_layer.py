@@ -202,6 +202,42 @@ def test_network_of_many_layers_learns(backend):
             r"layers\.0: input of shape \(2, 3\): wanted sequences",
         ),
         (
+            lambda: layers.ConvTranspose1d(3, 2, 1),
+            (2, 1, 3),
+            ShapeError,
+            r"layers\.0: .*wanted sequences of 3 channels",
+        ),
+        (
+            lambda: layers.Conv3d(3, 2, 1),
+            (2, 1, 3, 3, 3),
+            ShapeError,
+            r"layers\.0: .*wanted volumes of 3 channels",
+        ),
+        (
+            lambda: layers.Conv3d(1, 2, (4, 1, 2)),
+            (2, 1, 3, 9, 9),
+            ShapeError,
+            r"layers\.0: a kernel of 4×1×2.*padded image of 3×9×9",
+        ),
+        (
+            lambda: layers.MaxPool1d(2),
+            (2, 3),
+            ShapeError,
+            r"layers\.0: input of shape \(2, 3\): wanted sequences",
+        ),
+        (
+            lambda: layers.AvgPool1d(4),
+            (2, 1, 3),
+            ShapeError,
+            r"layers\.0: a kernel of 1×4.*padded image of 1×3",
+        ),
+        (
+            lambda: layers.PReLU(3),
+            (2, 4),
+            ShapeError,
+            r"layers\.0: input of shape \(2, 4\): wanted 3 features",
+        ),
+        (
             lambda: layers.ConvTranspose2d(3, 2, 1),
             (2, 1, 3, 3),
             ShapeError,

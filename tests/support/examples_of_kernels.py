@@ -162,7 +162,10 @@ def cases(dtype):
             ((f(3, 4, 3, 4), images), PAIRS),
             ((f(3, 4, 4, 7), images), OVERLAPPING),
         ],
-        "index_add": [((f(2, 5, 3), integers(5), 1, 4), {})],
+        "index_add": [
+            ((f(2, 5, 3), integers(5), 1, 4), {}),
+            ((f(20, 5, 30), integers(5) - 2, 1, 4), {}),
+        ],
         "scatter_add": [
             ((f(2, 5, 3), integers(2, 5, 3), 1, 4), {}),
             ((f(2, 5), integers(2, 5), -1, 4), {}),
