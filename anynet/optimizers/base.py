@@ -148,16 +148,16 @@ class Optimizer:
 
     >>> import numpy as np
     >>> from anynet.optimizers import Optimizer
-    >>> class AdaGrad(Optimizer):
-    ...     SLOTS = ("sum",)
+    >>> class Averaged(Optimizer):
+    ...     SLOTS = ("mean",)
     ...     def apply(self, parameter, gradient, slots, scalars):
-    ...         (rate,), (total,) = scalars, slots
-    ...         total = total + gradient**2
-    ...         return parameter - rate * gradient / total**0.5, (total,)
-    >>> net, optimizer = {"w": np.ones(2)}, AdaGrad(0.5)
-    >>> optimizer.update(net, {"w": np.array([3.0, -2.0])})
-    >>> net["w"], optimizer.state["w"]["sum"]
-    (array([0.5, 1.5]), array([9., 4.]))
+    ...         (rate,), (mean,) = scalars, slots
+    ...         mean = 0.5 * mean + 0.5 * gradient
+    ...         return parameter - rate * mean, (mean,)
+    >>> net, optimizer = {"w": np.ones(2)}, Averaged(0.5)
+    >>> optimizer.update(net, {"w": np.array([4.0, -2.0])})
+    >>> net["w"], optimizer.state["w"]["mean"]
+    (array([0. , 1.5]), array([ 2., -1.]))
 
     """
 
