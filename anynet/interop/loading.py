@@ -92,6 +92,14 @@ def _check_state(state: Any) -> None:
                 f"state[{name!r}] is {describe(x)}: wanted an array"
                 f"{inner if isinstance(x, Mapping) else ''}"
             )
+        try:
+            tuple(x.shape)
+        except Exception as error:
+            # An array of one of PyTorch's lazy layers.
+            raise DataError(
+                f"{name} in the state has no shape yet: call the module once, and then its "
+                "state_dict()"
+            ) from error
 
 
 def _check_names(entries: list[Entry], state: Mapping[str, Array]) -> None:
