@@ -7,14 +7,11 @@ from numbers import Number
 from typing import Any
 
 from anynet.arguments import describe
-from anynet.array import Array, is_array, unrecorded
+from anynet.array import is_array, unrecorded
 from anynet.backend import Backend
 from anynet.callables import takes
-from anynet.data.rows import Rows, check_finite, check_rows, check_weights, map_rows
+from anynet.data.rows import Batch, check_finite, check_rows, check_weights, map_rows
 from anynet.errors import ArgumentError, ArgumentTypeError, DataError
-
-#: A batch: (x, t), or (x, t, weights).
-Batch = tuple[Rows, Rows] | tuple[Rows, Rows, Array]
 
 #: A source of batches: an iterable of them, or a function that returns one.
 Source = Iterable[Batch] | Callable[[], Iterable[Batch]]

@@ -9,6 +9,7 @@ from anynet.array import Array, array_namespace, device
 from anynet.backend import get_backend
 from anynet.data.augment.call import Augmentation, needs_labels, with_labels
 from anynet.data.rows import (
+    Batch,
     Rows,
     check_finite,
     check_rows,
@@ -107,7 +108,7 @@ class Loader:
         self._key = random.key(seed, get_backend(first_array(x)))
 
     @property
-    def parts(self) -> tuple[Any, ...]:
+    def parts(self) -> Batch:
         """All rows: (x, t), or (x, t, weights)."""
         return (self.x, self.t) if self.weights is None else (self.x, self.t, self.weights)
 

@@ -19,6 +19,9 @@ from anynet.tracing.standard import STANDARD
 #: An array with one row for each example, or a tuple or dict of such arrays, or of such tuples.
 Rows = Any
 
+#: A batch: (x, t), or (x, t, weights).
+Batch = tuple[Rows, Rows] | tuple[Rows, Rows, Array]
+
 #: The function of the standard, by a kernel if the backend has one.
 _take = STANDARD["take"]
 

@@ -28,7 +28,13 @@ from anynet.training.resume import open_run
 from anynet.training.run import Run
 from anynet.training.settings import run_settings
 from anynet.training.sources import Data, batches_of, is_rows, rows_of, split_rows
-from anynet.training.step import SupportsUpdate, check_loss, takes_network, training_step
+from anynet.training.step import (
+    SupportsUpdate,
+    check_loss,
+    loss_of_batch,
+    takes_network,
+    training_step,
+)
 from anynet.training.tasks import task_of
 
 
@@ -184,6 +190,7 @@ def fit(
         step,
         history,
         Callbacks(callbacks if writer is None else [*callbacks, writer]),
+        loss_of_batch(loss),
         precision,
         steps_per_epoch,
     )

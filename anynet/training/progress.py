@@ -219,7 +219,7 @@ class NotebookDisplay(Display):
 
 def display_of_run(epochs: int, scores: Sequence[str]) -> Display:
     """Return the display for a notebook or for a terminal, where the program runs."""
-    display = _notebook()
+    display = notebook_display()
     return (
         TerminalDisplay(epochs, scores)
         if display is None
@@ -227,7 +227,7 @@ def display_of_run(epochs: int, scores: Sequence[str]) -> Display:
     )
 
 
-def _notebook() -> Callable[..., Any] | None:
+def notebook_display() -> Callable[..., Any] | None:
     """Return IPython's display function in a notebook, which shows more than text, else None."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is None or "text/html" not in shell.display_formatter.active_types:

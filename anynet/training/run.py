@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, count, islice
 from operator import length_hint
 from typing import NoReturn
@@ -12,9 +12,9 @@ from anynet.backend import get_backend
 from anynet.compiler import CompiledStep
 from anynet.compiler.program import Program
 from anynet.compiler.target import target_of
-from anynet.data.batches import Batch, Batches
+from anynet.data.batches import Batches
 from anynet.data.loader import Loader
-from anynet.data.rows import first_array
+from anynet.data.rows import Batch, first_array
 from anynet.errors import NonFiniteError
 from anynet.interrupt import DeferredInterrupt
 from anynet.layers import Module
@@ -46,6 +46,7 @@ class Run:
         step: Step,
         history: History,
         callbacks: Callbacks,
+        loss_of_batch: Callable[..., Array],
         precision: MixedPrecision | None = None,
         steps_per_epoch: int | None = None,
     ) -> None:
@@ -54,6 +55,7 @@ class Run:
         self.batches = batches
         self.history = history
         self.callbacks = callbacks
+        self.loss_of_batch = loss_of_batch
         self.precision = precision
         #: The number of the epoch, from 1.
         self.epoch = len(history.epochs)
@@ -78,6 +80,11 @@ class Run:
         #: The losses of the last call of the device, or their values, and the index of the last.
         self._last: Array | list[float] = history.losses[-1:] or [math.nan]
         self._index = 0
+
+    @property
+    def rows(self) -> Batch | None:
+        """All rows of the training data, None where they come in batches of an iterable."""
+        return self.batches.parts if isinstance(self.batches, Loader) else None
 
     @property
     def updates(self) -> int:

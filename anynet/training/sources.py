@@ -5,9 +5,9 @@ from typing import Any, TypeAlias, TypeGuard
 from anynet import random, tree
 from anynet.array import Array, is_array, number
 from anynet.backend import get_backend
-from anynet.data.batches import Batch, Batches, Source
+from anynet.data.batches import Batches, Source
 from anynet.data.loader import Loader
-from anynet.data.rows import Rows, check_rows, check_weights, first_array, take_rows
+from anynet.data.rows import Batch, Rows, check_rows, check_weights, first_array, take_rows
 from anynet.errors import ArgumentError, DataError
 from anynet.layers import Module
 

@@ -65,7 +65,7 @@ def training_step(
         raise ArgumentTypeError(
             f"precision is {describe(precision)}: wanted anynet.MixedPrecision('bfloat16') or None"
         )
-    both = value_and_grad(_loss_of_batch(loss), precision=precision)
+    both = value_and_grad(loss_of_batch(loss), precision=precision)
 
     def step(
         net: Module,
@@ -116,7 +116,7 @@ def on_rows(step: Step) -> Callable[..., Array]:
     return step_on_rows
 
 
-def _loss_of_batch(loss: Callable[..., Array]) -> Callable[..., Array]:
+def loss_of_batch(loss: Callable[..., Array]) -> Callable[..., Array]:
     """Return f(net, *batch), the loss of a network on a batch with weights or without."""
     if takes_network(loss):
         return loss

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from anynet.arguments import describe
+from anynet.arguments import describe, whole_number
 from anynet.array import Array
+from anynet.data.rows import Batch
 from anynet.errors import ArgumentTypeError
 from anynet.layers import Module
 from anynet.training.history import History
@@ -46,8 +47,15 @@ class RunView(Protocol):
         """The loss of the last step, NaN before the first. To read it waits for the device."""
 
     @property
-    def batch(self) -> tuple[Array, ...] | None:
+    def batch(self) -> Batch | None:
         """The last batch, None where the device takes the rows of the data itself."""
+
+    @property
+    def rows(self) -> Batch | None:
+        """All rows of the training data, None where they come in batches of an iterable."""
+
+    def loss_of_batch(self, net: Any, *batch: Any) -> Array:
+        """Return the loss of a network on a batch."""
 
     def stop(self) -> None:
         """End the run after this step. The epoch then ends as usual, with its scores."""
@@ -58,7 +66,8 @@ class Callback:
 
     Each is called with the run, which has the attributes ``net``, ``optimizer``, ``history``,
     ``epoch`` (from 1), ``step`` (of the epoch, from 1), ``updates`` (steps of the whole run),
-    ``loss`` (of the last step, a float) and ``batch``, and a method ``stop()``.
+    ``loss`` (of the last step, a float) and ``batch``, and a method ``stop()``. An error in a
+    callback ends the run. It has a note that names the callback and the moment.
 
     Where the device makes many steps at once, `on_step_end` is called for each of them in order
     after the last one, and the network is that of the last one. With ``every = N`` the device stops
@@ -105,11 +114,15 @@ class Callback:
         """Go on from a state that `state_dict` returned."""
 
 
+_DEFAULTS = {moment: getattr(Callback, moment) for moment in MOMENTS}
+
+
 class Callbacks:
     """The callbacks of a run, by moment.
 
     Args:
-        callbacks: called in this order at each moment.
+        callbacks: called in this order at each moment. An object with some of these methods
+            and a state is enough, such as the schedule `anynet.optimizers.schedules.Plateau`.
 
     Raises:
         ArgumentTypeError: one of them is not a callback.
@@ -123,7 +136,12 @@ class Callbacks:
                 "[callbacks.EarlyStopping()]"
             )
         for callback in callbacks:
-            if not isinstance(callback, Callback):
+            # A checkpoint has the state of each callback.
+            methods = ("state_dict", "load_state_dict")
+            moments = [moment for moment in MOMENTS if callable(getattr(callback, moment, None))]
+            if not all(callable(getattr(callback, method, None)) for method in methods):
+                moments = []
+            if isinstance(callback, type) or not moments:
                 raise ArgumentTypeError(
                     f"a callback is {describe(callback)}: wanted an object of a subclass of "
                     "anynet.callbacks.Callback"
@@ -135,7 +153,8 @@ class Callbacks:
         }
         #: Whether one needs the end of each step.
         self.at_steps = bool(self._by_moment["on_step_end"])
-        self._every = [c.every for c in self._by_moment["on_step_end"] if c.every is not None]
+        every = [getattr(callback, "every", None) for callback in self._by_moment["on_step_end"]]
+        self._every = [whole_number("every", number, 1) for number in every if number is not None]
 
     def call(self, moment: str, run: RunView) -> None:
         """Call a moment of each callback. An error says in a note where it was raised."""
@@ -156,5 +175,5 @@ class Callbacks:
 
 
 def _overrides(callback: Callback, moment: str) -> bool:
-    method: Callable[..., Any] = getattr(callback, moment)
-    return getattr(method, "__func__", method) is not getattr(Callback, moment)
+    method: Callable[..., Any] | None = getattr(callback, moment, None)
+    return callable(method) and getattr(method, "__func__", method) is not _DEFAULTS[moment]

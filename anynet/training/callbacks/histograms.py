@@ -1,0 +1,175 @@
+"""Histograms of weights, gradients and activations."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from anynet import tree
+from anynet.arguments import whole_number
+from anynet.array import Array, array_namespace, is_complex
+from anynet.autodiff import value_and_grad
+from anynet.backend import get_backend
+from anynet.data.rows import Batch, slice_rows
+from anynet.errors import ArgumentError
+from anynet.layers import Module
+from anynet.layers.capture import capture
+from anynet.state import check_state
+from anynet.training.callbacks.callback import Callback, RunView
+from anynet.training.inputs import call_network
+
+#: Rows of the training data whose gradients and activations are measured by default.
+ROWS = 100
+
+
+class Histogram(NamedTuple):
+    """How many values are in each bin, and the edges of the bins, one more.
+
+    >>> from anynet.training.callbacks.histograms import Histogram
+    >>> Histogram([3, 1], [0.0, 0.5, 1.0]).counts
+    [3, 1]
+
+    """
+
+    counts: list[int]
+    edges: list[float]
+
+
+class Histograms(Callback):
+    """A callback that measures weights, gradients and activations after each epoch.
+
+    They are in ``epochs``, by the number of the epoch and then by names such as
+    "weights/layers.0.weight", "gradients/layers.0.weight" and "activations/layers.0". `TensorBoard`
+    shows them. Values that are not finite are left out, and complex values count by their modulus.
+
+    It computes on a copy of the network, so that the run stays as it would be, bit by bit. The
+    gradients are those of the loss in training mode, and the activations those of layers without
+    layers inside, in inference.
+
+    Args:
+        data: a batch (x, t) or (x, t, weights) for the gradients and activations. By default the
+            first 100 rows of the training data, or the last batch of an iterable.
+        bins: of each histogram, 1 or more.
+
+    Raises:
+        ArgumentError: bins is below 1.
+
+    >>> from anynet import callbacks
+    >>> histograms = callbacks.Histograms(bins=4)
+    >>> net = layers.Sequential(layers.Linear(2, 2), layers.ReLU(), seed=0, backend="numpy")
+    >>> data = np.ones((4, 2), "float32"), np.asarray([0, 1, 0, 1])
+    >>> _ = anynet.fit(net, data, epochs=2, callbacks=[histograms], progress=False)
+    >>> sum(histograms.epochs[2]["activations/layers.1"].counts)
+    8
+
+    """
+
+    def __init__(
+        self,
+        data: Batch | None = None,
+        *,
+        bins: int = 30,
+    ) -> None:
+        self.data = data
+        self.bins = whole_number("bins", bins, 1)
+        #: The histograms by the number of the epoch and by name.
+        self.epochs: dict[int, dict[str, Histogram]] = {}
+
+    def on_train_begin(self, run: RunView) -> None:
+        """Forget the histograms of another run. A run that goes on keeps them."""
+        if not run.history.epochs:
+            self.epochs = {}
+
+    def on_epoch_end(self, run: RunView) -> None:
+        """Measure the network."""
+        self.epochs[run.epoch] = self.measure(run)
+
+    def measure(self, run: RunView) -> dict[str, Histogram]:
+        """Return the histograms of the network of a run, by name."""
+        x, t, *weights = self._batch(run)
+        histograms = {}
+        for name, values in self._values(run, x, t, weights):
+            histograms[name] = self._histogram(values)
+        return histograms
+
+    def _batch(self, run: RunView) -> Batch:
+        batch = self.data
+        if batch is None:
+            batch = run.batch if run.rows is None else slice_rows(run.rows, slice(ROWS))
+        if batch is None:
+            raise ArgumentError(
+                "Histograms has no data before the first batch: give it data=(x, t)"
+            )
+        return batch
+
+    def _values(
+        self,
+        run: RunView,
+        x: Any,
+        t: Any,
+        weights: list[Array],
+    ) -> Iterator[tuple[str, list[Array]]]:
+        """Yield the arrays of each histogram by name."""
+        for path, parameter in tree.leaves(run.net):
+            yield f"weights/{path}", [parameter]
+        copy = _copied(run.net)
+        _, gradients = value_and_grad(run.loss_of_batch)(copy, x, t, *weights)
+        for path, gradient in tree.leaves(gradients):
+            yield f"gradients/{path}", [gradient]
+        if isinstance(run.net, Module):
+            captured = capture(_copied(run.net), lambda path, module: _is_single(module))
+            _, activations = call_network(captured, x)
+            for path, outputs in activations.items():
+                yield f"activations/{path}", [output for _, output in tree.leaves(outputs)]
+
+    def _histogram(self, arrays: list[Array]) -> Histogram:
+        host: Any = get_backend("numpy").xp
+        values = host.concatenate([_on_host(x) for x in arrays] or [host.zeros(0)])
+        counts, edges = host.histogram(values[host.isfinite(values)], bins=self.bins)
+        return Histogram(counts.tolist(), edges.tolist())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the histograms of all epochs."""
+        return {
+            str(number): {name: histogram._asdict() for name, histogram in histograms.items()}
+            for number, histograms in self.epochs.items()
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned.
+
+        Raises:
+            ArgumentError: it is another callback's state. Nothing has changed then.
+
+        """
+        epochs: dict[int, dict[str, Histogram]] = {}
+        for number, histograms in state.items():
+            if not number.isdecimal() or not isinstance(histograms, dict):
+                raise ArgumentError(
+                    f"the state of Histograms has an unknown {number!r}: wanted numbers of epochs"
+                )
+            for histogram in histograms.values():
+                check_state("a histogram", histogram, Histogram._fields)
+            epochs[int(number)] = {name: Histogram(**x) for name, x in histograms.items()}
+        self.epochs = epochs
+
+
+def _copied(net: Module) -> Module:
+    """Return the network with arrays of its own."""
+    return tree.map(lambda x: array_namespace(x).asarray(x, copy=True), net)
+
+
+def _is_single(module: Module) -> bool:
+    """Return whether a module has no modules inside."""
+    return len(dict(module.modules())) == 1
+
+
+def _on_host(x: Array) -> Any:
+    """Return the values of an array as float64 of NumPy, in one axis."""
+    xp = array_namespace(x)
+    if is_complex(x):
+        x = xp.abs(x)
+    if not xp.isdtype(x.dtype, ("real floating", "integral", "bool")) or x.dtype not in (
+        xp.float64,
+        xp.float32,
+    ):
+        x = xp.astype(x, xp.float32)
+    return get_backend(x).to_host(x).reshape(-1).astype("float64")
