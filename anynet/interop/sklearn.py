@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Self
 
 from anynet import functions, layers, losses, optimizers, tree
@@ -24,13 +24,17 @@ from anynet.errors import (
     ShapeError,
 )
 from anynet.layers.initialization import is_uninitialized
+from anynet.precision import MixedPrecision
+from anynet.training import History
+from anynet.training.callbacks import Callback
+from anynet.training.evaluation import Score
 from anynet.training.fit import fit
 from anynet.training.sources import EVALUATION_BATCH
 from anynet.training.step import SupportsUpdate
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-    from sklearn.utils import check_random_state, column_or_1d
+    from sklearn.utils import check_array, check_random_state, column_or_1d
     from sklearn.utils.metaestimators import available_if
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
@@ -65,10 +69,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         optimizer: SupportsUpdate | None = None,
         epochs: int = 50,
         batch_size: int = 32,
+        validation_split: float | None = None,
+        metric: Score | Sequence[Score] | str | None = None,
+        callbacks: Sequence[Callback] = (),
         warm_start: bool = False,
         random_state: Any = 0,
         backend: str | None = None,
         dtype: str | None = None,
+        precision: MixedPrecision | None = None,
         compile: bool = False,
         progress: bool = False,
     ) -> None:
@@ -77,10 +85,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.optimizer = optimizer
         self.epochs = epochs
         self.batch_size = batch_size
+        self.validation_split = validation_split
+        self.metric = metric
+        self.callbacks = callbacks
         self.warm_start = warm_start
         self.random_state = random_state
         self.backend = backend
         self.dtype = dtype
+        self.precision = precision
         self.compile = compile
         self.progress = progress
 
@@ -88,28 +100,40 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self,
         x: Any,
         t: Any,
+        sample_weight: Any,
         outputs: int,
         epochs: int,
     ) -> Self:
         """Train the network on rows, a new one unless the estimator is fitted already."""
+        if sample_weight is not None:
+            weights = _checked_weights(sample_weight, x.shape[0])
+            # Rows without a weight do not count, not even in the shuffles.
+            counts = weights > 0
+            x, t, weights = x[counts], t[counts], weights[counts]
         seed = _seed(self.random_state)
         if not hasattr(self, "net_"):
             self.net_ = self._new_network(x, outputs, seed)
             self.optimizer_ = self._new_optimizer()
+            self.history_ = History()
         like = _example(self.net_)
         x = _on_device(x, like)
         _check_outputs(self.net_(x[:1, ...]), (1, outputs))
         is_labels = t.dtype == _LABELS
         t = get_backend(like).asarray(t) if is_labels else _on_device(t, like)
+        has_test = self.validation_split is not None
         self.history_ = fit(
             self.net_,
-            (x, t),
+            (x, t) if sample_weight is None else (x, t, _on_device(weights, like)),
             loss=self._loss(),
             optimizer=self.optimizer_,
-            epochs=epochs,
+            epochs=len(self.history_.epochs) + epochs,
             batch_size=self.batch_size,
             seed=seed,
-            metric=None,
+            metric="auto" if self.metric is None and has_test else self.metric,
+            validation_split=self.validation_split,
+            callbacks=copy.deepcopy(self.callbacks),
+            history=self.history_,
+            precision=self.precision,
             compile=self.compile,
             progress=self.progress,
         )
@@ -120,7 +144,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _forget(self) -> None:
         """Let the next training begin with a new network."""
-        for name in vars(self).keys() & _TREES:
+        for name in vars(self).keys() & {*_TREES, "history_"}:
             delattr(self, name)
 
     def _new_network(
@@ -208,16 +232,20 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         optimizer: Adam(0.001) by default. It is copied.
         epochs: 0 or more.
         batch_size: 1 or more.
+        validation_split: the share of the rows that are kept for scores after each epoch.
+        metric: see `anynet.fit`. By default that of the loss, if there is a validation_split.
+        callbacks: of `anynet.fit`. They are copied.
         warm_start: ``fit`` goes on with the network of the last ``fit``.
         random_state: an integer for the first values and the shuffles, or what scikit-learn takes:
             None, for other values in each ``fit``, or an object of NumPy's RandomState.
         backend: the name of a backend, see `anynet.get_backend`.
         dtype: the dtype of the parameters that are drawn, float32 by default. X is converted.
+        precision: see `anynet.fit`.
         compile: see `anynet.fit`.
         progress: see `anynet.fit`.
 
     A fitted estimator has the labels ``classes_``, the network ``net_``, its optimizer
-    ``optimizer_``, the last run ``history_`` and ``n_features_in_``.
+    ``optimizer_``, its ``history_`` and ``n_features_in_``.
 
     Raises:
         ArgumentError: a label that is not one of the first ``fit``, or y has one class.
@@ -233,20 +261,34 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Train a network on rows and their labels, and return the estimator."""
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+    ) -> Self:
+        """Train a network on rows and their labels, and return the estimator.
+
+        Args:
+            X: the rows.
+            y: their labels.
+            sample_weight: (N,), or one for all rows, 0 or more. The loss of a batch is the weighted
+                mean. Rows of weight 0 are left out.
+
+        """
         go_on = self.warm_start and hasattr(self, "net_")
         x, y = self._validated(X, y, reset=not go_on)
         if not go_on:
             self._forget()
             self.classes_ = _classes(y)
-        return self._train_on(x, y, self.epochs)
+        return self._train_on(x, y, sample_weight, self.epochs)
 
     def partial_fit(
         self,
         X: Any,
         y: Any,
         classes: Any = None,
+        sample_weight: Any = None,
     ) -> Self:
         """Train the network on rows for one more epoch, and return the estimator.
 
@@ -254,6 +296,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
             X: as for ``fit``.
             y: as for ``fit``.
             classes: all labels. The first call needs them.
+            sample_weight: as for ``fit``.
 
         Raises:
             ArgumentError: the first call has no classes, or a later one has others.
@@ -273,7 +316,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
                 f"classes is {describe(classes)}: wanted those of the first call, "
                 f"{describe(self.classes_.tolist())}, or none"
             )
-        return self._train_on(x, y, 1)
+        return self._train_on(x, y, sample_weight, 1)
 
     def predict(self, X: Any) -> Any:
         """Return the label of each row, (N,)."""
@@ -329,6 +372,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         self,
         x: Any,
         y: Any,
+        sample_weight: Any,
         epochs: int,
     ) -> Self:
         places = _HOST.searchsorted(self.classes_, y)
@@ -337,7 +381,8 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         if unknown.size:
             label, known = unknown.tolist()[0], self.classes_.tolist()
             raise ArgumentError(f"y has the label {label!r}: wanted one of {describe(known)}")
-        return self._train(x, places.astype(_LABELS), len(self.classes_), epochs)
+        t = places.astype(_LABELS)
+        return self._train(x, t, sample_weight, len(self.classes_), epochs)
 
 
 class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
@@ -352,8 +397,8 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         loss: `losses.mean_squared_error` by default.
         optimizer: as for `Classifier`, and so are all other arguments.
 
-    A fitted estimator has the network ``net_``, its optimizer ``optimizer_``, the last run
-    ``history_`` and ``n_features_in_``.
+    A fitted estimator has the network ``net_``, its optimizer ``optimizer_``, its ``history_`` and
+    ``n_features_in_``.
 
     Raises:
         ShapeError: the network has another number of outputs than y.
@@ -368,16 +413,26 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
 
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+    ) -> Self:
         """Train a network on rows and their targets, and return the estimator."""
         go_on = self.warm_start and hasattr(self, "net_")
         if not go_on:
             self._forget()
-        return self._train_on(X, y, self.epochs)
+        return self._train_on(X, y, sample_weight, self.epochs)
 
-    def partial_fit(self, X: Any, y: Any) -> Self:
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+    ) -> Self:
         """Train the network on rows for one more epoch, and return the estimator."""
-        return self._train_on(X, y, 1)
+        return self._train_on(X, y, sample_weight, 1)
 
     def predict(self, X: Any) -> Any:
         """Return the outputs for each row, of the shape of y in ``fit``."""
@@ -391,6 +446,7 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         self,
         X: Any,
         y: Any,
+        sample_weight: Any,
         epochs: int,
     ) -> Self:
         is_first = not hasattr(self, "net_")
@@ -405,7 +461,7 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         )
         self._is_flat = y.ndim == 1
         targets = _HOST.reshape(y, (y.shape[0], -1)).astype("float64")
-        return self._train(x, targets, targets.shape[1], epochs)
+        return self._train(x, targets, sample_weight, targets.shape[1], epochs)
 
     def __sklearn_tags__(self) -> Any:
         """Return what the estimator can do, for scikit-learn."""
@@ -435,6 +491,32 @@ def _seed(random_state: Any) -> int:
     if isinstance(random_state, Integral):
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _checked_weights(sample_weight: Any, rows: int) -> Any:
+    """Return the weights of rows, (N,).
+
+    Raises:
+        DataError: their number differs, one is below 0, or all are 0.
+
+    """
+    if isinstance(sample_weight, Real):
+        sample_weight = [sample_weight] * rows
+    weights = check_array(
+        sample_weight,
+        ensure_2d=False,
+        dtype="float64",
+        input_name="sample_weight",
+    )
+    if weights.shape != (rows,):
+        raise DataError(
+            f"sample_weight has the shape {weights.shape}: wanted ({rows},), a weight for each row"
+        )
+    if not (weights >= 0).all():
+        raise DataError(f"sample_weight has the weight {weights.min()}: wanted 0 or more")
+    if not weights.any():
+        raise DataError("all weights of sample_weight are zero: wanted one or more above 0")
+    return weights
 
 
 def _classes(labels: Any) -> Any:

@@ -53,21 +53,29 @@ def regressor(**settings):
     return Regressor(**{"network": (16,), "optimizer": ADAM, "epochs": 40, **settings})
 
 
-#: The checks of scikit-learn that fail, and why.
-EXPECTED = {}
+#: The checks of scikit-learn that fail in float32, and why. In float64 none fails.
+ROUNDING = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "it compares to 1e-7, and float32 rounds the sum over repeated rows in another way"
+    ),
+    "check_methods_subset_invariance": (
+        "it compares to 1e-7, and a product in float32 may round in another way for fewer rows"
+    ),
+}
 
 
 @pytest.mark.parametrize(
     "estimator",
     [
-        Classifier((10,), optimizer=ADAM, epochs=30),
-        Regressor((10,), optimizer=optimizers.Adam(0.02), epochs=60),
+        Classifier((10,), optimizer=optimizers.Adam(0.02), epochs=20),
+        Regressor((10,), optimizer=optimizers.Adam(0.05), epochs=30),
     ],
 )
-def test_estimator_passes_the_checks_of_scikit_learn(estimator):
-    results = check_estimator(estimator, expected_failed_checks=EXPECTED, on_skip=None)
-    failed = {result["check_name"] for result in results if result["status"] == "xfail"}
-    assert failed == EXPECTED.keys()
+@pytest.mark.parametrize(("dtype", "expected"), [("float32", ROUNDING), ("float64", {})])
+def test_estimator_passes_the_checks_of_scikit_learn(estimator, dtype, expected):
+    estimator = clone(estimator).set_params(dtype=dtype)
+    results = check_estimator(estimator, expected_failed_checks=expected, on_skip=None)
+    assert len(results) > 50
 
 
 def test_labels_of_any_type_come_back(backend):
@@ -128,8 +136,8 @@ def test_fit_begins_again_and_changes_no_setting():
 def test_warm_start_goes_on():
     once = classifier(epochs=2).fit(X, Y)
     twice = classifier(epochs=2, warm_start=True).fit(X, Y).fit(X, Y)
+    assert twice.history_.losses == classifier(epochs=4).fit(X, Y).history_.losses
     assert twice.optimizer_.updates == 2 * once.optimizer_.updates
-    assert twice.history_.losses[-1] < once.history_.losses[-1]
     with pytest.raises(ArgumentError, match="y has the label 7: wanted one of"):
         twice.fit(X, np.where(Y == 0, 7, Y))
 
@@ -143,9 +151,101 @@ def test_partial_fit_trains_for_one_epoch():
     for _ in range(30):
         estimator.partial_fit(X, Y)
     assert estimator.optimizer_.updates == 2 + 30 * 5
+    assert [epoch.number for epoch in estimator.history_.epochs] == list(range(1, 32))
     assert estimator.score(X, Y) > 0.9
     with pytest.raises(ArgumentError, match=r"classes is \[0, 1\]: wanted those of the first"):
         estimator.partial_fit(X, Y, classes=[0, 1])
+
+
+def test_partial_fit_trains_as_fit_does():
+    whole = classifier(epochs=3).fit(X, Y)
+    parts = classifier()
+    for _ in range(3):
+        parts.partial_fit(X, Y, classes=[0, 1, 2])
+    assert parts.history_.losses == whole.history_.losses
+
+
+@pytest.mark.parametrize("estimator", [classifier(epochs=2), regressor(epochs=2)])
+def test_weights_are_those_of_fit(estimator):
+    weights = np.random.default_rng(0).uniform(0.1, 3.0, 150)
+    fitted = clone(estimator).fit(X, Y, sample_weight=weights)
+    ones = clone(estimator).fit(X, Y, sample_weight=np.ones(150)).predict(X)
+    np.testing.assert_allclose(ones, clone(estimator).fit(X, Y).predict(X), rtol=1e-4)
+    hidden, _, last = fitted.net_
+    net = layers.Sequential(
+        layers.Linear(*hidden.weight.shape),
+        layers.ReLU(),
+        layers.Linear(*last.weight.shape),
+        seed=0,
+        backend="numpy",
+    )
+    t = Y.astype("int32") if isinstance(estimator, Classifier) else Y[:, None].astype("float32")
+    loss = losses.cross_entropy if isinstance(estimator, Classifier) else losses.mean_squared_error
+    history = anynet.fit(
+        net,
+        (X.astype("float32"), t, weights.astype("float32")),
+        loss=loss,
+        optimizer=optimizers.Adam(0.01),
+        epochs=2,
+        batch_size=32,
+        progress=False,
+    )
+    assert fitted.history_.losses == history.losses
+
+
+def test_rows_without_weight_are_left_out():
+    some = np.arange(150) % 3 > 0
+    weighted = classifier(epochs=3).fit(X, NAMES, sample_weight=some)
+    without = classifier(epochs=3).fit(X[some], NAMES[some])
+    assert weighted.optimizer_.updates == without.optimizer_.updates
+    np.testing.assert_allclose(weighted.predict_proba(X), without.predict_proba(X), rtol=1e-4)
+    same = classifier(epochs=3).fit(X, NAMES, sample_weight=2.0)
+    expected = classifier(epochs=3).fit(X, NAMES).predict_proba(X)
+    np.testing.assert_allclose(same.predict_proba(X), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(149), r"sample_weight has the shape \(149,\): wanted \(150,\)"),
+        (np.ones((150, 1)), r"sample_weight has the shape \(150, 1\)"),
+        (-np.ones(150), r"sample_weight has the weight -1\.0: wanted 0 or more"),
+        (np.zeros(150), "all weights of sample_weight are zero"),
+        (np.full(150, np.nan), "sample_weight contains NaN"),
+        (np.full(150, 1e300), "a value is too large for float32"),
+    ],
+)
+def test_bad_weights_raise(weights, message):
+    for estimator in (classifier(), regressor()):
+        with pytest.raises(ValueError, match=message):
+            estimator.fit(X, Y, sample_weight=weights)
+
+
+class Count(anynet.callbacks.Callback):
+    """Counts epochs, and stops after some."""
+
+    def __init__(self, most):
+        self.most = most
+        self.epochs = 0
+
+    def on_epoch_end(self, run):
+        self.epochs += 1
+        if self.epochs == self.most:
+            run.stop()
+
+
+def test_scores_on_a_split_and_callbacks():
+    callback = Count(3)
+    settings = {"validation_split": 0.2, "callbacks": [callback], "metric": "auto"}
+    fitted = classifier(epochs=9, **settings).fit(X, NAMES)
+    assert len(fitted.history_.epochs) == 3
+    assert set(fitted.history_.epochs[0].test_scores) == {"accuracy"}
+    # 120 rows in batches of 32.
+    assert fitted.optimizer_.updates == 12
+    assert callback.epochs == 0
+    by_default = classifier(epochs=1, validation_split=0.2).fit(X, NAMES)
+    assert set(by_default.history_.epochs[0].test_scores) == {"accuracy"}
+    assert not classifier(epochs=1).fit(X, NAMES).history_.epochs[0].scores
 
 
 @pytest.mark.parametrize("shape", [(60,), (60, 1), (60, 3)])
