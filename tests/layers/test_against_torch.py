@@ -615,6 +615,8 @@ def test_state_continues_a_sequence(backend, name):
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 def test_states_of_several_layers(backend, name, two, compiled):
     """States have PyTorch's shape and order, and so have their gradients."""
+    if backend.name == "jax" and not (name == "LSTM" and two):
+        pytest.skip(reason="JAX compiles for too long; one kind is tested")
     theirs = getattr(nn, name)(2, 3, 2, batch_first=True, bidirectional=two)
     ours = getattr(layers, name)(2, 3, layers=2, bidirectional=two)
     with_weights_of(theirs, ours, recurrent_names(2, two), backend)
