@@ -103,6 +103,28 @@ def test_character_transformer_reduces_the_loss():
     assert "The river " in out
 
 
+def test_gan_trains_both_networks(tmp_path):
+    picture = tmp_path / "gan.png"
+    out = output_of(
+        "gan.py", "--epochs=2", "--limit=500", f"--plot={picture}", **without_mnist(tmp_path)
+    )
+    (first, last) = re.findall(r"discriminator ([\d.]+)", out)
+    assert float(last) < float(first) < 2 * np.log(2) + 0.1
+    assert is_png(picture)
+
+
+def test_actor_learns_to_hold_the_middle():
+    out = output_of("actor_target.py", "--steps=3000")
+    before, after = re.search(r"reward: (\S+) before training, (\S+) after", out).groups()
+    assert float(after) > float(before) / 2
+
+
+def test_teacher_and_student_learn(tmp_path):
+    out = output_of("distillation.py", "--epochs=8", **without_mnist(tmp_path))
+    teacher, student = values_after(out, "accuracy of teacher:", "accuracy of student:")
+    assert min(teacher, student) > 0.8
+
+
 def test_gradient_check_agrees(backend):
     out = output_of("gradient_check.py", ANYNET_BACKEND=backend_argument(backend))
     assert out.rstrip().endswith("all derivatives agree")
