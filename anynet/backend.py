@@ -169,12 +169,8 @@ class Backend:
 
     def _moved(self, x: Array, move: Callable[[Array], Any]) -> Any:
         """Return ``move(x)`` for an array of any library, with errors that say what x is."""
-        library = library_name(array_namespace(x))
-        if library != self.name and unrecorded(x) is not x:
-            raise DifferentiationError(
-                f"{library} records derivatives of the array that {self.name} was given, and they "
-                "would be lost: pass x.detach()"
-            )
+        if unrecorded(x) is not x:
+            self._check_own(x)
         try:
             return move(x)
         except (BufferError, NotImplementedError, TypeError, ValueError) as error:
@@ -182,9 +178,19 @@ class Backend:
                 raise
             line = str(error).partition("\n")[0]
             raise DataError(
-                f"an array of {library} on {device(x)} cannot be brought to {self.name} "
-                f"({type(error).__name__}: {line}): wanted a dense array that has values"
+                f"an array of {library_name(array_namespace(x))} on {device(x)} cannot be brought "
+                f"to {self.name} ({type(error).__name__}: {line}): wanted a dense array that has "
+                "values"
             ) from error
+
+    def _check_own(self, x: Array) -> None:
+        """Check that an array whose derivatives are recorded is this library's."""
+        library = library_name(array_namespace(x))
+        if library != self.name:
+            raise DifferentiationError(
+                f"{library} records derivatives of the array that {self.name} was given, and they "
+                "would be lost: pass x.detach()"
+            )
 
     def to_host(self, x: Array) -> Any:
         """Return the values as a NumPy array in main memory, after waiting for the device.

@@ -230,3 +230,10 @@ def test_recurrent_layers_without_pytorch(backend):
     for cells, end in ((net.cells, ""), (net.reverse_cells, "_reverse")):
         np.testing.assert_array_equal(host(cells[0].input_weight), state[f"weight_ih_l0{end}"].T)
         np.testing.assert_array_equal(host(cells[0].hidden_bias), state[f"bias_hh_l0{end}"])
+
+
+def test_safetensors_file_without_pytorch(backend, tmp_path):
+    anynet.checkpoint.save(STATE, tmp_path / "model.safetensors")
+    net = MLP().initialize(0, backend)
+    load_state_dict(net, anynet.checkpoint.read(tmp_path / "model.safetensors", "numpy"))
+    np.testing.assert_array_equal(host(net[2].weight), STATE["2.weight"].T)
