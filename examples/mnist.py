@@ -13,6 +13,7 @@ from typing import Any
 
 import anynet
 from anynet import cli, data, layers, optimizers, plotting
+from anynet.array import array_namespace
 from anynet.errors import DataError
 from anynet.optimizers import schedules
 from anynet.training import checkpoint
@@ -26,15 +27,21 @@ class Recipe:
     #: Of one input.
     shape: tuple[int, ...]
     epochs: int
-    batch_size: int
-    augment: Any = None
+    learning_rate: float
+    augment: Any
+
+
+def augment_rows(key: Any, x: Any) -> Any:
+    """Shift, rotate and scale images that are rows of 784 pixels."""
+    xp = array_namespace(x)
+    images = xp.reshape(x, (-1, 1, 28, 28))
+    images = data.random_affine(shift=1.5, degrees=8, scale=0.08)(key, images)
+    return xp.reshape(images, (-1, 784))
 
 
 RECIPES = {
-    "mlp": Recipe("784-50-100-10", (784,), epochs=12, batch_size=50),
-    "cnn": Recipe(
-        "convolutions", (1, 28, 28), epochs=15, batch_size=100, augment=data.random_affine()
-    ),
+    "mlp": Recipe("784-50-100-10", (784,), 60, 0.003, augment_rows),
+    "cnn": Recipe("convolutions", (1, 28, 28), 15, 0.002, data.random_affine()),
 }
 
 
@@ -77,26 +84,25 @@ def block(in_channels: int, out_channels: int, activation: str) -> list[layers.M
 MODELS = {"mlp": fully_connected, "cnn": convolutional}
 
 
-def load(backend: anynet.Backend) -> tuple[str, data.Dataset, float]:
-    """Return the name of a data set, the data, and a learning rate for the fully connected network.
+def load(backend: anynet.Backend) -> tuple[str, data.Dataset]:
+    """Return the name of a data set, and the data.
 
     The data set is MNIST. Where MNIST is not available, it is scikit-learn's digits.
     """
     try:
-        return "MNIST", data.load_mnist(backend), 0.3
+        return "MNIST", data.load_mnist(backend)
     except DataError as error:
         print(f"No MNIST: {error}")
         print("Training on scikit-learn's 1,797 handwritten digits, scaled to 28×28, in its place.")
-        # These images are brighter, which makes the gradients larger.
-        return "scikit-learn's digits", data.load_digits(backend), 0.1
+        return "scikit-learn's digits", data.load_digits(backend)
 
 
-def make_optimizer(model: str, rate: float, steps: int) -> Any:
-    if model == "mlp":
-        return optimizers.SGD(schedules.Cosine(rate, steps))
+def make_optimizer(rate: float, steps: int) -> Any:
+    """Return Adam with a warm-up and a cosine, and the mean of the weights of the last steps."""
     warmup = steps // 20
     cosine = schedules.Cosine(rate, steps - warmup)
-    return optimizers.Adam(schedules.Warmup(cosine, warmup))
+    adam = optimizers.Adam(schedules.Warmup(cosine, warmup))
+    return optimizers.StochasticAverage(adam, start=steps - steps // 10)
 
 
 def main() -> None:
@@ -106,7 +112,7 @@ def main() -> None:
     cli.add_backend_argument(parser)
     parser.add_argument("--model", choices=RECIPES, default="mlp")
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument(
         "--learning-rate",
         type=float,
@@ -136,20 +142,18 @@ def main() -> None:
     net = layers.Sequential(*modules, seed=options.seed, backend=backend)
     print(anynet.summary(net))
 
-    name, (train, test), rate = load(backend)
+    name, (train, test) = load(backend)
     x = backend.xp.reshape(train[0], (-1, *recipe.shape))[: options.limit, ...]
     t = train[1][: options.limit]
     test = backend.xp.reshape(test[0], (-1, *recipe.shape)), test[1]
     print(f"{name}: {x.shape[0]:,} images to train on, {test[0].shape[0]:,} to test on")
-    batch_size = recipe.batch_size if options.batch_size is None else options.batch_size
-    loader = data.Loader(x, t, batch_size=batch_size, seed=options.seed, augment=recipe.augment)
+    loader = data.Loader(
+        x, t, batch_size=options.batch_size, seed=options.seed, augment=recipe.augment
+    )
 
     epochs = recipe.epochs if options.epochs is None else options.epochs
-    if options.model == "cnn":
-        rate = 0.002
-    if options.learning_rate is not None:
-        rate = options.learning_rate
-    optimizer = make_optimizer(options.model, rate, max(1, epochs * len(loader)))
+    rate = recipe.learning_rate if options.learning_rate is None else options.learning_rate
+    optimizer = make_optimizer(rate, max(1, epochs * len(loader)))
     history = anynet.fit(
         net, loader, test, optimizer=optimizer, epochs=epochs, compile=options.compile
     )
