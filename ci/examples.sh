@@ -15,6 +15,7 @@ for backend in "$@"; do
   python examples/regression.py --epochs 20
   python examples/custom_layer.py --epochs 5
   python examples/autoencoder.py --epochs 1 --limit 500 --plot "$out/autoencoder.png"
+  python examples/activations.py --activation tanh
   python examples/character_transformer.py --epochs 1 --length 16
   python examples/gan.py --epochs 1 --limit 500 --plot "$out/gan.png"
   python examples/actor_target.py --steps 200

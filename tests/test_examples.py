@@ -96,6 +96,20 @@ def test_autoencoder_reduces_the_error(tmp_path):
     assert is_png(picture)
 
 
+def test_activations_keep_their_spread_with_the_right_initializer():
+    """For sigmoids Xavier's is right, for rectifiers He's; 0.01 is too small for both."""
+    for activation, right in (("sigmoid", "xavier"), ("relu", "he")):
+        out = output_of("activations.py", f"--activation={activation}")
+        spreads = {}
+        for part in out.split("\n\n")[1:]:
+            name, *rows = part.strip().splitlines()
+            spreads[name] = [float(row.split()[-1]) for row in rows]
+        small, kept = spreads["normal(0.01)"], spreads[right]
+        assert len(kept) == 5
+        assert small[4] < 0.015
+        assert 0.5 < kept[4] / kept[0] < 1.5
+
+
 def test_character_transformer_reduces_the_loss():
     out = output_of("character_transformer.py", "--epochs=2", "--length=16")
     first, last = values_after(out, "loss per character:", "in the first epoch,")

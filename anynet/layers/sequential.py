@@ -130,7 +130,16 @@ class Sequential(Module, MutableSequence[Module]):
             super().__setitem__(key, value)
             return
         layers: list[Any] = list(self._tuple())
-        layers[key if isinstance(key, slice) else self._index(key)] = value
+        if not isinstance(key, slice):
+            layers[self._index(key)] = value
+        else:
+            try:
+                layers[key] = value
+            except (TypeError, ValueError) as error:
+                raise ArgumentTypeError(
+                    f"layers {key} were assigned {describe(value)}: wanted a list of layers "
+                    f"({error})"
+                ) from None
         self.layers = layers
 
     def __delitem__(self, key: SupportsIndex | slice) -> None:

@@ -357,6 +357,16 @@ def test_state_of_an_old_head_raises(backend):
             PathError,
             "no layer has the index 3; the network has 3",
         ),
+        (
+            lambda net: net.layers.__setitem__(slice(0, 1), 3),
+            ArgumentTypeError,
+            r"layers slice\(0, 1, None\) were assigned 3: wanted a list of layers",
+        ),
+        (
+            lambda net: net.__setitem__(slice(None, None, 2), [layers.ReLU()]),
+            ArgumentTypeError,
+            "were assigned .*: wanted a list of layers .*size 1 to extended slice of size 2",
+        ),
         (lambda net: net.layers[7], PathError, "no layer has the index 7"),
         (lambda net: net.layers["0"], ArgumentTypeError, r"wanted .* as net\['layers\.0'\]"),
         (
