@@ -14,6 +14,14 @@ ADAMW = {"betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False}
 ADAM = {**ADAMW, "weight_decay": 0.0}
 MOMENTUM = {"momentum": 0.9, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0}
 
+RMSPROP = {
+    "alpha": 0.9,
+    "eps": 1e-8,
+    "weight_decay": 0.0,
+    "momentum": 0.0,
+    "centered": False,
+}
+
 #: Arrays of a parameter, scalars and settings.
 UPDATES = {
     "sgd_update": (2, (0.5,), {"weight_decay": 0.0}),
@@ -30,6 +38,12 @@ UPDATES = {
     "adam_update": (4, (0.1, 1.5), ADAM),
     "adam_update with decay": (4, (0.1, 1.5), {**ADAM, "weight_decay": 0.1}),
     "adam_update with amsgrad": (5, (0.1, 1.5), {**ADAM, "amsgrad": True}),
+    "adagrad_update": (3, (0.1,), {"weight_decay": 0.0, "eps": 1e-10}),
+    "adagrad_update with decay": (3, (0.1,), {"weight_decay": 0.1, "eps": 1e-3}),
+    "rmsprop_update": (3, (0.1,), RMSPROP),
+    "rmsprop_update with decay": (3, (0.1,), {**RMSPROP, "weight_decay": 0.1}),
+    "rmsprop_update with momentum": (4, (0.1,), {**RMSPROP, "momentum": 0.9}),
+    "rmsprop_update with all": (5, (0.1,), {**RMSPROP, "momentum": 0.9, "centered": True}),
     "adamw_update": (4, (0.1, 1.5, 1.0), ADAMW),
     "adamw_update with decay": (4, (0.1, 1.5, 0.99), ADAMW),
     "adamw_update with amsgrad": (5, (0.1, 1.5, 0.99), {**ADAMW, "amsgrad": True}),

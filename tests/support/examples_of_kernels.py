@@ -74,6 +74,7 @@ def cases(dtype):
     ]
     adam = {"betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False}
     momentum = {"momentum": 0.9, "dampening": 0.0, "weight_decay": 0.1}
+    rmsprop = {"alpha": 0.9, "eps": 1e-8, "momentum": 0.0, "centered": False}
     with_number = [*pairs, ((f(4, 6), 0.5), {})]
     return {
         **dict.fromkeys(
@@ -113,6 +114,14 @@ def cases(dtype):
             for weight_decay in (0.0, 0.1)
         ],
         "adamw_update": [((0.1, 1.5, decay, *of_parameters(4)), adam) for decay in (1.0, 0.99)],
+        "adagrad_update": [
+            ((0.1, *of_parameters(3)), {"weight_decay": weight_decay, "eps": 1e-10})
+            for weight_decay in (0.0, 0.1)
+        ],
+        "rmsprop_update": [
+            ((0.1, *of_parameters(3)), {**rmsprop, "weight_decay": weight_decay})
+            for weight_decay in (0.0, 0.1)
+        ],
         "momentum_update": [
             ((0.5, 1.0, *of_parameters(3)), {**momentum, "nesterov": nesterov})
             for nesterov in (False, True)

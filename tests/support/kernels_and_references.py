@@ -8,7 +8,7 @@ from examples_of_kernels import cases
 from helpers import host
 
 from anynet import primitives
-from anynet.optimizers import SGD, Adam, AdamW, Momentum
+from anynet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, RMSprop
 from anynet.primitives.indexing import (
     getitem,
     index_add,
@@ -25,9 +25,12 @@ PRIMITIVES = {
     name: value for name, value in vars(primitives).items() if isinstance(value, Primitive)
 }
 
+#: Optimizers with a kernel.
+FUSED = (SGD, Momentum, AdaGrad, RMSprop, Adam, AdamW)
+
 #: Primitives that are neither hot operations nor functions of the standard.
 OTHERS = {step.name: step for step in (getitem, index_add, place, put, scatter_add, sum_to)}
-OTHERS |= {kind._fused.name: kind._fused for kind in (SGD, Momentum, Adam, AdamW)}
+OTHERS |= {kind._fused.name: kind._fused for kind in FUSED}
 
 DTYPES = """
     bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64

@@ -176,6 +176,69 @@ def _adam(
     return _update_each(update, 4, arrays)
 
 
+@kernels.register(Aliasing.FRESH)
+def adagrad_update(
+    rate: float,
+    *arrays: ndarray,
+    weight_decay: float,
+    eps: float,
+) -> Any:
+    """Use the memory of the new parameter for the root."""
+
+    def update(block: Sequence[ndarray]) -> None:
+        p, g, total, new_p, new_total = block
+        if weight_decay:
+            g = _penalized(g, p, weight_decay)
+        np.multiply(g, g, out=new_total)
+        new_total += total
+        np.sqrt(new_total, out=new_p)
+        _descend_along(p, g, new_p, rate, eps)
+
+    return _update_each(update, 3, arrays)
+
+
+@kernels.register(Aliasing.FRESH)
+def rmsprop_update(
+    rate: float,
+    *arrays: ndarray,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+    centered: bool,
+) -> Any:
+    """Use the memory of the new parameter for the products."""
+    if momentum or centered:
+        return NotImplemented
+
+    def update(block: Sequence[ndarray]) -> None:
+        p, g, square, new_p, new_square = block
+        if weight_decay:
+            g = _penalized(g, p, weight_decay)
+        np.multiply(g, g, out=new_p)
+        new_p *= 1 - alpha
+        np.multiply(square, alpha, out=new_square)
+        new_square += new_p
+        np.sqrt(new_square, out=new_p)
+        _descend_along(p, g, new_p, rate, eps)
+
+    return _update_each(update, 3, arrays)
+
+
+def _descend_along(
+    p: ndarray,
+    g: ndarray,
+    root: ndarray,
+    rate: float,
+    eps: float,
+) -> None:
+    """Write p - rate · g / (root + eps) over the root."""
+    root += eps
+    np.divide(g, root, out=root)
+    root *= rate
+    np.subtract(p, root, out=root)
+
+
 def _penalized(
     g: ndarray,
     p: ndarray,

@@ -191,6 +191,57 @@ def adamw_update(
     return _adam(rate, correction, betas, eps, decayed, *others)
 
 
+@kernels.register(Aliasing.FRESH)
+def adagrad_update(
+    rate: float,
+    *arrays: Tensor,
+    weight_decay: float,
+    eps: float,
+) -> Any:
+    """Update all parameters in one call for each operation."""
+    if not _of_one(arrays, WIDE):
+        return NotImplemented
+    parameters, gradients, sums = (arrays[i::3] for i in range(3))
+    if weight_decay:
+        gradients = _penalized(gradients, parameters, weight_decay)
+    new_sums = torch._foreach_addcmul(sums, gradients, gradients)
+    along = _divided(gradients, new_sums, eps)
+    return _by_parameter(_descend(parameters, along, rate), new_sums)
+
+
+@kernels.register(Aliasing.FRESH)
+def rmsprop_update(
+    rate: float,
+    *arrays: Tensor,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+    centered: bool,
+) -> Any:
+    """Update all parameters in one call for each operation."""
+    if momentum or centered or not _of_one(arrays, WIDE):
+        return NotImplemented
+    parameters, gradients, squares = (arrays[i::3] for i in range(3))
+    if weight_decay:
+        gradients = _penalized(gradients, parameters, weight_decay)
+    new_squares = torch._foreach_mul(squares, alpha)
+    torch._foreach_addcmul_(new_squares, gradients, gradients, 1 - alpha)
+    along = _divided(gradients, new_squares, eps)
+    return _by_parameter(_descend(parameters, along, rate), new_squares)
+
+
+def _divided(
+    gradients: Sequence[Tensor],
+    squares: Sequence[Tensor],
+    eps: float,
+) -> Sequence[Tensor]:
+    """Return gradient / (√square + eps) for all parameters."""
+    roots = torch._foreach_sqrt(squares)
+    torch._foreach_add_(roots, eps)
+    return torch._foreach_div(gradients, roots)  # type: ignore[no-any-return]
+
+
 def _by_loop(
     name: str,
     arrays: Sequence[Tensor],
