@@ -364,6 +364,8 @@ def _update_where(
     A slot that begins now has seen gradients of zero in that case.
     """
     xp = array_namespace(finite)
+    if hasattr(optimizer, "begin"):
+        optimizer.begin(net, grads)
     before = [dict(tree.leaves(root)) for root in (net, optimizer)]
     optimizer.update(net, tree.map(lambda g: xp.where(finite, g, xp.zeros_like(g)), grads))
     for root, arrays in zip((net, optimizer), before, strict=True):

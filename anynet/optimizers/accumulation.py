@@ -81,6 +81,9 @@ class Accumulation(Wrapper):
 
         """
         self.check_not_swapped()
+        if not self.sums:
+            # The calls before the first update then have the program of all others.
+            self.begin(net, grads)
         pairs = tree.pairs(net, grads)
         before = by_path(self.sums, net, len(pairs))
         sums = dict(before)

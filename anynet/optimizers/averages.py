@@ -108,11 +108,18 @@ class Averages(Wrapper):
         if self.averages:
             self._check_shapes(net, places)
         self.optimizer.update(net, grads)
-        if not self.averages:
-            paths = (path for path, x in tree.leaves(net) if _is_averaged(x))
-            for path, (holder, name) in zip(paths, places, strict=True):
-                self.averages[path] = _zeros(holder[name])
+        self._begin_averages(net)
         self._average([holder[name] for holder, name in places])
+
+    def begin(self, net: Any, grads: Any) -> None:
+        """Create the state of the parameters that have gradients, see `Optimizer.begin`."""
+        super().begin(net, grads)
+        self._begin_averages(net)
+
+    def _begin_averages(self, net: Any) -> None:
+        if not self.averages:
+            arrays = ((path, x) for path, x in tree.leaves(net) if _is_averaged(x))
+            self.averages = {path: _zeros(x) for path, x in arrays}
 
     @property
     def _has_average(self) -> bool:

@@ -305,6 +305,43 @@ class Optimizer:
         """
         self._prepare(net, grads)()
 
+    def begin(self, net: Any, grads: Any) -> None:
+        """Create the state of the parameters that have gradients, as their first update would.
+
+        The updates are the same with and without this. A step that may leave out its first update
+        then has the same arrays before and after it.
+
+        Args:
+            net: a network, or another tree of arrays.
+            grads: a tree of the same structure, with None for a parameter that does not change.
+
+        Raises:
+            ArgumentError: the network and the gradients differ in structure, or the network has
+                other parameters than the one of the first update.
+
+        >>> import numpy as np
+        >>> from anynet.optimizers import Momentum
+        >>> optimizer = Momentum(0.5)
+        >>> optimizer.begin({"w": np.ones(1)}, {"w": np.ones(1)})
+        >>> optimizer.state, optimizer.updates
+        ({'w': {'velocity': array([0.]), 'missed': 0}}, 0)
+
+        """
+        if not self.SLOTS:
+            return
+        pairs, names = tree.pairs(net, grads), self.slot_names()
+        states = self._states(net, len(pairs))
+        for (path, state), (_, _, parameter, gradient) in zip(states.items(), pairs, strict=True):
+            if gradient is not None and not state:
+                missed, slots = self._slots(path, state, parameter, names)
+                state.update(zip(names, slots, strict=True), missed=missed)
+        self._set_states(states)
+
+    def _set_states(self, states: dict[str, State]) -> None:
+        if states is not self.state:
+            self.state = states
+            vars(self).pop("_is_in_order", None)
+
     def _prepare(self, net: Any, grads: Any) -> Callable[[], None]:
         """Compute an update, and return a function without arguments that carries it out.
 
@@ -370,9 +407,7 @@ class Optimizer:
         results = self._results(groups) if groups else []
 
         def carry_out() -> None:
-            if states is not self.state:
-                self.state = states
-                vars(self).pop("_is_in_order", None)
+            self._set_states(states)
             for (missed, (places, _)), result in zip(groups.items(), results, strict=True):
                 new = iter(result)
                 for holder, name, state in places:

@@ -18,6 +18,9 @@ from anynet.state import State, check_state
 #: parameter belongs to the group.
 Where = str | Callable[[str, Array], bool]
 
+#: An optimizer and the gradients of its parameters, with None for all others.
+Part = tuple[Any, Any]
+
 #: How many paths a message lists.
 _SHOWN_PATHS = 20
 
@@ -127,11 +130,19 @@ class Groups:
         """
         self._prepare(net, grads)()
 
+    def begin(self, net: Any, grads: Any) -> None:
+        """Create the state of the parameters that have gradients, see `Optimizer.begin`."""
+        for optimizer, part in self._parts(net, grads):
+            if hasattr(optimizer, "begin"):
+                optimizer.begin(net, part)
+
     def _prepare(self, net: Any, grads: Any) -> Callable[[], None]:
+        return prepare_parts(net, self._parts(net, grads))
+
+    def _parts(self, net: Any, grads: Any) -> list[Part]:
         gradients = [gradient for *_, gradient in tree.pairs(net, grads)]
         numbers = self._numbers(net, gradients)
-        optimizers = [*[x for _, x in self.groups], self.rest]
-        return prepare_parts(net, gradients, numbers, optimizers)
+        return parts(net, gradients, numbers, [*[x for _, x in self.groups], self.rest])
 
     def _numbers(self, net: Any, gradients: Sequence[Array | None]) -> list[int]:
         """Return the number of the group of each parameter.
@@ -216,13 +227,13 @@ class Groups:
         return f"Groups({', '.join([*pairs, repr(self.rest)])})"
 
 
-def prepare_parts(
+def parts(
     net: Any,
     gradients: Sequence[Array | None],
     numbers: Sequence[int],
     optimizers: Sequence[Any],
-) -> Callable[[], None]:
-    """Compute the updates of several optimizers, and return a function that carries them out.
+) -> list[Part]:
+    """Return each optimizer and the gradients of its parameters.
 
     Args:
         net: a network, or another tree of arrays.
@@ -231,14 +242,26 @@ def prepare_parts(
         optimizers: None for parameters that stay as they are.
 
     """
+    chosen: list[Part] = []
+    for i, optimizer in enumerate(optimizers):
+        if optimizer is not None:
+            pairs = zip(gradients, numbers, strict=True)
+            own = [gradient if number == i else None for gradient, number in pairs]
+            chosen.append((optimizer, tree.unflatten(net, own)))
+    return chosen
+
+
+def prepare_parts(net: Any, updates: Iterable[Part]) -> Callable[[], None]:
+    """Compute the updates of several optimizers, and return a function that carries them out.
+
+    Args:
+        net: a network, or another tree of arrays.
+        updates: from `parts`.
+
+    """
     first: list[Callable[[], None]] = []
     prepared: list[Callable[[], None]] = []
-    for i, optimizer in enumerate(optimizers):
-        if optimizer is None:
-            continue
-        pairs = zip(gradients, numbers, strict=True)
-        own = [gradient if number == i else None for gradient, number in pairs]
-        grads = tree.unflatten(net, own)
+    for optimizer, grads in updates:
         if hasattr(optimizer, "_prepare"):
             prepared.append(optimizer._prepare(net, grads))
         else:

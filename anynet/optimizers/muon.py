@@ -19,8 +19,10 @@ from anynet.optimizers.base import (
     plain_number,
 )
 from anynet.optimizers.groups import (
+    Part,
     check_optimizer,
     load_states,
+    parts,
     prepare_parts,
     state_of,
 )
@@ -187,11 +189,20 @@ class Muon(Optimizer):
             return 0.2 * math.sqrt(max(inputs, outputs))
         return math.sqrt(max(1.0, outputs / max(inputs, 1)))
 
+    def begin(self, net: Any, grads: Any) -> None:
+        """Create the state of the parameters that have gradients, see `Optimizer.begin`."""
+        for optimizer, part in self._parts(net, grads):
+            if hasattr(optimizer, "begin"):
+                optimizer.begin(net, part)
+
     def _prepare(self, net: Any, grads: Any) -> Callable[[], None]:
+        return prepare_parts(net, self._parts(net, grads))
+
+    def _parts(self, net: Any, grads: Any) -> list[Part]:
         pairs = tree.pairs(net, grads)
         gradients = [gradient for *_, gradient in pairs]
         numbers = [0 if parameter.ndim == 2 else 1 for _, _, parameter, _ in pairs]
-        return prepare_parts(net, gradients, numbers, [super(), self._others()])
+        return parts(net, gradients, numbers, [super(), self._others()])
 
     def _others(self) -> Any:
         """Return the optimizer of the other parameters."""

@@ -95,6 +95,11 @@ class Wrapper:
         """
         raise NotImplementedError(f"{type(self).__name__} defines no update()")
 
+    def begin(self, net: Any, grads: Any) -> None:
+        """Create the state of the parameters that have gradients, see `Optimizer.begin`."""
+        if hasattr(self.optimizer, "begin"):
+            self.optimizer.begin(net, grads)
+
     def check_schedule(self, calls: int) -> None:
         """Raise an error if a schedule ends before this many further calls of `update`.
 
