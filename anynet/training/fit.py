@@ -18,6 +18,7 @@ from anynet.layers import Module
 from anynet.metrics import Metric
 from anynet.precision import MixedPrecision
 from anynet.state import stateful
+from anynet.training.averages import TrainingWeights, with_schedules
 from anynet.training.callbacks.callback import Callback, Callbacks
 from anynet.training.evaluation import Score, compute_scores, metrics_by_name, read_score
 from anynet.training.history import Epoch, History
@@ -78,6 +79,10 @@ def fit(
     With weights of the rows, (x, t, weights), the loss of a batch is the weighted mean
     sum(w · l) / sum(w) over the losses l of its rows. Metrics count all rows alike.
 
+    With an optimizer that averages weights, such as `anynet.optimizers.ExponentialAverage`, the
+    scores are those of the averages, which are in the network at the end. A schedule that follows
+    a score, such as `Plateau`, takes it after each epoch, also if it is not among the callbacks.
+
     A loss with three arguments takes the network and is differentiated in all of it, for example to
     add a weight penalty:
 
@@ -132,8 +137,9 @@ def fit(
             It checks the labels of an iterable in the first batch.
         ShapeError: labels have a shape that does not fit the outputs. `fit` checks this before it
             changes a parameter.
-        NonFiniteError: the loss became infinite or NaN. The attribute ``history`` of the error is
-            the run so far. The same for gradients of float16 at any loss scale.
+        NonFiniteError: the loss became infinite or NaN, or a parameter in an epoch. The attribute
+            ``history`` of the error is the run so far. The same for gradients of float16 at any
+            loss scale.
 
     >>> import numpy as np
     >>> from anynet import layers, optimizers
@@ -155,6 +161,7 @@ def fit(
     check_flag("compile", compile)
     check_flag("progress", progress)
     history = _checked_history(history)
+    Callbacks(callbacks)
     file = open_run(checkpoint, checkpoint_every)
     done = len(history.epochs if file is None else file.history(history).epochs)
     batches = _training_batches(net, train, epochs - done, batch_size, seed, steps_per_epoch)
@@ -183,13 +190,14 @@ def fit(
         )
         writer = file.writer(settings, callbacks, epochs, batches)
         file.begin(history)
+    own = () if writer is None else (writer,)
     run = Run(
         net,
         optimizer,
         batches,
         step,
         history,
-        Callbacks(callbacks if writer is None else [*callbacks, writer]),
+        Callbacks([*with_schedules(callbacks, optimizer), TrainingWeights(), *own]),
         loss_of_batch(loss),
         precision,
         steps_per_epoch,
@@ -204,10 +212,11 @@ def fit(
                 f"metric is {', '.join(by_name)} and there are no data to measure it on: train is "
                 "an iterable, which is read once per epoch. Pass test as well"
             )
+        if writer is None and done >= epochs:
+            return history
+        run.use_averages(False)
         if writer is not None:
             writer.resume(run, progress)
-        elif done >= epochs:
-            return history
         _check_schedule(run, epochs * (steps_per_epoch or length_hint(batches)))
         if compile:
             run.compile(take_programs(loss))
@@ -220,8 +229,10 @@ def fit(
         history.interrupted = True
     finally:
         keep_programs(loss, run.programs())
+    run.use_averages(False)
     if writer is not None:
         writer.finish(run)
+    run.use_averages(True)
     run.call("on_train_end")
     return history
 
@@ -238,6 +249,7 @@ def _train_epoch(
     run.call("on_epoch_begin")
     mean = run.train(display)
     seconds = time.perf_counter() - start
+    run.use_averages(True)
     scores = {part: compute_scores(run.net, rows, by_name) for part, rows in measured.items()}
     parts = scores.get("train", {}), scores.get("test", {})
     epoch = Epoch(run.epoch, mean, *parts, seconds)

@@ -14,7 +14,7 @@ from typing import Any
 
 from anynet import tree
 from anynet.arguments import describe, whole_number
-from anynet.array import Array, array_namespace, is_array, is_floating
+from anynet.array import Array, is_array
 from anynet.backend import Backend, get_backend
 from anynet.data.batches import Batches
 from anynet.data.host import on_backend
@@ -25,6 +25,7 @@ from anynet.state import stateful
 from anynet.training.callbacks.callback import Callback, RunView
 from anynet.training.checkpoint import NETWORK, RUN, TIED, network_part, replace_arrays, tied_paths
 from anynet.training.encoding import decode, encode
+from anynet.training.finite import non_finite_parameter
 from anynet.training.history import Epoch, History
 from anynet.training.run import Run
 from anynet.training.safetensors import Stored, read_arrays, write_arrays
@@ -428,25 +429,15 @@ def _batches_read(run: Run) -> int:
 
 def _check_parameters(run: Run) -> None:
     """Raise NonFiniteError if a parameter that is trained has a value that is not finite."""
-    for path, x in _trained(run.net):
-        if is_floating(x):
-            xp = array_namespace(x)
-            if not bool(xp.all(xp.isfinite(x))):
-                error = NonFiniteError(
-                    f"the parameter {path} has values that are not finite after epoch "
-                    f"{run.epoch}, step {run.step}: lower the learning rate ({run.optimizer!r}), "
-                    "or look for inputs or labels out of range. The checkpoint is as it was before"
-                )
-                error.history = run.history
-                raise error
-
-
-def _trained(net: Any) -> list[tuple[str, Array]]:
-    found = [(path, x) for path, x in tree.own_leaves(net) if is_array(x)]
-    for path, module in tree.modules(net):
-        for name, value in tree.trained(module).items():
-            found += tree.own_leaves(value, f"{path}.{name}" if path else name)
-    return found
+    path = non_finite_parameter(run.net)
+    if path is not None:
+        error = NonFiniteError(
+            f"the parameter {path} has values that are not finite after epoch {run.epoch}, step "
+            f"{run.step}: lower the learning rate ({run.optimizer!r}), or look for inputs or "
+            "labels out of range. The checkpoint is as it was before"
+        )
+        error.history = run.history
+        raise error
 
 
 def _kind(callback: Callback) -> str:

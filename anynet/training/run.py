@@ -20,6 +20,7 @@ from anynet.interrupt import DeferredInterrupt
 from anynet.layers import Module
 from anynet.precision import MixedPrecision
 from anynet.training.callbacks.callback import Callbacks
+from anynet.training.finite import non_finite_parameter
 from anynet.training.history import History
 from anynet.training.progress import Display
 from anynet.training.step import Step, SupportsUpdate, on_rows
@@ -102,6 +103,16 @@ class Run:
         """End the run after this step."""
         self.is_stopping = True
 
+    def use_averages(self, wanted: bool) -> None:
+        """Let the network have the averaged weights, or those of training.
+
+        It changes nothing for an optimizer without averages.
+        """
+        swap = getattr(self.optimizer, "swap", None)
+        if swap is not None and self.optimizer.swapped != wanted:  # type: ignore[attr-defined]
+            with DeferredInterrupt():
+                swap(self.net)
+
     def call(self, moment: str) -> None:
         """Call a moment of the callbacks."""
         self.callbacks.call(moment, self)
@@ -178,6 +189,7 @@ class Run:
                 self._stop(i + 1, value)
         if self.precision is not None:
             self._check_scale(self.precision)
+        self._check_parameters()
         return math.fsum(values) / len(values)
 
     def read_losses(self) -> None:
@@ -264,6 +276,17 @@ class Run:
             yield losses
         if end == len(loader):
             loader.end_epoch()
+
+    def _check_parameters(self) -> None:
+        """Raise NonFiniteError if the last updates made a parameter infinite or NaN."""
+        path = non_finite_parameter(self.net)
+        if path is not None:
+            self._fail(
+                f"the parameter {path} has values that are not finite after epoch {self.epoch}, "
+                "and the losses of its steps are finite: lower the learning rate "
+                f"({self.optimizer!r}), clip the gradients, or look for a gradient that is NaN "
+                "where the loss is finite, as that of sqrt at 0"
+            )
 
     def _check_scale(self, precision: MixedPrecision) -> None:
         """Raise NonFiniteError if the gradients are not finite at any loss scale."""
