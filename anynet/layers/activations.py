@@ -102,6 +102,8 @@ class PReLU(Module):
                     f"{features}, …)"
                 )
             weight = xp.reshape(weight, (features,) + (1,) * (x.ndim - 2))
+        elif x.ndim == 0:
+            weight = xp.reshape(weight, ())
         return xp.multiply(x, xp.where(x > 0, xp.ones_like(weight), weight))
 
 

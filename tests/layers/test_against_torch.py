@@ -360,6 +360,23 @@ def encoder_layer(draw):
     return ours, theirs, (2, draw(few), width), names
 
 
+def decoder_names(width):
+    names = {}
+    for ours_name, theirs_name in (
+        ("attention", "self_attn"),
+        ("cross_attention", "multihead_attn"),
+    ):
+        for path, source in attention_names(f"{theirs_name}.", width).items():
+            names[f"layer.{ours_name}.{path}"] = source
+    for i, name in ((0, "linear1"), (3, "linear2")):
+        names[f"layer.maps.layers.{i}.weight"] = (f"{name}.weight", transposed)
+        names[f"layer.maps.layers.{i}.bias"] = (f"{name}.bias", same)
+    for i in range(3):
+        names[f"layer.norms.{i}.weight"] = (f"norm{i + 1}.weight", same)
+        names[f"layer.norms.{i}.bias"] = (f"norm{i + 1}.bias", same)
+    return names
+
+
 def decoder_layer(draw):
     heads = draw(st.integers(1, 2))
     width, hidden, first = heads * 2, draw(few), draw(st.booleans())
@@ -379,19 +396,7 @@ def decoder_layer(draw):
     mask = mask.double() if causal else None
     # The memory is the sequence from its end, and longer by one.
     call = lambda x: theirs(x, torch.cat([x.flip(1), x[:, :1]], 1), tgt_mask=mask)
-    names = {}
-    for ours_name, theirs_name in (
-        ("attention", "self_attn"),
-        ("cross_attention", "multihead_attn"),
-    ):
-        for path, source in attention_names(f"{theirs_name}.", width).items():
-            names[f"layer.{ours_name}.{path}"] = source
-    for i, name in ((0, "linear1"), (3, "linear2")):
-        names[f"layer.maps.layers.{i}.weight"] = (f"{name}.weight", transposed)
-        names[f"layer.maps.layers.{i}.bias"] = (f"{name}.bias", same)
-    for i in range(3):
-        names[f"layer.norms.{i}.weight"] = (f"norm{i + 1}.weight", same)
-        names[f"layer.norms.{i}.bias"] = (f"norm{i + 1}.bias", same)
+    names = decoder_names(width)
     return ours, call, (2, length, width), names, theirs, {"causal": causal}
 
 
@@ -579,6 +584,53 @@ def test_cross_attention_with_masks(backend, name):
         close(of_arrays[part], x.grad)
     for path, (source, arrange) in attention_names("", width).items():
         close(grads[path], arrange(theirs.get_parameter(source).grad))
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_decoder_with_all_masks(backend, first):
+    """Masks of the sequence and of the memory, with the gradients of both."""
+    theirs = nn.TransformerDecoderLayer(4, 2, 6, 0.0, batch_first=True, norm_first=first)
+    ours = layers.TransformerDecoderLayer(4, 2, 6, dropout=0.0, norm_first=first)
+    names = {path.removeprefix("layer."): source for path, source in decoder_names(4).items()}
+    with_weights_of(theirs, ours, names, backend)
+    generator = np.random.default_rng(1)
+    data = [generator.normal(size=(3, length, 4)) for length in (5, 6)]
+    mask, memory_mask, key_mask, memory_key_mask = (
+        generator.random(shape) < 0.6 for shape in ((5, 5), (5, 6), (3, 5), (3, 6))
+    )
+    for allowed in (mask, memory_mask, key_mask, memory_key_mask):
+        # Position 0 always counts, so that no row is without any.
+        allowed[:, 0] = True
+    tensors = [torch.tensor(x, requires_grad=True) for x in data]
+    hidden = lambda allowed: torch.tensor(~allowed)
+    out = theirs(
+        *tensors,
+        tgt_mask=hidden(mask & np.tril(np.ones((5, 5), bool))),
+        memory_mask=hidden(memory_mask),
+        tgt_key_padding_mask=hidden(key_mask),
+        memory_key_padding_mask=hidden(memory_key_mask),
+    )
+    cotangent = generator.normal(size=(3, 5, 4))
+    (out * torch.tensor(cotangent)).sum().backward()
+    masks = {
+        "mask": backend.asarray(mask),
+        "key_mask": backend.asarray(key_mask),
+        "memory_mask": backend.asarray(memory_mask),
+        "memory_key_mask": backend.asarray(memory_key_mask),
+    }
+    weights = backend.asarray(cotangent)
+
+    def f(net, x, memory):
+        out = net(x, memory, causal=True, **masks)
+        return array_namespace(x).sum(out * weights), out
+
+    arrays = [backend.asarray(x) for x in data]
+    grads, found = anynet.grad(f, (0, 1, 2), has_aux=True)(ours, *arrays)
+    close(found, out.detach())
+    for g, tensor in zip(grads[1:], tensors, strict=True):
+        close(g, tensor.grad)
+    for path, (source, arrange) in names.items():
+        close(grads[0][path], arrange(theirs.get_parameter(source).grad))
 
 
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])

@@ -196,3 +196,12 @@ def test_dtype_that_is_not_floating_raises(backend, dtype):
 def test_windows_out_of_range_raise(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+def test_prelu_of_a_scalar_is_a_scalar(backend):
+    layer = layers.PReLU(negative_slope=0.5).initialize(0, backend)
+    x = backend.asarray(np.asarray(-3.0, "float32"))
+    out = layer(x)
+    assert tuple(out.shape) == ()
+    assert float(out) == -1.5
+    assert float(anynet.grad(layer)(x)) == 0.5
