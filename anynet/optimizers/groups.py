@@ -10,7 +10,7 @@ from anynet.arguments import describe
 from anynet.array import Array
 from anynet.callables import takes
 from anynet.errors import ArgumentError, ArgumentTypeError, AttributeNameError
-from anynet.optimizers.base import shown
+from anynet.optimizers.base import Optimizer, shown
 from anynet.spelling import check_attribute, did_you_mean, no_attribute
 from anynet.state import State, check_state
 
@@ -262,17 +262,24 @@ def prepare_parts(net: Any, updates: Iterable[Part]) -> Callable[[], None]:
     first: list[Callable[[], None]] = []
     prepared: list[Callable[[], None]] = []
     for optimizer, grads in updates:
-        if hasattr(optimizer, "_prepare"):
+        if _is_divided(optimizer):
             prepared.append(optimizer._prepare(net, grads))
         else:
             first.append(partial(optimizer.update, net, grads))
 
     def carry_out() -> None:
-        # These may raise.
+        # Whole updates may raise, so they come before anything else has changed.
         for update in (*first, *prepared):
             update()
 
     return carry_out
+
+
+def _is_divided(optimizer: Any) -> bool:
+    """Return whether an update can be prepared: not that of a class that overrides ``update``."""
+    # `Muon` gives super().
+    kind = type(optimizer)
+    return kind is super or getattr(kind, "update", None) in (Optimizer.update, Groups.update)
 
 
 def state_of(optimizer: Any) -> State | None:
@@ -320,6 +327,7 @@ def check_optimizer(name: str, optimizer: Any) -> Any:
 
     Raises:
         ArgumentTypeError: it is something else.
+        ArgumentError: it averages the weights of the network.
 
     """
     # Dicts and sets have another update.
@@ -327,6 +335,11 @@ def check_optimizer(name: str, optimizer: Any) -> Any:
     if optimizer is not None and (is_other or not callable(getattr(optimizer, "update", None))):
         raise ArgumentTypeError(
             f"{name} is {describe(optimizer)}: wanted one such as Adam(1e-3), or None"
+        )
+    if hasattr(optimizer, "swap"):
+        raise ArgumentError(
+            f"{name} is {optimizer!r:.80}, which averages all weights of the network: put the "
+            "average around all groups, as ExponentialAverage(Groups(...))"
         )
     return optimizer
 

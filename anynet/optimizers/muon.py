@@ -204,6 +204,21 @@ class Muon(Optimizer):
         numbers = [0 if parameter.ndim == 2 else 1 for _, _, parameter, _ in pairs]
         return parts(net, gradients, numbers, [super(), self._others()])
 
+    def check_schedule(self, calls: int) -> None:
+        """Raise an error if a schedule ends before this many further calls of `update`.
+
+        Args:
+            calls: 1 or more.
+
+        Raises:
+            ArgumentError: a schedule has no rate for the last of the calls.
+
+        """
+        super().check_schedule(calls)
+        others = self._others()
+        if hasattr(others, "check_schedule"):
+            others.check_schedule(calls)
+
     def _others(self) -> Any:
         """Return the optimizer of the other parameters."""
         return self._adamw if self.rest is None else self.rest

@@ -182,6 +182,52 @@ def test_one_optimizer_in_two_groups_raises():
         Groups(("a", optimizer), optimizer)
 
 
+def test_update_of_a_subclass_is_called(backend):
+    class Halved(Adam):
+        """Halves the gradients and counts."""
+
+        calls = 0
+
+        def update(self, net, grads):
+            type(self).calls += 1
+            super().update(net, anynet.tree.map(lambda g: g / 2, grads))
+
+    class Plain:
+        """Has nothing but an update."""
+
+        def update(self, net, grads):
+            net["c"] = net["c"] - grads["c"]
+            assert grads["a"] is None
+
+    net = {path: normal(backend, 2) for path in "abc"}
+    grads = {path: normal(backend, 2) for path in "abc"}
+    Groups(("a", Halved(0.1)), ("c", Plain()), SGD(0.5)).update(net, grads)
+    assert Halved.calls == 1
+    assert_close(net["b"], 0.5 * host(grads["b"]), rtol=1e-6)
+    assert_close(net["c"], 0 * host(grads["c"]))
+    state = Groups(("c", Plain()), None).state_dict()
+    assert state == {"0": None, "rest": None}
+
+
+def test_averages_inside_of_groups_raise():
+    average = optimizers.Clipping(optimizers.ExponentialAverage(SGD(0.1), 0.9), max_norm=1.0)
+    for make in (lambda: Groups(("a", average), SGD(0.1)), lambda: Muon(rest=average)):
+        with pytest.raises(ArgumentError, match="put the average around all groups"):
+            make()
+
+
+def test_schedules_of_all_groups_are_checked_before_a_run():
+    short = optimizers.schedules.Cosine(0.1, 3)
+    for optimizer in (
+        Groups(("layers.0", Adam(short)), SGD(0.1)),
+        Groups(("layers.0", None), Muon(0.1, rest=Adam(short))),
+        Muon(short),
+    ):
+        optimizer.check_schedule(3)
+        with pytest.raises(ArgumentError, match="step 4"):
+            optimizer.check_schedule(5)
+
+
 def test_attributes_are_read_only():
     optimizer = Groups(("a", SGD(0.1)), SGD(0.2))
     with pytest.raises(AttributeNameError, match="Groups has no attribute 'learning_rate'"):
