@@ -62,12 +62,12 @@ def atomic_write(
         with temporary.file as file:
             yield file
             file.flush()
+            if path.exists():
+                os.chmod(file.name, stat.S_IMODE(path.stat().st_mode))
             os.fsync(file.fileno())
-            temporary.link()
-        if path.exists():
-            os.chmod(temporary.path, stat.S_IMODE(path.stat().st_mode))
-            if previous is not None:
+            if previous is not None and path.exists():
                 _keep(path, real_path(previous))
+            temporary.link()
         os.replace(temporary.path, path)
         _sync_folder(path.parent)
     finally:
@@ -164,19 +164,12 @@ def _new_name(folder: Path) -> Path:
 
 def _keep(path: Path, previous: Path) -> None:
     """Give a file a second name, in place of the file that has this name."""
-    link = _new_name(path.parent)
+    previous.unlink(missing_ok=True)
     try:
-        os.link(path, link)
-        os.replace(link, previous)
-    except FileNotFoundError:
-        # Another process has swept the link.
-        _keep(path, previous)
+        os.link(path, previous)
     except OSError:
         # Not every file system has links. Until the new file has its name, there is only this one.
         os.replace(path, previous)
-    finally:
-        # Nothing is renamed if both names are of one file.
-        link.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:

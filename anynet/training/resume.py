@@ -31,6 +31,16 @@ from anynet.training.run import Run
 from anynet.training.safetensors import Stored, read_arrays, write_arrays
 from anynet.training.settings import Settings, differences, show_setting
 
+#: What code raises for a state of another form.
+_MALFORMED = (
+    AnynetError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+
 
 @dataclass(frozen=True)
 class SavedRun:
@@ -76,20 +86,30 @@ class SavedRun:
             DataError: a state is not one that the part takes.
 
         """
-        backend = _backend_of(run.net)
-        states = {name: self._decoded(state, backend) for name, state in self.states.items()}
         try:
-            replace_arrays(run.net, network_part(self.arrays), self.tied, self.path)
-            stateful("optimizer", run.optimizer).load_state_dict(states["optimizer"])
-            if run.precision is not None:
-                run.precision.load_state_dict(states["precision"])
-            if isinstance(run.batches, Loader):
-                run.batches.load_state_dict(states["loader"])
-            for own, saved in zip(callbacks, states["callbacks"], strict=False):
-                if saved["type"] == _kind(own):
+            states = self._decoded(self.states, _backend_of(run.net))
+            self._restore(run, states)
+            kinds = [saved["type"] for saved in states["callbacks"]]
+        except _MALFORMED as error:
+            raise self._misfit(error) from error
+        for own, kind, saved in zip(callbacks, kinds, states["callbacks"], strict=False):
+            if kind == _kind(own):
+                try:
                     own.load_state_dict(saved["state"])
-        except AnynetError as error:
-            raise DataError(f"{self.path} does not fit the run: {error}") from error
+                except AnynetError as error:
+                    raise self._misfit(error) from error
+
+    def _restore(self, run: Run, states: dict[str, Any]) -> None:
+        # Each of these changes nothing if it raises. The optimizer may be a user's.
+        stateful("optimizer", run.optimizer).load_state_dict(states["optimizer"])
+        if run.precision is not None:
+            run.precision.load_state_dict(states["precision"])
+        if isinstance(run.batches, Loader):
+            run.batches.load_state_dict(states["loader"])
+        replace_arrays(run.net, network_part(self.arrays), self.tied, self.path)
+
+    def _misfit(self, error: Exception) -> DataError:
+        return DataError(f"{self.path} does not fit the run: {error}")
 
     def _decoded(self, state: Any, backend: Backend) -> Any:
         def array(name: str) -> Array:
@@ -218,16 +238,24 @@ def _read(path: Path) -> SavedRun:
             "anynet.load reads the arrays of a network"
         )
     try:
-        run = json.loads(texts[RUN])
-        losses = arrays["history.losses"][0].tolist()
-        history = History([Epoch(**epoch) for epoch in run["epochs"]], losses)
-        states, settings = run["states"], run["settings"]
-        for name in ("optimizer", "loader", "precision", "callbacks", "stopped", "step"):
-            states[name]
-    except (ValueError, KeyError, TypeError) as error:
+        return _parse(path, arrays, texts)
+    except _MALFORMED as error:
         raise DataError(
             f"{path} is not the checkpoint of a run, or a damaged one: {error!r:.80}"
         ) from error
+
+
+def _parse(path: Path, arrays: dict[str, Stored], texts: dict[str, str]) -> SavedRun:
+    run = json.loads(texts[RUN])
+    epochs = [Epoch(**epoch) for epoch in run["epochs"]]
+    losses = [float(loss) for loss in arrays["history.losses"][0]]
+    states, settings = run["states"], run["settings"]
+    counts = [states["step"], len(losses) - states["step"], len(states["callbacks"])]
+    if min(counts) < 0 or not all(isinstance(text, str) for text in settings.values()):
+        raise ValueError("the settings or the counts are of another form")
+    if [epoch.number for epoch in epochs] != list(range(1, len(epochs) + 1)):
+        raise ValueError("the numbers of the epochs are not 1, 2, …")
+    history = History(epochs, losses)
     return SavedRun(str(path), arrays, tied_paths(path, texts), settings, states, history)
 
 
