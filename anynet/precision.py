@@ -263,8 +263,9 @@ class MixedPrecision:
         finite = _all_finite(gradients)
         recorder = recorder_of(finite)
         if recorder is not None:
-            with recorder.advancing_if(finite):
-                _update_where(finite, optimizer, net, grads)
+            if recorder.makes_update(finite):
+                with recorder.advancing_if(finite):
+                    _update_where(finite, optimizer, net, grads)
         elif bool(finite):
             optimizer.update(net, grads)
 
@@ -361,13 +362,13 @@ def _update_where(
 ) -> None:
     """Update, and then choose the old arrays where the gradients are not finite.
 
-    A slot that begins now has seen gradients of zero in that case.
+    A slot that begins now has no old array. Its recording is not used again.
     """
     xp = array_namespace(finite)
     if hasattr(optimizer, "begin"):
         optimizer.begin(net, grads)
     before = [dict(tree.leaves(root)) for root in (net, optimizer)]
-    optimizer.update(net, tree.map(lambda g: xp.where(finite, g, xp.zeros_like(g)), grads))
+    optimizer.update(net, grads)
     for root, arrays in zip((net, optimizer), before, strict=True):
         paths = [path for path, _ in tree.leaves(root)]
         for path, (holder, name, new, _) in zip(paths, tree.pairs(root, root), strict=True):

@@ -299,6 +299,8 @@ class CompiledStep:
             program.last_use = self._calls
             self.programs = [*self.programs[1 - KEPT :], program]
             return result
+        if program is None:
+            return result
         self._waste += _USELESS
         if self._waste >= MAX_WASTE:
             self._warn(

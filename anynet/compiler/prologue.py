@@ -63,14 +63,14 @@ class Prologue:
         self,
         value: DynamicValue,
         function: Callable[[Any], Any],
-        flag: tuple[int, Array] | None = None,
+        flag: int | None = None,
     ) -> None:
         """Add a function that replaces a value, and replace it now.
 
         Args:
             value: the value.
             function: see `DynamicValue.advance`.
-            flag: the index and the value of an array that says whether to do so.
+            flag: the index of a flag that says whether a replay does so.
 
         """
         index = self._index(value)
@@ -80,9 +80,8 @@ class Prologue:
         if index not in self._advanced:
             self._advanced.append(index)
         if flag is not None:
-            self.conditions[index] = flag[0]
-        if flag is None or bool(flag[1]):
-            value.commit(function(value.peek()))
+            self.conditions[index] = flag
+        value.commit(function(value.peek()))
 
     def takes_branches(self, contents: Contents) -> bool:
         """Return whether contents lead to the results that the program is good for. Change them."""

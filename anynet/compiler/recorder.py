@@ -36,7 +36,9 @@ class Recorder:
         self.dynamic: set[DynamicValue] = set()
         #: Whether the updates of a step are made, as flags of the device.
         self.flags: list[Slot] = []
-        self._flag: tuple[int, Array] | None = None
+        self._flag: int | None = None
+        #: Whether no update was left out in this call.
+        self.is_complete = True
         self._slots = 0
         self._closed = False
         self._thread = threading.get_ident()
@@ -90,16 +92,25 @@ class Recorder:
         """Replace a dynamic value, now and after each replay that succeeds."""
         self.prologue.advance(value, function, self._flag)
 
+    def makes_update(self, flag: Array) -> bool:
+        """Return whether a flag is true in this call. Otherwise no later call uses the recording.
+
+        An update that is recorded is then one that was made.
+        """
+        made = bool(value_of(flag))
+        self.is_complete = self.is_complete and made
+        return made
+
     @contextmanager
     def advancing_if(self, flag: Array) -> Iterator[None]:
-        """Let dynamic values advance only in replays where the flag is true.
+        """Let dynamic values advance only in replays where the flag is true. It is true now.
 
         Args:
             flag: an array of no axes, which this recorder records.
 
         """
         outer = self._flag
-        self._flag = len(self.flags), value_of(flag)
+        self._flag = len(self.flags)
         self.flags.append(self.slot(flag))
         try:
             yield

@@ -34,9 +34,9 @@ def record(
     named: dict[str, Any],
     arguments: Arguments,
     outside: Outside,
-) -> tuple[Any, Program | str]:
+) -> tuple[Any, Program | str | None]:
     """Call the step. Return its result and its program, or the reason why no other call could use
-    a program.
+    a program. None means that this call left an update out.
     """
     if not outside.complete:
         raise CompilationError(
@@ -73,6 +73,8 @@ def record(
             )
         result = tree.map(plain_value, result)
         _check_result(result)
+        if not recorder.is_complete:
+            return result, None
         accessed = next((x.name for x, before in accesses.items() if x.accesses != before), "")
         difference = accessed or parts[0].difference() or parts[1].difference()
         if difference:
