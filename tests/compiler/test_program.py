@@ -26,7 +26,7 @@ from anynet.array import array_namespace
 from anynet.backend import get_backend
 from anynet.compiler import compiled_step
 from anynet.data import Loader
-from anynet.data.loader import batch as batch_of
+from anynet.data.rows import take_rows
 from anynet.errors import (
     ArgumentError,
     DataError,
@@ -80,7 +80,7 @@ def test_loop_agrees_with_single_steps(backend, name):
         small(backend),
         OPTIMIZERS[name](),
     )
-    wanted = [train(other, other_optimizer, *batch_of(x, t, rows[i, ...])) for i in range(10)]
+    wanted = [train(other, other_optimizer, *take_rows((x, t), rows[i, ...])) for i in range(10)]
     found = [
         loss
         for start, stop in ((0, 3), (3, 4), (4, 20))
@@ -250,7 +250,7 @@ def test_loop_updates_reached_networks_and_optimizers(backend):
         runs.append(
             (
                 functools.partial(
-                    lambda net, optimizer, rows: train(net, optimizer, *batch_of(x, t, rows)),
+                    lambda net, optimizer, rows: train(net, optimizer, *take_rows((x, t), rows)),
                     net,
                     optimizer,
                 ),
@@ -415,7 +415,7 @@ def test_call_after_a_loop_whose_schedule_raises_trains(backend, fails, error):
     assert not any(program._lock.locked() for program in step.programs)
     other, other_optimizer = plain_net(backend), optimizers.Momentum(0.1)
     for i in range(10):
-        train(other, other_optimizer, *batch_of(x, t, rows[i, ...]))
+        train(other, other_optimizer, *take_rows((x, t), rows[i, ...]))
     same_bits(backend, net, other)
 
 
