@@ -76,9 +76,11 @@ def capture(
     def captured(*args: Any, **settings: Any) -> tuple[Any, dict[str, Any]]:
         # The default makes a copy of every module, also of one without attributes.
         copy = tree.map(lambda x: x, net, defaults={"_differentiated": False})
+        before = {id(x): x for x in copy.buffers().values()}
         outputs = _observe(net, copy, _choose(copy, wanted))
         out = copy(*args, **settings)
-        tree.update_buffers(lambda old, new: new, net, copy)
+        # A buffer that did not change may have been changed by another thread.
+        tree.update_buffers(lambda old, new: old if id(new) in before else new, net, copy)
         return out, _activations(outputs, () if callable(wanted) else wanted)
 
     return captured
@@ -109,10 +111,12 @@ def _choose(
         return {path: module for path, module in modules.items() if wanted(path, module)}
     chosen: dict[str, Module] = {}
     for path in wanted:
-        if _is_pattern(path):
+        if path in modules:
+            fitting = {path: modules[path]}
+        elif _is_pattern(path):
             fitting = {known: x for known, x in modules.items() if fnmatchcase(known, path)}
         else:
-            fitting = {path: modules[path] if path in modules else _at(net, path, modules)}
+            fitting = {path: _at(net, path, modules)}
         if not fitting:
             raise PathError(f"no module is at a path like {path!r}; {_list(modules)}")
         chosen |= fitting

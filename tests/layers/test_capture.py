@@ -1,5 +1,7 @@
 """The outputs of the layers inside a network."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from helpers import host
@@ -10,6 +12,7 @@ from anynet.array import array_namespace
 from anynet.errors import (
     ArgumentError,
     ArgumentTypeError,
+    NotInitializedError,
     PathError,
     StateError,
 )
@@ -106,6 +109,54 @@ def test_patterns_and_predicates():
     linear = anynet.capture(net, lambda path, module: isinstance(module, layers.Linear))
     assert [*linear(x)[1]] == ["layers.0", "layers.3"]
     assert anynet.capture(net, [])(x)[1] == {}
+
+
+def test_path_with_the_characters_of_a_pattern():
+    class Heads(layers.Module):
+        def __init__(self):
+            self.heads = {"a[0]": layers.Linear(4, 3), "a0": layers.Linear(4, 3)}
+
+        def forward(self, x):
+            return [head(x) for head in self.heads.values()]
+
+    net, x = Heads().initialize(0, "numpy"), np.ones((2, 4), "float32")
+    assert [*anynet.capture(net, ["heads.a[0]"])(x)[1]] == ["heads.a[0]"]
+    assert [*anynet.capture(net, ["heads.a?"])(x)[1]] == ["heads.a0"]
+
+
+def test_shared_module_stays_tied_and_uninitialized_raises(backend):
+    """Arrays are shared with the network, so a tied weight has one gradient, the sum."""
+    net, x = Twice().initialize(0, backend), images(backend)
+    net.unused.weight = net.inner.weight
+
+    def loss(net, x):
+        out, activations = anynet.capture(net, ["inner"])(x)
+        xp = array_namespace(out)
+        return xp.sum(out) + xp.sum(activations["inner"][0] ** 2)
+
+    def plain(net, x):
+        first = net.inner(x)
+        out = net.inner(first)
+        xp = array_namespace(out)
+        return xp.sum(out) + xp.sum(first**2)
+
+    found, expected = (anynet.grad(f)(net, x).parameters() for f in (loss, plain))
+    assert [*found] == [*expected] == ["inner.weight", "inner.bias", "unused.bias"]
+    for path in ("inner.weight", "inner.bias"):
+        np.testing.assert_allclose(host(found[path]), host(expected[path]), rtol=1e-5)
+    with pytest.raises(NotInitializedError, match="inner"):
+        anynet.capture(Twice(), ["inner"])(x)
+
+
+def test_threads_capture_the_same_network():
+    net = network("numpy")
+    inputs = [np.full((3, 4), i, "float32") for i in range(40)]
+    captured = anynet.capture(net, ["layers.0"])
+    with ThreadPoolExecutor(4) as pool:
+        results = [*pool.map(captured, inputs)]
+    for x, (out, activations) in zip(inputs, results, strict=True):
+        np.testing.assert_array_equal(activations["layers.0"], net[0](x))
+        np.testing.assert_array_equal(out, net(x))
 
 
 def test_layer_that_runs_twice_has_a_list(backend):
