@@ -209,12 +209,15 @@ class CompiledStep:
                 "one or more"
             )
         results = []
+        may_loop = True
         while start < stop:
             entry = entries[start, ...]
             looped = None
-            if stop - start > 1:
+            if may_loop and stop - start > 1:
                 looped = self._loop([*self._bound, *args, entry], entries, start, stop)
-            if looped is not None:
+                # Flattening the arguments in vain is slow.
+                may_loop = looped is not NotImplemented
+            if looped is not None and may_loop:
                 results.append(looped)
                 break
             # Stacking copies: a later step may write into the result.
@@ -235,7 +238,9 @@ class CompiledStep:
         start: int,
         stop: int,
     ) -> Any:
-        """Return the stacked results of a loop on the device, None where there cannot be one."""
+        """Return the stacked results of a loop on the device, None where there is no program yet,
+        NotImplemented where there cannot be a loop.
+        """
         with self._lock:
             arguments, outside = self._flatten(args, {})
             program = self._find(arguments, outside)
@@ -244,7 +249,7 @@ class CompiledStep:
         leaves = [*outside.read(), *arguments.leaves]
         leaves = [leaves[i] for i in program.used]
         if not program.can_loop(leaves):
-            return None
+            return NotImplemented
         writes = program.changes.writes(arguments, outside, program.used)
         values = program.values([*outside.dynamic, *arguments.dynamic])
         return program.loop(leaves, writes, values, entries, start, stop)
