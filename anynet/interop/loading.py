@@ -236,7 +236,13 @@ def _converted(
         dtype="float32" if dtype == "bfloat16" else dtype,
         order="C",
     )
-    return on_backend(copied, dtype, backend)
+    try:
+        return on_backend(copied, dtype, backend)
+    except DataError as error:
+        raise DTypeError(
+            f"{value.name} is {value.dtype} in the state, which {backend.name} cannot have here "
+            f"({error}): initialize the network first, in another dtype"
+        ) from error
 
 
 def _first_dtype(value: _Value, place: Place) -> str:

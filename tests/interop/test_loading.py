@@ -237,3 +237,16 @@ def test_safetensors_file_without_pytorch(backend, tmp_path):
     net = MLP().initialize(0, backend)
     load_state_dict(net, anynet.checkpoint.read(tmp_path / "model.safetensors", "numpy"))
     np.testing.assert_array_equal(host(net[2].weight), STATE["2.weight"].T)
+
+
+def test_dtype_that_the_library_lacks():
+    jax = pytest.importorskip("jax", reason="needs jax")
+    if not hasattr(jax, "enable_x64"):
+        pytest.skip(reason="an older JAX")
+    state = {"weight": np.ones((2, 3)), "bias": np.ones(2)}
+    net = layers.Linear(3, 2)
+    with jax.enable_x64(False):
+        with pytest.raises(DTypeError, match="float64 in the state, which jax cannot have here"):
+            load_state_dict(net, state, backend="jax")
+        load_state_dict(net.initialize(0, "jax"), state)
+    assert "float32" in str(net.weight.dtype)
