@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from anynet.array import (
     Array,
@@ -224,6 +224,10 @@ class Backend:
         """Return whether this library has the dtype on this device."""
         dtypes = self.xp.__array_namespace_info__().dtypes(device=self.device)
         return any(known == dtype for known in dtypes.values())
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        """Return the backend itself. A copy of settings that contain it needs no other."""
+        return self
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name} {self.version}, device={self.device_name})"

@@ -1,4 +1,5 @@
 import ast
+import copy
 import importlib.metadata
 import re
 import subprocess
@@ -353,3 +354,7 @@ def test_no_file_of_the_core_names_an_array_library():
             assert not libraries & {name.partition(".")[0] for name in names}, path
             if any(name.startswith("array_api_compat") for name in names):
                 assert path.name == "array.py"
+
+
+def test_deep_copy_is_the_backend_itself(backend):
+    assert copy.deepcopy({"backend": backend})["backend"] is backend

@@ -154,6 +154,11 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         seed: int,
     ) -> layers.Module:
         """Return an initialized network for these rows. No training changes the settings."""
+        if not isinstance(self.backend, str | None):
+            raise ArgumentTypeError(
+                f"backend is {describe(self.backend)}: wanted the name of a backend, such as "
+                "'torch:cuda:0', because an estimator is copied and pickled"
+            )
         network = self.network
         if isinstance(network, layers.Module):
             net = copy.deepcopy(network)

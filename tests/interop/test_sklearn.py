@@ -383,13 +383,18 @@ def wide(features, classes):
         ),
         ({"network": layers.ReLU()}, ArgumentError, "network has no real parameters"),
         ({"optimizer": "adam"}, ArgumentTypeError, "optimizer is 'adam'"),
+        (
+            {"backend": anynet.get_backend("numpy")},
+            ArgumentTypeError,
+            "wanted the name of a backend",
+        ),
         ({"epochs": -1}, ArgumentError, "epochs is -1"),
         ({"random_state": -1}, ArgumentError, "seed is -1"),
     ],
 )
 def test_settings_that_cannot_be_used_raise(settings, error, message):
     with pytest.raises(error, match=message):
-        classifier(**settings).fit(X, Y)
+        clone(Classifier(**{"epochs": 1, **settings})).fit(X, Y)
 
 
 def test_data_that_cannot_be_used_raise():

@@ -4,7 +4,7 @@ import math
 
 from anynet import random
 from anynet.array import Array, array_namespace
-from anynet.data.augment.call import Augmentation, check_amount, check_images
+from anynet.data.augment.call import Augmentation, check_images, checked_amount
 
 
 def random_affine(
@@ -39,9 +39,9 @@ def random_affine(
     (2, 1, 5, 5)
 
     """
-    check_amount("shift", shift, math.inf)
-    check_amount("degrees", degrees, 360.0)
-    check_amount("scale", scale, 1.0)
+    shift = checked_amount("shift", shift, math.inf)
+    degrees = checked_amount("degrees", degrees, 360.0)
+    scale = checked_amount("scale", scale, 1.0)
 
     def augment(key: Array, x: Array) -> Array:
         check_images("random_affine", x)

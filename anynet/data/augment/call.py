@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from anynet.arguments import describe, whole_number
-from anynet.array import Array, check_floating, is_array
+from anynet.array import Array, check_floating, is_array, number
 from anynet.callables import takes
 from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
 
@@ -36,38 +36,76 @@ def needs_labels(name: str, augment: Any) -> bool:
 
 
 def with_labels(augment: Augmentation) -> WithLabels:
-    """Return the augmentation as a function of a key, inputs and labels, which returns both."""
-    if needs_labels("augment", augment):
-        return augment
-    return lambda key, x, t: (augment(key, x), t)
+    """Return the augmentation as a function of a key, inputs and labels, which returns both.
+
+    The function raises ArgumentTypeError where the augmentation returns something else.
+    """
+    if not needs_labels("augment", augment):
+        return lambda key, x, t: (augment(key, x), t)
+
+    def checked(
+        key: Array,
+        x: Any,
+        t: Any,
+    ) -> tuple[Any, Any]:
+        both = augment(key, x, t)
+        # An array of two rows would be taken for the two.
+        if not isinstance(both, tuple | list) or len(both) != 2:
+            raise ArgumentTypeError(
+                f"augment(key, x, t) returned {describe(both)}: wanted both, as (x, t)"
+            )
+        return both[0], both[1]
+
+    return checked
+
+
+def check_rows_of(name: str, x: Any) -> None:
+    """Raise unless x is a floating array with rows."""
+    if not is_array(x) or x.ndim == 0:
+        raise ArgumentTypeError(
+            f"{name}: {describe(x)} was given: wanted an array with one row for each example; for "
+            "inputs of several arrays write an augmentation of your own"
+        )
+    check_floating(name, x)
 
 
 def check_images(name: str, x: Any) -> None:
     """Raise unless x are floating images (N, channels, height, width)."""
-    if not is_array(x):
-        raise ArgumentTypeError(
-            f"{name}: {describe(x)} was given: wanted an array of images (N, channels, height, "
-            "width); for inputs of several arrays there is an augmentation of your own"
-        )
+    check_rows_of(name, x)
     if x.ndim != 4:
         raise ShapeError(f"images of shape {tuple(x.shape)}: wanted (N, channels, height, width)")
-    check_floating(name, x)
 
 
-def check_probability(name: str, value: Any) -> None:
-    """Raise ArgumentError unless a value is from 0 to 1."""
-    if not 0 <= value <= 1:
-        raise ArgumentError(f"{name} is {value}: wanted a number from 0 to 1")
+def checked_probability(name: str, value: Any) -> float:
+    """Return a number from 0 to 1.
+
+    Raises:
+        ArgumentTypeError: the value is no number.
+        ArgumentError: it is out of range.
+
+    """
+    share: float = number(name, value)
+    if not 0 <= share <= 1:
+        raise ArgumentError(f"{name} is {share}: wanted a number from 0 to 1")
+    return share
 
 
-def check_amount(
+def checked_amount(
     name: str,
-    value: float,
+    value: Any,
     below: float,
-) -> None:
-    """Raise ArgumentError unless an amount is 0 or more and below a limit."""
-    if not 0 <= value < below:
-        raise ArgumentError(f"{name} is {value}: wanted a number from 0 up to but not {below}")
+) -> float:
+    """Return a number of 0 or more and below a limit.
+
+    Raises:
+        ArgumentTypeError: the value is no number.
+        ArgumentError: it is out of range.
+
+    """
+    most: float = number(name, value)
+    if not 0 <= most < below:
+        raise ArgumentError(f"{name} is {most}: wanted a number from 0 up to but not {below}")
+    return most
 
 
 def pair_of_sizes(name: str, size: Any) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from anynet import random
 from anynet.arguments import describe, whole_number
-from anynet.array import Array, array_namespace
+from anynet.array import Array, array_namespace, number
 from anynet.data.augment.affine import indices, sample, with_frame
 from anynet.data.augment.call import Augmentation, check_images, pair_of_sizes
 from anynet.errors import ArgumentError, ShapeError
@@ -178,12 +178,13 @@ def _range(
 
     """
     is_pair = isinstance(value, tuple | list) and len(value) == 2
-    if not is_pair or not 0 < value[0] <= value[1] <= most or math.isinf(value[1]):
+    ends = [number(name, end) for end in value] if is_pair else [0, 0]
+    if not 0 < ends[0] <= ends[1] <= most or math.isinf(ends[1]):
         raise ArgumentError(
             f"{name} is {describe(value)}: wanted the ends of a range, above 0 and up to {most}, "
             "the smaller one first"
         )
-    return float(value[0]), float(value[1])
+    return float(ends[0]), float(ends[1])
 
 
 def _parts(

@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 
 from anynet import random
-from anynet.array import Array, array_namespace
+from anynet.array import Array, array_namespace, number
 from anynet.data.augment.boxes import inside
 from anynet.data.augment.call import (
     Augmentation,
     check_images,
-    check_probability,
+    checked_probability,
     pair_of_sizes,
 )
 from anynet.errors import ArgumentError, ShapeError
@@ -47,7 +47,8 @@ def random_erase(
 
     """
     box = pair_of_sizes("size", size)
-    check_probability("probability", probability)
+    share = checked_probability("probability", probability)
+    value = number("value", value)
     if not math.isfinite(value):
         raise ArgumentError(f"value is {value}: wanted a finite number, such as 0.0")
 
@@ -63,8 +64,8 @@ def random_erase(
         tops = random.integers(keys[0], (length,), 0, shape[0] - box[0] + 1)
         lefts = random.integers(keys[1], (length,), 0, shape[1] - box[1] + 1)
         erased = inside(tops, tops + box[0], lefts, lefts + box[1], shape)
-        if probability < 1:
-            chosen = random.bernoulli(keys[2], probability, (length,))
+        if share < 1:
+            chosen = random.bernoulli(keys[2], share, (length,))
             erased = erased & chosen[:, None, None, None]
         xp = array_namespace(x)
         return xp.where(erased, xp.full_like(x, value), x)

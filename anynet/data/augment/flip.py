@@ -2,7 +2,7 @@
 
 from anynet import random
 from anynet.array import Array, array_namespace
-from anynet.data.augment.call import Augmentation, check_images, check_probability
+from anynet.data.augment.call import Augmentation, check_images, checked_probability
 
 
 def random_flip(horizontal: float = 0.5, *, vertical: float = 0.0) -> Augmentation:
@@ -26,8 +26,8 @@ def random_flip(horizontal: float = 0.5, *, vertical: float = 0.0) -> Augmentati
     array([[[[3., 2., 1.]]]])
 
     """
-    check_probability("horizontal", horizontal)
-    check_probability("vertical", vertical)
+    horizontal = checked_probability("horizontal", horizontal)
+    vertical = checked_probability("vertical", vertical)
 
     def augment(key: Array, x: Array) -> Array:
         check_images("random_flip", x)
@@ -40,11 +40,11 @@ def random_flip(horizontal: float = 0.5, *, vertical: float = 0.0) -> Augmentati
 def _flip(
     key: Array,
     x: Array,
-    probability: float,
+    share: float,
     axis: int,
 ) -> Array:
-    if probability == 0:
+    if share == 0:
         return x
     xp = array_namespace(x)
-    chosen = random.bernoulli(key, probability, (x.shape[0], 1, 1, 1))
+    chosen = random.bernoulli(key, share, (x.shape[0], 1, 1, 1))
     return xp.where(chosen, xp.flip(x, axis=axis), x)

@@ -5,10 +5,14 @@ from typing import Any
 
 from anynet import random
 from anynet.arguments import whole_number
-from anynet.array import Array, array_namespace, check_floating, device, is_array
+from anynet.array import Array, array_namespace, device, is_array, number
 from anynet.data.augment.affine import indices
 from anynet.data.augment.boxes import inside
-from anynet.data.augment.call import Augmentation, check_images
+from anynet.data.augment.call import (
+    Augmentation,
+    check_images,
+    check_rows_of,
+)
 from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 from anynet.tracing.standard import STANDARD
 
@@ -44,7 +48,7 @@ def mixup(*, alpha: float = 0.2, classes: int | None = None) -> Augmentation:
     ((3, 2), True)
 
     """
-    _check_alpha(alpha)
+    alpha = _checked_alpha(alpha)
     classes = _checked_classes(classes)
 
     def augment(
@@ -52,7 +56,7 @@ def mixup(*, alpha: float = 0.2, classes: int | None = None) -> Augmentation:
         x: Array,
         t: Array,
     ) -> tuple[Array, Array]:
-        check_floating("mixup", x)
+        check_rows_of("mixup", x)
         t = _targets(t, x, classes)
         order = random.permutation(random.fold_in(key, 0), x.shape[0])
         share = _beta(random.fold_in(key, 1), alpha, x.shape[0])
@@ -87,7 +91,7 @@ def cutmix(*, alpha: float = 1.0, classes: int | None = None) -> Augmentation:
     ((3, 2), True)
 
     """
-    _check_alpha(alpha)
+    alpha = _checked_alpha(alpha)
     classes = _checked_classes(classes)
 
     def augment(
@@ -114,9 +118,11 @@ def cutmix(*, alpha: float = 1.0, classes: int | None = None) -> Augmentation:
     return augment
 
 
-def _check_alpha(alpha: float) -> None:
-    if not 0 < alpha < math.inf:
-        raise ArgumentError(f"alpha is {alpha}: wanted a finite number above 0")
+def _checked_alpha(alpha: Any) -> float:
+    value: float = number("alpha", alpha)
+    if not 0 < value < math.inf:
+        raise ArgumentError(f"alpha is {value}: wanted a finite number above 0")
+    return value
 
 
 def _checked_classes(classes: int | None) -> int | None:

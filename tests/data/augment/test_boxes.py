@@ -10,6 +10,7 @@ import anynet
 from anynet import random
 from anynet.data import (
     compose,
+    random_affine,
     random_crop,
     random_erase,
     random_flip,
@@ -210,6 +211,10 @@ def test_compose_applies_all_in_order(backend):
     ("make", "message"),
     [
         (lambda: random_flip(1.5), "horizontal is 1.5: wanted a number from 0 to 1"),
+        (lambda: random_flip("left"), "horizontal is 'left', of type .*: wanted a number"),
+        (lambda: random_resized_crop(4, scale=("a", 1)), "scale is 'a', of type .*: wanted"),
+        (lambda: random_erase(2, value=None), "value is None, of type .*: wanted a number"),
+        (lambda: random_affine(shift="2"), "shift is '2', of type .*: wanted a number"),
         (lambda: random_flip(vertical=-0.1), "vertical is -0.1"),
         (lambda: random_crop(0), "size is 0: wanted 1 or more"),
         (lambda: random_crop((3, 2.5)), "size is 2.5: wanted a whole number"),
@@ -238,7 +243,7 @@ def test_other_shapes_dtypes_and_values_raise(backend, augment):
         augment(key, normal(backend, 3, 6, 7))
     with pytest.raises(DTypeError, match="wanted a floating dtype"):
         augment(key, backend.asarray(np.full((1, 1, 6, 7), 200, "uint8")))
-    with pytest.raises(ArgumentTypeError, match="wanted an array of images"):
+    with pytest.raises(ArgumentTypeError, match="wanted an array with one row"):
         augment(key, {"image": normal(backend, 1, 1, 6, 7)})
 
 

@@ -177,8 +177,20 @@ def test_bad_settings_and_labels_raise(backend, mix):
         mix(classes=3)(key, x, t > 3)
     with pytest.raises(DataError, match=r"x has 40 rows and the labels are \(39,\)"):
         mix(classes=40)(key, x, t[1:])
+    with pytest.raises(ArgumentTypeError, match=r"alpha is '1', of type .*: wanted a number"):
+        mix(alpha="1")
+    with pytest.raises(ArgumentTypeError, match="wanted an array with one row for each example"):
+        mix(classes=40)(key, (x, x), t)
     with pytest.raises(DTypeError, match="wanted a floating dtype"):
         mix(classes=40)(key, backend.xp.astype(x, backend.xp.int32), t)
+
+
+def test_augmentation_that_returns_no_pair_raises(backend):
+    x, t = digits(backend)
+    # An array of two rows could be taken for both.
+    loader = Loader(x, t, 2, augment=lambda key, x, t: x)
+    with pytest.raises(ArgumentTypeError, match=r"returned an array of shape .*: wanted both"):
+        next(iter(loader))
 
 
 def test_loader_gives_labels_to_an_augmentation_that_needs_them(backend):
