@@ -582,6 +582,20 @@ def test_state_continues_the_scale(backend):
     assert first.scale == 16.0
 
 
+@BOTH
+def test_weighted_losses_are_float32(backend, dtype):
+    skip_without(backend, dtype)
+    net, (x, t) = layers.Linear(8, 4).initialize(0, backend), data(backend)
+    weights = asarray(backend, np.arange(32))
+    policy = anynet.MixedPrecision(dtype)
+    y = host(policy.apply(net)(x))
+    rows = np.log(np.exp(y).sum(axis=1)) - y[np.arange(32), host(t)]
+    expected = (rows * host(weights)).sum() / host(weights).sum()
+    step = training_step(losses.cross_entropy, precision=policy)
+    value = step(net, optimizers.SGD(0.1), x, t, weights)
+    assert float(value) == pytest.approx(expected, rel=1e-6)
+
+
 @COMPILED
 @BOTH
 def test_fit_trains_in_mixed_precision(backend, dtype, compiled):

@@ -7,7 +7,7 @@ from anynet import losses
 from anynet.array import Array, array_namespace, is_array, widened
 from anynet.callables import show_call, signature_of
 from anynet.errors import ArgumentError, ShapeError
-from anynet.primitives.precision import rounded
+from anynet.primitives.precision import in_wide_dtype, rounded
 from anynet.training.tasks import settings_of
 
 #: The losses whose mean over class indices is divided by the weights of the labels.
@@ -42,6 +42,7 @@ def weighted(loss: Callable[..., Array]) -> Callable[[Array, Array, Array], Arra
     function, settings = settings_of(loss)
     by_label = {name: settings[name] for name in ("weight", "ignore_index") if name in settings}
 
+    @in_wide_dtype
     def of_rows(outputs: Array, labels: Array, weights: Array) -> Array:
         wide = widened(outputs) if is_array(outputs) else outputs
         values = loss(wide, labels, reduction="none")
