@@ -1,6 +1,7 @@
 """Mini-batches: rows of the data, taken on the device."""
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 from anynet import random
@@ -106,6 +107,15 @@ class Loader:
         # Whether an epoch runs, which the next one would cut short.
         self._is_open = False
         self._key = random.key(seed, get_backend(first_array(x)))
+
+    def in_order(self, batch_size: int) -> "Loader":
+        """Return a loader of the same rows in order, each once, without augmentation or weights."""
+        loader = copy(self)
+        loader.batch_size = batch_size
+        loader.shuffle = loader.drop_last = loader._is_open = False
+        loader.augment = loader.weights = None
+        loader.epoch = loader.batch = 0
+        return loader
 
     @property
     def parts(self) -> Batch:

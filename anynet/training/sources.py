@@ -53,7 +53,7 @@ def batches_of(
 
 def rows_of(batches: Loader | Batches) -> Loader | Batches:
     """Return a loader of the rows of a loader in order, each once, or other batches as they are."""
-    return _in_order(*batches.parts) if isinstance(batches, Loader) else batches
+    return batches.in_order(EVALUATION_BATCH) if isinstance(batches, Loader) else batches
 
 
 def is_rows(data: Any) -> TypeGuard[Batch]:
