@@ -31,6 +31,9 @@ from anynet.training.run import Run
 from anynet.training.safetensors import Stored, read_arrays, write_arrays
 from anynet.training.settings import Settings, differences, show_setting
 
+#: The names of the states in a file.
+_STATES = ("optimizer", "loader", "precision", "callbacks", "stopped", "step")
+
 #: What code raises for a state of another form.
 _MALFORMED = (
     AnynetError,
@@ -249,7 +252,10 @@ def _parse(path: Path, arrays: dict[str, Stored], texts: dict[str, str]) -> Save
     run = json.loads(texts[RUN])
     epochs = [Epoch(**epoch) for epoch in run["epochs"]]
     losses = [float(loss) for loss in arrays["history.losses"][0]]
-    states, settings = run["states"], run["settings"]
+    settings = run["settings"]
+    states = {name: run["states"][name] for name in _STATES}
+    for saved in states["callbacks"]:
+        saved["type"], saved["state"]
     counts = [states["step"], len(losses) - states["step"], len(states["callbacks"])]
     if min(counts) < 0 or not all(isinstance(text, str) for text in settings.values()):
         raise ValueError("the settings or the counts are of another form")
