@@ -181,7 +181,8 @@ class Module:
     def map(self, fn: Callable[[Array], Array]) -> Self:
         """Return a copy with fn(array) for every parameter and buffer.
 
-        For example, ``net.map(backend.asarray)`` copies a network to another library or device.
+        For example, ``net.map(backend.asarray)`` brings a network to another library or device,
+        where some libraries share the memory. See docs/interop.md.
         """
         check_function("fn", fn, "a function of arrays, as backend.asarray")
         return tree.map(fn, self)

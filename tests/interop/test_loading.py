@@ -250,3 +250,9 @@ def test_dtype_that_the_library_lacks():
             load_state_dict(net, state, backend="jax")
         load_state_dict(net.initialize(0, "jax"), state)
     assert "float32" in str(net.weight.dtype)
+
+
+def test_modules_of_interop():
+    assert {"onnx", "torch"} <= set(dir(anynet.interop))
+    with pytest.raises(AttributeError, match="no attribute 'caffe'; it has onnx"):
+        _ = anynet.interop.caffe
