@@ -346,3 +346,76 @@ def test_nested_optimizers_agree_with_pytorch_and_compiled(backend, name):
     assert_near(last, peer["w"])
     for average in averages:
         assert_near(average, expected.module["w"])
+
+
+def nested():
+    return optimizers.Clipping(
+        optimizers.StochasticAverage(
+            optimizers.Accumulation(optimizers.ExponentialAverage(optimizers.Adam(0.01), 0.9), 2),
+            start=5,
+            every=3,
+        ),
+        max_norm=1.0,
+    )
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_nested_optimizers_go_on_from_a_checkpoint(backend, compile, tmp_path):
+    class Failure(Exception):
+        pass
+
+    def fail(run):
+        if run.updates == 7:
+            raise Failure
+
+    def train(**settings):
+        net, optimizer = network(backend), nested()
+        anynet.fit(
+            net,
+            rows(backend, 20),
+            optimizer=optimizer,
+            epochs=3,
+            batch_size=4,
+            compile=compile,
+            progress=False,
+            **settings,
+        )
+        return values(net), values(optimizer)
+
+    whole = train()
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(Failure):
+        train(
+            checkpoint=path,
+            checkpoint_every=1,
+            callbacks=[anynet.callbacks.LambdaCallback(on_step_end=fail)],
+        )
+    resumed = train(checkpoint=path, checkpoint_every=1)
+    for ours, theirs in zip(resumed, whole, strict=True):
+        assert ours.keys() == theirs.keys()
+        for name, x in ours.items():
+            np.testing.assert_allclose(x, theirs[name], rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_wrappers_around_and_inside_of_groups(backend, compiled):
+    """Groups of accumulating optimizers, and groups inside, make the same updates."""
+    pair = lambda wrap: (("a", wrap(optimizers.Adam(0.1))), wrap(optimizers.SGD(0.1)))
+    make = [
+        lambda: optimizers.Accumulation(optimizers.Groups(*pair(lambda x: x)), 2),
+        lambda: optimizers.Groups(*pair(lambda x: optimizers.Accumulation(x, 2))),
+    ]
+    nets = []
+    for new in make:
+        net, optimizer = {"a": normal(backend, 3), "b": normal(backend, 2)}, new()
+        step = lambda net, optimizer, a, b: optimizer.update(net, {"a": a, "b": b})
+        step = anynet.compile(step) if compiled else step
+        for i in range(8):
+            step(net, optimizer, normal(backend, 3, seed=i), normal(backend, 2, seed=i))
+        assert optimizer.updates == 4
+        other = new()
+        other.load_state_dict(optimizer.state_dict())
+        assert other.updates == 4
+        nets.append(values(net))
+    for name, x in nets[0].items():
+        np.testing.assert_allclose(nets[1][name], x, rtol=1e-6)

@@ -193,3 +193,33 @@ def test_settings_and_attributes_of_the_optimizer_inside():
     assert other.updates == 1
     with pytest.raises(ArgumentError, match="the state of Clipping"):
         other.load_state_dict(inside.state_dict())
+
+
+@pytest.mark.parametrize("settings", [{"max_norm": 0.7}, {"max_value": 0.3}])
+def test_fifty_steps_agree_with_pytorch(backend, settings):
+    """With weight decay, a schedule, and gradients that are missing at some steps."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    rng = np.random.default_rng(0)
+    start = {name: rng.normal(size=shape) for name, shape in {"a": (3, 2), "b": (3,)}.items()}
+    start["late"] = rng.normal(size=2)
+    net = {name: backend.asarray(x) for name, x in start.items()}
+    peers = {name: torch.asarray(x.copy()).requires_grad_() for name, x in start.items()}
+    rate = optimizers.schedules.Warmup(optimizers.schedules.Cosine(0.1, 45), 5)
+    ours = optimizers.Clipping(optimizers.Momentum(rate, weight_decay=0.1), **settings)
+    theirs = torch.optim.SGD(peers.values(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    for i in range(50):
+        present = {"a": True, "b": i % 3 != 0, "late": i > 20}
+        grads = {name: rng.normal(size=x.shape) for name, x in start.items() if present[name]}
+        ours.update(net, {k: backend.asarray(grads[k]) if k in grads else None for k in net})
+        for name, x in peers.items():
+            x.grad = torch.asarray(grads[name]) if name in grads else None
+        if "max_norm" in settings:
+            torch.nn.utils.clip_grad_norm_(peers.values(), 0.7)
+        else:
+            torch.nn.utils.clip_grad_value_(peers.values(), 0.3)
+        theirs.param_groups[0]["lr"] = rate(i)
+        theirs.step()
+    for name, x in peers.items():
+        expected = x.detach().numpy()
+        error = np.linalg.norm(host(net[name]) - expected)
+        assert error <= 1e-5 * np.linalg.norm(expected)

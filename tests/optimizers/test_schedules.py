@@ -323,18 +323,30 @@ def test_compiled_steps_follow_a_plateau(backend):
     assert len(step.programs) == 1
 
 
-def test_fit_reads_the_rates_of_a_plateau(backend):
-    plateau = schedules.Plateau(0.5, factor=0.5, patience=0)
+@pytest.mark.parametrize("compile", [False, True])
+def test_fit_calls_a_plateau_after_each_epoch(backend, compile):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    settings = {"factor": 0.5, "patience": 1, "threshold": 0.02}
+    plateau = schedules.Plateau(2.0, **settings)
     net = layers.Sequential(layers.Linear(2, 2), seed=0, backend=backend)
     data = backend.asarray(np.ones((4, 2), "float32")), backend.asarray([0, 1, 0, 1])
-    history = anynet.fit(net, data, optimizer=optimizers.SGD(plateau), epochs=1, progress=False)
-    for loss in (0.1, 0.2):
-        plateau.step(loss)
-    before = host(net.layers[0].bias)
-    anynet.fit(net, data, optimizer=optimizers.SGD(lambda step: 0.0), epochs=1, progress=False)
-    np.testing.assert_array_equal(host(net.layers[0].bias), before)
-    assert plateau(9) == 0.25
-    assert len(history.epochs) == 1
+    before, optimizer = host(net[0].bias), optimizers.SGD(plateau)
+    history = anynet.fit(
+        net,
+        data,
+        optimizer=optimizer,
+        epochs=8,
+        callbacks=[plateau],
+        compile=compile,
+        progress=False,
+    )
+    assert not np.allclose(host(net[0].bias), before)
+    peer = torch.optim.SGD([torch.zeros(1)], lr=2.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(peer, **settings)
+    for epoch in history.epochs:
+        peer.step()
+        theirs.step(epoch.loss)
+    assert plateau(0) == peer.param_groups[0]["lr"] < 2.0
 
 
 def test_an_unknown_score_raises():
