@@ -634,7 +634,10 @@ def checked_rate(learning_rate: float | Schedule) -> float | Schedule:
             f"learning_rate is a {kind.__name__}: wanted a number above 0, or a schedule, as "
             "Cosine(0.1, 1000); the network is given to update(net, grads)"
         )
-    return learning_rate if callable(learning_rate) else check_learning_rate(learning_rate)
+    if callable(learning_rate):
+        return learning_rate
+    rate: float = plain_number("learning_rate", check_learning_rate(learning_rate))
+    return rate
 
 
 def _rate_at(step: int, learning_rate: float | Schedule) -> float:
@@ -646,7 +649,7 @@ def _rate_at(step: int, learning_rate: float | Schedule) -> float:
     """
     if not callable(learning_rate):
         return learning_rate
-    rate: float = number(
+    rate: float = plain_number(
         f"the learning rate that the schedule gives for step {step}", learning_rate(step)
     )
     if not 0 <= rate < math.inf:

@@ -255,6 +255,27 @@ def test_settings_out_of_range_raise(name):
         assert repr(optimizer) == before
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_scalars_of_a_library_are_plain_numbers(backend, compiled):
+    """A float64 scalar of NumPy's would make float32 arrays wider."""
+    update = anynet.compile(step) if compiled else step
+    nets = []
+    for rate in (
+        np.float64(0.1),
+        0.1,
+        lambda step: np.float64(0.1),
+        backend.asarray(np.array(0.1)),
+    ):
+        net = {"w": normal(backend, 3, dtype="float32")}
+        optimizer = optimizers.NAdam(rate, eps=np.float64(1e-8), betas=(np.float64(0.9), 0.999))
+        for _ in range(2):
+            update(net, optimizer, {"w": normal(backend, 3, dtype="float32", seed=1)})
+        assert "np." not in repr(optimizer)
+        nets.append(net)
+    for net in nets:
+        assert_close(net["w"], host(nets[0]["w"]), like=nets[0]["w"], rtol=1e-6)
+
+
 def test_nesterov_with_dampening_raises(backend):
     with pytest.raises(ArgumentError, match=r"nesterov is True and dampening is 0\.2: wanted"):
         optimizers.Momentum(nesterov=True, dampening=0.2)
