@@ -54,12 +54,13 @@ class JSONLinesLog(Callback):
     def on_train_begin(self, run: RunView) -> None:
         """Create the file, or remove the lines of updates that will be made again."""
         path = real_path(self.path)
-        lines: list[str] = []
-        if run.updates:
-            written = path.read_text("utf-8").splitlines() if path.exists() else []
-            # A checkpoint in the middle of an epoch has lines that may not be written.
-            lines = [line for line in dict.fromkeys(written + self._lines) if _is_kept(line, run)]
-        self._lines = []
+        written: list[str] = []
+        if run.updates and path.exists():
+            written = path.read_text("utf-8").splitlines()
+        # Those that a checkpoint in the middle of an epoch has are written at its end.
+        self._lines = [line for line in self._lines if run.updates and _is_kept(line, run)]
+        waiting = {*self._lines}
+        lines = [line for line in written if line not in waiting and _is_kept(line, run)]
         with atomic_write(path) as file:
             file.write("".join(f"{line}\n" for line in lines).encode())
 
