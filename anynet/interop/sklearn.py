@@ -21,6 +21,7 @@ from anynet.errors import (
     BackendError,
     DataError,
     MissingPackageError,
+    NonFiniteError,
     ShapeError,
 )
 from anynet.layers.initialization import is_uninitialized
@@ -60,6 +61,11 @@ _TREES = ("net_", "optimizer_")
 
 class _Estimator(BaseEstimator):  # type: ignore[misc]
     """The settings, the training and the pickles of both estimators."""
+
+    # Of a fitted estimator.
+    net_: layers.Module
+    optimizer_: SupportsUpdate
+    history_: History
 
     def __init__(
         self,
@@ -111,32 +117,42 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             counts = weights > 0
             x, t, weights = x[counts], t[counts], weights[counts]
         seed = _seed(self.random_state)
-        if not hasattr(self, "net_"):
-            self.net_ = self._new_network(x, outputs, seed)
-            self.optimizer_ = self._new_optimizer()
-            self.history_ = History()
-        like = _example(self.net_)
+        if hasattr(self, "net_"):
+            net, optimizer, history = self.net_, self.optimizer_, self.history_
+        else:
+            net, optimizer = self._new_network(x, outputs, seed), self._new_optimizer()
+            history = History()
+        like = _example(net)
         x = _on_device(x, like)
-        _check_outputs(self.net_(x[:1, ...]), (1, outputs))
+        _check_outputs(net(x[:1, ...]), (1, outputs))
         is_labels = t.dtype == _LABELS
         t = get_backend(like).asarray(t) if is_labels else _on_device(t, like)
         has_test = self.validation_split is not None
-        self.history_ = fit(
-            self.net_,
-            (x, t) if sample_weight is None else (x, t, _on_device(weights, like)),
-            loss=self._loss(),
-            optimizer=self.optimizer_,
-            epochs=len(self.history_.epochs) + epochs,
-            batch_size=self.batch_size,
-            seed=seed,
-            metric="auto" if self.metric is None and has_test else self.metric,
-            validation_split=self.validation_split,
-            callbacks=copy.deepcopy(self.callbacks),
-            history=self.history_,
-            precision=self.precision,
-            compile=self.compile,
-            progress=self.progress,
-        )
+        try:
+            fit(
+                net,
+                (x, t) if sample_weight is None else (x, t, _on_device(weights, like)),
+                loss=self._loss(),
+                optimizer=optimizer,
+                epochs=len(history.epochs) + epochs,
+                batch_size=self.batch_size,
+                seed=seed,
+                metric="auto" if self.metric is None and has_test else self.metric,
+                validation_split=self.validation_split,
+                callbacks=copy.deepcopy(self.callbacks),
+                history=history,
+                precision=self.precision,
+                compile=self.compile,
+                progress=self.progress,
+            )
+        except NonFiniteError:
+            # The parameters may be NaN.
+            self._forget()
+            raise
+        self.net_, self.optimizer_, self.history_ = net, optimizer, history
+        if history.interrupted:
+            # A search would go on with the next candidate.
+            raise KeyboardInterrupt
         return self
 
     def _loss(self) -> Callable[..., Array]:
@@ -180,6 +196,10 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         """Return the outputs of the network on the rows of X, computed a part at a time.
 
         They are float64 where X is, as scikit-learn's metrics are.
+
+        Raises:
+            NonFiniteError: an output is NaN.
+
         """
         check_is_fitted(self, "net_")
         x = validate_data(self, X, reset=False, allow_nd=True)
@@ -187,10 +207,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         parts = []
         for start in range(0, x.shape[0], EVALUATION_BATCH):
             rows = _on_device(x[start : start + EVALUATION_BATCH], like)
-            outputs = self.net_(rows)
-            parts.append(get_backend(outputs).to_host(outputs))
-        dtype = "float32" if x.dtype == "float32" else "float64"
-        return _HOST.concat(parts).astype(dtype)
+            part = self.net_(rows)
+            parts.append(get_backend(part).to_host(part))
+        outputs = _HOST.concat(parts)
+        if _HOST.isnan(outputs).any():
+            raise NonFiniteError(
+                "an output of the network is NaN: scale the rows as those of the training"
+            )
+        return outputs.astype("float32" if x.dtype == "float32" else "float64")
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes, with arrays of NumPy in place of those on a device."""
@@ -228,6 +252,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     X is (N, features), or images (N, channels, height, width). y has one label for each row, of any
     type. ``fit`` trains a new network. ``partial_fit`` trains the network for one more epoch.
+    Ctrl-C raises KeyboardInterrupt after the current step, and the estimator keeps the network.
 
     Args:
         network: the sizes of the hidden layers of a perceptron with ReLU, or a function
@@ -255,6 +280,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     Raises:
         ArgumentError: a label that is not one of the first ``fit``, or y has one class.
         ShapeError: the network has another number of outputs than there are classes.
+        NonFiniteError: the loss became infinite or NaN. The estimator is not fitted then.
 
     Source: scikit-learn's MLPClassifier.
 
@@ -407,6 +433,7 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
 
     Raises:
         ShapeError: the network has another number of outputs than y.
+        NonFiniteError: as for `Classifier`.
 
     Source: scikit-learn's MLPRegressor.
 

@@ -1,6 +1,8 @@
 """The estimators beside scikit-learn's own checks, searches, pipelines and pickles."""
 
+import importlib
 import pickle
+import sys
 from functools import partial
 
 import numpy as np
@@ -13,6 +15,8 @@ from anynet.errors import (
     ArgumentError,
     ArgumentTypeError,
     DataError,
+    MissingPackageError,
+    NonFiniteError,
     ShapeError,
 )
 
@@ -232,6 +236,73 @@ class Count(anynet.callbacks.Callback):
         self.epochs += 1
         if self.epochs == self.most:
             run.stop()
+
+
+class Interrupt(anynet.callbacks.Callback):
+    """Ctrl-C after the first epoch."""
+
+    def on_epoch_end(self, run):
+        raise KeyboardInterrupt
+
+
+def test_interrupt_ends_a_search_and_keeps_the_network():
+    estimator = classifier(callbacks=[Interrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X, NAMES)
+    assert len(estimator.history_.epochs) == 1
+    assert estimator.predict(X).shape == (150,)
+    with pytest.raises(KeyboardInterrupt):
+        GridSearchCV(estimator, {"epochs": [3, 4]}, cv=2).fit(X, NAMES)
+
+
+def not_finite(outputs, t):
+    """Return a loss that is NaN."""
+    return losses.mean_squared_error(outputs, t) * float("nan")
+
+
+def test_estimator_is_not_fitted_after_a_loss_that_is_not_finite():
+    for estimator in (regressor(), regressor(epochs=1, warm_start=True).fit(X, Y)):
+        with pytest.raises(NonFiniteError):
+            estimator.set_params(loss=not_finite).fit(X, Y)
+        with pytest.raises(NotFittedError):
+            estimator.predict(X)
+
+
+def test_outputs_that_are_nan_raise():
+    fitted = classifier(network=small, epochs=1).fit(X, Y)
+    fitted.net_["layers.2.bias"] = np.full(3, np.nan, "float32")
+    with pytest.raises(NonFiniteError, match="an output of the network is NaN"):
+        fitted.predict(X)
+
+
+def test_settings_stay_after_an_error():
+    estimator = classifier(network=wide)
+    with pytest.raises(ShapeError):
+        estimator.fit(X, Y)
+    with pytest.raises(NotFittedError):
+        estimator.predict(X)
+
+
+def test_averaged_weights_and_early_stopping():
+    average = optimizers.ExponentialAverage(ADAM, decay=0.9)
+    stopping = anynet.callbacks.EarlyStopping("test accuracy", patience=2)
+    estimator = classifier(
+        optimizer=average, callbacks=[stopping], validation_split=0.2, epochs=30
+    ).fit(X, NAMES)
+    assert len(estimator.history_.epochs) < 30
+    assert estimator.optimizer_.swapped
+    restored = pickle.loads(pickle.dumps(estimator))
+    np.testing.assert_array_equal(restored.predict_proba(X), estimator.predict_proba(X))
+    for one in (estimator, restored):
+        one.set_params(callbacks=[]).partial_fit(X, NAMES)
+    np.testing.assert_array_equal(restored.predict_proba(X), estimator.predict_proba(X))
+
+
+def test_missing_scikit_learn_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.base", None)
+    monkeypatch.delitem(sys.modules, "anynet.interop.sklearn")
+    with pytest.raises(MissingPackageError, match="pip install -U scikit-learn"):
+        importlib.import_module("anynet.interop.sklearn")
 
 
 def test_scores_on_a_split_and_callbacks():
