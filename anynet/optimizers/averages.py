@@ -5,7 +5,15 @@ from typing import Any, ClassVar
 
 from anynet import tree
 from anynet.arguments import whole_number
-from anynet.array import Array, array_namespace, is_array, is_complex, is_floating, widened
+from anynet.array import (
+    Array,
+    array_namespace,
+    is_array,
+    is_complex,
+    is_floating,
+    unrecorded,
+    widened,
+)
 from anynet.errors import ArgumentError
 from anynet.optimizers.base import below_one
 from anynet.optimizers.wrapper import Wrapper
@@ -109,7 +117,7 @@ class Averages(Wrapper):
             self._check_shapes(net, places)
         self.optimizer.update(net, grads)
         self._begin_averages(net)
-        self._average([holder[name] for holder, name in places])
+        self._average([unrecorded(holder[name]) for holder, name in places])
 
     def begin(self, net: Any, grads: Any) -> None:
         """Create the state of the parameters that have gradients, see `Optimizer.begin`."""

@@ -54,7 +54,9 @@ class Wrapper:
         return super().__new__(cls)
 
     def __init__(self, optimizer: Any) -> None:
-        if isinstance(optimizer, type) or not callable(getattr(optimizer, "update", None)):
+        # Dicts and sets have another update.
+        is_other = isinstance(optimizer, type | dict | set)
+        if is_other or not callable(getattr(optimizer, "update", None)):
             raise ArgumentTypeError(
                 f"{type(self).__name__} was given {describe(optimizer)}: wanted an optimizer, such "
                 "as Adam(1e-3)"

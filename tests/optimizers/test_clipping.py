@@ -158,7 +158,7 @@ def test_bounds_out_of_range_raise(bound):
 def test_clipping_without_a_bound_or_an_optimizer_raises():
     with pytest.raises(ArgumentError, match="Clipping has no bound"):
         optimizers.Clipping(optimizers.SGD(0.1))
-    for wrong in (optimizers.SGD, 0.1, layers.Linear(2, 2), None):
+    for wrong in (optimizers.SGD, 0.1, layers.Linear(2, 2), None, {"w": 1.0}):
         with pytest.raises(ArgumentTypeError, match="wanted an optimizer"):
             optimizers.Clipping(wrong, max_norm=1.0)
     with pytest.raises(ArgumentTypeError, match="did you mean 'max_norm'"):
