@@ -12,6 +12,10 @@ from anynet.layers.module import Module
 from anynet.layers.paths import check_layer
 from anynet.spelling import no_attribute
 
+#: A class whose code contains the name ``vars`` may have attributes of any name, so misspelt ones
+#: would not raise.
+_attributes = vars
+
 
 class Sequential(Module, MutableSequence[Module]):
     """Return the output of the last layer, each layer applied to the output of the one before.
@@ -58,11 +62,11 @@ class Sequential(Module, MutableSequence[Module]):
 
     @layers.setter
     def layers(self, layers: Iterable[Module]) -> None:
-        vars(self)["layers"] = _checked(layers)
+        _attributes(self)["layers"] = _checked(layers)
 
     def _tuple(self) -> tuple[Module, ...]:
         try:
-            own: tuple[Module, ...] = vars(self)["layers"]
+            own: tuple[Module, ...] = _attributes(self)["layers"]
         except KeyError:
             # A subclass did not call __init__ of this class.
             raise no_attribute(self, "layers") from None
