@@ -64,6 +64,8 @@ def source(kind, x, t):
 @pytest.mark.parametrize("kind", ["arrays", "loader", "batches"])
 def test_networks_take_tuples_and_dicts(backend, kind, compile):
     """All of them compute the same."""
+    if backend.name == "jax" and not (compile and kind == "arrays"):
+        pytest.skip(reason="JAX compiles each function for too long")
     left, right, t = data(backend)
     runs = []
     for make, x in (

@@ -57,7 +57,9 @@ def test_generator_that_ends_too_early_raises(backend):
 @pytest.mark.parametrize("steps", [2, 3, 5])
 def test_data_that_end_begin_again(backend, kind, steps, compile):
     if compile and kind in ("list", "function"):
-        pytest.skip(reason="the device makes single steps, as in the next test")
+        pytest.skip(reason="the device makes single steps, as where it is not compiled")
+    if backend.name == "jax" and not compile and steps != 2:
+        pytest.skip(reason="JAX compiles each function for too long")
     x, t = data(backend)
     shuffle = kind in ("arrays", "loader")
     expected = fit(backend, Loader(x, t, 20, shuffle=shuffle), epochs=4).losses

@@ -11,7 +11,8 @@ from anynet.training.callbacks.monitor import Monitor
 class EarlyStopping(Monitor):
     """A callback that ends the run when a value has not improved for some epochs.
 
-    With `BestWeights` the network gets the weights of the best epoch.
+    With `BestWeights` the network gets the weights of the best epoch. A loss on the test data is a
+    score like any other: with ``metric=losses.cross_entropy`` the table has "test cross_entropy".
 
     Args:
         monitor: "loss", or a name in the table of the history, such as "test accuracy". By default

@@ -1,8 +1,10 @@
 """The value that a callback watches: the loss or a score of the last epoch."""
 
 import math
+import re
 from typing import Any
 
+from anynet import losses
 from anynet.arguments import describe
 from anynet.array import number
 from anynet.errors import ArgumentError, ArgumentTypeError
@@ -11,20 +13,11 @@ from anynet.state import check_state
 from anynet.training.callbacks.callback import Callback, RunView
 from anynet.training.history import Epoch
 
-#: The beginnings of the names of scores, and whether a higher one is better.
-_IS_HIGHER_BETTER = {
-    "loss": False,
-    "perplexity": False,
-    "mean_squared_error": False,
-    "mean_absolute_error": False,
-    "accuracy": True,
-    "binary_accuracy": True,
-    "top_": True,
-    "precision": True,
-    "recall": True,
-    "f1": True,
-    "r2_score": True,
-}
+#: The names of scores for which a higher value is better, and those for which a lower one is.
+_HIGHER = re.compile(
+    r"accuracy|binary_accuracy|top_\d+_accuracy|r2_score|(precision|recall|f1)(_(micro|weighted))?"
+)
+_LOWER = {"loss", "perplexity", "mean_squared_error", "mean_absolute_error", *losses.__all__}
 
 
 def values_of(epoch: Epoch) -> dict[str, float]:
@@ -47,7 +40,7 @@ class Monitor(Callback):
             the first score on the test data, the first one on the training data if there is none,
             or the loss.
         mode: "min" if a lower value is better, "max" if a higher one is, or "auto", which knows the
-            loss and the metrics of `anynet.metrics`.
+            loss of training, and scores by `anynet.metrics` and `anynet.losses`.
         min_delta: the least improvement that counts, 0 or more.
 
     Raises:
@@ -120,9 +113,10 @@ class Monitor(Callback):
         if self.mode != "auto":
             return self.mode == "max"
         metric = name.removeprefix("train ").removeprefix("test ")
-        for beginning, is_higher in _IS_HIGHER_BETTER.items():
-            if metric.startswith(beginning):
-                return is_higher
+        if metric in _LOWER:
+            return False
+        if _HIGHER.fullmatch(metric):
+            return True
         raise ArgumentError(
             f"mode is 'auto' and {name!r} is a score of your own: wanted mode='min' if a lower one "
             "is better, or mode='max'"

@@ -55,6 +55,7 @@ def follow(callback, values, name="test accuracy"):
         ([5.0, 4.0, 4.5, 4.5], {"patience": 2}, "train perplexity", 4, 2),
         ([0.5, math.nan, math.nan, 0.9], {"patience": 2}, "test f1_micro", 3, 1),
         ([math.nan, 0.2, 0.1, 0.3], {"patience": 2}, "test recall", 4, 4),
+        ([0.5, 0.4, 0.6, 0.6, 0.1], {"patience": 2}, "test cross_entropy", 4, 2),
         ([1.0, 2.0, 1.0, 3.0], {"patience": 3, "mode": "max"}, "test own", 4, 4),
     ],
 )
