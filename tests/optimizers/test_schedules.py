@@ -459,3 +459,12 @@ def test_fit_goes_on_with_a_schedule():
     with pytest.raises(ArgumentError, match="the rate of step 6 was wanted"):
         anynet.fit(net, data, optimizer=optimizer, epochs=7, history=history, progress=False)
     assert len(history.epochs) == 6
+
+
+def test_unknown_and_missing_arguments_raise():
+    with pytest.raises(ArgumentTypeError, match=r"Cosine takes no argument 'T_max'.*steps"):
+        schedules.Cosine(0.1, T_max=10)
+    with pytest.raises(ArgumentTypeError, match="did you mean 'step_size'"):
+        schedules.Step(0.1, stepsize=10)
+    with pytest.raises(ArgumentTypeError, match="missing a required argument: 'steps'"):
+        schedules.Warmup(0.1)

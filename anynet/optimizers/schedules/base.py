@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, Self, TypeVar, dataclass_transform
 
 from anynet.arguments import whole_number
 from anynet.array import number
 from anynet.errors import ArgumentError, ArgumentTypeError, AttributeNameError
+from anynet.spelling import check_arguments
 
 #: Returns the learning rate, 0 or more, of a step. Steps count from 0.
 Schedule = Callable[[int], float]
@@ -37,6 +38,12 @@ def _cannot_assign(
 
 class Base:
     """A schedule with a check of the step. A subclass defines `_rate`."""
+
+    def __new__(cls, *args: Any, **named: Any) -> Self:
+        """Create a schedule and check the names of the arguments. Copies have none."""
+        if args or named:
+            check_arguments(cls, args, named)
+        return super().__new__(cls)
 
     @property
     def _last(self) -> float:
