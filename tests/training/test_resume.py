@@ -102,6 +102,93 @@ def test_killed_run_goes_on_bit_for_bit(tmp_path, compile, every):
         assert names == ["run.previous.safetensors", PATH]
 
 
+OPTIMIZERS = {
+    "plateau": lambda: optimizers.Momentum(schedules.Plateau(0.1, patience=0, threshold=1.0)),
+    "muon": lambda: optimizers.Muon(0.01),
+    "groups": lambda: optimizers.Groups(("layers.0", optimizers.Lion(1e-3)), optimizers.SGD(0.1)),
+    "clipping and accumulation": lambda: optimizers.Clipping(
+        optimizers.Accumulation(optimizers.Adam(schedules.Cosine(0.01, 12)), steps=3),
+        max_norm=0.5,
+    ),
+    "exponential average": lambda: optimizers.ExponentialAverage(optimizers.Adam(0.01), 0.9),
+    "stochastic average": lambda: optimizers.StochasticAverage(optimizers.Adam(0.01), 2, 3),
+}
+
+
+def dense_run(path, maker, **settings):
+    """Return the network, the optimizer and the history of a run."""
+    net, optimizer = dense("numpy", "float32"), OPTIMIZERS[maker]()
+    train = X.reshape(-1, 36), T
+    settings = {"batch_size": 8, "epochs": 3, "progress": False, **settings}
+    history = anynet.fit(
+        net,
+        settings.pop("train", train),
+        settings.pop("test", train),
+        optimizer=optimizer,
+        checkpoint=path,
+        **settings,
+    )
+    return net, optimizer, history
+
+
+def same_runs(run, other):
+    same_bits(run[0], other[0])
+    states = [dict(tree.leaves(result[1].state_dict())) for result in (run, other)]
+    same_bits(*states)
+    same_history(run[2], other[2])
+
+
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("maker", OPTIMIZERS)
+def test_every_kind_of_optimizer_goes_on(tmp_path, maker, compile):
+    whole = dense_run(None, maker, compile=compile)
+    for at, every in ((5, 1), (6, None), (11, 2)):
+        path, settings = tmp_path / f"{at}.safetensors", {"compile": compile}
+        with pytest.raises(Killed):
+            dense_run(path, maker, checkpoint_every=every, callbacks=[KillAt(at)], **settings)
+        same_runs(dense_run(path, maker, checkpoint_every=every, **settings), whole)
+
+
+def batches():
+    x = X.reshape(-1, 36)
+    return [(x[i : i + 8], T[i : i + 8]) for i in (0, 8, 16)]
+
+
+def one_by_one():
+    yield from batches()
+
+
+WEIGHTS = np.linspace(0.5, 1.5, 28, dtype="float32")
+
+#: Data that need not have a position, and arguments.
+DATA = {
+    "weights": {"train": (X.reshape(-1, 36), T, WEIGHTS)},
+    "validation split": {"validation_split": 0.3, "test": None},
+    "steps of a loader": {"steps_per_epoch": 3},
+    "steps of a list": {"train": batches(), "batch_size": None, "steps_per_epoch": 4},
+    "steps of a function": {"train": one_by_one, "batch_size": None, "steps_per_epoch": 4},
+    "callbacks": {},
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_every_kind_of_data_goes_on(tmp_path, name):
+    def own():
+        return [callbacks.BestWeights("loss"), callbacks.EarlyStopping("loss")]
+
+    def run(path, extra=()):
+        given = [*(own() if name == "callbacks" else []), *extra]
+        return dense_run(path, "plateau", callbacks=given, **settings)
+
+    settings = DATA[name]
+    whole = run(None)
+    for at in (3, 5, 8):
+        path = tmp_path / f"{at}.safetensors"
+        with pytest.raises(Killed):
+            run(path, [KillAt(at)])
+        same_runs(run(path), whole)
+
+
 def test_more_epochs_go_on_with_a_finished_run(tmp_path):
     whole, net = network(), network()
     history = fit(whole, None)

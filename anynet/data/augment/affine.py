@@ -2,9 +2,8 @@
 
 import math
 
-from anynet import random
 from anynet.array import Array, array_namespace
-from anynet.data.augment.call import Augmentation, check_images, checked_amount
+from anynet.data.augment.call import Augmentation, check_images, checked_amount, uniform
 
 
 def random_affine(
@@ -32,8 +31,7 @@ def random_affine(
     2003.
 
     >>> import numpy as np
-    >>> from anynet import random
-    >>> from anynet.data import random_affine
+    >>>     >>> from anynet.data import random_affine
     >>> images = np.ones((2, 1, 5, 5), "float32")
     >>> random_affine(shift=1.0)(random.key(0, "numpy"), images).shape
     (2, 1, 5, 5)
@@ -46,12 +44,7 @@ def random_affine(
     def augment(key: Array, x: Array) -> Array:
         check_images("random_affine", x)
         xp = array_namespace(x)
-        drawn = random.uniform(
-            key,
-            (4, x.shape[0], 1, 1),
-            low=-1.0,
-            high=1.0,
-        )
+        drawn = uniform(key, (4, x.shape[0], 1, 1), x, low=-1.0, high=1.0)
         down, right = shift * drawn[0, ...], shift * drawn[1, ...]
         angle = math.radians(degrees) * drawn[2, ...]
         factor = 1 / (1 + scale * drawn[3, ...])
@@ -78,8 +71,7 @@ def random_rotate(degrees: float = 10.0) -> Augmentation:
     Args:
         degrees: the most degrees, both ways, 0 or more and below 360.
 
-    >>> from anynet import random
-    >>> from anynet.data import random_rotate
+    >>>     >>> from anynet.data import random_rotate
     >>> images = np.ones((2, 1, 5, 5), "float32")
     >>> random_rotate(30.0)(random.key(0, "numpy"), images).shape
     (2, 1, 5, 5)
@@ -96,8 +88,7 @@ def random_scale(scale: float = 0.1) -> Augmentation:
     Args:
         scale: the factor is from 1 - scale to 1 + scale. 0 or more and below 1.
 
-    >>> from anynet import random
-    >>> from anynet.data import random_scale
+    >>>     >>> from anynet.data import random_scale
     >>> images = np.ones((2, 1, 5, 5), "float32")
     >>> random_scale(0.2)(random.key(0, "numpy"), images).shape
     (2, 1, 5, 5)

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from anynet import random
 from anynet.arguments import describe, whole_number
-from anynet.array import Array, check_floating, is_array, number
+from anynet.array import Array, array_namespace, check_floating, is_array, number
 from anynet.callables import takes
 from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
 
@@ -74,6 +75,21 @@ def check_images(name: str, x: Any) -> None:
     check_rows_of(name, x)
     if x.ndim != 4:
         raise ShapeError(f"images of shape {tuple(x.shape)}: wanted (N, channels, height, width)")
+
+
+def uniform(
+    key: Array,
+    shape: tuple[int, ...],
+    like: Array,
+    low: float = 0.0,
+    high: float = 1.0,
+) -> Array:
+    """Return the values of `anynet.random.uniform` in float32, or in float64 like images of it.
+
+    What is computed from them in float64 then agrees between libraries to its precision.
+    """
+    xp, drawn = array_namespace(like), random.uniform(key, shape, low=low, high=high)
+    return xp.astype(drawn, xp.float64) if like.dtype == xp.float64 else drawn
 
 
 def checked_probability(name: str, value: Any) -> float:

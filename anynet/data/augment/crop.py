@@ -8,7 +8,7 @@ from anynet import random
 from anynet.arguments import describe, whole_number
 from anynet.array import Array, array_namespace, number
 from anynet.data.augment.affine import indices, sample, with_frame
-from anynet.data.augment.call import Augmentation, check_images, pair_of_sizes
+from anynet.data.augment.call import Augmentation, check_images, pair_of_sizes, uniform
 from anynet.errors import ArgumentError, ShapeError
 from anynet.tracing.standard import STANDARD
 
@@ -129,11 +129,11 @@ def random_resized_crop(
         length = (x.shape[0],)
         keys = random.split(key, 3)
         low, high = shares
-        share = random.uniform(keys[0, ...], length, low=low, high=high)
+        share = uniform(keys[0, ...], length, x, low=low, high=high)
         low, high = logarithms
-        root = xp.exp(random.uniform(keys[1, ...], length, low=low, high=high) / 2)
+        root = xp.exp(uniform(keys[1, ...], length, x, low=low, high=high) / 2)
         side = xp.sqrt(share * (x.shape[2] * x.shape[3]))
-        place = random.uniform(keys[2, ...], (2, *length))
+        place = uniform(keys[2, ...], (2, *length), x)
         rows = _places(side / root, place[0, ...], x.shape[2], size[0])
         columns = _places(side * root, place[1, ...], x.shape[3], size[1])
         return sample(x, *xp.broadcast_arrays(rows[:, :, None], columns[:, None, :]))

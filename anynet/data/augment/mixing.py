@@ -12,6 +12,7 @@ from anynet.data.augment.call import (
     Augmentation,
     check_images,
     check_rows_of,
+    uniform,
 )
 from anynet.errors import ArgumentError, DataError, DTypeError, ShapeError
 from anynet.tracing.standard import STANDARD
@@ -59,7 +60,7 @@ def mixup(*, alpha: float = 0.2, classes: int | None = None) -> Augmentation:
         check_rows_of("mixup", x)
         t = _targets(t, x, classes)
         order = random.permutation(random.fold_in(key, 0), x.shape[0])
-        share = _beta(random.fold_in(key, 1), alpha, x.shape[0])
+        share = _beta(random.fold_in(key, 1), alpha, x.shape[0], x)
         return _mix(share, x, order), _mix(share, t, order)
 
     return augment
@@ -105,7 +106,7 @@ def cutmix(*, alpha: float = 1.0, classes: int | None = None) -> Augmentation:
         rows, _, *shape = x.shape
         keys = [random.fold_in(key, i) for i in range(4)]
         order = random.permutation(keys[0], rows)
-        area = _beta(keys[1], alpha, rows)
+        area = _beta(keys[1], alpha, rows, x)
         tops, bottoms = _ends(keys[2], area, shape[0])
         lefts, rights = _ends(keys[3], area, shape[1])
         box = inside(tops, bottoms, lefts, rights, shape)
@@ -198,19 +199,21 @@ def _beta(
     key: Array,
     alpha: float,
     length: int,
+    like: Array,
 ) -> Array:
-    """Return samples of the distribution Beta(alpha, alpha), float32 (N,).
+    """Return samples of the distribution Beta(alpha, alpha), (N,), float64 like images of it, or
+    float32.
 
     Source: Bailey, Polar generation of random variates with the t-distribution, 1994, and
     ½ + T / 2 √(2 alpha + T²), where T has the t-distribution of 2 alpha degrees of freedom.
     """
     if alpha == 1:
-        return random.uniform(key, (length,))
+        return uniform(key, (length,), like)
     first, second = random.fold_in(key, 0), random.fold_in(key, 1)
     xp = array_namespace(key)
     # Above 0, because the uniform values are below 1.
-    power = (1 - random.uniform(first, (length,))) ** (1 / alpha)
-    cosine = xp.cos(2 * math.pi * random.uniform(second, (length,)))
+    power = (1 - uniform(first, (length,), like)) ** (1 / alpha)
+    cosine = xp.cos(2 * math.pi * uniform(second, (length,), like))
     square = (1 - power) * cosine**2
     root = xp.sqrt(square / xp.maximum(power + square, xp.full_like(power, 1e-30)))
     return 0.5 + 0.5 * xp.sign(cosine) * root
