@@ -338,6 +338,19 @@ class MixedPrecision:
         return f"MixedPrecision({', '.join(settings)})"
 
 
+def check_precision(precision: Any) -> None:
+    """Check that a precision is a policy or None.
+
+    Raises:
+        ArgumentTypeError: it is something else.
+
+    """
+    if precision is not None and not isinstance(precision, MixedPrecision):
+        raise ArgumentTypeError(
+            f"precision is {describe(precision)}: wanted anynet.MixedPrecision('bfloat16') or None"
+        )
+
+
 def _library(x: Array) -> Any:
     xp = array_namespace(x)
     return getattr(xp, "plain_namespace", xp)

@@ -636,6 +636,8 @@ def test_fit_raises_where_no_scale_helps(backend):
 def test_precision_that_is_no_policy(backend):
     with pytest.raises(ArgumentTypeError, match="MixedPrecision"):
         anynet.fit(network(backend), data(backend), precision="bfloat16", progress=False)
+    with pytest.raises(ArgumentTypeError, match="MixedPrecision"):
+        anynet.value_and_grad(loss_of, precision="bfloat16")
 
 
 @BOTH

@@ -1,7 +1,7 @@
 """Gradients of scalar functions of trees of arrays, with or without the value."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from anynet import tree
 from anynet.array import (
@@ -15,12 +15,10 @@ from anynet.autodiff.reached import Guarded
 from anynet.autodiff.tape import Tape
 from anynet.callables import named_like
 from anynet.errors import DifferentiationError
+from anynet.precision import MixedPrecision, check_precision
 from anynet.primitives.indexing import one
 from anynet.tracing.trace import Primitive, Trace, Traced, wrap
 from anynet.tracing.views import note
-
-if TYPE_CHECKING:
-    from anynet.precision import MixedPrecision
 
 T = TypeVar("T")
 
@@ -31,7 +29,7 @@ def value_and_grad(
     *,
     argnames: Argnames = None,
     has_aux: bool = False,
-    precision: "MixedPrecision | None" = None,
+    precision: MixedPrecision | None = None,
 ) -> Callable[..., tuple[Any, Any]]:
     """Return a function that computes the value of ``f`` and its gradient, ∂f/∂argument.
 
@@ -54,6 +52,7 @@ def value_and_grad(
         precision: computes ``f`` in mixed precision. Value and gradient are float32.
 
     Raises:
+        ArgumentTypeError: the precision is no policy.
         DifferentiationError: ``f`` does not return a floating scalar that depends on the arguments,
             or there is nothing to differentiate with respect to, or there is no such argument, or
             ``f`` uses a parameter of the network that is not from its arguments.
@@ -67,6 +66,7 @@ def value_and_grad(
     ((np.float64(7.0), {'rows': 2}), array([3., 4.]))
 
     """
+    check_precision(precision)
     chosen = Chosen(f, argnums, argnames)
     guarded = Guarded(f if precision is None else precision.apply(f))
 

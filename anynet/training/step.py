@@ -61,10 +61,6 @@ def training_step(
     True
 
     """
-    if precision is not None and not isinstance(precision, MixedPrecision):
-        raise ArgumentTypeError(
-            f"precision is {describe(precision)}: wanted anynet.MixedPrecision('bfloat16') or None"
-        )
     both = value_and_grad(loss_of_batch(loss), precision=precision)
 
     def step(
