@@ -4,6 +4,7 @@ A program fits every call of its structure, see `anynet.compiler`. It keeps no n
 and no loss, so another call with the same loss, shapes and settings can use it again.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,14 +23,17 @@ class _Kept(NamedTuple):
 
 #: The last one was used last.
 _kept: list[_Kept] = []
+# Reentrant, because a loss may be deleted at any moment.
+_lock = threading.RLock()
 
 
 def take_programs(loss: Callable[..., Any]) -> list[Program]:
     """Return the programs of a loss, which nobody else then has, because each has one memory."""
-    found = [kept for kept in _kept if kept.loss() is _owner(loss)]
-    for kept in found:
-        _kept.remove(kept)
-    return [program for _, program in found]
+    owner = _owner(loss)
+    with _lock:
+        found = [program for kept, program in _kept if kept() is owner]
+        _kept[:] = [kept for kept in _kept if kept.program not in found]
+    return found
 
 
 def keep_programs(loss: Callable[..., Any], programs: Sequence[Program]) -> None:
@@ -39,12 +43,14 @@ def keep_programs(loss: Callable[..., Any], programs: Sequence[Program]) -> None
     except TypeError:
         # An object that nothing can watch.
         return
-    _kept.extend(_Kept(owner, program) for program in programs[-KEPT:])
-    del _kept[:-KEPT]
+    with _lock:
+        _kept.extend(_Kept(owner, program) for program in programs[-KEPT:])
+        del _kept[:-KEPT]
 
 
 def _forget(owner: "ref[Any]") -> None:
-    _kept[:] = [kept for kept in _kept if kept.loss is not owner]
+    with _lock:
+        _kept[:] = [kept for kept in _kept if kept.loss is not owner]
 
 
 def _owner(loss: Any) -> Any:

@@ -1,6 +1,7 @@
 """Another call of `fit` with the same loss and shapes uses the programs of the first one."""
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from weakref import ref
 
@@ -153,3 +154,13 @@ def test_few_programs_are_kept(recordings):
     for size in range(3, 20):
         fit(network(backend), data(backend), batch_size=size, epochs=1)
     assert len(programs._kept) == programs.KEPT
+
+
+def test_threads_train_at_once(recordings):
+    """Each has programs of its own, and the losses of a run alone."""
+    backend = anynet.get_backend("numpy")
+    expected = fit(network(backend), data(backend), epochs=20).losses
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(fit, network(backend), data(backend), epochs=20) for _ in range(8)]
+    for run in runs:
+        assert run.result().losses == pytest.approx(expected, rel=1e-5)
