@@ -3,7 +3,7 @@
 from typing import Any
 
 from anynet import tree
-from anynet.array import Array, array_namespace, is_array, is_narrow
+from anynet.array import Array, array_namespace, is_array
 from anynet.backend import get_backend
 
 
@@ -23,10 +23,9 @@ def non_finite_parameter(net: Any) -> str | None:
     host: Any = get_backend("numpy").xp
     for path, x in trained_parameters(net):
         xp = array_namespace(x)
-        if xp.isdtype(x.dtype, ("real floating", "complex floating")):
-            wide = xp.astype(x, xp.float32) if is_narrow(x) else x
-            if not host.isfinite(get_backend(wide).to_host(wide)).all():
-                return path
+        can_be_infinite = xp.isdtype(x.dtype, ("real floating", "complex floating"))
+        if can_be_infinite and not host.isfinite(get_backend(x).to_host(x)).all():
+            return path
     return None
 
 

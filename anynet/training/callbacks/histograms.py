@@ -8,7 +8,7 @@ from anynet.arguments import whole_number
 from anynet.array import Array, array_namespace, is_complex
 from anynet.autodiff import value_and_grad
 from anynet.backend import get_backend
-from anynet.data.rows import Batch, slice_rows
+from anynet.data.rows import Batch, first_array, slice_rows
 from anynet.errors import ArgumentError
 from anynet.layers import Module
 from anynet.layers.capture import capture
@@ -92,8 +92,11 @@ class Histograms(Callback):
 
     def _batch(self, run: RunView) -> Batch:
         batch = self.data
-        if batch is None:
-            batch = run.batch if run.rows is None else slice_rows(run.rows, slice(ROWS))
+        if batch is None and run.rows is not None:
+            count = min(ROWS, first_array(run.rows).shape[0])
+            batch = slice_rows(run.rows, slice(count))
+        elif batch is None:
+            batch = run.batch
         if batch is None:
             raise ArgumentError(
                 "Histograms has no data before the first batch: give it data=(x, t)"
@@ -164,12 +167,5 @@ def _is_single(module: Module) -> bool:
 
 def _on_host(x: Array) -> Any:
     """Return the values of an array as float64 of NumPy, in one axis."""
-    xp = array_namespace(x)
-    if is_complex(x):
-        x = xp.abs(x)
-    if not xp.isdtype(x.dtype, ("real floating", "integral", "bool")) or x.dtype not in (
-        xp.float64,
-        xp.float32,
-    ):
-        x = xp.astype(x, xp.float32)
-    return get_backend(x).to_host(x).reshape(-1).astype("float64")
+    values = get_backend(x).to_host(x).reshape(-1)
+    return (abs(values) if is_complex(x) else values).astype("float64")
