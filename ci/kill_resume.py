@@ -189,6 +189,8 @@ class StopAt(callbacks.Callback):
 
 def pairs() -> int:
     """Return for how many pairs of libraries the losses differ by more than they may."""
+    # JAX has no float64 otherwise.
+    os.environ["JAX_ENABLE_X64"] = "1"
     failed = 0
     for dtype, bound in (("float32", 1e-3), ("float64", 1e-9)):
         names = ("numpy", "torch", "jax")
