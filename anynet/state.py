@@ -26,7 +26,7 @@ class Stateful(Protocol):
 
 
 def stateful(name: str, part: Any) -> Stateful:
-    """Return an object that has methods to save and load its state.
+    """Return an object that has methods to save and load its state, as the optimizer in it.
 
     Raises:
         ArgumentTypeError: it has none.
@@ -42,6 +42,9 @@ def stateful(name: str, part: Any) -> Stateful:
             f"{name} is {describe(part)}, which has no state_dict() and load_state_dict(state): "
             "wanted both, to go on from a checkpoint"
         )
+    inside = getattr(part, "optimizer", None)
+    if inside is not None:
+        stateful(f"{name}.optimizer", inside)
     return part  # type: ignore[no-any-return]
 
 

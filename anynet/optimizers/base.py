@@ -529,7 +529,7 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the optimizer resumes from: its count of updates, the state of each parameter
-        by its path, and the learning rate, or the state of a schedule that has one.
+        by its path, the learning rate, or the state of a schedule that has one, and the settings.
 
         >>> import numpy as np
         >>> from anynet.optimizers import Momentum
@@ -544,7 +544,12 @@ class Optimizer:
             "updates": self._updates.peek(),
             "state": {path: dict(state) for path, state in self.state.items()},
             "learning_rate": _rate_state(rate) if callable(rate) else rate,
+            "settings": self._plain_settings(),
         }
+
+    def _plain_settings(self) -> dict[str, Any]:
+        """Return the attributes that are checked when they are assigned."""
+        return {name: value for name, value in vars(self).items() if name in self.CHECKS}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state. The arrays are taken as they are, on the network's library and
@@ -566,10 +571,13 @@ class Optimizer:
 
         """
         kind = type(self).__name__
-        check_state(kind, state, ("updates", "state", "learning_rate"))
+        check_state(kind, state, ("updates", "state", "learning_rate", "settings"))
         updates = check_count(f"the updates of {kind}", state["updates"])
         check_state(f"{kind}'s parameters", state["state"], (), state["state"])
         states = {path: self._checked_state(path, own) for path, own in state["state"].items()}
+        own = self._plain_settings()
+        check_state(f"{kind}'s settings", state["settings"], own)
+        settings = {name: self.CHECKS[name](name, state["settings"][name]) for name in own}
         rate = self._learning_rate.peek()
         if not callable(rate):
             rate = check_learning_rate(state["learning_rate"])
@@ -580,6 +588,9 @@ class Optimizer:
                 f"the state has the learning rate {state['learning_rate']!r:.60}, and that of "
                 f"{kind} is a schedule without a state: {rate!r:.60}"
             )
+        for name, value in settings.items():
+            if value != own[name]:
+                setattr(self, name, value)
         self.state = states
         self._is_in_order = False
         self._learning_rate.value = rate

@@ -311,6 +311,55 @@ def test_callbacks_go_on_with_their_state(tmp_path):
     same_history(found, history)
 
 
+class LowerMomentum(callbacks.Callback):
+    def on_step_end(self, run):
+        if run.updates == 4:
+            run.optimizer.momentum = 0.5
+
+
+def test_settings_that_a_callback_changed_go_on(tmp_path):
+    def settings(*others):
+        return {"optimizer": optimizers.Momentum(0.1), "callbacks": [LowerMomentum(), *others]}
+
+    whole, net = network(), network()
+    fit(whole, None, **settings())
+    with pytest.raises(Killed):
+        fit(network(), tmp_path / PATH, checkpoint_every=5, **settings(KillAt(6)))
+    fit(net, tmp_path / PATH, checkpoint_every=5, **settings())
+    same_bits(net, whole)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of the size of a file")
+def test_full_disk_ends_the_run_and_keeps_the_checkpoint(tmp_path):
+    import resource
+
+    limits, history = resource.getrlimit(resource.RLIMIT_FSIZE), History()
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    class Fill(callbacks.Callback):
+        def on_step_end(self, run):
+            if run.updates == 6:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+
+    try:
+        with pytest.raises(OSError, match=r"run\.safetensors was not written .*File too large"):
+            fit(
+                network(),
+                tmp_path / PATH,
+                checkpoint_every=2,
+                callbacks=[Fill()],
+                history=history,
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert len(history.losses) == 6
+    whole, net = network(), network()
+    fit(whole, None)
+    fit(net, tmp_path / PATH)
+    same_bits(net, whole)
+
+
 def test_callbacks_of_another_type_begin_again(tmp_path):
     with pytest.raises(Killed):
         fit(network(), tmp_path / PATH, callbacks=[KillAt(5)], checkpoint_every=4)
@@ -496,8 +545,9 @@ def test_optimizer_without_a_state_raises_before_training(tmp_path):
         def update(self, net, grads):
             raise AssertionError
 
-    with pytest.raises(ArgumentTypeError, match="has no state_dict"):
-        fit(network(), tmp_path / PATH, optimizer=Plain())
+    for optimizer in (Plain(), optimizers.Clipping(Plain(), max_norm=1.0)):
+        with pytest.raises(ArgumentTypeError, match="has no state_dict"):
+            fit(network(), tmp_path / PATH, optimizer=optimizer)
     assert os.listdir(tmp_path) == []
 
 
