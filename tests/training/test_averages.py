@@ -104,7 +104,7 @@ def test_ctrl_c_leaves_the_averages_in_the_network():
         assert optimizer.swapped
 
 
-@pytest.mark.parametrize("inside", ["alone", "wrapped", "group"])
+@pytest.mark.parametrize("inside", ["alone", "wrapped", "group", "joined", "warm-up", "rest"])
 def test_plateau_follows_its_score(inside):
     """Whether it is among the callbacks or not, once for each epoch."""
     backend = anynet.get_backend("numpy")
@@ -116,6 +116,12 @@ def test_plateau_follows_its_score(inside):
             optimizer = optimizers.Clipping(optimizer, max_norm=1.0)
         elif inside == "group":
             optimizer = optimizers.Groups(("layers.0", optimizer), optimizers.SGD(0.1))
+        elif inside == "joined":
+            optimizer = optimizers.SGD(schedules.Joined((0.1, plateau), (5,)))
+        elif inside == "warm-up":
+            optimizer = optimizers.SGD(schedules.Warmup(plateau, 5))
+        elif inside == "rest":
+            optimizer = optimizers.Muon(0.1, rest=optimizer)
         given = [plateau] if is_callback else []
         fit(network(backend), backend, optimizer, callbacks=given)
         rates.append(plateau(0))
