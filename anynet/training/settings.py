@@ -14,6 +14,7 @@ from anynet import tree
 from anynet.array import Array, dtype_name, is_array
 from anynet.data.batches import Batches
 from anynet.data.loader import Loader
+from anynet.precision import MixedPrecision
 
 #: Settings by name.
 Settings = dict[str, str]
@@ -50,7 +51,7 @@ def _show(value: Any, outer: tuple[int, ...]) -> str:
     owner = getattr(value, "__self__", None)
     if owner is not None and isinstance(getattr(value, "__name__", None), str):
         return f"{_show(owner, outer)}.{value.__name__}"
-    if tree.is_node(value):
+    if tree.is_node(value) and not isinstance(value, MixedPrecision):
         return _name(type(value))
     if type(value) in (list, tuple):
         return f"({', '.join([_show(item, outer) for item in value])})"

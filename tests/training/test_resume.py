@@ -445,6 +445,29 @@ def test_other_data_and_networks_raise(tmp_path):
             anynet.fit(net, train, checkpoint=tmp_path / PATH, **settings)
 
 
+def test_other_stages_of_an_augmentation_raise(tmp_path):
+    for shift, is_other in ((1, False), (1, False), (2, True)):
+        augment = data.compose(data.random_shift(shift), data.random_flip())
+        train = data.Loader(X, T, 8, augment=augment)
+        settings = {"epochs": 1, "progress": False, "checkpoint": tmp_path / PATH}
+        if not is_other:
+            anynet.fit(network(), train, **settings)
+            continue
+        with pytest.raises(ArgumentError, match=r"padding=2.* here and .*padding=1.* in the file"):
+            anynet.fit(network(), train, **settings)
+
+
+def test_other_mixed_precision_raises(tmp_path):
+    fit(network(), tmp_path / PATH, precision=anynet.MixedPrecision("float16"))
+    for policy, message in (
+        (anynet.MixedPrecision("bfloat16"), r"MixedPrecision\('bfloat16', loss_scale=None\) here"),
+        (anynet.MixedPrecision("float16", loss_scale=8.0), r"loss_scale=8.0\) here and .*dynamic"),
+        (anynet.MixedPrecision("float16", keep=["layers.0"]), r"keep=\('layers.0',\), .* here"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            fit(network(), tmp_path / PATH, precision=policy)
+
+
 def test_values_that_are_not_finite_are_never_written(tmp_path):
     class Spoil(callbacks.Callback):
         def on_step_end(self, run):

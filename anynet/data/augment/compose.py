@@ -26,7 +26,8 @@ def compose(*augments: Augmentation) -> Augmentation:
 
     """
     need_labels = [needs_labels(f"augments[{i}]", augment) for i, augment in enumerate(augments)]
-    stages = [with_labels(augment) for augment in augments]
+    # A tuple, because checkpoints compare it with that of an earlier run.
+    stages = tuple([with_labels(augment) for augment in augments])
 
     def augment(key: Array, x: Array, t: Array) -> tuple[Array, Array]:
         for i, stage in enumerate(stages):
