@@ -130,11 +130,13 @@ def fit(
     Raises:
         ArgumentTypeError: an argument has the wrong type, such as the name of an optimizer in place
             of an object.
-        ArgumentError: a number is out of range, an iterable cannot be read in every epoch, or there
-            are no data for a metric.
+        ArgumentError: a number is out of range, an iterable cannot be read in every epoch, there
+            are no data for a metric, or the checkpoint is that of a run with other settings.
         DataError: labels are not classes of this network or have a dtype that the loss does not
             take, or the data cannot be trained on. `fit` checks this before it changes a parameter.
-            It checks the labels of an iterable in the first batch.
+            It checks the labels of an iterable in the first batch. Or the checkpoint is damaged,
+            is not that of a run, or was written in a newer format.
+        OSError: the checkpoint cannot be written, because the disk is full. The last one is intact.
         ShapeError: labels have a shape that does not fit the outputs. `fit` checks this before it
             changes a parameter.
         NonFiniteError: the loss became infinite or NaN, or a parameter in an epoch. The attribute

@@ -14,7 +14,7 @@ from anynet import tree
 from anynet.array import Array, dtype_name, is_array
 from anynet.data.batches import Batches
 from anynet.data.loader import Loader
-from anynet.precision import MixedPrecision
+from anynet.layers import Module
 
 #: Settings by name.
 Settings = dict[str, str]
@@ -51,8 +51,9 @@ def _show(value: Any, outer: tuple[int, ...]) -> str:
     owner = getattr(value, "__self__", None)
     if owner is not None and isinstance(getattr(value, "__name__", None), str):
         return f"{_show(owner, outer)}.{value.__name__}"
-    if tree.is_node(value) and not isinstance(value, MixedPrecision):
-        return _name(type(value))
+    if isinstance(value, Module):
+        parts = [f"{name}={_show(x, outer)}" for name, x in _attributes(value)]
+        return f"{_name(type(value))}({', '.join(parts)})"
     if type(value) in (list, tuple):
         return f"({', '.join([_show(item, outer) for item in value])})"
     if type(value) is dict:
@@ -111,10 +112,13 @@ def network_settings(net: Any) -> Settings:
 
 def _parts(module: Any) -> Iterator[str]:
     """Yield the name and the text of each attribute of a module, but for modules in it."""
-    for name, value in vars(module).items():
-        has_modules = next(tree.modules(value), None) is not None
-        if name not in _INTERNAL and not has_modules:
+    for name, value in _attributes(module):
+        if next(tree.modules(value), None) is None:
             yield f"{name}={show_setting(value)}"
+
+
+def _attributes(module: Any) -> list[tuple[str, Any]]:
+    return [(name, x) for name, x in vars(module).items() if name not in _INTERNAL]
 
 
 def data_settings(name: str, batches: Loader | Batches) -> Settings:

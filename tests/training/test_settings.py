@@ -3,6 +3,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+import anynet
 from anynet import data, layers, losses, optimizers
 from anynet.optimizers import schedules
 from anynet.training.settings import differences, network_settings, run_settings, show_setting
@@ -35,6 +36,13 @@ class Rate:
         ({"a": 1}, {"a": 2}),
         (np.ones(2), np.ones(3)),
         (optimizers.SGD, optimizers.Adam),
+        (optimizers.SGD(0.1), optimizers.SGD(0.2)),
+        (anynet.MixedPrecision("float16"), anynet.MixedPrecision("bfloat16")),
+        (layers.Dropout(0.5), layers.Dropout(0.25)),
+        (
+            layers.Sequential(layers.Linear(2, 3), layers.ReLU(), seed=0),
+            layers.Sequential(layers.Linear(2, 4), layers.ReLU(), seed=0),
+        ),
     ],
 )
 def test_settings_that_differ_have_other_texts(first, second):
