@@ -70,8 +70,8 @@ class Batches:
             raise ArgumentError(
                 f"{name} is {describe(source)}, which can be read only once, and epochs is "
                 f"{passes}: wanted a list, a Loader, a PyTorch DataLoader, or the function that "
-                "makes the generator, as in fit(net, batches) in place of fit(net, batches()); "
-                "with steps_per_epoch a generator is read on"
+                "makes the generator, as in fit(net, batches) in place of fit(net, batches())"
+                + ("; with steps_per_epoch a generator is read on" if name == "train" else "")
             )
 
     def first(self) -> Batch:

@@ -11,7 +11,7 @@ from helpers import assert_close, host, normal
 
 import anynet
 from anynet import layers, losses, optimizers
-from anynet.compiler import compiled_step
+from anynet.compiler import CompiledStep, DynamicValue, compiled_step, dynamic_scalars
 from anynet.optimizers import schedules
 
 
@@ -202,3 +202,28 @@ def test_copies_of_compiled_steps():
     assert copy.deepcopy(doubled) is doubled
     with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
         pickle.dumps(anynet.compile(lambda x: x))
+
+
+def test_programs_fit_another_step_of_the_same_code(backend):
+    """They take the dynamic values of each call, and its arrays inside and outside."""
+
+    def make(offset):
+        def step(x, scale):
+            (value,) = dynamic_scalars(lambda content: (content,), scale, like=x)
+            scale.advance(lambda content: content + 1, like=x)
+            return value * x + offset
+
+        return step
+
+    xp = backend.xp
+    x = backend.asarray(np.asarray([1.0, 2.0], "float32"))
+    first = CompiledStep(make(x * 0))
+    scale = DynamicValue(2.0)
+    for expected in (2.0, 3.0):
+        assert_close(first(x, scale), host(x) * expected)
+    second = CompiledStep(make(xp.ones_like(x)), first.programs)
+    other = DynamicValue(5.0)
+    for expected in (5.0, 6.0):
+        assert_close(second(x, other), host(x) * expected + 1)
+    assert second.programs == first.programs
+    assert (scale.value, other.value) == (4.0, 7.0)
