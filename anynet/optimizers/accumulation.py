@@ -7,8 +7,8 @@ from anynet import tree
 from anynet.arguments import whole_number
 from anynet.array import Array, array_namespace, is_array, widened
 from anynet.errors import ArgumentError
-from anynet.optimizers.base import _like
-from anynet.optimizers.wrapper import Wrapper, by_path
+from anynet.optimizers.base import gradient_like, in_order
+from anynet.optimizers.wrapper import Wrapper
 from anynet.primitives.precision import rounded
 from anynet.state import State, check_count, check_state
 from anynet.tracing.dynamic_scalars import DynamicValue
@@ -58,6 +58,8 @@ class Accumulation(Wrapper):
     #: The sum of the gradients of each parameter by its path, None before the first one.
     sums: dict[str, Array | None]
     _progress: DynamicValue
+    #: Whether the paths of the sums are in the order of the network's. Loaded ones may not be.
+    _is_in_order: bool = True
 
     def __init__(self, optimizer: Any, steps: int) -> None:
         super().__init__(optimizer)
@@ -85,14 +87,14 @@ class Accumulation(Wrapper):
             # The calls before the first update then have the program of all others.
             self.begin(net, grads)
         pairs = tree.pairs(net, grads)
-        before = by_path(self.sums, net, len(pairs))
+        before = self._sums(net, len(pairs))
         sums = dict(before)
         given: set[str] = set()
         for path, (_, _, parameter, gradient) in zip(sums, pairs, strict=True):
             if gradient is None:
                 continue
             if gradient.dtype != parameter.dtype or gradient.shape != parameter.shape:
-                gradient = _like(path, parameter, gradient)
+                gradient = gradient_like(path, parameter, gradient)
             wide, total = widened(gradient), sums[path]
             # A copy, because the caller may write into the gradient.
             xp = array_namespace(wide)
@@ -109,7 +111,9 @@ class Accumulation(Wrapper):
                     sums[path] = array_namespace(total).zeros_like(total)
         # The same dict, because compiled steps flatten their arguments again where one is new.
         before.update(sums)
-        self.sums = before
+        if before is not self.sums:
+            self.sums = before
+            vars(self).pop("_is_in_order", None)
         summed = frozenset(path for path, total in sums.items() if total is not None)
         advance = partial(
             _advance,
@@ -118,6 +122,18 @@ class Accumulation(Wrapper):
             given=frozenset(given),
         )
         self._progress.advance(advance, like=like)
+
+    def _sums(self, net: Any, count: int) -> dict[str, Array | None]:
+        """Return the sum of each of ``count`` parameters by its path, in order.
+
+        Raises:
+            ArgumentError: the network has other parameters than that of the first call.
+
+        """
+        if count == len(self.sums) and self._is_in_order:
+            return self.sums
+        paths = [path for path, _ in tree.leaves(net)]
+        return in_order(self.sums or dict.fromkeys(paths), paths, net)
 
     def check_schedule(self, calls: int) -> None:
         """Raise an error if a schedule ends before this many further calls of `update`.
@@ -178,6 +194,7 @@ class Accumulation(Wrapper):
                 f"the stale sums of Accumulation are {stale!r:.60}: wanted paths of sums"
             )
         self.sums = dict(sums)
+        self._is_in_order = False
         self._progress.value = _Progress(remaining, frozenset(stale))
 
 

@@ -15,7 +15,7 @@ from anynet.array import (
     widened,
 )
 from anynet.errors import ArgumentError
-from anynet.optimizers.base import below_one
+from anynet.optimizers.base import below_one, in_order
 from anynet.optimizers.wrapper import Wrapper
 from anynet.primitives.precision import rounded
 from anynet.state import State, check_count, check_state
@@ -51,6 +51,8 @@ class Averages(Wrapper):
     averages: dict[str, Array]
     #: The weights of the network by path, while the averages are in the network.
     weights: dict[str, Array]
+    #: Whether the averages are in the order of the network's arrays. Loaded ones may not be.
+    _is_in_order: bool = True
 
     def __init__(self, optimizer: Any) -> None:
         super().__init__(optimizer)
@@ -88,10 +90,9 @@ class Averages(Wrapper):
         """
         if not self._has_average:
             return
-        places = _places(net)
-        paths = [path for path, x in tree.leaves(net) if _is_averaged(x)]
+        places, paths = _places(net), _paths(net)
         if paths != [*self.averages]:
-            raise self._other_network(net)
+            self._sort(net, paths)
         self._check_shapes(net, places)
         arrays = [holder[name] for holder, name in places]
         new = self.weights or self.averages
@@ -113,6 +114,8 @@ class Averages(Wrapper):
         """
         self.check_not_swapped()
         places = _places(net)
+        if not self._is_in_order:
+            self._sort(net, _paths(net))
         if self.averages:
             self._check_shapes(net, places)
         self.optimizer.update(net, grads)
@@ -128,6 +131,14 @@ class Averages(Wrapper):
         if not self.averages:
             arrays = ((path, x) for path, x in tree.leaves(net) if _is_averaged(x))
             self.averages = {path: _zeros(x) for path, x in arrays}
+
+    def _sort(self, net: Any, paths: list[str]) -> None:
+        """Bring loaded averages into the order of the network's arrays."""
+        if self.averages:
+            self.averages = in_order(self.averages, paths, net)
+        if self.weights:
+            self.weights = in_order(self.weights, paths, net)
+        vars(self).pop("_is_in_order", None)
 
     @property
     def _has_average(self) -> bool:
@@ -179,11 +190,16 @@ class Averages(Wrapper):
     def _load_arrays(self, state: State) -> None:
         self.averages = dict(state["averages"])
         self.weights = dict(state["weights"])
+        self._is_in_order = False
 
 
 def _places(net: Any) -> list[_Place]:
     """Return the places of the averaged arrays of a network, in the order of their paths."""
     return [(holder, name) for holder, name, x, _ in tree.pairs(net, net) if _is_averaged(x)]
+
+
+def _paths(net: Any) -> list[str]:
+    return [path for path, x in tree.leaves(net) if _is_averaged(x)]
 
 
 def _is_averaged(x: Array) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from anynet import tree
 from anynet.arguments import check_flag, describe
@@ -25,6 +25,8 @@ from anynet.spelling import check_arguments, check_attribute, no_attribute
 from anynet.state import check_count, check_state
 from anynet.tracing.dynamic_scalars import DynamicValue, dynamic_scalars
 from anynet.tracing.trace import Primitive, Traced
+
+T = TypeVar("T")
 
 #: The slots of one parameter by name, and under "missed" how many updates it had no gradient for.
 State = dict[str, Any]
@@ -355,7 +357,7 @@ class Optimizer:
             if gradient is None:
                 continue
             if gradient.dtype != parameter.dtype or gradient.shape != parameter.shape:
-                gradient = _like(name, parameter, gradient)
+                gradient = gradient_like(name, parameter, gradient)
             if type(parameter) in RECORDING_TYPES and parameter.requires_grad:  # type: ignore[attr-defined]
                 parameter = unrecorded(parameter)
             places.append(pair)
@@ -434,13 +436,7 @@ class Optimizer:
         if count == len(self.state) and self._is_in_order:
             return self.state
         paths = [path for path, _ in tree.leaves(net)]
-        if not {*paths} <= self.state.keys() <= {*paths, *tree.ties(net)}:
-            raise ArgumentError(
-                f"there is state for {len(self.state)} parameters, the network has "
-                f"{len(paths)}, or others: {_REMEDY}"
-            )
-        # Parameters that were tied since keep the state of the first place.
-        return {path: self.state[path] for path in paths}
+        return in_order(self.state, paths, net)
 
     def _slots(
         self,
@@ -677,7 +673,32 @@ def _rate_state(schedule: Schedule) -> Any:
     return None if state_dict is None else state_dict()
 
 
-def _like(
+def in_order(
+    values: Mapping[str, T],
+    paths: Sequence[str],
+    net: Any,
+) -> dict[str, T]:
+    """Return values by path in the order of a network's arrays. A loaded state may have another.
+
+    Args:
+        values: by path.
+        paths: of the network's arrays, in order.
+        net: the network.
+
+    Raises:
+        ArgumentError: the values are those of other paths.
+
+    """
+    if not {*paths} <= values.keys() <= {*paths, *tree.ties(net)}:
+        raise ArgumentError(
+            f"there is state for {len(values)} parameters, the network has {len(paths)}, or "
+            f"others: {_REMEDY}"
+        )
+    # Parameters that were tied since keep the value of the first place.
+    return {path: values[path] for path in paths}
+
+
+def gradient_like(
     name: str | None,
     parameter: Array,
     gradient: Array,

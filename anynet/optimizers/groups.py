@@ -11,6 +11,13 @@ from anynet.array import Array
 from anynet.callables import takes
 from anynet.errors import ArgumentError, ArgumentTypeError, AttributeNameError
 from anynet.optimizers.base import Optimizer, shown
+from anynet.optimizers.protocol import (
+    begin,
+    check_schedule,
+    is_optimizer,
+    load_states,
+    state_of,
+)
 from anynet.spelling import check_attribute, did_you_mean, no_attribute
 from anynet.state import State, check_state
 
@@ -113,8 +120,7 @@ class Groups:
 
         """
         for optimizer in self.optimizers:
-            if hasattr(optimizer, "check_schedule"):
-                optimizer.check_schedule(calls)
+            check_schedule(optimizer, calls)
 
     def update(self, net: Any, grads: Any) -> None:
         """Update each group by its optimizer.
@@ -133,8 +139,7 @@ class Groups:
     def begin(self, net: Any, grads: Any) -> None:
         """Create the state of the parameters that have gradients, see `Optimizer.begin`."""
         for optimizer, part in self._parts(net, grads):
-            if hasattr(optimizer, "begin"):
-                optimizer.begin(net, part)
+            begin(optimizer, net, part)
 
     def _prepare(self, net: Any, grads: Any) -> Callable[[], None]:
         return prepare_parts(net, self._parts(net, grads))
@@ -142,7 +147,7 @@ class Groups:
     def _parts(self, net: Any, grads: Any) -> list[Part]:
         gradients = [gradient for *_, gradient in tree.pairs(net, grads)]
         numbers = self._numbers(net, gradients)
-        return parts(net, gradients, numbers, [*[x for _, x in self.groups], self.rest])
+        return split(net, gradients, numbers, [*[x for _, x in self.groups], self.rest])
 
     def _numbers(self, net: Any, gradients: Sequence[Array | None]) -> list[int]:
         """Return the number of the group of each parameter.
@@ -185,7 +190,7 @@ class Groups:
             raise ArgumentError(
                 f"all parameters at {where!r} belong to earlier groups: put the group before them"
             )
-        known = dict.fromkeys(part for path in paths for part in _parts(path))
+        known = dict.fromkeys(part for path in paths for part in _enclosing(path))
         more = f" and {len(paths) - _SHOWN_PATHS} more" if len(paths) > _SHOWN_PATHS else ""
         raise ArgumentError(
             f"the group {where!r} matches no parameter{did_you_mean(str(where), known)}: the "
@@ -227,7 +232,7 @@ class Groups:
         return f"Groups({', '.join([*pairs, repr(self.rest)])})"
 
 
-def parts(
+def split(
     net: Any,
     gradients: Sequence[Array | None],
     numbers: Sequence[int],
@@ -256,7 +261,7 @@ def prepare_parts(net: Any, updates: Iterable[Part]) -> Callable[[], None]:
 
     Args:
         net: a network, or another tree of arrays.
-        updates: from `parts`.
+        updates: from `split`.
 
     """
     first: list[Callable[[], None]] = []
@@ -282,31 +287,6 @@ def _is_divided(optimizer: Any) -> bool:
     return kind is super or getattr(kind, "update", None) in (Optimizer.update, Groups.update)
 
 
-def state_of(optimizer: Any) -> State | None:
-    """Return the state of an optimizer, None without one."""
-    return optimizer.state_dict() if hasattr(optimizer, "state_dict") else None
-
-
-def load_states(states: Iterable[tuple[Any, Any]]) -> None:
-    """Load the state of each optimizer, or raise and change nothing."""
-    before: list[tuple[Any, Any]] = []
-    try:
-        for optimizer, state in states:
-            if hasattr(optimizer, "load_state_dict"):
-                old = optimizer.state_dict()
-                optimizer.load_state_dict(state)
-                before.append((optimizer, old))
-            elif state is not None:
-                raise ArgumentError(
-                    f"the state of {describe(optimizer)} is {describe(state)}: wanted None, "
-                    "because it has no load_state_dict"
-                )
-    except Exception:
-        for optimizer, old in before:
-            optimizer.load_state_dict(old)
-        raise
-
-
 def _check_pair(number: int, pair: Any) -> None:
     """Raise ArgumentTypeError unless a group is (path or function, optimizer or None)."""
     if not isinstance(pair, tuple | list) or len(pair) != 2:
@@ -330,9 +310,7 @@ def check_optimizer(name: str, optimizer: Any) -> Any:
         ArgumentError: it averages the weights of the network.
 
     """
-    # Dicts and sets have another update.
-    is_other = isinstance(optimizer, type | dict | set)
-    if optimizer is not None and (is_other or not callable(getattr(optimizer, "update", None))):
+    if optimizer is not None and not is_optimizer(optimizer):
         raise ArgumentTypeError(
             f"{name} is {describe(optimizer)}: wanted one such as Adam(1e-3), or None"
         )
@@ -346,13 +324,13 @@ def check_optimizer(name: str, optimizer: Any) -> Any:
 
 def _matches(where: str, path: str) -> bool:
     """Return whether a path, or that of a part of the network around it, matches a pattern."""
-    return any(part == where or fnmatchcase(part, where) for part in _parts(path))
+    return any(part == where or fnmatchcase(part, where) for part in _enclosing(path))
 
 
-def _parts(path: str) -> Iterator[str]:
+def _enclosing(path: str) -> Iterator[str]:
     """Yield a path and the paths around it, such as ``layers.0.weight``, ``layers.0``, ``layers``.
 
-    >>> list(_parts("layers.0.weight"))
+    >>> list(_enclosing("layers.0.weight"))
     ['layers.0.weight', 'layers.0', 'layers']
 
     """

@@ -18,14 +18,8 @@ from anynet.optimizers.base import (
     not_negative,
     plain_number,
 )
-from anynet.optimizers.groups import (
-    Part,
-    check_optimizer,
-    load_states,
-    parts,
-    prepare_parts,
-    state_of,
-)
+from anynet.optimizers.groups import Part, check_optimizer, prepare_parts, split
+from anynet.optimizers.protocol import begin, check_schedule, load_states, state_of
 from anynet.optimizers.schedules import Schedule
 from anynet.primitives.update import Scalars, Slots
 from anynet.state import State, check_state
@@ -192,8 +186,7 @@ class Muon(Optimizer):
     def begin(self, net: Any, grads: Any) -> None:
         """Create the state of the parameters that have gradients, see `Optimizer.begin`."""
         for optimizer, part in self._parts(net, grads):
-            if hasattr(optimizer, "begin"):
-                optimizer.begin(net, part)
+            begin(optimizer, net, part)
 
     def _prepare(self, net: Any, grads: Any) -> Callable[[], None]:
         return prepare_parts(net, self._parts(net, grads))
@@ -202,7 +195,7 @@ class Muon(Optimizer):
         pairs = tree.pairs(net, grads)
         gradients = [gradient for *_, gradient in pairs]
         numbers = [0 if parameter.ndim == 2 else 1 for _, _, parameter, _ in pairs]
-        return parts(net, gradients, numbers, [super(), self._others()])
+        return split(net, gradients, numbers, [super(), self._others()])
 
     def check_schedule(self, calls: int) -> None:
         """Raise an error if a schedule ends before this many further calls of `update`.
@@ -215,9 +208,7 @@ class Muon(Optimizer):
 
         """
         super().check_schedule(calls)
-        others = self._others()
-        if hasattr(others, "check_schedule"):
-            others.check_schedule(calls)
+        check_schedule(self._others(), calls)
 
     def _others(self) -> Any:
         """Return the optimizer of the other parameters."""

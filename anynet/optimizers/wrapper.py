@@ -1,17 +1,15 @@
 """The base of optimizers around another optimizer."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from anynet import tree
 from anynet.arguments import describe
-from anynet.errors import ArgumentError, ArgumentTypeError, StateError
+from anynet.errors import ArgumentTypeError, StateError
 from anynet.optimizers.base import Check
+from anynet.optimizers.protocol import begin, check_schedule, is_optimizer, load_states, state_of
 from anynet.optimizers.schedules import Schedule
 from anynet.spelling import check_arguments, check_attribute, no_attribute
 from anynet.state import State, check_state
-
-T = TypeVar("T")
 
 
 class Wrapper:
@@ -54,9 +52,7 @@ class Wrapper:
         return super().__new__(cls)
 
     def __init__(self, optimizer: Any) -> None:
-        # Dicts and sets have another update.
-        is_other = isinstance(optimizer, type | dict | set)
-        if is_other or not callable(getattr(optimizer, "update", None)):
+        if not is_optimizer(optimizer):
             raise ArgumentTypeError(
                 f"{type(self).__name__} was given {describe(optimizer)}: wanted an optimizer, such "
                 "as Adam(1e-3)"
@@ -99,8 +95,7 @@ class Wrapper:
 
     def begin(self, net: Any, grads: Any) -> None:
         """Create the state of the parameters that have gradients, see `Optimizer.begin`."""
-        if hasattr(self.optimizer, "begin"):
-            self.optimizer.begin(net, grads)
+        begin(self.optimizer, net, grads)
 
     def check_schedule(self, calls: int) -> None:
         """Raise an error if a schedule ends before this many further calls of `update`.
@@ -112,8 +107,7 @@ class Wrapper:
             ArgumentError: a schedule has no rate for the last of the calls.
 
         """
-        if hasattr(self.optimizer, "check_schedule"):
-            self.optimizer.check_schedule(calls)
+        check_schedule(self.optimizer, calls)
 
     def check_not_swapped(self) -> None:
         """Raise StateError if averages are in the network, see `Averages`."""
@@ -138,9 +132,7 @@ class Wrapper:
         ['optimizer']
 
         """
-        inside = self.optimizer
-        state = inside.state_dict() if hasattr(inside, "state_dict") else None
-        return {"optimizer": state, **self.own_state()}
+        return {"optimizer": state_of(self.optimizer), **self.own_state()}
 
     def load_state_dict(self, state: State) -> None:
         """Go on from a state.
@@ -156,8 +148,7 @@ class Wrapper:
         check_state(type(self).__name__, state, ("optimizer", *before))
         self.load_own_state({name: state[name] for name in before})
         try:
-            if hasattr(self.optimizer, "load_state_dict"):
-                self.optimizer.load_state_dict(state["optimizer"])
+            load_states([(self.optimizer, state["optimizer"])])
         except Exception:
             self.load_own_state(before)
             raise
@@ -165,31 +156,3 @@ class Wrapper:
     def __repr__(self) -> str:
         settings = [f"{name}={getattr(self, name)!r}" for name in self.SETTINGS]
         return f"{type(self).__name__}({', '.join([repr(self.optimizer), *settings])})"
-
-
-def by_path(
-    values: dict[str, T | None],
-    net: Any,
-    count: int,
-) -> dict[str, T | None]:
-    """Return values by the paths of a network's arrays, in order, with None for each at first.
-
-    Args:
-        values: those of the call before, empty before the first call.
-        net: the network.
-        count: how many arrays it has.
-
-    Raises:
-        ArgumentError: the network has other arrays than that of the call before.
-
-    """
-    if len(values) == count:
-        return values
-    paths = [path for path, _ in tree.leaves(net)]
-    if values and {*paths, *tree.ties(net)} != values.keys():
-        raise ArgumentError(
-            f"there is state for {len(values)} parameters, the network has {len(paths)}, or "
-            "others: an optimizer belongs to one network, make a new one for another"
-        )
-    # Parameters that were tied since keep the value of the first place.
-    return {path: values.get(path) for path in paths}
