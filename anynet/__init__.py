@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from anynet import (
     autodiff,
     backend,
+    callbacks,
     compiler,
     data,
     errors,
@@ -45,7 +46,7 @@ from anynet.interop.onnx import export_onnx
 from anynet.layers import capture, summary
 from anynet.numerical import numerical_gradient
 from anynet.precision import MixedPrecision
-from anynet.training import History, callbacks, checkpoint, evaluate
+from anynet.training import History, checkpoint, evaluate
 from anynet.training.checkpoint import load, save
 from anynet.training.fit import fit
 

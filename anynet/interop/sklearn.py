@@ -14,6 +14,7 @@ from anynet.arguments import describe, sizes
 from anynet.array import Array, array_namespace, dtype_name, is_floating
 from anynet.backend import Backend, get_backend
 from anynet.callables import show_call, takes
+from anynet.callbacks import Callback
 from anynet.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -27,7 +28,6 @@ from anynet.errors import (
 from anynet.layers.initialization import is_uninitialized
 from anynet.precision import MixedPrecision
 from anynet.training import History
-from anynet.training.callbacks import Callback
 from anynet.training.evaluation import Score
 from anynet.training.fit import fit
 from anynet.training.sources import EVALUATION_BATCH

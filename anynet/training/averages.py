@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from anynet.training.callbacks.callback import Callback, RunView
+from anynet.training.callback import Callback, RunView
 from anynet.training.run import Run
 
 

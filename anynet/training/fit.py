@@ -19,7 +19,7 @@ from anynet.metrics import Metric
 from anynet.precision import MixedPrecision
 from anynet.state import stateful
 from anynet.training.averages import TrainingWeights, with_schedules
-from anynet.training.callbacks.callback import Callback, Callbacks
+from anynet.training.callback import Callback, Callbacks
 from anynet.training.evaluation import Score, compute_scores, metrics_by_name, read_score
 from anynet.training.history import Epoch, History
 from anynet.training.inputs import call_network

@@ -22,7 +22,7 @@ from anynet.data.loader import Loader
 from anynet.errors import AnynetError, ArgumentError, ArgumentTypeError, DataError, NonFiniteError
 from anynet.files import real_path, sweep
 from anynet.state import stateful
-from anynet.training.callbacks.callback import Callback, RunView
+from anynet.training.callback import Callback, RunView
 from anynet.training.checkpoint import NETWORK, RUN, TIED, network_part, replace_arrays, tied_paths
 from anynet.training.encoding import decode, encode
 from anynet.training.finite import non_finite_parameter

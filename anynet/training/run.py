@@ -19,7 +19,7 @@ from anynet.errors import NonFiniteError
 from anynet.interrupt import DeferredInterrupt
 from anynet.layers import Module
 from anynet.precision import MixedPrecision
-from anynet.training.callbacks.callback import Callbacks
+from anynet.training.callback import Callbacks
 from anynet.training.finite import non_finite_parameter
 from anynet.training.history import History
 from anynet.training.progress import Display
@@ -36,7 +36,7 @@ SMALLEST_SCALE = 2.0**-14
 class Run:
     """A training run: the network, the optimizer, the batches, and the history so far.
 
-    Callbacks read its attributes, see `anynet.training.callbacks.Callback`.
+    Callbacks read its attributes, see `anynet.callbacks.Callback`.
     """
 
     def __init__(

@@ -7,10 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 from anynet.arguments import describe, whole_number
+from anynet.callbacks.histograms import Histogram, Histograms
+from anynet.callbacks.monitor import values_of
 from anynet.errors import ArgumentTypeError, MissingPackageError
-from anynet.training.callbacks.callback import Callback, RunView
-from anynet.training.callbacks.histograms import Histogram, Histograms
-from anynet.training.callbacks.monitor import values_of
+from anynet.training.callback import Callback, RunView
 
 
 class TensorBoard(Callback):

@@ -13,7 +13,7 @@ from anynet.errors import ArgumentError
 from anynet.layers import Module
 from anynet.layers.capture import capture
 from anynet.state import check_state
-from anynet.training.callbacks.callback import Callback, RunView
+from anynet.training.callback import Callback, RunView
 from anynet.training.inputs import call_network
 
 #: Rows of the training data whose gradients and activations are measured by default.
@@ -23,7 +23,7 @@ ROWS = 100
 class Histogram(NamedTuple):
     """How many values are in each bin, and the edges of the bins, one more.
 
-    >>> from anynet.training.callbacks.histograms import Histogram
+    >>> from anynet.callbacks.histograms import Histogram
     >>> Histogram([3, 1], [0.0, 0.5, 1.0]).counts
     [3, 1]
 

@@ -10,7 +10,7 @@ from anynet.array import number
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.spelling import did_you_mean
 from anynet.state import check_state
-from anynet.training.callbacks.callback import Callback, RunView
+from anynet.training.callback import Callback, RunView
 from anynet.training.history import Epoch
 
 #: The names of scores for which a higher value is better, and those for which a lower one is.
@@ -24,7 +24,7 @@ def values_of(epoch: Epoch) -> dict[str, float]:
     """Return the loss and all scores of an epoch by name.
 
     >>> from anynet.training import Epoch
-    >>> from anynet.training.callbacks.monitor import values_of
+    >>> from anynet.callbacks.monitor import values_of
     >>> values_of(Epoch(1, 0.5, {"accuracy": 0.75}, {"accuracy": 0.5}, 2.0))
     {'loss': 0.5, 'train accuracy': 0.75, 'test accuracy': 0.5}
 

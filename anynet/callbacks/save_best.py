@@ -2,9 +2,9 @@
 
 import os
 
+from anynet.callbacks.monitor import Monitor, values_of
 from anynet.training import checkpoint
-from anynet.training.callbacks.callback import RunView
-from anynet.training.callbacks.monitor import Monitor, values_of
+from anynet.training.callback import RunView
 
 
 class SaveBest(Monitor):

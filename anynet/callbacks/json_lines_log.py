@@ -6,10 +6,10 @@ import os
 from typing import Any
 
 from anynet.arguments import whole_number
+from anynet.callbacks.monitor import values_of
 from anynet.files import atomic_write, real_path
 from anynet.state import check_state
-from anynet.training.callbacks.callback import Callback, RunView
-from anynet.training.callbacks.monitor import values_of
+from anynet.training.callback import Callback, RunView
 
 
 class JSONLinesLog(Callback):

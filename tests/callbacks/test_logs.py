@@ -209,7 +209,7 @@ def test_live_plot_replaces_its_output_in_a_notebook(monkeypatch):
         shown.append((content, raw))
         return Handle()
 
-    monkeypatch.setattr("anynet.training.callbacks.live_plot.notebook_display", lambda: display)
+    monkeypatch.setattr("anynet.callbacks.live_plot.notebook_display", lambda: display)
     backend = anynet.get_backend("numpy")
     fit(network(backend), backend, callbacks.LivePlot())
     assert [content["text/plain"] for content, _ in shown] == [

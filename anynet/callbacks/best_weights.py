@@ -4,10 +4,10 @@ from typing import Any
 
 from anynet import tree
 from anynet.array import Array, array_namespace
+from anynet.callbacks.monitor import Monitor
 from anynet.errors import ArgumentError
 from anynet.state import check_state
-from anynet.training.callbacks.callback import RunView
-from anynet.training.callbacks.monitor import Monitor
+from anynet.training.callback import RunView
 
 
 class BestWeights(Monitor):

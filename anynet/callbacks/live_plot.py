@@ -7,7 +7,7 @@ from typing import Any
 
 from anynet.errors import ArgumentError, MissingPackageError
 from anynet.files import atomic_write
-from anynet.training.callbacks.callback import Callback, RunView
+from anynet.training.callback import Callback, RunView
 from anynet.training.history import History
 from anynet.training.progress import notebook_display
 

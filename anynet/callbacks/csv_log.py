@@ -5,7 +5,7 @@ import io
 import os
 
 from anynet.files import atomic_write
-from anynet.training.callbacks.callback import Callback, RunView
+from anynet.training.callback import Callback, RunView
 
 
 class CSVLog(Callback):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from anynet.arguments import check_function
-from anynet.training.callbacks.callback import Callback, RunView
+from anynet.training.callback import Callback, RunView
 
 
 class LambdaCallback(Callback):

@@ -3,9 +3,9 @@
 from typing import Any
 
 from anynet.arguments import whole_number
+from anynet.callbacks.monitor import Monitor
 from anynet.state import check_count, check_state
-from anynet.training.callbacks.callback import RunView
-from anynet.training.callbacks.monitor import Monitor
+from anynet.training.callback import RunView
 
 
 class EarlyStopping(Monitor):
