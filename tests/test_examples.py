@@ -128,13 +128,13 @@ def test_gan_trains_both_networks(tmp_path):
 
 
 def test_actor_learns_to_hold_the_middle():
-    out = output_of("actor_target.py", "--steps=3000")
+    out = output_of("actor_target.py", "--steps=1000")
     before, after = re.search(r"reward: (\S+) before training, (\S+) after", out).groups()
     assert float(after) > float(before) / 2
 
 
 def test_teacher_and_student_learn(tmp_path):
-    out = output_of("distillation.py", "--epochs=8", **without_mnist(tmp_path))
+    out = output_of("distillation.py", "--epochs=4", **without_mnist(tmp_path))
     teacher, student = values_after(out, "accuracy of teacher:", "accuracy of student:")
     assert min(teacher, student) > 0.8
 

@@ -7,9 +7,11 @@ import pytest
 @pytest.mark.parametrize("name", fuzz_files.FORMATS)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_damage_gives_an_error_or_the_right_data(tmp_path, name, seed):
-    result = fuzz_files.damage(fuzz_files.FORMATS[name], 150, seed, tmp_path)
+    # Each damaged run goes on to its end.
+    count = 40 if name == "run" else 150
+    result = fuzz_files.damage(fuzz_files.FORMATS[name], count, seed, tmp_path)
     assert result.failures == []
-    assert result.refused + result.equal == 150
+    assert result.refused + result.equal == count
     assert result.equal > 0
 
 
