@@ -116,6 +116,12 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != "digest")
 
 
+def empty(folder: Path) -> None:
+    """Remove the files in a folder."""
+    for path in folder.iterdir():
+        path.unlink()
+
+
 def finish(path: Path, *, compile: bool, every: int | None) -> str:
     """Let a run go on to its end and return its digest."""
     os.waitpid(start(path, compile=compile, every=every), 0)
@@ -140,6 +146,8 @@ def kills(count: int, seed: int, *, compile: bool) -> int:
             path.parent.mkdir(exist_ok=True)
             every = rng.choice((1, 1, 4, None))
             if not kill_after(start(path, compile=compile, every=every), rng.uniform(0, duration)):
+                # A run that is complete would end at once.
+                empty(path.parent)
                 continue
             killed += 1
             left += len(set(files(path.parent)) - set(FILES))
@@ -159,8 +167,7 @@ def kills(count: int, seed: int, *, compile: bool) -> int:
             left += len(set(files(path.parent)) - set(FILES))
             if path.with_name("digest").exists():
                 failed += path.with_name("digest").read_text() != wanted
-                for old in path.parent.iterdir():
-                    old.unlink()
+                empty(path.parent)
         if finish(path, compile=compile, every=1) != wanted or files(path.parent) != FILES:
             failed += 1
             print(f"the run that was killed again and again: {files(path.parent)}")
