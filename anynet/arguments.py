@@ -1,6 +1,7 @@
 """Checks of arguments. Each error contains the given value, the expected one and the remedy."""
 
 import inspect
+from collections.abc import Sequence
 from operator import index
 from types import ModuleType
 from typing import Any
@@ -29,6 +30,18 @@ def describe(value: Any) -> str:
     if text.startswith("<"):
         return kind
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def listed(items: Sequence[str], most: int = 20) -> str:
+    """Return the first items for a message, and how many more there are.
+
+    >>> from anynet.arguments import listed
+    >>> listed(["a", "b", "c", "d"], most=2)
+    'a, b and 2 more'
+
+    """
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
 
 
 def whole_number(

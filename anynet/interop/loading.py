@@ -1,10 +1,10 @@
 """Arrays of another framework, checked and copied into a network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from anynet.arguments import describe
+from anynet.arguments import describe, listed
 from anynet.array import Array, Shape, array_namespace, dtype_name, is_array
 from anynet.backend import Backend, get_backend
 from anynet.data.host import on_backend
@@ -124,19 +124,14 @@ def _check_names(entries: list[Entry], state: Mapping[str, Array]) -> None:
         return
     wrong = []
     if lacking:
-        shown = _list(lacking, lambda entry: f"{entry.name} {entry.shape} for {entry.paths}")
-        wrong.append(f"it lacks {shown}")
+        shown = [f"{entry.name} {entry.shape} for {entry.paths}" for entry in lacking]
+        wrong.append(f"it lacks {listed(shown, _SHOWN)}")
     if unknown:
-        shown = _list([*unknown.items()], lambda item: f"{item[0]} {item[1]}")
-        wrong.append(f"it has {shown}, which the network does not have")
+        shown = [f"{name} {shape}" for name, shape in unknown.items()]
+        wrong.append(f"it has {listed(shown, _SHOWN)}, which the network does not have")
     raise PathError(
         f"the state does not fit the network: {'; '.join(wrong)}: {_remedy(lacking, unknown)}"
     )
-
-
-def _list(items: list[Any], show: Callable[[Any], str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(map(show, items[:_SHOWN])) + more
 
 
 def _remedy(lacking: list[Entry], unknown: dict[str, Shape]) -> str:
@@ -167,7 +162,7 @@ def _check_shapes(entries: list[Entry], state: Mapping[str, Array]) -> None:
         if name in state and entry.places and tuple(state[name].shape) != entry.shape
     ]
     if wrong:
-        raise ShapeError(f"the state does not fit the network: {_list(wrong, str)}")
+        raise ShapeError(f"the state does not fit the network: {listed(wrong, _SHOWN)}")
 
 
 def _values(entries: list[Entry], state: Mapping[str, Array]) -> dict[int, _Value]:

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from anynet import tree
-from anynet.arguments import describe
+from anynet.arguments import describe, listed
 from anynet.array import Array, array_namespace
 from anynet.callables import named_like
 from anynet.errors import (
@@ -24,9 +24,6 @@ from anynet.tracing.views import twin
 
 #: Whether to capture the output of the module at a path.
 Predicate = Callable[[str, Module], bool]
-
-#: How many paths a message lists.
-_SHOWN_PATHS = 20
 
 _WILDCARDS = frozenset("*?[")
 
@@ -149,8 +146,7 @@ def _at(
 
 def _list(modules: dict[str, Module]) -> str:
     known = [path or "''" for path in modules]
-    more = f" and {len(known) - _SHOWN_PATHS} more" if len(known) > _SHOWN_PATHS else ""
-    return f"modules are at {', '.join(known[:_SHOWN_PATHS])}{more}"
+    return f"modules are at {listed(known)}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from anynet import tree
+from anynet.arguments import listed
 from anynet.array import dtype_name, is_array, is_mixed, mixed_message
 from anynet.errors import (
     ArgumentTypeError,
@@ -16,9 +17,6 @@ from anynet.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from anynet.layers.module import Module
-
-#: How many paths of a network a message lists.
-_SHOWN_PATHS = 20
 
 
 def get(net: "Module", path: object) -> Any:
@@ -85,10 +83,8 @@ def _key(holder: object, name: str) -> Any:
 
 def _nothing_at(net: "Module", path: str) -> str:
     known = [known for known, _ in tree.leaves(net)]
-    shown = ", ".join(known[:_SHOWN_PATHS])
-    more = f" and {len(known) - _SHOWN_PATHS} more" if len(known) > _SHOWN_PATHS else ""
     meant = did_you_mean(path, known)
-    return f"nothing at {path!r}{meant}; parameters and buffers are at {shown}{more}"
+    return f"nothing at {path!r}{meant}; parameters and buffers are at {listed(known)}"
 
 
 def check_layer(path: str, layer: object) -> None:

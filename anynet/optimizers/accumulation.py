@@ -4,10 +4,10 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from anynet import tree
-from anynet.arguments import whole_number
 from anynet.array import Array, array_namespace, is_array, widened
 from anynet.errors import ArgumentError
 from anynet.optimizers.base import gradient_like, in_order
+from anynet.optimizers.checks import positive_integer
 from anynet.optimizers.wrapper import Wrapper
 from anynet.primitives.precision import rounded
 from anynet.state import State, check_count, check_state
@@ -19,10 +19,6 @@ class _Progress(NamedTuple):
     remaining: int
     #: The paths of sums that have had no gradient since the last update.
     stale: frozenset[str]
-
-
-def _steps(name: str, value: Any) -> int:
-    return whole_number(name, value, 1)
 
 
 class Accumulation(Wrapper):
@@ -53,7 +49,7 @@ class Accumulation(Wrapper):
     """
 
     SETTINGS = ("steps",)
-    CHECKS: ClassVar = {"steps": _steps}
+    CHECKS: ClassVar = {"steps": positive_integer}
 
     #: The sum of the gradients of each parameter by its path, None before the first one.
     sums: dict[str, Array | None]

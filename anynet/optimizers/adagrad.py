@@ -3,7 +3,8 @@
 from typing import ClassVar
 
 from anynet.array import Array, array_namespace
-from anynet.optimizers.base import Optimizer, check_real, not_negative, penalized
+from anynet.optimizers.base import Optimizer, penalized
+from anynet.optimizers.checks import check_real, not_negative
 from anynet.optimizers.schedules import Schedule
 from anynet.primitives.update import Scalars, Slots
 

@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 from anynet import tree
-from anynet.arguments import whole_number
 from anynet.array import (
     Array,
     array_namespace,
@@ -15,7 +14,8 @@ from anynet.array import (
     widened,
 )
 from anynet.errors import ArgumentError
-from anynet.optimizers.base import below_one, in_order
+from anynet.optimizers.base import in_order
+from anynet.optimizers.checks import below_one, not_negative_integer, positive_integer
 from anynet.optimizers.wrapper import Wrapper
 from anynet.primitives.precision import rounded
 from anynet.state import State, check_count, check_state
@@ -280,14 +280,6 @@ def _next(count: int) -> int:
     return count + 1
 
 
-def _start(name: str, value: Any) -> int:
-    return whole_number(name, value, 0)
-
-
-def _every(name: str, value: Any) -> int:
-    return whole_number(name, value, 1)
-
-
 class StochasticAverage(Averages):
     """An optimizer that keeps the mean of the weights at some of the updates.
 
@@ -317,7 +309,7 @@ class StochasticAverage(Averages):
     """
 
     SETTINGS = ("start", "every")
-    CHECKS: ClassVar = {"start": _start, "every": _every}
+    CHECKS: ClassVar = {"start": not_negative_integer, "every": positive_integer}
 
     _progress: DynamicValue
 

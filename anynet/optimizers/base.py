@@ -5,20 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from anynet import tree
-from anynet.arguments import check_flag, describe
 from anynet.array import (
     RECORDING_TYPES,
     Array,
     array_namespace,
-    dtype_name,
     is_array,
-    is_complex,
-    number,
     unrecorded,
     widened,
 )
 from anynet.callables import name_of
-from anynet.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
+from anynet.errors import ArgumentError, ArgumentTypeError, ShapeError
+from anynet.optimizers.checks import Check, plain_number
 from anynet.optimizers.schedules import Schedule, check_learning_rate
 from anynet.primitives.update import Scalars, Slots, apply_to_each
 from anynet.spelling import check_arguments, check_attribute, no_attribute
@@ -38,90 +35,11 @@ _Place = tuple[Any, Any, Array, Any]
 #: and state of each, and the parameter, gradient and slots of each, in order.
 _Group = tuple[list[tuple[Any, Any, State]], list[Array]]
 
-#: Checks a setting, given its name and value, and returns the value.
-Check = Callable[[str, Any], Any]
-
-
-def below_one(name: str, value: Any) -> Any:
-    """Return a number of 0 or more and below 1 as Python's own.
-
-    Raises:
-        ArgumentError: the value is out of range.
-
-    """
-    value = plain_number(name, value)
-    if not 0 <= value < 1:
-        raise ArgumentError(
-            f"{name} is {value!r}: wanted a number of 0 or more and below 1, such as 0.9"
-        )
-    return value
-
-
-def not_negative(name: str, value: Any) -> Any:
-    """Return a finite number of 0 or more as Python's own.
-
-    Raises:
-        ArgumentError: the value is out of range.
-
-    """
-    value = plain_number(name, value)
-    if not 0 <= value < math.inf:
-        raise ArgumentError(f"{name} is {value!r}: wanted a finite number of 0 or more")
-    return value
-
-
-def decay_rates(name: str, value: Any) -> Any:
-    """Return the decay rates of two running means, such as ``(0.9, 0.999)``, as a tuple.
-
-    Raises:
-        ArgumentTypeError: the value is no pair.
-        ArgumentError: a rate is not 0 or more and below 1.
-
-    """
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise ArgumentTypeError(
-            f"{name} is {describe(value)}: wanted a pair of numbers, such as (0.9, 0.999)"
-        )
-    return tuple([below_one(f"{name}[{i}]", rate) for i, rate in enumerate(value)])
-
-
-def flag(name: str, value: Any) -> Any:
-    """Return True or False.
-
-    Raises:
-        ArgumentTypeError: the value is something else.
-
-    """
-    check_flag(name, value)
-    return bool(value)
-
-
-def plain_number(name: str, value: Any) -> Any:
-    """Return a real number of any library as a Python int or float.
-
-    Raises:
-        ArgumentTypeError: the value is something else.
-
-    """
-    value = number(name, value)
-    return value if type(value) in (int, float) else float(value)
-
 
 def shown(setting: Any) -> str:
     """Return the text of a setting in a repr, without the address of a function or object."""
     text = repr(setting)
     return name_of(setting) if callable(setting) and " at 0x" in text else text
-
-
-def check_real(optimizer: object, parameter: Array) -> None:
-    """Raise DTypeError if a parameter is complex."""
-    if is_complex(parameter):
-        name = type(optimizer).__name__
-        raise DTypeError(
-            f"{name}: a parameter of {dtype_name(parameter.dtype)} was given: wanted real ones, "
-            f"because {name} is not defined for complex ones; SGD and Momentum train complex "
-            "parameters"
-        )
 
 
 def penalized(

@@ -4,8 +4,9 @@ import math
 from typing import Any, ClassVar, TypeVar
 
 from anynet import tree
-from anynet.array import Array, array_namespace, device, is_complex, number, widened
+from anynet.array import Array, array_namespace, device, is_complex, widened
 from anynet.errors import ArgumentError, DTypeError, NonFiniteError
+from anynet.optimizers.checks import positive
 from anynet.optimizers.wrapper import Wrapper
 from anynet.primitives.precision import rounded
 
@@ -86,7 +87,7 @@ def clip_by_global_norm(
     {'w': array([1.4999997]), 'b': array([1.9999996])}
 
     """
-    max_norm = _bound("max_norm", max_norm)
+    max_norm = positive("max_norm", max_norm)
     norm = _norm(grads)
     if norm is None:
         return grads
@@ -126,7 +127,7 @@ def clip_by_value(grads: T, max_value: float) -> T:
     {'w': array([-1. ,  0.5])}
 
     """
-    max_value = _bound("max_value", max_value)
+    max_value = positive("max_value", max_value)
     return tree.map(lambda x: _clipped(x, max_value), grads)
 
 
@@ -141,21 +142,8 @@ def _clipped(x: Array, bound: float) -> Array:
     return rounded(xp.minimum(xp.maximum(wide, -high), high), x)
 
 
-def _bound(name: str, value: Any) -> float:
-    """Return a bound as Python's own number.
-
-    Raises:
-        ArgumentError: it is not a finite number above 0.
-
-    """
-    value = number(name, value)
-    if not 0 < value < math.inf:
-        raise ArgumentError(f"{name} is {value!r}: wanted a finite number above 0, such as 1.0")
-    return float(value)
-
-
-def _optional_bound(name: str, value: Any) -> float | None:
-    return None if value is None else _bound(name, value)
+def _bound(name: str, value: Any) -> float | None:
+    return None if value is None else float(positive(name, value))
 
 
 class Clipping(Wrapper):
@@ -183,7 +171,7 @@ class Clipping(Wrapper):
     """
 
     SETTINGS = ("max_norm", "max_value")
-    CHECKS: ClassVar = {"max_norm": _optional_bound, "max_value": _optional_bound}
+    CHECKS: ClassVar = {"max_norm": _bound, "max_value": _bound}
 
     def __init__(
         self,

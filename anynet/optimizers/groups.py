@@ -6,18 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anynet import tree
-from anynet.arguments import describe
+from anynet.arguments import describe, listed
 from anynet.array import Array
 from anynet.callables import takes
 from anynet.errors import ArgumentError, ArgumentTypeError, AttributeNameError
 from anynet.optimizers.base import Optimizer, shown
-from anynet.optimizers.protocol import (
-    begin,
-    check_schedule,
-    is_optimizer,
-    load_states,
-    state_of,
-)
+from anynet.optimizers.protocol import begin, check_schedule, is_optimizer, load_states, state_of
 from anynet.spelling import check_attribute, did_you_mean, no_attribute
 from anynet.state import State, check_state
 
@@ -27,9 +21,6 @@ Where = str | Callable[[str, Array], bool]
 
 #: An optimizer and the gradients of its parameters, with None for all others.
 Part = tuple[Any, Any]
-
-#: How many paths a message lists.
-_SHOWN_PATHS = 20
 
 
 class Groups:
@@ -191,10 +182,9 @@ class Groups:
                 f"all parameters at {where!r} belong to earlier groups: put the group before them"
             )
         known = dict.fromkeys(part for path in paths for part in _enclosing(path))
-        more = f" and {len(paths) - _SHOWN_PATHS} more" if len(paths) > _SHOWN_PATHS else ""
         raise ArgumentError(
             f"the group {where!r} matches no parameter{did_you_mean(str(where), known)}: the "
-            f"parameters are at {', '.join(paths[:_SHOWN_PATHS])}{more}"
+            f"parameters are at {listed(paths)}"
         )
 
     def _named(self) -> dict[str, Any]:

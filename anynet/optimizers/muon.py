@@ -5,18 +5,18 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from anynet import tree
-from anynet.arguments import describe, whole_number
+from anynet.arguments import describe
 from anynet.array import Array, array_namespace
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.optimizers.adam import AdamW
-from anynet.optimizers.base import (
-    Optimizer,
+from anynet.optimizers.base import Optimizer, checked_rate
+from anynet.optimizers.checks import (
     below_one,
     check_real,
-    checked_rate,
     flag,
     not_negative,
     plain_number,
+    positive_integer,
 )
 from anynet.optimizers.groups import Part, check_optimizer, prepare_parts, split
 from anynet.optimizers.protocol import begin, check_schedule, load_states, state_of
@@ -31,10 +31,6 @@ def _three_numbers(name: str, value: Any) -> Any:
     if not isinstance(value, tuple | list) or len(value) != 3:
         raise ArgumentTypeError(f"{name} is {describe(value)}: wanted three numbers")
     return tuple([plain_number(f"{name}[{i}]", x) for i, x in enumerate(value)])
-
-
-def _count(name: str, value: Any) -> Any:
-    return whole_number(name, value, 1)
 
 
 def _adjustment(name: str, value: Any) -> Any:
@@ -100,7 +96,7 @@ class Muon(Optimizer):
         "nesterov": flag,
         "ns_coefficients": _three_numbers,
         "eps": not_negative,
-        "ns_steps": _count,
+        "ns_steps": positive_integer,
         "adjust_lr_fn": _adjustment,
         "rest": check_optimizer,
     }

@@ -3,14 +3,8 @@
 from typing import ClassVar
 
 from anynet.array import Array, array_namespace
-from anynet.optimizers.base import (
-    Optimizer,
-    below_one,
-    check_real,
-    flag,
-    not_negative,
-    penalized,
-)
+from anynet.optimizers.base import Optimizer, penalized
+from anynet.optimizers.checks import below_one, check_real, flag, not_negative
 from anynet.optimizers.schedules import Schedule
 from anynet.primitives.update import Scalars, Slots
 

@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from anynet.array import Array
 from anynet.errors import ArgumentError
-from anynet.optimizers.base import Optimizer, below_one, flag, not_negative, penalized
+from anynet.optimizers.base import Optimizer, penalized
+from anynet.optimizers.checks import below_one, flag, not_negative
 from anynet.optimizers.schedules import Schedule
 from anynet.primitives.update import Scalars, Slots
 

@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar, dataclass_transform
 from anynet.arguments import whole_number
 from anynet.array import number
 from anynet.errors import ArgumentError, ArgumentTypeError, AttributeNameError
+from anynet.optimizers.checks import not_negative, positive
 from anynet.spelling import check_arguments
 
 #: Returns the learning rate, 0 or more, of a step. Steps count from 0.
@@ -85,17 +86,11 @@ class Base:
 
     def _check_positive(self, *names: str) -> None:
         for name in names:
-            value = number(name, getattr(self, name))
-            if not 0 < value < math.inf:
-                raise ArgumentError(f"{name} is {value!r}: wanted a finite number above 0")
-            self._set(name, value)
+            self._set(name, positive(name, getattr(self, name)))
 
     def _check_not_negative(self, *names: str) -> None:
         for name in names:
-            value = number(name, getattr(self, name))
-            if not 0 <= value < math.inf:
-                raise ArgumentError(f"{name} is {value!r}: wanted a finite number of 0 or more")
-            self._set(name, value)
+            self._set(name, not_negative(name, getattr(self, name)))
 
 
 def check_learning_rate(learning_rate: float, name: str = "learning_rate") -> float:
