@@ -162,7 +162,7 @@ class Callbacks:
             try:
                 getattr(callback, moment)(run)
             except Exception as error:
-                error.add_note(f"in {moment} of the callback {describe(callback)}")
+                error.add_note(f"in {moment} of the callback {type(callback).__name__}")
                 raise
 
     def steps_until_stop(self, updates: int, most: int) -> int:

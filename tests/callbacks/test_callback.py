@@ -140,7 +140,7 @@ def test_error_of_a_callback_keeps_its_type_and_says_the_moment(backend, moment)
             history=history,
             progress=False,
         )
-    assert f"in {moment} of the callback a Callback" in caught.value.__notes__[-1]
+    assert f"in {moment} of the callback Callback" in caught.value.__notes__[-1]
     losses, epochs = {"on_train_begin": (0, 0), "on_step_end": (2, 0)}.get(moment, (3, 1))
     assert (len(history.losses), len(history.epochs)) == (losses, epochs)
 
