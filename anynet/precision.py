@@ -25,6 +25,7 @@ from anynet.errors import (
     DTypeError,
     PathError,
 )
+from anynet.state import check_state
 from anynet.tracing.dynamic_scalars import recorder_of
 from anynet.tracing.mixed import MixedTrace
 from anynet.tracing.trace import Traced
@@ -291,14 +292,8 @@ class MixedPrecision:
             ArgumentError: the state is that of another policy. Nothing has changed then.
 
         """
-        wanted = self.state_dict()
-        if not isinstance(state, dict) or state.keys() != wanted.keys():
-            given = [*state] if isinstance(state, dict) else describe(state)
-            raise ArgumentError(
-                f"the state of MixedPrecision has {given}: wanted {[*wanted]}, as of a policy "
-                f"with loss_scale={self.loss_scale!r}"
-            )
-        if not wanted:
+        check_state(repr(self), state, self.state_dict())
+        if not self.is_dynamic:
             return
         scale = _in_range("scale", state["scale"], 0.0, math.inf)
         finite_steps = whole_number("finite_steps", state["finite_steps"], 0)

@@ -48,6 +48,38 @@ def stateful(name: str, part: Any) -> Stateful:
     return part  # type: ignore[no-any-return]
 
 
+def state_of(part: Any) -> State | None:
+    """Return the state of an object, None if it has none."""
+    return part.state_dict() if hasattr(part, "state_dict") else None
+
+
+def load_states(states: Iterable[tuple[Any, Any]]) -> None:
+    """Load the state of each object, or raise and change nothing.
+
+    Args:
+        states: pairs (object, state), in which the state of an object without one is None.
+
+    Raises:
+        ArgumentError: a state is not that of its object.
+
+    """
+    before: list[tuple[Any, Any]] = []
+    try:
+        for part, state in states:
+            if hasattr(part, "load_state_dict"):
+                old = part.state_dict()
+                part.load_state_dict(state)
+                before.append((part, old))
+            elif state is not None:
+                raise ArgumentError(
+                    f"{describe(part)} has no state, and was given {describe(state)}: wanted None"
+                )
+    except Exception:
+        for part, old in before:
+            part.load_state_dict(old)
+        raise
+
+
 def check_state(
     name: str,
     state: Any,

@@ -19,7 +19,7 @@ from anynet.optimizers.checks import Check, plain_number
 from anynet.optimizers.schedules import Schedule, check_learning_rate
 from anynet.primitives.update import Scalars, Slots, apply_to_each
 from anynet.spelling import check_arguments, check_attribute, no_attribute
-from anynet.state import check_count, check_state
+from anynet.state import check_count, check_state, state_of
 from anynet.tracing.dynamic_scalars import DynamicValue, dynamic_scalars
 from anynet.tracing.trace import Primitive, Traced
 
@@ -457,7 +457,7 @@ class Optimizer:
         return {
             "updates": self._updates.peek(),
             "state": {path: dict(state) for path, state in self.state.items()},
-            "learning_rate": _rate_state(rate) if callable(rate) else rate,
+            "learning_rate": state_of(rate) if callable(rate) else rate,
             "settings": self._plain_settings(),
         }
 
@@ -583,12 +583,6 @@ def _rate_at(step: int, learning_rate: float | Schedule) -> float:
             "number of 0 or more"
         )
     return rate
-
-
-def _rate_state(schedule: Schedule) -> Any:
-    """Return the state of a schedule, None if it has none."""
-    state_dict = getattr(schedule, "state_dict", None)
-    return None if state_dict is None else state_dict()
 
 
 def in_order(

@@ -11,9 +11,9 @@ from anynet.array import Array
 from anynet.callables import takes
 from anynet.errors import ArgumentError, ArgumentTypeError, AttributeNameError
 from anynet.optimizers.base import Optimizer, shown
-from anynet.optimizers.protocol import begin, check_schedule, is_optimizer, load_states, state_of
+from anynet.optimizers.protocol import begin, check_schedule, is_optimizer
 from anynet.spelling import check_attribute, did_you_mean, no_attribute
-from anynet.state import State, check_state
+from anynet.state import State, check_state, load_states, state_of
 
 #: A path or pattern, or a function of a parameter's path and array that returns whether the
 #: parameter belongs to the group.

@@ -19,10 +19,10 @@ from anynet.optimizers.checks import (
     positive_integer,
 )
 from anynet.optimizers.groups import Part, check_optimizer, prepare_parts, split
-from anynet.optimizers.protocol import begin, check_schedule, load_states, state_of
+from anynet.optimizers.protocol import begin, check_schedule
 from anynet.optimizers.schedules import Schedule
 from anynet.primitives.update import Scalars, Slots
-from anynet.state import State, check_state
+from anynet.state import State, check_state, load_states, state_of
 
 _ADJUSTMENTS = (None, "original", "match_rms_adamw")
 

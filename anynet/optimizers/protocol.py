@@ -1,12 +1,9 @@
 """Calls of any optimizer. It needs ``update(net, grads)``, and may have more methods."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
-from anynet.arguments import describe
 from anynet.callables import takes
-from anynet.errors import ArgumentError
-from anynet.state import State
 
 
 def is_optimizer(x: Any) -> bool:
@@ -38,28 +35,3 @@ def check_schedule(optimizer: Any, calls: int) -> None:
     """Raise ArgumentError if a schedule ends before this many calls of ``update``."""
     if hasattr(optimizer, "check_schedule"):
         optimizer.check_schedule(calls)
-
-
-def state_of(optimizer: Any) -> State | None:
-    """Return the state of an optimizer, None without one."""
-    return optimizer.state_dict() if hasattr(optimizer, "state_dict") else None
-
-
-def load_states(states: Iterable[tuple[Any, Any]]) -> None:
-    """Load the state of each optimizer, or raise and change nothing."""
-    before: list[tuple[Any, Any]] = []
-    try:
-        for optimizer, state in states:
-            if hasattr(optimizer, "load_state_dict"):
-                old = optimizer.state_dict()
-                optimizer.load_state_dict(state)
-                before.append((optimizer, old))
-            elif state is not None:
-                raise ArgumentError(
-                    f"the state of {describe(optimizer)} is {describe(state)}: wanted None, "
-                    "because it has no load_state_dict"
-                )
-    except Exception:
-        for optimizer, old in before:
-            optimizer.load_state_dict(old)
-        raise

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from anynet.arguments import describe
 from anynet.errors import ArgumentTypeError, StateError
 from anynet.optimizers.checks import Check
-from anynet.optimizers.protocol import begin, check_schedule, is_optimizer, load_states, state_of
+from anynet.optimizers.protocol import begin, check_schedule, is_optimizer
 from anynet.optimizers.schedules import Schedule
 from anynet.spelling import check_arguments, check_attribute, no_attribute
-from anynet.state import State, check_state
+from anynet.state import State, check_state, load_states, state_of
 
 
 class Wrapper:

@@ -2,20 +2,20 @@
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import length_hint
 from typing import Any
 
 from anynet import losses, metrics, optimizers, tree
 from anynet.arguments import check_flag, describe, example, whole_number
 from anynet.array import Array, is_array
-from anynet.callables import takes
 from anynet.data.batches import Batches
 from anynet.data.loader import Loader
 from anynet.data.rows import slice_rows
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers import Module
 from anynet.metrics import Metric
+from anynet.optimizers.protocol import check_schedule, is_optimizer
 from anynet.precision import MixedPrecision
 from anynet.state import stateful
 from anynet.training.averages import TrainingWeights, with_schedules
@@ -268,9 +268,8 @@ def _check_schedule(run: Run, steps: int) -> None:
         steps: all steps of the run, 0 if they are not known.
 
     """
-    check = getattr(run.optimizer, "check_schedule", None)
-    if check is not None and steps > run.updates:
-        check(steps - run.updates)
+    if steps > run.updates:
+        check_schedule(run.optimizer, steps - run.updates)
 
 
 def _checked_history(history: History | None) -> History:
@@ -305,10 +304,7 @@ def _check_network(net: Any, loss: Callable[..., Array]) -> None:
 
 def _check_optimizer(optimizer: Any) -> None:
     """Raise ArgumentTypeError unless the optimizer has a method update(net, grads), or is None."""
-    update = getattr(optimizer, "update", None)
-    # Dicts and sets have another update.
-    is_other = isinstance(optimizer, type | Collection)
-    if optimizer is not None and (is_other or not callable(update) or not takes(update, 2)):
+    if optimizer is not None and not is_optimizer(optimizer):
         wanted = example(optimizer, optimizers, default="optimizers.SGD(0.1)", call=True)
         raise ArgumentTypeError(
             f"optimizer is {describe(optimizer)}: wanted an optimizer with update(net, grads), "

@@ -1,7 +1,7 @@
 """The base of schedules, and the checks of their settings."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar, dataclass_transform
 
@@ -126,34 +126,6 @@ def check_schedule(name: str, value: Any) -> Any:
 def rate_of(value: float | Schedule, step: int) -> float:
     """Return the rate that a schedule, or a number, gives for a step."""
     return value(step) if callable(value) else value
-
-
-def state_of(part: float | Schedule) -> Any:
-    """Return the state of a schedule, None if it has none."""
-    state_dict = getattr(part, "state_dict", None)
-    return None if state_dict is None else state_dict()
-
-
-def load_states(parts: Sequence[float | Schedule], states: Sequence[Any]) -> None:
-    """Load the state of each schedule that has one, or of none where one of them raises.
-
-    Raises:
-        ArgumentError: a state is not that of its schedule.
-
-    """
-    before = [state_of(part) for part in parts]
-    done: list[tuple[Any, Any]] = []
-    try:
-        for part, old, state in zip(parts, before, states, strict=True):
-            if old is not None:
-                done.append((part, old))
-                part.load_state_dict(state)  # type: ignore[union-attr]
-            elif state is not None:
-                raise ArgumentError(f"{part!r:.60} has no state, and was given {state!r:.60}")
-    except ArgumentError:
-        for part, old in done:
-            part.load_state_dict(old)
-        raise
 
 
 def power(base: float, exponent: float) -> float:

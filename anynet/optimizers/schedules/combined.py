@@ -10,13 +10,11 @@ from anynet.optimizers.schedules.base import (
     Base,
     Schedule,
     check_schedule,
-    load_states,
     rate_of,
     schedule,
-    state_of,
 )
 from anynet.optimizers.schedules.decay import steps_in_order
-from anynet.state import check_state
+from anynet.state import check_state, load_states, state_of
 
 
 @schedule
@@ -64,7 +62,7 @@ class Warmup(Base):
 
         """
         check_state("Warmup", state, ("schedule",))
-        load_states([self.schedule], [state["schedule"]])
+        load_states([(self.schedule, state["schedule"])])
 
     def _rate(self, step: int) -> float:
         if step < self.steps:
@@ -132,9 +130,9 @@ class Joined(Base):
             ArgumentError: it is no state of such a schedule. Nothing has changed then.
 
         """
-        names = [*map(str, range(len(self.schedules)))]
-        check_state("Joined", state, names)
-        load_states(self.schedules, [state[name] for name in names])
+        parts = {str(i): part for i, part in enumerate(self.schedules)}
+        check_state("Joined", state, parts)
+        load_states([(part, state[name]) for name, part in parts.items()])
 
     def _rate(self, step: int) -> float:
         i = bisect_right(self.boundaries, step)
