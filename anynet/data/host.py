@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from anynet.array import Array
+from anynet.array import Array, array_namespace, is_complex
 from anynet.backend import Backend
 from anynet.errors import DataError, DTypeError
 
@@ -38,3 +38,27 @@ def on_backend(
         raise DataError(str(error)) from error
     # NumPy's array has the dtype already, except for bfloat16, which NumPy lacks.
     return backend.xp.astype(array, own, copy=False) if dtype == "bfloat16" else array
+
+
+def first_outside(x: Any, like: Array) -> Any:
+    """Return the first value that is out of the range of another array's dtype, None if all fit.
+
+    Infinities fit into every floating dtype.
+
+    Args:
+        x: a NumPy array.
+        like: an array with a dtype of the same kind: both integers, real or complex.
+
+    """
+    xp, host = array_namespace(like), array_namespace(x)
+    if host.isdtype(x.dtype, "integral"):
+        info = xp.iinfo(like.dtype)
+        outside = (x < int(info.min)) | (x > int(info.max))
+    else:
+        largest = float(xp.finfo(like.dtype).max)
+        # NumPy compares in the array's own dtype.
+        if float(host.finfo(x.dtype).max) <= largest:
+            return None
+        parts = (x.real, x.imag) if is_complex(x) else (x,)
+        outside = sum(host.isfinite(part) & (abs(part) > largest) for part in parts) > 0
+    return x[outside][0] if outside.any() else None

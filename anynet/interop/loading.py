@@ -7,7 +7,7 @@ from typing import Any
 from anynet.arguments import describe, listed
 from anynet.array import Array, Shape, array_namespace, dtype_name, is_array
 from anynet.backend import Backend, get_backend
-from anynet.data.host import on_backend
+from anynet.data.host import first_outside, on_backend
 from anynet.errors import (
     ArgumentTypeError,
     DataError,
@@ -268,18 +268,6 @@ def _check_values(
     problem = f"{value.name} is {value.dtype} in the state and {path} is {dtype_name(own.dtype)}"
     if not kind or not xp.isdtype(own.dtype, kind):
         raise DTypeError(f"{problem}: wanted dtypes of one kind, such as floating ones")
-    if kind == "bool":
-        return
-    if kind == "integral":
-        info = xp.iinfo(own.dtype)
-        outside = (x < int(info.min)) | (x > int(info.max))
-    else:
-        largest = float(xp.finfo(own.dtype).max)
-        if float(host.finfo(x.dtype).max) <= largest:
-            return
-        parts = (x.real, x.imag) if kind == "complex floating" else (x,)
-        outside = sum(host.isfinite(part) & (abs(part) > largest) for part in parts) > 0
-    if outside.any():
-        raise DataError(
-            f"{problem}, which cannot have the value {x[outside][0]}: convert the network"
-        )
+    outside = None if kind == "bool" else first_outside(x, own)
+    if outside is not None:
+        raise DataError(f"{problem}, which cannot have the value {outside}: convert the network")

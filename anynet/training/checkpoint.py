@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from anynet import tree
-from anynet.array import Array, array_namespace, dtype_name, is_array
+from anynet.array import Array, dtype_name, is_array
 from anynet.backend import Backend, get_backend
-from anynet.data.host import on_backend
+from anynet.data.host import first_outside, on_backend
 from anynet.errors import ArgumentError, DataError, ShapeError
 from anynet.training.safetensors import OWN, Stored, read_arrays, write_arrays
 
@@ -304,16 +304,8 @@ def _problem(
     problem = f"{name} is {wanted} in the network and {dtype} in the file"
     if kind is None or kind != _KINDS.get(wanted.rstrip("0123456789")):
         return problem
-    host, xp = get_backend("numpy").xp, array_namespace(own)
-    if kind == "integer":
-        info = xp.iinfo(own.dtype)
-        outside = x[(x < int(info.min)) | (x > int(info.max))]
-    else:
-        largest = float(xp.finfo(own.dtype).max)
-        # NumPy compares in the array's own dtype.
-        narrows = float(host.finfo(x.dtype).max) > largest
-        outside = x[host.isfinite(x) & (abs(x) > largest)] if narrows else x.reshape(-1)[:0]
-    return f"{problem}, where a value is {outside[0]}" if outside.size else ""
+    outside = first_outside(x, own)
+    return "" if outside is None else f"{problem}, where a value is {outside}"
 
 
 def tied_paths(path: str | os.PathLike[str], texts: dict[str, str]) -> dict[str, str]:
