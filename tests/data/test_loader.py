@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import anynet
 from anynet import random
 from anynet.data import Loader, load_digits, random_batch
-from anynet.errors import ArgumentError, DataError, MixedArraysError
+from anynet.errors import ArgumentError, ArgumentTypeError, DataError, MixedArraysError
 
 
 def rows(backend, n):
@@ -200,3 +200,10 @@ def test_state_of_another_loader_raises(backend):
         with pytest.raises(ArgumentError, match=message):
             loader.load_state_dict(wrong)
     assert loader.state_dict() == state
+
+
+def test_augmentation_that_returns_no_inputs_raises():
+    x, t = np.ones((4, 2), "float32"), np.arange(4)
+    for augment, text in ((lambda key, x: None, "None"), (lambda key, x: (x, x), "a tuple of 2")):
+        with pytest.raises(ArgumentTypeError, match=rf"augment\(key, x\) returned {text} for"):
+            next(iter(Loader(x, t, augment=augment)))

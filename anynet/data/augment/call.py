@@ -1,6 +1,7 @@
 """How augmentations are called, and the checks of their arguments."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 from anynet import random
@@ -42,7 +43,7 @@ def with_labels(augment: Augmentation) -> WithLabels:
     The function raises ArgumentTypeError where the augmentation returns something else.
     """
     if not needs_labels("augment", augment):
-        return lambda key, x, t: (augment(key, x), t)
+        return partial(_augmented, augment)
 
     def checked(
         key: Array,
@@ -58,6 +59,22 @@ def with_labels(augment: Augmentation) -> WithLabels:
         return both[0], both[1]
 
     return checked
+
+
+def _augmented(
+    augment: Augmentation,
+    key: Array,
+    x: Any,
+    t: Any,
+) -> tuple[Any, Any]:
+    """Return the augmented inputs, and the labels as they are."""
+    new = augment(key, x)
+    if new is None or is_array(x) is not is_array(new):
+        raise ArgumentTypeError(
+            f"augment(key, x) returned {describe(new)} for {describe(x)}: wanted the inputs to "
+            "train on; one that changes labels takes them, as augment(key, x, t)"
+        )
+    return new, t
 
 
 def check_rows_of(name: str, x: Any) -> None:
