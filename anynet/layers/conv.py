@@ -6,32 +6,14 @@ of these axes. Padding is zeros on both sides. The padding "same" keeps the size
 then divides.
 """
 
-from anynet import initializers
-from anynet.arguments import check_flag, sizes
 from anynet.array import Array, array_namespace
 from anynet.errors import ShapeError
-from anynet.initializers import Initializer
-from anynet.layers.initialization import parameter
-from anynet.layers.module import Module
-from anynet.layers.windows import (
-    in_a_row,
-    numbers,
-    padding_of,
-    settings_of,
-    sides,
-    two,
-    weight_shape,
-)
+from anynet.layers.windows import Convolution, in_a_row, settings_of, sides, two
 from anynet.primitives import conv2d
-from anynet.primitives.convolution import (
-    Pair,
-    Shape,
-    check_images,
-    check_windows,
-)
+from anynet.primitives.convolution import Pair, check_images, check_windows
 
 
-class Conv2d(Module):
+class Conv2d(Convolution):
     """Return bias + the convolution of images with the weight.
 
     Input is (N, in_channels, h, w), output (N, out_channels, h', w') with h' = (h + 2 padding -
@@ -64,29 +46,7 @@ class Conv2d(Module):
 
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Pair,
-        *,
-        stride: int | Pair = 1,
-        padding: int | Pair | str = 0,
-        dilation: int | Pair = 1,
-        groups: int = 1,
-        bias: bool = True,
-        initializer: Initializer = initializers.he,
-    ) -> None:
-        in_channels, out_channels = sizes(in_channels=in_channels, out_channels=out_channels)
-        check_flag("bias", bias)
-        kernel = numbers("kernel_size", kernel_size, 2)
-        shape = weight_shape(out_channels, in_channels, kernel, groups)
-        self.weight = parameter(shape, initializer)
-        self.bias = parameter((out_channels,), initializers.zeros) if bias else None
-        self.stride = numbers("stride", stride, 2)
-        self.dilation = numbers("dilation", dilation, 2)
-        self.groups = groups
-        self.padding = padding_of(padding, 2)
+    AXES = 2
 
     def forward(self, x: Array) -> Array:
         """Return the convolution of images."""
@@ -95,7 +55,7 @@ class Conv2d(Module):
         return conv2d(x, self.weight, self.bias, **settings)
 
 
-class Conv1d(Module):
+class Conv1d(Convolution):
     """Return bias + the convolution of sequences with the weight.
 
     Input is (N, in_channels, length), output (N, out_channels, length').
@@ -125,29 +85,7 @@ class Conv1d(Module):
 
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        padding: int | str = 0,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = True,
-        initializer: Initializer = initializers.he,
-    ) -> None:
-        in_channels, out_channels = sizes(in_channels=in_channels, out_channels=out_channels)
-        check_flag("bias", bias)
-        kernel = numbers("kernel_size", kernel_size, 1)
-        shape = weight_shape(out_channels, in_channels, kernel, groups)
-        self.weight = parameter(shape, initializer)
-        self.bias = parameter((out_channels,), initializers.zeros) if bias else None
-        self.stride = numbers("stride", stride, 1)
-        self.dilation = numbers("dilation", dilation, 1)
-        self.groups = groups
-        self.padding = padding_of(padding, 1)
+    AXES = 1
 
     def forward(self, x: Array) -> Array:
         """Return the convolution of sequences, as images of one row."""
@@ -162,7 +100,7 @@ class Conv1d(Module):
         return xp.squeeze(conv2d(row, weight, self.bias, **settings), axis=2)
 
 
-class Conv3d(Module):
+class Conv3d(Convolution):
     """Return bias + the convolution of volumes with the weight.
 
     Input is (N, in_channels, d, h, w), output (N, out_channels, d', h', w') with d' = (d +
@@ -198,29 +136,7 @@ class Conv3d(Module):
 
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Shape,
-        *,
-        stride: int | Shape = 1,
-        padding: int | Shape | str = 0,
-        dilation: int | Shape = 1,
-        groups: int = 1,
-        bias: bool = True,
-        initializer: Initializer = initializers.he,
-    ) -> None:
-        in_channels, out_channels = sizes(in_channels=in_channels, out_channels=out_channels)
-        check_flag("bias", bias)
-        kernel = numbers("kernel_size", kernel_size, 3)
-        shape = weight_shape(out_channels, in_channels, kernel, groups)
-        self.weight = parameter(shape, initializer)
-        self.bias = parameter((out_channels,), initializers.zeros) if bias else None
-        self.stride = numbers("stride", stride, 3)
-        self.dilation = numbers("dilation", dilation, 3)
-        self.groups = groups
-        self.padding = padding_of(padding, 3)
+    AXES = 3
 
     def forward(self, x: Array) -> Array:
         """Return the convolution of volumes."""

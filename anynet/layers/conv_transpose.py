@@ -8,25 +8,53 @@ padding and dilation of images are a whole number, or a pair for height and widt
 from typing import Any
 
 from anynet import initializers
-from anynet.arguments import check_flag, sizes
 from anynet.array import Array, array_namespace
 from anynet.errors import ShapeError
 from anynet.initializers import Initializer
-from anynet.layers.initialization import parameter
-from anynet.layers.module import Module
 from anynet.layers.windows import (
     Convolution,
     in_a_row,
     numbers,
-    padding_of,
     settings_of,
-    weight_shape,
 )
 from anynet.primitives import conv2d_input_gradient
-from anynet.primitives.convolution import Pair, Shape
+from anynet.primitives.convolution import Shape
 
 
-class ConvTranspose1d(Module):
+class _ConvTranspose(Convolution):
+    """The base of transposed convolutions."""
+
+    IS_TRANSPOSED = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Shape,
+        *,
+        stride: int | Shape = 1,
+        padding: int | Shape | str = 0,
+        output_padding: int | Shape = 0,
+        dilation: int | Shape = 1,
+        groups: int = 1,
+        bias: bool = True,
+        initializer: Initializer = initializers.he,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            bias=bias,
+            initializer=initializer,
+        )
+        self.output_padding = numbers("output_padding", output_padding, self.AXES, least=0)
+
+
+class ConvTranspose1d(_ConvTranspose):
     """Return bias + the transpose of a convolution, for sequences.
 
     Input is (N, in_channels, length), output (N, out_channels, length') with length' = (length - 1)
@@ -60,31 +88,7 @@ class ConvTranspose1d(Module):
 
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        padding: int | str = 0,
-        output_padding: int = 0,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = True,
-        initializer: Initializer = initializers.he,
-    ) -> None:
-        in_channels, out_channels = sizes(in_channels=in_channels, out_channels=out_channels)
-        check_flag("bias", bias)
-        kernel = numbers("kernel_size", kernel_size, 1)
-        shape = weight_shape(in_channels, out_channels, kernel, groups)
-        self.weight = parameter(shape, initializer)
-        self.bias = parameter((out_channels,), initializers.zeros) if bias else None
-        self.stride = numbers("stride", stride, 1)
-        self.dilation = numbers("dilation", dilation, 1)
-        self.groups = groups
-        self.padding = padding_of(padding, 1)
-        self.output_padding = numbers("output_padding", output_padding, 1, least=0)
+    AXES = 1
 
     def forward(self, x: Array) -> Array:
         """Return the sequences whose convolution has the shape of x, as images of one row."""
@@ -94,7 +98,7 @@ class ConvTranspose1d(Module):
                 f"input of shape {tuple(x.shape)}: wanted sequences of {channels} channels, (N, "
                 f"{channels}, length)"
             )
-        settings, size = _settings(self, self.output_padding, x.shape[2:])
+        settings, size = _settings(self, x.shape[2:])
         xp = array_namespace(x, self.weight)
         row = xp.expand_dims(x, axis=2)
         weight = xp.expand_dims(self.weight, axis=2)
@@ -103,7 +107,7 @@ class ConvTranspose1d(Module):
         return y if self.bias is None else y + xp.reshape(self.bias, (-1, 1))
 
 
-class ConvTranspose2d(Module):
+class ConvTranspose2d(_ConvTranspose):
     """Return bias + the transpose of a convolution, for images.
 
     Input is (N, in_channels, h, w), output (N, out_channels, h', w') with h' = (h - 1) stride -
@@ -137,31 +141,7 @@ class ConvTranspose2d(Module):
 
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Pair,
-        *,
-        stride: int | Pair = 1,
-        padding: int | Pair | str = 0,
-        output_padding: int | Pair = 0,
-        dilation: int | Pair = 1,
-        groups: int = 1,
-        bias: bool = True,
-        initializer: Initializer = initializers.he,
-    ) -> None:
-        in_channels, out_channels = sizes(in_channels=in_channels, out_channels=out_channels)
-        check_flag("bias", bias)
-        kernel = numbers("kernel_size", kernel_size, 2)
-        shape = weight_shape(in_channels, out_channels, kernel, groups)
-        self.weight = parameter(shape, initializer)
-        self.bias = parameter((out_channels,), initializers.zeros) if bias else None
-        self.stride = numbers("stride", stride, 2)
-        self.dilation = numbers("dilation", dilation, 2)
-        self.groups = groups
-        self.padding = padding_of(padding, 2)
-        self.output_padding = numbers("output_padding", output_padding, 2, least=0)
+    AXES = 2
 
     def forward(self, x: Array) -> Array:
         """Return the images whose convolution has the shape of x."""
@@ -171,7 +151,7 @@ class ConvTranspose2d(Module):
                 f"input of shape {tuple(x.shape)}: wanted images of {channels} channels, (N, "
                 f"{channels}, h, w)"
             )
-        settings, size = _settings(self, self.output_padding, x.shape[2:])
+        settings, size = _settings(self, x.shape[2:])
         y = conv2d_input_gradient(x, self.weight, size, **settings)
         if self.bias is None:
             return y
@@ -179,8 +159,7 @@ class ConvTranspose2d(Module):
 
 
 def _settings(
-    layer: Convolution,
-    output_padding: Shape,
+    layer: _ConvTranspose,
     size: Shape,
 ) -> tuple[dict[str, Any], Shape]:
     """Return the settings of the primitive, and the size of the output for an input of a size."""
@@ -189,7 +168,7 @@ def _settings(
     if isinstance(layer.padding, str):
         return settings, whole
     # No window reaches the elements that the output padding adds at the end.
-    extra = zip(layer.padding, output_padding, strict=True)
+    extra = zip(layer.padding, layer.output_padding, strict=True)
     settings["padding"] = tuple((n, n - more) for n, more in extra)
     kernel = layer.weight.shape[2:]
     lengths = [

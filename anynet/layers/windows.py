@@ -1,11 +1,15 @@
 """Settings of windows: kernel size, stride, padding and dilation, along one, two or three axes."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from anynet.arguments import whole_number
+from anynet import initializers
+from anynet.arguments import check_flag, sizes, whole_number
 from anynet.array import Array
 from anynet.errors import ArgumentError
+from anynet.initializers import Initializer
+from anynet.layers.initialization import parameter
+from anynet.layers.module import Module
 from anynet.primitives.convolution import Pair, Shape
 
 T = TypeVar("T")
@@ -16,14 +20,45 @@ Sides = tuple[Pair, ...]
 _AXES = {2: "two for height and width", 3: "three for depth, height and width"}
 
 
-class Convolution(Protocol):
-    """A layer with the settings of a convolution."""
+class Convolution(Module):
+    """The base of convolutions: their parameters and settings along one, two or three axes."""
+
+    #: How many axes the windows have.
+    AXES: ClassVar[int]
+    #: Whether the weight is (in_channels, out_channels / groups, …), as in a transpose.
+    IS_TRANSPOSED: ClassVar[bool] = False
 
     weight: Array
     stride: Shape
     padding: Shape | str
     dilation: Shape
     groups: int
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Shape,
+        *,
+        stride: int | Shape = 1,
+        padding: int | Shape | str = 0,
+        dilation: int | Shape = 1,
+        groups: int = 1,
+        bias: bool = True,
+        initializer: Initializer = initializers.he,
+    ) -> None:
+        in_channels, out_channels = sizes(in_channels=in_channels, out_channels=out_channels)
+        check_flag("bias", bias)
+        kernel = numbers("kernel_size", kernel_size, self.AXES)
+        channels = (out_channels, in_channels)
+        if self.IS_TRANSPOSED:
+            channels = (in_channels, out_channels)
+        self.weight = parameter(weight_shape(*channels, kernel, groups), initializer)
+        self.bias = parameter((out_channels,), initializers.zeros) if bias else None
+        self.stride = numbers("stride", stride, self.AXES)
+        self.dilation = numbers("dilation", dilation, self.AXES)
+        self.groups = groups
+        self.padding = padding_of(padding, self.AXES)
 
 
 def numbers(
