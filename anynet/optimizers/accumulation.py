@@ -17,6 +17,8 @@ from anynet.tracing.dynamic_scalars import DynamicValue
 class _Progress(NamedTuple):
     #: How many calls are left until the update, this one included.
     remaining: int
+    #: How many calls make this update.
+    steps: int
     #: The paths of sums that have had no gradient since the last update.
     stale: frozenset[str]
 
@@ -31,7 +33,7 @@ class Accumulation(Wrapper):
 
     Args:
         optimizer: makes the updates.
-        steps: how many calls make an update, 1 or more.
+        steps: how many calls make an update, 1 or more. A new value counts from the next update.
 
     Raises:
         ArgumentError: ``steps`` is out of range.
@@ -61,7 +63,7 @@ class Accumulation(Wrapper):
         super().__init__(optimizer)
         self.steps = steps
         self.sums = {}
-        start = _Progress(self.steps, frozenset())
+        start = _Progress(self.steps, self.steps, frozenset())
         self._progress = DynamicValue(start, "the progress of the accumulation")
 
     def update(self, net: Any, grads: Any) -> None:
@@ -98,10 +100,10 @@ class Accumulation(Wrapper):
             given.add(path)
         like = pairs[0][2] if pairs else None
         # None until the call of the update, so that the calls before have one program.
-        stale = self._progress.branch(_stale_at_update, like=like)
-        if stale is not None:
-            stale = stale - given
-            self._update_inside(net, pairs, sums, stale)
+        due = self._progress.branch(partial(_due, steps=self.steps), like=like)
+        if due is not None:
+            stale = due.stale - given
+            self._update_inside(net, pairs, sums, stale, due.steps)
             for path, total in sums.items():
                 if total is not None and path not in stale:
                     sums[path] = array_namespace(total).zeros_like(total)
@@ -141,10 +143,9 @@ class Accumulation(Wrapper):
             ArgumentError: a schedule has no rate for the last update.
 
         """
-        taken = self.steps - self._progress.peek().remaining
-        updates = (taken + calls) // self.steps
-        if updates:
-            super().check_schedule(updates)
+        remaining = _begun(self._progress.peek(), self.steps).remaining
+        if calls >= remaining:
+            super().check_schedule(1 + (calls - remaining) // self.steps)
 
     def _update_inside(
         self,
@@ -152,23 +153,25 @@ class Accumulation(Wrapper):
         pairs: list[tuple[Any, Any, Array, Any]],
         sums: dict[str, Array | None],
         stale: frozenset[str],
+        steps: int,
     ) -> None:
         means: list[Array | None] = []
         for (path, total), (_, _, parameter, _) in zip(sums.items(), pairs, strict=True):
             if total is None or path in stale:
                 means.append(None)
             else:
-                means.append(rounded(total / self.steps, parameter))
+                means.append(rounded(total / steps, parameter))
         self.optimizer.update(net, tree.unflatten(net, means))
 
     def own_state(self) -> State:
-        """Return the sums, the number of calls until the update, and the paths of sums that have
-        had no gradient since the last one.
+        """Return the sums, the calls until the update and those that make it, and the paths of sums
+        that have had no gradient since the last one.
         """
-        progress = self._progress.peek()
+        progress = _begun(self._progress.peek(), self.steps)
         return {
             "sums": dict(self.sums),
             "remaining": progress.remaining,
+            "steps": progress.steps,
             "stale": sorted(progress.stale),
         }
 
@@ -180,10 +183,11 @@ class Accumulation(Wrapper):
         if wrong:
             raise ArgumentError(f"the sum of Accumulation for {wrong[0]} is no array")
         check_count("the remaining calls of Accumulation", remaining)
-        if not 1 <= remaining <= self.steps:
+        steps = check_count("the steps of Accumulation", state["steps"])
+        if not 1 <= remaining <= steps:
             raise ArgumentError(
                 f"the state of Accumulation has {remaining} remaining calls: wanted 1 to "
-                f"{self.steps}, which is steps"
+                f"{steps}, which is steps"
             )
         if not isinstance(stale, list) or not set(stale) <= set(sums):
             raise ArgumentError(
@@ -191,12 +195,20 @@ class Accumulation(Wrapper):
             )
         self.sums = dict(sums)
         self._is_in_order = False
-        self._progress.value = _Progress(remaining, frozenset(stale))
+        self._progress.value = _Progress(remaining, steps, frozenset(stale))
 
 
-def _stale_at_update(progress: _Progress) -> frozenset[str] | None:
-    """Return the paths of stale sums if this call makes an update, None if it does not."""
-    return progress.stale if progress.remaining <= 1 else None
+def _begun(progress: _Progress, steps: int) -> _Progress:
+    """Return the progress, with a new number of steps where no call has been made yet."""
+    if progress.remaining < progress.steps:
+        return progress
+    return progress._replace(remaining=steps, steps=steps)
+
+
+def _due(progress: _Progress, steps: int) -> _Progress | None:
+    """Return what this call's update needs, None if it makes none."""
+    progress = _begun(progress, steps)
+    return progress._replace(remaining=0) if progress.remaining <= 1 else None
 
 
 def _advance(
@@ -214,6 +226,10 @@ def _advance(
         given: the paths that had a gradient in this call.
 
     """
+    progress = _begun(progress, steps)
     if progress.remaining <= 1:
-        return _Progress(steps, summed)
-    return _Progress(progress.remaining - 1, progress.stale - given)
+        return _Progress(steps, steps, summed)
+    return progress._replace(
+        remaining=progress.remaining - 1,
+        stale=progress.stale - given,
+    )

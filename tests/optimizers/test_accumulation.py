@@ -182,7 +182,35 @@ def test_it_resumes_in_the_middle(backend):
             second.load_state_dict({**before, name: value})
         assert second.state_dict()["remaining"] == before["remaining"]
     with pytest.raises(ArgumentError, match="lacks 'remaining'"):
-        second.load_state_dict({"optimizer": {}, "sums": {}, "stale": []})
+        second.load_state_dict({"optimizer": {}, "sums": {}, "steps": 3, "stale": []})
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_new_steps_count_from_the_next_update(backend, is_compiled):
+    """Each update has the mean of the gradients that make it."""
+    net = {"w": backend.asarray([0.0])}
+    optimizer = optimizers.Accumulation(optimizers.SGD(1.0), steps=4)
+    optimizer.steps = 3
+    update = lambda net, optimizer, g: optimizer.update(net, {"w": g})
+    update = anynet.compile(update) if is_compiled else update
+    values = []
+    for i in range(9):
+        if i == 2:
+            optimizer.steps = 2
+        update(net, optimizer, backend.asarray([1.0]))
+        values.append(-float(net["w"][0]))
+    assert values == [0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0]
+
+
+def test_state_has_the_number_of_steps():
+    net, g = {"w": np.zeros(1)}, {"w": np.ones(1)}
+    first, second = [optimizers.Accumulation(optimizers.SGD(1.0), steps=n) for n in (4, 2)]
+    for _ in range(3):
+        first.update(net, g)
+    second.load_state_dict(first.state_dict())
+    for expected in (-1.0, -1.0, -2.0):
+        second.update(net, g)
+        assert net["w"][0] == expected
 
 
 def test_a_failing_update_changes_nothing(backend):
