@@ -183,7 +183,7 @@ class Stopped(Exception):
 
 
 class StopAt(callbacks.Callback):
-    """Ends a run after so many updates."""
+    """Ends a run after a number of updates."""
 
     def __init__(self, updates: int) -> None:
         self.updates = updates

@@ -48,7 +48,7 @@ class BestWeights(Monitor):
         self.arrays: dict[str, Array] = {}
 
     def on_train_begin(self, run: RunView) -> None:
-        """Forget the weights of another run. A run that goes on keeps them."""
+        """Drop the weights for a new run. A continued run keeps them."""
         super().on_train_begin(run)
         if not run.history.epochs:
             self.arrays = {}

@@ -51,7 +51,7 @@ class EarlyStopping(Monitor):
         self.bad = 0
 
     def on_train_begin(self, run: RunView) -> None:
-        """Begin anew with a new run. A run that was stopped stays so when it is continued."""
+        """Reset the count for a new run. A stopped run stays stopped when it is continued."""
         super().on_train_begin(run)
         if not run.history.epochs:
             self.bad = 0

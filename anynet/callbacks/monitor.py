@@ -73,7 +73,7 @@ class Monitor(Callback):
         self.best_epoch = 0
 
     def on_train_begin(self, run: RunView) -> None:
-        """Forget the best value of another run. A run that goes on keeps it."""
+        """Reset the best value for a new run. A continued run keeps it."""
         if not run.history.epochs:
             self.best, self.best_epoch = None, 0
 

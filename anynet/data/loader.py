@@ -5,7 +5,7 @@ from copy import copy
 from typing import Any
 
 from anynet import random
-from anynet.arguments import check_flag, describe, whole_number
+from anynet.arguments import check_flag, whole_number
 from anynet.array import Array, array_namespace, device
 from anynet.backend import get_backend
 from anynet.data.augment.call import Augmentation, needs_labels, with_labels
@@ -21,6 +21,7 @@ from anynet.data.rows import (
     take_rows,
 )
 from anynet.errors import ArgumentError, DataError
+from anynet.state import check_count, check_state
 
 
 class Loader:
@@ -145,7 +146,7 @@ class Loader:
         self._is_open = False
 
     @property
-    def first(self) -> int:
+    def next_batch(self) -> int:
         """The index of the batch that the next epoch begins with: 0, or the position to go on."""
         return 0 if self._is_open else self.batch
 
@@ -181,12 +182,7 @@ class Loader:
         True
 
         """
-        wanted = {"epoch", "batch", *self._settings()}
-        if not isinstance(state, dict) or state.keys() != wanted:
-            raise ArgumentError(
-                f"the state of a loader is {describe(state)}: wanted a dict from state_dict() with "
-                f"{', '.join(sorted(wanted))}"
-            )
+        check_state("a loader", state, self.state_dict())
         different = [
             f"{name} is {value!r} here and {state[name]!r} in the state"
             for name, value in self._settings().items()
@@ -197,8 +193,8 @@ class Loader:
                 f"the state is of another loader: {', '.join(different)}: make the loader with the "
                 "same data and settings"
             )
-        epoch = whole_number("the epoch of the state", state["epoch"], 0)
-        batch = whole_number("the batch of the state", state["batch"], 0)
+        epoch = check_count("the epoch of the state", state["epoch"])
+        batch = check_count("the batch of the state", state["batch"])
         if batch > len(self):
             raise ArgumentError(
                 f"the batch of the state is {batch}: wanted 0 to {len(self)}, the number of batches"

@@ -427,7 +427,7 @@ class Checkpoint(Callback):
 
 
 class StepCheckpoint(Checkpoint):
-    """Writes the file after each multiple of so many steps. See `Checkpoint`."""
+    """Writes the file after every N steps too. See `Checkpoint`."""
 
     def __init__(self, *args: Any, every: int) -> None:
         super().__init__(*args)

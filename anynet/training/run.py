@@ -149,7 +149,7 @@ class Run:
         if step is None:
             step = 0
             if isinstance(self.batches, Loader) and self.steps_per_epoch is None:
-                step = self.batches.first
+                step = self.batches.next_batch
         self.step = step
         self._before = len(self.history.losses) - step
 

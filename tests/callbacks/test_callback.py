@@ -119,7 +119,7 @@ def test_stop_ends_the_run_after_the_step(backend, compile):
     assert history.epochs[1].loss == history.losses[3]
     assert history.epochs[1].train_score is not None
     # The next run begins a new epoch.
-    assert (loader.epoch, loader.first) == (2, 0)
+    assert (loader.epoch, loader.next_batch) == (2, 0)
 
 
 @pytest.mark.parametrize("moment", ["on_train_begin", "on_step_end", "on_epoch_end"])

@@ -172,9 +172,9 @@ def test_loader_goes_on_in_the_middle_of_an_epoch(backend, shuffle):
         state = first.state_dict()
         assert (state["epoch"], state["batch"]) == (1, done)
         second.load_state_dict(state)
-        assert second.first == done
+        assert second.next_batch == done
         assert read(second) == passes[1][done:]
-        assert second.first == 0
+        assert second.next_batch == 0
         assert read(second) == passes[2]
 
 
@@ -189,9 +189,9 @@ def test_state_of_another_loader_raises(backend):
     loader = Loader(*rows(backend, 6), 2, seed=1)
     state = loader.state_dict()
     for wrong, message in (
-        ({}, "wanted a dict from state_dict"),
+        ({}, "the state of a loader lacks 'epoch', 'batch', 'rows'"),
         (3, "the state of a loader is 3"),
-        ({**state, "more": 1}, "the state of a loader is a dict"),
+        ({**state, "more": 1}, "the state of a loader has an unknown 'more'"),
         ({**state, "seed": 2, "rows": 7}, "rows is 6 here and 7 in the state, seed is 1 here and"),
         ({**state, "batch": 4}, "the batch of the state is 4: wanted 0 to 3"),
         ({**state, "batch": -1}, "the batch of the state is -1"),
