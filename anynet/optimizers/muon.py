@@ -137,6 +137,11 @@ class Muon(Optimizer):
         self._learning_rate.value = checked_rate(value)
         self._adamw.learning_rate = value
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "weight_decay" and "_adamw" in vars(self):
+            self._adamw.weight_decay = self.weight_decay
+
     def scalars(self, rate: float, step: int) -> Scalars:
         """Return the rate, and the factor of the parameter."""
         return rate, 1 - rate * self.weight_decay

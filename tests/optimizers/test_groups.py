@@ -332,3 +332,14 @@ def test_muon_updates_the_rest_with_its_own_optimizer(backend):
     adamw.learning_rate = 0.2
     adamw.update(own, {"b": grads["b"]})
     assert_close(train(Muon(0.1), 0.2)[0]["b"], host(own["b"]), rtol=1e-6)
+
+
+def test_settings_that_are_assigned_to_muon_hold_for_all_parameters():
+    nets = [{"w": np.ones((2, 2)), "b": np.ones(2)} for _ in range(2)]
+    grads = {"w": np.eye(2), "b": np.ones(2)}
+    assigned = Muon(0.1, weight_decay=0.0)
+    assigned.weight_decay = 0.5
+    for net, optimizer in zip(nets, (assigned, Muon(0.1, weight_decay=0.5)), strict=True):
+        optimizer.update(net, grads)
+    np.testing.assert_array_equal(nets[0]["w"], nets[1]["w"])
+    np.testing.assert_array_equal(nets[0]["b"], nets[1]["b"])
