@@ -180,6 +180,12 @@ def _with_aux(out: Any) -> tuple[Any, Any]:
 
 def _nothing(arguments: list[Any]) -> str:
     given = " and ".join(type(argument).__name__ for argument in arguments)
+    leaves = [x for argument in arguments for _, x in tree.leaves(argument, buffers=False)]
+    if any(is_floating(x) for x in leaves):
+        return (
+            f"nothing to differentiate with respect to: all parameters of {given} are frozen; "
+            "call its unfreeze(path)"
+        )
     return (
         f"nothing to differentiate with respect to: {given} holds no floating array; "
         "pass an array, as backend.asarray(2.0), or an initialized network"
