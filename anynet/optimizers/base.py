@@ -1,6 +1,7 @@
 """The base of optimizers, which are written for one parameter."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -35,11 +36,19 @@ _Place = tuple[Any, Any, Array, Any]
 #: and state of each, and the parameter, gradient and slots of each, in order.
 _Group = tuple[list[tuple[Any, Any, State]], list[Array]]
 
+_FUNCTION = re.compile(r"<function (.*?) at 0x[0-9a-fA-F]+>")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
 
 def shown(setting: Any) -> str:
     """Return the text of a setting in a repr, without the address of a function or object."""
     text = repr(setting)
-    return name_of(setting) if callable(setting) and " at 0x" in text else text
+    if " at 0x" not in text:
+        return text
+    if callable(setting) and text.startswith("<"):
+        return name_of(setting)
+    # A schedule that is made of functions has settings, too.
+    return _ADDRESS.sub("", _FUNCTION.sub(r"\1", text))
 
 
 def penalized(

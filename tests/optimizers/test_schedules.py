@@ -468,3 +468,17 @@ def test_unknown_and_missing_arguments_raise():
         schedules.Step(0.1, stepsize=10)
     with pytest.raises(ArgumentTypeError, match="missing a required argument: 'steps'"):
         schedules.Warmup(0.1)
+
+
+def falling(step):
+    return 0.1 * 0.9**step
+
+
+def test_repr_of_an_optimizer_shows_the_settings_around_a_function():
+    for rate, text in (
+        (falling, "falling"),
+        (schedules.Warmup(falling, 10), "Warmup(schedule=falling, steps=10)"),
+        (schedules.Joined((falling, 0.5), (3,)), "Joined(schedules=(falling, 0.5), boundaries=(3,"),
+    ):
+        assert repr(optimizers.SGD(rate)).startswith(f"SGD({text}")
+        assert repr(optimizers.Clipping(optimizers.SGD(rate), 1.0)).count("0x") == 0
