@@ -106,7 +106,7 @@ def test_assigned_settings_take_effect(backend, name, compiled):
         for kept in ("state", "_updates"):
             vars(made)[kept] = copy.copy(vars(changed)[kept])
         if name == "Muon":
-            vars(made)["_adamw"] = copy.deepcopy(changed._adamw)
+            made._adamw.load_state_dict(copy.deepcopy(changed._adamw.state_dict()))
         made.state = {path: dict(state) for path, state in changed.state.items()}
         setattr(changed, setting, value)
         assert getattr(changed, setting) == value
