@@ -388,7 +388,7 @@ def _update_where(
 def _checked_scale(value: Any) -> float | str | None:
     if value is None or value == "dynamic":
         return value  # type: ignore[no-any-return]
-    if isinstance(value, str):
+    if isinstance(value, str | bool):
         raise ArgumentError(f"loss_scale is {value!r}: wanted 'dynamic', a number above 0, or None")
     return _in_range("loss_scale", value, 0.0, math.inf)
 

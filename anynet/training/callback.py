@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from anynet.arguments import describe, whole_number
 from anynet.array import Array
 from anynet.data.rows import Batch
-from anynet.errors import ArgumentTypeError
+from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers import Module
 from anynet.training.history import History
 from anynet.training.step import SupportsUpdate
@@ -90,6 +90,15 @@ class Callback:
 
     #: At which updates the device stops for `on_step_end`: each multiple of this, None for no need.
     every: int | None = None
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        for name in vars(cls):
+            if name.startswith("on_") and name not in MOMENTS:
+                raise ArgumentError(
+                    f"{cls.__name__} has a method {name}, which fit never calls: wanted "
+                    f"{', '.join(MOMENTS)}"
+                )
 
     def on_train_begin(self, run: RunView) -> None:
         """Act before the first epoch."""

@@ -15,6 +15,7 @@ from anynet.array import Array, dtype_name, is_array
 from anynet.data.batches import Batches
 from anynet.data.loader import Loader
 from anynet.layers import Module
+from anynet.training.rates import rates_of
 
 #: Settings by name.
 Settings = dict[str, str]
@@ -58,6 +59,10 @@ def _show(value: Any, outer: tuple[int, ...]) -> str:
         return f"({', '.join([_show(item, outer) for item in value])})"
     if type(value) is dict:
         return f"{{{', '.join([f'{key!r}: {_show(x, outer)}' for key, x in value.items()])}}}"
+    if getattr(type(value), "__repr__", None) is object.__repr__:
+        attributes = getattr(value, "__dict__", {})
+        texts = [f"{name}={_show_content(x, outer)}" for name, x in attributes.items()]
+        return f"{_name(type(value))}({', '.join(texts)})"
     return _ADDRESS.sub("", repr(value))
 
 
@@ -80,10 +85,17 @@ def _show_closure(function: FunctionType, outer: tuple[int, ...]) -> str:
         except ValueError:
             # It is not assigned yet.
             continue
-        # A list or a dict may change in a run, such as the losses so far.
-        is_fixed = type(content) not in (list, dict, set)
-        values.append(f"{name}={_show(content, outer) if is_fixed else _name(type(content))}")
+        values.append(f"{name}={_show_content(content, outer)}")
     return f"[{', '.join(values)}]" if values else ""
+
+
+def _show_content(value: Any, outer: tuple[int, ...]) -> str:
+    """Return the text of a value in a function or an object.
+
+    A list or a dict may change in a run, such as the losses so far.
+    """
+    is_fixed = type(value) not in (list, dict, set)
+    return _show(value, outer) if is_fixed else _name(type(value))
 
 
 def _show_array(x: Array) -> str:
@@ -152,12 +164,15 @@ def run_settings(
     Args:
         net: the network.
         data: by the name of the argument, such as ``train``.
-        optimizer: its repr shows its settings.
+        optimizer: its repr shows its settings, but not the values in a function that is a schedule.
         others: settings by name, such as the loss.
 
     """
     settings = {name: show_setting(value) for name, value in others.items()}
     settings["optimizer"] = _ADDRESS.sub("", repr(optimizer))
+    for i, rate in enumerate(rates_of(optimizer)):
+        if _ADDRESS.search(repr(rate)):
+            settings[f"schedule {i} of the optimizer"] = show_setting(rate)
     for name, batches in data.items():
         settings |= {name: "None"} if batches is None else data_settings(name, batches)
     return settings | network_settings(net)

@@ -4,7 +4,7 @@ import pytest
 import anynet
 from anynet import callbacks, layers, optimizers
 from anynet.data import Loader
-from anynet.errors import ArgumentTypeError
+from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.training import History
 
 
@@ -194,3 +194,10 @@ def test_invalid_callbacks_raise(backend):
             anynet.fit(net, rows, callbacks=given, progress=False)
     with pytest.raises(ArgumentTypeError, match="history is 3: wanted the History"):
         anynet.fit(net, rows, history=3, progress=False)
+
+
+def test_method_that_no_moment_has():
+    with pytest.raises(
+        ArgumentError, match=r"Log has a method on_batch_end.* wanted on_train_begin"
+    ):
+        type("Log", (callbacks.Callback,), {"on_batch_end": lambda self, run: None})

@@ -133,3 +133,33 @@ def test_run_has_the_settings_of_its_data(backend):
     ]
     assert first["train.x"] == "float32 (4, 3)"
     assert first["train.t"] == "integer (4,)"
+
+
+def constant(rate):
+    return lambda step: rate
+
+
+class Halving:
+    def __init__(self, rate):
+        self.rate = rate
+
+    def __call__(self, step):
+        return self.rate / 2**step
+
+
+@pytest.mark.parametrize("schedule", [constant, Halving])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optimizers.SGD,
+        lambda rate: optimizers.Clipping(optimizers.Adam(rate), max_norm=1.0),
+        lambda rate: optimizers.Groups(("layers.0", optimizers.SGD(rate)), optimizers.SGD(0.1)),
+        lambda rate: optimizers.SGD(schedules.Warmup(rate, 2)),
+    ],
+)
+def test_values_in_a_schedule_are_settings(schedule, optimizer):
+    def settings(rate):
+        return run_settings({}, {}, optimizer(schedule(rate)))
+
+    assert settings(0.1) == settings(0.1)
+    assert "0.2" in "".join(differences(settings(0.2), settings(0.1)))
