@@ -105,8 +105,8 @@ def test_assigned_settings_take_effect(backend, name, compiled):
         made = make(name, **{setting: value})
         for kept in ("state", "_updates"):
             vars(made)[kept] = copy.copy(vars(changed)[kept])
-        if name == "Muon":
-            made._adamw.load_state_dict(copy.deepcopy(changed._adamw.state_dict()))
+            if name == "Muon":
+                vars(made._adamw)[kept] = copy.deepcopy(vars(changed._adamw)[kept])
         made.state = {path: dict(state) for path, state in changed.state.items()}
         setattr(changed, setting, value)
         assert getattr(changed, setting) == value
