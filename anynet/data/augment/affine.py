@@ -31,7 +31,8 @@ def random_affine(
     2003.
 
     >>> import numpy as np
-    >>>     >>> from anynet.data import random_affine
+    >>> from anynet import random
+    >>> from anynet.data import random_affine
     >>> images = np.ones((2, 1, 5, 5), "float32")
     >>> random_affine(shift=1.0)(random.key(0, "numpy"), images).shape
     (2, 1, 5, 5)
@@ -71,7 +72,8 @@ def random_rotate(degrees: float = 10.0) -> Augmentation:
     Args:
         degrees: the most degrees, both ways, 0 or more and below 360.
 
-    >>>     >>> from anynet.data import random_rotate
+    >>> from anynet import random
+    >>> from anynet.data import random_rotate
     >>> images = np.ones((2, 1, 5, 5), "float32")
     >>> random_rotate(30.0)(random.key(0, "numpy"), images).shape
     (2, 1, 5, 5)
@@ -88,7 +90,8 @@ def random_scale(scale: float = 0.1) -> Augmentation:
     Args:
         scale: the factor is from 1 - scale to 1 + scale. 0 or more and below 1.
 
-    >>>     >>> from anynet.data import random_scale
+    >>> from anynet import random
+    >>> from anynet.data import random_scale
     >>> images = np.ones((2, 1, 5, 5), "float32")
     >>> random_scale(0.2)(random.key(0, "numpy"), images).shape
     (2, 1, 5, 5)
