@@ -11,7 +11,7 @@ import argparse
 
 import anynet
 from anynet import cli, initializers, layers, random
-from anynet.array import Array
+from anynet.array import Array, array_namespace
 
 WEIGHTS = {
     "normal(1.0)": initializers.normal(1.0),
@@ -38,7 +38,7 @@ def network(
 
 def histogram(x: Array, low: float, high: float) -> str:
     """Return a bar for each tenth of a range, and the spread."""
-    xp = x.__array_namespace__()
+    xp = array_namespace(x)
     bars = []
     for i in range(10):
         start, end = (low + (high - low) * n / 10 for n in (i, i + 1))
