@@ -16,7 +16,7 @@ THREADS = 4
 
 def network(backend, seed=0):
     parts = (
-        layers.Linear(6, 16),
+        layers.Linear(6, 16, bias=False),
         layers.BatchNorm(16),
         layers.ReLU(),
         layers.Dropout(0.2),
@@ -73,7 +73,11 @@ def test_threads_train_networks(backend, compiled):
     seeds = range(2 if backend.name == "jax" else THREADS)
     expected = [train(seed) for seed in seeds]
     for values, of_seed in zip(at_once(train, *seeds), expected, strict=True):
-        assert_equal(values, of_seed)
+        # The first call of fit records its first step, later ones replay it. XLA rounds it in
+        # another way.
+        bound = 1e-5 if backend.name == "jax" else 0.0
+        for x, y in zip(values, of_seed, strict=True):
+            np.testing.assert_allclose(x, y, rtol=bound, atol=bound)
 
 
 @pytest.mark.parametrize("compiled", [False, True])

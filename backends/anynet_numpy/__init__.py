@@ -59,7 +59,8 @@ def in_numpy(obj: Any) -> Any:
         DataError: the memory of the object cannot be read by DLPack.
 
     """
-    if isinstance(obj, np.ndarray | np.generic) or not hasattr(obj, "__dlpack__"):
+    # NumPy's own way comes first. Its errors are those that a library explains.
+    if hasattr(obj, "__array__") or not hasattr(obj, "__dlpack__"):
         return checked(np.asarray(obj))
     try:
         return checked(older.from_dlpack(obj))
