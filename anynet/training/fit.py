@@ -18,13 +18,14 @@ from anynet.metrics import Metric
 from anynet.optimizers.protocol import check_schedule, is_optimizer
 from anynet.precision import MixedPrecision
 from anynet.state import stateful
-from anynet.training.averages import TrainingWeights, with_schedules
+from anynet.training.averages import TrainingWeights
 from anynet.training.callback import Callback, Callbacks
 from anynet.training.evaluation import Score, compute_scores, metrics_by_name, read_score
 from anynet.training.history import Epoch, History
 from anynet.training.inputs import call_network
 from anynet.training.programs import keep_programs, take_programs
 from anynet.training.progress import Display, display_of_run
+from anynet.training.rates import with_schedules
 from anynet.training.resume import open_run
 from anynet.training.run import Run
 from anynet.training.settings import run_settings

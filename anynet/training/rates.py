@@ -1,13 +1,23 @@
 """The learning rates and schedules of an optimizer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from anynet.training.callback import Callback
 
 
 def rates_of(optimizer: Any) -> Iterator[Any]:
     """Yield the learning rates of an optimizer and of those in it, and the parts of schedules."""
     for rate in _rates(optimizer):
         yield from _parts(rate)
+
+
+def with_schedules(callbacks: Sequence[Callback], optimizer: Any) -> list[Any]:
+    """Return the callbacks, after the schedules of the optimizer that follow a score."""
+    known = {id(callback) for callback in callbacks}
+    rates = rates_of(optimizer)
+    followers = {id(x): x for x in rates if hasattr(x, "on_epoch_end")}
+    return [*[x for key, x in followers.items() if key not in known], *callbacks]
 
 
 def _rates(optimizer: Any) -> Iterator[Any]:

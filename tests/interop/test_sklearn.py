@@ -22,16 +22,16 @@ from anynet.errors import (
 
 sklearn = pytest.importorskip("sklearn", reason="needs scikit-learn")
 
-from sklearn.base import clone  # noqa: E402
-from sklearn.compose import TransformedTargetRegressor  # noqa: E402
-from sklearn.datasets import load_iris, make_regression  # noqa: E402
-from sklearn.exceptions import NotFittedError  # noqa: E402
-from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-from sklearn.preprocessing import StandardScaler  # noqa: E402
-from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
+from sklearn.base import clone  # noqa: E402 - after the skip
+from sklearn.compose import TransformedTargetRegressor  # noqa: E402 - after the skip
+from sklearn.datasets import load_iris, make_regression  # noqa: E402 - after the skip
+from sklearn.exceptions import NotFittedError  # noqa: E402 - after the skip
+from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402 - after the skip
+from sklearn.pipeline import make_pipeline  # noqa: E402 - after the skip
+from sklearn.preprocessing import StandardScaler  # noqa: E402 - after the skip
+from sklearn.utils.estimator_checks import check_estimator  # noqa: E402 - after the skip
 
-from anynet.interop.sklearn import Classifier, Regressor  # noqa: E402
+from anynet.interop.sklearn import Classifier, Regressor  # noqa: E402 - after the skip
 
 X, Y = load_iris(return_X_y=True)
 X = (X - X.mean(axis=0)) / X.std(axis=0)
