@@ -9,7 +9,7 @@ from anynet.arguments import describe
 from anynet.array import number
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.spelling import did_you_mean
-from anynet.state import check_state
+from anynet.state import check_count, check_state
 from anynet.training.callback import Callback, RunView
 from anynet.training.history import Epoch
 
@@ -131,7 +131,11 @@ class Monitor(Callback):
 
         Raises:
             ArgumentError: it is another callback's state. Nothing has changed then.
+            ArgumentTypeError: the best value is no number. Nothing has changed then.
 
         """
         check_state(type(self).__name__, state, Monitor.state_dict(self))
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        best = state["best"]
+        if best is not None:
+            best = number("best", best)
+        self.best, self.best_epoch = best, check_count("best_epoch", state["best_epoch"])

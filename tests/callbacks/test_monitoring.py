@@ -178,3 +178,14 @@ def test_invalid_settings_and_names_raise():
         ArgumentError, match="'train own' is a score of your own: wanted mode='min'"
     ):
         anynet.fit(network(backend), data(backend), metric=own, callbacks=[best], progress=False)
+
+
+@pytest.mark.parametrize(
+    "state", [{"best": "0.5", "best_epoch": 1}, {"best": 0.5, "best_epoch": -1}]
+)
+def test_state_with_other_values(state):
+    callback = callbacks.BestWeights()
+    with pytest.raises((ArgumentError, ArgumentTypeError), match="best"):
+        callback.load_state_dict({**callback.state_dict(), **state})
+    assert callback.best is None
+    assert callback.best_epoch == 0
