@@ -5,6 +5,7 @@
 #   ci/gpu.sh                       all three
 #   ci/gpu.sh cupy torch:cuda       these
 #   GPU_SECONDS=150 ci/gpu.sh       seconds for each (default 1200)
+#   GPU_PROCESSES=8 ci/gpu.sh       processes of the whole test suite (default 1)
 #   ci/gpu.sh torch                 a rehearsal on a CPU
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -18,6 +19,7 @@ for backend in "$@"; do
   output=ci/results/gpu-${backend%%:*}.json
   # The report keeps to the limit. If it does not, timeout ends the process.
   timeout --kill-after=30 "$((${GPU_SECONDS:-1200} + 60))" \
-    python ci/gpu_report.py --backend "$backend" --output "$output" --seconds "${GPU_SECONDS:-1200}" || failed=1
+    python ci/gpu_report.py --backend "$backend" --output "$output" --seconds "${GPU_SECONDS:-1200}" \
+    --processes "${GPU_PROCESSES:-1}" || failed=1
 done
 exit "$failed"

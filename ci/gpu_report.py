@@ -87,7 +87,14 @@ def main() -> int:
         default=1200,
         help="limit of all runs together (default: 1200)",
     )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        help="processes of the whole test suite, with pytest-xdist above 1 (default: 1)",
+    )
     options = parser.parse_args()
+    several = ["--numprocesses", str(options.processes)] if options.processes > 1 else []
     end = time.monotonic() + options.seconds
     backend = anynet.get_backend(options.backend)
     report: dict[str, Any] = {
@@ -104,7 +111,10 @@ def main() -> int:
     }
     for name, arguments in RUNS.items():
         report["runs"][name] = _run(
-            [argument.format(backend=options.backend) for argument in arguments],
+            [
+                *(argument.format(backend=options.backend) for argument in arguments),
+                *(several if name == "tests" else []),
+            ],
             end,
         )
         options.output.parent.mkdir(parents=True, exist_ok=True)
