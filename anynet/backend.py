@@ -60,7 +60,8 @@ class Backend:
 
     A plug-in is a subclass that overrides the parts that differ. Its constructor takes the name of
     a device, or ``""`` for the library's default. It raises `BackendError` where the library cannot
-    work, and it leaves the library's settings as they are. docs/backends.md is a guide for authors.
+    work, and it leaves the library's settings as they are. docs/guides/backends.md is a guide for
+    authors.
 
     >>> backend = anynet.get_backend("numpy")
     >>> backend.xp.sum(backend.asarray([1, 2, 3]))
@@ -128,8 +129,8 @@ class Backend:
         device.
 
         Python floats become float32. Arrays, buffers and objects with ``__dlpack__`` keep their
-        dtype unless ``dtype`` is given. The memory is shared or copied: docs/interop.md has a
-        table.
+        dtype unless ``dtype`` is given. The memory is shared or copied:
+        docs/guides/interop.md has a table.
 
         Raises:
             DataError: the array has no values that can be copied, as a sparse one.
@@ -524,7 +525,7 @@ def _no_library(
     reason = "" if error is None else f" ({type(error).__name__}: {_line(error)})"
     return BackendError(
         f"{name} does not follow the Array API standard: it lacks {missing}{reason}; a plug-in can "
-        "add missing parts, see docs/backends.md"
+        "add missing parts, see docs/guides/backends.md"
     )
 
 

@@ -129,7 +129,7 @@ def test_module_that_does_not_follow_the_standard_raises(source, message, monkey
     new_module("partial", source, monkeypatch, tmp_path)
     with pytest.raises(BackendError, match=f"^partial does not follow .*: {message}") as caught:
         get_backend("partial")
-    assert "docs/backends.md" in str(caught.value)
+    assert "docs/guides/backends.md" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -158,7 +158,7 @@ def test_adapter_raises_for_an_ignored_copy():
 
 
 def test_guide_contains_the_plugin():
-    guide = (ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "guides" / "backends.md").read_text(encoding="utf-8")
     plugin = (FOLDER / "anynet_tinyarray.py").read_text(encoding="utf-8")
     project = (FOLDER / "pyproject.toml").read_text(encoding="utf-8")
     assert f"```py\n{plugin}```" in guide

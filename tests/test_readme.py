@@ -12,14 +12,20 @@ from programs import ROOT
 
 import anynet
 
+#: Folders that the build of the site writes.
+BUILT = ("docs/notebooks", "docs/_build")
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *sorted(ROOT.glob("docs/**/*.md")),
+    *(
+        path
+        for path in sorted(ROOT.glob("docs/**/*.md"))
+        if not path.relative_to(ROOT).as_posix().startswith(BUILT)
+    ),
 ]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
 #: Dated entries keep the names of their time.
-CURRENT = {name: text for name, text in TEXTS.items() if name != "docs/notebook.md"}
+CURRENT = {name: text for name, text in TEXTS.items() if name != "docs/laboratory.md"}
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 WITH_CODE = [name for name, text in TEXTS.items() if PYTHON.search(text)]
 
@@ -104,6 +110,13 @@ def assert_resolves(dotted: str) -> None:
             value = import_module(path)
         else:
             value = getattr(value, part)
+
+
+@pytest.mark.parametrize("folder", ["anynet", "backends", "ci", "examples"])
+def test_pages_named_in_the_code_exist(folder):
+    for path in ROOT.glob(f"{folder}/**/*.py"):
+        for page in re.findall(r"\bdocs/[\w./]+\.md\b", path.read_text(encoding="utf-8")):
+            assert (ROOT / page).exists(), f"{path}: {page}"
 
 
 def test_tree_of_contributing_exists():

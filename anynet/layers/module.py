@@ -182,7 +182,7 @@ class Module:
         """Return a copy with fn(array) for every parameter and buffer.
 
         For example, ``net.map(backend.asarray)`` brings a network to another library or device,
-        where some libraries share the memory. See docs/interop.md.
+        where some libraries share the memory. See docs/guides/interop.md.
         """
         check_function("fn", fn, "a function of arrays, as backend.asarray")
         return tree.map(fn, self)

@@ -117,7 +117,7 @@ def fit(
         callbacks: called in order at named moments of the run, see
             `anynet.callbacks.Callback`.
         checkpoint: a file, by convention ``….safetensors``, to which the run is written. If it
-            exists, the run goes on from it, see [Checkpoints](checkpoints.md).
+            exists, the run goes on from it, see docs/guides/checkpoints.md.
         checkpoint_every: after how many steps the file is written, None for the end of each epoch.
         history: the History of an earlier call, to go on with it: its epochs count, and the new
             ones are added to it. With 3 epochs in the history, ``epochs=5`` trains epochs 4 and 5,
