@@ -1,9 +1,9 @@
 """Write the repository's address from pyproject.toml into the documents that show it.
 
-python ci/address.py                   write it python ci/address.py --check           fail if a
-document shows another address python ci/address.py --release v0.1.0  make README's links to files
-absolute, as the package index needs them
-
+python ci/address.py                    write it
+python ci/address.py --check            fail if a document shows another address
+python ci/address.py --release v0.1.0   make README's links to files absolute, as the package
+                                        index needs them
 """
 
 import re
@@ -13,6 +13,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/anynet\b")
+#: The address, and the paths of the repository in Colab.
+ANYWHERE = re.compile(
+    r"(https://(?:colab\.research\.google\.com/)?github(?:\.com)?)/[\w.-]+/anynet\b"
+)
+DOCUMENTS = ("*.md", "docs/**/*.md", "examples/notebooks/*.md", "examples/notebooks/*.ipynb")
 #: The owner until the repository has one.
 PLACEHOLDER = "OWNER"
 
@@ -31,9 +36,10 @@ def address() -> str:
 def outdated() -> dict[Path, str]:
     """Return the documents that show another address, each with the text that it should have."""
     found = {}
-    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]):
+    owner = address().split("/")[-2]
+    for path in sorted(path for pattern in DOCUMENTS for path in ROOT.glob(pattern)):
         text = path.read_text(encoding="utf-8")
-        right = ADDRESS.sub(address(), text)
+        right = ANYWHERE.sub(rf"\g<1>/{owner}/anynet", text)
         if right != text:
             found[path] = right
     return found

@@ -41,6 +41,10 @@ def test_outdated_bounds_and_addresses_are_detected(tmp_path):
     )
     (tmp_path / "pyproject.toml").write_text(changed, encoding="utf-8")
     (tmp_path / "README.md").write_text("https://github.com/OWNER/anynet.git", encoding="utf-8")
+    notebook = tmp_path / "examples/notebooks/one.ipynb"
+    notebook.parent.mkdir(parents=True)
+    badge = "https://colab.research.google.com/github/{}/anynet/blob/main/one.ipynb"
+    notebook.write_text(badge.format("OWNER"), encoding="utf-8")
     for script, name, wanted in (
         (
             "address.py",
@@ -61,6 +65,7 @@ def test_outdated_bounds_and_addresses_are_detected(tmp_path):
         subprocess.run(command, check=True)
         assert wanted in (tmp_path / name).read_text(encoding="utf-8").splitlines()
         subprocess.run([*command, "--check"], check=True)
+    assert notebook.read_text(encoding="utf-8") == badge.format("someone")
 
 
 def test_release_needs_an_owner_and_makes_links_absolute(tmp_path):
