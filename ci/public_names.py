@@ -24,36 +24,38 @@ this page from `__all__` of the modules.
 """
 
 
-def public_modules(package: str = "anynet") -> list[ModuleType]:
-    """Return the package and the modules in it that ``__all__`` leads to."""
-    modules = [importlib.import_module(package)]
+def public_modules(package: str = "anynet") -> dict[str, ModuleType]:
+    """Return the package and the modules in it that ``__all__`` leads to, by dotted name."""
+    modules = {package: importlib.import_module(package)}
+    waiting = list(modules)
     # The list grows while the loop runs.
-    for module in modules:
-        for name in module.__all__:
-            value = getattr(module, name)
+    for path in waiting:
+        for name in modules[path].__all__:
+            value = getattr(modules[path], name)
             inside = isinstance(value, ModuleType) and value.__name__.startswith(f"{package}.")
-            if inside and value not in modules:
-                modules.append(value)
+            if inside and value not in modules.values():
+                modules[f"{path}.{name}"] = value
+                waiting.append(f"{path}.{name}")
     return modules
 
 
 def public_names(package: str = "anynet") -> dict[str, Any]:
     """Return the public functions and classes of a package, each once, by the first dotted name."""
     found: dict[int, tuple[str, Any]] = {}
-    for module in public_modules(package):
+    for path, module in public_modules(package).items():
         for name in module.__all__:
             value = getattr(module, name)
             if callable(value):
-                found.setdefault(id(value), (f"{module.__name__}.{name}", value))
+                found.setdefault(id(value), (f"{path}.{name}", value))
     return dict(found.values())
 
 
 def page(package: str = "anynet") -> str:
     """Return the page that lists the public names by module."""
     parts = [INTRODUCTION]
-    for module in public_modules(package):
+    for path, module in public_modules(package).items():
         names = ", ".join(f"`{name}`" for name in sorted(module.__all__, key=str.lower))
-        parts.append(f"## {module.__name__}\n\n{names}\n")
+        parts.append(f"## {path}\n\n{names}\n")
     return "\n".join(parts)
 
 

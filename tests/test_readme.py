@@ -13,7 +13,7 @@ from programs import ROOT
 import anynet
 
 #: Folders that the build of the site writes.
-BUILT = ("docs/notebooks", "docs/_build")
+BUILT = ("docs/notebooks", "docs/project", "docs/_build")
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",

@@ -47,7 +47,7 @@ def export_onnx(
         path: the file to write.
         input_shape: the shape of one input without the batch, such as (784,). A string names an
             axis of any length, as in ("time", 8). For several inputs, a dict of their shapes by
-            name, in the order in which `forward` takes them.
+            name, in the order in which ``forward`` takes them.
         dtype: the dtype of the input, of any library or by name. For several inputs, a dict.
             Default: the dtype of the parameters, or int64 if the network begins with an
             `Embedding`.

@@ -290,6 +290,7 @@ class Tanh(Module):
         return functions.tanh(x)
 
 
+#: The layers that `activation` makes, by name.
 ACTIVATIONS: dict[str, type[Module]] = {
     "elu": ELU,
     "gelu": GELU,

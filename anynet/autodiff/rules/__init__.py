@@ -26,6 +26,7 @@ from anynet.tracing.trace import Primitive, Rule
 
 __all__ = ["DECOMPOSITIONS", "RULES"]
 
+#: The derivative rule of each function, by name.
 RULES: dict[str, Rule] = {
     **elementwise.RULES,
     **fourier.RULES,
