@@ -8,9 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anynet.interop import onnx, sklearn, torch
+    from anynet.interop import book, onnx, sklearn, torch
 
-__all__ = ["onnx", "sklearn", "torch"]
+__all__ = ["book", "onnx", "sklearn", "torch"]
 
 # Type checkers find these names above, and report all others.
 if not TYPE_CHECKING:
