@@ -20,4 +20,5 @@ for backend in "$@"; do
   python examples/gan.py --epochs 1 --limit 500 --plot "$out/gan.png"
   python examples/actor_target.py --steps 200
   python examples/distillation.py --epochs 1 --limit 500
+  python examples/several_processes.py --epochs 1
 done

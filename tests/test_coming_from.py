@@ -26,12 +26,26 @@ OBJECTS = {
     "xp": xp,
 }
 MODULES = (
-    "autodiff callbacks compiler data functions initializers layers losses metrics numerical "
-    "optimizers plotting random tree"
+    "autodiff callbacks compiler data functions initializers interop layers losses metrics "
+    "numerical optimizers plotting random tree"
 ).split()
 OBJECTS |= {name: getattr(anynet, name) for name in MODULES}
 #: Functions of Python and arguments that need no module.
-PLAIN = {"x", "t", "f", "i", "np", "grads", "train", "test", "weights", "float", "list", "seed"}
+PLAIN = {
+    "x",
+    "t",
+    "f",
+    "i",
+    "np",
+    "path",
+    "grads",
+    "train",
+    "test",
+    "weights",
+    "float",
+    "list",
+    "seed",
+}
 #: Texts that are no expressions of anynet, each in a cell with a sentence.
 TEXTS = {"--model cnn", "seed=", "weight_decay=", "validation_split"}
 

@@ -217,3 +217,27 @@ def test_inference_does_not_execute_a_pickle(tmp_path):
     assert "nothing was run" in err
     assert err.count("\n") == 1
     assert "images a second" not in out
+
+
+def test_several_processes_train_the_network_of_one(tmp_path):
+    arrays = []
+    for processes in (1, 2):
+        path = tmp_path / f"{processes}.safetensors"
+        out = output_of(
+            "several_processes.py",
+            f"--processes={processes}",
+            "--epochs=1",
+            f"--output={path}",
+        )
+        assert "epoch 1: test accuracy 0." in out
+        arrays.append(checkpoint.read(path))
+    alone, together = arrays
+    assert alone.keys() == together.keys()
+    for name, expected in alone.items():
+        np.testing.assert_allclose(together[name], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_several_processes_need_equal_shares():
+    code, _, err = run("examples/several_processes.py", "--processes=7", "--batch-size=120")
+    assert code == 2
+    assert "no equal shares for 7 processes" in err
