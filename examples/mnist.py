@@ -161,7 +161,9 @@ def main() -> None:
     accuracy = anynet.evaluate(net, test)
     print(f"{'interrupted; ' if history.interrupted else ''}final test accuracy: {accuracy:.4f}")
     if history.epochs:
-        plotting.accuracy_curve(history, options.plot, f"{name}, {recipe.title}, {backend.name}")
+        axes: Any = plotting.learning_curves(history, "accuracy")
+        axes.set_title(f"{name}, {recipe.title}, {backend.name}")
+        axes.figure.savefig(options.plot, format="png")
         print(f"accuracy curve: {options.plot}")
     if options.save:
         about = {

@@ -11,7 +11,6 @@ from anynet import (
     losses,
     metrics,
     optimizers,
-    plotting,
     random,
 )
 from anynet.data import Loader
@@ -309,26 +308,6 @@ def test_wrong_seed_size_dtype_and_shape_raise():
         match=r"^input_shape is an array of shape \(4, 2\): wanted that of one input",
     ):
         anynet.summary(network(), X)
-
-
-def test_curve_without_scores_raises(tmp_path):
-    history = anynet.fit(network(), (X, T), epochs=1, progress=False)
-    with pytest.raises(ArgumentTypeError, match=r"^history is .*: wanted the result of fit"):
-        plotting.accuracy_curve(history.epochs, tmp_path / "curve.png")
-    with pytest.raises(
-        ArgumentError,
-        match=r"^the history has no scores: wanted those of one epoch or more",
-    ):
-        plotting.accuracy_curve(anynet.History(), tmp_path / "curve.png")
-    assert not list(tmp_path.iterdir())
-
-
-def test_curve_of_test_scores_alone(tmp_path):
-    pytest.importorskip("matplotlib", reason="needs matplotlib")
-    history = anynet.fit(network(), [(X, T)], (X, T), epochs=1, progress=False)
-    assert history.epochs[0].train_scores == {}
-    plotting.accuracy_curve(history, tmp_path / "curve.png")
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

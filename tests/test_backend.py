@@ -20,7 +20,7 @@ from anynet.backend import (
     kernels_for,
     probe,
 )
-from anynet.errors import BackendError, DTypeError, MissingPackageError
+from anynet.errors import BackendError, DTypeError
 
 ROOT = Path(__file__).parents[1]
 
@@ -297,16 +297,6 @@ def test_no_message_installs_anynet_by_its_import_name():
                 r"anynet\[|pip install anynet",
                 path.read_text(encoding="utf-8"),
             ), path
-
-
-def test_error_without_matplotlib_names_the_package(monkeypatch, tmp_path):
-    from anynet import History, plotting
-    from anynet.training import Epoch
-
-    history = History([Epoch(1, 0.5, {"accuracy": 0.8}, {"accuracy": 0.7}, 1.0)])
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingPackageError, match="pip install matplotlib"):
-        plotting.accuracy_curve(history, tmp_path / "curve.png")
 
 
 def test_duplicate_entry_points(registered):

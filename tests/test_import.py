@@ -34,7 +34,7 @@ def test_modules_are_imported_on_first_use():
     )
     assert done.returncode == 0, done.stderr
     assert anynet.perceptron.gate.__name__ == "gate"
-    assert anynet.plotting.accuracy_curve.__name__ == "accuracy_curve"
+    assert anynet.plotting.learning_curves.__name__ == "learning_curves"
 
 
 @pytest.mark.parametrize(

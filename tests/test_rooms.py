@@ -6,9 +6,9 @@ from pathlib import Path
 import anynet
 
 #: A folder imports from itself and from those before it.
-ROOMS = (
-    "tracing data primitives autodiff compiler layers optimizers training callbacks interop".split()
-)
+ROOMS = """
+    tracing data primitives autodiff compiler layers optimizers training plotting callbacks interop
+""".split()
 
 
 def imported_modules(tree):

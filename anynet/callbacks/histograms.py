@@ -1,15 +1,15 @@
 """Histograms of weights, gradients and activations."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from anynet import tree
 from anynet.arguments import whole_number
-from anynet.array import Array, array_namespace, is_complex
+from anynet.array import Array, array_namespace
 from anynet.autodiff import value_and_grad
-from anynet.backend import get_backend
 from anynet.data.rows import Batch, first_array, slice_rows
 from anynet.errors import ArgumentError
+from anynet.histogram import Histogram, histogram, host_values
 from anynet.layers import Module
 from anynet.layers.capture import capture
 from anynet.state import check_state
@@ -18,19 +18,6 @@ from anynet.training.inputs import call_network
 
 #: Rows of the training data whose gradients and activations are measured by default.
 ROWS = 100
-
-
-class Histogram(NamedTuple):
-    """How many values are in each bin, and the edges of the bins, one more.
-
-    >>> from anynet.callbacks.histograms import Histogram
-    >>> Histogram([3, 1], [0.0, 0.5, 1.0]).counts
-    [3, 1]
-
-    """
-
-    counts: list[int]
-    edges: list[float]
 
 
 class Histograms(Callback):
@@ -124,10 +111,9 @@ class Histograms(Callback):
                 yield f"activations/{path}", [output for _, output in tree.leaves(outputs)]
 
     def _histogram(self, arrays: list[Array]) -> Histogram:
-        host: Any = get_backend("numpy").xp
-        values = host.concatenate([_on_host(x) for x in arrays] or [host.zeros(0)])
-        counts, edges = host.histogram(values[host.isfinite(values)], bins=self.bins)
-        return Histogram(counts.tolist(), edges.tolist())
+        values = host_values(arrays)
+        finite = array_namespace(values).isfinite(values)
+        return histogram(values[finite], self.bins)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the histograms of all epochs."""
@@ -149,8 +135,8 @@ class Histograms(Callback):
                 raise ArgumentError(
                     f"the state of Histograms has an unknown {number!r}: wanted numbers of epochs"
                 )
-            for histogram in histograms.values():
-                check_state("a histogram", histogram, Histogram._fields)
+            for one in histograms.values():
+                check_state("a histogram", one, Histogram._fields)
             epochs[int(number)] = {name: Histogram(**x) for name, x in histograms.items()}
         self.epochs = epochs
 
@@ -163,9 +149,3 @@ def _copied(net: Module) -> Module:
 def _is_single(module: Module) -> bool:
     """Return whether a module has no modules inside."""
     return len(dict(module.modules())) == 1
-
-
-def _on_host(x: Array) -> Any:
-    """Return the values of an array as float64 of NumPy, in one axis."""
-    values = get_backend(x).to_host(x).reshape(-1)
-    return (abs(values) if is_complex(x) else values).astype("float64")

@@ -1,11 +1,10 @@
 """A plot of the losses and scores, drawn again after each epoch."""
 
 import base64
-import io
 import os
 from typing import Any
 
-from anynet.errors import ArgumentError, MissingPackageError
+from anynet.errors import ArgumentError
 from anynet.files import atomic_write
 from anynet.training.callback import Callback, RunView
 from anynet.training.history import History
@@ -38,7 +37,9 @@ class LivePlot(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        _matplotlib()
+        from anynet.plotting.axes import check_matplotlib
+
+        check_matplotlib("callbacks.LivePlot")
         self.path = None if path is None else os.fspath(path)
         self._handle: Any = None
 
@@ -53,9 +54,7 @@ class LivePlot(Callback):
 
     def on_epoch_end(self, run: RunView) -> None:
         """Draw the plot."""
-        image = io.BytesIO()
-        _figure(run.history).savefig(image, format="png")
-        content = image.getvalue()
+        content = _picture(run.history)
         if self.path is not None:
             with atomic_write(self.path) as file:
                 file.write(content)
@@ -70,38 +69,13 @@ class LivePlot(Callback):
             self._handle.update(data, raw=True)
 
 
-def _figure(history: History) -> Any:
-    """Return a figure of the losses of steps and the scores of epochs."""
-    figures, tickers = _matplotlib()
-    scores = dict.fromkeys(name for epoch in history.epochs for name in epoch.scores)
-    figure = figures.Figure(figsize=(8.0 if scores else 4.5, 3.2), layout="constrained")
-    columns = figure.subplots(1, 2 if scores else 1, squeeze=False)[0]
-    columns[0].plot(range(1, len(history.losses) + 1), history.losses, linewidth=0.8)
-    columns[0].set(xlabel="step", ylabel="loss")
-    for name in scores:
-        numbers = [epoch.number for epoch in history.epochs if name in epoch.scores]
-        values = [epoch.scores[name] for epoch in history.epochs if name in epoch.scores]
-        columns[1].plot(numbers, values, "o-", markersize=3, label=name)
-    if scores:
-        columns[1].set(xlabel="epoch")
-        columns[1].xaxis.set_major_locator(tickers.MaxNLocator(integer=True))
-        columns[1].legend()
-    for axes in columns:
-        axes.grid(alpha=0.3)
-    return figure
+def _picture(history: History) -> bytes:
+    """Return the learning curves of a run as the content of a PNG file."""
+    from anynet.plotting.curves import STEP_LOSS, learning_curves
+    from anynet.plotting.figure import png_of
 
-
-def _matplotlib() -> tuple[Any, Any]:
-    """Return matplotlib's modules of figures and ticks.
-
-    Raises:
-        MissingPackageError: it is not installed.
-
-    """
-    try:
-        from matplotlib import figure, ticker
-    except ImportError as error:
-        raise MissingPackageError(
-            f"callbacks.LivePlot needs matplotlib ({error}): pip install matplotlib"
-        ) from error
-    return figure, ticker
+    scores = [
+        name for epoch in history.epochs for name in (*epoch.train_scores, *epoch.test_scores)
+    ]
+    panels = learning_curves(history, dict.fromkeys((STEP_LOSS, *scores)))
+    return png_of(panels.figure)

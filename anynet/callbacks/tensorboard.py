@@ -7,9 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 from anynet.arguments import describe, whole_number
-from anynet.callbacks.histograms import Histogram, Histograms
+from anynet.callbacks.histograms import Histograms
 from anynet.callbacks.monitor import values_of
 from anynet.errors import ArgumentTypeError, MissingPackageError
+from anynet.histogram import Histogram
 from anynet.training.callback import Callback, RunView
 
 
