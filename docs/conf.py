@@ -21,10 +21,10 @@ author = "the anynet developers"
 copyright = "2026, the anynet developers"
 version = release = anynet.__version__
 language = "en"
+smartquotes = False  # a prime in a formula is no quote
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "myst_nb",
     "sphinx_copybutton",
@@ -39,9 +39,9 @@ exclude_patterns = ["_*"]
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
-autosummary_generate = False
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+napoleon_custom_sections = [("Attributes", "params_style")]
 maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from public_reference import FIRST, MODULES, public_objects
+from public_objects import MODULES, NAMES
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -29,9 +29,15 @@ PAGE = re.compile(r"\bdocs/([\w/]+)\.md")
 SOURCE = re.compile(r"^( *)Source: (.*(?:\n *\S.*)*)", re.MULTILINE)
 
 MISSING = object()
-#: The public name of each object, by identity.
-PUBLIC = {id(value): FIRST[name] for name, value in public_objects().items()}
-PUBLIC |= {id(module): name for name, module in MODULES.items()}
+
+
+def rewritten(text: str, where: str) -> str:
+    """Return the docstring of a dotted name as reStructuredText."""
+    parts = NO_TEXT.split(text)
+    # Parts with odd indices are those that the pattern found.
+    parts[::2] = [PAGE.sub(r":doc:`/\1`", SIGNS.sub(_escape, text)) for text in parts[::2]]
+    parts[1::2] = [_link(part, where) for part in parts[1::2]]
+    return SOURCE.sub(_field, "".join(parts))
 
 
 def rewrite(
@@ -43,11 +49,7 @@ def rewrite(
     lines: list[str],
 ) -> None:
     """Rewrite the lines of a docstring in place."""
-    parts = NO_TEXT.split("\n".join(lines))
-    # Parts with odd indices are those that the pattern found.
-    parts[::2] = [PAGE.sub(r":doc:`/\1`", SIGNS.sub(_escape, text)) for text in parts[::2]]
-    parts[1::2] = [_link(part, name) for part in parts[1::2]]
-    lines[:] = SOURCE.sub(_field, "".join(parts)).split("\n")
+    lines[:] = rewritten("\n".join(lines), name).split("\n")
 
 
 def _escape(sign: re.Match[str]) -> str:
@@ -114,11 +116,11 @@ def _annotations(owner: Any) -> set[str]:
 
 def _public_name(owner: Any, part: str, value: Any) -> str | None:
     """Return the name under which the reference describes an object, or None."""
-    if id(value) in PUBLIC:
-        return PUBLIC[id(value)]
+    if id(value) in NAMES:
+        return NAMES[id(value)]
     for cls in owner.__mro__ if inspect.isclass(owner) else ():
-        if part in vars(cls) and id(cls) in PUBLIC:
-            return f"{PUBLIC[id(cls)]}.{part}"
+        if part in vars(cls) and id(cls) in NAMES:
+            return f"{NAMES[id(cls)]}.{part}"
     return None
 
 
