@@ -1,5 +1,6 @@
 """The documents work as written: code blocks run, links and names resolve."""
 
+import ast
 import re
 from importlib import import_module
 from types import ModuleType
@@ -16,6 +17,7 @@ import anynet
 BUILT = ("docs/notebooks", "docs/project", "docs/_build")
 DOCUMENTS = [
     ROOT / "README.md",
+    ROOT / "README.ja.md",
     ROOT / "CONTRIBUTING.md",
     *(
         path
@@ -75,10 +77,36 @@ def test_readme_blocks_train_a_network(backend, run_blocks):
     assert list(swish.parameters()) == ["beta"]
 
 
+def test_japanese_readme_has_the_code_and_figures_of_the_english_one():
+    """Comments are translated. A link to the other language, and links to the book, may differ."""
+    english, japanese = TEXTS["README.md"], TEXTS["README.ja.md"]
+    for text_of in (python_code, plain_blocks, table_figures):
+        assert text_of(japanese) == text_of(english)
+    assert {*links(english)} <= {*links(japanese)} | {"README.ja.md"}
+
+
+def python_code(text: str) -> list[str]:
+    return [ast.unparse(ast.parse(block)) for block in PYTHON.findall(text)]
+
+
+def plain_blocks(text: str) -> list[str]:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+    return [block for language, block in blocks if not language]
+
+
+def table_figures(text: str) -> list[str]:
+    rows = "\n".join(re.findall(r"^\|.*", text, re.M))
+    return re.findall(r"\d[\d.-]*|`[^`]+`", rows)
+
+
+def links(text: str) -> list[str]:
+    return re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_links_resolve(name):
     folder = (ROOT / name).parent
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", TEXTS[name]):
+    for target in links(TEXTS[name]):
         if not target.startswith("http"):
             assert (folder / target).exists(), target
 
