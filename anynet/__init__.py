@@ -51,7 +51,7 @@ from anynet.training.checkpoint import load, save
 from anynet.training.fit import fit
 
 if TYPE_CHECKING:
-    from anynet import bench, cli, perceptron, plotting
+    from anynet import bench, cli, perceptron, plotting, report
 
 __version__ = "0.1.0"
 
@@ -97,6 +97,7 @@ __all__ = [
     "perceptron",
     "plotting",
     "random",
+    "report",
     "save",
     "stop_gradient",
     "summary",
@@ -107,7 +108,7 @@ __all__ = [
 ]
 
 #: Modules that are imported when they are first used.
-_LAZY = frozenset({"bench", "cli", "perceptron", "plotting"})
+_LAZY = frozenset({"bench", "cli", "perceptron", "plotting", "report"})
 
 
 # Type checkers find these names above, and report all others.

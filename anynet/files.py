@@ -74,6 +74,13 @@ def atomic_write(
         temporary.close()
 
 
+def check_writable(folder: Path) -> None:
+    """Raise OSError unless files can be created in a folder. Nothing stays in it."""
+    temporary = _Temporary(folder)
+    temporary.file.close()
+    temporary.close()
+
+
 def real_path(path: str | os.PathLike[str]) -> Path:
     """Return an absolute path without symbolic links. A ``~`` is the home folder."""
     return Path(os.path.realpath(os.path.expanduser(path)))

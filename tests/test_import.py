@@ -10,7 +10,7 @@ import pytest
 
 import anynet
 
-LAZY = "bench cli perceptron plotting".split()
+LAZY = "bench cli perceptron plotting report".split()
 
 
 def test_all_public_names_exist():

@@ -6,8 +6,7 @@ from typing import Any
 from anynet import tree
 from anynet.arguments import whole_number
 from anynet.array import Array, array_namespace
-from anynet.autodiff import value_and_grad
-from anynet.data.rows import Batch, first_array, slice_rows
+from anynet.data.rows import Batch
 from anynet.errors import ArgumentError
 from anynet.histogram import Histogram, histogram, host_values
 from anynet.layers import Module
@@ -15,9 +14,7 @@ from anynet.layers.capture import capture
 from anynet.state import check_state
 from anynet.training.callback import Callback, RunView
 from anynet.training.inputs import call_network
-
-#: Rows of the training data whose gradients and activations are measured by default.
-ROWS = 100
+from anynet.training.sample import copied, gradients_on, sample_of
 
 
 class Histograms(Callback):
@@ -71,42 +68,28 @@ class Histograms(Callback):
 
     def measure(self, run: RunView) -> dict[str, Histogram]:
         """Return the histograms of the network of a run, by name."""
-        x, t, *weights = self._batch(run)
         histograms = {}
-        for name, values in self._values(run, x, t, weights):
+        for name, values in self._values(run, self._batch(run)):
             histograms[name] = self._histogram(values)
         return histograms
 
     def _batch(self, run: RunView) -> Batch:
-        batch = self.data
-        if batch is None and run.rows is not None:
-            count = min(ROWS, first_array(run.rows).shape[0])
-            batch = slice_rows(run.rows, slice(count))
-        elif batch is None:
-            batch = run.batch
+        batch = sample_of(run) if self.data is None else self.data
         if batch is None:
             raise ArgumentError(
                 "Histograms has no data before the first batch: give it data=(x, t)"
             )
         return batch
 
-    def _values(
-        self,
-        run: RunView,
-        x: Any,
-        t: Any,
-        weights: list[Array],
-    ) -> Iterator[tuple[str, list[Array]]]:
+    def _values(self, run: RunView, batch: Batch) -> Iterator[tuple[str, list[Array]]]:
         """Yield the arrays of each histogram by name."""
         for path, parameter in tree.leaves(run.net):
             yield f"weights/{path}", [parameter]
-        copy = _copied(run.net)
-        _, gradients = value_and_grad(run.loss_of_batch)(copy, x, t, *weights)
-        for path, gradient in tree.leaves(gradients):
+        for path, gradient in tree.leaves(gradients_on(run, batch)):
             yield f"gradients/{path}", [gradient]
         if isinstance(run.net, Module):
-            captured = capture(_copied(run.net), lambda path, module: _is_single(module))
-            _, activations = call_network(captured, x)
+            captured = capture(copied(run.net), lambda path, module: _is_single(module))
+            _, activations = call_network(captured, batch[0])
             for path, outputs in activations.items():
                 yield f"activations/{path}", [output for _, output in tree.leaves(outputs)]
 
@@ -139,11 +122,6 @@ class Histograms(Callback):
                 check_state("a histogram", one, Histogram._fields)
             epochs[int(number)] = {name: Histogram(**x) for name, x in histograms.items()}
         self.epochs = epochs
-
-
-def _copied(net: Module) -> Module:
-    """Return the network with arrays of its own."""
-    return tree.map(lambda x: array_namespace(x).asarray(x, copy=True), net)
 
 
 def _is_single(module: Module) -> bool:

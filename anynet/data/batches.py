@@ -74,6 +74,11 @@ class Batches:
                 + ("; with steps_per_epoch a generator is read on" if name == "train" else "")
             )
 
+    @property
+    def can_begin_again(self) -> bool:
+        """Whether the data can be read once more, which a generator cannot."""
+        return not isinstance(self._source, Iterator)
+
     def first(self) -> Batch:
         """Return the first batch of the next pass.
 

@@ -143,7 +143,8 @@ class Summary:
         """Return the number of values in a state: "trained", "frozen" or "buffer"."""
         return sum(row.count_of(state) for row in self.rows)
 
-    def _table(self) -> Table:
+    def table(self) -> Table:
+        """Return the rows, and the totals below them."""
         headings = self._headings
         lines = [[cells.get(heading, "") for heading in headings] for cells in self._lines()]
         return Table(headings, lines, numeric=("count", "multiply-adds"))
@@ -165,12 +166,12 @@ class Summary:
             yield {"layer": "buffers", "count": f"{self.buffers:,}"}
 
     def __str__(self) -> str:
-        return str(self._table())
+        return str(self.table())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return self._table()._repr_html_()
+        return self.table()._repr_html_()
 
 
 def summary(

@@ -10,6 +10,7 @@ from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers import Module
 from anynet.training.history import History
 from anynet.training.step import SupportsUpdate
+from anynet.training.stopwatch import Stopwatch
 
 #: The methods of a callback, in the order of a run.
 MOMENTS = ("on_train_begin", "on_epoch_begin", "on_step_end", "on_epoch_end", "on_train_end")
@@ -132,13 +133,18 @@ class Callbacks:
     Args:
         callbacks: called in this order at each moment. An object with some of these methods
             and a state is enough, such as the schedule `anynet.optimizers.schedules.Plateau`.
+        clock: counts the time of each callback, None to count none.
 
     Raises:
         ArgumentTypeError: one of them is not a callback.
 
     """
 
-    def __init__(self, callbacks: Sequence[Callback]) -> None:
+    def __init__(
+        self,
+        callbacks: Sequence[Callback],
+        clock: Stopwatch | None = None,
+    ) -> None:
         if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
             raise ArgumentTypeError(
                 f"callbacks is {describe(callbacks)}: wanted a list, such as "
@@ -155,7 +161,10 @@ class Callbacks:
                     f"a callback is {describe(callback)}: wanted an object of a subclass of "
                     "anynet.callbacks.Callback"
                 )
-        self._all = tuple(callbacks)
+        #: Counts the time of each callback, None to count none.
+        self.clock = clock
+        #: The class of the callback that runs or ran last.
+        self.last = ""
         self._by_moment = {
             moment: [callback for callback in callbacks if _overrides(callback, moment)]
             for moment in MOMENTS
@@ -169,10 +178,25 @@ class Callbacks:
         """Call a moment of each callback. An error says in a note where it was raised."""
         for callback in self._by_moment[moment]:
             try:
-                getattr(callback, moment)(run)
+                if self.clock is None:
+                    getattr(callback, moment)(run)
+                else:
+                    self._call_timed(self.clock, callback, moment, run)
             except Exception as error:
                 error.add_note(f"in {moment} of the callback {type(callback).__name__}")
                 raise
+
+    def _call_timed(
+        self,
+        clock: Stopwatch,
+        callback: Callback,
+        moment: str,
+        run: RunView,
+    ) -> None:
+        self.last = type(callback).__name__
+        # Callbacks of anynet that a user has not passed have a name in a report.
+        with clock.part(getattr(callback, "_part", "") or f"callback {self.last}"):
+            getattr(callback, moment)(run)
 
     def steps_until_stop(self, updates: int, most: int) -> int:
         """Return how many steps the device may make after this many updates, at least 1.

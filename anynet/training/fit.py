@@ -2,20 +2,21 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from operator import length_hint
-from typing import Any
+from typing import TYPE_CHECKING
 
-from anynet import losses, metrics, optimizers, tree
-from anynet.arguments import check_flag, describe, example, whole_number
-from anynet.array import Array, is_array
+from anynet import losses, metrics, optimizers
+from anynet.arguments import whole_number
+from anynet.array import Array
 from anynet.data.batches import Batches
 from anynet.data.loader import Loader
 from anynet.data.rows import slice_rows
-from anynet.errors import ArgumentError, ArgumentTypeError
+from anynet.errors import ArgumentError
 from anynet.layers import Module
 from anynet.metrics import Metric
-from anynet.optimizers.protocol import check_schedule, is_optimizer
+from anynet.optimizers.protocol import check_schedule
 from anynet.precision import MixedPrecision
 from anynet.state import stateful
 from anynet.training.averages import TrainingWeights
@@ -26,18 +27,17 @@ from anynet.training.inputs import call_network
 from anynet.training.programs import keep_programs, take_programs
 from anynet.training.progress import Display, display_of_run
 from anynet.training.rates import with_schedules
-from anynet.training.resume import open_run
+from anynet.training.recipe import Recipe, checked_history
+from anynet.training.record import Record
+from anynet.training.resume import Checkpoint, RunFile, open_run
 from anynet.training.run import Run
-from anynet.training.settings import run_settings
-from anynet.training.sources import Data, batches_of, is_rows, rows_of, split_rows
-from anynet.training.step import (
-    SupportsUpdate,
-    check_loss,
-    loss_of_batch,
-    takes_network,
-    training_step,
-)
+from anynet.training.run_data import RunData, open_data
+from anynet.training.sources import Data
+from anynet.training.step import SupportsUpdate, check_loss, loss_of_batch
 from anynet.training.tasks import task_of
+
+if TYPE_CHECKING:
+    from anynet.report.reporter import Reporter
 
 
 def fit(
@@ -56,6 +56,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
+    report: str | os.PathLike[str] | None = None,
     history: History | None = None,
     precision: MixedPrecision | None = None,
     compile: bool = False,
@@ -119,6 +120,9 @@ def fit(
         checkpoint: a file, by convention ``….safetensors``, to which the run is written. If it
             exists, the run goes on from it, see docs/guides/checkpoints.md.
         checkpoint_every: after how many steps the file is written, None for the end of each epoch.
+        report: a file, such as ``run.html``, to which a page about the run is written at its end,
+            also after Ctrl-C or an error, see [Reports](report.md). It costs a gradient on 100 rows
+            for each epoch and a pass over the test data at the end.
         history: the History of an earlier call, to go on with it: its epochs count, and the new
             ones are added to it. With 3 epochs in the history, ``epochs=5`` trains epochs 4 and 5,
             on the batches that they have in a run of 5 epochs.
@@ -153,91 +157,131 @@ def fit(
     1.0
 
     """
-    step = training_step(loss, precision=precision)
-    _check_network(net, loss)
-    if steps_per_epoch is not None:
-        steps_per_epoch = whole_number("steps_per_epoch", steps_per_epoch, 1)
-    if validation_split is not None:
-        train, test = _split(train, test, validation_split, seed)
-    _check_optimizer(optimizer)
-    epochs = whole_number("epochs", epochs, 0)
-    check_flag("compile", compile)
-    check_flag("progress", progress)
-    history = _checked_history(history)
-    Callbacks(callbacks)
-    file = open_run(checkpoint, checkpoint_every)
-    done = len(history.epochs if file is None else file.history(history).epochs)
-    batches = _training_batches(net, train, epochs - done, batch_size, seed, steps_per_epoch)
-    if batches is not train and isinstance(batches, Loader):
-        steps = steps_per_epoch or len(batches)
-        batches.epoch, batches.batch = divmod(done * steps, len(batches))
-    data: dict[str, Loader | Batches] = {"train": rows_of(batches)}
-    if test is not None:
-        data["test"] = rows_of(batches_of("test", test, net, epochs - done))
-    # Training alone reads an iterable of training data.
-    measured = {part: rows for part, rows in data.items() if rows is not batches}
-    optimizer = optimizers.SGD(0.1) if optimizer is None else optimizer
-    writer = None
-    if file is not None:
-        stateful("optimizer", optimizer)
-        settings = run_settings(
-            net,
-            {"train": batches, "test": data.get("test")},
-            optimizer,
-            loss=loss,
-            metric=metric,
-            validation_split=validation_split,
-            steps_per_epoch=steps_per_epoch,
-            precision=precision,
-            compile=compile,
-        )
-        writer = file.writer(settings, callbacks, epochs, batches)
-        file.begin(history)
-    own = () if writer is None else (writer,)
-    run = Run(
+    recipe = Recipe(
         net,
-        optimizer,
-        batches,
-        step,
-        history,
-        Callbacks([*with_schedules(callbacks, optimizer), TrainingWeights(), *own]),
-        loss_of_batch(loss),
-        precision,
+        loss,
+        optimizers.SGD(0.1) if optimizer is None else optimizer,
+        whole_number("epochs", epochs, 0),
+        metric,
+        validation_split,
         steps_per_epoch,
+        callbacks,
+        precision,
+        compile,
+        progress,
     )
+    history = checked_history(history)
+    reporter = None if report is None else _reporter(report, checkpoint, checkpoint_every)
+    file = open_run(checkpoint, checkpoint_every)
+    data = open_data(
+        net,
+        train,
+        test,
+        done=len(history.epochs if file is None else file.history(history).epochs),
+        epochs=recipe.epochs,
+        batch_size=batch_size,
+        seed=seed,
+        validation_split=validation_split,
+        steps_per_epoch=steps_per_epoch,
+    )
+    record = None if reporter is None else reporter.record
+    writer = None if file is None else _writer(file, recipe, data, record)
+    if file is not None:
+        file.begin(history)
+    run = _open(recipe, data, history, record, writer)
+    with nullcontext() if reporter is None else reporter.of(run, recipe, data):
+        _train(run, recipe, data, writer)
+    return history
+
+
+def _reporter(
+    report: str | os.PathLike[str],
+    checkpoint: str | os.PathLike[str] | None,
+    checkpoint_every: int | None,
+) -> "Reporter":
+    """Return the writer of a report, whose folder is above this one."""
+    from anynet.report.reporter import Reporter
+
+    return Reporter(report, checkpoint, checkpoint_every)
+
+
+def _writer(
+    file: RunFile,
+    recipe: Recipe,
+    data: RunData,
+    record: Record | None,
+) -> Checkpoint:
+    """Return the callback that writes the file of a run."""
+    stateful("optimizer", recipe.optimizer)
+    settings = recipe.settings(data)
+    return file.writer(settings, recipe.callbacks, recipe.epochs, data.batches, record)
+
+
+def _open(
+    recipe: Recipe,
+    data: RunData,
+    history: History,
+    record: Record | None,
+    writer: Checkpoint | None,
+) -> Run:
+    """Return the run, before its first step."""
+    callbacks = with_schedules(recipe.callbacks, recipe.optimizer)
+    callbacks.append(TrainingWeights())
+    # The file of the run has the states of all others.
+    callbacks += [part for part in (record, writer) if part is not None]
+    return Run(
+        recipe.net,
+        recipe.optimizer,
+        data.batches,
+        recipe.step(),
+        history,
+        Callbacks(callbacks, None if record is None else record.clock),
+        loss_of_batch(recipe.loss),
+        recipe.precision,
+        recipe.steps_per_epoch,
+    )
+
+
+def _train(
+    run: Run,
+    recipe: Recipe,
+    data: RunData,
+    writer: Checkpoint | None,
+) -> None:
+    """Train until the run has its epochs, a callback ends it, or Ctrl-C."""
+    history = run.history
     history.interrupted = False
     try:
-        batch = batches.first() if isinstance(batches, Batches) else batches.parts
-        check_loss(loss, has_weights=len(batch) == 3)
-        by_name = _checked_metrics(net, loss, metric, data.values())
-        if by_name and metric != "auto" and not measured:
-            raise ArgumentError(
-                f"metric is {', '.join(by_name)} and there are no data to measure it on: train is "
-                "an iterable, which is read once per epoch. Pass test as well"
-            )
-        if writer is None and done >= epochs:
-            return history
+        check_loss(recipe.loss, has_weights=len(data.first) == 3)
+        by_name = _checked_metrics(recipe, data)
+        if writer is None and len(history.epochs) >= recipe.epochs:
+            return
         run.use_averages(False)
         if writer is not None:
-            writer.resume(run, progress)
-        _check_schedule(run, epochs * (steps_per_epoch or length_hint(batches)))
-        if compile:
-            run.compile(take_programs(loss))
-        headings = [f"{part} {name}" for name in by_name for part in measured]
-        with display_of_run(epochs, headings) if progress else Display() as display:
-            run.call("on_train_begin")
-            while len(history.epochs) < epochs and not run.is_stopping:
-                _train_epoch(run, measured, by_name, display)
+            writer.resume(run, recipe.progress)
+        _check_schedule(run, recipe.epochs * (recipe.steps_per_epoch or length_hint(data.batches)))
+        if recipe.compile:
+            run.compile(take_programs(recipe.loss))
+        _train_epochs(run, recipe, data.measured, by_name)
     except KeyboardInterrupt:
         history.interrupted = True
     finally:
-        keep_programs(loss, run.programs())
-    run.use_averages(False)
-    if writer is not None:
-        writer.finish(run)
-    run.use_averages(True)
-    run.call("on_train_end")
-    return history
+        keep_programs(recipe.loss, run.programs())
+    _finish(run, writer)
+
+
+def _train_epochs(
+    run: Run,
+    recipe: Recipe,
+    measured: dict[str, Loader | Batches],
+    by_name: dict[str, Metric],
+) -> None:
+    headings = [f"{part} {name}" for name in by_name for part in measured]
+    display = display_of_run(recipe.epochs, headings) if recipe.progress else Display()
+    with display:
+        run.call("on_train_begin")
+        while len(run.history.epochs) < recipe.epochs and not run.is_stopping:
+            _train_epoch(run, measured, by_name, display)
 
 
 def _train_epoch(
@@ -250,15 +294,27 @@ def _train_epoch(
     start = time.perf_counter()
     run.begin_epoch(len(run.history.epochs) + 1)
     run.call("on_epoch_begin")
-    mean = run.train(display)
+    with run.part("training"):
+        mean = run.train(display)
     seconds = time.perf_counter() - start
     run.use_averages(True)
-    scores = {part: compute_scores(run.net, rows, by_name) for part, rows in measured.items()}
+    with run.part("evaluation"):
+        scores = {part: compute_scores(run.net, rows, by_name) for part, rows in measured.items()}
     parts = scores.get("train", {}), scores.get("test", {})
     epoch = Epoch(run.epoch, mean, *parts, seconds)
     run.history.epochs.append(epoch)
     display.finish(epoch)
     run.call("on_epoch_end")
+
+
+def _finish(run: Run, writer: Checkpoint | None) -> None:
+    """Write the file of a run that has ended, and let the network have its averages."""
+    run.use_averages(False)
+    if writer is not None:
+        with run.part("checkpoint"):
+            writer.finish(run)
+    run.use_averages(True)
+    run.call("on_train_end")
 
 
 def _check_schedule(run: Run, steps: int) -> None:
@@ -273,117 +329,25 @@ def _check_schedule(run: Run, steps: int) -> None:
         check_schedule(run.optimizer, steps - run.updates)
 
 
-def _checked_history(history: History | None) -> History:
-    """Return the history to go on with, a new one for None.
-
-    Raises:
-        ArgumentTypeError: it is something else.
-
-    """
-    if history is None:
-        return History()
-    if not isinstance(history, History):
-        raise ArgumentTypeError(
-            f"history is {describe(history)}: wanted the History that an earlier call of fit "
-            "returned"
-        )
-    return history
-
-
-def _check_network(net: Any, loss: Callable[..., Array]) -> None:
-    """Raise ArgumentTypeError unless the network has arrays to train, and can be called if the loss
-    does not call it.
-    """
-    is_network = isinstance(net, Module) or (
-        not is_array(net) and next(tree.leaves(net), None) is not None
-    )
-    if not is_network or not (callable(net) or takes_network(loss)):
-        raise ArgumentTypeError(
-            f"net is {describe(net)}: wanted a layers.Module, such as layers.Sequential(…)"
-        )
-
-
-def _check_optimizer(optimizer: Any) -> None:
-    """Raise ArgumentTypeError unless the optimizer has a method update(net, grads), or is None."""
-    if optimizer is not None and not is_optimizer(optimizer):
-        wanted = example(optimizer, optimizers, default="optimizers.SGD(0.1)", call=True)
-        raise ArgumentTypeError(
-            f"optimizer is {describe(optimizer)}: wanted an optimizer with update(net, grads), "
-            f"such as {wanted}"
-        )
-
-
-def _training_batches(
-    net: Module,
-    data: Data,
-    epochs: int,
-    batch_size: int | None,
-    seed: int | None,
-    steps: int | None,
-) -> Loader | Batches:
-    """Return a shuffled loader for a pair of arrays, and other data as `batches_of` does.
-
-    Raises:
-        ArgumentError: a batch size or a seed for data that make their own batches.
-
-    """
-    if is_rows(data):
-        size = 100 if batch_size is None else batch_size
-        x, t, *weights = data
-        return Loader(
-            x, t, size, weights=next(iter(weights), None), seed=0 if seed is None else seed
-        )
-    for name, value in (("batch_size", batch_size), ("seed", seed)):
-        if value is not None:
-            raise ArgumentError(
-                f"{name} is {describe(value)} and train is {describe(data)}, which makes its own "
-                "batches: set it there instead"
-            )
-    return batches_of("train", data, net, epochs, steps)
-
-
-def _split(
-    train: Data,
-    test: Data | None,
-    share: float,
-    seed: int | None,
-) -> tuple[Data, Data]:
-    """Return the training data and the test data that are a share of their rows.
-
-    Raises:
-        ArgumentError: there are test data, or train makes its own batches.
-
-    """
-    if test is not None:
-        raise ArgumentError("validation_split and test were given: wanted one of them")
-    if not is_rows(train):
-        raise ArgumentError(
-            f"validation_split is {share!r:.40} and train is {describe(train)}, which makes its "
-            "own batches: pass arrays (x, t), or test data as test"
-        )
-    return split_rows(train, share, 0 if seed is None else seed)
-
-
-def _checked_metrics(
-    net: Module,
-    loss: Callable[..., Array],
-    metric: Score | Sequence[Score] | str | None,
-    data: Iterable[Loader | Batches],
-) -> dict[str, Metric]:
+def _checked_metrics(recipe: Recipe, data: RunData) -> dict[str, Metric]:
     """Return the metrics by name, after a check that they and the loss fit the data.
 
     The check computes one row of outputs and reads all labels.
+
+    Raises:
+        ArgumentError: there are no data to measure the metrics on.
+
     """
-    task = task_of(loss)
+    task, metric = task_of(recipe.loss), recipe.metric
     by_loss = isinstance(metric, str) and metric == "auto"
     chosen = {} if by_loss or metric is None else metrics_by_name(metric)
     if task is None and not chosen:
         # The network need not be a function of x alone.
         return chosen
-    for batches in data:
+    for batches in data.rows.values():
         x, labels, *_ = batches.first() if isinstance(batches, Batches) else batches.parts
         x, t = slice_rows(x, slice(1)), slice_rows(labels, slice(1))
-        outputs = call_network(net, x)
+        outputs = call_network(recipe.net, x)
         if task is not None:
             task.check(outputs, labels)
             if by_loss and not chosen:
@@ -392,4 +356,9 @@ def _checked_metrics(
             # Another function need not have a value for one row.
             if not isinstance(one, metrics.OfAllRows):
                 read_score(name, one(outputs, t))
+    if chosen and metric != "auto" and not data.measured:
+        raise ArgumentError(
+            f"metric is {', '.join(chosen)} and there are no data to measure it on: train is an "
+            "iterable, which is read once per epoch. Pass test as well"
+        )
     return chosen

@@ -27,6 +27,7 @@ from anynet.training.checkpoint import NETWORK, RUN, TIED, network_part, replace
 from anynet.training.encoding import decode, encode
 from anynet.training.finite import non_finite_parameter
 from anynet.training.history import Epoch, History
+from anynet.training.record import Record
 from anynet.training.run import Run
 from anynet.training.safetensors import Stored, read_arrays, write_arrays
 from anynet.training.settings import Settings, differences, show_setting
@@ -102,6 +103,21 @@ class SavedRun:
                 except AnynetError as error:
                     raise self._misfit(error) from error
 
+    def restore_record(self, record: Record) -> None:
+        """Go on with the record of the file, which a run without a report does not have.
+
+        Raises:
+            DataError: it is another state.
+
+        """
+        state = self.states.get("record")
+        if state is None:
+            return
+        try:
+            record.load_state_dict(state)
+        except _MALFORMED as error:
+            raise self._misfit(error) from error
+
     def _restore(self, run: Run, states: dict[str, Any]) -> None:
         # Each of these changes nothing if it raises. The optimizer may be a user's.
         stateful("optimizer", run.optimizer).load_state_dict(states["optimizer"])
@@ -159,8 +175,16 @@ class RunFile:
         callbacks: Sequence[Callback],
         epochs: int,
         batches: Any,
+        record: Record | None = None,
     ) -> "Checkpoint":
         """Return the callback that writes the file, and create its folder.
+
+        Args:
+            settings: of the run.
+            callbacks: those of the user.
+            epochs: how many the run has.
+            batches: the training data.
+            record: for a report, written to the file too.
 
         Raises:
             ArgumentError: the file has other settings.
@@ -169,7 +193,7 @@ class RunFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.saved is not None:
             self.saved.check(settings)
-        arguments = self.path, settings, callbacks, epochs, self.saved
+        arguments = self.path, settings, callbacks, epochs, self.saved, record
         if self.every is None or not isinstance(batches, Loader):
             return Checkpoint(*arguments)
         return StepCheckpoint(*arguments, every=self.every)
@@ -202,6 +226,17 @@ def open_run(path: str | os.PathLike[str] | None, every: int | None) -> RunFile 
             f"checkpoint is {describe(path)}: wanted a file, such as 'run.safetensors'"
         )
     return RunFile(real_path(path), every)
+
+
+def read_run(path: str | os.PathLike[str]) -> SavedRun:
+    """Return the contents of a run's file.
+
+    Raises:
+        DataError: the file is damaged, or is not that of a run.
+        FileNotFoundError: the file does not exist.
+
+    """
+    return _read(real_path(path))
 
 
 def _contents_of(path: Path) -> SavedRun | None:
@@ -254,6 +289,7 @@ def _parse(path: Path, arrays: dict[str, Stored], texts: dict[str, str]) -> Save
     losses = [float(loss) for loss in arrays["history.losses"][0]]
     settings = run["settings"]
     states = {name: run["states"][name] for name in _STATES}
+    states["record"] = run["states"].get("record")
     for saved in states["callbacks"]:
         saved["type"], saved["state"]
     counts = [states["step"], len(losses) - states["step"], len(states["callbacks"])]
@@ -277,8 +313,11 @@ class Checkpoint(Callback):
         callbacks: the others.
         epochs: how many the run has.
         saved: the contents of the file to go on with, None for a new run.
+        record: the record of the run for a report, None for no report.
 
     """
+
+    _part = "checkpoint"
 
     def __init__(
         self,
@@ -287,12 +326,14 @@ class Checkpoint(Callback):
         callbacks: Sequence[Callback],
         epochs: int,
         saved: SavedRun | None,
+        record: Record | None = None,
     ) -> None:
         self.path = path
         self._settings = settings
         self._callbacks = callbacks
         self._epochs = epochs
         self._saved = saved
+        self._record = record
         #: Whether the run is in a state to write: Ctrl-C may cut a restore.
         self._is_ready = False
         #: The position of the run in the last file.
@@ -309,6 +350,8 @@ class Checkpoint(Callback):
             return
         run.is_stopping = self._saved.is_stopped(self._epochs, self._callbacks)
         self._restore(run)
+        if self._record is not None:
+            self._saved.restore_record(self._record)
         run.resumed_step = self._saved.states["step"]
         if isinstance(run.batches, Batches) and run.steps_per_epoch is not None:
             run.batches.skip(run.updates)
@@ -418,6 +461,8 @@ class Checkpoint(Callback):
             "stopped": self._epochs if run.is_stopping else None,
             "step": run.step if _is_inside(run) else 0,
         }
+        if self._record is not None:
+            parts["record"] = self._record.state_dict()
         states = {name: encode(name, part, arrays) for name, part in parts.items()}
         host = get_backend("numpy")
         arrays["history.losses"] = host.xp.asarray(run.history.losses, dtype=host.xp.float64)

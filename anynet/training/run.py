@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, count, islice
 from operator import length_hint
 from typing import NoReturn
@@ -66,12 +67,15 @@ class Run:
         self.batch: Batch | None = None
         #: Whether the run ends after this step.
         self.is_stopping = False
+        #: The class of the callback that ended the run, if a clock counts the time of callbacks.
+        self.stopped_by = ""
         #: Whether a step was begun and has not ended, because a second Ctrl-C cut it.
         self.in_step = False
         #: How many steps of the next epoch are in the history, if a checkpoint has decided that.
         self.resumed_step: int | None = None
         #: The number of steps of an epoch, None for a pass over the batches.
         self.steps_per_epoch = steps_per_epoch
+        self._clock = callbacks.clock
         self._step = step
         #: A step on rows of the data, if the device can repeat it.
         self._on_rows: CompiledStep | None = None
@@ -102,6 +106,7 @@ class Run:
     def stop(self) -> None:
         """End the run after this step."""
         self.is_stopping = True
+        self.stopped_by = self.stopped_by or self.callbacks.last
 
     def use_averages(self, wanted: bool) -> None:
         """Let the network have the averaged weights, or those of training.
@@ -116,6 +121,10 @@ class Run:
     def call(self, moment: str) -> None:
         """Call a moment of the callbacks."""
         self.callbacks.call(moment, self)
+
+    def part(self, name: str) -> AbstractContextManager[None]:
+        """Return a context whose time counts for a part of the run."""
+        return nullcontext() if self._clock is None else self._clock.part(name)
 
     def compile(self, programs: Sequence[Program]) -> None:
         """Record the step and replay it from now on.
@@ -214,7 +223,10 @@ class Run:
 
     def _steps(self, interrupt: DeferredInterrupt) -> Iterator[Array]:
         """Train on every batch and yield the loss of each."""
-        for batch in interrupt.undeferred(self._batches()):
+        batches = self._batches()
+        if self._clock is not None:
+            batches = self._clock.timed("loading of batches", batches)
+        for batch in interrupt.undeferred(batches):
             self.batch = batch
             self.in_step = True
             loss = self._step(self.net, self.optimizer, *batch)
