@@ -6,27 +6,28 @@ work on the machine then slows all of them equally. Separate processes keep the 
 one library from taking the cores of the next.
 """
 
-import importlib
-import importlib.util
 import multiprocessing
 import os
-import sys
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Any
 
 from anynet import losses, optimizers, random
+from anynet.arguments import describe
 from anynet.backend import Report, configure, probe
 from anynet.compiler.compiled_step import compile
-from anynet.errors import AnynetError, ArgumentError
+from anynet.errors import AnynetError, ArgumentError, StateError
 from anynet.layers import Module
+from anynet.named import call_maker, load_object
 from anynet.training import training_step
 
 __all__ = [
@@ -126,40 +127,16 @@ def load(name: str) -> Module:
     ReLU()
 
     """
-    place, _, attribute = name.rpartition(":")
-    if not place:
-        raise ArgumentError(
-            f"network is {name!r}: wanted file.py:name or module:name, such as model.py:make"
-        )
-    try:
-        module: Any = (
-            _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-        )
-        found = getattr(module, attribute)
-    except (
-        FileNotFoundError,
-        ModuleNotFoundError,
-        AttributeError,
-    ) as error:
-        raise ArgumentError(f"network is {name!r}, which is not there: {error}") from error
-    net = found() if callable(found) and not isinstance(found, Module) else found
+    found = load_object(name)
+    net = found
+    if callable(found) and not isinstance(found, Module):
+        net = call_maker(name, found)
     if not isinstance(net, Module):
         raise ArgumentError(
-            f"network is {name!r}, which gives a {type(net).__name__}: wanted a layer or network"
+            f"network is {name!r}, which gives {describe(net)}: wanted a layer or network, or a "
+            "function that returns one"
         )
     return net
-
-
-def _from_file(path: Path) -> Any:
-    # The file can import modules of its folder, as it can when it is run.
-    sys.path.insert(0, str(path.resolve().parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.exists():
-        raise FileNotFoundError(f"no file {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def share_device() -> None:
@@ -174,13 +151,17 @@ def probe_all(names: Iterable[str]) -> list[Report]:
     """
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, share_device) as executor:
-        return list(executor.map(probe, names))
+        with _without_interrupts():
+            # The process starts with the first call.
+            reports = executor.map(probe, names)
+        return list(reports)
 
 
 def measure(
     work: Work,
     backends: list[str],
     rounds: int = 10,
+    progress: Callable[[str], None] | None = None,
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Return the median seconds of a step, plain and compiled, and the errors, by backend.
 
@@ -188,6 +169,7 @@ def measure(
         work: the step.
         backends: the names of backends.
         rounds: the number of turns of each candidate.
+        progress: see `interleaved`.
 
     >>> work = anynet.bench.Work("anynet.layers:ReLU", (4, 2))
     >>> seconds, errors = anynet.bench.measure(work, ["numpy", "torch"])  # doctest: +SKIP
@@ -200,8 +182,8 @@ def measure(
         for compiled in (False, True)
     }
     failed: dict[str, str] = {}
-    found = interleaved(candidates, rounds, calls=0, failed=failed)
-    return found, failed
+    seconds = interleaved(candidates, rounds, calls=0, failed=failed, progress=progress)
+    return seconds, failed
 
 
 def interleaved(
@@ -209,6 +191,7 @@ def interleaved(
     rounds: int,
     calls: int,
     failed: dict[str, str] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> dict[str, float]:
     """Return the median seconds per call of each candidate.
 
@@ -220,41 +203,68 @@ def interleaved(
         rounds: the number of turns of each candidate.
         calls: the number of calls in a turn, 0 for as many as fill a fixed time.
         failed: if given, it receives the errors of candidates that cannot be made.
+        progress: if given, it is called with a line of text before each part of the work.
 
     Raises:
-        RuntimeError: a candidate cannot be made, or its process ends.
+        StateError: a candidate cannot be made, or its process ends.
 
     >>> anynet.bench.interleaved({"a": make_a, "b": make_b}, 10, calls=0)  # doctest: +SKIP
     {'a': 0.0012, 'b': 0.0034}
 
     """
-    context = multiprocessing.get_context("spawn")
+    show = progress or (lambda line: None)
     connections: dict[str, Connection] = {}
     for name, maker in candidates.items():
-        connections[name], theirs = context.Pipe()
-        context.Process(target=_serve, args=(theirs, maker), daemon=True).start()
-        # The connection then ends with the process.
-        theirs.close()
         # One after the other, because a compiler may time alternatives.
+        show(f"{name}: starting")
+        connections[name] = _start(maker)
         error = _answer(connections[name], "its process ended")
         if error:
             if failed is None:
-                raise RuntimeError(f"{name}: {error}")
+                raise StateError(f"{name}: {error}")
             failed[name] = error
             del connections[name]
     seconds: dict[str, list[float]] = {name: [] for name in connections}
     names = list(connections)
     generator = Random(0)
-    for _ in range(rounds if names else 0):
+    for turn in range(rounds if names else 0):
         for name in generator.sample(names, len(names)):
+            show(f"round {turn + 1} of {rounds}: {name}")
             connections[name].send(calls)
             found = _answer(connections[name], None)
             if found is None:
-                raise RuntimeError(f"{name}: its process ended")
+                raise StateError(f"{name}: its process ended")
             seconds[name].append(found)
     for connection in connections.values():
         connection.send(None)
     return {name: median(times) for name, times in seconds.items()}
+
+
+def _start(maker: Maker) -> Connection:
+    """Return the connection to a new process that makes a candidate."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, maker), daemon=True)
+    with _without_interrupts():
+        process.start()
+    # The connection then ends with the process.
+    theirs.close()
+    return ours
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C. The end of this process ends them."""
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or previous is None:
+        # Only the main thread may set handlers, and only those of Python can be restored.
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _answer(connection: Connection, at_the_end: Any) -> Any:
@@ -266,6 +276,15 @@ def _answer(connection: Connection, at_the_end: Any) -> Any:
 
 
 def _serve(connection: Connection, maker: Maker) -> None:
+    # The user's file may have set a handler.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The connection ends with the process that asks.
+    with suppress(ConnectionError, EOFError):
+        _answer_calls(connection, maker)
+
+
+def _answer_calls(connection: Connection, maker: Maker) -> None:
+    """Make a candidate, and send the seconds of each turn until None arrives."""
     share_device()
     try:
         run = maker()

@@ -41,15 +41,15 @@ def test_networks_by_name(file):
     [
         (
             "{}:nothing",
-            "which is not there: module 'a_network' has no attribute 'nothing'",
+            "a_network.py has no 'nothing': it defines small",
         ),
-        ("{}x.py:small", "which is not there: no file .*x.py"),
+        ("{}x.py:small", "the file .*x.py does not exist"),
         (
             "no_such_module:small",
-            "which is not there: No module named 'no_such_module'",
+            "there is no module 'no_such_module'",
         ),
         ("{}", "wanted file.py:name or module:name"),
-        ("{}:number", "which gives a int: wanted a layer or network"),
+        ("{}:number", "which gives 3: wanted a layer or network"),
     ],
 )
 def test_wrong_names_of_networks_raise(file, name, message):
