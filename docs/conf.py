@@ -61,6 +61,12 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
 
+# ci/jupyterlite.py writes JupyterLite there. Its page then has a link.
+extra = DOCS / "_build" / "extra"
+html_extra_path = [str(extra)] if extra.exists() else []
+if (extra / "lite").exists():
+    tags.add("lite")  # noqa: F821  # Sphinx defines it
+
 html_theme = "furo"
 html_title = "anynet"
 html_static_path = ["_static"]
