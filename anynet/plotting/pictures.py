@@ -83,7 +83,7 @@ def images(
     check_sizes("x", shape)
     rows = shape[0]
     names = class_names(classes)
-    right = None if labels is None else class_indices("labels", labels, rows)
+    right = None if labels is None else class_indices("labels", labels, rows, one_hot=True)
     answers = None if predictions is None else class_indices("predictions", predictions, rows)
     count = min(rows, whole_number("most", most, 1))
     # NaN anywhere is an error, also in an image that is not shown.

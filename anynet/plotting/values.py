@@ -76,14 +76,17 @@ def class_indices(
     name: str,
     x: Any,
     rows: int,
+    *,
+    one_hot: bool = False,
 ) -> Any:
     """Return the class of each row, -1 for a row without one, as integers in main memory.
 
     Args:
         name: of the argument, for errors.
         x: class indices (rows,), or outputs or one-hot rows (rows, classes). The class of such a
-            row is the index of the largest value. A row with a NaN has none, and a row of zeros.
+            row is the index of the largest value. A row with a NaN has none.
         rows: how many there must be.
+        one_hot: whether a row without a value above 0 has no class, as among labels.
 
     Raises:
         ShapeError: another shape.
@@ -105,9 +108,11 @@ def class_indices(
                 f"{name} has the dtype {values.dtype} and shape {shape}: wanted class indices of "
                 "an integer dtype, such as xp.astype(x, xp.int64)"
             )
-        return values.astype("int64")
+        return host.maximum(values.astype("int64"), -1)
     values = real_values(name, values)
-    has_class = ~host.isnan(values).any(axis=1) & (values != 0).any(axis=1)
+    has_class = ~host.isnan(values).any(axis=1)
+    if one_hot:
+        has_class &= (values > 0).any(axis=1)
     return host.where(has_class, values.argmax(axis=1), -1)
 
 
