@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -297,3 +298,35 @@ def test_candidates_share_a_gpu(
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "true")
     with pytest.raises(RuntimeError, match="XLA_PYTHON_CLIENT_PREALLOCATE is true"):
         bench.interleaved({"a": Reserving()}, rounds=1, calls=1)
+
+
+@pytest.fixture
+def charts(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "ci/bench")
+    module = importlib.import_module("charts")
+    yield module
+    del sys.modules["charts"]
+
+
+def test_charts_of_the_measurements_are_current(charts, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sys, "argv", ["charts.py", "--check"])
+    assert charts.main() == 0
+    monkeypatch.setattr(charts, "ROOT", tmp_path)
+    monkeypatch.setattr(charts, "IMAGES", tmp_path / "images")
+    assert charts.main() == 1
+    assert "images/bench-cpu.svg is outdated" in capsys.readouterr().err
+
+
+def test_chart_shows_every_time(charts):
+    rows = {
+        "a & b": {"PyTorch eager": 2.0, "anynet on numpy": 1.0, "slow": 500.0, "one product": 0.1},
+        "peak memory in bytes": {"PyTorch eager": 1.0},
+        "without the unit": {"anynet": 1.0},
+    }
+    picture = ElementTree.fromstring(charts.chart(charts.times(rows)))
+    texts = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    names = ["anynet on numpy", "0.50", "PyTorch eager", "1.00", "slow", "250.00"]
+    assert [text for text in texts if not text.endswith("×")] == ["a & b", *names]
+    dots = [float(dot.get("cx")) for dot in picture.iter("{http://www.w3.org/2000/svg}circle")]
+    assert dots == sorted(dots)
+    assert all(charts.LEFT <= x <= charts.RIGHT for x in dots)

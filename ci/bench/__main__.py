@@ -1,10 +1,13 @@
 """Measure speed as ratios: training and inference with anynet, its peers, and the matrix products
 alone.
 
-python ci/bench                          on NumPy, and on PyTorch and JAX where they are installed
-python ci/bench --gpu                    on CuPy, PyTorch and JAX on a GPU, beside those peers that
-use one python ci/bench --json FILE --plot FILE  with all figures, and a chart python ci/bench
---against REV            anynet alone, now and at another commit (exits with 1 if a row is slower)
+    python ci/bench                    on NumPy, and on PyTorch and JAX where they are installed
+    python ci/bench --gpu              on CuPy, PyTorch and JAX on a GPU, beside peers that use one
+    python ci/bench --json FILE --plot FILE    write all figures, and a chart
+    python ci/bench --against REV      anynet alone, now and at another commit
+
+``--against`` exits with 1 if a row is slower. `ci/bench/charts.py` draws the charts of the page of
+measurements.
 
 Peers that are not installed are left out: pip install torch jax optax mygrad dezero autograd
 scikit-learn. Only ratios of one run mean something: machines differ, and are busy with other things
@@ -26,6 +29,7 @@ from typing import Any
 import accuracy
 import against
 import bfloat16
+import charts
 import epoch
 import memory
 import numerical_gradient
@@ -82,7 +86,7 @@ def main() -> int:
         help="only what has this in its title; may be repeated",
     )
     parser.add_argument("--json", type=Path, help="write all that was measured to this file")
-    parser.add_argument("--plot", type=Path, help="draw the rows to this file")
+    parser.add_argument("--plot", type=Path, help="draw the times to this SVG file")
     parser.add_argument(
         "--against",
         metavar="REV",
@@ -264,9 +268,9 @@ def _write(options: argparse.Namespace, about: dict[str, Any], found: Found) -> 
             json.dumps({**about, "medians": found}, indent=2) + "\n",
             encoding="utf-8",
         )
-    rows = {row.title: found[row.title] for row in ROWS if row.title in found}
+    rows = charts.times(found)
     if options.plot and rows:
-        _plot(rows, options.plot)
+        options.plot.write_text(charts.chart(rows), encoding="utf-8")
 
 
 def _in_several_processes(
@@ -288,41 +292,6 @@ def _show(title: str, values: dict[str, float], units: tuple[str, ...]) -> None:
     for name, value in sorted(values.items(), key=lambda item: item[1]):
         shown = [f"{value / values[unit]:.2f}" for unit in units] or [f"{value:,.0f}"]
         print(f"| {name} | {' | '.join(shown)} |", flush=True)
-
-
-def _plot(rows: Found, path: Path) -> None:
-    """Draw the best of anynet and its peers, as multiples of PyTorch eager's time."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(
-        len(rows),
-        1,
-        figsize=(8, 2.4 * len(rows)),
-        layout="constrained",
-        squeeze=False,
-    )
-    for ax, (title, values) in zip(axes[:, 0], rows.items(), strict=True):
-        unit = UNITS[0] if UNITS[0] in values else UNITS[1]
-        shown = sorted(values.items(), key=lambda item: -item[1])
-        ratios = [value / values[unit] for _, value in shown]
-        colours = ["tab:blue" if "anynet" in name else "tab:gray" for name, _ in shown]
-        bars = ax.barh([name for name, _ in shown], ratios, color=colours)
-        ax.bar_label(
-            bars,
-            [f"{ratio:.2f}" for ratio in ratios],
-            padding=2,
-            fontsize=7,
-        )
-        ax.set_xscale("log")
-        ax.set_xlim(0.5 * min(ratios), 2 * max(ratios))
-        # The bars are labelled with their values.
-        ax.tick_params(axis="x", which="both", bottom=False, labelbottom=False)
-        ax.set_title(f"{title} (× {unit})", fontsize=9)
-        ax.tick_params(axis="y", labelsize=7)
-    figure.savefig(path, dpi=120)
 
 
 def _processor() -> str:
