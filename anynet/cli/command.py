@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from anynet.cli import backends, bench, check, completion, train
+from anynet.cli import backends, bench, check, completion, report, train
 from anynet.cli.program import code_of, output
 
 #: Each has a function ``add``, which adds the subcommand to the parser.
-COMMANDS = (train, check, bench, backends, completion)
+COMMANDS = (train, report, check, bench, backends, completion)
 
 
 class Parser(argparse.ArgumentParser):

@@ -98,6 +98,11 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="write the run to this file after each epoch, and go on from it if it exists",
     )
+    parser.add_argument(
+        "--report",
+        metavar="FILE",
+        help="write a page of HTML about the run to this file, such as run.html",
+    )
     parser.add_argument("--save", metavar="FILE", help="write the trained network to this file")
     parser.add_argument(
         "--progress",
@@ -116,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
     from anynet.named import users_code
 
     backend = anynet.configure(options.backend)
-    for path in (options.checkpoint, options.save):
+    for path in (options.checkpoint, options.report, options.save):
         check_writable(path)
     job = make_job(options, backend)
     count = sum(map(size, job.net.parameters().values()))
@@ -139,8 +144,13 @@ def make_job(options: argparse.Namespace, backend: "Backend") -> Job:
         ArgumentError: an option does not fit the others.
 
     """
-    job = _job_of_file(options, backend) if ":" in options.name else _job_of_data(options, backend)
-    for name in ("epochs", "batch_size", "compile", "checkpoint", "progress"):
+    job = find_job(options, backend)
+    if job.train is None:
+        raise ArgumentError(
+            f"{options.name} is a network without data: give --data, such as --data digits, or "
+            "return (net, train, test)"
+        )
+    for name in ("epochs", "batch_size", "compile", "checkpoint", "report", "progress"):
         value = getattr(options, name)
         if value is not None:
             job.settings[name] = value
@@ -150,6 +160,22 @@ def make_job(options: argparse.Namespace, backend: "Backend") -> Job:
     if optimizer is not None:
         job.settings["optimizer"] = optimizer
     return job
+
+
+def find_job(options: argparse.Namespace, backend: "Backend") -> Job:
+    """Return the network and the data that a name stands for, and its arguments of `anynet.fit`.
+
+    Args:
+        options: name, data, model, seed and limit, as of ``anynet train``.
+        backend: for the network and the data.
+
+    Raises:
+        ArgumentError: an option does not fit the others.
+
+    """
+    if ":" in options.name:
+        return _job_of_file(options, backend)
+    return _job_of_data(options, backend)
 
 
 def _job_of_data(options: argparse.Namespace, backend: "Backend") -> Job:
@@ -199,11 +225,6 @@ def _job_of_file(options: argparse.Namespace, backend: "Backend") -> Job:
             )
         dataset = datasets.load(options.data, backend)
         return _with_data(job, datasets.fitted(dataset, job.net), options)
-    if job.train is None:
-        raise ArgumentError(
-            f"{options.name} is a network without data: give --data, such as --data digits, or "
-            "return (net, train, test)"
-        )
     return job
 
 
