@@ -27,25 +27,11 @@ OBJECTS = {
 }
 MODULES = (
     "autodiff callbacks compiler data functions initializers interop layers losses metrics "
-    "numerical optimizers plotting random tree"
+    "numerical optimizers perceptron plotting random tree"
 ).split()
 OBJECTS |= {name: getattr(anynet, name) for name in MODULES}
 #: Functions of Python and arguments that need no module.
-PLAIN = {
-    "x",
-    "t",
-    "f",
-    "i",
-    "np",
-    "path",
-    "grads",
-    "train",
-    "test",
-    "weights",
-    "float",
-    "list",
-    "seed",
-}
+PLAIN = set("f float grads i list np path seed t test train weights x".split())
 #: Texts that are no expressions of anynet, each in a cell with a sentence.
 TEXTS = {"--model cnn", "seed=", "weight_decay=", "validation_split"}
 
