@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from helpers import host
+from notebook_cells import definitions
 
 import anynet
 from anynet import layers
@@ -54,19 +55,6 @@ def file_of_the_book(path, shapes, dtype="float64"):
 SIMPLE = [(30, 1, 5, 5), (4320, 100), (100, 10)]
 
 
-def simple():
-    """The network of chapter 7."""
-    return layers.Sequential(
-        layers.Conv2d(1, 30, 5),
-        layers.ReLU(),
-        layers.MaxPool2d(2),
-        layers.Flatten(),
-        layers.Linear(4320, 100),
-        layers.ReLU(),
-        layers.Linear(100, 10),
-    )
-
-
 def simple_in_numpy(p, x):
     x = pool(relu(convolve(x, p["W1"], p["b1"])))
     x = relu(x.reshape(len(x), -1) @ p["W2"] + p["b2"])
@@ -85,24 +73,6 @@ DEEP = [
 ]
 
 
-def deep():
-    """The network of chapter 8."""
-    modules = []
-    for i, shape in enumerate(DEEP[:6]):
-        padding = 2 if i == 3 else 1
-        modules += [layers.Conv2d(shape[1], shape[0], 3, padding=padding), layers.ReLU()]
-        modules += [layers.MaxPool2d(2)] if i % 2 else []
-    return layers.Sequential(
-        *modules,
-        layers.Flatten(),
-        layers.Linear(1024, 50),
-        layers.ReLU(),
-        book.Dropout(0.5),
-        layers.Linear(50, 10),
-        book.Dropout(0.5),
-    )
-
-
 def deep_in_numpy(p, x):
     """In inference the book multiplies by one minus the rate of a dropout."""
     for i in range(1, 7):
@@ -114,13 +84,16 @@ def deep_in_numpy(p, x):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    ("build", "shapes", "reference"),
-    [(simple, SIMPLE, simple_in_numpy), (deep, DEEP, deep_in_numpy)],
+    ("notebook", "function", "shapes", "reference"),
+    [
+        ("chapter7", "simple_conv_net", SIMPLE, simple_in_numpy),
+        ("chapter8", "deep_conv_net", DEEP, deep_in_numpy),
+    ],
     ids=["chapter 7", "chapter 8"],
 )
-def test_convolutional_networks_of_the_book(backend, tmp_path, build, shapes, reference, dtype):
+def test_networks_of_the_notebooks(backend, tmp_path, notebook, function, shapes, reference, dtype):
     arrays = file_of_the_book(tmp_path / "w.pkl", shapes, dtype)
-    net = build().initialize(seed=1, backend=backend)
+    net = definitions(notebook)[function]().initialize(seed=1, backend=backend)
     book.load_weights(net, tmp_path / "w.pkl")
     x = np.random.default_rng(1).uniform(size=(2, 1, 28, 28)).astype("float32")
     expected = reference(arrays, x)
