@@ -111,9 +111,10 @@ def first_code(path: Path) -> str:
 
 
 def asks_for_more(command: list[str]) -> bool:
-    """Return whether the command installs other packages than anynet and the present NumPy."""
-    names = [argument for argument in command[1:] if not argument.startswith("-")]
-    return any(not name.startswith(("anynet-nn", "numpy==")) for name in names)
+    """Return whether the command installs other packages than the first cell of all notebooks."""
+    common = {"install", "--quiet", "matplotlib", "pooch", "scikit-learn"}
+    others = [argument for argument in command if argument not in common]
+    return any(not other.startswith(("numpy==", "git+", "file:")) for other in others)
 
 
 def dry_run(command: list[str], folder: str) -> dict[str, str]:

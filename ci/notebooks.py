@@ -1,10 +1,13 @@
 """Make and run the notebooks of examples/notebooks. Their sources are MyST Markdown.
 
-    python ci/notebooks.py --write                  format the code, and make each .ipynb
+    python ci/notebooks.py --write                  make each .ipynb
     python ci/notebooks.py --check                  fail where an .ipynb differs from its source
     python ci/notebooks.py --run                    run every notebook, and print the seconds
     python ci/notebooks.py --run --backend torch chapter2 any_device
     python ci/notebooks.py --run --output FOLDER    keep the notebooks with their outputs
+
+--write also formats the code of the sources, and copies the first cell of chapter2 into the others.
+They keep their line EXTRA_PACKAGES.
 
 A notebook runs headless, in a new kernel and an empty folder. An error in a cell ends it. The
 script prints the cell and exits with 1 after the last notebook.
@@ -12,6 +15,7 @@ script prints the cell and exits with 1 after the last notebook.
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +25,10 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples/notebooks"
+#: The notebook whose first cell all others have.
+FIRST = FOLDER / "chapter2.md"
+CODE_CELL = re.compile(r"```\{code-cell\}.*?^```$", re.M | re.S)
+EXTRA_PACKAGES = re.compile(r"^EXTRA_PACKAGES = .*$", re.M)
 #: Seconds that one cell may take.
 CELL_TIMEOUT = 300
 
@@ -58,10 +66,29 @@ def text(source: Path) -> str:
     return written + "\n"
 
 
+def first_cell(source: str) -> str:
+    """Return the text of the first code cell of a source."""
+    found = CODE_CELL.search(source)
+    if found is None:
+        raise SystemExit(f"no code cell after {source[:200]!r}")
+    return found[0]
+
+
+def with_first_cell(source: str) -> str:
+    """Return the text of a source with the first cell of all notebooks and its own packages."""
+    own = first_cell(source)
+    packages = EXTRA_PACKAGES.search(own)
+    common = first_cell(FIRST.read_text(encoding="utf-8"))
+    if packages is not None:
+        common = EXTRA_PACKAGES.sub(lambda _: packages[0], common)
+    return source.replace(own, common, 1)
+
+
 def write(source: Path) -> None:
-    """Format the code of a source with ruff, and make its .ipynb file."""
+    """Write the first cell of a source, format its code with ruff, and make its .ipynb file."""
     import nbformat
 
+    source.write_text(with_first_cell(source.read_text(encoding="utf-8")), encoding="utf-8")
     target = source.with_suffix(".ipynb")
     target.write_text(text(source), encoding="utf-8")
     subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", target], check=True)

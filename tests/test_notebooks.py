@@ -12,8 +12,6 @@ from programs import ROOT
 
 SOURCES = notebooks.sources()
 NAMES = [source.stem for source in SOURCES]
-#: The packages that a notebook installs beside anynet.
-EXTRA_PACKAGES = re.compile(r"^EXTRA_PACKAGES = .*$", re.M)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +59,7 @@ def test_badges_open_the_notebook(name):
 
 
 def test_first_cells_are_the_same():
-    first = {EXTRA_PACKAGES.sub("", cells(name, "code")[0]) for name in NAMES}
+    first = {notebooks.EXTRA_PACKAGES.sub("", cells(name, "code")[0]) for name in NAMES}
     assert len(first) == 1
 
 
@@ -76,11 +74,14 @@ def test_readme_lists_the_notebook(name):
 def test_first_cell_installs_and_chooses_the_gpu(source, cloud):
     command, backend = colab.first_cell(source, cloud, ANYNET_SOURCE="git+file:///somewhere")
     code = cells(source.stem, "code")[0]
-    extra = ast.literal_eval(EXTRA_PACKAGES.search(code)[0].partition("=")[2].strip())
+    extra = ast.literal_eval(notebooks.EXTRA_PACKAGES.search(code)[0].partition("=")[2].strip())
     assert command == [
         "install",
         "--quiet",
-        "anynet-nn[examples] @ git+file:///somewhere",
+        "git+file:///somewhere",
+        "matplotlib",
+        "pooch",
+        "scikit-learn",
         *extra,
         "numpy==2.1.3",
     ]
@@ -153,3 +154,15 @@ def test_outdated_notebook_is_detected(tmp_path, monkeypatch):
     assert not notebooks.is_current(source)
     notebooks.write(source)
     assert notebooks.is_current(source)
+
+
+def test_written_notebook_has_the_common_first_cell_and_its_own_packages():
+    common = SOURCES[0].read_text(encoding="utf-8")
+    own = '```{code-cell} ipython3\nEXTRA_PACKAGES = ["optuna"]\n```'
+    other = f"{common.split('```')[0]}{own}\n\n```{{code-cell}} ipython3\n1\n```\n"
+    written = notebooks.with_first_cell(other)
+    expected = notebooks.first_cell(common).replace(
+        "EXTRA_PACKAGES = []", 'EXTRA_PACKAGES = ["optuna"]'
+    )
+    assert notebooks.first_cell(written) == expected
+    assert written.endswith("```\n\n```{code-cell} ipython3\n1\n```\n")
