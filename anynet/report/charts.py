@@ -11,7 +11,9 @@ from anynet.report.html import Html, element, join
 
 #: The size of the drawing, in units that are about a pixel each.
 WIDTH, HEIGHT = 420, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 12, 12, 44
+_RIGHT, _TOP, _BOTTOM = 12, 12, 44
+#: The space for the heading of the vertical axis, and for a digit of its labels.
+_HEADING, _DIGIT = 28, 7
 
 #: Points of a curve. A longer one is drawn by the means of its parts.
 MOST_POINTS = 400
@@ -122,8 +124,8 @@ def line_chart(
     if not values:
         return element("p", "There are no finite values to draw.")
     places = [x for curve in curves for x in curve.x]
-    x = Axis(places, _LEFT, WIDTH - _RIGHT, whole=True)
     y = Axis(values, HEIGHT - _BOTTOM, _TOP)
+    x = Axis(places, _left_of(y), WIDTH - _RIGHT, whole=True)
     drawn = [_curve(i, curve, x, y, points) for i, curve in enumerate(curves)]
     suffix = ", logarithmic" if y.is_logarithmic else ""
     axes = _axes(x, y, x_label, y_label + suffix)
@@ -144,8 +146,8 @@ def scatter_chart(
     if not points:
         return element("p", "There are no finite values to draw.")
     both = [value for pair in points for value in pair]
-    x = Axis(both, _LEFT, WIDTH - _RIGHT)
     y = Axis(both, HEIGHT - _BOTTOM, _TOP)
+    x = Axis(both, _left_of(y), WIDTH - _RIGHT)
     low, high = min(both), max(both)
     ends = [(x.position(value), y.position(value)) for value in (low, high)]
     diagonal = element("path", d=_path(ends), class_="diagonal")
@@ -225,13 +227,13 @@ def _axes(
     x_label: str,
     y_label: str,
 ) -> Html:
-    bottom, right = HEIGHT - _BOTTOM, WIDTH - _RIGHT
+    left, right, bottom = x.start, x.end, HEIGHT - _BOTTOM
     parts = []
     for value in y.ticks:
         place = y.position(value)
         parts += [
-            element("path", d=_path([(_LEFT, place), (right, place)]), class_="grid"),
-            _text(show(value), _LEFT - 6, place + 4, "end"),
+            element("path", d=_path([(left, place), (right, place)]), class_="grid"),
+            _text(show(value), left - 6, place + 4, "end"),
         ]
     for value in x.ticks:
         place = x.position(value)
@@ -239,19 +241,25 @@ def _axes(
             element("path", d=_path([(place, bottom), (place, bottom + 4)]), class_="axis"),
             _text(show(value), place, bottom + 17, "middle"),
         ]
-    frame = _path([(_LEFT, _TOP), (_LEFT, bottom), (right, bottom)])
+    frame = _path([(left, _TOP), (left, bottom), (right, bottom)])
     middle = (_TOP + bottom) / 2
     return join(
         *parts,
         element("path", d=frame, class_="axis"),
-        _text(x_label, (_LEFT + right) / 2, HEIGHT - 6, "middle"),
+        _text(x_label, (left + right) / 2, HEIGHT - 6, "middle"),
         element(
             "text",
             y_label,
             text_anchor="middle",
-            transform=f"translate(12 {middle:.1f}) rotate(-90)",
+            transform=f"translate(11 {middle:.1f}) rotate(-90)",
         ),
     )
+
+
+def _left_of(y: Axis) -> float:
+    """Return the left end of the horizontal axis, beside the labels of the vertical one."""
+    longest = max((len(show(value)) for value in y.ticks), default=0)
+    return _HEADING + _DIGIT * longest
 
 
 def _text(
@@ -264,12 +272,12 @@ def _text(
 
 
 def _legend(curves: Sequence[Curve]) -> Html:
-    items = [element("li", _key(i), curve.name) for i, curve in enumerate(curves)]
+    items = [element("li", key_of(i), curve.name) for i, curve in enumerate(curves)]
     return element("ul", *items, class_="legend")
 
 
-def _key(index: int) -> Html:
-    """Return a piece of a curve for a legend."""
+def key_of(index: int) -> Html:
+    """Return a piece of a curve, or of a bar, for a legend."""
     line = element("path", d="M0,6L24,6", class_=f"line {_style(index)}")
     return element("svg", line, viewBox="0 0 24 12", class_="key", aria_hidden="true")
 
@@ -304,6 +312,18 @@ def is_drawable(value: float) -> bool:
 
     """
     return math.isfinite(value) and abs(value) <= LARGEST
+
+
+def aligned(value: float) -> str:
+    """Return a number with four decimals, or in four digits if it is very small or large.
+
+    >>> from anynet.report.charts import aligned
+    >>> aligned(0.5), aligned(1e-9)
+    ('0.5000', '1e-09')
+
+    """
+    has_decimals = value == 0 or 1e-3 <= abs(value) < 1e5
+    return f"{value:.4f}" if has_decimals else show(value)
 
 
 def show(value: float) -> str:

@@ -29,8 +29,9 @@ class Contents:
         sessions: the environment of each call of `fit`, by name.
         network: the table of the layers.
         norms: the norms of gradients, by epoch and by path.
+        problem: why the norms of the last epochs are missing, "" if they are not.
         seconds: the time of each part of the run.
-        results: the answers on data.
+        results: the predictions on data.
         data: the data of the results, such as "test data".
         class_names: by index.
         missing: why a part is not there, by its name.
@@ -45,6 +46,7 @@ class Contents:
     sessions: list[dict[str, str]] = field(default_factory=list)
     network: Table | None = None
     norms: dict[int, dict[str, float]] = field(default_factory=dict)
+    problem: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     results: Results | None = None
     data: str = ""
@@ -83,7 +85,7 @@ def add_network(
     batches: Loader | Batches | None,
     loss: Callable[..., Array] | None = None,
 ) -> None:
-    """Add the table of a network and its answers on data, or why they are not there.
+    """Add the table of a network and its predictions on data, or why they are not there.
 
     Args:
         contents: of a page.
@@ -134,12 +136,12 @@ def _is_of_network(name: str) -> bool:
     return name == "net" or name.startswith("net.")
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, in the plural if need be.
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, by default with an s if it is not 1.
 
     >>> from anynet.report.contents import counted
     >>> counted(1, "epoch"), counted(2, "epoch")
     ('1 epoch', '2 epochs')
 
     """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"

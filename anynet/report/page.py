@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 from anynet.files import atomic_write
-from anynet.report.answers import answers
-from anynet.report.charts import Curve, bars, line_chart, show
-from anynet.report.contents import Contents
+from anynet.report.charts import Curve, aligned, bars, key_of, line_chart, show
+from anynet.report.contents import Contents, counted
 from anynet.report.html import Html, element, join
+from anynet.report.predictions import predictions
 from anynet.report.style import CSS
 from anynet.report.tables import definitions, folded, paragraphs, table
 
@@ -18,6 +18,9 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 #: Curves of gradient norms, and epochs in their table.
 _MOST_NORMS, _MOST_EPOCHS = 5, 6
+
+#: Rows of a table that a reader need not open.
+_MOST_SHOWN = 20
 
 _ALL = "all parameters"
 
@@ -28,7 +31,7 @@ Section = tuple[str, Callable[[Contents], Html]]
 def page(contents: Contents) -> str:
     """Return the page.
 
-    >>> from anynet.report.contents import Contents
+    >>> from anynet.report.contents import Contents, counted
     >>> from anynet.report.page import page
     >>> text = page(Contents("a < b", "The run is complete.", True, anynet.History()))
     >>> "a &lt; b" in text, "://" in text
@@ -98,8 +101,8 @@ def _facts(contents: Contents) -> Html:
     facts = {"epochs": str(len(contents.history.epochs))}
     if contents.history.epochs:
         last = contents.history.epochs[-1]
-        facts["loss of the last epoch"] = show(last.loss)
-        facts |= {name: show(score) for name, score in last.scores.items()}
+        facts["loss of the last epoch"] = aligned(last.loss)
+        facts |= {name: aligned(score) for name, score in last.scores.items()}
     facts["updates"] = f"{len(contents.history.losses):,}"
     seconds = sum(contents.seconds.values())
     if seconds:
@@ -146,12 +149,12 @@ def _loss_figure(contents: Contents) -> Html:
     if len(thin.x) < len(losses):
         caption = f"Loss, the mean of every {-(-len(losses) // len(thin.x))} steps"
     missing = len(losses) - len(curve.finite)
-    note = f"{missing} losses are NaN or infinite, and not drawn." if missing else None
+    note = f"{counted(missing, 'loss is', 'losses are')} NaN or infinite, and not drawn."
     rows = [[show(x), show(y)] for x, y in zip(thin.x, thin.y, strict=True)]
     return _figure(
         caption,
         line_chart(_label(caption, [curve]), [curve], "step", "loss"),
-        paragraphs(note),
+        paragraphs(note if missing else None),
         folded(f"Values: {caption.lower()}", table(caption, ("step", "loss"), rows, _NUMERIC)),
     )
 
@@ -197,21 +200,23 @@ def _epoch_table(contents: Contents) -> Html:
     rows = [
         [
             str(epoch.number),
-            show(epoch.loss),
-            *[show(epoch.scores[name]) if name in epoch.scores else "" for name in scores],
+            aligned(epoch.loss),
+            *[aligned(epoch.scores[name]) if name in epoch.scores else "" for name in scores],
             f"{epoch.seconds:.2f}",
         ]
         for epoch in epochs
     ]
     if not rows:
         return element("p", "No epoch ended.", class_="absent")
-    return table("Loss, scores and seconds of training of each epoch", headings, rows, headings)
+    caption = "Loss, scores and seconds of training of each epoch"
+    whole = table(caption, headings, rows, headings)
+    return whole if len(rows) <= _MOST_SHOWN else folded("All epochs as a table", whole)
 
 
 def _norms(contents: Contents) -> Html:
     norms = contents.norms
     if not any(norms.values()):
-        return _absent(contents, "norms")
+        return join(_absent(contents, "norms"), paragraphs(contents.problem))
     epochs = [*norms]
     totals = [_total(norms[epoch].values()) for epoch in epochs]
     curves = [Curve(_ALL, epochs, totals)]
@@ -229,7 +234,7 @@ def _norms(contents: Contents) -> Html:
     )
     return join(
         element("p", note),
-        paragraphs(contents.missing.get("norms")),
+        paragraphs(contents.problem),
         _figure(caption, chart),
         _norm_table(paths, norms, dict(zip(epochs, totals, strict=True))),
     )
@@ -269,7 +274,10 @@ def _time(contents: Contents) -> Html:
     shares = {name: value / whole for name, value in seconds.items()}
     label = "; ".join(f"{name} {share:.1%}" for name, share in shares.items())
     headings = ("part", "seconds", "share")
-    rows = [[name, f"{seconds[name]:.3f}", f"{share:.1%}"] for name, share in shares.items()]
+    rows: list[list[str]] = [
+        [join(key_of(i), name), f"{seconds[name]:.3f}", f"{share:.1%}"]
+        for i, (name, share) in enumerate(shares.items())
+    ]
     return join(
         bars(f"Shares of the time: {label}.", shares),
         table("Time of each part of the run", headings, rows, headings[1:]),
@@ -307,7 +315,7 @@ def _environment(contents: Contents) -> Html:
 #: The parts of the page in order.
 _SECTIONS: tuple[Section, ...] = (
     ("Learning curves", _curves),
-    ("Answers", answers),
+    ("Predictions", predictions),
     ("Network", _network),
     ("Gradient norms", _norms),
     ("Time spent", _time),

@@ -86,16 +86,19 @@ class Reporter:
             name, batches = self._batches()
             add_network(contents, run.net, name, batches, self.recipe.loss)
             contents.configuration = self._configuration(contents)
+        contents.missing["norms"] = "No norm was recorded."
         contents.sessions = record.sessions
         contents.norms = record.norms
         contents.seconds = record.clock.read()
         if record.problem:
-            contents.missing["norms"] = f"The last norms are missing: {record.problem}"
+            contents.problem = f"The norms of the last epoch are missing: {record.problem}"
         return contents
 
     def _batches(self) -> tuple[str, Loader | Batches | None]:
-        """Return the name of the data for the answers of the network, and the data: the test data
-        if there are some, or else the training data. They are None if they cannot be read again.
+        """Return the name of the data for the predictions, and the data.
+
+        They are the test data, or the training data if there are none. They are None if they cannot
+        be read again.
         """
         name = "test" if "test" in self.data.rows else "train"
         batches = self.data.measured.get(name)

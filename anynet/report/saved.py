@@ -33,9 +33,8 @@ def contents_of_checkpoint(path: str | os.PathLike[str]) -> Contents:
         seconds=seconds,
         missing=dict.fromkeys(("norms", "seconds", "environment"), absent),
     )
-    contents.missing["results"] = (
-        "A checkpoint has no data. Give the network and the test data as well."
-    )
+    need = "A checkpoint has no data. Give the network and the test data as well."
+    contents.missing["results"] = need
     return contents
 
 

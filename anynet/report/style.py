@@ -77,6 +77,8 @@ svg.bar rect { fill: currentColor; stroke: var(--page); stroke-dasharray: none; 
 .matrix td.wrong {
   background: color-mix(in srgb, var(--c1) calc(var(--share, 0) * 45%), var(--page)); }
 .matrix td.total { background: none; }
+.matrix td.zero { color: var(--faint); }
+table { min-width: min(100%, 24rem); }
 .samples { list-style: none; padding: 0; display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); }
 .samples li { background: var(--panel); border: 1px solid var(--line); border-radius: 6px;

@@ -29,9 +29,9 @@ def write(
 ) -> None:
     """Write a page of HTML about a run that is over.
 
-    The page has the learning curves, and what else there is: with a network its layers, with test
-    data too its confusions and wrong answers, and from a checkpoint the settings of the run. It
-    says what is not there. `anynet.fit` with the argument report writes a page with all parts.
+    The page has the learning curves. With a network it has the layers, with test data too the
+    confusions and misclassified rows, and from a checkpoint the settings of the run. It says which
+    parts are not there. `anynet.fit` with the argument report writes a page with all parts.
 
     The page is one file. It loads nothing from elsewhere, and contains no script.
 

@@ -62,7 +62,7 @@ def test_network_with_data(backend, run, file):
     arguments = ("--net", f"{file}:task", "--class-names", "ant, bee,<wasp>")
     assert cli.main(["report", str(run), "--backend", backend.name, *arguments]) == 0
     page = read_page(run.with_suffix(".html"))
-    assert "of 20 answers are right" in page.text
+    assert "of 20 predictions are correct" in page.text
     assert "<wasp>" in page.text
 
 

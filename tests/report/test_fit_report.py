@@ -15,7 +15,7 @@ from anynet.errors import ArgumentError, ArgumentTypeError, NonFiniteError
 
 PARTS = [
     "Learning curves",
-    "Answers",
+    "Predictions",
     "Network",
     "Gradient norms",
     "Time spent",
@@ -49,7 +49,7 @@ def test_page_has_all_parts(backend, path):
     assert ids == [part.lower().replace(" ", "-") for part in PARTS]
     assert {x["href"] for x in page.all("a")} == {"#content", *(f"#{name}" for name in ids)}
     last = history.epochs[-1]
-    numbers = [f"{x:.4g}" for x in (last.loss, last.train_score, last.test_score)]
+    numbers = [f"{x:.4f}" for x in (last.loss, last.train_score, last.test_score)]
     assert [*numbers, f"{last.seconds:.2f}"] in page.values("2")
     assert page.values("train.seed") == [["7"]]
     assert page.values("train.batch_size") == [["20"]]
@@ -76,7 +76,7 @@ def test_confusion_matrix_and_samples_are_those_of_the_network(backend, path):
     expected_rows = wrong[np.argsort(-margins, kind="stable")][:24].tolist()
     assert re.findall(r"row(\d+)label", page.text) == [str(row) for row in expected_rows]
     right = int((answers == labels).sum())
-    assert f"{right} of 50 answers are right" in page.text
+    assert f"{right} of 50 predictions are correct" in page.text
 
 
 @pytest.mark.parametrize("compile", [False, True])
@@ -135,7 +135,7 @@ def test_binary_labels_have_two_classes(backend, path):
     labels = backend.asarray(host(t).astype("float32").reshape(-1, 1))
     _, page = train(path, net, (x, labels), loss=losses.binary_cross_entropy_with_logits)
     answers = host(net(x))[:, 0] > 0
-    assert f"On the training data, {int((answers == host(t)).sum())} of 60 answers" in page.text
+    assert f"On the training data, {int((answers == host(t)).sum())} of 60 predictions" in page.text
 
 
 def test_many_classes_show_the_most_frequent_confusions(on_numpy, path):
@@ -169,7 +169,7 @@ def test_words_are_shown_as_integers(backend, path):
     )
     _, page = train(path, net, (words, labels), epochs=1)
     assert page.all("img") == []
-    assert re.search(r"row\d+label\d+answer\d+", page.text)
+    assert re.search(r"row\d+label\d+prediction\d+", page.text)
     assert page.values("layers.0")[0][0] == "Embedding"
 
 
@@ -186,7 +186,7 @@ def test_dict_inputs(backend, path):
     net = Sum().initialize(0, backend)
     _, page = train(path, net, ({"left": x, "right": x}, t), epochs=1)
     assert "left: " in page.text
-    assert "answers are right" in page.text
+    assert "predictions are correct" in page.text
 
 
 def test_names_are_escaped(on_numpy, path):
@@ -322,7 +322,7 @@ def test_loader_with_weights(on_numpy, path):
     x, t = blobs(on_numpy)
     weights = on_numpy.asarray(np.ones(60, "float32"))
     _, page = train(path, network(on_numpy), Loader(x, t, 20, weights=weights))
-    assert "answers are right" in page.text
+    assert "predictions are correct" in page.text
 
 
 def test_paths_that_cannot_be_written(on_numpy, tmp_path):

@@ -29,7 +29,7 @@ def test_history_alone(path):
     epochs = [Epoch(i, 1 / i, {"accuracy": i / 10}, {}, 0.5) for i in (1, 2, 3)]
     report.write(path, History(epochs, [1.0, 0.5, 0.25]))
     page = read_page(path)
-    assert ["3", "0.3333", "0.3", "0.50"] in page.rows
+    assert ["3", "0.3333", "0.3000", "0.50"] in page.rows
     assert "The history has 3 epochs." in page.text
     assert page.text.count("A history does not have it.") == 4
     assert "No network was given." in page.text
@@ -45,7 +45,7 @@ def test_history_with_network_and_test_data(backend, path):
     assert page.all("b") == []
     assert all(name in page.text for name in (*names, "a < b"))
     right = int((host(net(test[0])).argmax(axis=1) == host(test[1])).sum())
-    assert f"On the test data, {right} of 20 answers are right" in page.text
+    assert f"On the test data, {right} of 20 predictions are correct" in page.text
 
 
 def test_checkpoint_alone(saved, path):
@@ -65,7 +65,7 @@ def test_checkpoint_with_network_and_test_data(backend, saved, path):
     before = host(other["layers.0.weight"]).copy()
     report.write(path, file, net=other, test=test)
     right = int((host(net(test[0])).argmax(axis=1) == host(test[1])).sum())
-    assert f"On the test data, {right} of 20 answers are right" in read_page(path).text
+    assert f"On the test data, {right} of 20 predictions are correct" in read_page(path).text
     np.testing.assert_array_equal(host(other["layers.0.weight"]), before)
 
 

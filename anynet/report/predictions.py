@@ -1,4 +1,4 @@
-"""The part of a page on the answers of the network: confusions and wrong answers, or errors."""
+"""The part of a page on the predictions of a network: confusions and wrong ones, or errors."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ MOST_CLASSES = 20
 _MOST_ROWS = 20
 
 
-def answers(contents: Contents) -> Html:
+def predictions(contents: Contents) -> Html:
     """Return the part of the page."""
     results = contents.results
     if results is None:
@@ -30,7 +30,7 @@ def answers(contents: Contents) -> Html:
 def _classification(contents: Contents, results: Classification) -> Html:
     rows, right = results.rows, results.right
     share = f"{right / rows:.4f}" if rows else "NaN"
-    texts = [f"On the {contents.data}, {right:,} of {rows:,} answers are right ({share})."]
+    texts = [f"On the {contents.data}, {right:,} of {rows:,} predictions are correct ({share})."]
     if results.left_out:
         texts.append(f"{results.left_out:,} examples have no label that counts.")
     names = [_name(contents, i) for i in range(results.classes)]
@@ -58,12 +58,10 @@ def _matrix(results: Classification, names: list[str]) -> Html:
         columns.append(NO_ANSWER)
         names = [*names, "none (NaN)"]
     head = [element("th", name, scope="col", class_="number") for name in names]
-    extra = element("th", "right", scope="col", class_="number")
+    extra = element("th", "correct", scope="col", class_="number")
     lines = [_line(results, label, columns, names[label]) for label in range(results.classes)]
-    corner = element("th", "label ↓ answer →", scope="col")
-    caption = (
-        "Rows are labels, and columns are answers. The last column is the share of right ones."
-    )
+    corner = element("th", "label ↓ prediction →", scope="col")
+    caption = "Examples by label and prediction. The last column is the share of correct ones."
     whole = element(
         "table",
         element("caption", caption),
@@ -86,7 +84,7 @@ def _line(
         element(
             "td",
             f"{count:,}",
-            class_=None if answer == label else "wrong",
+            class_=_style(count, answer == label),
             style=f"--share:{count / total:.3f}" if count else None,
         )
         for answer, count in zip(columns, counts, strict=True)
@@ -98,6 +96,12 @@ def _line(
         *cells,
         element("td", share, class_="number total"),
     )
+
+
+def _style(count: int, is_right: bool) -> str | None:
+    if not count:
+        return "zero"
+    return None if is_right else "wrong"
 
 
 def _frequent(results: Classification, names: list[str]) -> Html:
@@ -112,7 +116,7 @@ def _frequent(results: Classification, names: list[str]) -> Html:
     ]
     caption = f"The {min(len(pairs), _MOST_ROWS)} most frequent of {len(pairs):,} confusions"
     return join(
-        table(caption, ("label", "answer", "count"), pairs[:_MOST_ROWS], ("count",)),
+        table(caption, ("label", "prediction", "count"), pairs[:_MOST_ROWS], ("count",)),
         _hardest(results, named),
     )
 
@@ -133,18 +137,22 @@ def _hardest(results: Classification, named: dict[int, str]) -> Html:
         ]
         for label in shares[:_MOST_ROWS]
     ]
-    headings = ("class", "right", "examples", "share")
-    caption = f"The {len(rows)} classes with the lowest share of right answers, of {len(totals):,}"
+    headings = ("class", "correct", "examples", "share")
+    caption = (
+        f"The {len(rows)} classes with the lowest share of correct predictions, of {len(totals):,}"
+    )
     return table(caption, headings, rows, headings[1:])
 
 
 def _samples(contents: Contents, results: Classification) -> Html:
     if not results.samples:
         none = results.right == results.rows
-        reason = "There are none." if none else "Each row has several answers, so none is shown."
+        reason = (
+            "There are none." if none else "Each row has several predictions, so none is shown."
+        )
         return element("p", reason, class_="absent")
     note = (
-        f"The {len(results.samples)} rows whose answer has the largest margin over the label. "
+        f"The {len(results.samples)} rows whose prediction has the largest margin over the label. "
         "Rows count from 0."
     )
     items = [
@@ -160,7 +168,7 @@ def _samples(contents: Contents, results: Classification) -> Html:
 
 
 def _sample(contents: Contents, sample: Sample, label: str, answer: str) -> Html:
-    values = {"row": str(sample.row), "label": label, "answer": answer}
+    values = {"row": str(sample.row), "label": label, "prediction": answer}
     lines = [join(element("dt", name), element("dd", value)) for name, value in values.items()]
     return element("li", _input(contents, sample), element("dl", *lines))
 
