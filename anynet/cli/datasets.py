@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 DATASETS: dict[str, Callable[["Backend"], data.Dataset]] = {
     "mnist": lambda backend: data.load_mnist(backend, flat=False),
     "digits": lambda backend: data.load_digits(backend, flat=False),
+    "fashion-mnist": lambda backend: data.load_fashion_mnist(backend, flat=False),
+    "kmnist": lambda backend: data.load_kmnist(backend, flat=False),
+    "emnist": lambda backend: data.load_emnist(backend=backend, flat=False),
+    "cifar10": lambda backend: data.load_cifar10(backend, flat=False),
+    "moons": data.moons,
+    "spiral": data.spiral,
 }
 
 
@@ -54,8 +60,8 @@ def fitted(dataset: data.Dataset, net: "Module") -> data.Dataset:
 
 def flattened(dataset: data.Dataset) -> data.Dataset:
     """Return the data set with each image as a row."""
-    parts = [(_rows(x), t) for x, t in (dataset.train, dataset.test)]
-    return data.Dataset(*parts)
+    train, test = [(_rows(x), t) for x, t in (dataset.train, dataset.test)]
+    return data.Dataset(train, test, dataset.classes)
 
 
 def _rows(x: Any) -> Any:

@@ -47,6 +47,7 @@ def load_digits(backend: Backend | str | None = None, *, flat: bool = True) -> D
     return Dataset(
         (images[:-TEST, ...], labels[:-TEST]),
         (images[-TEST:, ...], labels[-TEST:]),
+        "0123456789",
     )
 
 

@@ -63,16 +63,32 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> memory
     """
     path = Path(path).expanduser()
     with path.open("rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        try:
-            return _read(
-                gzip.GzipFile(fileobj=raw) if zipped else raw,
-                path,
-                max_bytes,
-            )
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{path} is a damaged gzip file ({error}): fetch it again") from error
+        return read_idx_stream(raw, path, max_bytes)
+
+
+def read_idx_stream(
+    raw: IO[bytes],
+    path: Path,
+    max_bytes: int = MAX_BYTES,
+) -> memoryview:
+    """Return the values of an open IDX file, gzipped or not, see `read_idx`.
+
+    Args:
+        raw: the file, which can seek.
+        path: its name in messages.
+        max_bytes: the largest size of the data.
+
+    """
+    zipped = raw.read(2) == b"\x1f\x8b"
+    raw.seek(0)
+    try:
+        return _read(
+            gzip.GzipFile(fileobj=raw) if zipped else raw,
+            path,
+            max_bytes,
+        )
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} is a damaged gzip file ({error}): fetch it again") from error
 
 
 def _read(

@@ -5,12 +5,16 @@ File names are those of MNIST in any usual spelling: ``train-images-idx3-ubyte``
 Burges, The MNIST database of handwritten digits; Cohen et al., EMNIST, 2017.
 """
 
+import hashlib
 import os
 import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from anynet.backend import Backend, get_backend
 from anynet.data.dataset import Dataset
+from anynet.data.download import Source, contents, obtain, sha256_of, spelled
 from anynet.data.idx import read_idx
 from anynet.errors import DataError
 
@@ -90,6 +94,9 @@ def to_dataset(
     backend: Backend | str | None,
     *,
     flat: bool,
+    classes: Sequence[str] = (),
+    first_label: int = 0,
+    transposed: bool = False,
 ) -> Dataset:
     """Return a data set of the contents of four files; see `load_idx_pairs`.
 
@@ -97,6 +104,9 @@ def to_dataset(
         files: the path and the contents of each, by ("train" or "test", "images" or "labels").
         backend: where the arrays go.
         flat: whether an image is one row.
+        classes: their names.
+        first_label: the label of the first class.
+        transposed: whether the files contain columns of pixels in place of rows.
 
     Raises:
         DataError: images and labels do not belong together.
@@ -125,9 +135,78 @@ def to_dataset(
             )
         _, height, width = images.shape or ()
         shape = (-1, height * width) if flat else (-1, 1, height, width)
-        pixels = xp.astype(xp.reshape(backend.asarray(images), shape), xp.float32) / 255
-        pairs.append((pixels, xp.astype(backend.asarray(labels), xp.int32)))
-    return Dataset(*pairs)
+        last = first_label + len(classes) - 1
+        lowest, highest = min(labels), max(labels)
+        if classes and not first_label <= lowest <= highest <= last:
+            raise DataError(
+                f"{label_path} has labels from {lowest} to {highest}: wanted {first_label} to "
+                f"{last}"
+            )
+        pixels = backend.asarray(images)
+        pixels = xp.matrix_transpose(pixels) if transposed else pixels
+        pixels = xp.astype(xp.reshape(pixels, shape), xp.float32) / 255
+        indices = xp.astype(backend.asarray(labels), xp.int32)
+        pairs.append((pixels, indices - first_label if first_label else indices))
+    train, test = pairs
+    return Dataset(train, test, classes)
+
+
+def load_source(
+    source: Source,
+    backend: Backend | str | None,
+    *,
+    flat: bool,
+    classes: Sequence[str] = (),
+) -> Dataset:
+    """Return a data set that is published as four IDX files.
+
+    Args:
+        source: its files, in the order of images and labels for training, and for testing.
+        backend: where the arrays go.
+        flat: whether an image is one row.
+        classes: their names.
+
+    Raises:
+        DataError: a file is missing or damaged and could not be downloaded.
+
+    """
+    keys = [(part, what) for part in ("train", "test") for what in ("images", "labels")]
+    files = {
+        key: obtain(source, name, partial(_checked, source, name))
+        for key, name in zip(keys, source.files, strict=True)
+    }
+    return to_dataset(files, backend, flat=flat, classes=classes)
+
+
+def _checked(source: Source, name: str, path: Path) -> tuple[Path, memoryview]:
+    """Return the path and the contents of a file, whose SHA-256 is checked.
+
+    Raises:
+        DataError: it is another file, or damaged.
+
+    """
+    data = read_idx(path)
+    known = source.files[name]
+    if (known.file and sha256_of(path) == known.file) or (
+        known.contents and _hash(data) == known.contents
+    ):
+        return path, data
+    remedy = "remove or replace it, or read another data set with load_idx_pairs"
+    if not known.contents:
+        remedy = f"{remedy}. Unpacked files cannot be checked, so keep the published {name}"
+    raise DataError(
+        f"{path} is an IDX file of shape {data.shape}, but not {source.title}'s {name}: {remedy}"
+    )
+
+
+def _hash(data: memoryview) -> str:
+    """Return the SHA-256 of an unpacked IDX file of bytes with these values, "" for others."""
+    if data.format != "B":
+        return ""
+    # The hash is that of the whole file, so the header is put back.
+    lengths = [length.to_bytes(4, "big") for length in data.shape or ()]
+    header = bytes((0, 0, 0x08, data.ndim)) + b"".join(lengths)
+    return hashlib.sha256(header + data.tobytes()).hexdigest()
 
 
 def idx_files(*folders: Path) -> dict[str, Path]:
@@ -156,17 +235,3 @@ def idx_files(*folders: Path) -> dict[str, Path]:
             if inner.is_file():
                 found.setdefault(name, inner)
     return found
-
-
-def spelled(name: str) -> str:
-    """Return the name of a file in MNIST's spelling."""
-    return name.lower().removesuffix(".gz").replace(".", "-")
-
-
-def contents(folder: Path) -> str:
-    """Return the contents of a folder in words, for a message."""
-    if not folder.is_dir():
-        return f"there is no folder {folder}"
-    names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir())
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return f"{folder} holds {', '.join(names[:12]) or 'nothing'}{more}"

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from anynet.arguments import describe, listed
 from anynet.array import Array
 from anynet.backend import Backend
-from anynet.data.mnist import TIMEOUT, cache_folder
+from anynet.data.download import TIMEOUT, cache_folder, is_offline
 from anynet.data.pickled import read_pickled_arrays
 from anynet.errors import ArgumentError, ArgumentTypeError, DataError
 from anynet.files import atomic_write
@@ -185,11 +185,11 @@ def fetch(name: str) -> Path:
     if path.is_file():
         if _is_intact(path, name):
             return path
-        if own or _is_offline():
+        if own or is_offline():
             raise DataError(f"{path} is damaged, or is another file: {where}")
     elif own:
         raise DataError(f"ANYNET_BOOK_DIR is {own}, and {name} is not there: {where}")
-    elif _is_offline():
+    elif is_offline():
         raise DataError(f"{name} is not here and ANYNET_OFFLINE is set: {where}")
     _download(name, path, where)
     return path
@@ -214,10 +214,6 @@ def _names(net: Module) -> dict[str, str]:
         prefix = f"{path}." if path else ""
         names |= {f"{prefix}weight": f"W{i}", f"{prefix}bias": f"b{i}"}
     return names
-
-
-def _is_offline() -> bool:
-    return os.environ.get("ANYNET_OFFLINE", "") not in ("", "0")
 
 
 def _is_intact(path: Path, name: str) -> bool:

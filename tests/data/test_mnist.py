@@ -2,9 +2,8 @@
 
 import gzip
 import hashlib
-import http.server
 import os
-import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from helpers import host
 
 from anynet.data import load_mnist, mnist, write_idx
+from anynet.data.download import Checksum, cache_folder
 from anynet.errors import DataError
 
 
@@ -29,52 +29,30 @@ def small():
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch):
+def files(tmp_path, monkeypatch, no_data):
     """Return a folder of small files. The cache is empty, and there is no network."""
     folder = tmp_path / "files"
     for name, data in small().items():
         write_idx(folder / f"{name}.gz", data)
-    hashes = {
-        name: hashlib.sha256(gzip.decompress((folder / f"{name}.gz").read_bytes())).hexdigest()
-        for name in mnist.FILES
+    known = {
+        path.name: Checksum(contents=hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest())
+        for path in map(folder.joinpath, mnist.SOURCE.files)
     }
-    monkeypatch.setattr(mnist, "FILES", hashes)
-    monkeypatch.setattr(mnist, "MIRRORS", ("http://127.0.0.1:9/",))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("ANYNET_DATA_DIR", raising=False)
-    monkeypatch.delenv("ANYNET_OFFLINE", raising=False)
+    source = replace(mnist.SOURCE, files=known, mirrors=("http://127.0.0.1:9/",))
+    monkeypatch.setattr(mnist, "SOURCE", source)
     return folder
 
 
 @pytest.fixture
-def serve(files):
-    """Return a function that serves a folder, and returns the address and a list of requests."""
-    pytest.importorskip("pooch", reason="fetching needs pooch")
-    servers = []
+def use_mirrors(monkeypatch):
+    def use(*addresses):
+        monkeypatch.setattr(mnist, "SOURCE", replace(mnist.SOURCE, mirrors=addresses))
 
-    def start(folder):
-        asked = []
+    return use
 
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def __init__(self, *args):
-                super().__init__(*args, directory=str(folder))
 
-            def do_GET(self):
-                asked.append(self.path)
-                super().do_GET()
-
-            def log_message(self, *args):
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/", asked
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+def cache():
+    return cache_folder() / "MNIST"
 
 
 def check(dataset):
@@ -149,8 +127,8 @@ def test_folder_without_a_file_raises(files, monkeypatch):
     (files / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(
         DataError,
-        match=r"neither t10k-labels-idx1-ubyte nor t10k-labels-idx1-ubyte\.gz .*: "
-        "put it there; .* holds t10k-im",
+        match=r"MNIST's t10k-labels-idx1-ubyte\.gz is not there: put it into .*MNIST, or unset "
+        "ANYNET_DATA_DIR to download it; .* holds t10k-im",
     ):
         load_mnist("numpy")
 
@@ -160,40 +138,40 @@ def test_other_data_under_the_same_name_raise(files, monkeypatch):
     write_idx(files / "train-labels-idx1-ubyte.gz", np.zeros(6, "uint8"))
     with pytest.raises(
         DataError,
-        match=r"shape \(6,\), but not MNIST's train-labels-idx1-ubyte: remove or replace it",
+        match=r"shape \(6,\), but not MNIST's train-labels-idx1-ubyte.gz: remove or replace it",
     ):
         load_mnist("numpy")
 
 
-def test_downloads_once(files, serve, monkeypatch):
+def test_downloads_once(files, serve, use_mirrors):
     address, asked = serve(files)
-    monkeypatch.setattr(mnist, "MIRRORS", (address,))
+    use_mirrors(address)
     check(load_mnist("numpy"))
-    assert sorted(asked) == sorted(f"/{name}.gz" for name in mnist.FILES)
+    assert sorted(asked) == sorted(f"/{name}" for name in mnist.SOURCE.files)
     check(load_mnist("numpy"))
     assert len(asked) == 4
-    assert sorted(path.name for path in mnist.cache_folder().iterdir()) == sorted(
-        f"{name}.gz" for name in mnist.FILES
+    assert sorted(path.name for path in cache().iterdir()) == sorted(
+        name for name in mnist.SOURCE.files
     )
 
 
-def test_skips_a_mirror_with_damaged_files(tmp_path, files, serve, monkeypatch):
+def test_skips_a_mirror_with_damaged_files(tmp_path, files, serve, use_mirrors):
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     for path in files.iterdir():
         (damaged / path.name).write_bytes(path.read_bytes()[:-20])
     first, asked_first = serve(damaged)
     second, asked_second = serve(files)
-    monkeypatch.setattr(mnist, "MIRRORS", (first, second))
+    use_mirrors(first, second)
     check(load_mnist("numpy"))
     assert len(asked_first) == len(asked_second) == 4
 
 
-def test_replaces_a_damaged_cache_unless_offline(files, serve, monkeypatch):
+def test_replaces_a_damaged_cache_unless_offline(files, serve, use_mirrors, monkeypatch):
     address, asked = serve(files)
-    monkeypatch.setattr(mnist, "MIRRORS", (address,))
+    use_mirrors(address)
     load_mnist("numpy")
-    (mnist.cache_folder() / "train-labels-idx1-ubyte.gz").write_bytes(b"\x1f\x8bhalf")
+    (cache() / "train-labels-idx1-ubyte.gz").write_bytes(b"\x1f\x8bhalf")
     monkeypatch.setenv("ANYNET_OFFLINE", "1")
     with pytest.raises(DataError, match="damaged gzip file"):
         load_mnist("numpy")
@@ -206,16 +184,16 @@ def test_failed_download_leaves_no_file(files):
     pytest.importorskip("pooch", reason="fetching needs pooch")
     with pytest.raises(
         DataError,
-        match=r"train-images-idx3-ubyte could not be fetched \(http.*\): "
+        match=r"train-images-idx3-ubyte.gz could not be fetched \(http.*\): "
         r"put .*\.gz into .*ANYNET_DATA_DIR",
     ):
         load_mnist("numpy")
-    assert list(mnist.cache_folder().glob("*")) == []
+    assert list(cache().glob("*")) == []
 
 
-def test_offline_sends_no_request(files, serve, monkeypatch):
+def test_offline_sends_no_request(files, serve, use_mirrors, monkeypatch):
     address, asked = serve(files)
-    monkeypatch.setattr(mnist, "MIRRORS", (address,))
+    use_mirrors(address)
     monkeypatch.setenv("ANYNET_OFFLINE", "1")
     with pytest.raises(DataError, match="is not here and ANYNET_OFFLINE is set: put"):
         load_mnist("numpy")
