@@ -47,7 +47,9 @@ def histogram(values: Any, bins: int) -> Histogram:
         half = max(half, bins * _NARROWEST)
         low, high = low - half, high + half
     counts, edges = host.histogram(scaled, bins=bins, range=(low, high))
-    return Histogram(counts.tolist(), host.nan_to_num(host.ldexp(edges, exponent)).tolist())
+    with host.errstate(over="ignore"):
+        edges = host.ldexp(edges, exponent)
+    return Histogram(counts.tolist(), host.nan_to_num(edges).tolist())
 
 
 def host_values(arrays: Iterable[Array]) -> Any:

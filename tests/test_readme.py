@@ -28,7 +28,8 @@ DOCUMENTS = [
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
 #: Dated entries keep the names of their time.
 CURRENT = {name: text for name, text in TEXTS.items() if name != "docs/laboratory.md"}
-PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+#: Blocks of Python, and cells of pages that the build of the site executes, without their settings.
+PYTHON = re.compile(r"```(?:python|\{code-cell\}[^\n]*(?:\n---\n.*?---)?)\n(.*?)```", re.DOTALL)
 WITH_CODE = [name for name, text in TEXTS.items() if PYTHON.search(text)]
 
 

@@ -111,7 +111,7 @@ def new_axes(
     """Return the axes of a new figure, row by row."""
     from anynet.plotting.figure import PlotAxes, PlotFigure
 
-    figure = PlotFigure(figsize=size, layout="constrained")
+    figure = PlotFigure(figsize=size, layout="compressed")
     places = range(1, rows * columns + 1)
     return tuple(figure.add_subplot(rows, columns, i, axes_class=PlotAxes) for i in places)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from anynet.arguments import describe, listed
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.plotting.axes import OnAxes, Panels, result, several_axes
+from anynet.plotting.values import LARGEST, is_drawable
 from anynet.spelling import did_you_mean
 from anynet.training.history import History
 
@@ -33,9 +34,18 @@ class Curve(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The heading, and how many values are not finite, which no line can show."""
-        missing = sum(not math.isfinite(value) for value in self.values)
-        return f"{self.heading} ({missing} not finite)" if missing else self.heading
+        """The heading, and how many values no line can show."""
+        missing = [value for value in self.values if not is_drawable(value)]
+        if not missing:
+            return self.heading
+        is_large = any(map(math.isfinite, missing))
+        reason = f"beyond {LARGEST:g}" if is_large else "not finite"
+        return f"{self.heading} ({len(missing)} {reason})"
+
+    @property
+    def shown(self) -> list[float]:
+        """The values, with NaN in place of those that no line can show."""
+        return [value if is_drawable(value) else math.nan for value in self.values]
 
 
 def learning_curves(
@@ -167,7 +177,7 @@ def _draw(
             is_long = len(curve.numbers) > 40
             (line,) = axes.plot(
                 curve.numbers,
-                curve.values,
+                curve.shown,
                 style.strip("os") if is_long else style,
                 label=label,
                 linewidth=0.8 if name == STEP_LOSS else 1.5,

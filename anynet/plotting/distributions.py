@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from anynet import tree
 from anynet.arguments import describe, whole_number
 from anynet.array import is_array
-from anynet.errors import ArgumentError, ArgumentTypeError, NotInitializedError
+from anynet.errors import ArgumentError, ArgumentTypeError, DataError, NotInitializedError
 from anynet.histogram import Histogram, histogram, host_values
 from anynet.layers import Module
 from anynet.layers.initialization import is_uninitialized
 from anynet.plotting.axes import OnAxes, Panels, result, several_axes
-from anynet.plotting.values import host_namespace, on_host
+from anynet.plotting.values import LARGEST, host_namespace, is_drawable, on_host
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,6 +61,7 @@ def histograms(
     Raises:
         ArgumentTypeError: an argument has the wrong type.
         ArgumentError: there are no arrays, or an argument is out of range.
+        DataError: a value is beyond 1e300.
         NotInitializedError: a network has no parameters yet.
         MissingPackageError: matplotlib is not installed.
 
@@ -151,4 +152,9 @@ def _panel(
 ) -> _Panel:
     values = host_values([x])
     finite = values[host_namespace().isfinite(values)]
+    if not is_drawable(finite).all():
+        raise DataError(
+            f"{name or 'the array'} has values beyond {LARGEST:g}: wanted smaller ones, such as "
+            "x / 1e10"
+        )
     return _Panel(name, histogram(finite, bins), len(values) - len(finite))

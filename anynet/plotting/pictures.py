@@ -11,6 +11,7 @@ from anynet.plotting.axes import check_matplotlib
 from anynet.plotting.tiles import (
     BAR,
     add_colorbar,
+    add_title,
     check_sizes,
     columns_of,
     draw_tiles,
@@ -93,8 +94,7 @@ def images(
     titles = _titles(count, right, answers, names)
     wrong = None if right is None or answers is None else right[:count] != answers[:count]
     axes = draw_tiles(_as_colors(pixels), ax, grid, titles, wrong)
-    if count < rows:
-        axes.set_title(f"the first {count:,} of {rows:,}", fontsize=10)
+    add_title(axes, _first(count, rows, "images"))
     return axes
 
 
@@ -114,7 +114,8 @@ def filters(
     Args:
         layer_or_weight: a layer such as `Conv2d`, whose weight is drawn, or a real array (filters,
             channels, height, width).
-        most: how many filters to show, the first ones. The title says if there are more.
+        most: how many filters, and how many input channels of each, to show, the first ones. The
+            title says if there are more.
         columns: of a grid.
         ax: matplotlib's Axes. The default is a new figure.
 
@@ -143,19 +144,19 @@ def filters(
     check_sizes("the weight", shape)
     values = finite_values("the weight", weight)
     total, channels = shape[:2]
-    count = min(total, whole_number("most", most, 1))
-    values = values[:count]
-    if channels == 3:
+    most = whole_number("most", most, 1)
+    count, shown = min(total, most), min(channels, most)
+    values = values[:count, :shown]
+    if channels == 3 == shown:
         largest = float(abs(values).max())
         colors = scaled(values, -largest, largest)
         axes = draw_tiles(_as_colors(colors), ax, columns_of(count, columns))
     else:
-        grid = columns_of(count, columns) if channels == 1 else channels
+        grid = columns_of(count, columns) if channels == 1 else shown
         axes = _signed_tiles(values.reshape(-1, *shape[2:]), ax, grid)
-    if channels not in (1, 3):
-        axes.set(xlabel="input channel", ylabel="filter")
-    if count < total:
-        axes.set_title(f"the first {count:,} of {total:,} filters", fontsize=10)
+        if channels > 1:
+            axes.set(xlabel="input channel", ylabel="filter")
+    add_title(axes, _first(count, total, "filters"), _first(shown, channels, "input channels"))
     return axes
 
 
@@ -177,7 +178,8 @@ def feature_maps(
         net: a network.
         x: the input of the network, such as images (N, channels, height, width).
         path: of the layer, such as "layers.0".
-        most: how many channels to show, the first ones. The title says if there are more.
+        most: how many images, and how many channels of each, to show, the first ones. The title
+            says if there are more.
         columns: of the grid of one image.
         ax: matplotlib's Axes. The default is a new figure.
 
@@ -216,9 +218,9 @@ def feature_maps(
         )
     check_sizes(name, shape)
     values = finite_values(name, output)
-    total = shape[1]
-    count = min(total, whole_number("most", most, 1))
-    values = values[:, :count].reshape(-1, *shape[2:])
+    most = whole_number("most", most, 1)
+    count, rows = min(shape[1], most), min(shape[0], most)
+    values = values[:rows, :count].reshape(-1, *shape[2:])
     grid = columns_of(count, columns) if shape[0] == 1 else count
     if values.min() < 0:
         axes = _signed_tiles(values, ax, grid)
@@ -228,14 +230,27 @@ def feature_maps(
         add_colorbar(axes, 0.0, largest or 1.0, "gray")
     if shape[0] > 1:
         axes.set(xlabel="channel", ylabel="image")
-    more = f", the first {count:,} of {total:,} channels" if count < total else ""
-    axes.set_title(f"{path or 'output'}{more}", fontsize=10)
+    add_title(
+        axes,
+        path or "output",
+        _first(rows, shape[0], "images"),
+        _first(count, shape[1], "channels"),
+    )
     return axes
 
 
 def _shape(name: str, x: Any) -> tuple[int, ...]:
     """Return the shape of an array, or of nested lists."""
     return tuple(x.shape) if has_shape(x) else tuple(on_host(name, x).shape)
+
+
+def _first(
+    count: int,
+    total: int,
+    what: str,
+) -> str:
+    """Return how many of all are shown, "" if it is all."""
+    return f"the first {count:,} of {total:,} {what}" if count < total else ""
 
 
 def _remedy(shape: tuple[int, ...]) -> str:

@@ -17,7 +17,7 @@ from anynet.errors import (
 from anynet.layers import Module
 from anynet.layers.initialization import is_uninitialized
 from anynet.plotting.axes import check_matplotlib, one_axes
-from anynet.plotting.values import host_namespace, on_host
+from anynet.plotting.values import LARGEST, host_namespace, is_drawable, on_host
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,7 +203,7 @@ def _draw(
     ax: "Axes | None",
 ) -> "Axes":
     host = host_namespace()
-    finite = host.isfinite(surface)
+    finite = is_drawable(surface)
     if not finite.any():
         raise DataError("no loss is finite: wanted a smaller span, or other data")
     result = one_axes(ax, (5.2, 4.2))
@@ -223,5 +223,7 @@ def _draw(
     axes.set(xlabel="first direction", ylabel="second direction")
     left_out = int(surface.size - finite.sum())
     if left_out:
-        axes.set_title(f"{left_out} of {surface.size} losses are not finite", fontsize=10)
+        is_large = host.isfinite(surface[~finite]).any()
+        reason = f"beyond {LARGEST:g}" if is_large else "not finite"
+        axes.set_title(f"{left_out} of {surface.size} losses are {reason}", fontsize=10)
     return result

@@ -11,10 +11,11 @@ from anynet.plotting.values import host_namespace
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Inches: the width of a new figure, of a tile at least and at most, and the height of a title.
-_FIGURE, _SMALLEST, _LARGEST, _TITLE = 6.4, 0.35, 2.5, 0.2
-#: The width of a bar of colors.
-BAR = 0.8
+#: Inches: the width of a new figure, the most that it becomes for its tiles, the width of a tile at
+#: least and at most, and the height of a title.
+_FIGURE, _WIDEST, _SMALLEST, _LARGEST, _TITLE = 6.4, 14.0, 0.35, 2.5, 0.2
+#: The width of a bar of colors, and the height that its values need.
+BAR, _SHORTEST = 0.8, 1.4
 #: Titles of wrong predictions differ from the others by their words, too.
 _RIGHT, _WRONG = "black", "#b00020"
 
@@ -41,10 +42,12 @@ def draw_tiles(
     """
     count, height, width, _ = tiles.shape
     rows = math.ceil(count / columns)
-    inches = min(max(_FIGURE / columns, _SMALLEST), _LARGEST)
+    inches = min(max(_FIGURE / columns, _SMALLEST), _LARGEST, _WIDEST / columns)
     gap = max(1, round(width * 0.08))
     head = math.ceil(_TITLE / inches * (width + gap)) if titles else gap
     high = inches * rows * (height + head) / (width + gap)
+    if bar:
+        high = max(high, _SHORTEST)
     size = (inches * columns + bar + 0.1, high + 0.25)
     axes = one_axes(ax, size)
     host = host_namespace()
@@ -70,6 +73,13 @@ def draw_tiles(
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     return axes
+
+
+def add_title(axes: "Axes", *parts: str) -> None:
+    """Write the parts that are not empty as the title. Without one the axes keep theirs."""
+    title = ", ".join(filter(None, parts))
+    if title:
+        axes.set_title(title, fontsize=10)
 
 
 def columns_of(count: int, columns: int | None) -> int:
@@ -129,4 +139,4 @@ def add_colorbar(
     figure = axes.get_figure()
     assert figure is not None
     mappable = ScalarMappable(Normalize(low, high), colormap)
-    figure.colorbar(mappable, ax=axes, shrink=0.7)
+    figure.colorbar(mappable, ax=axes, shrink=0.9)

@@ -7,6 +7,10 @@ from anynet.array import is_array, is_complex, unrecorded
 from anynet.backend import get_backend
 from anynet.errors import ArgumentTypeError, DataError, DTypeError, ShapeError
 
+#: The largest value that a plot has. The ticks of matplotlib overflow for values near that of
+#: float64.
+LARGEST = 1e300
+
 
 def host_namespace() -> Any:
     """Return the namespace of arrays in main memory."""
@@ -56,20 +60,25 @@ def finite_values(name: str, x: Any) -> Any:
     """Return the values of a real array without NaN or infinity as float64 in main memory.
 
     Raises:
-        DataError: a value is not finite. The message has its index.
+        DataError: a value is not finite, or beyond 1e300. The message has its index.
         DTypeError: it is complex.
         ArgumentTypeError: it is no array.
 
     """
     values = real_values(name, x)
-    outside = ~host_namespace().isfinite(values)
+    outside = ~is_drawable(values)
     if outside.any():
         index = tuple(int(i[0]) for i in host_namespace().nonzero(outside))
         raise DataError(
             f"{name} has {values[index]} at index {index}, one of {int(outside.sum())} values that "
-            "are not finite: wanted finite values"
+            f"are not finite or beyond {LARGEST:g}: wanted finite values"
         )
     return values
+
+
+def is_drawable(values: Any) -> Any:
+    """Return where values in main memory are neither NaN nor too large for a plot."""
+    return abs(values) <= LARGEST
 
 
 def class_indices(

@@ -1,5 +1,7 @@
 """Decision regions have the class of each point of the plane."""
 
+import io
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -106,7 +108,7 @@ def test_points_without_a_class_are_white():
 )
 def test_extreme_points_are_drawn(x):
     axes = plotting.decision_regions(lambda x: x, x, np.arange(len(x)), resolution=10)
-    axes.figure.canvas.draw()
+    axes.figure.savefig(io.BytesIO())
 
 
 def test_thousand_classes_and_given_axes():
@@ -116,7 +118,7 @@ def test_thousand_classes_and_given_axes():
 
     axes = Figure().add_subplot()
     assert plotting.decision_regions(net, CORNERS, [0, 1, 2, 999], resolution=30, ax=axes) is axes
-    axes.figure.canvas.draw()
+    axes.figure.savefig(io.BytesIO())
 
 
 @pytest.mark.parametrize(

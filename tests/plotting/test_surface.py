@@ -1,5 +1,7 @@
 """A loss surface has the losses of networks along two directions."""
 
+import io
+
 import numpy as np
 import pytest
 from helpers import host
@@ -119,7 +121,7 @@ def test_compiled_loss_and_a_surface_in_space():
     axes = Figure().add_subplot(projection="3d")
     compiled = anynet.compile(loss_of(numpy))
     assert plotting.loss_surface(compiled, network(numpy), steps=3, ax=axes) is axes
-    axes.figure.canvas.draw()
+    axes.figure.savefig(io.BytesIO())
 
 
 def test_losses_that_are_not_finite_are_counted():
@@ -127,7 +129,7 @@ def test_losses_that_are_not_finite_are_counted():
     count = iter(range(9))
     axes = plotting.loss_surface(lambda net: [1.0, np.nan, np.inf][next(count) % 3], net, steps=3)
     assert axes.get_title() == "6 of 9 losses are not finite"
-    axes.figure.canvas.draw()
+    axes.figure.savefig(io.BytesIO())
     with pytest.raises(AnynetError, match=r"^no loss is finite: wanted a smaller span"):
         plotting.loss_surface(lambda net: np.nan, net, steps=2)
 
