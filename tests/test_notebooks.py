@@ -138,7 +138,7 @@ def test_runner_names_the_cell_that_fails(tmp_path):
 
 
 def test_unknown_notebook_name():
-    with pytest.raises(SystemExit, match="no notebook chapter99: wanted chapter2"):
+    with pytest.raises(SystemExit, match=r"no notebook chapter99: wanted .*chapter2"):
         notebooks.sources(["chapter99"])
 
 
@@ -157,7 +157,7 @@ def test_outdated_notebook_is_detected(tmp_path, monkeypatch):
 
 
 def test_written_notebook_has_the_common_first_cell_and_its_own_packages():
-    common = SOURCES[0].read_text(encoding="utf-8")
+    common = (notebooks.FOLDER / "chapter2.md").read_text(encoding="utf-8")
     own = '```{code-cell} ipython3\nEXTRA_PACKAGES = ["optuna"]\n```'
     other = f"{common.split('```')[0]}{own}\n\n```{{code-cell}} ipython3\n1\n```\n"
     written = notebooks.with_first_cell(other)
