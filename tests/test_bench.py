@@ -330,3 +330,43 @@ def test_chart_shows_every_time(charts):
     dots = [float(dot.get("cx")) for dot in picture.iter("{http://www.w3.org/2000/svg}circle")]
     assert dots == sorted(dots)
     assert all(charts.LEFT <= x <= charts.RIGHT for x in dots)
+
+
+#: The names of the columns of docs/measurements.md in the files of results. "compiled" follows the
+#: column before it.
+COLUMNS = {
+    "anynet on NumPy": "anynet on numpy",
+    "anynet on PyTorch": "anynet on torch",
+    "anynet on JAX, compiled": "anynet on jax, compiled",
+    "matrix products only": "products",
+}
+ON_A_GPU = {
+    "anynet on CuPy, compiled": "anynet on cupy, compiled",
+    "anynet on PyTorch, compiled": "anynet on torch:cuda, compiled",
+    "anynet on JAX, compiled": "anynet on jax:gpu, compiled",
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "file", "columns", "count"),
+    [
+        ("## A step on a CPU", "bench-cpu.json", COLUMNS, 68),
+        ("## A step on a GPU", "bench-gpu.json", ON_A_GPU, 15),
+    ],
+)
+def test_page_of_measurements_has_the_ratios_of_the_results(section, file, columns, count):
+    medians = json.loads((ROOT / "ci/results" / file).read_text(encoding="utf-8"))["medians"]
+    page = (ROOT / "docs/measurements.md").read_text(encoding="utf-8")
+    text = page[page.index(section) :].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    (_, *names), _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    for i, name in enumerate(names):
+        names[i] = f"{names[i - 1]}, compiled" if name == "compiled" else columns.get(name, name)
+    checked = 0
+    for title, *cells in rows:
+        values = medians.get(title, {})
+        for name, cell in zip(names, cells, strict=True):
+            if values and cell:
+                assert cell == f"{values[name] / values['PyTorch eager']:.2f}", (title, name)
+                checked += 1
+    assert checked == count

@@ -31,7 +31,7 @@ MODULES = (
 ).split()
 OBJECTS |= {name: getattr(anynet, name) for name in MODULES}
 #: Functions of Python and arguments that need no module.
-PLAIN = set("f float grads i list np path seed t test train weights x".split())
+PLAIN = set("f float grads history i list np path seed t test train weights x".split())
 #: Texts that are no expressions of anynet, each in a cell with a sentence.
 TEXTS = {"--model cnn", "seed=", "weight_decay=", "validation_split"}
 
