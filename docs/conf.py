@@ -29,6 +29,7 @@ extensions = [
     "myst_nb",
     "sphinx_copybutton",
     "sphinx_design",
+    "accessible",
     "code_links",
     "docstrings",
     "mathml",

@@ -3,3 +3,7 @@ const scrolling = "div.highlight pre, .table-wrapper, div.cell_output .output";
 for (const block of document.querySelectorAll(scrolling)) {
   if (block.scrollWidth > block.clientWidth) block.tabIndex = 0;
 }
+
+// The theme gives its two side bars no names.
+document.querySelector(".sidebar-drawer")?.setAttribute("aria-label", "Pages");
+document.querySelector(".toc-drawer")?.setAttribute("aria-label", "On this page");
