@@ -13,12 +13,15 @@ from anynet.errors import ArgumentError, ArgumentTypeError, MissingPackageError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.text import Text
 
 #: Axes to draw on, several of them, or None for a new figure.
 OnAxes: TypeAlias = "Axes | Iterable[Axes] | None"
 
 #: The most panels beside each other.
 COLUMNS = 3
+#: The most entries of a legend in letters of the usual size.
+_LONG_LEGEND = 10
 
 
 class Panels(tuple["Axes", ...]):
@@ -114,6 +117,30 @@ def new_axes(
     figure = PlotFigure(figsize=size, layout="compressed")
     places = range(1, rows * columns + 1)
     return tuple(figure.add_subplot(rows, columns, i, axes_class=PlotAxes) for i in places)
+
+
+def legend_label(text: str) -> str:
+    """Return a label as the legend shows it, which leaves out those that begin with "_"."""
+    return f" {text}" if text.startswith("_") else text
+
+
+def add_legend(axes: "Axes", **settings: Any) -> None:
+    """Add a legend whose texts are shown as they are, also with a dollar sign.
+
+    A long legend has small letters. The layout ignores it, because it is inside of the axes.
+    """
+    labels = axes.get_legend_handles_labels()[1]
+    if len(labels) > _LONG_LEGEND:
+        settings |= {"fontsize": "x-small", "ncols": 2}
+    legend = axes.legend(**settings)
+    legend.set_in_layout(False)
+    show_as_written(*legend.texts)
+
+
+def show_as_written(*texts: "Text") -> None:
+    """Show dollar signs in texts, which would otherwise begin a formula."""
+    for text in texts:
+        text.set_parse_math(False)
 
 
 def check_matplotlib(name: str = "anynet.plotting") -> None:

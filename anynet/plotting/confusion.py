@@ -7,7 +7,7 @@ from anynet.arguments import check_flag, describe
 from anynet.array import Array
 from anynet.callables import name_of
 from anynet.errors import ArgumentTypeError, DataError, ShapeError
-from anynet.plotting.axes import check_matplotlib, one_axes
+from anynet.plotting.axes import check_matplotlib, one_axes, show_as_written
 from anynet.plotting.values import (
     class_indices,
     class_names,
@@ -201,6 +201,7 @@ def _draw(
         is_long = max(map(len, names)) > 3
         axes.set_xticks(range(size), names, rotation=90 if is_long else 0)
         axes.set_yticks(range(size), names)
+        show_as_written(*axes.get_xticklabels(), *axes.get_yticklabels())
     note = f" ({left_out} rows without a class are left out)" if left_out else ""
     axes.set(xlabel=f"prediction{note}", ylabel="label")
     figure = axes.get_figure()

@@ -2,11 +2,19 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
 from anynet.arguments import describe, listed
 from anynet.errors import ArgumentError, ArgumentTypeError
-from anynet.plotting.axes import OnAxes, Panels, result, several_axes
+from anynet.plotting.axes import (
+    OnAxes,
+    Panels,
+    add_legend,
+    legend_label,
+    result,
+    several_axes,
+    show_as_written,
+)
 from anynet.plotting.values import LARGEST, is_drawable
 from anynet.spelling import did_you_mean
 from anynet.training.history import History
@@ -46,6 +54,22 @@ class Curve(NamedTuple):
     def shown(self) -> list[float]:
         """The values, with NaN in place of those that no line can show."""
         return [value if is_drawable(value) else math.nan for value in self.values]
+
+
+@overload
+def learning_curves(
+    history: Histories,
+    metrics: str,
+    ax: "Axes | None" = None,
+) -> "Axes": ...
+
+
+@overload
+def learning_curves(
+    history: Histories,
+    metrics: str | Iterable[str] | None = None,
+    ax: OnAxes = None,
+) -> "Axes | Panels": ...
 
 
 def learning_curves(
@@ -179,7 +203,7 @@ def _draw(
                 curve.numbers,
                 curve.shown,
                 style.strip("os") if is_long else style,
-                label=label,
+                label=legend_label(label),
                 linewidth=0.8 if name == STEP_LOSS else 1.5,
                 markersize=4,
             )
@@ -196,6 +220,7 @@ def _finish(axes: "Axes", names: list[str]) -> None:
     axes.set_xlabel(" or ".join(counted))
     axes.set_ylabel(labels[0] if len(labels) == 1 else ", ".join(names))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    show_as_written(axes.yaxis.label)
     axes.grid(alpha=0.3)
     if len(labels) > 1:
-        axes.legend()
+        add_legend(axes)

@@ -11,8 +11,8 @@ from anynet.errors import ArgumentError, ArgumentTypeError, DataError, NotInitia
 from anynet.histogram import Histogram, histogram, host_values
 from anynet.layers import Module
 from anynet.layers.initialization import is_uninitialized
-from anynet.plotting.axes import OnAxes, Panels, result, several_axes
-from anynet.plotting.values import LARGEST, host_namespace, is_drawable, on_host
+from anynet.plotting.axes import OnAxes, Panels, add_legend, legend_label, result, several_axes
+from anynet.plotting.values import LARGEST, check_values, host_namespace, is_drawable, on_host
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,14 +84,14 @@ def histograms(
     for panel, axes in zip(panels, every, strict=True):
         counts, edges = panel.histogram
         if shared:
-            axes.stairs(counts, edges, label=panel.title)
+            axes.stairs(counts, edges, label=legend_label(panel.title))
         else:
             widths = [right - left for left, right in pairwise(edges)]
             axes.bar(edges[:-1], counts, widths, align="edge")
-            axes.set_title(panel.title, fontsize=9)
+            axes.set_title(panel.title, fontsize=9, parse_math=False)
         axes.tick_params(labelsize=8)
     if shared:
-        every[0].legend(fontsize=8)
+        add_legend(every[0], fontsize=8)
     return result(ax, every)
 
 
@@ -150,6 +150,7 @@ def _panel(
     x: Any,
     bins: int,
 ) -> _Panel:
+    check_values(name or "the array", x)
     values = host_values([x])
     finite = values[host_namespace().isfinite(values)]
     if not is_drawable(finite).all():

@@ -8,6 +8,7 @@ from anynet import tree
 from anynet.array import is_array
 from anynet.backend import get_backend
 from anynet.callables import check_callable, name_of
+from anynet.compiler import CompiledStep
 from anynet.errors import ArgumentError
 from anynet.files import atomic_write
 from anynet.plotting.recording import ARGUMENT, CONSTANT, OPERATION, Node, record
@@ -79,7 +80,8 @@ def computation_graph(
     inference mode.
 
     Args:
-        f: a function of arrays, networks or other trees of arrays, or a network.
+        f: a function of arrays, networks or other trees of arrays, or a network. The graph of a
+            compiled step is that of the function that it compiles.
         arguments: of f. Python's floats become arrays of no axes.
         named: further arguments of f.
 
@@ -100,6 +102,8 @@ def computation_graph(
 
     """
     check_callable(f)
+    if isinstance(f, CompiledStep):
+        f = f.step
     arrays = [x for _, x in tree.leaves([f, arguments, named]) if is_array(x)]
     backend = get_backend(arrays[0] if arrays else None)
 

@@ -62,13 +62,13 @@ def arrange(
             up[target].append(source)
             down[source].append(target)
     layers = _ordered(_in_order_of_inputs(ranks, up, down), up, down)
-    bends = count - len(widths)
+    added = count - len(widths)
     xs = _positions(
         layers,
         up,
         down,
-        [*widths, *[0.0] * bends],
-        [*weights, *[max(weights)] * bends],
+        [*widths, *[0.0] * added],
+        [*weights, *[max(weights)] * added],
         gap,
     )
     tops = [0.0]
@@ -76,7 +76,15 @@ def arrange(
     for size in thickness:
         tops.append(tops[-1] + size + layer_gap)
     points = [(xs[n], tops[rank] + thickness[rank] / 2) for n, rank in enumerate(ranks)]
-    edges = {edge: [points[n] for n in chain] for edge, chain in chains.items()}
+    edges = {}
+    for edge, (source, *bends, target) in chains.items():
+        edges[edge] = [points[source]]
+        for bend in bends:
+            # A line passes its layer straight, beside the boxes.
+            top = tops[ranks[bend]]
+            bottom = top + thickness[ranks[bend]]
+            edges[edge] += [(xs[bend], top), (xs[bend], bottom)]
+        edges[edge].append(points[target])
     return Layout(points[: len(widths)], edges)
 
 

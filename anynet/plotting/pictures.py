@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from anynet.arguments import describe, whole_number
-from anynet.array import Array, array_namespace
-from anynet.errors import ArgumentTypeError, NotInitializedError, ShapeError
+from anynet.arguments import describe, listed, whole_number
+from anynet.array import Array, array_namespace, is_array
+from anynet.errors import ArgumentError, ArgumentTypeError, NotInitializedError, ShapeError
 from anynet.layers import Module, capture
-from anynet.layers.initialization import has_shape, is_uninitialized
+from anynet.layers.initialization import is_uninitialized
 from anynet.plotting.axes import check_matplotlib
 from anynet.plotting.tiles import (
     BAR,
@@ -20,12 +20,14 @@ from anynet.plotting.tiles import (
     with_opacity,
 )
 from anynet.plotting.values import (
+    check_values,
     class_indices,
     class_names,
     finite_values,
     name_of_class,
     on_host,
 )
+from anynet.training.inputs import call_network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -176,7 +178,8 @@ def feature_maps(
 
     Args:
         net: a network.
-        x: the input of the network, such as images (N, channels, height, width).
+        x: the input of the network, such as images (N, channels, height, width), or several in a
+            tuple or dict.
         path: of the layer, such as "layers.0".
         most: how many images, and how many channels of each, to show, the first ones. The title
             says if there are more.
@@ -187,9 +190,9 @@ def feature_maps(
         ShapeError: the output of the layer is not (N, channels, height, width).
         PathError: no layer is at the path.
         StateError: the layer did not run.
-        ArgumentError: the layer ran several times.
         DTypeError, DataError: the output is complex, or not finite.
-        ArgumentTypeError: another argument has the wrong type.
+        ArgumentTypeError, ArgumentError: another argument has the wrong type, the path is a
+            pattern, or the layer ran several times.
         MissingPackageError: matplotlib is not installed.
 
     >>> net = layers.Sequential(layers.Conv2d(1, 8, 3), layers.ReLU(), seed=0, backend="numpy")
@@ -202,8 +205,12 @@ def feature_maps(
         raise ArgumentTypeError(
             f"path is {describe(path)}: wanted that of one layer, as 'layers.0'"
         )
-    _, activations = capture(net, [path])(x)
-    output = activations.get(path)
+    _, activations = call_network(capture(net, [path]), x)
+    if path not in activations:
+        raise ArgumentError(
+            f"path is {path!r}, a pattern for {listed([*activations])}: wanted that of one layer"
+        )
+    output = activations[path]
     name = f"the output of {path or 'the network'}"
     if isinstance(output, list):
         raise ArgumentTypeError(
@@ -240,8 +247,11 @@ def feature_maps(
 
 
 def _shape(name: str, x: Any) -> tuple[int, ...]:
-    """Return the shape of an array, or of nested lists."""
-    return tuple(x.shape) if has_shape(x) else tuple(on_host(name, x).shape)
+    """Return the shape of an array that has values, or of nested lists."""
+    if not is_array(x):
+        x = on_host(name, x)
+    check_values(name, x)
+    return tuple(x.shape)
 
 
 def _first(

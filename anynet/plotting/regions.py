@@ -7,7 +7,7 @@ from anynet.arguments import check_function, describe, whole_number
 from anynet.array import Array, array_namespace, dtype_name, is_array, is_complex, is_floating
 from anynet.backend import get_backend
 from anynet.errors import ArgumentTypeError, DTypeError, ShapeError
-from anynet.plotting.axes import check_matplotlib, one_axes
+from anynet.plotting.axes import add_legend, check_matplotlib, legend_label, one_axes
 from anynet.plotting.values import (
     class_indices,
     class_names,
@@ -203,8 +203,8 @@ def _draw_points(
             *points[right == i].T,
             color=[colors[i] if i >= 0 else "white"],
             marker=_MARKERS[i % len(_MARKERS)],
-            label=name_of_class(i, names),
+            label=legend_label(name_of_class(i, names)),
             **style,
         )
     if len(known) <= 12:
-        axes.legend(title="class", fontsize=8)
+        add_legend(axes, title="class", fontsize=8)

@@ -67,6 +67,7 @@ def draw_tiles(
                 fontsize=8,
                 color=_WRONG if wrong is not None and wrong[i] else _RIGHT,
                 clip_on=False,
+                parse_math=False,
             )
     extent = (0, canvas.shape[1], canvas.shape[0], 0)
     axes.imshow(canvas, interpolation="nearest", extent=extent)
@@ -79,7 +80,7 @@ def add_title(axes: "Axes", *parts: str) -> None:
     """Write the parts that are not empty as the title. Without one the axes keep theirs."""
     title = ", ".join(filter(None, parts))
     if title:
-        axes.set_title(title, fontsize=10)
+        axes.set_title(title, fontsize=10, parse_math=False)
 
 
 def columns_of(count: int, columns: int | None) -> int:

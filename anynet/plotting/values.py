@@ -3,7 +3,7 @@
 from typing import Any
 
 from anynet.arguments import describe, listed
-from anynet.array import is_array, is_complex, unrecorded
+from anynet.array import Array, is_array, is_complex, unrecorded
 from anynet.backend import get_backend
 from anynet.errors import ArgumentTypeError, DataError, DTypeError, ShapeError
 
@@ -22,9 +22,11 @@ def on_host(name: str, x: Any) -> Any:
 
     Raises:
         ArgumentTypeError: neither an array nor lists of numbers.
+        DataError: an array of a lazy backend, see `check_values`.
 
     """
     if is_array(x):
+        check_values(name, x)
         return get_backend(x).to_host(unrecorded(x))
     if not isinstance(x, list | tuple):
         raise ArgumentTypeError(f"{name} is {describe(x)}: wanted an array")
@@ -38,6 +40,16 @@ def on_host(name: str, x: Any) -> Any:
     if not host.xp.isdtype(values.dtype, ("bool", "numeric")):
         raise ArgumentTypeError(f"{name} is {describe(x)}: wanted an array, or lists of numbers")
     return values
+
+
+def check_values(name: str, x: Array) -> None:
+    """Raise DataError for an array of a library that builds a graph and has no values."""
+    backend = get_backend(x)
+    if backend.lazy:
+        raise DataError(
+            f"{name} is an array of {backend.name}, which has no values: wanted one of a library "
+            "that computes, such as numpy"
+        )
 
 
 def real_values(name: str, x: Any) -> Any:

@@ -143,6 +143,17 @@ def test_wrong_arguments_raise(given, names, message):
         plotting.learning_curves(given, names)
 
 
+def test_names_with_underscores_and_dollars_are_shown():
+    runs = {"_a": history(1.0), "$b": history(1.0), "$\\frac": history(1.0)}
+    axes = plotting.learning_curves(runs, "loss")
+    axes.figure.savefig(io.BytesIO())
+    shown = [text.get_text().strip() for text in axes.get_legend().texts]
+    assert shown == ["_a: loss", "$b: loss", "$\\frac: loss"]
+    many = plotting.learning_curves([history(1.0)] * 30, "loss")
+    many.figure.savefig(io.BytesIO())
+    assert len(many.get_legend().texts) == 30
+
+
 def test_notebook_shows_axes_and_panels_as_pictures():
     axes = plotting.learning_curves(history(1.0), "loss")
     panels = plotting.learning_curves(history(1.0))

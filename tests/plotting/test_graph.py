@@ -144,6 +144,46 @@ def test_long_graph_goes_down_and_a_short_one_across():
         assert (last[1] > first[3]) is not across
 
 
+def points_of(path):
+    """Return points along a path of cubic curves."""
+    first, *curves = path.get("d").removeprefix("M").split("C")
+    points = [np.asarray(first.split(), dtype=float)]
+    share = np.linspace(0, 1, 9)[:, None]
+    for curve in curves:
+        one, two, end = np.asarray(curve.split(), dtype=float).reshape(3, 2)
+        start = points[-1]
+        rest = 1 - share
+        points += [
+            *(rest**3 * start + 3 * rest**2 * share * one + 3 * rest * share**2 * two)
+            + share**3 * end
+        ]
+    return np.asarray(points)
+
+
+def test_lines_do_not_cross_boxes():
+    graph = plotting.computation_graph(
+        layers.LSTM(3, 4).initialize(0, "numpy"), np.ones((2, 4, 3), dtype="float32")
+    )
+    check_layout(graph)
+    paths = [*ElementTree.fromstring(graph.svg).iter(f"{SVG}path")]
+    assert len(paths) == len({(i, j) for j, node in enumerate(graph.nodes) for i in node.inputs})
+    for path in paths:
+        x, y = points_of(path).T
+        for left, top, right, bottom in boxes(graph):
+            inside = (left + 1 < x) & (x < right - 1) & (top + 1 < y) & (y < bottom - 1)
+            assert not inside.any()
+
+
+def test_graph_of_a_compiled_network_has_its_parameters():
+    net = layers.Sequential(layers.Linear(3, 2), seed=0, backend="numpy")
+    x = np.ones((4, 3), dtype="float32")
+    compiled = anynet.compile(net)
+    compiled(x)
+    assert names(plotting.computation_graph(compiled, x)) == names(
+        plotting.computation_graph(net, x)
+    )
+
+
 def test_text_is_escaped_and_described():
     def attack(x):
         return x + x

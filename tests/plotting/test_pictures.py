@@ -255,3 +255,42 @@ def test_layer_that_runs_twice_raises():
         ArgumentTypeError, match=r"^conv ran 2 times: wanted a layer that runs once"
     ):
         plotting.feature_maps(net, np.ones((1, 1, 2, 2), dtype="float32"), "conv")
+
+
+def test_several_inputs_and_a_pattern():
+    class Sum(layers.Module):
+        def __init__(self):
+            self.conv = layers.Conv2d(1, 2, 1)
+
+        def forward(self, a, b):
+            return self.conv(a + b)
+
+    net = Sum().initialize(0, "numpy")
+    x = np.ones((1, 1, 2, 2), dtype="float32")
+    axes = plotting.feature_maps(net, (x, x), "conv")
+    np.testing.assert_array_equal(
+        axes.images[0].get_array(),
+        plotting.feature_maps(net, (x + x, x * 0), "conv").images[0].get_array(),
+    )
+    with pytest.raises(
+        AnynetError, match=r"^path is 'c\*', a pattern for conv: wanted that of one"
+    ):
+        plotting.feature_maps(net, (x, x), "c*")
+
+
+def test_arrays_without_values_raise():
+    ndonnx = pytest.importorskip("ndonnx", reason="needs ndonnx")
+    x = ndonnx.argument(shape=("N", 3, 3), dtype=ndonnx.float32)
+    with pytest.raises(DataError, match=r"^x is an array of ndonnx, which has no values: wanted"):
+        plotting.images(x)
+    with pytest.raises(DataError, match=r"^the array is an array of ndonnx, which has no values"):
+        plotting.histograms(x)
+
+
+def test_dollar_signs_in_names_of_classes():
+    names = ["$\\frac", "a$b$"]
+    axes = plotting.images(np.zeros((2, 3, 3)), [0, 1], classes=names)
+    axes.figure.savefig(io.BytesIO())
+    assert titles(axes) == names
+    axes = plotting.confusion_matrix([0, 1], [0, 1], classes=names)
+    axes.figure.savefig(io.BytesIO())
