@@ -94,23 +94,18 @@ def add_network(
         batches: the data, None if there are none.
         loss: of the training, None if it is not known.
 
+    Raises:
+        ArgumentError: the outputs are neither classes nor real numbers like the labels.
+
     """
     contents.data = name
     contents.network = network_table(net, None if batches is None else _inputs(batches))
     if batches is None:
-        reason = f"The {name} were not given, or can be read only once."
+        contents.missing["results"] = f"The {name} were not given, or can be read only once."
     elif not callable(net):
-        reason = "The network cannot be called."
+        contents.missing["results"] = "The network cannot be called."
     else:
-        try:
-            contents.results = results_on(net, batches, loss)
-            return
-        except KeyboardInterrupt:
-            reason = "Ctrl-C ended the evaluation."
-        except Exception as error:
-            # A loss of three arguments may be for a network that is no function of x alone.
-            reason = f"The {name} could not be evaluated: {error}"
-    contents.missing["results"] = reason
+        contents.results = results_on(net, batches, loss)
 
 
 def _inputs(batches: Loader | Batches) -> Any:

@@ -7,7 +7,7 @@ from anynet.report.contents import Contents
 from anynet.report.html import Html, element, join
 from anynet.report.pictures import Picture
 from anynet.report.results import NO_ANSWER, Classification, Errors, Sample
-from anynet.report.tables import framed, paragraphs, table
+from anynet.report.tables import framed, heading, paragraphs, table
 
 #: Classes of a whole confusion matrix. With more, the page shows the most frequent confusions.
 MOST_CLASSES = 20
@@ -61,10 +61,10 @@ def _matrix(results: Classification, names: list[str]) -> Html:
     extra = element("th", "correct", scope="col", class_="number")
     lines = [_line(results, label, columns, names[label]) for label in range(results.classes)]
     corner = element("th", "label ↓ prediction →", scope="col")
-    caption = "Examples by label and prediction. The last column is the share of correct ones."
+    caption = "Examples by label and prediction, and the share of correct predictions."
     whole = element(
         "table",
-        element("caption", caption),
+        heading(caption),
         element("thead", element("tr", corner, *head, extra)),
         element("tbody", *lines),
         class_="matrix",

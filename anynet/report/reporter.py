@@ -83,8 +83,7 @@ class Reporter:
             run.history,
         )
         with record.clock.part("report"):
-            name, batches = self._batches()
-            add_network(contents, run.net, name, batches, self.recipe.loss)
+            self._add_network(contents)
             contents.configuration = self._configuration(contents)
         contents.missing["norms"] = "No norm was recorded."
         contents.sessions = record.sessions
@@ -93,6 +92,17 @@ class Reporter:
         if record.problem:
             contents.problem = f"The norms of the last epoch are missing: {record.problem}"
         return contents
+
+    def _add_network(self, contents: Contents) -> None:
+        """Add the network and its predictions. After an error the page has the reason instead."""
+        name, batches = self._batches()
+        try:
+            add_network(contents, self.run.net, name, batches, self.recipe.loss)
+        except KeyboardInterrupt:
+            contents.missing["results"] = "Ctrl-C ended the evaluation."
+        except Exception as error:
+            # A loss of three arguments may be for a network that is no function of x alone.
+            contents.missing["results"] = f"The {name} could not be evaluated: {error}"
 
     def _batches(self) -> tuple[str, Loader | Batches | None]:
         """Return the name of the data for the predictions, and the data.

@@ -20,7 +20,6 @@ def contents_of_checkpoint(path: str | os.PathLike[str]) -> Contents:
     record = Record()
     saved.restore_record(record)
     absent = "The checkpoint does not have it. fit records it with the argument report."
-    seconds = saved.states["record"]["seconds"] if record.sessions else {}
     contents = Contents(
         "",
         _ending(saved),
@@ -30,7 +29,7 @@ def contents_of_checkpoint(path: str | os.PathLike[str]) -> Contents:
         sessions=record.sessions,
         network=_layers(saved),
         norms=record.norms,
-        seconds=seconds,
+        seconds=record.earlier,
         missing=dict.fromkeys(("norms", "seconds", "environment"), absent),
     )
     need = "A checkpoint has no data. Give the network and the test data as well."

@@ -45,6 +45,7 @@ figcaption { font-weight: 600; margin-bottom: 0.25rem; }
 .frame { overflow-x: auto; max-width: 100%; margin: 0.75rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--faint); padding-bottom: 0.35rem; }
+caption span { display: inline-block; position: sticky; left: 0; max-width: calc(100vw - 3rem); }
 th, td { border-bottom: 1px solid var(--line); padding: 0.3rem 0.6rem; text-align: left;
   vertical-align: top; }
 thead th { border-bottom: 2px solid var(--line); vertical-align: bottom; }

@@ -31,11 +31,16 @@ def table(
     body = [_row(row, styles) for row in _shortened(rows, len(headings))]
     whole = element(
         "table",
-        element("caption", caption),
+        heading(caption),
         element("thead", element("tr", *head)),
         element("tbody", *body),
     )
     return framed(whole, caption)
+
+
+def heading(text: str) -> Html:
+    """Return a caption, which stays in view where the table scrolls."""
+    return element("caption", element("span", text))
 
 
 def framed(content: Html, label: str) -> Html:

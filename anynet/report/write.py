@@ -4,17 +4,19 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from anynet.arguments import describe
+from anynet import tree
+from anynet.arguments import check_function, describe
 from anynet.array import Array
-from anynet.errors import ArgumentTypeError
+from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.report.contents import Contents, add_network, counted
 from anynet.report.destination import page_path
 from anynet.report.page import write_page
+from anynet.report.results import Classification, Results
 from anynet.report.saved import contents_of_checkpoint
 from anynet.training import checkpoint
 from anynet.training.history import History
 from anynet.training.sample import copied
-from anynet.training.sources import Data, batches_of
+from anynet.training.sources import Data, batches_of, rows_of
 
 
 def write(
@@ -47,8 +49,9 @@ def write(
         title: the heading of the page.
 
     Raises:
-        ArgumentTypeError: run is neither a history nor a path.
-        ArgumentError: the page cannot be written there.
+        ArgumentTypeError: an argument has the wrong type.
+        ArgumentError: the page cannot be written there, the number of names is not that of the
+            classes, or the outputs are neither classes nor real numbers like the labels.
         DataError: the checkpoint is damaged, or is not that of a run.
         ShapeError: the checkpoint is that of another network.
         FileNotFoundError: there is no checkpoint at this path.
@@ -63,6 +66,14 @@ def write(
     True
 
     """
+    if not isinstance(title, str):
+        raise ArgumentTypeError(f"title is {describe(title)}: wanted a text")
+    if test is not None and net is None:
+        raise ArgumentError("test was given without net: wanted both, or none of them")
+    if loss is not None:
+        check_function("loss", loss, "the loss of the training, such as losses.cross_entropy")
+    if net is not None and next(tree.leaves(net), None) is None:
+        raise ArgumentTypeError(f"net is {describe(net)}: wanted an initialized network")
     if isinstance(run, History):
         target = page_path(path)
         contents = _of_history(run)
@@ -78,11 +89,32 @@ def write(
             "checkpoint"
         )
     contents.title = title
-    contents.class_names = [*map(str, class_names)]
     if net is not None:
-        batches = None if test is None else batches_of("test", test, net, 1)
+        batches = None if test is None else rows_of(batches_of("test", test, net, 1))
         add_network(contents, net, "test data", batches, loss)
+    contents.class_names = _checked_names(class_names, contents.results)
     write_page(target, contents)
+
+
+def _checked_names(class_names: Sequence[str], results: Results | None) -> list[str]:
+    """Return the names of classes, after a check that each class has one.
+
+    Raises:
+        ArgumentTypeError: they are one text.
+        ArgumentError: there are more or less names than classes.
+
+    """
+    if isinstance(class_names, str):
+        raise ArgumentTypeError(
+            f"class_names is {describe(class_names)}: wanted a list, such as ['cat', 'dog']"
+        )
+    names = [*map(str, class_names)]
+    if names and isinstance(results, Classification) and len(names) != results.classes:
+        raise ArgumentError(
+            f"class_names has {len(names)} names and the network {results.classes} classes: wanted "
+            "a name for each class"
+        )
+    return names
 
 
 def _of_history(history: History) -> Contents:

@@ -1,5 +1,6 @@
 """The record of a run: the facts that a report shows and a history does not have."""
 
+import math
 from datetime import datetime
 from typing import Any
 
@@ -41,6 +42,8 @@ class Record(Callback):
         self.norms: dict[int, Norms] = {}
         #: The environment of each call of `fit` that trained, with its time and first epoch.
         self.sessions: list[dict[str, str]] = []
+        #: The seconds of the parts of earlier calls of `fit` that a checkpoint has.
+        self.earlier: dict[str, float] = {}
         #: Why the norms of the last epoch are missing, "" if they are not.
         self.problem = ""
         #: Whether the run has begun.
@@ -90,7 +93,11 @@ class Record(Callback):
             int(epoch): dict(zip(map(str, paths), map(float, values), strict=True))
             for epoch, paths, values in norms
         }
-        self.clock.add({str(name): float(value) for name, value in seconds.items()})
+        times = {str(name): float(value) for name, value in seconds.items()}
+        if not all(0 <= value < math.inf for value in times.values()):
+            raise ArgumentError(f"the seconds of a record are {times}: wanted 0 or more")
+        self.clock.add(times)
+        self.earlier = times
         self.norms = by_epoch
         self.sessions = [dict(session) for session in sessions]
 

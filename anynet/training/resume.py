@@ -295,6 +295,9 @@ def _parse(path: Path, arrays: dict[str, Stored], texts: dict[str, str]) -> Save
     counts = [states["step"], len(losses) - states["step"], len(states["callbacks"])]
     if min(counts) < 0 or not all(isinstance(text, str) for text in settings.values()):
         raise ValueError("the settings or the counts are of another form")
+    values = [x for epoch in epochs for x in (epoch.loss, epoch.seconds, *epoch.scores.values())]
+    if not all(isinstance(value, int | float) for value in values):
+        raise ValueError("the epochs are of another form")
     if [epoch.number for epoch in epochs] != list(range(1, len(epochs) + 1)):
         raise ValueError("the numbers of the epochs are not 1, 2, …")
     history = History(epochs, losses)

@@ -1,5 +1,6 @@
 import math
 import re
+import signal
 from functools import partial
 
 import numpy as np
@@ -350,3 +351,57 @@ def test_folder_of_the_page_is_created(on_numpy, tmp_path):
     path = tmp_path / "runs" / "first" / "run.html"
     train(path, network(on_numpy), blobs(on_numpy))
     assert path.exists()
+
+
+def test_ctrl_c_during_the_report_leaves_its_evaluation_out(on_numpy, path):
+    class Slow(layers.Linear):
+        calls = 0
+
+        def forward(self, x):
+            Slow.calls += 1
+            # After those of a check, the step, the norms and the summary.
+            if Slow.calls == 5:
+                signal.raise_signal(signal.SIGINT)
+            return super().forward(x)
+
+    net = Slow(2, 3).initialize(0, on_numpy)
+    history, page = train(path, net, blobs(on_numpy), epochs=1, metric=None, batch_size=60)
+    assert Slow.calls == 5
+    assert not history.interrupted
+    assert "Ctrl-C ended the evaluation." in page.text
+
+
+def test_page_that_cannot_be_written_after_an_error_is_a_note(on_numpy, path, monkeypatch):
+    class Broken(callbacks.Callback):
+        def on_epoch_end(self, run):
+            path.mkdir()
+            raise LookupError
+
+    with pytest.raises(LookupError) as caught:
+        train(path, network(on_numpy), blobs(on_numpy), callbacks=[Broken()])
+    assert any("run.html was not written" in note for note in caught.value.__notes__)
+
+
+def test_torch_loader(path):
+    torch = pytest.importorskip("torch", reason="needs torch")
+    backend = anynet.get_backend("torch")
+    x, t = blobs(backend)
+    pairs = torch.utils.data.TensorDataset(x, t)
+    batches = torch.utils.data.DataLoader(pairs, batch_size=20, shuffle=True)
+    test = torch.utils.data.DataLoader(pairs, batch_size=20)
+    _, page = train(path, network(backend), batches, test)
+    assert "On the test data" in page.text
+    assert page.values("all parameters")
+
+
+def test_norms_that_cannot_be_computed_are_said(on_numpy, path):
+    batches = [blobs(on_numpy)] * 2
+    later = iter([False, False, True])
+
+    def failing(outputs, labels):
+        if next(later):
+            raise MemoryError("<no memory>")
+        return losses.cross_entropy(outputs, labels)
+
+    _, page = train(path, network(on_numpy), batches, loss=failing, epochs=1)
+    assert "The norms of the last epoch are missing: MemoryError: <no memory>" in page.text

@@ -8,7 +8,8 @@ from report_runs import blobs, network
 
 import anynet
 from anynet import layers, report
-from anynet.errors import ArgumentTypeError, DataError, ShapeError
+from anynet.data import Loader
+from anynet.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError
 from anynet.training import Epoch, History
 
 
@@ -100,6 +101,21 @@ def test_arguments_of_other_kinds_raise(backend, saved, path, tmp_path):
     file, net = saved
     with pytest.raises(ArgumentTypeError, match="run is 3"):
         report.write(path, 3)
+    history = History()
+    with pytest.raises(ArgumentTypeError, match="net is 3"):
+        report.write(path, history, net=3)
+    with pytest.raises(ArgumentTypeError, match="title is 3"):
+        report.write(path, history, title=3)
+    with pytest.raises(ArgumentTypeError, match="class_names is 'abc'"):
+        report.write(path, history, class_names="abc")
+    with pytest.raises(ArgumentTypeError, match="loss is 'cross_entropy'"):
+        report.write(path, history, net=net, test=blobs(backend), loss="cross_entropy")
+    with pytest.raises(ArgumentError, match="test was given without net"):
+        report.write(path, history, test=blobs(backend))
+    with pytest.raises(ArgumentError, match="has 2 names and the network 3 classes"):
+        report.write(path, history, net=net, test=blobs(backend), class_names=["a", "b"])
+    with pytest.raises(ArgumentError, match="neither a choice of classes nor a regression"):
+        report.write(path, history, net=net, test=(blobs(backend)[0],) * 2)
     with pytest.raises(FileNotFoundError):
         report.write(path, tmp_path / "none.safetensors")
     with pytest.raises(ShapeError):
@@ -109,3 +125,33 @@ def test_arguments_of_other_kinds_raise(backend, saved, path, tmp_path):
     with pytest.raises(DataError, match="is not the checkpoint of a run"):
         report.write(path, weights)
     assert not path.exists()
+
+
+def test_loader_is_read_in_order(backend, path):
+    net, (x, t) = network(backend), blobs(backend)
+    report.write(path, History(), net=net, test=Loader(x, t, 7, seed=3))
+    shuffled = read_page(path)
+    report.write(path, History(), net=net, test=(x, t))
+    assert read_page(path).rows == shuffled.rows
+    assert read_page(path).all("dd") == shuffled.all("dd")
+
+
+def test_damaged_record_raises(saved, path, monkeypatch):
+    import anynet.training.resume as resume
+
+    saved_run = resume.read_run(saved[0])
+    state = {"sessions": [], "norms": [], "seconds": {}}
+    wrong = [
+        {**state, "sessions": [{"begun": 3}]},
+        {**state, "norms": [[1, ["a"], []]]},
+        {**state, "norms": 3},
+        {**state, "seconds": {"training": -1.0}},
+        {**state, "seconds": {"training": float("nan")}},
+        {"sessions": []},
+        3,
+    ]
+    for record in wrong:
+        saved_run.states["record"] = record
+        monkeypatch.setattr(report.saved, "read_run", lambda path: saved_run)
+        with pytest.raises(DataError, match="does not fit the run"):
+            report.write(path, saved[0])
