@@ -21,7 +21,7 @@ author = "the anynet developers"
 copyright = "2026, the anynet developers"
 version = release = anynet.__version__
 language = "en"
-smartquotes = False  # a prime in a formula is no quote
+smartquotes_action = "D"  # dashes only: a prime in a formula is no quote
 
 extensions = [
     "sphinx.ext.autodoc",
