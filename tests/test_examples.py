@@ -241,3 +241,11 @@ def test_several_processes_need_equal_shares():
     code, _, err = run("examples/several_processes.py", "--processes=7", "--batch-size=120")
     assert code == 2
     assert "no equal shares for 7 processes" in err
+
+
+def test_page_on_several_processes_has_the_exchange_of_the_example():
+    page = (ROOT / "docs/guides/several_processes.md").read_text(encoding="utf-8")
+    example = (ROOT / "examples/several_processes.py").read_text(encoding="utf-8")
+    body = page[page.index("        own = [") : page.index("```\n\nThe gradients go")]
+    assert body.count("\n") > 8
+    assert body in example
