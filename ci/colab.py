@@ -71,7 +71,6 @@ def pretend(folder: Path, installed: dict[str, str], gpu: bool = True) -> None:
         (entry / "INSTALLER").write_text("pip\n", encoding="utf-8")
         (entry / "RECORD").write_text("", encoding="utf-8")
     modules = {
-        "numpy/__init__": "",
         "cupy/__init__": CUPY.format(gpu=gpu),
         "pip/__main__": RECORDER,
     }
@@ -111,10 +110,10 @@ def first_code(path: Path) -> str:
 
 
 def asks_for_more(command: list[str]) -> bool:
-    """Return whether the command installs other packages than the first cell of all notebooks."""
+    """Return whether the command installs other packages than those of every notebook."""
     common = {"install", "--quiet", "matplotlib", "pooch", "scikit-learn"}
     others = [argument for argument in command if argument not in common]
-    return any(not other.startswith(("numpy==", "git+", "file:")) for other in others)
+    return any("==" not in other and ":" not in other for other in others)
 
 
 def dry_run(command: list[str], folder: str) -> dict[str, str]:

@@ -8,10 +8,11 @@ checked before it is used, so a partial download or a damaged file is an error.
 import hashlib
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from anynet.errors import DataError
 from anynet.files import atomic_write
@@ -115,7 +116,7 @@ def fetch(source: Source, name: str, check: Callable[[Path], object]) -> Path:
     if is_offline():
         raise DataError(f"{source.title}'s {name} is not here and ANYNET_OFFLINE is set: {where}")
     try:
-        import pooch
+        download = downloader()
     except ImportError:
         raise DataError(
             f"{source.title}'s {name} is not here, and downloading it needs pooch: pip install "
@@ -125,7 +126,7 @@ def fetch(source: Source, name: str, check: Callable[[Path], object]) -> Path:
     for mirror in source.mirrors:
         try:
             with atomic_write(target) as file:
-                pooch.HTTPDownloader(timeout=TIMEOUT)(f"{mirror}{name}", file, None)
+                download(f"{mirror}{name}", file, None)
                 file.flush()
                 check(Path(file.name))
         except (OSError, DataError, ValueError) as error:
@@ -133,6 +134,20 @@ def fetch(source: Source, name: str, check: Callable[[Path], object]) -> Path:
         else:
             return target
     raise DataError(f"{source.title}'s {name} could not be fetched ({'; '.join(reasons)}): {where}")
+
+
+def downloader() -> Any:
+    """Return pooch's downloader.
+
+    Raises:
+        ImportError: pooch is not installed.
+
+    """
+    with warnings.catch_warnings():
+        # pooch imports tqdm, which warns in a notebook without ipywidgets.
+        warnings.simplefilter("ignore")
+        import pooch
+    return pooch.HTTPDownloader(timeout=TIMEOUT)
 
 
 def candidates(root: Path, folder: str, name: str) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from anynet.arguments import describe, listed
 from anynet.array import Array
 from anynet.backend import Backend
-from anynet.data.download import TIMEOUT, cache_folder, is_offline
+from anynet.data.download import cache_folder, downloader, is_offline
 from anynet.data.pickled import read_pickled_arrays
 from anynet.errors import ArgumentError, ArgumentTypeError, DataError
 from anynet.files import atomic_write
@@ -223,17 +223,15 @@ def _is_intact(path: Path, name: str) -> bool:
 def _download(name: str, path: Path, where: str) -> None:
     """Download a file of the book."""
     try:
-        import pooch
+        download = downloader()
     except ImportError:
         raise DataError(
             f"{name} is not here, and downloading it needs pooch: pip install pooch, or {where}"
         ) from None
-    pooch.get_logger().setLevel("WARNING")
     try:
         with TemporaryDirectory() as folder:
             part = Path(folder) / name
-            downloader = pooch.HTTPDownloader(timeout=TIMEOUT)
-            downloader(f"{ADDRESS}{FILES[name].folder}/{name}", str(part), None)
+            download(f"{ADDRESS}{FILES[name].folder}/{name}", str(part), None)
             if not _is_intact(part, name):
                 raise DataError("another SHA-256")
             with atomic_write(path) as file:
