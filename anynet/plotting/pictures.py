@@ -53,7 +53,7 @@ def images(
 
     The title of a wrong prediction is red and contains both, as in "5, not 3". Floating values from
     0 to 1 and integers from 0 to 255 are shown as they are. Otherwise the smallest and the largest
-    value of all images become black and white.
+    value of all shown images become black and white.
 
     Args:
         x: real, (N, h, w), (N, 1, h, w), (N, 3, h, w) with red, green and blue, or (N, 4, h, w)
@@ -89,9 +89,10 @@ def images(
     right = None if labels is None else class_indices("labels", labels, rows, one_hot=True)
     answers = None if predictions is None else class_indices("predictions", predictions, rows)
     count = min(rows, whole_number("most", most, 1))
-    # NaN anywhere is an error, also in an image that is not shown.
-    pixels = finite_values("x", x)
-    pixels = scaled(pixels, *_limits(pixels, on_host("x", x)))[:count]
+    # The others stay on the device.
+    given = on_host("x", x[:count, ...] if is_array(x) else x[:count])
+    pixels = finite_values("x", given)
+    pixels = scaled(pixels, *_limits(pixels, given))
     grid = columns_of(count, columns)
     titles = _titles(count, right, answers, names)
     wrong = None if right is None or answers is None else right[:count] != answers[:count]

@@ -92,7 +92,7 @@ def decision_regions(
         interpolation="nearest",
     )
     _draw_points(axes, points, right, colors, names)
-    axes.set(xlim=(lows[0], highs[0]), ylim=(lows[1], highs[1]), xlabel="$x_1$", ylabel="$x_2$")
+    axes.set(xlim=(lows[0], highs[0]), ylim=(lows[1], highs[1]), xlabel="x₁", ylabel="x₂")
     return axes
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 from typing import NamedTuple
+from unicodedata import east_asian_width
 
 from anynet.plotting.layout import Point, arrange
 from anynet.plotting.recording import ARGUMENT, CONSTANT, OPERATION, Node
@@ -107,9 +108,14 @@ def _box(node: Node) -> _Box:
     lines = [(name, True), (node.value or shape, False)]
     if node.path:
         lines.append((node.path, False))
-    longest = max([len(text) for text, _ in lines])
+    longest = max([_columns(text) for text, _ in lines])
     width = longest * _FONT * _CHARACTER + 2 * _PADDING
     return _Box(lines, width, len(lines) * _LINE + 2 * _PADDING - 6)
+
+
+def _columns(text: str) -> float:
+    """Return the width of a text in letters. Chinese and Japanese characters are wide."""
+    return sum(1.7 if east_asian_width(character) in "WF" else 1.0 for character in text)
 
 
 def _call(node: Node) -> str:

@@ -5,11 +5,12 @@ import io
 import numpy as np
 import pytest
 from helpers import host
-from matplotlib.figure import Figure
 
 import anynet
 from anynet import data, layers, metrics, plotting
 from anynet.errors import AnynetError
+
+Figure = pytest.importorskip("matplotlib.figure", reason="needs matplotlib").Figure
 
 
 def cells(axes):

@@ -6,12 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 import anynet
 from anynet import callbacks, layers, metrics, plotting
 from anynet.errors import ArgumentError, ArgumentTypeError, MissingPackageError
 from anynet.training import Epoch, History
+
+Figure = pytest.importorskip("matplotlib.figure", reason="needs matplotlib").Figure
 
 
 def history(*losses, train=0.5, test=0.25):

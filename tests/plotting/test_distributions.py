@@ -5,13 +5,14 @@ import io
 import numpy as np
 import pytest
 from helpers import host
-from matplotlib.figure import Figure
 
 import anynet
 from anynet import callbacks, layers, losses, plotting
 from anynet.autodiff import value_and_grad
 from anynet.errors import ArgumentError, ArgumentTypeError, DataError, NotInitializedError
 from anynet.histogram import histogram
+
+Figure = pytest.importorskip("matplotlib.figure", reason="needs matplotlib").Figure
 
 
 def network(backend):

@@ -216,3 +216,14 @@ def test_wrong_arguments_raise():
         plotting.computation_graph(lambda x: x.shape, np.ones(2))
     with pytest.raises(CompilationError, match=r"^bool\(\) of Traced.*would make the graph depend"):
         plotting.computation_graph(lambda x: x if x > 0 else -x, 1.0)
+
+
+def test_japanese_names_fit_into_their_boxes():
+    def 買い物(りんご, 個数):
+        return りんご * 個数
+
+    graph = plotting.computation_graph(買い物, 100.0, 2.0)
+    assert names(graph) == ["りんご", "個数", "multiply"]
+    left, _, right, _ = boxes(graph)[0]
+    # A wide character is as wide as the font is high.
+    assert right - left > 3 * 13

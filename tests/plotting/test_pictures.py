@@ -5,7 +5,6 @@ import io
 import numpy as np
 import pytest
 from helpers import host
-from matplotlib.figure import Figure
 
 import anynet
 from anynet import layers, plotting
@@ -18,6 +17,8 @@ from anynet.errors import (
     PathError,
     ShapeError,
 )
+
+Figure = pytest.importorskip("matplotlib.figure", reason="needs matplotlib").Figure
 
 
 def tiles(axes, shape, columns):

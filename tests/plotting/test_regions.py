@@ -4,12 +4,14 @@ import io
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 import anynet
 from anynet import layers, perceptron, plotting
 from anynet.array import array_namespace
 from anynet.errors import AnynetError
+
+Figure = pytest.importorskip("matplotlib.figure", reason="needs matplotlib").Figure
+
 
 CORNERS = np.asarray([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], dtype="float32")
 

@@ -5,12 +5,13 @@ import io
 import numpy as np
 import pytest
 from helpers import host
-from matplotlib.figure import Figure
 
 import anynet
 from anynet import layers, losses, plotting
 from anynet.autodiff import value_and_grad
 from anynet.errors import AnynetError
+
+Figure = pytest.importorskip("matplotlib.figure", reason="needs matplotlib").Figure
 
 
 def network(backend):
