@@ -47,7 +47,9 @@ async function look(context, page, width, scheme) {
     if (!isOwn && !url.startsWith("file:")) faults.push(`loads ${url}`);
   });
   await tab.setViewportSize({ width, height: 900 });
-  await tab.goto(address, { waitUntil: "load" });
+  const answer = await tab.goto(address, { waitUntil: "load" });
+  // A file has no status.
+  if (answer.status() >= 400) faults.push(`answers ${answer.status()}`);
   const wide = await tab.evaluate(() => document.documentElement.scrollWidth);
   if (wide > width) faults.push(`is ${wide} pixels wide`);
   if (values.out) {
