@@ -25,7 +25,6 @@ smartquotes_action = "D"  # dashes only: a prime in a formula is no quote
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
     "myst_nb",
     "sphinx_copybutton",
     "sphinx_design",
@@ -41,10 +40,10 @@ exclude_patterns = ["_*"]
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
-napoleon_numpy_docstring = False
-napoleon_use_rtype = False
-napoleon_custom_sections = [("Attributes", "params_style")]
 maximum_signature_line_length = 80
+# Names that lead nowhere fail the build. Annotations also name types that are not public.
+nitpicky = True
+nitpick_ignore_regex = [("py:class", ".*")]
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 

@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+from docutils import nodes
 from public_objects import MODULES, NAMES
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import Config
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
@@ -28,6 +31,10 @@ PAGE = re.compile(r"\bdocs/([\w/]+)\.md")
 #: The source of a definition: a paragraph, which becomes a field.
 SOURCE = re.compile(r"^( *)Source: (.*(?:\n *\S.*)*)", re.MULTILINE)
 
+#: How sections such as "Args:" are shown.
+SECTIONS = Config(
+    napoleon_use_rtype=False, napoleon_custom_sections=[("Attributes", "params_style")]
+)
 MISSING = object()
 
 
@@ -49,7 +56,10 @@ def rewrite(
     lines: list[str],
 ) -> None:
     """Rewrite the lines of a docstring in place."""
-    lines[:] = rewritten("\n".join(lines), name).split("\n")
+    text = rewritten("\n".join(lines), name)
+    # An attribute has no sections, and a colon in its text is not the end of a type.
+    has_sections = what not in ("attribute", "data", "property")
+    lines[:] = GoogleDocstring(text, SECTIONS).lines() if has_sections else text.split("\n")
 
 
 def _escape(sign: re.Match[str]) -> str:
@@ -130,8 +140,24 @@ def skip(app: Sphinx, what: str, name: str, value: Any, skipped: bool, options: 
     return None if home.startswith("anynet") else True
 
 
+def hide_signature(
+    app: Sphinx, what: str, name: str, value: Any, options: Any, *signature: str | None
+) -> tuple[str, None] | None:
+    """Leave out the signature of a protocol, which nobody calls."""
+    return ("", None) if getattr(value, "_is_protocol", False) and what == "class" else None
+
+
+def write_dashes(app: Sphinx, page: nodes.document) -> None:
+    """Write a dash between an argument and its description."""
+    for text in list(page.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Connect to autodoc, before Sphinx's own processing of sections."""
-    app.connect("autodoc-process-docstring", rewrite, priority=400)
+    """Connect to autodoc."""
+    app.connect("autodoc-process-docstring", rewrite)
+    app.connect("autodoc-process-signature", hide_signature)
     app.connect("autodoc-skip-member", skip)
+    app.connect("doctree-read", write_dashes)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
