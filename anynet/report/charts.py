@@ -15,6 +15,9 @@ _RIGHT, _TOP, _BOTTOM = 12, 12, 44
 #: The space for the heading of the vertical axis, and for a digit of its labels.
 _HEADING, _DIGIT = 28, 7
 
+#: Characters of the heading of the vertical axis. The title of a chart is whole.
+_LONGEST_LABEL = 20
+
 #: Points of a curve. A longer one is drawn by the means of its parts.
 MOST_POINTS = 400
 
@@ -127,6 +130,8 @@ def line_chart(
     y = Axis(values, HEIGHT - _BOTTOM, _TOP)
     x = Axis(places, _left_of(y), WIDTH - _RIGHT, whole=True)
     drawn = [_curve(i, curve, x, y, points) for i, curve in enumerate(curves)]
+    if len(y_label) > _LONGEST_LABEL:
+        y_label = f"{y_label[:_LONGEST_LABEL]}…"
     suffix = ", logarithmic" if y.is_logarithmic else ""
     axes = _axes(x, y, x_label, y_label + suffix)
     legend = _legend(curves) if len(curves) > 1 else None

@@ -151,10 +151,12 @@ def _samples(contents: Contents, results: Classification) -> Html:
             "There are none." if none else "Each row has several predictions, so none is shown."
         )
         return element("p", reason, class_="absent")
-    note = (
-        f"The {len(results.samples)} rows whose prediction has the largest margin over the label. "
-        "Rows count from 0."
-    )
+    shown, wrong = len(results.samples), results.rows - results.right
+    order = "largest margin of the prediction over the label"
+    if shown < wrong:
+        note = f"The {shown} of {wrong:,} misclassified rows with the {order}."
+    else:
+        note = f"All misclassified rows, those with the {order} first."
     items = [
         _sample(
             contents,
@@ -164,7 +166,7 @@ def _samples(contents: Contents, results: Classification) -> Html:
         )
         for sample in results.samples
     ]
-    return join(element("p", note), element("ul", *items, class_="samples"))
+    return join(paragraphs(f"{note} Rows count from 0."), element("ul", *items, class_="samples"))
 
 
 def _sample(contents: Contents, sample: Sample, label: str, answer: str) -> Html:

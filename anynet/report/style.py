@@ -18,16 +18,17 @@ CSS = """
 body {
   margin: 0 auto; padding: 1rem; max-width: 72rem; background: var(--page); color: var(--text);
   font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
+  overflow-wrap: anywhere;
 }
 a { color: var(--accent); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .skip { position: absolute; left: -100vw; background: var(--page); padding: 0.5rem; }
 .skip:focus { left: 1rem; top: 1rem; z-index: 1; }
-h1 { font-size: 1.75rem; line-height: 1.2; margin: 0.5rem 0; overflow-wrap: anywhere; }
+h1 { font-size: 1.75rem; line-height: 1.2; margin: 0.5rem 0; }
 h2 { font-size: 1.3rem; margin: 2.5rem 0 0.75rem; border-top: 1px solid var(--line);
   padding-top: 1rem; }
 h3 { font-size: 1.05rem; margin: 1.5rem 0 0.5rem; }
-p { max-width: 44rem; overflow-wrap: anywhere; }
+p { max-width: 44rem; }
 nav ul, .legend, .facts { list-style: none; padding: 0; display: flex; flex-wrap: wrap;
   gap: 0.25rem 1.25rem; }
 nav a { display: inline-block; padding: 0.25rem 0; }
@@ -42,14 +43,14 @@ nav a { display: inline-block; padding: 0.25rem 0; }
   22rem), 1fr)); }
 figure { margin: 0; min-width: 0; }
 figcaption { font-weight: 600; margin-bottom: 0.25rem; }
-.frame { overflow-x: auto; max-width: 100%; margin: 0.75rem 0; }
+.frame { overflow-x: auto; overflow-wrap: break-word; max-width: 100%; margin: 0.75rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--faint); padding-bottom: 0.35rem; }
 caption span { display: inline-block; position: sticky; left: 0; max-width: calc(100vw - 3rem); }
 th, td { border-bottom: 1px solid var(--line); padding: 0.3rem 0.6rem; text-align: left;
   vertical-align: top; }
 thead th { border-bottom: 2px solid var(--line); vertical-align: bottom; }
-tbody th { font-weight: 500; overflow-wrap: break-word; max-width: 24rem; }
+tbody th { font-weight: 500; max-width: 24rem; }
 td { max-width: 60rem; }
 .number { text-align: right; white-space: nowrap; }
 code { font: 0.9rem/1.5 ui-monospace, "Cascadia Mono", Menlo, Consolas, "DejaVu Sans Mono",
@@ -83,7 +84,7 @@ table { min-width: min(100%, 24rem); }
 .samples { list-style: none; padding: 0; display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); }
 .samples li { background: var(--panel); border: 1px solid var(--line); border-radius: 6px;
-  padding: 0.6rem; overflow-wrap: anywhere; }
+  padding: 0.6rem; }
 .samples dl { margin: 0.4rem 0 0; display: grid; grid-template-columns: auto 1fr;
   gap: 0 0.6rem; font-size: 0.95rem; }
 .samples dt { color: var(--faint); }

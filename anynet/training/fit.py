@@ -157,6 +157,8 @@ def fit(
     1.0
 
     """
+    if steps_per_epoch is not None:
+        steps_per_epoch = whole_number("steps_per_epoch", steps_per_epoch, 1)
     recipe = Recipe(
         net,
         loss,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anynet import optimizers, tree
-from anynet.arguments import check_flag, describe, example, whole_number
+from anynet.arguments import check_flag, describe, example
 from anynet.array import Array, is_array
 from anynet.errors import ArgumentTypeError
 from anynet.layers import Module
@@ -25,7 +25,7 @@ class Recipe:
 
     Raises:
         ArgumentTypeError: an argument has the wrong type.
-        ArgumentError: a number is out of range.
+        ArgumentError: the loss takes another number of arguments.
 
     """
 
@@ -42,11 +42,9 @@ class Recipe:
     progress: bool
 
     def __post_init__(self) -> None:
+        self.step()
         _check_network(self.net, self.loss)
         _check_optimizer(self.optimizer)
-        whole_number("epochs", self.epochs, 0)
-        if self.steps_per_epoch is not None:
-            whole_number("steps_per_epoch", self.steps_per_epoch, 1)
         check_flag("compile", self.compile)
         check_flag("progress", self.progress)
         Callbacks(self.callbacks)
