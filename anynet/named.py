@@ -91,7 +91,7 @@ def users_code(name: str) -> Iterator[None]:
         yield
     except (AnynetError, OSError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         place = name.rpartition(":")[0]
         raise ArgumentError(f"{name} raised {describe_error(error, place)}") from error
 

@@ -2,16 +2,17 @@
 
 import argparse
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from anynet.cli.options import add_backend_argument, shape_of, whole
+from anynet.cli.options import above_zero, add_backend_argument, shape_of, whole
 from anynet.cli.terminal import show_table, show_text
 from anynet.errors import ArgumentError
 from anynet.named import parameters, required
 
 if TYPE_CHECKING:
+    from anynet.array import Array
     from anynet.backend import Backend
     from anynet.gradient_check import GradientReport
     from anynet.layers import Module
@@ -69,7 +70,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--tolerance",
-        type=float,
+        type=above_zero,
         metavar="ERROR",
         help="largest relative error (default: 1e-6, or 1e-2 in float32)",
     )
@@ -187,6 +188,11 @@ def _function_case(
 
     needed = required(function)
     texts = options.input_shape
+    named = [p.name for p in parameters(function) if p.kind is p.KEYWORD_ONLY]
+    if unknown := [name for name in needed if name in named]:
+        raise ArgumentError(
+            f"{options.name} needs {', '.join(unknown)} by name: wanted a function of arrays"
+        )
     if not texts or len(texts) < len(needed):
         takes = f"takes {', '.join(needed)}" if needed else "is a function of arrays"
         raise ArgumentError(
@@ -225,19 +231,37 @@ def _inputs(
 
 def _weighted_sum(outputs: Any, key: Any) -> Any:
     """Return the sum of all outputs with random weights, so that each output counts."""
-    from anynet import random, tree
+    from anynet import random
     from anynet.arguments import describe
-    from anynet.array import array_namespace, is_floating
+    from anynet.array import array_namespace
 
-    floating = [y for _, y in tree.leaves(outputs) if is_floating(y)]
-    if not floating:
-        raise ArgumentError(f"the result is {describe(outputs)}: wanted a floating array")
-    total: Any = 0
-    for i, y in enumerate(floating):
+    total: Any = None
+    for i, y in enumerate(_real_parts(outputs)):
         xp = array_namespace(y)
         weights = random.normal(random.fold_in(key, i), tuple(y.shape), y.dtype)
-        total = total + xp.sum(y * weights)
+        part = xp.sum(y * weights)
+        total = part if total is None else total + part
+    if total is None:
+        raise ArgumentError(
+            f"the result is {describe(outputs)}: wanted a floating array that is not empty"
+        )
     return total
+
+
+def _real_parts(outputs: Any) -> Iterator["Array"]:
+    """Yield the floating arrays of a tree, and the real and the imaginary part of complex ones."""
+    from anynet import tree
+    from anynet.array import array_namespace, is_complex, is_floating
+
+    for _, y in tree.leaves(outputs):
+        if 0 in y.shape:
+            continue
+        if is_floating(y):
+            yield y
+        elif is_complex(y):
+            xp = array_namespace(y)
+            yield xp.real(y)
+            yield xp.imag(y)
 
 
 def show_report(report: "GradientReport") -> int:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from anynet import data
 from anynet.errors import ArgumentError, ShapeError
+from anynet.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from anynet.backend import Backend
@@ -31,7 +32,9 @@ def load(name: str, backend: "Backend") -> data.Dataset:
 
     """
     if name not in DATASETS:
-        raise ArgumentError(f"data is {name!r}: wanted one of {', '.join(DATASETS)}")
+        raise ArgumentError(
+            f"data is {name!r}{did_you_mean(name, DATASETS)}: wanted one of {', '.join(DATASETS)}"
+        )
     return DATASETS[name](backend)
 
 

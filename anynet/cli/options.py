@@ -1,6 +1,7 @@
 """Options that several commands have."""
 
 import argparse
+import math
 
 from anynet.backend import VARIABLE
 from anynet.errors import ArgumentError
@@ -9,11 +10,12 @@ from anynet.errors import ArgumentError
 def add_backend_argument(parser: argparse.ArgumentParser) -> None:
     """Add the option ``--backend``, which takes precedence over ANYNET_BACKEND.
 
-    >>> import argparse
-    >>> parser = argparse.ArgumentParser()
-    >>> anynet.cli.add_backend_argument(parser)
-    >>> parser.parse_args(["--backend", "numpy"]).backend
-    'numpy'
+        >>> import argparse
+    import math
+        >>> parser = argparse.ArgumentParser()
+        >>> anynet.cli.add_backend_argument(parser)
+        >>> parser.parse_args(["--backend", "numpy"]).backend
+        'numpy'
 
     """
     parser.add_argument(
@@ -37,6 +39,17 @@ def shape_of(text: str) -> tuple[int, ...]:
     if any(length < 1 for length in shape):
         raise ArgumentError(f"input-shape is {text!r}: wanted numbers such as 784 or 1,28,28")
     return shape
+
+
+def above_zero(text: str) -> float:
+    """Return a finite number above 0, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} was given: wanted a finite number above 0")
+    return number
 
 
 def whole(text: str) -> int:

@@ -71,10 +71,16 @@ def run(options: argparse.Namespace) -> None:
         net=None if job is None else job.net,
         test=None if job is None else job.test,
         loss=None if job is None else job.settings.get("loss"),
-        class_names=[name.strip() for name in options.class_names.split(",") if name.strip()],
+        class_names=_class_names(options, job),
         title=options.title or checkpoint.name,
     )
     show_text(f"report: {output}")
+
+
+def _class_names(options: argparse.Namespace, job: "Job | None") -> list[str]:
+    """Return the names of the classes that the options give, or else those of the data set."""
+    given = [name.strip() for name in options.class_names.split(",") if name.strip()]
+    return given or ([] if job is None else list(job.classes))
 
 
 def find_job(options: argparse.Namespace) -> "Job | None":

@@ -31,8 +31,8 @@ def show_table(
         return
     for row in rows:
         show_text(row[0])
-        for heading, cell in zip(headings[1:], row[1:], strict=True):
-            show_text(f"{heading}: {cell}", indent="  ")
+        named = zip(headings[1:], row[1:], strict=True)
+        show_text(", ".join(f"{heading}: {cell}" for heading, cell in named), indent="  ")
 
 
 def show_text(text: str, indent: str = "") -> None:

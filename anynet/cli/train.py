@@ -12,6 +12,7 @@ from anynet.cli.options import add_backend_argument, whole
 from anynet.cli.program import INTERRUPTED
 from anynet.cli.terminal import show_text
 from anynet.errors import ArgumentError
+from anynet.named import parameters
 
 if TYPE_CHECKING:
     from anynet import History
@@ -45,6 +46,8 @@ class Job:
     train: Any = None
     test: Any = None
     settings: dict[str, Any] = field(default_factory=dict)
+    #: The names of the classes of the data set.
+    classes: tuple[str, ...] = ()
 
 
 def add(commands: Any) -> None:
@@ -181,6 +184,7 @@ def find_job(options: argparse.Namespace, backend: "Backend") -> Job:
 def _job_of_data(options: argparse.Namespace, backend: "Backend") -> Job:
     """Return the job of a data set with a name, and a network for it."""
     from anynet.cli import datasets, models
+    from anynet.spelling import did_you_mean
 
     if options.data is not None:
         raise ArgumentError(
@@ -189,8 +193,9 @@ def _job_of_data(options: argparse.Namespace, backend: "Backend") -> Job:
         )
     if options.name not in datasets.DATASETS:
         raise ArgumentError(
-            f"there is no data set {options.name!r}: wanted one of {', '.join(datasets.DATASETS)}, "
-            "or a network in a file, such as model.py:make"
+            f"there is no data set {options.name!r}{did_you_mean(options.name, datasets.DATASETS)}:"
+            f" wanted one of {', '.join(datasets.DATASETS)}, or a network in a file, such as "
+            "model.py:make"
         )
     dataset = datasets.load(options.name, backend)
     net = models.make(options.model or "mlp", dataset)
@@ -225,6 +230,10 @@ def _job_of_file(options: argparse.Namespace, backend: "Backend") -> Job:
             )
         dataset = datasets.load(options.data, backend)
         return _with_data(job, datasets.fitted(dataset, job.net), options)
+    if options.limit is not None:
+        raise ArgumentError(
+            f"limit is {options.limit}, and {options.name} has its own data: leave --limit out"
+        )
     return job
 
 
@@ -236,6 +245,7 @@ def _job_of(found: Any) -> Job | None:
         return Job(found)
     if isinstance(found, Mapping) and "net" in found:
         settings = dict(found)
+        _check_names(settings)
         net, train, test = (settings.pop(name, None) for name in ("net", "train", "test"))
         return Job(net, train, test, settings)
     if isinstance(found, tuple) and 2 <= len(found) <= 3:
@@ -243,8 +253,23 @@ def _job_of(found: Any) -> Job | None:
     return None
 
 
+def _check_names(settings: Mapping[str, Any]) -> None:
+    """Raise ArgumentError unless all names are arguments of `anynet.fit`."""
+    from anynet.spelling import did_you_mean
+    from anynet.training.fit import fit
+
+    known = [parameter.name for parameter in parameters(fit)]
+    for name in settings:
+        if name not in known:
+            raise ArgumentError(
+                f"the dict has {name!r}{did_you_mean(str(name), known)}: wanted arguments of "
+                "anynet.fit"
+            )
+
+
 def _with_data(job: Job, dataset: Any, options: argparse.Namespace) -> Job:
     x, t = dataset.train
+    job.classes = dataset.classes
     job.train = x[: options.limit, ...], t[: options.limit, ...]
     job.test = dataset.test
     return job

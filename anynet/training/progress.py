@@ -66,6 +66,43 @@ class Display:
         """Show a finished epoch."""
 
 
+class Layout:
+    """The widths of the columns of a table that grows. If the table is wider than the terminal, the
+    headings have one word a line.
+
+    Args:
+        headings: of the columns.
+        columns: of the terminal, or None for any number.
+
+    >>> from anynet.training.progress import Layout
+    >>> layout = Layout(["epoch", "test accuracy"], columns=16)
+    >>> for cells in (*layout.heading_lines, ["1", "0.9"]):
+    ...     print(layout.line(cells))
+              test
+    epoch accuracy
+        1      0.9
+
+    """
+
+    def __init__(self, headings: Sequence[str], columns: int | None) -> None:
+        self._gap = "  "
+        self._widths = [5, *(max(8, len(heading)) for heading in headings[1:])]
+        self.heading_lines = [list(headings)]
+        if columns is not None and len(self.line(headings)) > columns:
+            self._gap = " "
+            words = [heading.split() for heading in headings]
+            self._widths = [max(6, *map(len, parts)) for parts in words]
+            self._widths[0] = 5
+            height = max(map(len, words))
+            columns_of_words = [[""] * (height - len(parts)) + parts for parts in words]
+            self.heading_lines = [list(line) for line in zip(*columns_of_words, strict=True)]
+
+    def line(self, cells: Sequence[str]) -> str:
+        """Return a row of cells."""
+        padded = [cell.rjust(width) for cell, width in zip(cells, self._widths, strict=True)]
+        return self._gap.join(padded)
+
+
 class TerminalDisplay(Display):
     """A progress bar, below a table that grows."""
 
@@ -83,13 +120,16 @@ class TerminalDisplay(Display):
         random.setstate(state)
         super().__init__()
         self._table = EpochTable(scores)
+        # Not in a notebook, where rich needs ipywidgets.
+        console = Console(force_jupyter=False)
+        columns = console.width if console.is_terminal else None
+        self._layout = Layout(self._table.headings, columns)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeRemainingColumn(),
-            # Not in a notebook, where rich needs ipywidgets.
-            console=Console(force_jupyter=False),
+            console=console,
             # No thread.
             auto_refresh=False,
             transient=True,
@@ -98,7 +138,8 @@ class TerminalDisplay(Display):
 
     def __enter__(self) -> Self:
         self._bar.start()
-        self._print(self._table.headings)
+        for line in self._layout.heading_lines:
+            self._print(line)
         return self
 
     def __exit__(
@@ -142,11 +183,7 @@ class TerminalDisplay(Display):
         )
 
     def _print(self, cells: Sequence[str]) -> None:
-        widths = [
-            5,
-            *(max(8, len(heading)) for heading in self._table.headings[1:]),
-        ]
-        self._write("  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)))
+        self._write(self._layout.line(cells))
 
     def _write(self, line: str) -> None:
         self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)

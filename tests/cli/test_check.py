@@ -53,6 +53,15 @@ def fails(x):
 def counts(x):
     return 3
 
+def by_name(x, *, scale):
+    return x * scale
+
+def nothing(x):
+    return x[:0]
+
+def complex_numbers(x):
+    return x + 1j * x * x
+
 number = 3
 """
 
@@ -75,6 +84,7 @@ def check(*arguments):
         ("Both", ["3"], ["net.linear.weight", "net.linear.bias", "x"]),
         ("Sum", ["2,2", "2,2"], ["x0", "x1"]),
         ("product", ["2,3", "3,2"], ["x", "w"]),
+        ("complex_numbers", ["2"], ["x"]),
         ("all_of", ["", "2"], ["argument 0", "argument 1"]),
     ],
 )
@@ -92,6 +102,14 @@ def test_integers_and_another_module(file, capsys):
     assert check(f"{file}:words", "--input-shape", 3, "--integers", 5) == 0
     assert "net.layers.0.weight" in capsys.readouterr().out
     assert check("anynet.functions:gelu", "--input-shape", "2,2", "--dtype", "float32") == 0
+
+
+@pytest.mark.parametrize("tolerance", ["0", "nan", "inf", "small"])
+def test_wrong_tolerances(file, capsys, tolerance):
+    with pytest.raises(SystemExit) as stopped:
+        check(f"{file}:make", "--input-shape", 3, "--tolerance", tolerance)
+    assert stopped.value.code == 2
+    assert f"'{tolerance}' was given: wanted a finite number above 0" in capsys.readouterr().err
 
 
 def test_wrong_gradients(file, capsys):
@@ -123,7 +141,13 @@ def test_wrong_gradients(file, capsys):
         ("make", ["--input-shape=7"], r"input of shape \(3, 7\) does not fit"),
         ("number", [], "is 3: wanted a network, a function that returns one, or a function"),
         ("fails", ["--input-shape=2"], r"raised NameError: name 'undefined' .*line \d+\)"),
-        ("counts", ["--input-shape=2"], "the result is 3: wanted a floating array"),
+        ("counts", ["--input-shape=2"], "the result is 3: wanted a floating array that is not"),
+        ("nothing", ["--input-shape=2"], r"the result is an array of shape \(0,\): wanted a float"),
+        (
+            "by_name",
+            ["--input-shape=2"],
+            "by_name needs scale by name: wanted a function of arrays",
+        ),
         ("mak", [], "has no 'mak': did you mean make?"),
         ("zzz", [], "has no 'zzz': it defines make, Sum, Both, product"),
         ("a b", [], "names no object: wanted file.py:name or module:name"),

@@ -167,3 +167,52 @@ def test_status_line_elsewhere(capsys):
     with terminal.StatusLine() as status:
         status.show("text")
     assert capsys.readouterr().err == ""
+
+
+def in_terminal(columns, *arguments, **environment):
+    """Return the output of anynet in a terminal of this width, with its escape codes."""
+    pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
+    import fcntl
+    import struct
+    import termios
+
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "anynet", *arguments],
+        stdin=side,
+        stdout=side,
+        stderr=side,
+        cwd=ROOT,
+        env={**os.environ, "TERM": "xterm-256color", **environment},
+    )
+    os.close(side)
+    output = b""
+    # The end of the process is an error on Linux, and the end of the file elsewhere.
+    with contextlib.suppress(OSError):
+        while part := os.read(main, 2**16):
+            output += part
+    os.close(main)
+    assert process.wait(60) == 0
+    return output.decode()
+
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_training_in_a_terminal(columns):
+    output = in_terminal(columns, "train", "moons", "--epochs", "2")
+    lines = [ESCAPE.sub("", line) for line in re.split(r"[\r\n]+", output)]
+    assert max(map(len, lines)) <= columns
+    assert any(line.startswith("    2 ") for line in lines)
+    assert COLOR.search(output)
+
+
+def test_no_color_and_no_unicode_in_a_terminal():
+    arguments = ["train", "moons", "--epochs", "2"]
+    output = in_terminal(40, *arguments, NO_COLOR="1", **ASCII)
+    assert not COLOR.search(output)
+    assert output.isascii()
+    assert "100%" in output

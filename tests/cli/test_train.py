@@ -41,6 +41,12 @@ def broken():
 def needs(width):
     return width
 
+def misspelt():
+    return {"net": net, "train": None, "opimizer": 1}
+
+def stops():
+    raise SystemExit(3)
+
 number = 3
 """
 
@@ -149,16 +155,28 @@ def test_ctrl_c_saves_the_network(small_digits, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mnits"], "there is no data set 'mnits': wanted one of mnist, digits"),
+        (
+            ["mnits"],
+            "there is no data set 'mnits' .did you mean 'mnist'.*: wanted one of mnist, digits",
+        ),
         (["digits", "--data", "digits"], "give --data with a network in a file"),
         (["FILE:make"], "is a network without data: give --data"),
-        (["FILE:make", "--data", "mnits"], "data is 'mnits': wanted one of mnist"),
+        (
+            ["FILE:make", "--data", "mnits"],
+            "data is 'mnits' .did you mean 'mnist'.*: wanted one of mnist",
+        ),
         (["FILE:task", "--data", "digits"], "has its own: leave --data out"),
         (["FILE:task", "--model", "mlp"], "model is 'mlp' besides"),
         (["FILE:number"], "gives 3: wanted a network, a tuple"),
         (["FILE:needs"], "needs width: wanted a function without required arguments but seed"),
         (["FILE:broken"], r"broken raised KeyError: 'no' \(.*some_network.py, line \d+\)"),
         (["FILE:regression", "--learning-rate", "1"], "has its own optimizer: give --optimizer"),
+        (
+            ["FILE:misspelt"],
+            "the dict has 'opimizer' .did you mean 'optimizer'.*: wanted arguments",
+        ),
+        (["FILE:stops"], r"stops raised SystemExit: 3 \(.*some_network.py, line"),
+        (["FILE:task", "--limit", "3"], "limit is 3, and .* has its own data: leave --limit out"),
         (["digits", "--epochs", "-1"], "epochs is -1: wanted 0 or more"),
         (["digits", "--learning-rate", "0"], "learning_rate is 0"),
         (["digits", "--save", "FOLDER"], "is a folder: wanted a file"),
