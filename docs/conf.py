@@ -59,6 +59,8 @@ nb_execution_mode = "off" if os.environ.get("ANYNET_DOCS_EXECUTE") == "off" else
 nb_execution_cache_path = str(DOCS / "_build" / "executed" / code_version())
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
+# Files that a page writes are not sources of the site.
+nb_execution_in_temp = True
 nb_merge_streams = True
 
 # ci/jupyterlite.py writes JupyterLite there. Its page then has a link.
