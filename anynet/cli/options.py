@@ -10,12 +10,11 @@ from anynet.errors import ArgumentError
 def add_backend_argument(parser: argparse.ArgumentParser) -> None:
     """Add the option ``--backend``, which takes precedence over ANYNET_BACKEND.
 
-        >>> import argparse
-    import math
-        >>> parser = argparse.ArgumentParser()
-        >>> anynet.cli.add_backend_argument(parser)
-        >>> parser.parse_args(["--backend", "numpy"]).backend
-        'numpy'
+    >>> import argparse
+    >>> parser = argparse.ArgumentParser()
+    >>> anynet.cli.add_backend_argument(parser)
+    >>> parser.parse_args(["--backend", "numpy"]).backend
+    'numpy'
 
     """
     parser.add_argument(
