@@ -252,7 +252,8 @@ def _norm_table(
         values = [norms[epoch].get(path) for epoch in shown]
         rows.append([path, *["" if value is None else show(value) for value in values]])
     caption = "Norm of the gradient of each parameter"
-    return table(caption, ("parameter", *headings), rows, headings)
+    whole = table(caption, ("parameter", *headings), rows, headings)
+    return whole if len(rows) <= _MOST_SHOWN else folded("All parameters as a table", whole)
 
 
 def _spread(items: Sequence[int], most: int) -> list[int]:

@@ -64,11 +64,9 @@ def picture_of(row: Rows) -> Picture | str:
     return Picture(_as_bytes(_reduced(pixels)), f"{height} × {width}")
 
 
-def rows_on_host(x: Rows, indices: list[int]) -> list[Rows]:
-    """Return the rows of a batch at these indices on the host."""
-    # One transfer for each array.
-    whole = map_rows(lambda array: get_backend(array).to_host(array), x)
-    return [map_rows(lambda array, i=i: array[i], whole) for i in indices]  # type: ignore[misc]
+def row_on_host(x: Rows, i: int) -> Rows:
+    """Return the row of a batch at this index on the host."""
+    return map_rows(lambda array: get_backend(array).to_host(array[i, ...]), x)
 
 
 def _pixels(x: Any) -> Any:
@@ -104,7 +102,8 @@ def _as_bytes(pixels: Any) -> Any:
     finite = values[host.isfinite(values)]
     low = min(float(finite.min()), 0.0) if finite.size else 0.0
     high = max(float(finite.max()), low) if finite.size else low
-    scaled = (values - low) * (255 / ((high - low) or 1.0))
+    with host.errstate(over="ignore", invalid="ignore"):
+        scaled = (values - low) * (255 / ((high - low) or 1.0))
     return host.where(host.isfinite(scaled), scaled, 0).astype("uint8")
 
 

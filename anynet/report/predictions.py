@@ -145,13 +145,13 @@ def _hardest(results: Classification, named: dict[int, str]) -> Html:
 
 
 def _samples(contents: Contents, results: Classification) -> Html:
-    if not results.samples:
+    if not results.ranking.samples:
         none = results.right == results.rows
         reason = (
             "There are none." if none else "Each row has several predictions, so none is shown."
         )
         return element("p", reason, class_="absent")
-    shown, wrong = len(results.samples), results.rows - results.right
+    shown, wrong = len(results.ranking.samples), results.rows - results.right
     order = "largest margin of the prediction over the label"
     if shown < wrong:
         note = f"The {shown} of {wrong:,} misclassified rows with the {order}."
@@ -164,7 +164,7 @@ def _samples(contents: Contents, results: Classification) -> Html:
             _name(contents, int(sample.label)),
             _name(contents, int(sample.answer)),
         )
-        for sample in results.samples
+        for sample in results.ranking.samples
     ]
     return join(paragraphs(f"{note} Rows count from 0."), element("ul", *items, class_="samples"))
 
@@ -191,7 +191,7 @@ def _errors(contents: Contents, results: Errors) -> Html:
     label = f"Chart: the first {shown} values, the target across and the output upwards."
     rows: list[list[str | Html]] = [
         [str(x.row), show(x.label), show(x.answer), show(x.error), _input(contents, x)]
-        for x in results.samples
+        for x in results.ranking.samples
     ]
     headings = ("row", "target", "output", "error", "input")
     return join(

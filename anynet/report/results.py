@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from anynet.backend import get_backend
 from anynet.data.batches import Batches
 from anynet.data.loader import Loader
 from anynet.errors import ArgumentError
-from anynet.report.pictures import Picture, picture_of, rows_on_host
+from anynet.report.pictures import Picture, picture_of, row_on_host
 from anynet.training.inputs import call_network
 from anynet.training.tasks import BinaryLabels, Classes, Regression, task_of
 
@@ -46,6 +46,46 @@ class Sample:
     input: Picture | str
 
 
+class Ranking:
+    """The rows with the largest errors, in order.
+
+    >>> from anynet.report.results import Ranking
+    >>> ranking = Ranking()
+    >>> ranking.add(np.asarray([5, 6]), 0, {0: 0.5, 1: 2.0}, {0: (0, 1), 1: (1, 0)})
+    >>> [(sample.row, sample.input) for sample in ranking.samples]
+    [(1, '6'), (0, '5')]
+
+    """
+
+    def __init__(self) -> None:
+        self.samples: list[Sample] = []
+
+    def add(
+        self,
+        x: Any,
+        first: int,
+        errors: Mapping[int, float],
+        pairs: Mapping[int, tuple[float, float]],
+    ) -> None:
+        """Add rows of a batch. Only those that are kept are brought to the host.
+
+        Args:
+            x: the inputs.
+            first: the index of the first row of the batch in the data.
+            errors: by the index in the batch.
+            pairs: the label and the answer, by the index in the batch.
+
+        """
+        is_full = len(self.samples) == MOST_SAMPLES
+        least = self.samples[-1].error if is_full else -math.inf
+        larger = [i for i, error in errors.items() if error > least]
+        for i in heapq.nlargest(MOST_SAMPLES, larger, key=errors.__getitem__):
+            picture = picture_of(row_on_host(x, i))
+            self.samples.append(Sample(errors[i], first + i, *pairs[i], picture))
+        self.samples.sort(key=lambda sample: (-sample.error, sample.row))
+        del self.samples[MOST_SAMPLES:]
+
+
 class Classification:
     """How often each class was taken for each other one.
 
@@ -61,7 +101,7 @@ class Classification:
         self.counts: Counter[tuple[int, int]] = Counter()
         #: Examples whose label is no class, or is ignored.
         self.left_out = 0
-        self.samples: list[Sample] = []
+        self.ranking = Ranking()
 
     @property
     def rows(self) -> int:
@@ -112,14 +152,9 @@ class Classification:
     ) -> None:
         """Keep the rows whose answer has the largest margin over the label."""
         wrong = ((labels != answers) & is_known).nonzero()[0].tolist()
-        margins = {i: _margin(outputs[i], int(labels[i]), int(answers[i])) for i in wrong}
-        chosen = heapq.nlargest(MOST_SAMPLES, wrong, key=margins.__getitem__)
-        inputs = rows_on_host(x, chosen) if chosen else []
-        new = [
-            Sample(margins[i], first + i, int(labels[i]), int(answers[i]), picture_of(row))
-            for i, row in zip(chosen, inputs, strict=True)
-        ]
-        self.samples = _largest([*self.samples, *new])
+        pairs = {i: (int(labels[i]), int(answers[i])) for i in wrong}
+        margins = {i: _margin(outputs[i], *pair) for i, pair in pairs.items()}
+        self.ranking.add(x, first, margins, pairs)
 
 
 class Errors:
@@ -129,64 +164,39 @@ class Errors:
         self.elements = 0
         self.targets: list[float] = []
         self.outputs: list[float] = []
-        self.samples: list[Sample] = []
-        self._sums = dict.fromkeys(("absolute", "square", "target", "target square"), 0.0)
+        self.ranking = Ranking()
+        self._absolute = 0.0
+        self._square = 0.0
 
     def add(self, x: Any, outputs: Any, labels: Any, first: int) -> None:
         """Add a batch of outputs and as many labels, see `Classification.add`."""
         outputs = outputs.astype("float64").reshape(outputs.shape[0], -1)
         labels = labels.astype("float64").reshape(outputs.shape)
-        errors = abs(outputs - labels)
+        host: Any = get_backend("numpy").xp
+        with host.errstate(over="ignore", invalid="ignore"):
+            errors = abs(outputs - labels)
+            self._absolute += float(errors.sum())
+            self._square += float((errors**2).sum())
         self.elements += int(errors.size)
-        self._sums["absolute"] += float(errors.sum())
-        self._sums["square"] += float((errors**2).sum())
-        self._sums["target"] += float(labels.sum())
-        self._sums["target square"] += float((labels**2).sum())
         missing = max(0, MOST_POINTS - len(self.targets))
         self.targets += labels.reshape(-1)[:missing].tolist()
         self.outputs += outputs.reshape(-1)[:missing].tolist()
-        self._add_samples(x, outputs, labels, errors, first)
-
-    def _add_samples(
-        self,
-        x: Any,
-        outputs: Any,
-        labels: Any,
-        errors: Any,
-        first: int,
-    ) -> None:
-        if not errors.size:
-            return
-        host: Any = get_backend("numpy").xp
-        # A NaN is the largest error.
-        errors = host.where(host.isnan(errors), math.inf, errors)
-        columns = errors.argmax(axis=1).tolist()
-        largest = errors.max(axis=1).tolist()
-        chosen = heapq.nlargest(MOST_SAMPLES, range(len(largest)), key=largest.__getitem__)
-        new = [
-            Sample(
-                largest[i],
-                first + i,
-                float(labels[i, columns[i]]),
-                float(outputs[i, columns[i]]),
-                picture_of(row),
-            )
-            for i, row in zip(chosen, rows_on_host(x, chosen), strict=True)
-        ]
-        self.samples = _largest([*self.samples, *new])
+        if errors.size:
+            # A NaN is the largest error.
+            errors = host.where(host.isnan(errors), math.inf, errors)
+            columns = enumerate(errors.argmax(axis=1).tolist())
+            pairs = {i: (float(labels[i, j]), float(outputs[i, j])) for i, j in columns}
+            self.ranking.add(x, first, dict(enumerate(errors.max(axis=1).tolist())), pairs)
 
     @property
     def mean_absolute_error(self) -> float:
         """Σ |output - target| / elements."""
-        return self._mean("absolute")
+        return self._absolute / self.elements if self.elements else math.nan
 
     @property
     def root_mean_squared_error(self) -> float:
         """√(Σ (output - target)² / elements)."""
-        return math.sqrt(self._mean("square"))
-
-    def _mean(self, name: str) -> float:
-        return self._sums[name] / self.elements if self.elements else math.nan
+        return math.sqrt(self._square / self.elements) if self.elements else math.nan
 
 
 Results = Classification | Errors
@@ -279,10 +289,5 @@ def _margin(outputs: Any, label: int, answer: int) -> float:
     """Return how much larger the output of the answer is than that of the label."""
     if answer == NO_ANSWER:
         return math.inf
-    margin = float(outputs[answer] - outputs[label])
+    margin = float(outputs[answer]) - float(outputs[label])
     return math.inf if math.isnan(margin) else margin
-
-
-def _largest(samples: Iterable[Sample]) -> list[Sample]:
-    """Return the samples with the largest errors, in order."""
-    return sorted(samples, key=lambda sample: (-sample.error, sample.row))[:MOST_SAMPLES]

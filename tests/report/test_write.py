@@ -155,3 +155,34 @@ def test_damaged_record_raises(saved, path, monkeypatch):
         monkeypatch.setattr(report.saved, "read_run", lambda path: saved_run)
         with pytest.raises(DataError, match="does not fit the run"):
             report.write(path, saved[0])
+
+
+def test_samples_of_many_batches_are_the_largest_of_all(backend, path):
+    net, (x, t) = network(backend), blobs(backend, 300)
+    report.write(path, History(), net=net, test=(x, t))
+    whole = read_page(path)
+    batches = [(x[i : i + 30, ...], t[i : i + 30]) for i in range(0, 300, 30)]
+    report.write(path, History(), net=net, test=batches)
+    assert read_page(path).text.partition("Network")[0] == whole.text.partition("Network")[0]
+    assert "The 24 of " in whole.text
+
+
+@pytest.mark.filterwarnings("error")
+def test_errors_of_values_that_are_not_finite(path):
+    backend = anynet.get_backend("numpy")
+    x = np.asarray([[1e300], [2.0], [1.0]])
+    t = np.asarray([[-1e300], [1.0], [1.0]])
+    batches = [(x[1:], t[1:]), (x[:1], t[:1])]
+    report.write(path, History(), net=Scale().initialize(0, backend), test=batches)
+    page = read_page(path)
+    assert "the mean absolute error is 6.667e+299" in page.text
+    assert "root of the mean squared error is inf" in page.text
+    assert [row for row in page.rows if len(row) == 5][1][0] == "2"
+
+
+class Scale(layers.Module):
+    def __init__(self):
+        self.factor = layers.parameter((1,), anynet.initializers.ones)
+
+    def forward(self, x):
+        return x * 1.0
