@@ -28,7 +28,9 @@ import notebooks
 ROOT = Path(__file__).parents[1]
 OURS = {"anynet-nn", "array-api-compat"}
 #: The packages of Colab that ``--install`` installs.
-REAL = "ipykernel matplotlib nbclient numpy pooch rich safetensors scikit-learn scipy".split()
+REAL = (
+    "ipykernel matplotlib nbclient numpy pooch protobuf rich safetensors scikit-learn scipy".split()
+)
 #: Stands for pip: writes the arguments to a file.
 RECORDER = "import json, os, sys\njson.dump(sys.argv[1:], open(os.environ['RECORD'], 'w'))\n"
 #: Stands for CuPy.
@@ -155,6 +157,9 @@ def install(names: list[str]) -> int:
         )
         failures = 0
         for source in notebooks.sources(names):
+            # The cell installs nothing where anynet is.
+            pip = [interpreter, "-m", "pip", "--quiet"]
+            subprocess.run([*pip, "uninstall", "--yes", *OURS], check=True)
             before = _freeze(interpreter)
             first_cell(source, folder, ANYNET_SOURCE=f"git+{ROOT.as_uri()}")
             after = _freeze(interpreter)
