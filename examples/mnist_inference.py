@@ -10,12 +10,10 @@ from Scratch (sigmoid in the hidden layers). anynet reads the pickle without exe
 import argparse
 import time
 from pathlib import Path
-from typing import Any
 
 import anynet
 from anynet import cli, data, layers
-from anynet.data.pickled import read_pickled_arrays
-from anynet.errors import DataError
+from anynet.interop import book
 from anynet.training import checkpoint
 
 WEIGHTS = Path(__file__).parent / "weights" / "mnist_784_50_100_10.safetensors"
@@ -24,37 +22,25 @@ WEIGHTS = Path(__file__).parent / "weights" / "mnist_784_50_100_10.safetensors"
 def open_weights(path: Path, backend: anynet.Backend) -> tuple[layers.Sequential, str]:
     """Return the network in a file, and a description of it."""
     if path.suffix == ".pkl":
-        arrays = read_pickled_arrays(path, backend)
-        weights = ("W1", "W2", "W3")
-        biases = ("b1", "b2", "b3")
-        return network(path, arrays, weights, biases, "sigmoid"), "the book's weights"
-    arrays = checkpoint.read(path, backend)
-    weights = ("layers.0.weight", "layers.2.weight", "layers.4.weight")
-    biases = ("layers.0.bias", "layers.2.bias", "layers.4.bias")
+        net = network("sigmoid", backend)
+        book.load_weights(net, path)
+        return net, "the book's weights"
     metadata = checkpoint.metadata(path)
-    activation = metadata.get("activation", "relu")
-    description = ", ".join(f"{name}: {value}" for name, value in metadata.items())
-    return network(path, arrays, weights, biases, activation), description
+    net = network(metadata.get("activation", "relu"), backend)
+    anynet.load(net, path)
+    return net, ", ".join(f"{name}: {value}" for name, value in metadata.items())
 
 
-def network(
-    path: Path,
-    arrays: dict[str, Any],
-    weights: tuple[str, ...],
-    biases: tuple[str, ...],
-    activation: str,
-) -> layers.Sequential:
-    """Return linear layers made from the named arrays, with an activation between them."""
-    if set(arrays) != {*weights, *biases}:
-        raise DataError(
-            f"{path} contains {', '.join(arrays)}: wanted {', '.join([*weights, *biases])}"
-        )
-    modules: list[layers.Module] = []
-    for weight, bias in zip(weights, biases, strict=True):
-        linear = layers.Linear(*arrays[weight].shape)
-        linear.weight, linear.bias = arrays[weight], arrays[bias]
-        modules += [linear, layers.activation(activation)]
-    return layers.Sequential(*modules[:-1])
+def network(activation: str, backend: anynet.Backend) -> layers.Sequential:
+    return layers.Sequential(
+        layers.Linear(784, 50),
+        layers.activation(activation),
+        layers.Linear(50, 100),
+        layers.activation(activation),
+        layers.Linear(100, 10),
+        seed=0,
+        backend=backend,
+    )
 
 
 def main() -> None:
