@@ -4,11 +4,15 @@ The package shtab makes the script from the parser. Source: shtab, https://docs.
 """
 
 import argparse
+from collections.abc import Iterator
 from typing import Any
 
 from anynet.errors import MissingPackageError
 
 SHELLS = ("bash", "zsh", "fish")
+
+#: What an option is called that is a file.
+_FILES = frozenset(("FILE", "FILE:NAME", "RUN"))
 
 
 def add(commands: Any) -> None:
@@ -30,6 +34,7 @@ def run(options: argparse.Namespace) -> None:
 
     """
     from anynet.cli.command import make_parser
+    from anynet.cli.datasets import DATASETS
 
     try:
         import shtab
@@ -37,4 +42,20 @@ def run(options: argparse.Namespace) -> None:
         raise MissingPackageError(
             "completion needs the package shtab, which is not installed: pip install shtab"
         ) from None
-    print(shtab.complete(make_parser(), options.shell))
+    parser = make_parser()
+    for action in _actions(parser):
+        # The parser of the command line itself takes other names too.
+        if action.metavar in _FILES:
+            vars(action)["complete"] = shtab.FILE
+        elif action.metavar == "DATA":
+            action.choices = list(DATASETS)
+    print(shtab.complete(parser, options.shell))
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Yield the options of a parser and of its subcommands."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for subparser in action.choices.values():
+                yield from _actions(subparser)

@@ -121,8 +121,6 @@ def read_split(path: Path, split: str) -> dict[tuple[str, str], tuple[Path, memo
         with zipfile.ZipFile(path) as archive:
             return {key: (path / name, _read(archive, path, name)) for key, name in names.items()}
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{path} is a damaged zip file ({error}): fetch it again") from error
 
 

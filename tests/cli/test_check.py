@@ -38,6 +38,8 @@ def product(x, w):
 def all_of(*arrays):
     return arrays[0] * arrays[1]
 
+ready = layers.Sequential(layers.Linear(3, 2), seed=0, backend="numpy")
+
 wrong = custom_vjp(lambda x: x * x, lambda g, out, x: g * x)
 
 class Wrong(layers.Module):
@@ -81,6 +83,7 @@ def check(*arguments):
     ("name", "shapes", "arrays"),
     [
         ("make", ["3"], ["net.layers.0.weight", "net.layers.1.bias", "x"]),
+        ("ready", ["3"], ["net.layers.0.weight", "x"]),
         ("Both", ["3"], ["net.linear.weight", "net.linear.bias", "x"]),
         ("Sum", ["2,2", "2,2"], ["x0", "x1"]),
         ("product", ["2,3", "3,2"], ["x", "w"]),

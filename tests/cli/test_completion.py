@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from programs import ROOT
 
 from anynet import cli
 
@@ -45,11 +46,14 @@ def test_script_has_the_commands(script, shell):
         (["train", "--ep"], {"--epochs"}),
         (["train", "--optimizer", "ada"], {"adagrad", "adam", "adamw"}),
         (["completion", "z"], {"zsh"}),
+        (["train", "a:b", "--data", "mo"], {"moons"}),
+        (["train", "--save", "CHANGEL"], {"CHANGELOG.md"}),
     ],
 )
 def test_completion_in_bash(script, words, completions):
     program = COMPLETES.format(script=script("bash"), words=" ".join(words), index=len(words))
-    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
+    command = ["bash", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert set(done.stdout.split()) == completions
 
 

@@ -1,11 +1,13 @@
 """The command in terminals: narrow ones, without Unicode or color, and closed pipes."""
 
 import contextlib
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from programs import ROOT, run
@@ -74,6 +76,28 @@ def test_characters_that_the_terminal_lacks():
     assert done.stdout.decode("cp932").rstrip() == "2 × 2 → 4… R2 e 日"
 
 
+def test_characters_of_an_error(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stderr", stream)
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(Path("none×2.txt").read_bytes)
+    assert stopped.value.code == 2
+    stream.flush()
+    assert stream.buffer.getvalue() == b"error: nonex2.txt: No such file or directory\n"
+    assert stream.errors == "strict"
+
+
+def test_output_that_is_closed(monkeypatch):
+    class Closed(io.StringIO):
+        def flush(self):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(lambda: print("text"))
+    assert stopped.value.code == 141
+
+
 def test_streams_are_as_they_were(monkeypatch, capsys):
     errors = sys.stdout.errors
     assert cli.main([]) == 0
@@ -81,7 +105,7 @@ def test_streams_are_as_they_were(monkeypatch, capsys):
 
 
 def test_training_in_ascii_without_color():
-    arguments = ["train", "digits", "--epochs", "1", "--limit", "100"]
+    arguments = ["train", "moons", "--epochs", "1"]
     code, out, err = run("-m", "anynet", *arguments, NO_COLOR="1", TERM="dumb", **ASCII)
     assert code == 0, err
     assert "\x1b" not in out + err

@@ -6,6 +6,8 @@ import sys
 import numpy as np
 import pytest
 from helpers import host
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from anynet.data import image_folder
 from anynet.errors import ArgumentError, DataError, MissingPackageError
@@ -13,10 +15,10 @@ from anynet.errors import ArgumentError, DataError, MissingPackageError
 Image = pytest.importorskip("PIL.Image", reason="images need Pillow")
 
 
-def save(path, value=0, size=(6, 4), mode="RGB", **settings):
+def save(path, value=0, size=(6, 4), mode="RGB", **options):
     """Write an image of one color. The size is (width, height), as for Pillow."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, value).save(path, **settings)
+    Image.new(mode, size, value).save(path, **options)
 
 
 @pytest.fixture
@@ -145,6 +147,34 @@ def test_half_an_image_raises(folder):
         image_folder(folder, "numpy")
 
 
+FUZZ = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "tiff", "webp", "ppm"])
+@FUZZ
+@given(data=st.data())
+def test_damaged_images_are_read_or_raise(tmp_path, suffix, data):
+    """Some damage changes pixels only."""
+    for i in range(2):
+        save(tmp_path / "a" / f"{i}.{suffix}", (200, 100, 50))
+    path = tmp_path / "a" / f"1.{suffix}"
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        position = data.draw(st.integers(0, len(content) - 1))
+        content[position] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
+    message = ""
+    try:
+        (x, _), _ = image_folder(tmp_path, "numpy", mode="RGB", test_split=0.5)
+    except DataError as error:
+        message = str(error)
+    assert f"1.{suffix}" in message if message else x.shape == (1, 3, 4, 6)
+
+
 def test_animations_raise(folder):
     frames = [Image.new("RGB", (6, 4), (i, 0, 0)) for i in range(2)]
     frames[0].save(folder / "red" / "moving.gif", save_all=True, append_images=frames[1:])
@@ -159,7 +189,7 @@ def test_images_beyond_the_limit_of_pillow(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("arguments", "message"),
     [
         ({"mode": "rgb"}, "mode is 'rgb': wanted 'L' for gray or 'RGB'"),
         ({"size": 32}, r"size is 32: wanted \(height, width\)"),
@@ -168,9 +198,9 @@ def test_images_beyond_the_limit_of_pillow(folder, monkeypatch):
         ({"test_split": True}, "test_split is True: wanted a share"),
     ],
 )
-def test_wrong_arguments_raise(folder, settings, message):
+def test_wrong_arguments_raise(folder, arguments, message):
     with pytest.raises(ArgumentError, match=message):
-        image_folder(folder, "numpy", **settings)
+        image_folder(folder, "numpy", **arguments)
 
 
 def test_folders_without_classes_raise(tmp_path):

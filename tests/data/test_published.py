@@ -237,7 +237,7 @@ def test_zip_bomb_is_not_unpacked(emnist_folder, monkeypatch):
 # CIFAR-10
 
 
-def write_cifar10(path, batches=None, images=4):
+def write_cifar10(path, batches=None, images=4, first_label=0):
     """Write an archive in which pixel i of an image has the value of its label + i modulo 256."""
     batches = [*cifar10.TRAIN, cifar10.TEST] if batches is None else batches
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -246,7 +246,7 @@ def write_cifar10(path, batches=None, images=4):
         for batch in batches:
             records = bytearray()
             for label in range(images):
-                records += bytes([label])
+                records += bytes([first_label + label])
                 records += bytes((label + i) % 256 for i in range(3072))
             info = tarfile.TarInfo(batch)
             info.size = len(records)
@@ -277,6 +277,7 @@ def test_cifar10(backend, tmp_path, no_data, monkeypatch, small_cifar10):
     ("settings", "message"),
     [
         ({"images": 3}, r"data_batch_1.bin of 9,219 bytes: wanted 12,292"),
+        ({"first_label": 7}, "has a damaged cifar-10-batches-bin/data_batch_1.bin: fetch it again"),
         ({"batches": cifar10.TRAIN}, "holds no cifar-10-batches-bin/test_batch.bin"),
         ({"batches": ["../../etc/data_batch_1.bin"]}, "holds no cifar-10-batches-bin/data_batch"),
     ],
@@ -298,17 +299,18 @@ FUZZ = settings(
 )
 
 
+@pytest.fixture
+def archives(tmp_path, small_cifar10):
+    write_emnist(tmp_path / "gzip.zip")
+    return {"emnist": tmp_path / "gzip.zip", "cifar10": tmp_path / "whole" / cifar10.ARCHIVE}
+
+
 @pytest.mark.parametrize("read", ["emnist", "cifar10"])
 @FUZZ
 @given(data=st.data())
-def test_damaged_archives_raise_typed_errors(tmp_path, small_cifar10, read, data):
+def test_damaged_archives_raise_typed_errors(tmp_path, archives, read, data):
     """Also if their checksum were right."""
-    original = tmp_path / "original.zip"
-    if read == "emnist":
-        write_emnist(original)
-    else:
-        original = tmp_path / "whole" / cifar10.ARCHIVE
-    content = bytearray(original.read_bytes())
+    content = bytearray(archives[read].read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         position = data.draw(st.integers(0, len(content) - 1))
         content[position] = data.draw(st.integers(0, 255))
