@@ -112,6 +112,15 @@ def test_tables_have_a_column_of_anynet(page):
         assert {"anynet", "in anynet"} & {*header}, header
 
 
+def test_table_of_the_book_has_every_chapter():
+    text = (ROOT / "docs/coming_from/book.md").read_text(encoding="utf-8")
+    _, *rows = text[text.index("| section |") :].partition("\n\n")[0].splitlines()
+    sections = [row.split("|")[1].strip() for row in rows[1:]]
+    assert {section[0] for section in sections} == set("2345678")
+    for path in (ROOT / "examples/notebooks").glob("chapter*.ipynb"):
+        assert any(f"notebooks/{path.name})" in row for row in rows), path.name
+
+
 def test_missing_names_are_detected():
     for code in ("layers.Liner(784, 50)", "anynet.lossses.huber", "net.parameter()"):
         with pytest.raises((AttributeError, ModuleNotFoundError)):
