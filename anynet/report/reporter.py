@@ -42,7 +42,9 @@ class Reporter:
         self.path = page_path(path, checkpoint)
         self.checkpoint = checkpoint
         self.checkpoint_every = checkpoint_every
-        self.record = Record()
+        self.record = Record(self._settings)
+        #: Why the settings are missing, "" if they are not.
+        self.problem = ""
 
     def of(
         self,
@@ -67,7 +69,7 @@ class Reporter:
     ) -> None:
         if error is None:
             write_page(self.path, self._contents(None))
-        elif self.record.has_begun:
+        elif self.record.settings is not None:
             try:
                 write_page(self.path, self._contents(error))
             except Exception as second:
@@ -84,7 +86,11 @@ class Reporter:
         )
         with record.clock.part("report"):
             self._add_network(contents)
-            contents.configuration = self._configuration(contents)
+            if record.settings is None:
+                # The run was complete before.
+                record.settings = self._settings()
+        contents.configuration = record.settings
+        contents.missing["configuration"] = self.problem
         contents.missing["norms"] = "No norm was recorded."
         contents.sessions = record.sessions
         contents.norms = record.norms
@@ -116,14 +122,15 @@ class Reporter:
             batches = None
         return _DATA[name], batches
 
-    def _configuration(self, contents: Contents) -> Settings:
+    def _settings(self) -> Settings:
+        """Return the settings of the run as texts."""
         recipe = self.recipe
         try:
             settings = recipe.settings(self.data)
             callbacks = ", ".join(map(show_setting, recipe.callbacks))
         except Exception as error:
             # An object of the user may have no text.
-            contents.missing["configuration"] = f"It cannot be shown: {error!r}"
+            self.problem = f"It cannot be shown: {error!r}"
             return {}
         first = {"epochs": str(recipe.epochs), "optimizer": settings.pop("optimizer")}
         last = {

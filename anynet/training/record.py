@@ -1,6 +1,7 @@
 """The record of a run: the facts that a report shows and a history does not have."""
 
 import math
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from anynet.state import check_state
 from anynet.training.callback import Callback, RunView
 from anynet.training.environment import environment_of
 from anynet.training.sample import gradients_on, sample_of
+from anynet.training.settings import Settings
 from anynet.training.stopwatch import Stopwatch
 
 #: The norms of the gradients of one epoch, by the paths of the parameters.
@@ -21,12 +23,16 @@ Norms = dict[str, float]
 
 
 class Record(Callback):
-    """A callback that records the environment, the gradient norms and the time of a run.
+    """A callback that records the settings, environment, gradient norms and time of a run.
 
     The norms are those of the gradients of the loss after each epoch, on the first 100 rows of the
     training data or the last batch of an iterable. They are computed on a copy of the network in
     its own dtype, also in mixed precision, so the run stays as it is, bit by bit. A checkpoint has
     the record, so that a run that goes on has the record of the whole run.
+
+    Args:
+        settings: returns the settings of the run. It is called when the run begins, because it
+            reads the first batch of an iterable, which is then the next one.
 
     >>> from anynet.training.record import Record
     >>> sorted(Record().state_dict())
@@ -36,7 +42,10 @@ class Record(Callback):
 
     _part = "gradient norms"
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Callable[[], Settings] = dict) -> None:
+        self._settings = settings
+        #: The settings of the run, None before it has begun.
+        self.settings: Settings | None = None
         self.clock = Stopwatch()
         #: The norms by the number of the epoch.
         self.norms: dict[int, Norms] = {}
@@ -46,12 +55,10 @@ class Record(Callback):
         self.earlier: dict[str, float] = {}
         #: Why the norms of the last epoch are missing, "" if they are not.
         self.problem = ""
-        #: Whether the run has begun.
-        self.has_begun = False
 
     def on_train_begin(self, run: RunView) -> None:
-        """Record the environment."""
-        self.has_begun = True
+        """Record the settings and the environment."""
+        self.settings = self._settings()
         now = datetime.now().astimezone()
         session = {
             "begun": now.isoformat(" ", "seconds"),

@@ -405,3 +405,34 @@ def test_norms_that_cannot_be_computed_are_said(on_numpy, path):
 
     _, page = train(path, network(on_numpy), batches, loss=failing, epochs=1)
     assert "The norms of the last epoch are missing: MemoryError: <no memory>" in page.text
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_generator_is_read_as_without_a_report(on_numpy, path, epochs):
+    def read(report):
+        count = 0
+
+        def batches():
+            nonlocal count
+            while True:
+                count += 1
+                yield blobs(on_numpy, 20, seed=count)
+
+        settings = {"epochs": epochs, "steps_per_epoch": 3, "progress": False}
+        history = anynet.fit(network(on_numpy), batches(), report=report, **settings)
+        return count, history.losses
+
+    assert read(None) == read(path)
+    page = read_page(path)
+    assert page.values("the first batch of train.x") == [["float32 (20, 2)"]]
+    assert page.values("steps_per_epoch") == [["3"]]
+
+
+def test_settings_without_a_text_are_said(on_numpy, path):
+    class Nameless(optimizers.SGD):
+        def __repr__(self):
+            raise LookupError("<none>")
+
+    _, page = train(path, network(on_numpy), blobs(on_numpy), optimizer=Nameless(0.1))
+    assert "It cannot be shown: LookupError('<none>')" in page.text
+    assert "The run is complete" in page.text
