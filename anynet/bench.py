@@ -23,7 +23,7 @@ from typing import Any
 
 from anynet import losses, optimizers, random
 from anynet.arguments import describe
-from anynet.backend import Report, configure, probe
+from anynet.backend import Backend, Report, configure, get_backend, probe
 from anynet.compiler.compiled_step import compile
 from anynet.errors import AnynetError, ArgumentError, StateError
 from anynet.layers import Module
@@ -84,7 +84,7 @@ class Work:
     def make(self, backend_name: str, compiled: bool) -> Callable[[int], None]:
         """Return the step on a backend, as a candidate."""
         backend = configure(backend_name)
-        net = load(self.network)
+        net = load(self.network, backend)
         if net.parameters() or net.buffers():
             net = net.map(backend.asarray)
         else:
@@ -116,9 +116,14 @@ class Work:
         return run
 
 
-def load(name: str) -> Module:
+def load(name: str, backend: Backend | str = "numpy") -> Module:
     """Return the network that ``file.py:name`` or ``module:name`` names, or that a function of this
     name returns.
+
+    Args:
+        name: see `Work`.
+        backend: passed to the function if it has a parameter ``backend``. A parameter ``seed`` is
+            0.
 
     Raises:
         ArgumentError: there is no such file, module or name, or it is not a network.
@@ -130,7 +135,7 @@ def load(name: str) -> Module:
     found = load_object(name)
     net = found
     if callable(found) and not isinstance(found, Module):
-        net = call_maker(name, found)
+        net = call_maker(name, found, seed=0, backend=get_backend(backend))
     if not isinstance(net, Module):
         raise ArgumentError(
             f"network is {name!r}, which gives {describe(net)}: wanted a layer or network, or a "

@@ -21,6 +21,9 @@ from anynet import layers
 def small():
     return layers.Sequential(layers.Linear(3, 4), layers.ReLU(), layers.Linear(4, 2))
 
+def made(backend, seed):
+    return layers.Sequential(layers.Linear(3, 2), seed=seed, backend=backend)
+
 letters = layers.Sequential(layers.Embedding(5, 2), layers.Flatten(), layers.Linear(6, 1))
 number = 3
 """
@@ -34,6 +37,7 @@ def file(tmp_path):
 
 def test_networks_by_name(file):
     assert len(bench.load(f"{file}:small").layers) == 3
+    assert bench.load(f"{file}:made").layers[0].weight.shape == (3, 2)
     assert type(bench.load("anynet.layers:ReLU")) is layers.ReLU
 
 

@@ -75,13 +75,13 @@ def obtain(source: Source, name: str, read: Callable[[Path], T]) -> T:
                 return read(path)
             except DataError as error:
                 damaged.append(error)
-    if damaged and is_offline():
+    if damaged and (own or is_offline()):
         raise damaged[0]
     if own:
-        found = f"{damaged[0]}" if damaged else contents(roots[0])
         raise DataError(
             f"ANYNET_DATA_DIR is {own}, and {source.title}'s {name} is not there: put it into "
-            f"{roots[0] / source.folder}, or unset ANYNET_DATA_DIR to download it; {found}"
+            f"{roots[0] / source.folder}, or unset ANYNET_DATA_DIR to download it; "
+            f"{contents(roots[0])}"
         )
     return read(fetch(source, name, read))
 

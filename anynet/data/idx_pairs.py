@@ -191,9 +191,12 @@ def _checked(source: Source, name: str, path: Path) -> tuple[Path, memoryview]:
         known.contents and _hash(data) == known.contents
     ):
         return path, data
-    remedy = "remove or replace it, or read another data set with load_idx_pairs"
-    if not known.contents:
-        remedy = f"{remedy}. Unpacked files cannot be checked, so keep the published {name}"
+    remedy = (
+        f"put that file in its place, or into a folder {source.folder} beside it, or read another "
+        "data set with load_idx_pairs"
+    )
+    if not known.contents and not path.name.lower().endswith(".gz"):
+        remedy = f"an unpacked file cannot be checked, so keep the published {name} beside it"
     raise DataError(
         f"{path} is an IDX file of shape {data.shape}, but not {source.title}'s {name}: {remedy}"
     )

@@ -138,7 +138,7 @@ def test_other_data_under_the_same_name_raise(files, monkeypatch):
     write_idx(files / "train-labels-idx1-ubyte.gz", np.zeros(6, "uint8"))
     with pytest.raises(
         DataError,
-        match=r"shape \(6,\), but not MNIST's train-labels-idx1-ubyte.gz: remove or replace it",
+        match=r"shape \(6,\), but not MNIST's train-labels-idx1-ubyte.gz: put that file in",
     ):
         load_mnist("numpy")
 
