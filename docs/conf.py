@@ -58,7 +58,8 @@ nb_execution_mode = "off" if os.environ.get("ANYNET_DOCS_EXECUTE") == "off" else
 # Outputs are those of this version of the code.
 nb_execution_cache_path = str(DOCS / "_build" / "executed" / code_version())
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_in_temp = True
+nb_execution_timeout = 600
 # Files that a page writes are not sources of the site.
 nb_execution_in_temp = True
 nb_merge_streams = True
