@@ -46,7 +46,7 @@ def code_of(program: Callable[[], int | None]) -> int:
             return program() or 0
         finally:
             # Also before SystemExit, as after the help.
-            sys.stdout.flush()
+            _flush()
     except BrokenPipeError:
         _discard_output()
         return CLOSED
@@ -62,6 +62,18 @@ def _line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
+
+
+def _flush() -> None:
+    """Write the output. If that fails, as on a full disk, the rest of it is discarded."""
+    # A program without a console has no output.
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
+        raise
 
 
 def _discard_output() -> None:

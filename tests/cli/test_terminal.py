@@ -98,6 +98,13 @@ def test_output_that_is_closed(monkeypatch):
     assert stopped.value.code == 141
 
 
+def test_program_without_an_output(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(lambda: print("text"))
+    assert stopped.value.code == 0
+
+
 def test_streams_are_as_they_were(monkeypatch, capsys):
     errors = sys.stdout.errors
     assert cli.main([]) == 0
@@ -134,6 +141,22 @@ def test_closed_pipe_is_silent(unbuffered, arguments, codes):
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(60) in codes
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_full_disk_is_one_line(unbuffered):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 2
+    assert done.stderr == "error: [Errno 28] No space left on device\n"
 
 
 WAITS = """
