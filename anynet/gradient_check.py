@@ -22,7 +22,7 @@ from anynet.array import (
 from anynet.autodiff import value_and_grad
 from anynet.autodiff.reached import Guarded
 from anynet.backend import check_dtype, get_backend
-from anynet.errors import AnynetError, DifferentiationError
+from anynet.errors import AnynetError, ArgumentError, DifferentiationError
 from anynet.numerical import (
     as_complex,
     as_floating,
@@ -124,6 +124,7 @@ def check_gradients(
         seed: the seed of the directions.
 
     Raises:
+        ArgumentError: the tolerance is not above 0.
         DTypeError: the library lacks the dtype, such as float64 on some GPUs.
         GradientError: an error is above the tolerance. Its message is the report, which is also the
             attribute ``report``.
@@ -133,6 +134,8 @@ def check_gradients(
     (True, True)
 
     """
+    if tolerance is not None and not tolerance > 0:
+        raise ArgumentError(f"tolerance is {tolerance}: wanted a number above 0, such as 1e-6")
     wide = dtype is None or dtype_name(dtype) == "float64"
     arrays = [x for _, x in tree.leaves(argument)]
     with get_backend(arrays[0]).float64() if wide and arrays else nullcontext():

@@ -6,7 +6,7 @@ import anynet
 from anynet import autodiff, layers, losses
 from anynet.array import array_namespace
 from anynet.autodiff.rules import RULES
-from anynet.errors import DifferentiationError
+from anynet.errors import ArgumentError, DifferentiationError
 from anynet.gradient_check import GradientError
 from anynet.primitives import affine, relu
 from anynet.tracing.standard import STANDARD
@@ -206,3 +206,9 @@ def test_directions_are_the_same_on_every_backend(backend):
         -0.1721750581075236,
     ]
     assert [check.analytic for check in reports[1].checks] == pytest.approx(golden, rel=1e-9)
+
+
+@pytest.mark.parametrize("tolerance", [0, -1.0, float("nan")])
+def test_tolerance_is_above_zero(tolerance):
+    with pytest.raises(ArgumentError, match=r"tolerance is .*: wanted a number above 0"):
+        anynet.check_gradients(lambda x: x * x, np.asarray(3.0), tolerance=tolerance)

@@ -60,6 +60,8 @@ def run(options: argparse.Namespace) -> None:
     from anynet import report
 
     checkpoint = Path(options.checkpoint).expanduser()
+    if checkpoint.is_dir():
+        raise ArgumentError(f"{checkpoint} is a folder: wanted a file, such as run.safetensors")
     output = Path(options.output) if options.output else checkpoint.with_suffix(".html")
     # A missing file is the first thing to say.
     checkpoint.stat()

@@ -208,7 +208,7 @@ def _job_of_file(options: argparse.Namespace, backend: "Backend") -> Job:
     from anynet.arguments import describe
     from anynet.cli import datasets
     from anynet.layers import Module
-    from anynet.named import call_maker, load_object
+    from anynet.named import call_maker, load_object, users_code
 
     if options.model is not None:
         raise ArgumentError(
@@ -229,7 +229,9 @@ def _job_of_file(options: argparse.Namespace, backend: "Backend") -> Job:
                 f"data is {options.data!r}, and {options.name} has its own: leave --data out"
             )
         dataset = datasets.load(options.data, backend)
-        return _with_data(job, datasets.fitted(dataset, job.net), options)
+        with users_code(options.name):
+            dataset = datasets.fitted(dataset, job.net)
+        return _with_data(job, dataset, options)
     if options.limit is not None:
         raise ArgumentError(
             f"limit is {options.limit}, and {options.name} has its own data: leave --limit out"

@@ -1,5 +1,6 @@
 """Tables in CSV files. Format: RFC 4180, as Python's module csv reads it."""
 
+import codecs
 import csv
 import os
 import re
@@ -52,8 +53,8 @@ def read_csv(
     r"""Return the rows of a CSV file: features float32 (N, columns), and the target.
 
     A target of texts is a class: labels int32 (N,), and the names of the classes in alphabetical
-    order. A target of whole numbers of 0 or more is a label as it is. Another target is float32
-    (N, 1). Each feature is a number.
+    order. A target of whole numbers from 0 to 999,999,999 is a label as it is. Another target is
+    float32 (N, 1). Each feature is a number.
 
     Args:
         path: the file.
@@ -61,7 +62,7 @@ def read_csv(
         target: the name or the index of the column to predict. -1 is the last one.
         features: the names or indices of the columns to predict from. By default, all others.
         classes: True if the target is a class also where it is a number, such as a year. False if
-            it is a number, such as a price in whole euros.
+            it is a number, such as a price in whole euros. By default, the values decide.
         delimiter: one character between the values.
         header: whether the first row has the names of the columns.
         encoding: of the file, such as ``"cp932"``.
@@ -70,8 +71,9 @@ def read_csv(
 
     Raises:
         ArgumentError: an argument is out of range, or there is no such column.
-        DataError: a value is missing or no number, a row has another number of values than the
-            first, or the file is damaged. The message has the line.
+        DataError: a value is missing or no number, some targets are numbers and some are texts, a
+            row has another number of values than the first, or the file is damaged. The message has
+            the line.
         FileNotFoundError: the file does not exist.
 
     >>> from anynet.data import read_csv
@@ -87,6 +89,11 @@ def read_csv(
     goal = _column(table, "target", target)
     if features is None:
         chosen = [i for i in range(len(table.names)) if i != goal]
+    elif isinstance(features, str) or not isinstance(features, Sequence):
+        raise ArgumentTypeError(
+            f"features is {describe(features)}: wanted a list of columns, such as "
+            "['length', 'width']"
+        )
     else:
         chosen = [_column(table, "features", name) for name in features]
     if not chosen or goal in chosen:
@@ -116,14 +123,11 @@ def _read(
     """Return the rows of a file, all of the same length."""
     if not isinstance(delimiter, str) or len(delimiter) != 1:
         raise ArgumentError(f"delimiter is {delimiter!r}: wanted one character, such as ';'")
-    # A file of Excel begins with a mark.
-    codec = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+    codec = _codec(encoding)
     try:
         with path.open(encoding=codec, newline="") as file:
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
             rows = [(reader.line_num, row) for row in reader if row]
-    except LookupError as error:
-        raise ArgumentError(f"encoding is {encoding!r}: {error}") from error
     except UnicodeError as error:
         raise DataError(
             f"{path} is not in the encoding {encoding} ({error}): give encoding=, such as 'cp932'"
@@ -148,6 +152,17 @@ def _read(
                 f"delimiter is {delimiter!r}"
             )
     return table
+
+
+def _codec(encoding: str) -> str:
+    """Return the encoding for `open`. A file of Excel begins with a mark."""
+    if not isinstance(encoding, str):
+        raise ArgumentTypeError(f"encoding is {describe(encoding)}: wanted a name, such as 'cp932'")
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError as error:
+        raise ArgumentError(f"encoding is {encoding!r}: {error}") from error
+    return "utf-8-sig" if name == "utf-8" else name
 
 
 def _column(table: _Table, argument: str, name: str | int) -> int:
@@ -201,6 +216,8 @@ def _targets(
     texts = [_value(table, line, row, column) for line, row in table.rows]
     is_labels = all(map(_INTEGER.fullmatch, texts))
     is_numbers = all(map(_NUMBER.fullmatch, texts))
+    if classes is None and not is_numbers:
+        _check_names(table, column, texts)
     if classes is None and is_labels:
         return backend.asarray([int(text) for text in texts], dtype=xp.int32), ()
     if classes or (classes is None and not is_numbers):
@@ -209,6 +226,18 @@ def _targets(
         return backend.asarray([index[text] for text in texts], dtype=xp.int32), names
     values = [[_number(table, line, row, column)] for line, row in table.rows]
     return backend.asarray(values, dtype=xp.float32), ()
+
+
+def _check_names(table: _Table, column: int, texts: list[str]) -> None:
+    """Check that no target is a number, because one of the others may be a misprint."""
+    if not any(map(_NUMBER.fullmatch, texts)):
+        return
+    i = next(i for i, text in enumerate(texts) if not _NUMBER.fullmatch(text))
+    raise DataError(
+        f"{table.path}, line {table.rows[i][0]}: {texts[i][:40]!r} in the column "
+        f"{table.names[column]!r} is no number, and other rows have numbers; correct it, or give "
+        "classes=True if the values are names of classes"
+    )
 
 
 def _order(is_numbers: bool) -> Any:

@@ -151,6 +151,9 @@ class _Reader:
                 "first"
             )
         if self.mode is not None:
+            if "transparency" in image.info:
+                # Pillow warns of a palette with transparent colors otherwise.
+                image = image.convert("RGBA")
             image = image.convert(self.mode)
         elif image.mode not in CHANNELS:
             raise DataError(

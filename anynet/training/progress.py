@@ -5,6 +5,7 @@ is replaced as training goes on, so the saved notebook contains the finished tab
 a thread, which Pyodide does not have.
 """
 
+import errno
 import importlib
 import random
 import sys
@@ -118,10 +119,17 @@ class TerminalDisplay(Display):
         )
 
         random.setstate(state)
+
+        class RaisingConsole(Console):
+            """A console that raises where rich ends the program."""
+
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError(errno.EPIPE, "nobody reads the output")
+
         super().__init__()
         self._table = EpochTable(scores)
         # Not in a notebook, where rich needs ipywidgets.
-        console = Console(force_jupyter=False)
+        console = RaisingConsole(force_jupyter=False)
         columns = console.width if console.is_terminal else None
         self._layout = Layout(self._table.headings, columns)
         self._bar = Progress(

@@ -82,6 +82,11 @@ def test_run_of_the_command_train(tmp_path, capsys, monkeypatch):
     assert read_page(page).values("0") == first.values("0")
 
 
+def test_folder(capsys):
+    assert report(".") == 2
+    assert "error: . is a folder: wanted a file, such as run.safetensors" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -47,6 +47,13 @@ def misspelt():
 def stops():
     raise SystemExit(3)
 
+class Two(layers.Module):
+    def __init__(self):
+        self.layer = layers.Linear(64, 2)
+
+    def forward(self, x, y):
+        return self.layer(x) * self.layer(y)
+
 number = 3
 """
 
@@ -167,6 +174,7 @@ def test_ctrl_c_saves_the_network(small_digits, tmp_path, capsys, monkeypatch):
         ),
         (["FILE:task", "--data", "digits"], "has its own: leave --data out"),
         (["FILE:task", "--model", "mlp"], "model is 'mlp' besides"),
+        (["FILE:Two", "--data", "digits"], "Two raised TypeError: .* missing 1 required .* 'y'"),
         (["FILE:number"], "gives 3: wanted a network, a tuple"),
         (["FILE:needs"], "needs width: wanted a function without required arguments but seed"),
         (["FILE:broken"], r"broken raised KeyError: 'no' \(.*some_network.py, line \d+\)"),

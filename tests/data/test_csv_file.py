@@ -82,11 +82,18 @@ def test_columns_without_a_header(write):
     assert (x.tolist(), t.tolist()) == ([[5.0], [6.0], [7.0]], [1, 2, 3])
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp932", "utf-16"])
-def test_encodings(write, encoding):
+@pytest.mark.parametrize(
+    ("written", "given"),
+    [
+        ("utf-8-sig", "utf-8"),
+        ("utf-8-sig", "UTF_8"),
+        ("cp932", "cp932"),
+        ("utf-16", "utf-16"),
+    ],
+)
+def test_encodings(write, written, given):
     """A file of Excel begins with a mark."""
-    path = write("長さ,種類\n1.5,猫\n2.5,犬\n", encoding)
-    given = "utf-8" if encoding == "utf-8-sig" else encoding
+    path = write("長さ,種類\n1.5,猫\n2.5,犬\n", written)
     dataset = read_csv(path, "numpy", target="種類", encoding=given, test_split=0.5)
     assert dataset.classes == ("犬", "猫")
 
@@ -108,6 +115,8 @@ def test_quotes_blank_lines_and_spaces(write):
         ("a,b\n1_000,2\n1,3\n", "line 2: '1_000' in the column 'a' is no number"),
         ("a,b\n1e39,2\n1,3\n", "line 2: '1e39' in the column 'a' is no number of float32"),
         ("a,b\ninf,2\n1,3\n", "line 2: 'inf' in the column 'a' is no number"),
+        ('a,b\n1,1.5\n2,"1,5"\n', "line 3: '1,5' in the column 'b' is no number, "),
+        ("a,b\n1,None\n2,1\n", "line 2: 'None' in .*; correct it, or give classes=True"),
         ("a,b\n0x1F,2\n1,3\n", "line 2: '0x1F' in the column 'a' is no number"),
         ("a,b\n\n1,2\n3\n", "line 4: 1 values, and the first row has 2; the delimiter is ','"),
         ("a,b\n1,2,3\n", "line 2: 3 values"),
@@ -138,6 +147,9 @@ def test_wrong_encodings_raise(write):
         ({"target": 3}, "target is 3: .* has 3 columns"),
         ({"target": 1.0}, "target is 1.0: wanted the name or the index of a column"),
         ({"target": "species", "features": ["species"]}, "wanted one or more other columns"),
+        ({"target": "species", "features": "length"}, "features is 'length': wanted a list"),
+        ({"target": "species", "features": 0}, "features is 0: wanted a list of columns"),
+        ({"target": "species", "encoding": None}, "encoding is None: wanted a name"),
         ({"target": "species", "features": []}, "wanted one or more other columns"),
         ({"target": "species", "delimiter": "::"}, "delimiter is '::': wanted one character"),
         ({"target": "species", "test_split": 0}, "test_split is 0: wanted a share"),

@@ -224,3 +224,10 @@ def test_unreadable_file_raises(folder):
     (folder / "red" / "0.png").chmod(0)
     with pytest.raises(DataError, match=r"0.png is no image"):
         image_folder(folder, "numpy")
+
+
+def test_palette_with_transparent_colors(tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / name / "1.png", 0, mode="P", transparency=b"\x00\x80")
+    dataset = image_folder(tmp_path, "numpy", mode="RGB")
+    assert host(dataset.train[0]).max() == 0.0

@@ -1,5 +1,6 @@
 """The display of `fit` in a terminal and in a notebook."""
 
+import io
 import sys
 import threading
 from types import ModuleType, SimpleNamespace
@@ -116,6 +117,18 @@ def test_terminal_starts_no_thread(monkeypatch, capsys, terminal):
     for epoch in history.epochs:
         scores = f"{epoch.train_score:>14.4f}  {epoch.test_score:>13.4f}"
         assert f"{epoch.number:>5}  {epoch.loss:>8.4f}  {scores}" in out
+
+
+def test_closed_output_raises(monkeypatch):
+    """The console of rich ends the program without an error."""
+
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    with pytest.raises(BrokenPipeError), display_of_run(1, []):
+        pass
 
 
 @pytest.mark.usefixtures("every_update")
