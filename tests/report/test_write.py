@@ -19,10 +19,16 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def saved(backend, tmp_path):
+def on_numpy():
+    """NumPy, for tests of the page alone, which is the same on every library."""
+    return anynet.get_backend("numpy")
+
+
+@pytest.fixture
+def saved(on_numpy, tmp_path):
     """The file of a run of two epochs, and its network."""
-    file, net = tmp_path / "run.safetensors", network(backend)
-    anynet.fit(net, blobs(backend), epochs=2, checkpoint=file, progress=False)
+    file, net = tmp_path / "run.safetensors", network(on_numpy)
+    anynet.fit(net, blobs(on_numpy), epochs=2, checkpoint=file, progress=False)
     return file, net
 
 
@@ -65,15 +71,17 @@ def test_checkpoint_with_network_and_test_data(backend, saved, path):
     other = network(backend)
     before = host(other["layers.0.weight"]).copy()
     report.write(path, file, net=other, test=test)
-    right = int((host(net(test[0])).argmax(axis=1) == host(test[1])).sum())
+    right = (
+        host(net(blobs(anynet.get_backend("numpy"), 20, seed=1)[0])).argmax(axis=1) == host(test[1])
+    ).sum()
     assert f"On the test data, {right} of 20 predictions are correct" in read_page(path).text
     np.testing.assert_array_equal(host(other["layers.0.weight"]), before)
 
 
-def test_checkpoint_of_a_run_with_a_report_has_its_record(backend, tmp_path, path):
+def test_checkpoint_of_a_run_with_a_report_has_its_record(on_numpy, tmp_path, path):
     file = tmp_path / "run.safetensors"
     settings = {"epochs": 2, "progress": False}
-    anynet.fit(network(backend), blobs(backend), checkpoint=file, report=path, **settings)
+    anynet.fit(network(on_numpy), blobs(on_numpy), checkpoint=file, report=path, **settings)
     first = read_page(path)
     report.write(path, file)
     page = read_page(path)
@@ -83,7 +91,7 @@ def test_checkpoint_of_a_run_with_a_report_has_its_record(backend, tmp_path, pat
     assert float(seconds) == pytest.approx(float(expected), abs=0.002)
 
 
-def test_checkpoint_in_the_middle_of_an_epoch(backend, tmp_path, path):
+def test_checkpoint_in_the_middle_of_an_epoch(on_numpy, tmp_path, path):
     file = tmp_path / "run.safetensors"
 
     class Stop(anynet.callbacks.Callback):
@@ -92,12 +100,12 @@ def test_checkpoint_in_the_middle_of_an_epoch(backend, tmp_path, path):
                 signal.raise_signal(signal.SIGINT)
 
     settings = {"batch_size": 20, "epochs": 3, "progress": False, "callbacks": [Stop()]}
-    anynet.fit(network(backend), blobs(backend), checkpoint=file, **settings)
+    anynet.fit(network(on_numpy), blobs(on_numpy), checkpoint=file, **settings)
     report.write(path, file)
     assert "The checkpoint has 1 epoch and 2 steps of epoch 2." in read_page(path).text
 
 
-def test_arguments_of_other_kinds_raise(backend, saved, path, tmp_path):
+def test_arguments_of_other_kinds_raise(on_numpy, saved, path, tmp_path):
     file, net = saved
     with pytest.raises(ArgumentTypeError, match="run is 3"):
         report.write(path, 3)
@@ -109,13 +117,13 @@ def test_arguments_of_other_kinds_raise(backend, saved, path, tmp_path):
     with pytest.raises(ArgumentTypeError, match="class_names is 'abc'"):
         report.write(path, history, class_names="abc")
     with pytest.raises(ArgumentTypeError, match="loss is 'cross_entropy'"):
-        report.write(path, history, net=net, test=blobs(backend), loss="cross_entropy")
+        report.write(path, history, net=net, test=blobs(on_numpy), loss="cross_entropy")
     with pytest.raises(ArgumentError, match="test was given without net"):
-        report.write(path, history, test=blobs(backend))
+        report.write(path, history, test=blobs(on_numpy))
     with pytest.raises(ArgumentError, match="has 2 names and the network 3 classes"):
-        report.write(path, history, net=net, test=blobs(backend), class_names=["a", "b"])
+        report.write(path, history, net=net, test=blobs(on_numpy), class_names=["a", "b"])
     with pytest.raises(ArgumentError, match="neither a choice of classes nor a regression"):
-        report.write(path, history, net=net, test=(blobs(backend)[0],) * 2)
+        report.write(path, history, net=net, test=(blobs(on_numpy)[0],) * 2)
     with pytest.raises(FileNotFoundError):
         report.write(path, tmp_path / "none.safetensors")
     with pytest.raises(ShapeError):
@@ -127,8 +135,8 @@ def test_arguments_of_other_kinds_raise(backend, saved, path, tmp_path):
     assert not path.exists()
 
 
-def test_loader_is_read_in_order(backend, path):
-    net, (x, t) = network(backend), blobs(backend)
+def test_loader_is_read_in_order(on_numpy, path):
+    net, (x, t) = network(on_numpy), blobs(on_numpy)
     report.write(path, History(), net=net, test=Loader(x, t, 7, seed=3))
     shuffled = read_page(path)
     report.write(path, History(), net=net, test=(x, t))
@@ -157,8 +165,8 @@ def test_damaged_record_raises(saved, path, monkeypatch):
             report.write(path, saved[0])
 
 
-def test_samples_of_many_batches_are_the_largest_of_all(backend, path):
-    net, (x, t) = network(backend), blobs(backend, 300)
+def test_samples_of_many_batches_are_the_largest_of_all(on_numpy, path):
+    net, (x, t) = network(on_numpy), blobs(on_numpy, 300)
     report.write(path, History(), net=net, test=(x, t))
     whole = read_page(path)
     batches = [(x[i : i + 30, ...], t[i : i + 30]) for i in range(0, 300, 30)]

@@ -16,10 +16,21 @@ def blobs(backend, n=60, classes=3, seed=0):
 def network(backend, outputs=3, inputs=2):
     return layers.Sequential(
         layers.Linear(inputs, 8),
+        layers.ReLU(),
+        layers.Linear(8, outputs),
+        seed=0,
+        backend=backend,
+    )
+
+
+def stateful_network(backend):
+    """Return a network with running statistics and random numbers."""
+    return layers.Sequential(
+        layers.Linear(2, 8),
         layers.BatchNorm(8),
         layers.ReLU(),
         layers.Dropout(0.2),
-        layers.Linear(8, outputs),
+        layers.Linear(8, 3),
         seed=0,
         backend=backend,
     )
