@@ -8,8 +8,9 @@ arrays are left. So traces nest in any order, and there is no global state.
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import update_wrapper
+from inspect import signature
 from itertools import count
 from numbers import Number
 from typing import Any, Generic, ParamSpec, Protocol, SupportsIndex, TypeVar, overload
@@ -33,6 +34,7 @@ from anynet.array import (
 from anynet.backend import get_backend, kernels_for
 from anynet.errors import (
     AnynetError,
+    ArgumentTypeError,
     AttributeNameError,
     DifferentiationError,
     DTypeError,
@@ -209,8 +211,7 @@ class Primitive(Generic[P, R]):
         except Exception as error:
             if is_mixed(args):
                 raise MixedArraysError(f"{self.name}: {mixed_message(args)}") from error
-            if self.explain is not None:
-                self.explain(*args, **settings)
+            self._explain(args, settings)
             raise
         return out, xp, implementation
 
@@ -230,9 +231,21 @@ class Primitive(Generic[P, R]):
         try:
             return function(*map(wrap, args), **settings)
         except Exception:
-            if self.explain is not None:
-                self.explain(*args, **settings)
+            self._explain(args, settings)
             raise
+
+    def _explain(self, args: Sequence[Any], settings: Mapping[str, Any]) -> None:
+        """Raise a better error after the library has raised. Return if there is none."""
+        if self.explain is None:
+            return
+        assert self.reference is not None
+        parameters = signature(self.reference)
+        try:
+            parameters.bind(*args, **settings)
+        except TypeError as error:
+            wanted = ", ".join(parameters.parameters)
+            raise ArgumentTypeError(f"{self.name}: {error}: wanted {wanted}") from None
+        self.explain(*args, **settings)
 
     def _find(self, args: Sequence[Any]) -> tuple[Callable[..., R], Callable[..., R], Namespace]:
         arrays = [arg for arg in args if is_array(arg)]

@@ -11,8 +11,10 @@ import pytest
 from helpers import host
 from kernels_and_references import OTHERS, PRIMITIVES
 
+import anynet
 from anynet import functions, primitives
 from anynet.backend import kernels_for
+from anynet.errors import ArgumentTypeError
 from anynet.tracing.standard import STANDARD
 from anynet.tracing.trace import Primitive
 
@@ -67,3 +69,17 @@ def test_arguments_without_an_array_raise():
         match=r"^affine: list was given: wanted an array, as get_backend\(\)\.asarray",
     ):
         primitives.affine([[1.0, 2.0]], np.ones((2, 3)), None)
+
+
+def test_missing_settings_are_named(backend):
+    images = backend.asarray(np.ones((1, 1, 4, 4), "float32"))
+    weight = backend.asarray(np.ones((1, 1, 2, 2), "float32"))
+
+    def total(x):
+        return anynet.primitives.conv2d(x, weight, None).sum()
+
+    for function in (total, anynet.grad(total)):
+        with pytest.raises(ArgumentTypeError, match=r"conv2d: missing .*stride.*wanted x, weight"):
+            function(images)
+    with pytest.raises(ArgumentTypeError, match=r"max_pool2d: missing .*kernel"):
+        anynet.primitives.max_pool2d(images)
