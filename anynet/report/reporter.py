@@ -68,7 +68,11 @@ class Reporter:
         trace: TracebackType | None,
     ) -> None:
         if error is None:
-            write_page(self.path, self._contents(None))
+            try:
+                write_page(self.path, self._contents(None))
+            except OSError as problem:
+                problem.add_note("the run has ended, and only its report was not written")
+                raise
         elif self.record.settings is not None:
             try:
                 write_page(self.path, self._contents(error))

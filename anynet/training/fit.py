@@ -142,6 +142,7 @@ def fit(
             It checks the labels of an iterable in the first batch. Or the checkpoint is damaged,
             is not that of a run, or was written in a newer format.
         OSError: the checkpoint cannot be written, because the disk is full. The last one is intact.
+            Or the report cannot be written at the end. The network is trained then.
         ShapeError: labels have a shape that does not fit the outputs. `fit` checks this before it
             changes a parameter.
         NonFiniteError: the loss became infinite or NaN, or a parameter in an epoch. The attribute

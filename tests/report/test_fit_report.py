@@ -438,3 +438,21 @@ def test_settings_without_a_text_are_said(on_numpy, path):
     _, page = train(path, network(on_numpy), blobs(on_numpy), optimizer=Nameless(0.1))
     assert "It cannot be shown: LookupError('<none>')" in page.text
     assert "The run is complete" in page.text
+
+
+def test_page_that_cannot_be_written_raises_after_the_run(on_numpy, path):
+    class Broken(callbacks.Callback):
+        def on_train_end(self, run):
+            path.mkdir()
+
+    history = anynet.History()
+    with pytest.raises(OSError, match="directory") as caught:
+        train(
+            path,
+            network(on_numpy),
+            blobs(on_numpy),
+            callbacks=[Broken()],
+            history=history,
+        )
+    assert len(history.epochs) == 2
+    assert "only its report was not written" in caught.value.__notes__[0]
