@@ -126,6 +126,8 @@ def run(options: argparse.Namespace) -> int:
     backend = anynet.configure(options.backend)
     for path in (options.checkpoint, options.report, options.save):
         check_writable(path)
+    check_different(options, "save", "checkpoint")
+    check_different(options, "save", "report")
     job = make_job(options, backend)
     count = sum(map(size, job.net.parameters().values()))
     show_text(f"{backend.name} {backend.version} on {backend.device_name}")
@@ -335,6 +337,21 @@ def check_writable(path: str | None) -> None:
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ArgumentError(f"{path} cannot be written, because {folder} is not writable")
+
+
+def check_different(options: argparse.Namespace, first: str, second: str) -> None:
+    """Check that two options name two files.
+
+    Raises:
+        ArgumentError: one would overwrite the other.
+
+    """
+    paths = [getattr(options, name) for name in (first, second)]
+    if None in paths:
+        return
+    one, other = [Path(path).expanduser().resolve() for path in paths]
+    if one == other:
+        raise ArgumentError(f"{first} and {second} are both {one}: wanted two files")
 
 
 def show_summary(history: "History", seconds: float) -> None:

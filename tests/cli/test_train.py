@@ -187,6 +187,8 @@ def test_ctrl_c_saves_the_network(small_digits, tmp_path, capsys, monkeypatch):
         (["FILE:task", "--limit", "3"], "limit is 3, and .* has its own data: leave --limit out"),
         (["digits", "--epochs", "-1"], "epochs is -1: wanted 0 or more"),
         (["digits", "--learning-rate", "0"], "learning_rate is 0"),
+        (["digits", "--save", "a.st", "--checkpoint", "./a.st"], "save and checkpoint are both"),
+        (["digits", "--save", "a.st", "--report", "a.st"], "save and report are both .*a.st"),
         (["digits", "--save", "FOLDER"], "is a folder: wanted a file"),
         (["digits", "--save", "FILE/net.safetensors"], "cannot be written, because"),
         (["digits", "--backend", "numpie"], "unknown backend 'numpie'"),
