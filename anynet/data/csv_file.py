@@ -96,6 +96,11 @@ def read_csv(
         )
     else:
         chosen = [_column(table, "features", name) for name in features]
+    if len(table.names) == 1:
+        raise DataError(
+            f"{table.path} has one column, {table.names[0]!r}: wanted a target and features; the "
+            f"delimiter is {delimiter!r}"
+        )
     if not chosen or goal in chosen:
         raise ArgumentError(
             f"features are {describe(features)}, and the target is {table.names[goal]!r}: wanted "

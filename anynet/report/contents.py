@@ -101,7 +101,7 @@ def add_network(
     contents.data = name
     contents.network = network_table(net, None if batches is None else _inputs(batches))
     if batches is None:
-        contents.missing["results"] = f"The {name} were not given, or can be read only once."
+        contents.missing["results"] = f"The {name} were not given, or are read only once."
     elif not callable(net):
         contents.missing["results"] = "The network cannot be called."
     else:

@@ -120,6 +120,7 @@ def test_quotes_blank_lines_and_spaces(write):
         ("a,b\n0x1F,2\n1,3\n", "line 2: '0x1F' in the column 'a' is no number"),
         ("a,b\n\n1,2\n3\n", "line 4: 1 values, and the first row has 2; the delimiter is ','"),
         ("a,b\n1,2,3\n", "line 2: 3 values"),
+        ("a;b\n1;2\n3;4\n", "has one column, 'a;b': wanted .*; the delimiter is ','"),
         ("a,a\n1,2\n", "has the column 'a' twice: rename one of them"),
         ("a,b\n", "has a header and no rows"),
         ("", "is empty: wanted rows of values"),

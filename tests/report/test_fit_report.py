@@ -291,12 +291,12 @@ def test_generator_of_batches(backend, path):
             yield x[i : i + 20, ...], t[i : i + 20]
 
     _, page = train(path, network(backend), batches(), epochs=1)
-    assert "The training data were not given, or can be read only once." in page.text
+    assert "The training data were not given, or are read only once." in page.text
     assert page.values("all parameters")
     _, page = train(path, network(backend), batches, batches)
     assert "On the test data" in page.text
     _, page = train(path, network(backend), (x, t), batches(), epochs=1)
-    assert "The test data were not given, or can be read only once." in page.text
+    assert "The test data were not given, or are read only once." in page.text
 
 
 def test_loss_of_a_network_that_is_no_classifier(on_numpy, path):
