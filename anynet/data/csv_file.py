@@ -54,7 +54,8 @@ def read_csv(
 
     A target of texts is a class: labels int32 (N,), and the names of the classes in alphabetical
     order. A target of whole numbers from 0 to 999,999,999 is a label as it is. Another target is
-    float32 (N, 1). Each feature is a number.
+    float32 (N, 1). Each feature is a number. float32 has about seven digits, so leave out columns
+    such as identifiers and times in seconds, or subtract their smallest value in the file.
 
     Args:
         path: the file.
