@@ -5,9 +5,11 @@ import statistics
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeVar, cast
 
 from anynet import random, tree
+from anynet.arguments import describe
 from anynet.array import (
     Array,
     DType,
@@ -124,7 +126,7 @@ def check_gradients(
         seed: the seed of the directions.
 
     Raises:
-        ArgumentError: the tolerance is not above 0.
+        ArgumentError: the tolerance is not a number above 0.
         DTypeError: the library lacks the dtype, such as float64 on some GPUs.
         GradientError: an error is above the tolerance. Its message is the report, which is also the
             attribute ``report``.
@@ -134,8 +136,10 @@ def check_gradients(
     (True, True)
 
     """
-    if tolerance is not None and not tolerance > 0:
-        raise ArgumentError(f"tolerance is {tolerance}: wanted a number above 0, such as 1e-6")
+    if tolerance is not None and not (isinstance(tolerance, Real) and tolerance > 0):
+        raise ArgumentError(
+            f"tolerance is {describe(tolerance)}: wanted a number above 0, such as 1e-6"
+        )
     wide = dtype is None or dtype_name(dtype) == "float64"
     arrays = [x for _, x in tree.leaves(argument)]
     with get_backend(arrays[0]).float64() if wide and arrays else nullcontext():

@@ -208,7 +208,7 @@ def test_directions_are_the_same_on_every_backend(backend):
     assert [check.analytic for check in reports[1].checks] == pytest.approx(golden, rel=1e-9)
 
 
-@pytest.mark.parametrize("tolerance", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("tolerance", [0, -1.0, float("nan"), "1e-6"])
 def test_tolerance_is_above_zero(tolerance):
     with pytest.raises(ArgumentError, match=r"tolerance is .*: wanted a number above 0"):
         anynet.check_gradients(lambda x: x * x, np.asarray(3.0), tolerance=tolerance)
