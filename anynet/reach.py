@@ -22,6 +22,7 @@ from functools import cache, cached_property, lru_cache, partial, partialmethod
 from itertools import accumulate, chain, cycle, repeat
 from operator import attrgetter, methodcaller
 from os import fspath
+from pathlib import Path
 from queue import Queue
 from types import (
     BuiltinFunctionType,
@@ -490,7 +491,13 @@ def is_library(package: str) -> bool:
         return True
     module = sys.modules.get(package)
     places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
-    installed = [sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")]
     return package.startswith("anynet_") or any(
-        fspath(place).startswith(tuple(installed)) for place in places if place is not None
+        _is_installed(fspath(place)) for place in places if place is not None
     )
+
+
+def _is_installed(place: str) -> bool:
+    folders = [sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")]
+    # Those of another environment, or of the user, may be on the path too.
+    by_name = not {"site-packages", "dist-packages"}.isdisjoint(Path(place).parts)
+    return by_name or place.startswith(tuple(folders))

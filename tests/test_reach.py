@@ -256,3 +256,17 @@ def test_imports_inside_a_function_of_a_package(monkeypatch, code):
     exec(f"def f():\n  {code}", known)
     assert known["f"]() is NET
     assert [value for value in objects_of(known["f"]) if value is NET]
+
+
+def test_packages_of_another_environment_are_libraries(monkeypatch, tmp_path):
+    folder = tmp_path / "site-packages" / "a_big_library"
+    folder.mkdir(parents=True)
+    code = "table = [[i] for i in range(200_000)]\n\ndef double(x):\n    table\n    return 2 * x\n"
+    (folder / "__init__.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(folder.parent)
+    import a_big_library
+
+    step = anynet.compile(lambda x: a_big_library.double(x))
+    for value in (1.0, 2.0):
+        np.testing.assert_array_equal(step(np.asarray([value])), [2 * value])
+    assert len(step.programs) == 1
