@@ -5,6 +5,7 @@ A test with the fixture `backend` runs on every backend that works here, or on t
 
 import contextlib
 import os
+import signal
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -80,6 +81,14 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 @pytest.fixture
 def xp(backend: Backend) -> Any:
     return backend.xp
+
+
+@pytest.fixture
+def pythons_handler() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt. A shell ignores it in commands in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

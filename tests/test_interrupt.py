@@ -8,13 +8,7 @@ import pytest
 
 from anynet.interrupt import DeferredInterrupt
 
-
-@pytest.fixture(autouse=True)
-def handler():
-    """Set Python's own handler, which a test runner may have replaced."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("pythons_handler")
 
 
 def press():

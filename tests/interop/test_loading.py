@@ -254,5 +254,5 @@ def test_dtype_that_the_library_lacks():
 
 def test_modules_of_interop():
     assert {"onnx", "torch"} <= set(dir(anynet.interop))
-    with pytest.raises(AttributeError, match="no attribute 'caffe'; it has onnx"):
+    with pytest.raises(AttributeError, match="no attribute 'caffe'; it has book, onnx"):
         _ = anynet.interop.caffe

@@ -31,17 +31,6 @@ def train(path, net, data, test=None, **settings):
     return history, read_page(path)
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "run.html"
-
-
-@pytest.fixture
-def on_numpy():
-    """NumPy, for tests of the page alone, which is the same on every library."""
-    return anynet.get_backend("numpy")
-
-
 def test_page_has_all_parts(backend, path):
     test = blobs(backend, 30, seed=1)
     net = network(backend)
@@ -355,6 +344,7 @@ def test_folder_of_the_page_is_created(on_numpy, tmp_path):
     assert path.exists()
 
 
+@pytest.mark.usefixtures("pythons_handler")
 def test_ctrl_c_during_the_report_leaves_its_evaluation_out(on_numpy, path):
     class Slow(layers.Linear):
         calls = 0

@@ -14,17 +14,6 @@ from anynet.training import Epoch, History
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "run.html"
-
-
-@pytest.fixture
-def on_numpy():
-    """NumPy, for tests of the page alone, which is the same on every library."""
-    return anynet.get_backend("numpy")
-
-
-@pytest.fixture
 def saved(on_numpy, tmp_path):
     """The file of a run of two epochs, and its network."""
     file, net = tmp_path / "run.safetensors", network(on_numpy)
@@ -91,6 +80,7 @@ def test_checkpoint_of_a_run_with_a_report_has_its_record(on_numpy, tmp_path, pa
     assert float(seconds) == pytest.approx(float(expected), abs=0.002)
 
 
+@pytest.mark.usefixtures("pythons_handler")
 def test_checkpoint_in_the_middle_of_an_epoch(on_numpy, tmp_path, path):
     file = tmp_path / "run.safetensors"
 

@@ -868,13 +868,6 @@ def trained(backend, steps):
     return net
 
 
-@pytest.fixture
-def pythons_handler():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def same_state(net, expected):
     """Parameters and buffers are of one step."""
     theirs = expected.parameters() | expected.buffers()
