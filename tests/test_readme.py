@@ -29,7 +29,7 @@ TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for
 #: Dated entries keep the names of their time.
 CURRENT = {name: text for name, text in TEXTS.items() if name != "docs/laboratory.md"}
 #: Blocks of Python, and cells of pages that the build of the site executes, without their settings.
-PYTHON = re.compile(r"```(?:python|\{code-cell\}[^\n]*(?:\n---\n.*?---)?)\n(.*?)```", re.DOTALL)
+PYTHON = re.compile(r"```(?:python|\{code-cell\}[^\n]*)\n(.*?)```", re.DOTALL)
 WITH_CODE = [name for name, text in TEXTS.items() if PYTHON.search(text)]
 
 
