@@ -85,7 +85,7 @@ table { min-width: min(100%, 24rem); }
   grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); }
 .samples li { background: var(--panel); border: 1px solid var(--line); border-radius: 6px;
   padding: 0.6rem; }
-.samples dl { margin: 0.4rem 0 0; display: grid; grid-template-columns: auto 1fr;
+.samples dl { margin: 0.4rem 0 0; display: grid; grid-template-columns: auto minmax(3rem, 1fr);
   gap: 0 0.6rem; font-size: 0.95rem; }
 .samples dt { color: var(--faint); }
 .samples dd { margin: 0; }
