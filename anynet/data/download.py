@@ -44,6 +44,7 @@ class Source:
             that of torchvision.
         mirrors: addresses that the name of a file is appended to.
         files: the checksums by the name of the file, as it is published.
+        variable: the environment variable that names the user's own folder.
 
     """
 
@@ -51,6 +52,7 @@ class Source:
     folder: str
     mirrors: tuple[str, ...]
     files: dict[str, Checksum]
+    variable: str = "ANYNET_DATA_DIR"
 
 
 def obtain(source: Source, name: str, read: Callable[[Path], T]) -> T:
@@ -112,7 +114,7 @@ def fetch(source: Source, name: str, check: Callable[[Path], object]) -> Path:
 
     """
     target = cache_folder() / source.folder / name
-    where = f"put {name} into {target.parent} or into the folder that ANYNET_DATA_DIR names"
+    where = f"put {name} into {target.parent} or into the folder that {source.variable} names"
     if is_offline():
         raise DataError(f"{source.title}'s {name} is not here and ANYNET_OFFLINE is set: {where}")
     try:

@@ -8,16 +8,16 @@ layouts are those of `Linear`, (in, out), and of `Conv2d`, (out, in, height, wid
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from anynet.arguments import describe, listed
 from anynet.array import Array
 from anynet.backend import Backend
-from anynet.data.download import cache_folder, downloader, is_offline
+from anynet.data import download
+from anynet.data.download import Checksum, Source, cache_folder, is_offline
 from anynet.data.pickled import read_pickled_arrays
 from anynet.errors import ArgumentError, ArgumentTypeError, DataError
-from anynet.files import atomic_write
 from anynet.interop.entries import entries
 from anynet.interop.loading import load
 from anynet.layers import Conv2d, Linear, Module
@@ -189,10 +189,14 @@ def fetch(name: str) -> Path:
             raise DataError(f"{path} is damaged, or is another file: {where}")
     elif own:
         raise DataError(f"ANYNET_BOOK_DIR is {own}, and {name} is not there: {where}")
-    elif is_offline():
-        raise DataError(f"{name} is not here and ANYNET_OFFLINE is set: {where}")
-    _download(name, path, where)
-    return path
+    source = Source(
+        "the book",
+        "book",
+        (f"{ADDRESS}{FILES[name].folder}/",),
+        {name: Checksum()},
+        "ANYNET_BOOK_DIR",
+    )
+    return download.fetch(source, name, partial(_check, name))
 
 
 def _check_dropout(net: Module) -> None:
@@ -216,25 +220,10 @@ def _names(net: Module) -> dict[str, str]:
     return names
 
 
+def _check(name: str, path: Path) -> None:
+    if not _is_intact(path, name):
+        raise DataError(f"{path} is another file: its SHA-256 differs")
+
+
 def _is_intact(path: Path, name: str) -> bool:
     return hashlib.sha256(path.read_bytes()).hexdigest() in FILES[name].checksums
-
-
-def _download(name: str, path: Path, where: str) -> None:
-    """Download a file of the book."""
-    try:
-        download = downloader()
-    except ImportError:
-        raise DataError(
-            f"{name} is not here, and downloading it needs pooch: pip install pooch, or {where}"
-        ) from None
-    try:
-        with TemporaryDirectory() as folder:
-            part = Path(folder) / name
-            download(f"{ADDRESS}{FILES[name].folder}/{name}", str(part), None)
-            if not _is_intact(part, name):
-                raise DataError("another SHA-256")
-            with atomic_write(path) as file:
-                file.write(part.read_bytes())
-    except (OSError, DataError, ValueError) as error:
-        raise DataError(f"{name} could not be fetched ({type(error).__name__}): {where}") from error

@@ -227,10 +227,9 @@ def test_fetch_downloads_and_checks(folder, monkeypatch):
     pooch = pytest.importorskip("pooch", reason="needs pooch")
     addresses = []
 
-    def download(self, url, path, _):
+    def download(self, url, file, _):
         addresses.append(url)
-        with open(path, "wb") as file:
-            file.write(content)
+        file.write(content)
 
     monkeypatch.delenv("ANYNET_BOOK_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
