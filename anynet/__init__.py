@@ -13,6 +13,7 @@ from anynet import (
     callbacks,
     compiler,
     data,
+    distributed,
     errors,
     functions,
     gradient_check,
@@ -41,6 +42,7 @@ from anynet.autodiff import (
 )
 from anynet.backend import Backend, configure, get_backend
 from anynet.compiler.compiled_step import compile
+from anynet.distributed import open_group
 from anynet.gradient_check import check_gradients
 from anynet.interop.onnx import export_onnx
 from anynet.layers import capture, summary
@@ -72,6 +74,7 @@ __all__ = [
     "configure",
     "custom_vjp",
     "data",
+    "distributed",
     "errors",
     "evaluate",
     "export_onnx",
@@ -93,6 +96,7 @@ __all__ = [
     "metrics",
     "numerical",
     "numerical_gradient",
+    "open_group",
     "optimizers",
     "perceptron",
     "plotting",

@@ -44,6 +44,12 @@ def listed(items: Sequence[str], most: int = 20) -> str:
     return ", ".join(items[:most]) + more
 
 
+def check_group(group: Any) -> None:
+    """Raise ArgumentTypeError unless it is a group of processes or None."""
+    if group is not None and not callable(getattr(group, "exchange", None)):
+        raise ArgumentTypeError(f"group is {describe(group)}: wanted anynet.open_group() or None")
+
+
 def whole_number(
     name: str,
     value: Any,

@@ -61,6 +61,11 @@ class DeferredInterrupt:
         if error is None or self._previous is not signal.default_int_handler:
             self.deliver()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a signal waits."""
+        return self._waiting is not None
+
     def deliver(self) -> None:
         """Call the previous handler if a signal is waiting."""
         if self._waiting is not None:

@@ -24,6 +24,7 @@ from anynet.array import (
     is_narrow,
     widened,
 )
+from anynet.distributed.share import share_of
 from anynet.errors import ArgumentError, DTypeError, ShapeError
 from anynet.primitives import (
     log_softmax,
@@ -635,6 +636,9 @@ def _of_log_probabilities(
     if reduction != "mean" or not has_indices:
         return _reduce(losses, reduction, log_p)
     total = xp.sum(shares)
+    share = share_of(log_p)
+    if share is not None:
+        total = share.divisor(total)
     nothing = total == 0
     mean = xp.sum(losses) / xp.where(nothing, xp.ones_like(total), total)
     return xp.where(nothing, xp.full_like(mean, math.nan), mean)
@@ -707,7 +711,11 @@ def _reduce(
         losses = mean(losses)
     elif reduction == "sum":
         xp = array_namespace(losses)
+        share = share_of(losses)
         losses = xp.sum(losses, dtype=xp.float32) if is_narrow(losses) else xp.sum(losses)
+        if share is not None:
+            # In a group a loss is weighted as a mean over rows.
+            losses = losses / share.weight
     elif reduction != "none":
         raise ArgumentError(f"reduction is {reduction!r}: wanted 'mean', 'sum' or 'none'")
     return losses if losses.dtype == outputs.dtype else rounded(losses, outputs)

@@ -341,9 +341,9 @@ def holds_more(x: object) -> bool:
     if isinstance(x, _CALLABLE) or is_data(x) or _has(x, "__wrapped__"):
         return True
     module = (x if isinstance(x, type) else kind).__module__
-    # Derivatives keep only what makes them faster.
+    # Derivatives keep only what makes them faster, and a group counts its messages.
     own = _package(module) == "anynet" and not module.startswith(
-        ("anynet.autodiff", "anynet.tracing")
+        ("anynet.autodiff", "anynet.distributed", "anynet.tracing")
     )
     return own or not is_library(_package(module))
 

@@ -7,8 +7,8 @@ import anynet
 
 #: A folder imports from itself and from those before it.
 ROOMS = """
-    tracing data primitives autodiff compiler layers optimizers training plotting callbacks interop
-    report cli
+    tracing data primitives distributed autodiff compiler layers optimizers training plotting
+    callbacks interop report cli
 """.split()
 
 #: `fit` writes a report, which is about the parts of a run.

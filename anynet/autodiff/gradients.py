@@ -1,9 +1,10 @@
 """Gradients of scalar functions of trees of arrays, with or without the value."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anynet import tree
+from anynet.arguments import check_group
 from anynet.array import (
     Array,
     is_array,
@@ -20,6 +21,9 @@ from anynet.primitives.indexing import one
 from anynet.tracing.trace import Primitive, Trace, Traced, wrap
 from anynet.tracing.views import note
 
+if TYPE_CHECKING:
+    from anynet.distributed.group import Group
+
 T = TypeVar("T")
 
 
@@ -30,6 +34,7 @@ def value_and_grad(
     argnames: Argnames = None,
     has_aux: bool = False,
     precision: MixedPrecision | None = None,
+    group: "Group | None" = None,
 ) -> Callable[..., tuple[Any, Any]]:
     """Return a function that computes the value of ``f`` and its gradient, ∂f/∂argument.
 
@@ -50,9 +55,14 @@ def value_and_grad(
         has_aux: whether ``f`` returns a pair of the scalar and a tree that is not differentiated.
             The value is then this pair.
         precision: computes ``f`` in mixed precision. Value and gradient are float32.
+        group: the ranks that compute the gradient together, see `anynet.open_group`. All other
+            positional arguments are then rows of one batch, the same on all ranks. ``f`` gets the
+            rows of this rank, and returns a mean over rows. Value and gradient are those of the
+            whole batch, the same on all ranks. If the first of these arguments is a
+            `anynet.distributed.Share`, the others are the rows of this rank already.
 
     Raises:
-        ArgumentTypeError: the precision is no policy.
+        ArgumentTypeError: the precision is no policy, or the group is no group.
         DifferentiationError: ``f`` does not return a floating scalar that depends on the arguments,
             or there is nothing to differentiate with respect to, or there is no such argument, or
             ``f`` uses a parameter of the network that is not from its arguments.
@@ -67,15 +77,20 @@ def value_and_grad(
 
     """
     check_precision(precision)
+    check_group(group)
     chosen = Chosen(f, argnums, argnames)
     guarded = Guarded(f if precision is None else precision.apply(f))
 
     @named_like(f)
     def value_and_gradient(*args: Any, **named: Any) -> tuple[Any, Any]:
-        tape = Tape()
+        share = None
+        if group is not None:
+            share, args = group.split(args, lambda others: chosen.keys(others, named))
+        keys = chosen.keys(args, named)
+        tape = Tape(share)
         arguments: list[Any] = []
         begun: dict[Any, Any] = {}
-        for key in chosen.keys(args, named):
+        for key in keys:
             argument = args[key] if type(key) is int else named[key]  # type: ignore[index]
             arguments.append(argument)
             begun[key] = tape.begin(argument)
@@ -91,7 +106,13 @@ def value_and_grad(
             out, aux = _with_aux(out)
         _check_output(out, tape)
         seed = None if precision is None else precision.seed(out.value)
-        cotangents = tape.backward({out.node: _one(out.value) if seed is None else seed})
+        seed = _one(out.value) if seed is None else seed
+        if share is None:
+            result, cotangents = out.value, tape.backward({out.node: seed})
+        else:
+            # The weight comes before the walk: layers may sum cotangents over all ranks.
+            cotangents = tape.backward({out.node: seed * share.weight})
+            result, *cotangents = share.sum_of_parts(out.value * share.weight, *cotangents)
         finite = None
         if precision is not None:
             cotangents, finite = precision.unscale(cotangents)
@@ -99,7 +120,7 @@ def value_and_grad(
         if tape.buffers:
             for argument, copy in zip(arguments, begun.values(), strict=True):
                 tape.finish(argument, copy, finite)
-        value = (out.value, tree.map(tape.value, aux)) if has_aux else out.value
+        value = (result, tree.map(tape.value, aux)) if has_aux else result
         return value, chosen.structure(gradients)
 
     return value_and_gradient

@@ -45,8 +45,10 @@ class Tape:
     keeps_decompositions = False
     error = staticmethod(differentiation_error)
 
-    def __init__(self) -> None:
+    def __init__(self, share: Any = None) -> None:
         self.level = next_level()
+        #: The rows of this rank, see `anynet.distributed.Share`. None outside of a group.
+        self.share = share
         # (parents, number of outputs). The number is None for an output that is not a tuple. Each
         # further output of a tuple has an empty step.
         self.steps: list[tuple[list[_Parent], int | None]] | None = []
@@ -65,7 +67,7 @@ class Tape:
             self.variable,
             argument,
             untrained=self.constant,
-            defaults=TRAINING,
+            defaults=TRAINING if self.share is None else TRAINING | {"_share": self.share},
         )
 
     def finish(

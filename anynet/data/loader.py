@@ -240,11 +240,28 @@ class Loader:
             )
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return self.batches_in(None)
+
+    def batches_in(self, group: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the batches of the next epoch, in a group the rows of this rank alone.
+
+        The rank's `anynet.distributed.Share` comes before its rows. An augmentation needs the whole
+        batch, which is then yielded.
+
+        Args:
+            group: an `anynet.distributed.Group`, or None.
+
+        """
         key, order = self._begin()
         epoch, parts = self.epoch, self.parts
         augment = None if self.augment is None else with_labels(self.augment)
         for i in range(self.batch, len(self)):
-            here = slice(i * self.batch_size, min((i + 1) * self.batch_size, self.rows))
+            start, stop = i * self.batch_size, min((i + 1) * self.batch_size, self.rows)
+            share = None
+            if group is not None and augment is None:
+                share = group.share(stop - start)
+                start, stop = start + share.start, start + share.stop
+            here = slice(start, stop)
             if order is None:
                 x, *others = [slice_rows(part, here) for part in parts]
             else:
@@ -255,7 +272,10 @@ class Loader:
             # Another pass may have begun since.
             if self.epoch == epoch:
                 self.batch = i + 1
-            yield x, *others
+            if share is None:
+                yield x, *others
+            else:
+                yield share, x, *others
         if self.epoch == epoch:
             self.end_epoch()
 

@@ -51,6 +51,8 @@ class Module:
     BUFFERS: ClassVar[tuple[str, ...]] = ()
     #: Whether this is the copy that `value_and_grad` passes to the function. Its copies are not.
     _differentiated = False
+    #: The rows of this rank while it is differentiated in a group, see `anynet.distributed`.
+    _share: Any = None
     _fixed_training: bool | None = None
     _frozen: tuple[str, ...] = ()
     #: Called with the module and the arguments, in place of `forward`, while it is observed.
@@ -256,7 +258,7 @@ class Module:
 
 
 #: Attributes of a copy that is being differentiated or observed.
-_TEMPORARY = frozenset(("_differentiated", "_observer"))
+_TEMPORARY = frozenset(("_differentiated", "_observer", "_share"))
 
 #: Names that every module reads itself, and the remedy for a class that assigns one.
 _REMEDIES = {

@@ -13,6 +13,8 @@ from anynet.array import (
     number,
     widened,
 )
+from anynet.distributed.moments import count_of, moments
+from anynet.distributed.share import share_of
 from anynet.errors import ArgumentError, ShapeError
 from anynet.layers.initialization import parameter
 from anynet.layers.module import Module
@@ -84,7 +86,13 @@ class BatchNorm(Module):
                 f"input of shape {tuple(x.shape)}: wanted at least one row, which training "
                 "normalizes by"
             )
-        y, mean, variance = batch_norm(x, self.weight, self.bias, self.epsilon)
+        share = share_of(self)
+        if share is None:
+            y, mean, variance = batch_norm(x, self.weight, self.bias, self.epsilon)
+        else:
+            mean, variance = moments(x, share=share)
+            n = count_of(x, share)
+            y = scale_shift(x, mean, variance, self.weight, self.bias, self.epsilon)
         unbiased = variance * (n / max(1, n - 1))
         self.running_mean = self._follow(self.running_mean, mean)
         self.running_variance = self._follow(self.running_variance, unbiased)

@@ -171,6 +171,8 @@ class Callbacks:
         }
         #: Whether one needs the end of each step.
         self.at_steps = bool(self._by_moment["on_step_end"])
+        #: Whether one that a user has passed may end the run after a step.
+        self.can_stop = any(not hasattr(x, "_part") for x in self._by_moment["on_step_end"])
         every = [getattr(callback, "every", None) for callback in self._by_moment["on_step_end"]]
         self._every = [whole_number("every", number, 1) for number in every if number is not None]
 

@@ -13,12 +13,15 @@ from anynet.array import Array
 from anynet.data.batches import Batches
 from anynet.data.loader import Loader
 from anynet.data.rows import slice_rows
+from anynet.distributed.group import Group
 from anynet.errors import ArgumentError
+from anynet.interrupt import DeferredInterrupt
 from anynet.layers import Module
 from anynet.metrics import Metric
 from anynet.optimizers.protocol import check_schedule
 from anynet.precision import MixedPrecision
 from anynet.state import stateful
+from anynet.training.agreement import check_beginning, check_epoch
 from anynet.training.averages import TrainingWeights
 from anynet.training.callback import Callback, Callbacks
 from anynet.training.evaluation import Score, compute_scores, metrics_by_name, read_score
@@ -61,6 +64,7 @@ def fit(
     precision: MixedPrecision | None = None,
     compile: bool = False,
     progress: bool = True,
+    group: Group | None = None,
 ) -> History:
     """Train a network in place and return the history of the run.
 
@@ -131,6 +135,9 @@ def fit(
             `anynet.optimizers`, or another whose state is a tree of arrays.
         progress: show a line for each epoch and the progress of the next one: a bar in a terminal,
             an output that is replaced in a notebook.
+        group: the ranks that train the network together, see `anynet.open_group`. All ranks make
+            the same call. Each computes with its rows of every batch, and all have the same network
+            and history in the end. The first one shows progress and writes files.
 
     Raises:
         ArgumentTypeError: an argument has the wrong type, such as the name of an optimizer in place
@@ -145,6 +152,7 @@ def fit(
             Or the report cannot be written at the end. The network is trained then.
         ShapeError: labels have a shape that does not fit the outputs. `fit` checks this before it
             changes a parameter.
+        GroupError: a rank of the group failed, or makes another call.
         NonFiniteError: the loss became infinite or NaN, or a parameter in an epoch. The attribute
             ``history`` of the error is the run so far. The same for gradients of float16 at any
             loss scale.
@@ -172,9 +180,13 @@ def fit(
         precision,
         compile,
         progress,
+        group,
     )
     history = checked_history(history)
-    reporter = None if report is None else _reporter(report, checkpoint, checkpoint_every)
+    writes = group is None or group.is_first
+    reporter = None
+    if report is not None and writes:
+        reporter = _reporter(report, checkpoint, checkpoint_every)
     file = open_run(checkpoint, checkpoint_every)
     data = open_data(
         net,
@@ -242,6 +254,7 @@ def _open(
         loss_of_batch(recipe.loss),
         recipe.precision,
         recipe.steps_per_epoch,
+        None if recipe.group is None or recipe.group.size == 1 else recipe.group,
     )
 
 
@@ -255,17 +268,18 @@ def _train(
     history = run.history
     history.interrupted = False
     try:
-        check_loss(recipe.loss, has_weights=len(data.first) == 3)
-        by_name = _checked_metrics(recipe, data)
-        if writer is None and len(history.epochs) >= recipe.epochs:
-            return
-        run.use_averages(False)
-        if writer is not None:
-            writer.resume(run, recipe.progress)
-        _check_schedule(run, recipe.epochs * (recipe.steps_per_epoch or length_hint(data.batches)))
-        if recipe.compile:
-            run.compile(take_programs(recipe.loss))
-        _train_epochs(run, recipe, data.measured, by_name)
+        with nullcontext() if run.group is None else DeferredInterrupt() as run.interrupt:
+            check_loss(recipe.loss, has_weights=len(data.first) == 3)
+            by_name = _checked_metrics(recipe, data)
+            if writer is None and len(history.epochs) >= recipe.epochs:
+                return
+            run.use_averages(False)
+            if writer is not None:
+                writer.resume(run, recipe.progress and run.is_first)
+            _check_beginning(run, recipe, data)
+            if recipe.compile:
+                run.compile(take_programs(recipe.loss))
+            _train_epochs(run, recipe, data.measured, by_name)
     except KeyboardInterrupt:
         history.interrupted = True
     finally:
@@ -280,7 +294,8 @@ def _train_epochs(
     by_name: dict[str, Metric],
 ) -> None:
     headings = [f"{part} {name}" for name in by_name for part in measured]
-    display = display_of_run(recipe.epochs, headings) if recipe.progress else Display()
+    is_shown = recipe.progress and run.is_first
+    display = display_of_run(recipe.epochs, headings) if is_shown else Display()
     with display:
         run.call("on_train_begin")
         while len(run.history.epochs) < recipe.epochs and not run.is_stopping:
@@ -307,7 +322,10 @@ def _train_epoch(
     epoch = Epoch(run.epoch, mean, *parts, seconds)
     run.history.epochs.append(epoch)
     display.finish(epoch)
+    if run.group is not None:
+        check_epoch(run.group, run)
     run.call("on_epoch_end")
+    run.agree(may_stop=True)
 
 
 def _finish(run: Run, writer: Checkpoint | None) -> None:
@@ -316,18 +334,23 @@ def _finish(run: Run, writer: Checkpoint | None) -> None:
     if writer is not None:
         with run.part("checkpoint"):
             writer.finish(run)
+    if run.group is not None:
+        # The next call may read the file.
+        run.group.gather(None)
     run.use_averages(True)
     run.call("on_train_end")
 
 
-def _check_schedule(run: Run, steps: int) -> None:
-    """Raise ArgumentError if a schedule ends before the run.
-
-    Args:
-        run: the run, before its first step.
-        steps: all steps of the run, 0 if they are not known.
-
-    """
+def _check_beginning(
+    run: Run,
+    recipe: Recipe,
+    data: RunData,
+) -> None:
+    """Raise if a schedule ends before the run, or if a rank of the group begins another run."""
+    if run.group is not None:
+        check_beginning(run.group, run, recipe, data)
+    # 0 if they are not known.
+    steps = recipe.epochs * (recipe.steps_per_epoch or length_hint(data.batches))
     if steps > run.updates:
         check_schedule(run.optimizer, steps - run.updates)
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from anynet import optimizers, tree
-from anynet.arguments import check_flag, describe, example
+from anynet.arguments import check_flag, check_group, describe, example
 from anynet.array import Array, is_array
+from anynet.distributed.group import Group
 from anynet.errors import ArgumentTypeError
 from anynet.layers import Module
 from anynet.optimizers.protocol import is_optimizer
@@ -40,6 +41,7 @@ class Recipe:
     precision: MixedPrecision | None
     compile: bool
     progress: bool
+    group: Group | None
 
     def __post_init__(self) -> None:
         self.step()
@@ -47,11 +49,12 @@ class Recipe:
         _check_optimizer(self.optimizer)
         check_flag("compile", self.compile)
         check_flag("progress", self.progress)
+        check_group(self.group)
         Callbacks(self.callbacks)
 
     def step(self) -> Step:
         """Return the training step."""
-        return training_step(self.loss, precision=self.precision)
+        return training_step(self.loss, precision=self.precision, group=self.group)
 
     def settings(self, data: RunData) -> Settings:
         """Return the settings of the run as texts, which two runs have in common if one can go on

@@ -434,6 +434,8 @@ class Checkpoint(Callback):
             return
         self._finite = len(run.history.losses)
         _check_parameters(run)
+        if not run.is_first:
+            return
         arrays, texts = self._contents(run)
         write_arrays(self.path, arrays, texts, previous_path(self.path))
         self._written = position

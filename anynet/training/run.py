@@ -16,6 +16,7 @@ from anynet.compiler.target import target_of
 from anynet.data.batches import Batches
 from anynet.data.loader import Loader
 from anynet.data.rows import Batch, first_array
+from anynet.distributed.group import Group
 from anynet.errors import NonFiniteError
 from anynet.interrupt import DeferredInterrupt
 from anynet.layers import Module
@@ -51,6 +52,7 @@ class Run:
         loss_of_batch: Callable[..., Array],
         precision: MixedPrecision | None = None,
         steps_per_epoch: int | None = None,
+        group: Group | None = None,
     ) -> None:
         self.net = net
         self.optimizer = optimizer
@@ -59,6 +61,8 @@ class Run:
         self.callbacks = callbacks
         self.loss_of_batch = loss_of_batch
         self.precision = precision
+        #: The ranks of the run, None for one.
+        self.group = group
         #: The number of the epoch, from 1.
         self.epoch = len(history.epochs)
         #: How many steps of the epoch were made.
@@ -75,6 +79,8 @@ class Run:
         self.resumed_step: int | None = None
         #: The number of steps of an epoch, None for a pass over the batches.
         self.steps_per_epoch = steps_per_epoch
+        #: Holds Ctrl-C back until all ranks of a group have heard of it.
+        self.interrupt: DeferredInterrupt | None = None
         self._clock = callbacks.clock
         self._step = step
         #: A step on rows of the data, if the device can repeat it.
@@ -85,6 +91,11 @@ class Run:
         #: The losses of the last call of the device, or their values, and the index of the last.
         self._last: Array | list[float] = history.losses[-1:] or [math.nan]
         self._index = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank writes files and shows progress, which is one of a group."""
+        return self.group is None or self.group.is_first
 
     @property
     def rows(self) -> Batch | None:
@@ -107,6 +118,29 @@ class Run:
         """End the run after this step."""
         self.is_stopping = True
         self.stopped_by = self.stopped_by or self.callbacks.last
+
+    def _tell_others(self) -> None:
+        """Let the next message of the group say whether Ctrl-C was pressed here."""
+        if self.group is not None and self.interrupt is not None:
+            self.group.wants_stop = self.interrupt.is_waiting
+
+    def agree(self, *, may_stop: bool) -> None:
+        """End the run on all ranks if it ends on one.
+
+        Args:
+            may_stop: whether a callback may have ended it.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed on a rank of the group.
+
+        """
+        if self.group is None:
+            return
+        if may_stop:
+            self._tell_others()
+            self.is_stopping = any(self.group.gather(self.is_stopping))
+        if self.group.stopping:
+            raise KeyboardInterrupt
 
     def use_averages(self, wanted: bool) -> None:
         """Let the network have the averaged weights, or those of training.
@@ -133,7 +167,7 @@ class Run:
             programs: those of another run, see `programs`.
 
         """
-        if _can_loop(self.batches):
+        if self.group is None and _can_loop(self.batches):
             self._on_rows = CompiledStep(on_rows(self._step), programs)
         self._step = CompiledStep(self._step, programs)
 
@@ -175,7 +209,8 @@ class Run:
 
         """
         steps_hint = self.steps_per_epoch or length_hint(self.batches)
-        watch = _Watch(self.epoch, steps_hint, display)
+        # The ranks of a group have clocks of their own, and stop at the same step.
+        watch = _Watch(self.epoch, steps_hint, display, at_all_steps=self.group is not None)
         with DeferredInterrupt() as interrupt:
             steps = self._steps(interrupt) if self._on_rows is None else self._loops(self._on_rows)
             try:
@@ -183,6 +218,7 @@ class Run:
                     self._unread.append(loss)
                     self._end_steps(loss)
                     interrupt.deliver()
+                    self.agree(may_stop=self.callbacks.can_stop)
                     if self.is_stopping or not watch.is_finite(self.step, loss):
                         break
             finally:
@@ -229,6 +265,7 @@ class Run:
         for batch in interrupt.undeferred(batches):
             self.batch = batch
             self.in_step = True
+            self._tell_others()
             loss = self._step(self.net, self.optimizer, *batch)
             self.in_step = False
             yield loss
@@ -238,12 +275,17 @@ class Run:
         if isinstance(self.batches, Loader) and self.steps_per_epoch is not None:
             passes = (batch for _ in count() for batch in self._rest_of_pass())
             return islice(passes, self.steps_per_epoch - self.step)
-        return self.batches
+        return self._pass()
 
     def _rest_of_pass(self) -> Iterable[Batch]:
         """Return the batches of the loader from where it stopped."""
         assert isinstance(self.batches, Loader)
         self.batches.resume()
+        return self._pass()
+
+    def _pass(self) -> Iterable[Batch]:
+        if isinstance(self.batches, Loader) and self.group is not None:
+            return self.batches.batches_in(self.group)
         return self.batches
 
     def _loops(self, on_rows: CompiledStep) -> Iterator[Array]:
@@ -329,20 +371,25 @@ class _Watch:
         epoch: int,
         steps: int,
         display: Display,
+        *,
+        at_all_steps: bool = False,
     ) -> None:
         self._epoch = epoch
         self._steps = steps or None
         self._display = display
+        self._at_all_steps = at_all_steps
         self._last_read = time.perf_counter()
 
     def is_finite(self, done: int, losses: Array) -> bool:
         """Return whether the last of these losses is finite, True if it is not read now."""
         now = time.perf_counter()
-        if now - self._last_read <= READ_INTERVAL:
+        is_due = now - self._last_read > READ_INTERVAL
+        if not is_due and not self._at_all_steps:
             return True
-        self._last_read = now
         loss = float(losses[-1] if losses.ndim else losses)
-        self._display.show(self._epoch, done, self._steps, loss)
+        if is_due:
+            self._last_read = now
+            self._display.show(self._epoch, done, self._steps, loss)
         return math.isfinite(loss)
 
 

@@ -22,7 +22,7 @@ Settings = dict[str, str]
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 #: Attributes of a module that are not settings.
-_INTERNAL = frozenset({"_differentiated", "_observer"})
+_INTERNAL = frozenset({"_differentiated", "_observer", "_share"})
 
 
 def show_setting(value: Any) -> str:

@@ -9,6 +9,7 @@ from anynet.array import Array
 from anynet.autodiff import value_and_grad
 from anynet.callables import show_call, signature_of, takes
 from anynet.data.rows import Rows, take_rows
+from anynet.distributed.group import Group
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers import Module
 from anynet.precision import MixedPrecision
@@ -32,6 +33,7 @@ def training_step(
     loss: Callable[..., Array],
     *,
     precision: MixedPrecision | None = None,
+    group: Group | None = None,
 ) -> Step:
     """Return step(net, optimizer, x, t), which trains the network on one batch and returns the
     loss.
@@ -44,6 +46,8 @@ def training_step(
             a tuple or a dict, a network with several arguments is called with all of it. A loss of
             four arguments is called as loss(net, x, t, weights).
         precision: computes the loss and its gradient in mixed precision.
+        group: the ranks that share the rows of each batch, see `anynet.open_group`. The step is
+            called with the whole batch, and returns its loss, on all ranks.
 
     Raises:
         ArgumentTypeError: the loss is not a function, or the precision is no policy.
@@ -61,7 +65,7 @@ def training_step(
     True
 
     """
-    both = value_and_grad(loss_of_batch(loss), precision=precision)
+    both = value_and_grad(loss_of_batch(loss), precision=precision, group=group)
 
     def step(
         net: Module,

@@ -6,6 +6,7 @@ from typing import Any
 from anynet import losses
 from anynet.array import Array, array_namespace, is_array, widened
 from anynet.callables import show_call, signature_of
+from anynet.distributed.share import share_of
 from anynet.errors import ArgumentError, ShapeError
 from anynet.primitives.precision import in_wide_dtype, rounded
 from anynet.training.tasks import settings_of
@@ -56,6 +57,7 @@ def weighted(loss: Callable[..., Array]) -> Callable[[Array, Array, Array], Arra
         shape = (-1, *(1,) * (values.ndim - 1))
         w = xp.reshape(xp.astype(weights, values.dtype, copy=False), shape)
         total = xp.sum(w * values)
+        share = share_of(outputs)
         if reduction == "mean":
             counts = xp.ones_like(values)
             if by_label and function in _BY_LABEL and labels.ndim < outputs.ndim:
@@ -64,7 +66,11 @@ def weighted(loss: Callable[..., Array]) -> Callable[[Array, Array, Array], Arra
                 counts = losses.negative_log_likelihood(
                     -surprise, labels, reduction="none", **by_label
                 )
-            total = total / xp.sum(w * counts)
+            count = xp.sum(w * counts)
+            total = total / (count if share is None else share.divisor(count))
+        elif share is not None:
+            # In a group a loss is weighted as a mean over rows.
+            total = total / share.weight
         return rounded(total, outputs)
 
     return of_rows
