@@ -16,6 +16,7 @@ __all__ = [
     "DTypeError",
     "DataError",
     "DifferentiationError",
+    "GroupError",
     "MissingPackageError",
     "MixedArraysError",
     "NoRuleError",
@@ -196,6 +197,17 @@ class CompilationError(AnynetError, TypeError):
     >>> anynet.compile(lambda x: x * 2 if x[0] > 0 else x)(np.ones(3))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     anynet.errors.CompilationError: ...
+
+    """
+
+
+class GroupError(AnynetError, RuntimeError):
+    """Ranks of a group do not work together: one failed, does not answer, or does something else.
+
+    Every later call of the group raises the same error.
+
+    >>> issubclass(anynet.errors.GroupError, RuntimeError)
+    True
 
     """
 

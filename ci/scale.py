@@ -24,6 +24,7 @@ from typing import Any
 
 import anynet
 from anynet import data, layers, optimizers
+from anynet.array import array_namespace, size
 from anynet.training.callback import Callback, RunView
 
 #: Rows of MNIST in an epoch, which is a fifth of it.
@@ -104,7 +105,7 @@ def work(name: str, batch_size: int, file: str) -> None:
     (x, t), _ = data.load_mnist(anynet.get_backend("numpy"))
     x, t = x[:ROWS, ...], t[:ROWS]
     if make is convolutions:
-        x = x.reshape(-1, 1, 28, 28)
+        x = array_namespace(x).reshape(x, (-1, 1, 28, 28))
     with anynet.open_group() as group:
         net = make().initialize(seed=0, backend="numpy")
         history = anynet.fit(
@@ -121,10 +122,18 @@ def work(name: str, batch_size: int, file: str) -> None:
         found: Json = {"epoch": min(epoch.seconds for epoch in history.epochs[1:])}
         if group.size == 1:
             times = Times()
-            rest = {"batch_size": batch_size, "metric": None, "compile": True, "progress": False}
-            anynet.fit(net, (x, t), epochs=1, callbacks=[times], **rest)
+            anynet.fit(
+                net,
+                (x, t),
+                batch_size=batch_size,
+                epochs=1,
+                metric=None,
+                callbacks=[times],
+                compile=True,
+                progress=False,
+            )
             found["steps"] = times.seconds[2:]
-        found["bytes"] = sum(p.nbytes for p in net.parameters().values())
+        found["bytes"] = 4 * sum(size(p) for p in net.parameters().values())
         if group.is_first:
             Path(file).write_text(json.dumps(found))
 
@@ -134,14 +143,14 @@ def time_messages(file: str) -> None:
     backend = anynet.get_backend("numpy")
     found: dict[int, float] = {}
     with anynet.open_group() as group:
-        for size in SIZES:
-            x = backend.xp.ones((size // 4,), dtype=backend.xp.float32)
+        for length in SIZES:
+            x = backend.xp.ones((length // 4,), dtype=backend.xp.float32)
             seconds = []
-            for _ in range(max(10, min(200, (1 << 25) // size))):
+            for _ in range(max(10, min(200, (1 << 25) // length))):
                 start = time.perf_counter()
                 group.exchange([x])
                 seconds.append(time.perf_counter() - start)
-            found[size] = statistics.median(seconds[2:])
+            found[length] = statistics.median(seconds[2:])
         if group.is_first:
             Path(file).write_text(json.dumps(found))
 
@@ -175,9 +184,9 @@ def measure(rounds: int) -> Json:
     for number in range(rounds):
         for engine, processes in (("mpi", 2), ("mpi", 4), ("torch", 2), ("torch", 4)):
             costs = start((engine, processes, 1), "--messages")
-            for size, seconds in costs.items():
+            for length, seconds in costs.items():
                 key = f"{engine} {processes}"
-                found["messages"].setdefault(key, {}).setdefault(size, []).append(seconds)
+                found["messages"].setdefault(key, {}).setdefault(length, []).append(seconds)
         for name, (_, batches) in NETWORKS.items():
             for batch_size in batches:
                 for title, way in WAYS.items():
@@ -191,23 +200,25 @@ def measure(rounds: int) -> Json:
     return found
 
 
-def cost_of(messages: Json, size: int) -> float:
+def cost_of(messages: Json, length: int) -> float:
     """Return the seconds of a message, interpolated between the sizes that were timed."""
-    known = sorted((int(key), statistics.median(values)) for key, values in messages.items())
-    smaller = [pair for pair in known if pair[0] <= size] or known[:1]
-    larger = [pair for pair in known if pair[0] > size]
+    known: list[tuple[int, float]] = sorted(
+        (int(key), statistics.median(values)) for key, values in messages.items()
+    )
+    smaller = [pair for pair in known if pair[0] <= length] or known[:1]
+    larger = [pair for pair in known if pair[0] > length]
     (low, seconds) = smaller[-1]
     if not larger:
         # Above the largest size the bandwidth decides.
-        return seconds * size / low
+        return seconds * length / low
     (high, more) = larger[0]
-    return seconds + (more - seconds) * (size - low) / (high - low)
+    return seconds + (more - seconds) * (length - low) / (high - low)
 
 
 def predicted(found: Json, name: str, batch_size: int, ranks: int, engine: str) -> float:
     """Return the seconds of an epoch by the model."""
     _, (few, many) = NETWORKS[name]
-    short, long = [step_of(found, name, size) for size in (few, many)]
+    short, long = [step_of(found, name, rows) for rows in (few, many)]
     compute = (long - short) / (many - few)
     fixed = max(0.0, short - compute * few)
     message = cost_of(found["messages"][f"{engine} {ranks}"], found["bytes"][name])
@@ -217,7 +228,7 @@ def predicted(found: Json, name: str, batch_size: int, ranks: int, engine: str) 
 
 def step_of(found: Json, name: str, batch_size: int) -> float:
     """Return the median seconds of a step in one process with one thread."""
-    epochs = found["epochs"][f"{name}, batch {batch_size}"]["1 process, 1 thread"]
+    epochs: list[float] = found["epochs"][f"{name}, batch {batch_size}"]["1 process, 1 thread"]
     return statistics.median(epochs) / (ROWS / batch_size)
 
 
@@ -234,10 +245,10 @@ def simulated(
     """
     draw = random.Random(0)
     steps = found["steps"][f"{name}, batch {batch_size}"]
-    messages, size = found["messages"][f"{engine} 2"], found["bytes"][name]
+    messages, length = found["messages"][f"{engine} 2"], found["bytes"][name]
     latency = cost_of(messages, 8) / 2
     per_byte = (cost_of(messages, 1 << 24) - cost_of(messages, 8)) / (1 << 24)
-    ring = 2 * (ranks - 1) * latency + 2 * (ranks - 1) / ranks * size * per_byte
+    ring = 2 * (ranks - 1) * latency + 2 * (ranks - 1) / ranks * length * per_byte
     alone = statistics.fmean(steps)
     together = [max(draw.choices(steps, k=ranks)) + ring for _ in range(400)]
     return ranks * alone / statistics.fmean(together)
@@ -258,22 +269,23 @@ def table(found: Json) -> str:
             cells = " | ".join(f"{value / one:.2f}" for value in values)
             lines.append(f"| {row} | {cells} |")
     lines += ["", "| bytes | MPI 2 | MPI 4 | gloo 2 | gloo 4 |", "|--:|--:|--:|--:|--:|"]
-    for size in SIZES:
+    for length in SIZES:
         every = found["messages"].values()
-        cells = " | ".join(f"{1e6 * statistics.median(x[str(size)]):,.0f}" for x in every)
-        lines.append(f"| {size:,} | {cells} |")
+        cells = " | ".join(f"{1e6 * statistics.median(x[str(length)]):,.0f}" for x in every)
+        lines.append(f"| {length:,} | {cells} |")
     lines += ["", "| network | 8 ranks, MPI | 64 ranks, MPI | 8 ranks, gloo | 64 ranks, gloo |"]
     lines.append("|---|--:|--:|--:|--:|")
     for name, (_, batches) in NETWORKS.items():
         for batch_size in batches:
             rows = [(n, x) for x in ("mpi", "torch") for n in (8, 64)]
-            values = [simulated(found, name, batch_size, n, x) for n, x in rows]
-            cells = " | ".join(f"{value:.1f}" for value in values)
+            gains = [simulated(found, name, batch_size, n, x) for n, x in rows]
+            cells = " | ".join(f"{gain:.1f}" for gain in gains)
             lines.append(f"| {name}, {batch_size} rows a rank | {cells} |")
     return "\n".join(lines)
 
 
 def main() -> None:
+    """Measure, or print the tables of what was measured."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

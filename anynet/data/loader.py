@@ -118,6 +118,14 @@ class Loader:
         loader.epoch = loader.batch = 0
         return loader
 
+    def part(self, start: int, stop: int) -> "Loader":
+        """Return a loader of the rows from start to stop in order, each once."""
+        loader = self.in_order(self.batch_size)
+        rows = slice(start, stop)
+        loader.x, loader.t = slice_rows(self.x, rows), slice_rows(self.t, rows)
+        loader.rows = stop - start
+        return loader
+
     @property
     def parts(self) -> Batch:
         """All rows: (x, t), or (x, t, weights)."""

@@ -1,74 +1,314 @@
-"""The group of processes that train one network together."""
+"""The group of processes, its ranks, that train one network together."""
 
 import os
+import pickle
+import time
 from collections.abc import Callable, Collection
-from typing import Any, Self
+from types import TracebackType
+from typing import Any, NoReturn, Self, TypeVar
 
-from anynet.array import Array, array_namespace
+from anynet import tree
+from anynet.arguments import whole_number
+from anynet.array import Array, array_namespace, device
 from anynet.backend import get_backend
+from anynet.distributed.all_sum import all_sum
+from anynet.distributed.engine import Engine, engine_class
+from anynet.distributed.notes import FAILED, WAITS, Note
 from anynet.distributed.share import Share, share_in, split
+from anynet.errors import ArgumentError, GroupError
+
+T = TypeVar("T")
+
+#: Seconds between two looks at the notes of other ranks, and how long a roll call takes.
+LOOK_INTERVAL = 0.02
+ROLL_CALL = 1.0
+
+#: Numbers behind the payload of a message: how many ranks there are, the mark of the message, and
+#: how many ranks were asked to stop.
+HEADER = 3
+
+#: Marks of messages are below this, so that their sums over many ranks are exact in float32.
+MARKS = 1021
 
 
 class Group:
-    """The ranks of a group."""
+    """The ranks of a group. `anynet.open_group` returns one.
 
-    def __init__(self, communicator: Any = None) -> None:
-        self.communicator = communicator
-        self.rank: int = 0 if communicator is None else communicator.rank
-        self.size: int = 1 if communicator is None else communicator.size
-        #: Whether this rank writes files and shows progress.
-        self.is_first = self.rank == 0
-        #: Whether this rank was asked to stop, which its next message says.
+    All ranks make the same calls in the same order. A message that meets another one, a rank that
+    has failed and one that does not answer raise a `GroupError`, which names the rank.
+
+    As a context, a group tells the other ranks when this one leaves it by an error.
+
+    Args:
+        engine: carries the messages, None for a group of one.
+        timeout: the seconds after which a rank that does not answer is given up.
+
+    >>> group = anynet.open_group()
+    >>> group.rank, group.size
+    (0, 1)
+
+    """
+
+    def __init__(self, engine: Engine | None, timeout: float) -> None:
+        #: The number of this rank, from 0.
+        self.rank = 0 if engine is None else engine.rank
+        #: The number of ranks.
+        self.size = 1 if engine is None else engine.size
+        self.timeout = timeout
+        #: Whether this rank was asked to stop. Its messages say so.
         self.wants_stop = False
         #: Whether a message said that a rank was asked to stop.
         self.stopping = False
+        self._engine = engine
+        #: How many messages were begun, and the length of the last one.
+        self._messages = 0
+        self._length = 0
+        #: Why the group no longer works.
+        self._failure = ""
 
-    def exchange(self, parts: list[Array]) -> Array:
-        """Return the sum over all ranks of flat arrays of one dtype, joined."""
-        flat = array_namespace(*parts).concat(parts)
-        backend = get_backend(flat)
-        own = backend.to_host(flat), self.wants_stop
-        every = self.gather(own)
-        self.stopping |= any(stop for _, stop in every)
-        return backend.asarray(sum(x for x, _ in every))
+    @property
+    def is_first(self) -> bool:
+        """Whether this is rank 0, which alone writes files and shows progress."""
+        return self.rank == 0
 
-    def gather(self, value: Any) -> list[Any]:
-        """Return the value of each rank, by rank."""
-        if self.communicator is None:
+    def sum(self, arrays: T) -> T:
+        """Return the sums of the arrays of a tree over all ranks, in one message for each dtype.
+
+        Arrays of 16 bits are summed in float32. The derivative is such a sum too.
+
+        Args:
+            arrays: a tree of arrays, of the same shapes and dtypes on all ranks.
+
+        >>> group = anynet.open_group()
+        >>> group.sum({"rows": np.asarray(3.0)})
+        {'rows': array(3.)}
+
+        """
+        if self.size == 1:
+            return arrays
+        sums = iter(all_sum(*[x for _, x in tree.leaves(arrays)], group=self))
+        return tree.map(lambda _: next(sums), arrays)
+
+    def gather(self, value: T) -> list[T]:
+        """Return the value of each rank, in the order of the ranks.
+
+        Args:
+            value: anything that can be pickled. Arrays in it are brought to the host.
+
+        >>> anynet.open_group().gather("here")
+        ['here']
+
+        """
+        if self.size == 1:
             return [value]
-        values: list[Any] = self.communicator.allgather(value)
-        return values
+        host: Any = get_backend("numpy").xp
+        own = pickle.dumps(tree.map(lambda x: get_backend(x).to_host(x), value))
+        lengths = self._joined(host, [len(own)], 1)
+        most = -(-max(lengths) // 4)
+        words = memoryview(own + b"\0" * (4 * most - len(own))).cast("i")
+        contents = self._joined(host, words, most).tobytes()
+        parts = [contents[4 * most * i : 4 * most * i + lengths[i]] for i in range(self.size)]
+        return [pickle.loads(part) for part in parts]
+
+    def _joined(self, host: Any, words: Any, each: int) -> Any:
+        """Return the integers of all ranks, as many of each, one after the other."""
+        every = host.zeros((self.size * each,), dtype=host.int32)
+        every[self.rank * each : (self.rank + 1) * each] = host.asarray(words, dtype=host.int32)
+        return self.exchange([every])
 
     def check(self, texts: dict[str, str]) -> None:
-        """Raise unless all ranks have the same texts."""
+        """Raise GroupError unless all ranks have the same texts.
+
+        Args:
+            texts: by the name of what they describe.
+
+        """
         first, *others = self.gather(texts)
         for rank, other in enumerate(others, 1):
-            if other != first:
-                raise RuntimeError(f"rank {rank} has {other}, and rank 0 {first}")
+            for name in {**first, **other}:
+                here, there = first.get(name, "missing"), other.get(name, "missing")
+                if here != there:
+                    self._fail(
+                        f"rank {rank} trains something else than rank 0: {name} is {there} there, "
+                        f"and {here} on rank 0. All ranks make the same calls, with the same seed, "
+                        "settings and data"
+                    )
+
+    def share(self, rows: int) -> Share:
+        """Return the share of this rank in a batch of this many rows.
+
+        The shares of the ranks are consecutive, and differ by one row at most.
+
+        Raises:
+            ArgumentError: there are fewer rows than ranks.
+
+        """
+        return share_in(self, whole_number("rows", rows, 0))
 
     def split(
         self,
         args: tuple[Any, ...],
         whole: Callable[[tuple[Any, ...]], Collection[Any]],
     ) -> tuple[Share | None, tuple[Any, ...]]:
-        """Return the share of this rank in a call, and the arguments with its rows."""
+        """Return the share of this rank in a call, and the arguments with its rows.
+
+        Args:
+            args: the positional arguments of a call, the same on all ranks.
+            whole: returns the positions of those that are no rows.
+
+        """
         return split(self, args, whole)
 
-    def share(self, rows: int) -> Share:
-        """Return the share of this rank in a batch of this many rows."""
-        return share_in(self, rows)
+    def exchange(self, parts: list[Array]) -> Array:
+        """Return the sum over all ranks of flat arrays, joined. It is one message.
+
+        Args:
+            parts: flat arrays of one dtype, float32, float64 or int32, of the same lengths on all
+                ranks.
+
+        """
+        if self._engine is None:
+            return parts[0] if len(parts) == 1 else array_namespace(*parts).concat(parts)
+        if self._failure:
+            raise GroupError(self._failure)
+        first = parts[0]
+        xp = array_namespace(first)
+        self._messages += 1
+        self._length = sum(x.shape[0] for x in parts)
+        mark = (31 * self._messages + self._length) % MARKS
+        header = [1, mark, int(self.wants_stop)]
+        flat = xp.concat([*parts, xp.asarray(header, dtype=first.dtype, device=device(first))])
+        try:
+            total = self._engine.sum(flat, self._waiting())
+        except GroupError:
+            raise
+        except Exception as error:
+            self._call_roll(f"the engine failed: {error}", error)
+        behind = total[-HEADER:]
+        found = [float(x) for x in get_backend(behind).to_host(behind)]
+        if found[:2] != [self.size, self.size * mark]:
+            self._call_roll("the messages of the ranks do not fit together")
+        self.stopping = self.stopping or found[2] > 0
+        return total[:-HEADER]
+
+    def _waiting(self) -> Callable[[], None]:
+        """Return a function that an engine calls while it waits. It raises to give up."""
+        engine = self._engine
+        assert engine is not None
+        begin = time.monotonic()
+        next_look = begin + LOOK_INTERVAL
+
+        def waiting() -> None:
+            nonlocal next_look
+            now = time.monotonic()
+            if now < next_look:
+                return
+            next_look = now + LOOK_INTERVAL
+            if engine.notes():
+                self._call_roll("another rank does not go on")
+            if now - begin > self.timeout:
+                self._call_roll(f"a rank did not answer within {self.timeout:g} s")
+
+        return waiting
+
+    def _call_roll(self, reason: str, error: Exception | None = None) -> NoReturn:
+        """Ask all ranks where they are, and raise GroupError with the names of those to blame."""
+        engine = self._engine
+        assert engine is not None
+        self._post(Note(WAITS, reason, self._messages, self._length))
+        until = time.monotonic() + ROLL_CALL
+        notes: dict[int, Note] = {}
+        while len(notes) < self.size - 1 and time.monotonic() < until:
+            notes = self._read_notes()
+            time.sleep(LOOK_INTERVAL)
+        self._fail(self._blame(reason, notes), error)
+
+    def _blame(self, reason: str, notes: dict[int, Note]) -> str:
+        """Return a message that names the ranks whose fault it is."""
+        stopped = [f"rank {rank} {note.text}" for rank, note in notes.items() if note.kind != WAITS]
+        if stopped:
+            return "; ".join(stopped)
+        missing = [rank for rank in range(self.size) if rank not in notes and rank != self.rank]
+        if missing:
+            names = " and ".join(f"rank {rank}" for rank in missing)
+            return f"{names} does not answer: it was killed, has ended or hangs ({reason})"
+        places = {**{rank: note.place for rank, note in notes.items()}, self.rank: self._place}
+        shown = [f"rank {rank} waits for {place}" for rank, place in sorted(places.items())]
+        return (
+            f"{reason}: {', '.join(shown)}. All ranks make the same calls, with arrays of the same "
+            "shapes and dtypes"
+        )
+
+    @property
+    def _place(self) -> str:
+        return Note(WAITS, "", self._messages, self._length).place
+
+    def _post(self, note: Note) -> None:
+        assert self._engine is not None
+        try:
+            self._engine.post(note.dumped())
+        except Exception:
+            # The ranks that a note cannot reach are those that are gone.
+            return
+
+    def _read_notes(self) -> dict[int, Note]:
+        assert self._engine is not None
+        try:
+            notes = self._engine.notes()
+        except Exception:
+            return {}
+        return {rank: Note.loaded(text) for rank, text in sorted(notes.items())}
+
+    def _fail(self, message: str, error: Exception | None = None) -> NoReturn:
+        self._failure = message
+        raise GroupError(message) from error
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        pass
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the group, and tell the others if it is by an error."""
+        if self._engine is None:
+            return
+        if error is None and not self._failure:
+            # A rank that leaves early meets a message of another one here.
+            self.exchange([get_backend("numpy").xp.zeros((1,), dtype="int32")])
+            self._engine.close()
+            return
+        if not self._failure:
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            self._failure = f"this rank has left the group by {text}"
+            self._post(Note(FAILED, f"failed: {text}", self._messages, self._length))
+        self._engine.give_up()
 
 
-def open_group() -> Group:
-    """Return the group of this process."""
-    if "PMI_RANK" not in os.environ:
-        return Group()
-    from mpi4py import MPI
+def open_group(name: str | None = None, *, timeout: float = 300.0) -> Group:
+    """Return the group of the processes that were started together.
 
-    return Group(MPI.COMM_WORLD)
+    It is a context: ``with anynet.open_group() as group``. A process that was started alone gets a
+    group of one, which costs nothing. See docs/guides/several_processes.md.
+
+    Args:
+        name: "mpi", "torch" (torchrun), or the name of another plug-in. By default the one that
+            started this process.
+        timeout: the seconds, above 0, after which a rank that does not answer is given up. All
+            ranks then raise `GroupError`.
+
+    Raises:
+        ArgumentError: there is no group of this name, or the timeout is out of range.
+        GroupError: the library of the group is not installed, or the ranks do not find each other.
+
+    >>> with anynet.open_group() as group:
+    ...     print(group.rank, group.size)
+    0 1
+
+    """
+    if not 0 < timeout < float("inf"):
+        raise ArgumentError(f"timeout is {timeout!r}: wanted seconds above 0, such as 300.0")
+    kind = engine_class(name, os.environ)
+    return Group(None if kind is None else kind(timeout), timeout)

@@ -61,6 +61,26 @@ class Share(NamedTuple):
         sums = iter(self.all_sum(*[x for x in parts if x is not None]))
         return [None if x is None else next(sums) for x in parts]
 
+    def whole(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], slice]:
+        """Return the shape of an array of all ranks, and the rows of it that are here.
+
+        Args:
+            shape: of the part of this rank. Its first axis is that of the rows, or one in which
+                each row has as many places, as after a reshape.
+
+        Raises:
+            ShapeError: the first axis is another one.
+
+        """
+        first = shape[0] if shape else 0
+        each, rest = divmod(first, self.stop - self.start)
+        if rest or not each:
+            raise ShapeError(
+                f"an array of shape {tuple(shape)} was given for {self.stop - self.start} rows of "
+                "a batch: wanted the rows along the first axis, which a group splits"
+            )
+        return (each * self.total, *shape[1:]), slice(each * self.start, each * self.stop)
+
     def part_of(self, rows: Any) -> Any:
         """Return the rows of this rank, of an array or of a tuple or dict of arrays.
 
@@ -153,8 +173,13 @@ def share_in(group: "Group", total: int) -> Share:
             "for each rank; take larger batches, or leave out a short last one, as "
             "Loader(…, drop_last=True)"
         )
+    return Share(group, *bounds_in(group, total), total)
+
+
+def bounds_in(group: "Group", total: int) -> tuple[int, int]:
+    """Return where the rows of this rank begin and end among all rows, none if there are few."""
     start, stop = [total * rank // group.size for rank in (group.rank, group.rank + 1)]
-    return Share(group, start, stop, total)
+    return start, stop
 
 
 def _has_rows(x: Any) -> bool:

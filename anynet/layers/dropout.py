@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from anynet import random
 from anynet.array import Array, DType, array_namespace, check_floating, number
+from anynet.distributed.share import share_of
 from anynet.errors import ArgumentError
 from anynet.layers.initialization import parameter
 from anynet.layers.module import Module
@@ -62,7 +63,20 @@ class Dropout(Module):
         keys = random.split(self.key, 2)
         self.key = keys[0, ...]
         probability = 1 - self.rate
-        kept = random.bernoulli(keys[1, ...], probability, x.shape, coarse=True)
+        kept = self._kept(keys[1, ...], x, probability)
         xp = array_namespace(x, kept)
         mask = xp.astype(kept, x.dtype) * (1 / probability)
         return xp.multiply(x, mask)
+
+    def _kept(
+        self,
+        key: Array,
+        x: Array,
+        probability: float,
+    ) -> Array:
+        """Return which elements are kept. In a group they are those of the rows of this rank."""
+        share = share_of(self)
+        if share is None:
+            return random.bernoulli(key, probability, x.shape, coarse=True)
+        shape, rows = share.whole(x.shape)
+        return random.bernoulli(key, probability, shape, coarse=True)[rows, ...]

@@ -1,16 +1,19 @@
 """Evaluation of a network by metrics over all rows of a data set."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Real
 from typing import Any, overload
 
-from anynet import metrics
-from anynet.arguments import describe, example
+from anynet import metrics, tree
+from anynet.arguments import check_group, describe, example
 from anynet.array import Array, is_array
 from anynet.backend import get_backend
 from anynet.callables import show_call, takes
 from anynet.data.batches import Batches
 from anynet.data.loader import Loader
+from anynet.data.rows import Batch, first_array, slice_rows
+from anynet.distributed.group import Group
+from anynet.distributed.share import bounds_in
 from anynet.errors import ArgumentError, ArgumentTypeError
 from anynet.layers import Module
 from anynet.metrics import Metric
@@ -26,6 +29,8 @@ def evaluate(
     net: Module,
     data: Data,
     metric: Score = metrics.accuracy,
+    *,
+    group: Group | None = None,
 ) -> float: ...
 
 
@@ -34,6 +39,8 @@ def evaluate(
     net: Module,
     data: Data,
     metric: Sequence[Score],
+    *,
+    group: Group | None = None,
 ) -> dict[str, float]: ...
 
 
@@ -41,6 +48,8 @@ def evaluate(
     net: Module,
     data: Data,
     metric: Score | Sequence[Score] = metrics.accuracy,
+    *,
+    group: Group | None = None,
 ) -> float | dict[str, float]:
     """Return the score of a network on all rows of the data, or several scores by name.
 
@@ -52,6 +61,8 @@ def evaluate(
         data: a pair (x, t), a loader, or another iterable of batches (x, t), see `fit`.
         metric: one of `anynet.metrics`, or several. Another function is called as
             metric(outputs, labels) with all rows at once.
+        group: the ranks that share the rows, see `anynet.open_group`. All ranks make the same call
+            and get the same scores.
 
     Raises:
         ArgumentTypeError: an argument has the wrong type, such as the name of a metric in place of
@@ -72,8 +83,9 @@ def evaluate(
         raise ArgumentTypeError(
             f"net is {describe(net)}: wanted a layers.Module, such as layers.Sequential(…)"
         )
+    check_group(group)
     batches = batches_of("data", data, net, 1)
-    scores = compute_scores(net, batches, metrics_by_name(metric))
+    scores = compute_scores(net, batches, metrics_by_name(metric), group)
     return scores if isinstance(metric, Sequence) else next(iter(scores.values()))
 
 
@@ -109,15 +121,59 @@ def compute_scores(
     net: Module,
     batches: Loader | Batches,
     by_name: dict[str, Metric],
+    group: Group | None = None,
 ) -> dict[str, float]:
     """Return the scores of a network by the names of the metrics."""
+    if group is not None and group.size > 1 and by_name:
+        counts = _counts_of_all(net, batches, by_name, group)
+    else:
+        counts = _counts(net, batches if by_name else (), by_name)
+    return {name: read_score(name, m.result(counts[name])) for name, m in by_name.items()}
+
+
+def _counts(
+    net: Module,
+    batches: Iterable[Batch],
+    by_name: dict[str, Metric],
+) -> dict[str, Any]:
+    """Return the sums of the metrics over batches."""
     counts: dict[str, Any] = {}
-    for x, t, *_ in batches if by_name else ():
+    for x, t, *_ in batches:
         outputs = call_network(net, x)
         for name, metric in by_name.items():
             count = metric.count(outputs, t)
             counts[name] = metric.add(counts[name], count) if name in counts else count
-    return {name: read_score(name, m.result(counts[name])) for name, m in by_name.items()}
+    return counts
+
+
+def _counts_of_all(
+    net: Module,
+    batches: Loader | Batches,
+    by_name: dict[str, Metric],
+    group: Group,
+) -> dict[str, Any]:
+    """Return the sums of the metrics over the rows of all ranks, added in their order."""
+    own = _counts(net, _own_rows(batches, group), by_name)
+    backend = next((get_backend(x) for _, x in tree.leaves(net)), get_backend("numpy"))
+    first, *others = [x for x in group.gather(own) if x]
+    counts = tree.map(backend.asarray, first)
+    for other in others:
+        added = tree.map(backend.asarray, other)
+        counts = {name: m.add(counts[name], added[name]) for name, m in by_name.items()}
+    return counts
+
+
+def _own_rows(batches: Loader | Batches, group: Group) -> Iterator[Batch]:
+    """Yield the rows of this rank: consecutive ones of a loader, and a part of each other batch."""
+    if isinstance(batches, Loader) and batches.augment is None and not batches.drop_last:
+        start, stop = bounds_in(group, batches.rows)
+        if start < stop:
+            yield from batches.part(start, stop)
+        return
+    for batch in batches:
+        start, stop = bounds_in(group, first_array(batch[0]).shape[0])
+        if start < stop:
+            yield slice_rows(batch, slice(start, stop))
 
 
 def read_score(name: str, score: Any) -> float:

@@ -317,7 +317,10 @@ def _train_epoch(
     seconds = time.perf_counter() - start
     run.use_averages(True)
     with run.part("evaluation"):
-        scores = {part: compute_scores(run.net, rows, by_name) for part, rows in measured.items()}
+        scores = {
+            part: compute_scores(run.net, rows, by_name, run.group)
+            for part, rows in measured.items()
+        }
     parts = scores.get("train", {}), scores.get("test", {})
     epoch = Epoch(run.epoch, mean, *parts, seconds)
     run.history.epochs.append(epoch)

@@ -1,0 +1,104 @@
+"""A group of PyTorch's processes: ``torchrun --standalone --nproc-per-node 2 train.py``."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from anynet.backend import get_backend
+from anynet.errors import GroupError
+
+#: Variables that torchrun sets, and that may be set by hand.
+VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR")
+
+#: Seconds between two calls of the function that may give up.
+SLICE = timedelta(seconds=0.02)
+
+
+class TorchEngine:
+    """The process group of torch.distributed: the one that is there, or one of gloo and NCCL.
+
+    Args:
+        timeout: seconds after which PyTorch itself gives up.
+
+    """
+
+    def __init__(self, timeout: float) -> None:
+        try:
+            import torch
+            import torch.distributed as dist
+        except ImportError as error:
+            raise GroupError(f"PyTorch cannot be imported ({error}): install torch") from error
+        self._torch, self._dist = torch, dist
+        #: Whether this group is the one that ends the process group.
+        self._is_own = not dist.is_initialized()
+        if self._is_own:
+            missing = [name for name in VARIABLES if name not in os.environ]
+            if missing:
+                raise GroupError(
+                    f"{', '.join(missing)} is not set: start the program with torchrun "
+                    "--standalone --nproc-per-node 2 train.py"
+                )
+            # PyTorch gives up later than the group does, which says more.
+            patience = timedelta(seconds=timeout + 60)
+            kind = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+            if torch.cuda.is_available():
+                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            dist.init_process_group(kind, timeout=patience)
+        self.rank: int = dist.get_rank()
+        self.size: int = dist.get_world_size()
+        self._store: Any = dist.distributed_c10d._get_default_store()
+
+    @classmethod
+    def is_launched(cls, environment: Mapping[str, str]) -> bool:
+        """Return whether torchrun has started this process, or it has a process group."""
+        dist = sys.modules.get("torch.distributed")
+        is_initialized = getattr(dist, "is_initialized", bool)
+        return is_initialized() or all(name in environment for name in VARIABLES)
+
+    def sum(self, x: Any, waiting: Callable[[], None]) -> Any:
+        """Return the sum over all ranks."""
+        total = self._tensor(x)
+        work = self._dist.all_reduce(total, async_op=True)
+        while not work.is_completed():
+            try:
+                work.wait(SLICE)
+            except RuntimeError:
+                if work.is_completed():
+                    raise
+            waiting()
+        work.wait()
+        backend = get_backend(x)
+        return backend.asarray(total)
+
+    def _tensor(self, x: Any) -> Any:
+        """Return a copy of an array as a tensor."""
+        if isinstance(x, self._torch.Tensor):
+            return x.detach().clone()
+        try:
+            return self._torch.from_dlpack(x).clone()
+        except (BufferError, TypeError):
+            return self._torch.asarray(get_backend(x).to_host(x).copy())
+
+    def post(self, note: str) -> None:
+        """Write a note into the store."""
+        self._store.set(f"anynet/{self.rank}", note)
+
+    def notes(self) -> dict[int, str]:
+        """Return the notes in the store."""
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        keys = {rank: f"anynet/{rank}" for rank in others}
+        return {
+            rank: self._store.get(key).decode()
+            for rank, key in keys.items()
+            if self._store.check([key])
+        }
+
+    def close(self) -> None:
+        """End the process group, if it is the own one."""
+        if self._is_own:
+            self._dist.destroy_process_group()
+
+    def give_up(self) -> None:
+        """Leave the process group as it is: to end it could wait for other ranks."""
