@@ -28,7 +28,9 @@ def constraints() -> str:
     ]
     lowest: dict[str, str] = {}
     for requirement in chain.from_iterable(groups):
-        found = re.fullmatch(r"([\w.-]+)(?:\[[\w,]+\])?[>=]=([\w.]+)(?:,<\d+)?(?:;.*)?", requirement)
+        found = re.fullmatch(
+            r"([\w.-]+)(?:\[[\w,]+\])?[>=]=([\w.]+)(?:,<\d+)?(?:;.*)?", requirement
+        )
         if found:
             lowest[found[1]] = max(found[2], lowest.get(found[1], "0"), key=_number)
         elif not requirement.startswith(project["name"]):
