@@ -36,7 +36,8 @@ class Engine(Protocol):
         """Return the sum of x over all ranks, the same bits on each.
 
         Args:
-            x: flat and contiguous, float32, float64 or int32.
+            x: flat and contiguous, float32, float64 or int32. Nobody else has it, so that the sum
+                may be written into it.
             waiting: is called again and again while other ranks have not sent theirs. It raises
                 when they will not.
 

@@ -3,13 +3,14 @@
 import os
 import pickle
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
 from anynet import tree
 from anynet.arguments import whole_number
-from anynet.array import Array, array_namespace, device
+from anynet.array import Array, array_namespace, device, dtype_name
 from anynet.backend import get_backend
 from anynet.distributed.all_sum import all_sum
 from anynet.distributed.engine import Engine, engine_class
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 #: Seconds between two looks at the notes of other ranks, and how long a roll call takes.
 LOOK_INTERVAL = 0.02
-ROLL_CALL = 1.0
+ROLL_CALL = 0.5
 
 #: Numbers behind the payload of a message: how many ranks there are, the mark of the message, and
 #: how many ranks were asked to stop.
@@ -60,9 +61,9 @@ class Group:
         #: Whether a message said that a rank was asked to stop.
         self.stopping = False
         self._engine = engine
-        #: How many messages were begun, and the length of the last one.
+        #: How many messages were begun, and what the last one sums.
         self._messages = 0
-        self._length = 0
+        self._content = ""
         #: Why the group no longer works.
         self._failure = ""
 
@@ -159,12 +160,13 @@ class Group:
         """
         return split(self, args, whole)
 
-    def exchange(self, parts: list[Array]) -> Array:
+    def exchange(self, parts: list[Array], content: str = "") -> Array:
         """Return the sum over all ranks of flat arrays, joined. It is one message.
 
         Args:
             parts: flat arrays of one dtype, float32, float64 or int32, of the same lengths on all
                 ranks.
+            content: what the message is, for errors.
 
         """
         if self._engine is None:
@@ -174,8 +176,9 @@ class Group:
         first = parts[0]
         xp = array_namespace(first)
         self._messages += 1
-        self._length = sum(x.shape[0] for x in parts)
-        mark = (31 * self._messages + self._length) % MARKS
+        length = sum(x.shape[0] for x in parts)
+        self._content = content or f"sums {length} numbers of {dtype_name(first.dtype)}"
+        mark = (31 * self._messages + length) % MARKS
         header = [1, mark, int(self.wants_stop)]
         flat = xp.concat([*parts, xp.asarray(header, dtype=first.dtype, device=device(first))])
         try:
@@ -215,7 +218,7 @@ class Group:
         """Ask all ranks where they are, and raise GroupError with the names of those to blame."""
         engine = self._engine
         assert engine is not None
-        self._post(Note(WAITS, reason, self._messages, self._length))
+        self._post(WAITS, reason)
         until = time.monotonic() + ROLL_CALL
         notes: dict[int, Note] = {}
         while len(notes) < self.size - 1 and time.monotonic() < until:
@@ -232,21 +235,27 @@ class Group:
         if missing:
             names = " and ".join(f"rank {rank}" for rank in missing)
             return f"{names} does not answer: it was killed, has ended or hangs ({reason})"
-        places = {**{rank: note.place for rank, note in notes.items()}, self.rank: self._place}
-        shown = [f"rank {rank} waits for {place}" for rank, place in sorted(places.items())]
+        places = {rank: note.place for rank, note in notes.items()}
+        places[self.rank] = self._note(WAITS, "").place
+        (usual, count), *others = Counter(places.values()).most_common()
+        if not others:
+            return reason
+        if count > others[0][1]:
+            places = {rank: place for rank, place in places.items() if place != usual}
+            reason = f"each of the others {usual}; {reason}"
+        shown = [f"rank {rank} {place}" for rank, place in sorted(places.items())]
         return (
-            f"{reason}: {', '.join(shown)}. All ranks make the same calls, with arrays of the same "
+            f"{', '.join(shown)}; {reason}. All ranks make the same calls, with arrays of the same "
             "shapes and dtypes"
         )
 
-    @property
-    def _place(self) -> str:
-        return Note(WAITS, "", self._messages, self._length).place
+    def _note(self, kind: str, text: str) -> Note:
+        return Note(kind, text, self._messages, self._content)
 
-    def _post(self, note: Note) -> None:
+    def _post(self, kind: str, text: str) -> None:
         assert self._engine is not None
         try:
-            self._engine.post(note.dumped())
+            self._engine.post(self._note(kind, text).dumped())
         except Exception:
             # The ranks that a note cannot reach are those that are gone.
             return
@@ -277,13 +286,14 @@ class Group:
             return
         if error is None and not self._failure:
             # A rank that leaves early meets a message of another one here.
-            self.exchange([get_backend("numpy").xp.zeros((1,), dtype="int32")])
+            end = get_backend("numpy").asarray([0])
+            self.exchange([end], "has come to the end of the group")
             self._engine.close()
             return
         if not self._failure:
             text = " ".join(f"{type(error).__name__}: {error}".split())
             self._failure = f"this rank has left the group by {text}"
-            self._post(Note(FAILED, f"failed: {text}", self._messages, self._length))
+            self._post(FAILED, f"failed: {text}")
         self._engine.give_up()
 
 

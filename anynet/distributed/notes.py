@@ -3,10 +3,9 @@
 import json
 from typing import NamedTuple, Self
 
-#: A rank waits for the others, has left the group by an error, or has come to its end.
+#: A rank waits for the others, or has left the group by an error.
 WAITS = "waits"
 FAILED = "failed"
-LEFT = "left"
 
 
 class Note(NamedTuple):
@@ -15,20 +14,20 @@ class Note(NamedTuple):
     Args:
         kind: one of the words above.
         text: why.
-        messages: how many messages it has begun.
-        length: the length of the last one.
+        message: the number of its last message.
+        content: what that message sums.
 
     """
 
     kind: str
     text: str
-    messages: int
-    length: int
+    message: int
+    content: str
 
     @property
     def place(self) -> str:
         """Where the rank is."""
-        return f"message {self.messages} of {self.length} numbers"
+        return f"{self.content} in message {self.message}"
 
     def dumped(self) -> str:
         """Return the note as a text."""

@@ -1,16 +1,25 @@
 """A group of PyTorch's processes: ``torchrun --standalone --nproc-per-node 2 train.py``."""
 
+import atexit
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from anynet.backend import get_backend
 from anynet.errors import GroupError
+from anynet_groups.host import writable_host
 
 #: Variables that torchrun sets, and that may be set by hand.
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR")
+
+#: The type of CUDA devices in DLPack.
+CUDA = 2
+
+#: Seconds for which a process that gives up waits for the others to say why they do.
+FAREWELL = 0.8
 
 #: Seconds between two calls of the function that may give up.
 SLICE = timedelta(seconds=0.02)
@@ -59,8 +68,8 @@ class TorchEngine:
 
     def sum(self, x: Any, waiting: Callable[[], None]) -> Any:
         """Return the sum over all ranks."""
-        total = self._tensor(x)
-        work = self._dist.all_reduce(total, async_op=True)
+        tensor, total = self._tensor(x)
+        work = self._dist.all_reduce(tensor, async_op=True)
         while not work.is_completed():
             try:
                 work.wait(SLICE)
@@ -69,17 +78,16 @@ class TorchEngine:
                     raise
             waiting()
         work.wait()
-        backend = get_backend(x)
-        return backend.asarray(total)
+        return x if total is x else get_backend(x).asarray(total)
 
-    def _tensor(self, x: Any) -> Any:
-        """Return a copy of an array as a tensor."""
+    def _tensor(self, x: Any) -> tuple[Any, Any]:
+        """Return a tensor to sum into, and the array that has its memory."""
         if isinstance(x, self._torch.Tensor):
-            return x.detach().clone()
-        try:
-            return self._torch.from_dlpack(x).clone()
-        except (BufferError, TypeError):
-            return self._torch.asarray(get_backend(x).to_host(x).copy())
+            return x.detach(), x
+        if x.__dlpack_device__()[0] == CUDA:
+            return self._torch.from_dlpack(x), x
+        host = writable_host(x)
+        return self._torch.from_numpy(host), host
 
     def post(self, note: str) -> None:
         """Write a note into the store."""
@@ -101,4 +109,15 @@ class TorchEngine:
             self._dist.destroy_process_group()
 
     def give_up(self) -> None:
-        """Leave the process group as it is: to end it could wait for other ranks."""
+        """End this process without PyTorch's own end, which waits for sums without an end."""
+        if self._is_own:
+            atexit.register(_exit)
+
+
+def _exit() -> None:
+    """End the process at once, after the traceback of its error was printed."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # torchrun ends the others as soon as one has ended.
+    time.sleep(FAREWELL)
+    os._exit(1)
