@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from anynet.array import Array, array_namespace, is_array, unrecorded
@@ -154,7 +155,7 @@ class Recorder:
         self._check(step, args)
         values = [value_of(x) for x in args]
         reference: Any = step.reference
-        if step.opaque and not self.target.calls_python(reference, values):
+        if step.opaque and not self.target.calls_python(partial(reference, **settings), values):
             return self._inline_users_code(step, args, settings)
         out, _, function = step.evaluate(values, settings)
         lowering = self.kernels.lowerings.get(function)

@@ -185,7 +185,7 @@ class Group:
             total = self._engine.sum(flat, self._waiting())
         except GroupError:
             raise
-        except Exception as error:
+        except RuntimeError as error:
             self._call_roll(f"the engine failed: {error}", error)
         behind = total[-HEADER:]
         found = [float(x) for x in get_backend(behind).to_host(behind)]
