@@ -31,11 +31,11 @@ def check_beginning(group: Group, run: Run, recipe: Recipe, data: RunData) -> No
     if isinstance(run.batches, Loader):
         group.share(_fewest_rows(run.batches))
     texts = {
+        **_texts_of("the network's", run.net),
+        **_texts_of("the optimizer's", stateful("optimizer", run.optimizer).state_dict()),
         **{f"the setting {name}": text for name, text in recipe.settings(data).items()},
         "the number of epochs": str(recipe.epochs),
         "the position of the run": f"{len(run.history.losses)} steps, {_position(run)}",
-        **_texts_of("the network's", run.net),
-        **_texts_of("the optimizer's", stateful("optimizer", run.optimizer).state_dict()),
         "the loss scale": "" if run.precision is None else str(run.precision.state_dict()),
     }
     for name, batches in {"train": run.batches, **data.measured}.items():
@@ -74,10 +74,10 @@ def _texts_of(whose: str, root: Any) -> dict[str, str]:
 
 def _text_of_rows(x: Array) -> str:
     step = max(1, x.shape[0] // COMPARED_ROWS)
-    return f"{tuple(x.shape)} {_text(x[::step, ...])}"
+    return f"{x.shape[0]} rows, such as {_text(x[::step, ...])}"
 
 
 def _text(x: Array) -> str:
     """Return the shape, the dtype and a checksum of an array."""
     contents = get_backend(x).to_host(x).tobytes()
-    return f"{tuple(x.shape)} {dtype_name(x.dtype)} {zlib.crc32(contents):08x}"
+    return f"{tuple(x.shape)} of {dtype_name(x.dtype)} with checksum {zlib.crc32(contents):08x}"
