@@ -105,6 +105,13 @@ class Backend:
         return str(self.device)
 
     @property
+    def is_first(self) -> bool:
+        """Whether this process shows progress and writes files. It is False in all processes but
+        one where several compute on the same arrays.
+        """
+        return True
+
+    @property
     def version(self) -> str:
         """The library's own version."""
         # Some packages have it, and some namespaces.
@@ -211,6 +218,23 @@ class Backend:
             # The library chooses its own dtype for one of 64 bits that it lacks.
             return copied
         return self.xp.astype(copied, own, copy=False)
+
+    def split(self, x: Array, axis: int = 0) -> Array:
+        """Return an array whose rows are split over the devices of this backend, the array itself
+        where it has one device, or a number of rows that its devices do not divide.
+
+        The library then computes each row where it is. An array of row indices splits the rows that
+        are taken with it.
+
+        Args:
+            x: an array of this backend.
+            axis: the axis of the rows.
+
+        >>> anynet.get_backend("numpy").split(np.ones(2))
+        array([1., 1.])
+
+        """
+        return x
 
     def synchronize(self) -> None:
         """Wait until the device has finished its work. A library without queues returns at

@@ -192,7 +192,7 @@ class Batches:
         """Return an array on the backend, and anything else as it is."""
         if self._backend is None or not is_array(value):
             return value
-        return self._backend.asarray(unrecorded(value))
+        return self._backend.split(self._backend.asarray(unrecorded(value)))
 
 
 def _is_iterable(source: Any) -> bool:

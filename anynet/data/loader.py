@@ -262,6 +262,7 @@ class Loader:
         """
         key, order = self._begin()
         epoch, parts = self.epoch, self.parts
+        split = get_backend(first_array(self.x)).split
         augment = None if self.augment is None else with_labels(self.augment)
         for i in range(self.batch, len(self)):
             start, stop = i * self.batch_size, min((i + 1) * self.batch_size, self.rows)
@@ -271,9 +272,9 @@ class Loader:
                 start, stop = start + share.start, start + share.stop
             here = slice(start, stop)
             if order is None:
-                x, *others = [slice_rows(part, here) for part in parts]
+                x, *others = [map_rows(split, slice_rows(part, here)) for part in parts]
             else:
-                rows = order[here]
+                rows = split(order[here])
                 x, *others = [take_rows(part, rows) for part in parts]
             if augment is not None:
                 x, others[0] = augment(random.fold_in(key, i), x, others[0])

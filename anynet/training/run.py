@@ -309,7 +309,8 @@ class Run:
         if order is None:
             order = xp.arange(loader.rows, device=device(like))
         whole = loader.rows // size
-        rows = xp.reshape(order[: whole * size], (whole, size))
+        split = get_backend(like).split
+        rows = split(xp.reshape(order[: whole * size], (whole, size)), axis=1)
         arguments = self.net, self.optimizer, *loader.parts
         start, steps = loader.batch, 1
         end = min(len(loader), start + most)
@@ -325,7 +326,7 @@ class Run:
             steps = _steps_in_time(losses.shape[0], time.perf_counter() - began)
             yield losses
         if loader.batch < end:
-            losses = on_rows(*arguments, order[whole * size :])
+            losses = on_rows(*arguments, split(order[whole * size :]))
             loader.batch = end
             yield losses
         if end == len(loader):

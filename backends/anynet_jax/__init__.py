@@ -21,6 +21,9 @@ _SWITCH = 'jax.config.update("jax_enable_x64", True)'
 class JaxBackend(Backend):
     """JAX on ``cpu``, ``gpu``, ``tpu`` or one of several, as ``gpu:1``. Default: JAX's choice.
 
+    ``*`` means all devices, those of other processes too, as ``*`` or ``gpu:*``. Each has the whole
+    of an array that is made, and `split` splits rows over them.
+
     JAX has 64-bit dtypes only when its setting ``jax_enable_x64`` is on, which `anynet.configure`
     does. Otherwise 64-bit integers become 32-bit ones, where these have all values, and arrays of
     float64 raise `DTypeError`.
@@ -33,21 +36,37 @@ class JaxBackend(Backend):
     def __init__(self, device: str = "") -> None:
         self._jax: Any = _import()
         jax = self._jax
-        platform, _, number = device.partition(":")
+        platform, _, number = (":*" if device == "*" else device).partition(":")
         # Those of other processes cannot be computed on from here.
         there = jax.local_devices()
         try:
             there = jax.local_devices(backend=platform or None)
-            place = there[int(number or 0)]
+            every = number == "*"
+            place = self._mesh(platform) if every else there[int(number or 0)]
         except (RuntimeError, IndexError, ValueError) as error:
             names = ", ".join(f"{d.platform}:{d.id}" for d in there)
-            raise BackendError(f"jax has no device {device!r}; it has {names}") from error
+            raise BackendError(
+                f"jax has no device {device!r}; it has {names}, and '*' for all of them"
+            ) from error
         super().__init__(jax.numpy, place)
 
     @property
     def device_name(self) -> str:
         """The platform and index of the device, or of all devices of a mesh."""
         return ", ".join(f"{d.platform}:{d.id}" for d in sorted(self._devices, key=lambda d: d.id))
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is process 0 of those that hold the mesh."""
+        return len(self._devices) == 1 or self._jax.process_index() == 0
+
+    def _mesh(self, platform: str) -> Any:
+        """Return the sharding of arrays that each device of all processes has as a whole."""
+        sharding = self._jax.sharding
+        devices = self._jax.devices(platform or None)
+        if len(devices) == 1:
+            return devices[0]
+        return sharding.NamedSharding(sharding.Mesh(devices, ("rows",)), sharding.PartitionSpec())
 
     @property
     def _devices(self) -> Any:
@@ -116,6 +135,15 @@ class JaxBackend(Backend):
         known = x.dtype == "float16" or not is_narrow(x)
         return get_backend("numpy").from_host(x if known else x.astype("float32"))
 
+    def split(self, x: Any, axis: int = 0) -> Any:
+        """Return an array whose rows are split over the first axis of the mesh."""
+        if isinstance(self.device, self._jax.Device) or not x.ndim:
+            return x
+        rows = _rows_split(self.device, axis)
+        return (
+            self._jax.device_put(x, rows) if x.shape[axis] % rows.mesh.devices.shape[0] == 0 else x
+        )
+
     def synchronize(self) -> None:
         """Wait for all arrays that are in use."""
         self._jax.block_until_ready(self._jax.live_arrays())
@@ -125,6 +153,13 @@ class JaxBackend(Backend):
 def _on_every_device(sharding: Any) -> Any:
     """Return the sharding over the same mesh that splits no axis."""
     return type(sharding)(sharding.mesh, type(sharding.spec)())
+
+
+@cache
+def _rows_split(sharding: Any, axis: int) -> Any:
+    """Return the sharding over the same mesh that splits one axis."""
+    mesh = sharding.mesh
+    return type(sharding)(mesh, type(sharding.spec)(*(None,) * axis, mesh.axis_names[0]))
 
 
 def _import() -> ModuleType:

@@ -28,13 +28,16 @@ class JaxTarget(CompilerTarget):
         device until they change.
         """
         jax, device = self._jax, self.backend.device
-        compiled = jax.jit(_on_vector(function, carry))
         on_mesh = not isinstance(device, jax.Device)
+        places: list[Any] = []
+        compiled = jax.jit(_on_vector(function, carry, places))
         known: list[float] | None = None
         vector: Any = None
 
         def run(arrays: list[Array], scalars: list[float]) -> Any:
             nonlocal known, vector
+            if on_mesh and not places:
+                places[:] = _places(arrays, carry)
             if scalars != known:
                 # An array on the host that only one call needs is faster than one on the device.
                 known, vector = scalars, _host_vector(scalars, arrays, carry)
@@ -61,8 +64,10 @@ class JaxTarget(CompilerTarget):
     def loop(self, function: ArrayFunction, carry: list[Carry]) -> Function:
         """Return a loop of XLA's."""
         jax = self._jax
+        on_mesh = not isinstance(self.backend.device, jax.Device)
         carried = [result for _, result in carry]
-        on_vector = _on_vector(function, carry)
+        places: list[Any] = []
+        on_vector = _on_vector(function, carry, places)
 
         def run(
             arrays: list[Any],
@@ -100,6 +105,8 @@ class JaxTarget(CompilerTarget):
             start: int,
             stop: int,
         ) -> Any:
+            if on_mesh and not places:
+                places[:] = _places(arrays, carry)
             rows = _host_vector(scalars, arrays, carry)
             new, stacked = compiled(arrays, entries, rows, start, stop)
             return new, [part(x, start, stop - start) for x in stacked]
@@ -118,17 +125,38 @@ def _host_vector(
     return get_backend("numpy").xp.asarray(scalars, dtype="float64" if wide else "float32")
 
 
+def _places(arrays: list[Any], carry: list[Carry]) -> list[Any]:
+    """Return how each carried array lies on the devices of a mesh."""
+    return [arrays[argument].sharding for argument, _ in carry]
+
+
 def _on_vector(
-    function: ArrayFunction, carry: list[Carry]
+    function: ArrayFunction,
+    carry: list[Carry],
+    places: list[Any],
 ) -> Callable[[list[Any], Any], list[Any]]:
     """Return the function with its scalars as one array. The carried results have the dtypes that
     they would have with Python scalars.
+
+    Args:
+        function: the function.
+        carry: its carried results.
+        places: how these lie on a mesh when the function is traced. XLA would choose otherwise.
+
     """
 
     def run(arrays: list[Any], vector: Any) -> list[Any]:
         results: list[Any] = function(*arrays, *vector)
         for argument, result in carry:
             results[result] = results[result].astype(arrays[argument].dtype)
+        for (_, result), place in zip(carry, places, strict=False):
+            results[result] = _constrained(results[result], place)
         return results
 
     return run
+
+
+def _constrained(x: Any, place: Any) -> Any:
+    from jax.lax import with_sharding_constraint
+
+    return with_sharding_constraint(x, place)
