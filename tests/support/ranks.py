@@ -46,16 +46,21 @@ def require(engine):
         pytest.skip("needs mpiexec, which comes with mpich")
 
 
-def command(engine, ranks, program):
-    """Return the command that runs a program (a list of arguments) in ranks, alone for None."""
+def start(engine, ranks, program, *, before=(), **environment):
+    """Start a program in ranks, alone for no engine. All of its processes are one process group.
+
+    Args:
+        engine: "mpi", "torch" or None.
+        ranks: how many.
+        program: the path of the program, and its arguments.
+        before: more arguments of the launcher.
+        environment: more variables.
+
+    """
     launcher = [sys.executable] if engine is None else LAUNCHERS[engine]
-    return [part.format(ranks=ranks) for part in launcher] + [str(part) for part in program]
-
-
-def start(engine, ranks, program, **environment):
-    """Start a program in ranks. All of its processes are one process group."""
+    parts = [part.format(ranks=ranks) for part in launcher]
     return subprocess.Popen(
-        command(engine, ranks, program),
+        [*parts, *before, *map(str, program)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
