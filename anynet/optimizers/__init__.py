@@ -20,6 +20,7 @@ from anynet.optimizers.muon import Muon
 from anynet.optimizers.nadam import NAdam
 from anynet.optimizers.rmsprop import RMSprop
 from anynet.optimizers.sgd import SGD, Momentum
+from anynet.optimizers.sharded import Sharded
 from anynet.optimizers.wrapper import Wrapper
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "NAdam",
     "Optimizer",
     "RMSprop",
+    "Sharded",
     "StochasticAverage",
     "Wrapper",
     "clip_by_global_norm",

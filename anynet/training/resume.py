@@ -434,10 +434,10 @@ class Checkpoint(Callback):
             return
         self._finite = len(run.history.losses)
         _check_parameters(run)
-        if not run.is_first:
-            return
+        # The state of an optimizer may be that of all ranks.
         arrays, texts = self._contents(run)
-        write_arrays(self.path, arrays, texts, previous_path(self.path))
+        if run.is_first:
+            write_arrays(self.path, arrays, texts, previous_path(self.path))
         self._written = position
 
     def _loader_state(self, run: Run) -> dict[str, Any] | None:
