@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from anynet.array import (
     Array,
@@ -47,6 +47,8 @@ __all__ = [
     "get_backend",
     "probe",
 ]
+
+T = TypeVar("T")
 
 VARIABLE = "ANYNET_BACKEND"
 DEFAULT = "numpy"
@@ -105,11 +107,16 @@ class Backend:
         return str(self.device)
 
     @property
-    def is_first(self) -> bool:
-        """Whether this process shows progress and writes files. It is False in all processes but
-        one where several compute on the same arrays.
+    def process(self) -> tuple[int, int]:
+        """The index of this process among those that compute on the same arrays, and their
+        number.
         """
-        return True
+        return 0, 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process shows progress and writes files, which is one of several."""
+        return self.process[0] == 0
 
     @property
     def version(self) -> str:
@@ -235,6 +242,18 @@ class Backend:
 
         """
         return x
+
+    def gather(self, value: T) -> list[T]:
+        """Return the value of each process that computes on the same arrays, in their order.
+
+        Args:
+            value: anything that can be pickled.
+
+        >>> anynet.get_backend("numpy").gather("here")
+        ['here']
+
+        """
+        return [value]
 
     def synchronize(self) -> None:
         """Wait until the device has finished its work. A library without queues returns at

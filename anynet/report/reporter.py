@@ -68,12 +68,15 @@ class Reporter:
         trace: TracebackType | None,
     ) -> None:
         if error is None:
+            contents = self._contents(None)
+            if not self.run.is_first:
+                return
             try:
-                write_page(self.path, self._contents(None))
+                write_page(self.path, contents)
             except OSError as problem:
                 problem.add_note("the run has ended, and only its report was not written")
                 raise
-        elif self.record.settings is not None:
+        elif self.record.settings is not None and self.run.is_first:
             try:
                 write_page(self.path, self._contents(error))
             except Exception as second:

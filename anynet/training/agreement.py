@@ -28,7 +28,7 @@ def check_beginning(group: Group, run: Run, recipe: Recipe, data: RunData) -> No
         GroupError: a rank has something else. The error names it.
 
     """
-    if isinstance(run.batches, Loader):
+    if isinstance(run.batches, Loader) and run.group is not None:
         group.share(_fewest_rows(run.batches))
     texts = {
         **_texts_of("the network's", run.net),

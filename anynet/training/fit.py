@@ -268,7 +268,7 @@ def _train(
     history = run.history
     history.interrupted = False
     try:
-        with nullcontext() if run.group is None else DeferredInterrupt() as run.interrupt:
+        with nullcontext() if run.peers is None else DeferredInterrupt() as run.interrupt:
             check_loss(recipe.loss, has_weights=len(data.first) == 3)
             by_name = _checked_metrics(recipe, data)
             if writer is None and len(history.epochs) >= recipe.epochs:
@@ -325,8 +325,8 @@ def _train_epoch(
     epoch = Epoch(run.epoch, mean, *parts, seconds)
     run.history.epochs.append(epoch)
     display.finish(epoch)
-    if run.group is not None:
-        check_epoch(run.group, run)
+    if run.peers is not None:
+        check_epoch(run.peers, run)
     run.call("on_epoch_end")
     run.agree(may_stop=True)
 
@@ -337,9 +337,9 @@ def _finish(run: Run, writer: Checkpoint | None) -> None:
     if writer is not None:
         with run.part("checkpoint"):
             writer.finish(run)
-    if run.group is not None:
+    if run.peers is not None:
         # The next call may read the file.
-        run.group.gather(None)
+        run.peers.gather(None)
     run.use_averages(True)
     run.call("on_train_end")
 
@@ -350,8 +350,8 @@ def _check_beginning(
     data: RunData,
 ) -> None:
     """Raise if a schedule ends before the run, or if a rank of the group begins another run."""
-    if run.group is not None:
-        check_beginning(run.group, run, recipe, data)
+    if run.peers is not None:
+        check_beginning(run.peers, run, recipe, data)
     # 0 if they are not known.
     steps = recipe.epochs * (recipe.steps_per_epoch or length_hint(data.batches))
     if steps > run.updates:

@@ -8,7 +8,8 @@ from itertools import chain, count, islice
 from operator import length_hint
 from typing import NoReturn
 
-from anynet.array import Array, array_namespace, device
+from anynet import tree
+from anynet.array import Array, array_namespace, device, is_array
 from anynet.backend import get_backend
 from anynet.compiler import CompiledStep
 from anynet.compiler.program import Program
@@ -17,6 +18,7 @@ from anynet.data.batches import Batches
 from anynet.data.loader import Loader
 from anynet.data.rows import Batch, first_array
 from anynet.distributed.group import Group
+from anynet.distributed.processes import Processes
 from anynet.errors import NonFiniteError
 from anynet.interrupt import DeferredInterrupt
 from anynet.layers import Module
@@ -63,6 +65,9 @@ class Run:
         self.precision = precision
         #: The ranks of the run, None for one.
         self.group = group
+        #: Those that have to agree on when the run ends: the ranks, or the processes of a library
+        #: that splits rows. None for one.
+        self.peers = group or _processes_of(net)
         #: The number of the epoch, from 1.
         self.epoch = len(history.epochs)
         #: How many steps of the epoch were made.
@@ -95,7 +100,7 @@ class Run:
     @property
     def is_first(self) -> bool:
         """Whether this rank writes files and shows progress, which is one of a group."""
-        return self.group is None or self.group.is_first
+        return self.peers is None or self.peers.is_first
 
     @property
     def rows(self) -> Batch | None:
@@ -121,8 +126,8 @@ class Run:
 
     def _tell_others(self) -> None:
         """Let the next message of the group say whether Ctrl-C was pressed here."""
-        if self.group is not None and self.interrupt is not None:
-            self.group.wants_stop = self.interrupt.is_waiting
+        if self.peers is not None and self.interrupt is not None:
+            self.peers.wants_stop = self.interrupt.is_waiting
 
     def agree(self, *, may_stop: bool) -> None:
         """End the run on all ranks if it ends on one.
@@ -134,12 +139,13 @@ class Run:
             KeyboardInterrupt: Ctrl-C was pressed on a rank of the group.
 
         """
-        if self.group is None:
+        if self.peers is None:
             return
-        if may_stop:
+        # The messages of a library say nothing of Ctrl-C.
+        if may_stop or self.group is None:
             self._tell_others()
-            self.is_stopping = any(self.group.gather(self.is_stopping))
-        if self.group.stopping:
+            self.is_stopping = any(self.peers.gather(self.is_stopping))
+        if self.peers.stopping:
             raise KeyboardInterrupt
 
     def use_averages(self, wanted: bool) -> None:
@@ -210,7 +216,7 @@ class Run:
         """
         steps_hint = self.steps_per_epoch or length_hint(self.batches)
         # The ranks of a group have clocks of their own, and stop at the same step.
-        watch = _Watch(self.epoch, steps_hint, display, at_all_steps=self.group is not None)
+        watch = _Watch(self.epoch, steps_hint, display, at_all_steps=self.peers is not None)
         with DeferredInterrupt() as interrupt:
             steps = self._steps(interrupt) if self._on_rows is None else self._loops(self._on_rows)
             try:
@@ -324,6 +330,9 @@ class Run:
             # To read one waits for the device.
             float(losses[-1])
             steps = _steps_in_time(losses.shape[0], time.perf_counter() - began)
+            if self.peers is not None:
+                # Each has a clock of its own.
+                steps = self.peers.gather(steps)[0]
             yield losses
         if loader.batch < end:
             losses = on_rows(*arguments, split(order[whole * size :]))
@@ -362,6 +371,14 @@ class Run:
         error = NonFiniteError(message)
         error.history = self.history
         raise error
+
+
+def _processes_of(net: Module) -> Group | None:
+    """Return the processes that compute on the arrays of a network, None for one."""
+    backend = next((get_backend(x) for _, x in tree.leaves(net) if is_array(x)), None)
+    if backend is None or backend.process[1] == 1:
+        return None
+    return Processes(backend)
 
 
 class _Watch:

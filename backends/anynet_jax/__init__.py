@@ -2,18 +2,25 @@
 by jax.jit.
 """
 
+import pickle
+import zlib
 from contextlib import AbstractContextManager
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from anynet_numpy import portable
 
 from anynet.array import is_array, is_narrow, own_device
 from anynet.backend import Backend, check_dtype, get_backend, has_dtype
-from anynet.errors import BackendError, DTypeError
+from anynet.errors import BackendError, DataError, DTypeError
 from anynet_jax.kernels import KERNELS
 from anynet_jax.target import JaxTarget
+
+T = TypeVar("T")
+
+#: Bytes that processes exchange are a multiple of this.
+_BLOCK = 256
 
 _SWITCH = 'jax.config.update("jax_enable_x64", True)'
 
@@ -56,9 +63,32 @@ class JaxBackend(Backend):
         return ", ".join(f"{d.platform}:{d.id}" for d in sorted(self._devices, key=lambda d: d.id))
 
     @property
-    def is_first(self) -> bool:
-        """Whether this is process 0 of those that hold the mesh."""
-        return len(self._devices) == 1 or self._jax.process_index() == 0
+    def process(self) -> tuple[int, int]:
+        """The index of this process, and the number of processes, for a mesh over all of them."""
+        jax: Any = self._jax
+        place: Any = self.device
+        if isinstance(place, jax.Device) or place.is_fully_addressable:
+            return 0, 1
+        return jax.process_index(), jax.process_count()
+
+    def gather(self, value: T) -> list[T]:
+        """Return the value of each process."""
+        if self.process[1] == 1:
+            return [value]
+        host: Any = get_backend("numpy").xp
+        own = pickle.dumps(value)
+        # Each shape is compiled once. Most values are short.
+        length = host.asarray(len(own), dtype="int32")
+        longest = int(self._gathered(length).max())
+        padded = own.ljust(_BLOCK * -(-longest // _BLOCK), b"\0")
+        rows = self._gathered(host.frombuffer(padded, dtype="uint8"))
+        return [pickle.loads(row.tobytes()) for row in rows]
+
+    def _gathered(self, x: Any) -> Any:
+        """Return the arrays of all processes as rows of one."""
+        from jax.experimental.multihost_utils import process_allgather
+
+        return process_allgather(x)
 
     def _mesh(self, platform: str) -> Any:
         """Return the sharding of arrays that each device of all processes has as a whole."""
@@ -120,17 +150,42 @@ class JaxBackend(Backend):
         )
         if wide and not self.supports(x.dtype):
             x = _narrowed(x)
-        return self._jax.device_put(x, self.device)
+        return self._placed(x)
+
+    def _placed(self, x: Any) -> Any:
+        """Return an array of NumPy on the device, or as a whole on each device of a mesh.
+
+        Raises:
+            DataError: another process has other values.
+
+        """
+        if self.process[1] == 1:
+            return self._jax.device_put(x, self.device)
+        marks = self.gather((x.shape, str(x.dtype), zlib.crc32(x.tobytes())))
+        if len(set(marks)) > 1:
+            shown = [f"{shape} of {dtype}, checksum {mark:08x}" for shape, dtype, mark in marks]
+            raise DataError(
+                f"the processes of {self.device_name} brought different arrays ({'; '.join(shown)})"
+                ": wanted the same whole array in each process, with the same seeds"
+            )
+        return self._jax.make_array_from_callback(x.shape, self.device, lambda part: x[part])
 
     def from_array(self, x: Any) -> Any:
         """Move a JAX array. Copy any other library's array through main memory."""
         if isinstance(x, self._jax.Array):
             there = isinstance(x, self._jax.core.Tracer) or x.sharding.device_set == self._devices
-            return x if there else self._jax.device_put(x, self.device)
+            if there:
+                return x
+            if self.process[1] > 1 and not is_narrow(x):
+                return self._placed(get_backend("numpy").from_host(x))
+            return self._jax.device_put(x, self.device)
         return self.through_host(x)
 
     def to_host(self, x: Any) -> Any:
         """Copy to main memory."""
+        if not (x.is_fully_addressable or x.is_fully_replicated):
+            # Other processes have some of the rows.
+            x = self._jax.device_put(x, self.device)
         # NumPy has float16, and no other narrow dtype.
         known = x.dtype == "float16" or not is_narrow(x)
         return get_backend("numpy").from_host(x if known else x.astype("float32"))

@@ -5,6 +5,7 @@ The devices are virtual ones of a CPU. Each test starts processes that have them
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +57,8 @@ def start(
             **os.environ,
             "XLA_FLAGS": " ".join(FLAGS) + f"={devices}",
             "JAX_PLATFORMS": "cpu",
-            "JAX_ENABLE_X64": "1",
+            # The threads of XLA. Devices wait for each other for ever with fewer.
+            "PJRT_NPROC": "16",
             **(environment or {}),
         },
         stdout=subprocess.PIPE,
@@ -86,3 +88,34 @@ def test_several_devices_train_like_one(devices: int) -> None:
             found["losses"], expected["losses"], rtol=0, atol=TOLERANCES[case[0]], err_msg=str(case)
         )
         assert found["score"] == expected["score"], case
+
+
+def test_two_processes_train_like_one(tmp_path: Path) -> None:
+    """Process 0 alone shows progress and writes the checkpoint and the report."""
+    address = f"127.0.0.1:{free_port()}"
+    started = [start("process", address, i, str(tmp_path), devices=1) for i in range(2)]
+    found = [result(process) for process in started]
+    pairs = zip(*[x["runs"] for x in found], strict=True)
+    for compiled, runs in enumerate(pairs):
+        expected = jax_runs.run("numpy", "float64", "AdamW", 20, bool(compiled))
+        for run in runs:
+            np.testing.assert_allclose(run["losses"], expected["losses"], rtol=0, atol=1e-12)
+        assert runs[0] == runs[1]
+    assert [x["is_first"] for x in found] == [True, False]
+    assert "epoch" in found[0]["shown"]
+    assert found[1]["shown"] == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.html", "0.safetensors"]
+    for x in found:
+        assert "brought different arrays" in x["other data"]
+        assert "another" in x["other settings"] or "something else" in x["other settings"]
+        assert x["outputs"] == found[0]["outputs"]
+        # Process 0 alone was asked to stop.
+        assert 0 < x["steps until Ctrl-C"] < 1000
+    assert found[0]["steps until Ctrl-C"] == found[1]["steps until Ctrl-C"]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port

@@ -4,13 +4,17 @@ A process has its devices from the start, so the tests start this file in proces
 are a function of this file and its arguments.
 """
 
+import contextlib
+import io
 import json
+import signal
 import sys
 from typing import Any
 
 import numpy as np
 
 import anynet
+import anynet.callbacks
 from anynet import layers, optimizers, tree
 from anynet.array import is_array
 
@@ -83,7 +87,57 @@ def check_same_bits(arrays: list[Any]) -> None:
 
 def runs(*which: list[Any]) -> list[dict[str, Any]]:
     """Return the results of runs on all devices."""
+    anynet.configure("jax:*")
     return [run("jax:*", *arguments) for arguments in which]
+
+
+def process(address: str, i: int, folder: str) -> dict[str, Any]:
+    """Return what one of two processes sees."""
+    import jax
+
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(address, 2, i)
+    anynet.configure("jax:*")
+    backend = anynet.get_backend("jax:*")
+    found: dict[str, Any] = {"is_first": backend.is_first}
+    found["runs"] = [run("jax:*", "float64", "AdamW", 20, c) for c in (False, True)]
+    x, t = map(backend.asarray, data("float64"))
+    net = network(backend, "float64")
+    found["outputs"] = backend.to_host(net(backend.split(x))).tolist()
+
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+        anynet.fit(
+            net,
+            (x, t),
+            (x, t),
+            epochs=1,
+            checkpoint=f"{folder}/{i}.safetensors",
+            report=f"{folder}/{i}.html",
+        )
+    found["shown"] = shown.getvalue()
+
+    def stop(run: Any) -> None:
+        if run.step == 3 and i == 0:
+            signal.raise_signal(signal.SIGINT)
+
+    callback = anynet.callbacks.Callback()
+    callback.on_step_end = stop  # type: ignore[method-assign]
+    history = anynet.fit(net, (x, t), batch_size=2, epochs=30, callbacks=[callback], progress=False)
+    found["steps until Ctrl-C"] = len(history.losses)
+    found["other settings"] = error_of(
+        lambda: anynet.fit(net, (x, t), epochs=1, batch_size=20 + i, progress=False)
+    )
+    found["other data"] = error_of(lambda: backend.asarray(np.full(3, float(i))))
+    return found
+
+
+def error_of(function: Any) -> str:
+    try:
+        function()
+    except anynet.errors.AnynetError as error:
+        return str(error)
+    return ""
 
 
 if __name__ == "__main__":
