@@ -183,6 +183,7 @@ optimizers.NAdam(learning_rate=0.002, *, betas=(0.9, 0.999), eps=1e-08, weight_d
 optimizers.Optimizer(*args, **named)
 optimizers.RMSprop(learning_rate=0.01, *, alpha=0.99, eps=1e-08, weight_decay=0.0, momentum=0.0, centered=False)
 optimizers.SGD(learning_rate=0.001, *, weight_decay=0.0)
+optimizers.Sharded(optimizer, group)
 optimizers.StochasticAverage(optimizer, start=0, every=1)
 optimizers.Wrapper(*args, **named)
 optimizers.clip_by_global_norm(grads, max_norm, *, error_if_nonfinite=False)
