@@ -18,7 +18,7 @@ from anynet import cli, data, layers, losses, optimizers
 def network(backend: Any) -> layers.Module:
     """Return a network whose batch normalization and dropout see the rows of all processes."""
     return layers.Sequential(
-        layers.Linear(784, 50),
+        layers.Linear(784, 50, bias=False),
         layers.BatchNorm(50),
         layers.ReLU(),
         layers.Dropout(0.2),
@@ -38,7 +38,7 @@ def train_by_hand(
     """Train with a loop of our own. Each line is the same in one process and in several."""
     optimizer = optimizers.Adam(1e-3)
     gradient = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t), group=group)
-    loader = data.Loader(training.x, training.t, options.batch_size)
+    loader = data.Loader(*training, options.batch_size)
     for epoch in range(1, options.epochs + 1):
         for x, t in loader:
             _, grads = gradient(net, x, t)

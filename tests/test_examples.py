@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import ranks
 from programs import ROOT, run
 
 from anynet.data import load_mnist
@@ -219,33 +220,21 @@ def test_inference_does_not_execute_a_pickle(tmp_path):
     assert "images a second" not in out
 
 
-def test_several_processes_train_the_network_of_one(tmp_path):
+@pytest.mark.parametrize("by_hand", [False, True], ids=["fit", "by hand"])
+def test_several_processes_train_the_network_of_one(by_hand, tmp_path):
     arrays = []
-    for processes in (1, 2):
-        path = tmp_path / f"{processes}.safetensors"
-        out = output_of(
-            "several_processes.py",
-            f"--processes={processes}",
-            "--epochs=1",
-            f"--output={path}",
-        )
-        assert "epoch 1: test accuracy 0." in out
+    for engine in (None, "mpi", "torch"):
+        if engine is not None and not ranks.is_installed(engine):
+            continue
+        path = tmp_path / f"{engine}.safetensors"
+        options = ["--epochs=1", f"--output={path}", *["--by-hand"] * by_hand]
+        done = ranks.run(engine, 2, [ROOT / "examples/several_processes.py", *options])
+        assert done.code == 0, done.out
+        assert done.out.count("test accuracy") == 1
         arrays.append(checkpoint.read(path))
-    alone, together = arrays
-    assert alone.keys() == together.keys()
-    for name, expected in alone.items():
-        np.testing.assert_allclose(together[name], expected, rtol=1e-4, atol=1e-6)
-
-
-def test_several_processes_need_equal_shares():
-    code, _, err = run("examples/several_processes.py", "--processes=7", "--batch-size=120")
-    assert code == 2
-    assert "no equal shares for 7 processes" in err
-
-
-def test_page_on_several_processes_has_the_exchange_of_the_example():
-    page = (ROOT / "docs/guides/several_processes.md").read_text(encoding="utf-8")
-    example = (ROOT / "examples/several_processes.py").read_text(encoding="utf-8")
-    body = page[page.index("        own = [") : page.index("```\n\nThe gradients go")]
-    assert body.count("\n") > 8
-    assert body in example
+    if len(arrays) == 1:
+        pytest.skip("needs mpi4py or torch")
+    for other in arrays[1:]:
+        assert other.keys() == arrays[0].keys()
+        for name, expected in arrays[0].items():
+            np.testing.assert_allclose(other[name], expected, rtol=1e-3, atol=1e-5)

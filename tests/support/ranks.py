@@ -38,12 +38,15 @@ class Done(NamedTuple):
     seconds: float
 
 
+def is_installed(engine):
+    has_module = importlib.util.find_spec(MODULES[engine]) is not None
+    return has_module and (engine != "mpi" or shutil.which("mpiexec") is not None)
+
+
 def require(engine):
     """Skip a test whose engine is not installed."""
-    if importlib.util.find_spec(MODULES[engine]) is None:
-        pytest.skip(f"needs {MODULES[engine]}")
-    if engine == "mpi" and shutil.which("mpiexec") is None:
-        pytest.skip("needs mpiexec, which comes with mpich")
+    if not is_installed(engine):
+        pytest.skip(f"needs {MODULES[engine]}, with mpiexec" if engine == "mpi" else "needs torch")
 
 
 def start(engine, ranks, program, *, before=(), **environment):
