@@ -36,9 +36,10 @@ def train_by_hand(
     options: argparse.Namespace,
 ) -> None:
     """Train with a loop of our own. Each line is the same in one process and in several."""
-    optimizer = optimizers.Adam(1e-3)
+    optimizer = optimizers.Momentum(0.1)
     gradient = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t), group=group)
-    loader = data.Loader(*training, options.batch_size)
+    images, labels = training
+    loader = data.Loader(images, labels, options.batch_size)
     for epoch in range(1, options.epochs + 1):
         for x, t in loader:
             _, grads = gradient(net, x, t)
@@ -71,7 +72,7 @@ def main() -> None:
                 net,
                 training,
                 test,
-                optimizer=optimizers.Adam(1e-3),
+                optimizer=optimizers.Momentum(0.1),
                 epochs=options.epochs,
                 batch_size=options.batch_size,
                 checkpoint=options.checkpoint,
