@@ -28,6 +28,8 @@ class CSVLog(Callback):
 
     """
 
+    first_rank_only = True
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
 

@@ -39,6 +39,8 @@ class JSONLinesLog(Callback):
 
     """
 
+    first_rank_only = True
+
     def __init__(
         self,
         path: str | os.PathLike[str],

@@ -36,6 +36,8 @@ class LivePlot(Callback):
 
     """
 
+    first_rank_only = True
+
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         from anynet.plotting.axes import check_matplotlib
 

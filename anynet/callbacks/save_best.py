@@ -33,6 +33,8 @@ class SaveBest(Monitor):
 
     """
 
+    first_rank_only = True
+
     def __init__(
         self,
         path: str | os.PathLike[str],

@@ -33,6 +33,8 @@ class TensorBoard(Callback):
 
     """
 
+    first_rank_only = True
+
     def __init__(
         self,
         folder: str | os.PathLike[str],

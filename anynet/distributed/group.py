@@ -289,6 +289,7 @@ class Group:
             end = get_backend("numpy").asarray([0])
             self.exchange([end], "has come to the end of the group")
             self._engine.close()
+            self._failure = "the group was left: open another one"
             return
         if not self._failure:
             text = " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,7 +1,7 @@
 """The base of callbacks, and the moments at which `anynet.fit` calls them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from anynet.arguments import describe, whole_number
 from anynet.array import Array
@@ -55,6 +55,10 @@ class RunView(Protocol):
     def rows(self) -> Batch | None:
         """All rows of the training data, None where they come in batches of an iterable."""
 
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank of a group writes files, True without a group."""
+
     def loss_of_batch(self, net: Any, *batch: Any) -> Array:
         """Return the loss of a network on a batch."""
 
@@ -74,6 +78,10 @@ class Callback:
     after the last one, and the network is that of the last one. With ``every = N`` the device stops
     at each multiple of N updates, so that the network is that of the step.
 
+    In a group, the callbacks of all ranks are called, because they may end the run. The attribute
+    ``is_first`` of the run is true for the rank that writes files. A class with ``first_rank_only =
+    True`` is called on that rank alone.
+
     A callback with state has `state_dict` and `load_state_dict`, which checkpoints use.
 
     >>> import numpy as np
@@ -89,6 +97,8 @@ class Callback:
 
     """
 
+    #: Whether it is called on rank 0 of a group alone, because it writes files and decides nothing.
+    first_rank_only: ClassVar[bool] = False
     #: At which updates the device stops for `on_step_end`: each multiple of this, None for no need.
     every: int | None = None
 
@@ -171,10 +181,19 @@ class Callbacks:
         }
         #: Whether one needs the end of each step.
         self.at_steps = bool(self._by_moment["on_step_end"])
-        #: Whether one that a user has passed may end the run after a step.
-        self.can_stop = any(not hasattr(x, "_part") for x in self._by_moment["on_step_end"])
+        #: Whether one that a user has passed may end the run after a step, on any rank of a group.
+        self.can_stop = any(
+            not hasattr(callback, "_part") and not _is_of_first_rank(callback)
+            for callback in self._by_moment["on_step_end"]
+        )
         every = [getattr(callback, "every", None) for callback in self._by_moment["on_step_end"]]
         self._every = [whole_number("every", number, 1) for number in every if number is not None]
+
+    def leave_to_first_rank(self) -> None:
+        """Leave out those that are called on the first rank of a group alone."""
+        for moment, callbacks in self._by_moment.items():
+            self._by_moment[moment] = [x for x in callbacks if not _is_of_first_rank(x)]
+        self.at_steps = bool(self._by_moment["on_step_end"])
 
     def call(self, moment: str, run: RunView) -> None:
         """Call a moment of each callback. An error says in a note where it was raised."""
@@ -207,6 +226,10 @@ class Callbacks:
         """
         left = [every - updates % every for every in self._every]
         return min([most, *(1 << (steps.bit_length() - 1) for steps in left)])
+
+
+def _is_of_first_rank(callback: Callback) -> bool:
+    return getattr(callback, "first_rank_only", False)
 
 
 def _overrides(callback: Callback, moment: str) -> bool:

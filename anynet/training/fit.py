@@ -267,6 +267,8 @@ def _train(
     """Train until the run has its epochs, a callback ends it, or Ctrl-C."""
     history = run.history
     history.interrupted = False
+    if run.peers is not None:
+        run.peers.wants_stop = run.peers.stopping = False
     try:
         with nullcontext() if run.peers is None else DeferredInterrupt() as run.interrupt:
             check_loss(recipe.loss, has_weights=len(data.first) == 3)

@@ -17,6 +17,7 @@ from anynet.compiler.target import target_of
 from anynet.data.batches import Batches
 from anynet.data.loader import Loader
 from anynet.data.rows import Batch, first_array
+from anynet.distributed.comparison import texts_of_rows
 from anynet.distributed.group import Group
 from anynet.distributed.processes import Processes
 from anynet.errors import NonFiniteError
@@ -68,6 +69,8 @@ class Run:
         #: Those that have to agree on when the run ends: the ranks, or the processes of a library
         #: that splits rows. None for one.
         self.peers = group or _processes_of(net)
+        if not self.is_first:
+            callbacks.leave_to_first_rank()
         #: The number of the epoch, from 1.
         self.epoch = len(history.epochs)
         #: How many steps of the epoch were made.
@@ -269,6 +272,9 @@ class Run:
         if self._clock is not None:
             batches = self._clock.timed("loading of batches", batches)
         for batch in interrupt.undeferred(batches):
+            if self.group is not None and not isinstance(self.batches, Loader):
+                # Each rank reads an iterable of its own.
+                self.group.check(texts_of_rows(f"batch {self.step + 1}", batch))
             self.batch = batch
             self.in_step = True
             self._tell_others()

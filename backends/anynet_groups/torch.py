@@ -57,6 +57,7 @@ class TorchEngine:
             dist.init_process_group(kind, timeout=patience)
         self.rank: int = dist.get_rank()
         self.size: int = dist.get_world_size()
+        self._is_of_gpus = dist.get_backend() == "nccl" and not self._is_own
         self._store: Any = dist.distributed_c10d._get_default_store()
 
     @classmethod
@@ -69,7 +70,9 @@ class TorchEngine:
     def sum(self, x: Any, waiting: Callable[[], None]) -> Any:
         """Return the sum over all ranks."""
         tensor, total = self._tensor(x)
-        work = self._dist.all_reduce(tensor, async_op=True)
+        # A group that somebody else has opened may be one of GPUs alone.
+        message = tensor.cuda() if self._is_of_gpus and not tensor.is_cuda else tensor
+        work = self._dist.all_reduce(message, async_op=True)
         while not work.is_completed():
             try:
                 work.wait(SLICE)
@@ -79,6 +82,8 @@ class TorchEngine:
                     break
             waiting()
         work.wait()
+        if message is not tensor:
+            tensor.copy_(message)
         return x if total is x else get_backend(x).asarray(total)
 
     def _tensor(self, x: Any) -> tuple[Any, Any]:

@@ -220,3 +220,122 @@ def test_layer_of_ones_own(tmp_path):
     require("mpi")
     done = run_text(tmp_path, "mpi", 3, OWN_LAYER)
     assert done.code == 0, done.out
+
+
+RUNS = """
+    import json
+    import os
+    import signal
+    import sys
+    import warnings
+    from pathlib import Path
+
+    import numpy as np
+
+    import anynet
+    from anynet import callbacks, layers, losses
+    from anynet.errors import GroupError
+
+    folder = Path(sys.argv[1])
+    x = np.linspace(-1, 1, 96, dtype="float32").reshape(24, 4)
+    t = np.arange(24) % 3
+    here = lambda name: folder / name
+
+    def network():
+        return layers.Sequential(layers.Linear(4, 3), seed=0, backend="numpy")
+
+    def fit(group, data=(x, t), **settings):
+        if isinstance(data, tuple):
+            settings["batch_size"] = 8
+        return anynet.fit(
+            network(), data, group=group, **{"epochs": 2, "progress": False, **settings}
+        )
+
+    class Interrupt(callbacks.Callback):
+        def on_step_end(self, run):
+            if run.updates == 2 and not run.is_first:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with anynet.open_group(timeout=30) as group:
+        # Rank 0 alone writes.
+        os.chdir(folder / str(group.rank))
+        history = fit(
+            group,
+            progress=True,
+            report="run.html",
+            checkpoint="run.safetensors",
+            checkpoint_every=2,
+            callbacks=[
+                callbacks.CSVLog("log.csv"),
+                callbacks.JSONLinesLog("log.jsonl", steps=1),
+                callbacks.SaveBest("best.safetensors"),
+                callbacks.EarlyStopping(),
+            ],
+        )
+        group.gather(None)
+        files = sorted(path.name for path in Path().iterdir())
+        expected = ["best.safetensors", "log.csv", "log.jsonl", "run.html"]
+        if group.is_first:
+            assert [name for name in files if not name.startswith("run.")] == expected[:3], files
+            assert "run.html" in files and "run.safetensors" in files
+            assert len(Path("log.jsonl").read_text().splitlines()) == 6 + 2
+        else:
+            assert files == [], files
+        # A run after one that Ctrl-C ended.
+        stopped = fit(group, callbacks=[Interrupt()])
+        assert stopped.interrupted and len(stopped.losses) == 2
+        assert fit(group).losses == history.losses
+        # A loss that is a sum.
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            fit(group, loss=lambda y, t: losses.cross_entropy(y, t, ignore_index=1))
+            assert not found, found
+            fit(group, loss=lambda y, t: ((y - 1) ** 2).sum() + 0 * t.sum())
+            assert len(found) == group.is_first, found
+            assert not found or "divide a sum by the number of rows" in str(found[0].message)
+        # An iterable that differs from rank to rank.
+        order = np.random.default_rng(group.rank).permutation(24)
+        batches = [(x[rows], t[rows]) for rows in order.reshape(3, 8)]
+        try:
+            fit(group, batches, metric=None)
+        except GroupError as error:
+            assert "rank 1 trains something else than rank 0: batch 1[0] is 8 rows" in str(error)
+        else:
+            raise AssertionError("the ranks trained on different batches")
+        try:
+            group.gather(1)
+        except GroupError as error:
+            assert "batch 1[0]" in str(error), "the group stays broken"
+        print("all runs", flush=True)
+"""
+
+
+@ENGINES
+def test_runs_of_one_group(engine, tmp_path):
+    require(engine)
+    for rank in range(2):
+        (tmp_path / str(rank)).mkdir()
+    done = run_text(tmp_path, engine, 2, RUNS, tmp_path)
+    assert done.out.count("all runs") == 2, done.out
+    # The ranks caught the error, and leave a group that no longer works.
+    assert done.code != 0
+
+
+TWICE = """
+    import anynet
+
+    for _ in range(2):
+        with anynet.open_group(timeout=30) as group:
+            assert sorted(group.gather(group.rank)) == [0, 1]
+    try:
+        group.gather(1)
+    except anynet.errors.GroupError as error:
+        assert "open another one" in str(error)
+"""
+
+
+@ENGINES
+def test_groups_one_after_the_other(engine, tmp_path):
+    require(engine)
+    done = run_text(tmp_path, engine, 2, TWICE)
+    assert done.code == 0, done.out
