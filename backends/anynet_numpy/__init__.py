@@ -7,7 +7,7 @@ import numpy as np
 
 from anynet.arguments import describe
 from anynet.array import widened
-from anynet.backend import Backend
+from anynet.backend import Backend, get_backend
 from anynet.errors import BackendError, DataError, DTypeError
 from anynet_numpy import older
 from anynet_numpy.kernels import KERNELS
@@ -48,7 +48,14 @@ class NumpyBackend(Backend):
             # that is the conjugate.
             x = x.resolve_conj().resolve_neg()
         known = hasattr(np, str(x.dtype).rpartition(".")[2])
-        return older.from_dlpack(x if known else widened(x))
+        try:
+            return older.from_dlpack(x if known else widened(x))
+        except BufferError:
+            backend = get_backend(x)
+            if type(backend).to_host is Backend.to_host:
+                raise
+            # It can read what DLPack cannot, such as an array on several devices.
+            return backend.to_host(x)
 
 
 def in_numpy(obj: Any) -> Any:

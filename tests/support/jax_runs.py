@@ -15,8 +15,9 @@ import numpy as np
 
 import anynet
 import anynet.callbacks
-from anynet import layers, optimizers, tree
+from anynet import layers, losses, optimizers, tree
 from anynet.array import is_array
+from anynet.data import Loader
 
 OPTIMIZERS = {
     "SGD": lambda: optimizers.Clipping(optimizers.Momentum(0.1), max_norm=0.5),
@@ -89,6 +90,88 @@ def runs(*which: list[Any]) -> list[dict[str, Any]]:
     """Return the results of runs on all devices."""
     anynet.configure("jax:*")
     return [run("jax:*", *arguments) for arguments in which]
+
+
+def parts(folder: str) -> dict[str, Any]:
+    """Return what holds for arrays, loaders, files and steps on two devices, by name."""
+    anynet.configure("jax:*")
+    backend = anynet.get_backend("jax:*")
+    host = np.arange(48.0).reshape(8, 6)
+    x, t = backend.asarray(host), backend.asarray(np.arange(8) % 3)
+    rows, columns = backend.split(x), backend.split(x, axis=1)
+    shapes = [tuple(part.addressable_shards[0].data.shape) for part in (x, rows, columns)]
+    bfloat = backend.asarray(rows, dtype=backend.xp.bfloat16)
+    loaded = [
+        part.addressable_shards[1].data.shape[0]
+        for shuffle in (False, True)
+        for batch in Loader(x, t, 4, shuffle=shuffle)
+        for part in batch
+    ]
+    on_one = anynet.get_backend("jax:cpu:0").asarray(host)
+    found = {
+        "shapes of parts": shapes == [(8, 6), (4, 6), (8, 3)],
+        "odd rows are whole": backend.split(x[:3]).sharding.is_fully_replicated,
+        "scalars are whole": backend.split(backend.asarray(1.0)).shape == (),
+        "no rows": backend.split(x[:0]).shape == (0, 6),
+        "one backend": anynet.get_backend(rows).device == backend.device,
+        "not moved": backend.asarray(rows) is rows,
+        "NumPy": np.array_equal(anynet.get_backend("numpy").asarray(rows), host),
+        "host": np.array_equal(backend.to_host(columns), host),
+        "bfloat16": np.array_equal(backend.to_host(bfloat), host),
+        "loader splits": set(loaded) == {2},
+        "keys": anynet.random.key(0, backend).sharding.is_fully_replicated,
+        "unknown": error_of(lambda: anynet.get_backend("jax:*:1")),
+        "mixed with one device": error_of(
+            lambda: anynet.fit(network(backend, "float64"), (on_one, t), progress=False)
+        ),
+    }
+    for compiled in (False, True):
+        found[f"step by hand {compiled}"] = by_hand(backend, x, t, compiled)
+    path = f"{folder}/run.safetensors"
+    runs = []
+    for epochs, file in ((4, None), (2, path), (4, path)):
+        net = network(backend, "float64")
+        history = anynet.fit(
+            net,
+            (x, t),
+            optimizer=OPTIMIZERS["AdamW"](),
+            batch_size=4,
+            epochs=epochs,
+            compile=True,
+            checkpoint=file,
+            progress=False,
+        )
+        runs.append(history.losses)
+    found["resumed"] = bool(np.allclose(runs[0], runs[2], rtol=0, atol=1e-12))
+    other = network(backend, "float64")
+    anynet.save(net, f"{folder}/net.safetensors")
+    anynet.load(other, f"{folder}/net.safetensors")
+    found["loaded"] = anynet.evaluate(other, (x, t)) == anynet.evaluate(net, (x, t))
+    check_same_bits(list(other.parameters().values()))
+    return found
+
+
+def by_hand(
+    backend: Any,
+    x: Any,
+    t: Any,
+    compiled: bool,
+) -> bool:
+    """Return whether a hand-written step on split rows has the losses of whole ones."""
+
+    def step(net: Any, optimizer: Any, x: Any, t: Any) -> Any:
+        gradient = anynet.value_and_grad(lambda net, x, t: losses.cross_entropy(net(x), t))
+        value, grads = gradient(net, x, t)
+        optimizer.update(net, grads)
+        return value
+
+    found = []
+    for split in (backend.split, lambda x: x):
+        net, optimizer = network(backend, "float64"), OPTIMIZERS["SGD"]()
+        call = anynet.compile(step) if compiled else step
+        found.append([float(call(net, optimizer, split(x), split(t))) for _ in range(3)])
+        check_same_bits(list(net.parameters().values()))
+    return bool(np.allclose(*found, rtol=0, atol=1e-12))
 
 
 def process(address: str, i: int, folder: str) -> dict[str, Any]:
