@@ -26,6 +26,7 @@ FAULTS = [
     "exit 0",
     "exit at once",
     "sleep",
+    "sleep at the end",
     "other dtype",
     "other shapes",
     "other seed",

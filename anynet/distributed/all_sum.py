@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from anynet.array import Array, Namespace, array_namespace, is_complex, widened
+from anynet.array import Array, Namespace, array_namespace, dtype_name, is_complex, widened
 from anynet.errors import DTypeError
 from anynet.tracing.trace import Primitive, shared
 
@@ -50,6 +50,11 @@ def _parts(x: Array) -> Array:
     xp = array_namespace(x)
     if xp.isdtype(x.dtype, "bool"):
         raise DTypeError("a sum over all ranks was given booleans: wanted numbers, as astype()")
+    if xp.isdtype(x.dtype, "integral") and x.dtype not in (xp.int32, xp.int64):
+        raise DTypeError(
+            f"a sum over all ranks was given {dtype_name(x.dtype)}: wanted int32 or int64, as "
+            "astype()"
+        )
     if is_complex(x):
         return xp.stack([xp.real(x), xp.imag(x)])
     return widened(x)

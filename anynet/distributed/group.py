@@ -9,14 +9,14 @@ from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
 from anynet import tree
-from anynet.arguments import whole_number
-from anynet.array import Array, array_namespace, device, dtype_name
+from anynet.arguments import describe, whole_number
+from anynet.array import Array, array_namespace, device, dtype_name, is_array
 from anynet.backend import get_backend
 from anynet.distributed.all_sum import all_sum
 from anynet.distributed.engine import Engine, engine_class
 from anynet.distributed.notes import FAILED, WAITS, Note
 from anynet.distributed.share import Share, share_in, split
-from anynet.errors import ArgumentError, GroupError
+from anynet.errors import ArgumentError, ArgumentTypeError, GroupError
 
 T = TypeVar("T")
 
@@ -80,6 +80,10 @@ class Group:
         Args:
             arrays: a tree of arrays, of the same shapes and dtypes on all ranks.
 
+        Raises:
+            ArgumentTypeError: a list, tuple or dict has a Python scalar in place of an array.
+            DTypeError: an array has booleans, or integers other than int32 and int64.
+
         >>> group = anynet.open_group()
         >>> group.sum({"rows": np.asarray(3.0)})
         {'rows': array(3.)}
@@ -87,7 +91,11 @@ class Group:
         """
         if self.size == 1:
             return arrays
-        sums = iter(all_sum(*[x for _, x in tree.leaves(arrays)], group=self))
+        _check_scalars(arrays)
+        leaves = [x for _, x in tree.leaves(arrays)]
+        if not leaves:
+            return arrays
+        sums = iter(all_sum(*leaves, group=self))
         return tree.map(lambda _: next(sums), arrays)
 
     def gather(self, value: T) -> list[T]:
@@ -187,6 +195,10 @@ class Group:
             raise
         except RuntimeError as error:
             self._call_roll(f"the engine failed: {error}", error)
+        except (KeyboardInterrupt, SystemExit) as error:
+            # The others have the sum, so this rank cannot go on with them.
+            self._leave(error)
+            raise
         behind = total[-HEADER:]
         found = [float(x) for x in get_backend(behind).to_host(behind)]
         if found[:2] != [self.size, self.size * mark]:
@@ -269,8 +281,20 @@ class Group:
         return {rank: Note.loaded(text) for rank, text in sorted(notes.items())}
 
     def _fail(self, message: str, error: Exception | None = None) -> NoReturn:
-        self._failure = message
+        self._end(message)
         raise GroupError(message) from error
+
+    def _end(self, reason: str) -> None:
+        """Let every later call raise, and this process end without the others."""
+        assert self._engine is not None
+        self._failure = reason
+        self._engine.give_up()
+
+    def _leave(self, error: BaseException | None) -> None:
+        """End the group by an error of this rank, and tell the others."""
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        self._end(f"this rank has left the group by {text}")
+        self._post(FAILED, f"failed: {text}")
 
     def __enter__(self) -> Self:
         return self
@@ -292,10 +316,21 @@ class Group:
             self._failure = "the group was left: open another one"
             return
         if not self._failure:
-            text = " ".join(f"{type(error).__name__}: {error}".split())
-            self._failure = f"this rank has left the group by {text}"
-            self._post(FAILED, f"failed: {text}")
-        self._engine.give_up()
+            self._leave(error)
+
+
+def _check_scalars(node: object) -> None:
+    """Raise ArgumentTypeError if a list, tuple or dict of a tree has a Python scalar."""
+    if isinstance(node, dict):
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for part in node:
+            _check_scalars(part)
+    elif isinstance(node, (int, float, complex)) and not is_array(node):
+        raise ArgumentTypeError(
+            f"a sum over all ranks was given {describe(node)}: wanted an array, as "
+            "get_backend().asarray(1.0), or group.gather"
+        )
 
 
 def open_group(name: str | None = None, *, timeout: float = 300.0) -> Group:

@@ -25,6 +25,7 @@ def lines_of(folder, engine, fault):
         ("raise", "rank 1 failed: OSError: the disk is full"),
         ("exit 0", "rank 1 failed: SystemExit: 0"),
         ("sleep", "rank 1 does not answer"),
+        ("sleep at the end", "rank 1 does not answer"),
     ],
 )
 def test_others_name_the_rank_that_failed(engine, fault, text, tmp_path):

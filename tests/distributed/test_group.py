@@ -17,7 +17,7 @@ SUMS = """
     import anynet
     from anynet import random
     from anynet.array import array_namespace
-    from anynet.errors import CompilationError
+    from anynet.errors import ArgumentTypeError, CompilationError, DTypeError
 
     backend = anynet.get_backend(sys.argv[1])
     xp = backend.xp
@@ -34,6 +34,19 @@ SUMS = """
                 assert complex(x[0, 0]) == own, "the argument is as it was"
         empty = group.sum(xp.zeros((0, 2), dtype=xp.float32, device=backend.device))
         assert empty.shape == (0, 2)
+        assert group.sum({"frozen": None}) == {"frozen": None}
+        for wrong, error in (
+            ({"x": x, "loss": 3.0}, ArgumentTypeError),
+            ([x, (1,)], ArgumentTypeError),
+            (xp.ones(2, dtype=xp.uint8), DTypeError),
+            (xp.ones(2, dtype=xp.int8), DTypeError),
+        ):
+            try:
+                group.sum(wrong)
+            except error as caught:
+                assert "a sum over all ranks was given" in str(caught)
+            else:
+                raise AssertionError(wrong)
         values = group.gather({"rank": group.rank, "x": backend.asarray([own] * group.rank)})
         assert [value["rank"] for value in values] == [0, 1, 2]
         assert [value["x"].tolist() for value in values] == [[], [2.0], [3.0, 3.0]]
@@ -339,3 +352,69 @@ def test_groups_one_after_the_other(engine, tmp_path):
     require(engine)
     done = run_text(tmp_path, engine, 2, TWICE)
     assert done.code == 0, done.out
+
+
+WITHOUT_A_BLOCK = """
+    import sys
+    import time
+
+    import numpy as np
+
+    import anynet
+
+    group = anynet.open_group(timeout=2)
+    group.sum(np.ones(3))
+    if group.rank == 1:
+        time.sleep(1000)
+    try:
+        group.sum(np.ones(3))
+    except anynet.errors.GroupError as error:
+        print(error, flush=True)
+        raise
+"""
+
+
+@ENGINES
+def test_group_without_a_block_ends_when_a_rank_hangs(engine, tmp_path):
+    require(engine)
+    done = run_text(tmp_path, engine, 2, WITHOUT_A_BLOCK, timeout=30)
+    assert done.code != 0
+    assert "rank 1 does not answer" in done.out
+
+
+INTERRUPTED = """
+    import signal
+    import threading
+    import time
+
+    import numpy as np
+
+    import anynet
+    from anynet.errors import GroupError
+
+    with anynet.open_group(timeout=20) as group:
+        group.sum(np.ones(3))
+        if group.rank == 1:
+            threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+        else:
+            time.sleep(0.8)
+        try:
+            group.sum(np.ones(3))
+            group.sum(np.ones(3))
+        except KeyboardInterrupt:
+            try:
+                group.sum(np.ones(3))
+            except GroupError as error:
+                print("then:", error, flush=True)
+        except GroupError as error:
+            print("other:", error, flush=True)
+"""
+
+
+@ENGINES
+def test_rank_that_is_interrupted_in_a_sum_does_not_go_on(engine, tmp_path):
+    require(engine)
+    done = run_text(tmp_path, engine, 2, INTERRUPTED, timeout=30)
+    assert done.code != 0
+    assert "then: this rank has left the group by KeyboardInterrupt" in done.out
+    assert "other: rank 1 failed: KeyboardInterrupt" in done.out
