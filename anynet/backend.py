@@ -282,8 +282,9 @@ def get_backend(which: "str | Backend | Array | None" = None) -> Backend:
     ``numpy``).
 
     A name may carry a device after a colon: ``"cupy"``, ``"cupy:1"``,
-    ``"array_api_strict:device1"``. The name is that of a plug-in or of any importable module that
-    follows the standard. An array gives the backend of its library and device.
+    ``"array_api_strict:device1"``. ``"jax:*"`` stands for all devices. The name is that of a
+    plug-in or of any importable module that follows the standard. An array gives the backend of its
+    library and device.
 
     Raises:
         BackendError: the name is unknown, the library is not installed or does not follow the
