@@ -286,9 +286,9 @@ class Group:
 
     def _end(self, reason: str) -> None:
         """Let every later call raise, and this process end without the others."""
-        assert self._engine is not None
         self._failure = reason
-        self._engine.give_up()
+        if self._engine is not None:
+            self._engine.give_up()
 
     def _leave(self, error: BaseException | None) -> None:
         """End the group by an error of this rank, and tell the others."""
