@@ -41,13 +41,6 @@ FAULTS = [
 LAUNCHERS = {
     "mpiexec": ["mpiexec", "-n", "3", sys.executable],
     "mpiexec, -m mpi4py": ["mpiexec", "-n", "3", sys.executable, "-m", "mpi4py"],
-    "mpiexec -disable-auto-cleanup": [
-        "mpiexec",
-        "-disable-auto-cleanup",
-        "-n",
-        "3",
-        sys.executable,
-    ],
     "torchrun": ["torchrun", "--standalone", "--nproc-per-node", "3"],
 }
 

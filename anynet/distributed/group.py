@@ -24,12 +24,13 @@ T = TypeVar("T")
 LOOK_INTERVAL = 0.02
 ROLL_CALL = 0.5
 
-#: Numbers behind the payload of a message: how many ranks there are, the mark of the message, and
-#: how many ranks were asked to stop.
-HEADER = 3
+#: Values behind the payload of a message, which are summed too: 1, the mark of the message, its
+#: square, and whether this rank was asked to stop. Equal sums of marks and squares mean that all
+#: marks are equal.
+HEADER = 4
 
-#: Marks of messages are below this, so that their sums over many ranks are exact in float32.
-MARKS = 1021
+#: Marks of messages are below this, so that sums of squares over 1,000 ranks are exact in float32.
+MARKS = 127
 
 
 class Group:
@@ -187,7 +188,7 @@ class Group:
         length = sum(x.shape[0] for x in parts)
         self._content = content or f"sums {length} numbers of {dtype_name(first.dtype)}"
         mark = (31 * self._messages + length) % MARKS
-        header = [1, mark, int(self.wants_stop)]
+        header = [1, mark, mark**2, int(self.wants_stop)]
         flat = xp.concat([*parts, xp.asarray(header, dtype=first.dtype, device=device(first))])
         try:
             total = self._engine.sum(flat, self._waiting())
@@ -201,9 +202,9 @@ class Group:
             raise
         behind = total[-HEADER:]
         found = [float(x) for x in get_backend(behind).to_host(behind)]
-        if found[:2] != [self.size, self.size * mark]:
+        if found[:3] != [self.size, self.size * mark, self.size * mark**2]:
             self._call_roll("the messages of the ranks do not fit together")
-        self.stopping = self.stopping or found[2] > 0
+        self.stopping = self.stopping or found[3] > 0
         return total[:-HEADER]
 
     def _waiting(self) -> Callable[[], None]:

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from anynet.backend import get_backend
@@ -13,6 +14,9 @@ from anynet_groups.host import writable_host
 
 #: Variables that launchers set to the number of processes or to that of this process.
 VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMIX_RANK")
+
+#: Lets another process have this core. Windows has a call of another name.
+give_way: Callable[[], object] = getattr(os, "sched_yield", partial(time.sleep, 0))
 
 #: Seconds for which a process that gives up waits for the others to say why they do.
 FAREWELL = 0.8
@@ -56,7 +60,7 @@ class MPIEngine:
         while not request.Test():
             waiting()
             # Other ranks may need this core.
-            os.sched_yield()
+            give_way()
         return x if total is x else get_backend(x).asarray(total)
 
     def post(self, note: str) -> None:
