@@ -8,6 +8,7 @@ and they go on from the checkpoint.
 """
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,20 @@ from anynet import callbacks, data, layers, optimizers
 
 
 class Report(callbacks.Callback):
-    """Tells Ray the losses after each epoch. All workers make this call."""
+    """Tells Ray the losses after each epoch. All workers make this call.
+
+    Args:
+        log: a file to which each worker adds its process and the epoch that it goes on after.
+
+    """
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def on_train_begin(self, run: Any) -> None:
+        """Say which process this is."""
+        with self.log.open("a") as file:
+            file.write(f"process {os.getpid()} goes on after epoch {len(run.history.epochs)}\n")
 
     def on_epoch_end(self, run: Any) -> None:
         """Report the epoch, which is a barrier for all workers."""
@@ -30,6 +44,7 @@ class Report(callbacks.Callback):
 
 def train(config: dict[str, Any]) -> None:
     """Train in one worker. Ray has opened a process group of PyTorch, which open_group finds."""
+    folder = Path(config["folder"])
     backend = anynet.get_backend("numpy")
     training, test = data.load_digits(backend)
     net = layers.Sequential(
@@ -48,13 +63,13 @@ def train(config: dict[str, Any]) -> None:
             optimizer=optimizers.Adam(1e-3),
             epochs=config["epochs"],
             batch_size=120,
-            callbacks=[Report()],
-            checkpoint=Path(config["folder"]) / "run.safetensors",
+            callbacks=[Report(folder / "workers.txt")],
+            checkpoint=folder / "run.safetensors",
             progress=False,
             group=group,
         )
         if group.is_first:
-            (Path(config["folder"]) / "losses.txt").write_text("\n".join(map(repr, history.losses)))
+            (folder / "losses.txt").write_text("\n".join(map(repr, history.losses)))
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import signal
-import subprocess
 import time
 
 import pytest
@@ -18,6 +17,12 @@ EPOCHS = 6
 def losses_of(folder):
     text = (folder / "digits/losses.txt").read_text(encoding="utf-8")
     return [float(line) for line in text.split()]
+
+
+def workers_of(folder):
+    """Return the process of each worker so far, and the epoch that it went on after."""
+    lines = (folder / "digits/workers.txt").read_text(encoding="utf-8").splitlines()
+    return [(int(line.split()[1]), int(line.split()[-1])) for line in lines]
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +44,13 @@ def test_killed_worker_changes_no_loss(tmp_path):
     process = start(None, 1, command(folder))
     while not (folder / "digits/run.safetensors").exists() and process.poll() is None:
         time.sleep(0.01)
-    found = subprocess.run(["pgrep", "-f", "RayTrainWorker"], capture_output=True, text=True)
-    os.kill(int(found.stdout.split()[-1]), signal.SIGKILL)
+    workers = workers_of(folder)
+    assert [epoch for _, epoch in workers] == [0, 0]
+    os.kill(workers[-1][0], signal.SIGKILL)
     assert not (folder / "digits/losses.txt").exists(), "the run ended before the kill"
     done = finish(process, 120)
     assert done.code == 0, done.out
+    later = workers_of(folder)[2:]
+    assert len(later) == 2
+    assert all(epoch > 0 for _, epoch in later), "the workers began again"
     assert losses_of(folder) == pytest.approx(expected, rel=0, abs=1e-12)
