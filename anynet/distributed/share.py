@@ -111,7 +111,7 @@ def share_of(x: Any) -> Share | None:
     your own needs it if it computes with several rows at once, as batch normalization does.
 
     Args:
-        x: a layer, as ``self`` in its ``forward``, or an array, as the outputs that a loss is given.
+        x: a layer, as ``self`` in its ``forward``, or an array, as the outputs that a loss gets.
 
     """
     while type(x) is Traced:

@@ -98,7 +98,8 @@ class Sharded(Wrapper):
         return tree.map(lambda _, g: g if next(ranks) == self.group.rank else None, net, grads)
 
     def _part(self, x: Array, owner: int) -> Array:
-        return x if owner == self.group.rank else array_namespace(x).zeros_like(x)
+        # A sum with -0.0 keeps every value, also -0.0.
+        return x if owner == self.group.rank else array_namespace(x).full_like(x, -0.0)
 
     def _forget_others(self, owners: dict[str, int]) -> None:
         """Drop the state of the parameters of other ranks, which a loaded state has."""

@@ -33,6 +33,10 @@ class TorchEngine:
 
     """
 
+    #: How many groups this process has opened, and whether PyTorch's process group is theirs.
+    _opened = 0
+    _is_own = False
+
     def __init__(self, timeout: float) -> None:
         try:
             import torch
@@ -40,9 +44,7 @@ class TorchEngine:
         except ImportError as error:
             raise GroupError(f"PyTorch cannot be imported ({error}): install torch") from error
         self._torch, self._dist = torch, dist
-        #: Whether this group is the one that ends the process group.
-        self._is_own = not dist.is_initialized()
-        if self._is_own:
+        if not dist.is_initialized():
             missing = [name for name in VARIABLES if name not in os.environ]
             if missing:
                 raise GroupError(
@@ -55,6 +57,12 @@ class TorchEngine:
             if torch.cuda.is_available():
                 torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
             dist.init_process_group(kind, timeout=patience)
+            # Later groups use it too. One that is opened after another one was ended may meet the
+            # addresses of that.
+            TorchEngine._is_own = True
+            atexit.register(_end, dist)
+        TorchEngine._opened += 1
+        self._prefix = f"anynet/{TorchEngine._opened}"
         self.rank: int = dist.get_rank()
         self.size: int = dist.get_world_size()
         self._is_of_gpus = dist.get_backend() == "nccl" and not self._is_own
@@ -97,12 +105,12 @@ class TorchEngine:
 
     def post(self, note: str) -> None:
         """Write a note into the store."""
-        self._store.set(f"anynet/{self.rank}", note)
+        self._store.set(f"{self._prefix}/{self.rank}", note)
 
     def notes(self) -> dict[int, str]:
         """Return the notes in the store."""
         others = [rank for rank in range(self.size) if rank != self.rank]
-        keys = {rank: f"anynet/{rank}" for rank in others}
+        keys = {rank: f"{self._prefix}/{rank}" for rank in others}
         return {
             rank: self._store.get(key).decode()
             for rank, key in keys.items()
@@ -110,14 +118,18 @@ class TorchEngine:
         }
 
     def close(self) -> None:
-        """End the process group, if it is the own one."""
-        if self._is_own:
-            self._dist.destroy_process_group()
+        """Leave the process group to the groups after this one."""
 
     def give_up(self) -> None:
         """End this process without PyTorch's own end, which waits for sums without an end."""
         if self._is_own:
             atexit.register(_exit)
+
+
+def _end(dist: Any) -> None:
+    """End PyTorch's process group, unless somebody else has."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _exit() -> None:

@@ -58,7 +58,7 @@ PROGRAM = """
         elements = lambda root: sum(p.shape[0] * (p.shape[-1] if p.ndim > 1 else 1)
                                     for _, p in tree.leaves(root))
         own = [elements(state) for state in group.gather(sharded.optimizer.state)]
-        assert max(own) <= 1.25 * sum(own) / group.size or group.size > 2, own
+        assert max(own) <= {2: 0.53, 3: 0.46}[group.size] * sum(own), own
         whole = sharded.state_dict()["optimizer"]["state"]
         assert elements(whole) == sum(own)
         # A checkpoint goes on, in other ranks too.
@@ -83,6 +83,46 @@ def test_sharded_state_changes_nothing(engine, ranks, backend, tmp_path):
     done = run_text(tmp_path, engine, ranks, PROGRAM, backend.name, tmp_path)
     assert done.code == 0, done.out
     assert "sharded and whole are equal" in done.out
+    # The run of 3 epochs goes on in another number of ranks.
+    for others in (None, 1), ("mpi", 5 - ranks) if engine == "mpi" else ("torch", 2):
+        file = tmp_path / "run.safetensors"
+        saved = file.read_bytes()
+        done = run_text(tmp_path, *others, RESUMED, backend.name, tmp_path)
+        assert "goes on" in done.out, done.out
+        file.write_bytes(saved)
+
+
+RESUMED = """
+    import sys
+    from pathlib import Path
+
+    import anynet
+    from anynet import layers, optimizers
+    from anynet.optimizers import Sharded
+
+    backend = anynet.get_backend(sys.argv[1])
+    x = anynet.random.normal(anynet.random.key(0, backend), (30, 8))
+    t = backend.xp.argmax(x[:, :4], axis=1)
+
+    def network():
+        net = layers.Sequential(
+            layers.Linear(8, 16), layers.ReLU(), layers.Linear(16, 16), layers.ReLU(),
+            layers.Linear(16, 8), layers.Linear(8, 4), seed=0, backend=backend,
+        )
+        net.layers[3] = net.layers[1]
+        return net.freeze("layers.2.bias")
+
+    with anynet.open_group(timeout=30) as group:
+        settings = dict(batch_size=8, epochs=4, progress=False, group=group)
+        history = anynet.fit(
+            network(), (x, t), optimizer=Sharded(optimizers.Adam(1e-2), group),
+            checkpoint=Path(sys.argv[2]) / "run.safetensors", **settings,
+        )
+        whole = anynet.fit(network(), (x, t), optimizer=optimizers.Adam(1e-2), **settings)
+        worst = max(abs(a - b) for a, b in zip(history.losses, whole.losses, strict=True))
+        assert worst < 1e-5, worst
+        print("goes on")
+"""
 
 
 def test_wrappers_come_around_it():
