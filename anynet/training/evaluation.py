@@ -124,11 +124,26 @@ def compute_scores(
     group: Group | None = None,
 ) -> dict[str, float]:
     """Return the scores of a network by the names of the metrics."""
-    if group is not None and group.size > 1 and by_name:
+    if group is not None and group.size > 1 and _can_split(batches, by_name):
         counts = _counts_of_all(net, batches, by_name, group)
     else:
         counts = _counts(net, batches if by_name else (), by_name)
     return {name: read_score(name, m.result(counts[name])) for name, m in by_name.items()}
+
+
+def _can_split(batches: Loader | Batches, by_name: dict[str, Metric]) -> bool:
+    """Return whether the ranks of a group may share the rows.
+
+    A function of all rows may depend on their order, which only rows in order keep.
+    """
+    if not any(isinstance(metric, metrics.OfAllRows) for metric in by_name.values()):
+        return bool(by_name)
+    return isinstance(batches, Loader) and _has_parts(batches) and not batches.shuffle
+
+
+def _has_parts(loader: Loader) -> bool:
+    """Return whether a pass over a loader has each row once, as it is."""
+    return loader.augment is None and not loader.drop_last
 
 
 def _counts(
@@ -165,7 +180,7 @@ def _counts_of_all(
 
 def _own_rows(batches: Loader | Batches, group: Group) -> Iterator[Batch]:
     """Yield the rows of this rank: consecutive ones of a loader, and a part of each other batch."""
-    if isinstance(batches, Loader) and batches.augment is None and not batches.drop_last:
+    if isinstance(batches, Loader) and _has_parts(batches):
         start, stop = bounds_in(group, batches.rows)
         if start < stop:
             yield from batches.part(start, stop)

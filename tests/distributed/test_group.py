@@ -180,6 +180,11 @@ BY_HAND = """
                 raise AssertionError(text)
         score = anynet.evaluate(net, (x, t), group=group)
         assert score == anynet.evaluate(net, (x, t))
+        # A function of all rows, which depends on their order.
+        ordered = lambda y, t: (y[:, 0] * range(len(t))).sum()
+        for data in ((x, t), [(x[:8, ...], t[:8]), (x[8:, ...], t[8:])]):
+            one = anynet.evaluate(net, data, ordered)
+            assert abs(anynet.evaluate(net, data, ordered, group=group) - one) < 1e-4 * abs(one)
         few = anynet.evaluate(net, (x[:1, ...], t[:1]), group=group)
         assert few == anynet.evaluate(net, (x[:1, ...], t[:1]))
         try:
