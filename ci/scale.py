@@ -178,8 +178,8 @@ def start(way: tuple[str | None, int, int], *arguments: str) -> Json:
     return found
 
 
-def measure(rounds: int) -> Json:
-    """Return all figures, each a list with one value of each round."""
+def measure(rounds: int, out: Path) -> Json:
+    """Return all figures, each a list with one value of each round. Write them after each round."""
     found: Json = {"messages": {}, "epochs": {}, "steps": {}, "bytes": {}}
     for number in range(rounds):
         for engine, processes in (("mpi", 2), ("mpi", 4), ("torch", 2), ("torch", 4)):
@@ -197,6 +197,7 @@ def measure(rounds: int) -> Json:
                     found["epochs"].setdefault(row, {}).setdefault(title, []).append(one["epoch"])
                     if title == "1 process, 1 thread":
                         found["steps"].setdefault(row, []).extend(one["steps"])
+        out.write_text(json.dumps(found))
     return found
 
 
@@ -303,9 +304,7 @@ def main() -> None:
     elif options.table:
         print(table(json.loads(Path(options.table).read_text())))
     else:
-        found = measure(options.rounds)
-        Path(options.out).write_text(json.dumps(found))
-        print(table(found))
+        print(table(measure(options.rounds, Path(options.out))))
 
 
 if __name__ == "__main__":
