@@ -58,8 +58,9 @@ def value_and_grad(
         group: the ranks that compute the gradient together, see `anynet.open_group`. All other
             positional arguments are then rows of one batch, the same on all ranks. ``f`` gets the
             rows of this rank, and returns a mean over rows. Value and gradient are those of the
-            whole batch, the same on all ranks. If the first of these arguments is a
-            `anynet.distributed.Share`, the others are the rows of this rank already.
+            whole batch, the same on all ranks. The tree of ``has_aux`` is that of this rank. If one
+            of these arguments is an `anynet.distributed.Share`, the others are the rows of this
+            rank already.
 
     Raises:
         ArgumentTypeError: the precision is no policy, or the group is no group.
